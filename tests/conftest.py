@@ -1,0 +1,44 @@
+"""What every test stands on: no network, few threads, no trace in the user's own caches."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+
+# Read at import time by the libraries they steer, so they are set before any test is collected.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    TRANSFORMERS_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a Hugging Face home of its own."""
+    home = tempfile.TemporaryDirectory(prefix="lnat-tests-", ignore_cleanup_errors=True)
+    os.environ["HF_HOME"] = home.name
+    config.add_cleanup(home.cleanup)
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository's root: the tests need the checkout, whatever package they import."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real traces and small students that stand beside the repository on some machines."""
+    folder = REPO.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("no shared data beside the repository (../shared)")
+    return folder

@@ -1,0 +1,100 @@
+"""The rows of a teacher set once read: prompts, each with its teachers' responses.
+
+Knows nothing of files, columns or layouts. Text is kept exactly as it was read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from lnat_plugins.config import Settings
+
+Message = Mapping[str, str]
+"""One turn of a conversation: {"role": ..., "content": ...}."""
+
+JSON = Any
+"""A value that JSON can hold."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One teacher's answer to one prompt.
+
+    sample: tells several answers of one teacher to one prompt apart; 0 if there is one.
+    correct: None where the row does not say.
+    steps: the row's own steps, which join to `text`, or None.
+    extra: the row's other columns, as far as JSON can hold them. A column whose name
+        would hide a field of ours is kept as "row_<name>".
+    where: file and row, for messages.
+    """
+
+    teacher: str
+    text: str
+    sample: int | str = 0
+    correct: bool | None = None
+    steps: tuple[str, ...] | None = None
+    extra: Mapping[str, JSON] = field(default_factory=dict)
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt and the responses to it, in the order of the data.
+
+    messages: the conversation up to the response; it ends with a user turn (or with a
+        tool's). A plain-text prompt is one user message.
+    """
+
+    prompt_id: str
+    messages: tuple[Message, ...]
+    responses: tuple[Response, ...]
+
+    @property
+    def text(self) -> str:
+        """The prompt as plain text: the turns' contents, joined by a blank line."""
+        return "\n\n".join(message["content"] for message in self.messages)
+
+
+@dataclass(frozen=True)
+class TeacherSet:
+    """Prompts with responses from several teachers, ready to be scored.
+
+    teachers: in order of first appearance.
+    dropped: reason -> number of responses left out for it.
+    """
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    teachers: tuple[str, ...]
+    dropped: Mapping[str, int]
+    settings: Settings
+
+    @property
+    def n_responses(self) -> int:
+        """The number of responses kept."""
+        return sum(len(prompt.responses) for prompt in self.prompts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hex digits of the sha256 of what is scored.
+
+        Covers prompts, teachers, samples, responses and supplied steps, in order; not
+        `correct`, `extra`, the name or the settings (these have a fingerprint of their own).
+        """
+        digest = hashlib.sha256()
+        for prompt in self.prompts:
+            turns = [[message["role"], message["content"]] for message in prompt.messages]
+            _add(digest, [prompt.prompt_id, turns])
+            for response in prompt.responses:
+                _add(digest, [response.teacher, response.sample, response.text, response.steps])
+        return digest.hexdigest()[:12]
+
+
+def _add(digest: hashlib._Hash, value: object) -> None:
+    digest.update(json.dumps(value, ensure_ascii=False).encode())
+    digest.update(b"\n")

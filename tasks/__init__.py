@@ -1,0 +1,1 @@
+"""Teacher sets that ship with the package: YAML and data, no code."""

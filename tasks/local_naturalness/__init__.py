@@ -1,0 +1,1 @@
+"""Naturalness tasks for lm-evaluation-harness: YAML and data, no code."""

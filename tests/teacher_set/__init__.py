@@ -1,0 +1,1 @@
+"""Tests of `lnat_plugins.teacher_set`."""

@@ -1,0 +1,196 @@
+"""Runs of token ids in, log-probabilities out. The only module that runs a student.
+
+Knows nothing of text, steps, teachers or metrics. Two paths give the same numbers: the
+packed pass (fast) and the batched pass (exact for every causal model). The packed pass is
+taken where the model's configuration allows it and where it agrees with the batched pass
+on a trial taken from the first prompt; `Engine.path` and `Engine.reason` say which it is
+and why. See arXiv 2510.03988 for what is computed from the result.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from lnat_plugins.engine._batched import BatchedPass
+from lnat_plugins.engine._memory import SMALLEST_BUDGET, default_budget, is_out_of_memory
+from lnat_plugins.engine._packed import PackedPass, unsuited
+from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine.types import Counts, Ids, LogProbs, RunScores, TokenRun
+from lnat_plugins.errors import ConfigError
+
+__all__ = ["PATHS", "Counts", "Engine", "RunScores", "TokenRun"]
+
+PATHS = ("auto", "packed", "batched")
+
+_TRIAL_TOKENS = 96
+# Largest difference between the two passes on one token that is rounding and not a wrong
+# mask or position, which cost 0.05 nats and more on most tokens.
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
+_HALF_TOLERANCE = 0.02
+
+
+class Engine:
+    """Scores runs of token ids with one causal model.
+
+    Args:
+        model: a transformers causal language model; used in eval mode and without
+            gradients, and left as it was found.
+        token_budget: tokens read in one pass; bounds the memory beyond the weights.
+            None chooses by device. Halved when a pass runs out of memory.
+        path: "auto", or one of the two passes by name.
+
+    Raises:
+        ConfigError: for an unknown path, or "packed" where the model cannot take it.
+        StudentError: for a model without an output embedding.
+    """
+
+    def __init__(self, model: Any, *, token_budget: int | None = None, path: str = "auto") -> None:
+        if path not in PATHS:
+            raise ConfigError(
+                "unknown engine path", found=path, remedy=f"one of {', '.join(PATHS)}"
+            )
+        self.counts = Counts()
+        self.reason = ""
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._budget = token_budget or default_budget(self._device)
+        with _reading(model):
+            projector = Projector(model)
+        self._batched = BatchedPass(model, projector, self.counts)
+        self._packed: PackedPass | None = None
+        self._projector = projector
+        self._proved = path == "batched"
+        self._must_pack = path == "packed"
+        if path == "batched":
+            self.reason = "asked for"
+        elif reason := unsuited(model):
+            self._give_up_packing(reason)
+        else:
+            self._packed = PackedPass(model, projector, self.counts)
+
+    @property
+    def path(self) -> str:
+        """The pass in use: "packed" or "batched"."""
+        return (self._packed or self._batched).name
+
+    def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+        """Log-probabilities of the scored tokens of each run after the prompt.
+
+        Args:
+            prompt: shape (P,), P ≥ 1, token ids.
+            runs: each with at least one token. That prompt and run fit the model's context
+                is the caller's concern.
+
+        Returns:
+            One RunScores a run, in order, in nats. A run that does not fit into memory
+            even alone has a failure and NaN; nothing is left out.
+        """
+        with _reading(self._model):
+            if not self._proved and runs:
+                self._prove(prompt, runs)
+            return self._score(prompt, runs)
+
+    def _score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+        results: dict[int, RunScores] = {}
+        waiting = deque(self._plan(prompt, runs, range(len(runs))))
+        while waiting:
+            group = waiting.popleft()
+            chosen = self._packed or self._batched
+            try:
+                values = chosen.score(prompt, [runs[i] for i in group], self._budget)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                values = None
+            if values is not None:
+                for index, row in zip(group, values, strict=True):
+                    results[index] = _checked(runs[index], row)
+            elif smaller := self._smaller(prompt, runs, group):
+                waiting.extendleft(reversed(smaller))
+            else:
+                nothing = np.full(len(runs[group[0]].ids), np.nan)
+                results[group[0]] = RunScores(nothing, "the pass ran out of memory")
+        return [results[i] for i in range(len(runs))]
+
+    def _plan(
+        self, prompt: Ids, runs: Sequence[TokenRun], indices: Sequence[int]
+    ) -> list[list[int]]:
+        chosen = self._packed or self._batched
+        part = [runs[i] for i in indices]
+        return [[indices[i] for i in group] for group in chosen.plan(prompt, part, self._budget)]
+
+    def _smaller(self, prompt: Ids, runs: Sequence[TokenRun], group: list[int]) -> list[list[int]]:
+        """What to try instead of a group that did not fit; nothing if it cannot be split."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        can_cut_runs = self._packed is not None
+        if len(group) == 1 and not can_cut_runs:
+            return []
+        if self._budget <= SMALLEST_BUDGET:
+            return [[i] for i in group] if len(group) > 1 else []
+        self._budget = max(SMALLEST_BUDGET, self._budget // 2)
+        return self._plan(prompt, runs, group)
+
+    def _prove(self, prompt: Ids, runs: Sequence[TokenRun]) -> None:
+        """Compares the two passes on pieces of the longest run, packed and read in pieces."""
+        self._proved = True
+        if self._packed is None:
+            return
+        ids = max((run.ids for run in runs), key=len)[:_TRIAL_TOKENS]
+        middle = -(-len(ids) // 2)
+        cuts = [part for part in (ids[:middle], ids[middle:], ids) if len(part)]
+        trial = [TokenRun(part, np.ones(len(part), bool)) for part in cuts]
+        try:
+            fast = PackedPass(self._model, self._projector, Counts())
+            packed = fast.score(prompt, trial, 2 * len(ids))
+            packed += fast.score(prompt, trial[-1:], middle)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self._give_up_packing(f"the packed pass fails: {type(error).__name__}: {error}")
+            return
+        slow = BatchedPass(self._model, self._projector, Counts())
+        plain = [slow.score(prompt, [run], 0)[0] for run in [*trial, trial[-1]]]
+        gap = np.abs(np.concatenate(packed) - np.concatenate(plain))
+        dtype = next(self._model.parameters()).dtype
+        worst = float(gap.max() if dtype in _TOLERANCE else gap.mean())
+        if not worst <= _TOLERANCE.get(dtype, _HALF_TOLERANCE):
+            self._give_up_packing(f"the packed pass is off by {worst:.2g} nats on a token")
+
+    def _give_up_packing(self, reason: str) -> None:
+        if self._must_pack:
+            raise ConfigError(
+                "this student cannot take the packed pass",
+                found=reason,
+                remedy="leave the engine path to 'auto'",
+            )
+        self._packed = None
+        self.reason = reason
+
+
+def _checked(run: TokenRun, row: LogProbs) -> RunScores:
+    """A value that is not finite is no value: the whole run says so."""
+    if np.isfinite(row[run.scored]).all():
+        return RunScores(row)
+    return RunScores(
+        np.full(len(row), np.nan), "the student gave a log-probability of NaN or infinity"
+    )
+
+
+@contextmanager
+def _reading(model: torch.nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; each module's own mode is restored."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,80 @@
+"""Tiny random students of many architectures, with logits far enough apart to tell errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+VOCABULARY = 97
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_GPT2 = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 512,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_STATE = {k: v for k, v in _COMMON.items() if "attention" not in k and "key_value" not in k}
+
+#: name -> (model type, configuration, the pass it must take)
+ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "llama": ("llama", _COMMON, "packed"),
+    "qwen2": ("qwen2", _COMMON, "packed"),
+    "qwen3": ("qwen3", {**_COMMON, "head_dim": 8}, "packed"),
+    "phi3": ("phi3", _COMMON, "packed"),
+    "olmo2": ("olmo2", _COMMON, "packed"),
+    "granite": ("granite", {**_COMMON, "logits_scaling": 3.0}, "packed"),
+    "gpt2": ("gpt2", _GPT2, "packed"),
+    "gpt_neox": ("gpt_neox", _COMMON, "packed"),
+    "qwen3_moe": (
+        "qwen3_moe",
+        {
+            **_COMMON,
+            "head_dim": 8,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+        },
+        "packed",
+    ),
+    "mixtral": ("mixtral", {**_COMMON, "num_local_experts": 4, "sliding_window": None}, "packed"),
+    "mistral_sliding": ("mistral", {**_COMMON, "sliding_window": 6}, "batched"),
+    "gemma2_sliding": ("gemma2", {**_COMMON, "head_dim": 8, "sliding_window": 6}, "batched"),
+    "gemma3_sliding": ("gemma3_text", {**_COMMON, "head_dim": 8, "sliding_window": 6}, "batched"),
+    "mamba": ("mamba", {**_STATE, "state_size": 8}, "batched"),
+    "falcon_alibi": (
+        "falcon",
+        {**_COMMON, "alibi": True, "new_decoder_architecture": False},
+        "batched",
+    ),
+}
+
+
+def student(name: str, attention: str | None = None) -> Any:
+    """A random model in float32; weights scaled up so that wrong contexts cost nats."""
+    model_type, settings, _ = ARCHITECTURES[name]
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type, **settings)
+    model = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, **({"attn_implementation": attention} if attention else {})
+    ).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.mul_(4.0)
+    return model

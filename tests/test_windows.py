@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.windows import (
+    Pair,
+    Run,
+    body_tokens,
+    parse_window,
+    parse_windows,
+    plan_runs,
+    projected_tokens,
+)
+
+WINDOWS = st.lists(
+    st.one_of(
+        st.integers(0, 12).map(str),
+        st.integers(1, 100).map(lambda n: f"{n}%"),
+        st.just("global"),
+    ),
+    min_size=1,
+    max_size=5,
+    unique=True,
+)
+
+
+def starts(window: str, n: int) -> list[int]:
+    return [pair.start for pair in parse_window(window).pairs(n)]
+
+
+def test_a_count_is_clipped_at_the_start() -> None:
+    assert starts("2", 6) == [0, 0, 0, 1, 2, 3]
+
+
+def test_window_zero_sees_nothing_before_the_step() -> None:
+    assert starts("0", 4) == [0, 1, 2, 3]
+
+
+def test_global_sees_everything() -> None:
+    assert starts("global", 5) == [0, 0, 0, 0, 0]
+
+
+def test_a_share_is_rounded_up() -> None:
+    # 25 % of 0, 1, ..., 8 preceding steps: 0, 1, 1, 1, 1, 2, 2, 2, 2
+    assert [parse_window("25%").preceding(step) for step in range(9)] == [0, 1, 1, 1, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("percent", [7, 29, 57, 58])
+def test_a_share_is_exact_where_floating_point_is_not(percent: int) -> None:
+    # 0.07 * 100 is 7.000000000000001 in floating point, whose ceiling is 8.
+    assert parse_window(f"{percent}%").preceding(100) == percent
+
+
+def test_a_hundred_percent_is_global() -> None:
+    assert starts("100%", 7) == starts("global", 7)
+
+
+def test_names_are_canonical() -> None:
+    names = [parse_window(spec).name for spec in (4, "4", " 4 ", "10%", "10.0 %", "2.5%", "global")]
+    assert names == ["4", "4", "4", "10%", "10%", "2.5%", "global"]
+
+
+@pytest.mark.parametrize("bad", [-1, "-1", "all", "0%", "101%", 0.1, True, None, "", "4.5", [4]])
+def test_what_is_no_window_is_refused_with_what_is_allowed(bad: object) -> None:
+    with pytest.raises(ConfigError, match="whole number of preceding steps"):
+        parse_window(bad)
+
+
+def test_a_window_named_twice_or_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="named twice"):
+        parse_windows(["10%", "10.0%"])
+    with pytest.raises(ConfigError, match="no window"):
+        parse_windows([])
+
+
+def test_one_window_may_stand_alone() -> None:
+    assert [window.name for window in parse_windows(4)] == ["4"]
+
+
+def test_runs_of_a_fixed_window() -> None:
+    runs = plan_runs(parse_window("1").pairs(4))
+    assert runs == (Run(0, 2, (0, 1)), Run(1, 3, (2,)), Run(2, 4, (3,)))
+
+
+def test_narrower_windows_cost_no_more_body_tokens() -> None:
+    tokens = [3, 1, 4, 1, 5, 9, 2, 6]
+    widest = plan_runs(parse_window("4").pairs(8))
+    together = plan_runs(p for w in parse_windows([0, 1, 2, 3, 4]) for p in w.pairs(8))
+    extra = body_tokens(together, tokens) - body_tokens(widest, tokens)
+    # Only the starts whose run of five steps is cut off by the end of the response are new.
+    assert extra == sum(sum(tokens[start:]) for start in range(4, 8))
+    assert projected_tokens(widest, tokens) == sum(tokens)
+
+
+def test_the_global_run_reads_the_response_once() -> None:
+    assert plan_runs(parse_window("global").pairs(3)) == (Run(0, 3, (0, 1, 2)),)
+
+
+@given(n=st.integers(0, 30), specs=WINDOWS)
+def test_runs_answer_exactly_the_pairs_asked_for(n: int, specs: list[str]) -> None:
+    pairs = {pair for window in parse_windows(specs) for pair in window.pairs(n)}
+    runs = plan_runs(pairs)
+    assert {Pair(run.start, step) for run in runs for step in run.scored} == pairs
+    assert len({run.start for run in runs}) == len(runs)
+    assert all(run.stop == run.scored[-1] + 1 for run in runs)
+
+
+@given(percent=st.integers(1, 100), step=st.integers(0, 200))
+def test_shares_follow_the_definition(percent: int, step: int) -> None:
+    expected = math.ceil(Fraction(percent, 100) * step)
+    assert parse_window(f"{percent}%").preceding(step) == expected

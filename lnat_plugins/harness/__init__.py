@@ -1,0 +1,12 @@
+"""lm-evaluation-harness: a naturalness task, and what answers its requests.
+
+The only part of the package that imports lm_eval. A YAML names the task's class::
+
+    class: !function lnat_plugins.harness.NaturalnessTask
+"""
+
+from __future__ import annotations
+
+from lnat_plugins.harness.task import NaturalnessTask
+
+__all__ = ["NaturalnessTask"]

@@ -1,0 +1,53 @@
+"""Step sums from any back end of lm-eval, through the one method that takes token ids.
+
+Each conditional is one request of context ids and continuation ids, so every token-level
+back end (vLLM, SGLang, API models that return log-probabilities, ...) gives exactly the
+numbers of the definition, at the cost of reading each window anew. The global score is
+asked for as one request a response; its split into steps is then not known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lnat_plugins.scorer.backend import Job, JobSums, Sum
+from lnat_plugins.tokens import Ids
+
+_Request = tuple[None, list[int], list[int]]
+
+
+class LoglikelihoodBackend:
+    """Answers jobs with `lm._loglikelihood_tokens`."""
+
+    global_by_step = False
+    path = "loglikelihood"
+
+    def __init__(self, lm: Any) -> None:
+        self._lm = lm
+
+    def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
+        """All requests of one prompt at once, so that the back end can batch them."""
+        context = prompt.tolist()
+        requests: list[_Request] = []
+        for job in jobs:
+            bounds, ids = job.response.bounds, job.response.ids.tolist()
+            for start, step in sorted(job.pairs):
+                seen = context + ids[bounds[start] : bounds[step]]
+                requests.append((None, seen, ids[bounds[step] : bounds[step + 1]]))
+            if job.whole:
+                requests.append((None, context, ids))
+        answers = iter(self._lm._loglikelihood_tokens(requests, disable_tqdm=True))
+        results = []
+        for job in jobs:
+            pairs = {pair: _sum(next(answers)) for pair in sorted(job.pairs)}
+            results.append(JobSums(pairs, _sum(next(answers)) if job.whole else None))
+        return results
+
+
+def _sum(answer: tuple[float, bool]) -> Sum:
+    value = float(answer[0])
+    if math.isfinite(value):
+        return Sum(value)
+    return Sum(math.nan, "the back end gave a log-probability of NaN or infinity")

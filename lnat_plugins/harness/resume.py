@@ -1,0 +1,61 @@
+"""`--use_cache`: scored responses kept as they come, so that a killed run goes on.
+
+lm-eval looks up only its own request types in the cache; ours are looked up here, in the
+same file. The key holds all that decides the numbers, the student's weights included, so
+a cache left by another student or other settings is not mistaken for this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from lm_eval.api.model import hash_args
+
+from lnat_plugins.scorer import Candidate
+from lnat_plugins.scorer.record import StepSums
+
+REQUEST = "naturalness"
+_SAMPLED_VALUES = 64
+
+
+class Cache:
+    """Reads and writes the records of one student through lm-eval's cache hook."""
+
+    def __init__(self, lm: Any) -> None:
+        self._hook = lm.cache_hook
+        self._student = student_fingerprint(lm) if self._hook.dbdict is not None else ""
+
+    def find(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> StepSums | None:
+        """The record of a response that was scored before, or None."""
+        if self._hook.dbdict is None:
+            return None
+        stored = self._hook.dbdict.get(hash_args(REQUEST, self._key(prompt, one, settings_hash)))
+        return None if stored is None else StepSums.from_json(stored)
+
+    def keep(self, prompt: Sequence[int], one: Candidate, record: StepSums) -> None:
+        """Writes a record at once."""
+        key = self._key(prompt, one, record.settings_hash)
+        self._hook.add_partial(REQUEST, key, record.to_json())
+
+    def _key(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> list[Any]:
+        steps = None if one.steps is None else list(one.steps)
+        where = [one.teacher, one.sample]
+        return [self._student, settings_hash, list(map(int, prompt)), one.text, steps, where]
+
+
+def student_fingerprint(lm: Any) -> str:
+    """Tells one student from another, by a sample of the weights where there are weights."""
+    digest = hashlib.sha256(type(lm).__name__.encode())
+    digest.update(str(getattr(lm, "model_args", "")).encode())
+    model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
+    if hasattr(model, "named_parameters"):
+        for name, weight in model.named_parameters():
+            flat = weight.detach().reshape(-1)
+            sample = flat[:: max(1, flat.numel() // _SAMPLED_VALUES)].float().cpu().numpy()
+            digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
+            digest.update(sample.tobytes())
+    else:
+        digest.update(str(model if isinstance(model, str) else "").encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,208 @@
+"""The lm-eval task: a teacher set as documents, one prompt with all its responses each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.filter import Filter, FilterEnsemble
+from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import mean
+from lm_eval.api.task import Task
+from lm_eval.config.task import TaskConfig
+
+from lnat_plugins.config import TaskSpec, parse_task
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.harness.answer import Reply, install
+from lnat_plugins.harness.plain import plain_errors
+from lnat_plugins.harness.results import directions, figures, summary
+from lnat_plugins.harness.resume import REQUEST
+from lnat_plugins.harness.source import source_of
+from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.steps import parse_steps
+from lnat_plugins.teacher_set import Prompt, TeacherSet, load
+from lnat_plugins.windows import parse_windows
+
+_OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
+_PROBE = [{"role": "user", "content": "?"}]
+
+
+class Scored:
+    """A reply as `process_results` gets it; written to the samples file as one line."""
+
+    def __init__(self, record: StepSums) -> None:
+        self.record = record
+
+    def __str__(self) -> str:
+        return summary(self.record, self.record.settings["windows"][0])
+
+
+class _Unwrap(Filter):
+    """lm-eval's filter step: the first reply of each request, as its record."""
+
+    def apply(self, resps: Any, docs: list[dict[str, Any]]) -> list[Scored]:
+        return [Scored(replies[0].record) for replies in resps]
+
+
+class NaturalnessTask(Task):
+    """Ranks teachers by how natural their responses are to the model under evaluation.
+
+    A document is one prompt with all its responses; there is one request a response. The
+    figures are `local_naturalness`, `global_naturalness`, `win_rate` and `coverage`, each
+    for every teacher, averaged over prompts with lm-eval's standard error over prompts.
+    The local score is that of the first window in the settings.
+
+    Args:
+        config: the task's YAML as lm-eval loads it.
+    """
+
+    OUTPUT_TYPE = REQUEST
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        with plain_errors():
+            spec = parse_task(config, source_of(config))
+            parse_steps(spec.settings.steps)
+            windows = parse_windows(spec.settings.windows)
+            self.teacher_set: TeacherSet = load(spec)
+        install()
+        self._window = windows[0].name
+        self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
+        self._chat_template: Callable[..., str] | None = None
+        self._system_instruction: str | None = None
+        self._instances: list[Instance] | None = None
+        self._filters = [FilterEnsemble("none", [_Unwrap])]
+        self._config = self._task_config(config, spec)
+        self.VERSION = self._config.metadata.get("version", 0)
+
+    def _task_config(self, config: Mapping[str, Any], spec: TaskSpec) -> TaskConfig:
+        """lm-eval's own view of the task, which it writes into its results file."""
+        metadata = {
+            **(config.get("metadata") or {}),
+            "naturalness": {
+                **spec.settings.as_dict(),
+                "teachers": list(self.teacher_set.teachers),
+                "prompts": len(self.teacher_set.prompts),
+                "responses": self.teacher_set.n_responses,
+                "dropped": dict(self.teacher_set.dropped),
+                "data_fingerprint": self.teacher_set.fingerprint,
+            },
+        }
+        own = {key: value for key, value in config.items() if key not in _OURS}
+        own |= {"metadata": metadata, "output_type": REQUEST, "num_fewshot": 0}
+        return TaskConfig(**own)
+
+    def has_training_docs(self) -> bool:
+        """There is nothing to train on here."""
+        return False
+
+    def has_validation_docs(self) -> bool:
+        """All prompts are test documents."""
+        return False
+
+    def has_test_docs(self) -> bool:
+        """All prompts are test documents."""
+        return True
+
+    def test_docs(self) -> list[dict[str, Any]]:
+        """One document a prompt, in the order of the data."""
+        return self._docs
+
+    def doc_to_text(self, doc: Mapping[str, Any]) -> str:
+        """The prompt as plain text."""
+        return str(doc["prompt"])
+
+    def doc_to_target(self, doc: Mapping[str, Any]) -> str:
+        """There is no right answer here; names who answered."""
+        return ", ".join(str(row["teacher"]) for row in doc["responses"])
+
+    def fewshot_context(
+        self,
+        doc: Mapping[str, Any],
+        num_fewshot: int = 0,
+        *,
+        system_instruction: str | None = None,
+        apply_chat_template: bool = False,
+        chat_template: Callable[..., str] | None = None,
+        **_: Any,
+    ) -> str:
+        """The rendered prompt: `--system_instruction` first, then the turns.
+
+        With `--apply_chat_template` in the student's own template, ending where its turn
+        begins; else as plain text, followed by `target_delimiter`.
+        """
+        if num_fewshot:
+            with plain_errors():
+                raise ConfigError(
+                    "a naturalness task takes no few-shot examples", found=num_fewshot
+                )
+        self._chat_template = chat_template if apply_chat_template else None
+        self._system_instruction = system_instruction
+        turns = [dict(turn) for turn in doc["messages"]]
+        if self._chat_template is not None:
+            system = [{"role": "system", "content": system_instruction}]
+            return self._chat_template((system if system_instruction else []) + turns)
+        opening = f"{system_instruction}\n\n" if system_instruction else ""
+        return opening + str(doc["prompt"]) + self.teacher_set.settings.target_delimiter
+
+    def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
+        """One request a response, with all that decides its numbers."""
+        settings = self.run_settings()
+        return [
+            Instance(
+                request_type=REQUEST,
+                doc=doc,
+                arguments=(
+                    ctx,
+                    {"teacher": row["teacher"], "sample": row["sample"], "settings": settings},
+                ),
+                idx=i,
+                metadata=kwargs["metadata"],
+            )
+            for i, row in enumerate(doc["responses"])
+        ]
+
+    def run_settings(self) -> dict[str, Any]:
+        """The set's settings and how the prompts are rendered in this run."""
+        template = self._chat_template and self._chat_template(_PROBE)
+        digest = template and hashlib.sha256(template.encode()).hexdigest()[:12]
+        settings = self.teacher_set.settings.as_dict()
+        settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
+        return settings | {
+            "chat_template": digest,
+            "system_instruction": self._system_instruction,
+        }
+
+    def process_results(
+        self, doc: Mapping[str, Any], results: Sequence[Scored]
+    ) -> dict[str, float]:
+        """The figures of one prompt."""
+        records = [scored.record for scored in results]
+        return figures(records, self.teacher_set.teachers, self._window)
+
+    def aggregation(self) -> dict[str, Callable[[Sequence[float]], float]]:
+        """Means over prompts, for which lm-eval gives standard errors."""
+        return dict.fromkeys(directions(self.teacher_set.teachers), mean)
+
+    def higher_is_better(self) -> dict[str, bool | None]:
+        """The arrows of lm-eval's table."""
+        return directions(self.teacher_set.teachers)
+
+
+def _document(prompt: Prompt) -> dict[str, Any]:
+    responses = []
+    for one in prompt.responses:
+        row: dict[str, Any] = {"teacher": one.teacher, "sample": one.sample, "response": one.text}
+        row |= {"correct": one.correct} | dict(one.extra)
+        if one.steps is not None:
+            row["steps"] = list(one.steps)
+        responses.append(row)
+    return {
+        "prompt_id": prompt.prompt_id,
+        "prompt": prompt.text,
+        "messages": [dict(turn) for turn in prompt.messages],
+        "responses": responses,
+    }
+
+
+__all__ = ["NaturalnessTask", "Reply", "Scored"]

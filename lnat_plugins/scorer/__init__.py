@@ -1,0 +1,185 @@
+"""Text in, scored responses out: the one place where definitions meet a student.
+
+Knows nothing of hosts and files. A `Scorer` holds what is the same for a whole run (the
+tokenizer, the back end, the settings, the student's context length) and turns the
+responses to one prompt into `StepSums`, from which every metric is computed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lnat_plugins.config import fingerprint
+from lnat_plugins.errors import StudentError
+from lnat_plugins.scorer.backend import Backend, EngineBackend, Job, JobSums, Sum
+from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.steps import StepSpec
+from lnat_plugins.tokens import EncodedResponse, check_tokenizer, encode_response
+from lnat_plugins.windows import GLOBAL, Pair, Window
+
+__all__ = ["Backend", "Candidate", "EngineBackend", "Scorer", "StepSums"]
+
+
+class Candidate(NamedTuple):
+    """One response to be scored.
+
+    Args:
+        teacher: who wrote it.
+        sample: which of the teacher's responses to this prompt.
+        text: the response, verbatim.
+        steps: the row's own steps, or None.
+        where: file and row, for messages.
+    """
+
+    teacher: str
+    sample: int | str
+    text: str
+    steps: Sequence[str] | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores the responses to one prompt after another.
+
+    Args:
+        tokenizer: the student's, fast.
+        backend: who computes the sums.
+        spec: how responses are cut.
+        windows: which windows are scored.
+        settings: everything that decides the numbers, as JSON values; kept in each record
+            with its fingerprint.
+        max_length: tokens that the student can read at once, or None if there is no limit.
+        host: versions of the host's packages, kept in each record.
+    """
+
+    tokenizer: Any
+    backend: Backend
+    spec: StepSpec
+    windows: tuple[Window, ...]
+    settings: Mapping[str, Any]
+    max_length: int | None = None
+    host: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_tokenizer(self.tokenizer)
+
+    def score(self, prompt: Sequence[int], candidates: Sequence[Candidate]) -> list[StepSums]:
+        """Step sums of each candidate, in order.
+
+        Args:
+            prompt: the rendered prompt as token ids, at least one.
+            candidates: responses to it.
+
+        Raises:
+            StudentError: an empty prompt, a tokenizer that drops text.
+            DataError: supplied steps that are missing or do not fit.
+        """
+        if not len(prompt):
+            raise StudentError(
+                "the prompt has no tokens, so the first token of a response has no context",
+                where=candidates[0].where if candidates else "",
+                remedy="give a prompt, or a tokenizer with a beginning-of-text token",
+            )
+        encoded = [
+            encode_response(self.tokenizer, c.text, self.spec, c.steps, c.where) for c in candidates
+        ]
+        jobs = [self._job(response, len(prompt)) for response in encoded]
+        sums = self.backend.sums(np.asarray(prompt, np.int64), jobs)
+        return [
+            self._record(candidate, response, len(prompt), answer)
+            for candidate, response, answer in zip(candidates, encoded, sums, strict=True)
+        ]
+
+    def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
+        pairs: set[Pair] = set()
+        whole = False
+        for window in self.windows:
+            if window.name == GLOBAL and not self._global_fits(response, prompt_tokens):
+                continue
+            if window.name == GLOBAL and not self.backend.global_by_step:
+                whole = True
+                continue
+            pairs.update(
+                pair
+                for pair in window.pairs(response.n_steps)
+                if self._fits(_length(response, pair), prompt_tokens)
+            )
+        return Job(response, frozenset(pairs), whole)
+
+    def _global_fits(self, response: EncodedResponse, prompt_tokens: int) -> bool:
+        return self._fits(len(response.ids), prompt_tokens)
+
+    def _fits(self, body_tokens: int, prompt_tokens: int) -> bool:
+        """The last token is predicted, not read, so it needs no place in the context."""
+        return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
+
+    def _record(
+        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+    ) -> StepSums:
+        sums: dict[str, tuple[float, ...] | None] = {}
+        totals: dict[str, float] = {}
+        undefined: dict[str, str] = {}
+        for window in self.windows:
+            name = window.name
+            if name == GLOBAL and not self._global_fits(response, prompt_tokens):
+                sums[name], totals[name] = None, math.nan
+                undefined[name] = self._too_long(
+                    "the prompt and the whole trace", len(response.ids) + prompt_tokens
+                )
+                continue
+            if name == GLOBAL and answer.whole is not None:
+                sums[name], totals[name] = None, answer.whole.value
+                if answer.whole.failure:
+                    undefined[name] = answer.whole.failure
+                continue
+            found = [
+                answer.pairs.get(pair) or self._missing(response, pair, prompt_tokens)
+                for pair in window.pairs(response.n_steps)
+            ]
+            sums[name] = tuple(one.value for one in found)
+            totals[name] = math.fsum(sums[name] or ())
+            failures = [(i, one.failure) for i, one in enumerate(found) if one.failure]
+            if failures:
+                i, reason = failures[0]
+                undefined[name] = (
+                    f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
+                )
+        return StepSums(
+            teacher=candidate.teacher,
+            sample=candidate.sample,
+            spans=response.spans,
+            tokens=response.tokens_per_step,
+            sums=sums,
+            totals=totals,
+            undefined=undefined,
+            path=self.backend.path,
+            settings=self.settings,
+            settings_hash=fingerprint(self.settings),
+            splitter=str(self.spec),
+            versions={**_versions(), **self.host},
+        )
+
+    def _missing(self, response: EncodedResponse, pair: Pair, prompt_tokens: int) -> Sum:
+        length = prompt_tokens + _length(response, pair)
+        return Sum(math.nan, self._too_long("the prompt and the step with its window", length))
+
+    def _too_long(self, what: str, tokens: int) -> str:
+        return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
+
+
+def _length(response: EncodedResponse, pair: Pair) -> int:
+    return response.bounds[pair.step + 1] - response.bounds[pair.start]
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    names = ("lnat-plugins", "torch", "transformers")
+    return {name.replace("-", "_"): importlib.metadata.version(name) for name in names}

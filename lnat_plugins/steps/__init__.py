@@ -1,0 +1,155 @@
+"""How a response is cut into steps: named splitters, supplied steps, the `steps` setting.
+
+Knows nothing of tokens, windows or torch. Every splitter maps a text to spans that are
+contiguous, non-empty and tile it; text is never changed, stripped or re-joined. A step owns the
+white space that follows it, and the white space a text begins with belongs to its first step.
+Every splitter takes time linear in the text. A splitter's version changes whenever its cuts do,
+because scores cut by different rules cannot be compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.steps._span import Span
+from lnat_plugins.steps.blocks import split_lines, split_paragraphs, split_turns
+from lnat_plugins.steps.sentence import split_sentences
+
+__all__ = [
+    "SPLITTERS",
+    "Span",
+    "Splitter",
+    "StepSpec",
+    "get_splitter",
+    "parse_steps",
+    "supplied_spans",
+]
+
+_COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+
+StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """A named way to cut a text. `str(splitter)` is `name@version`, as results record it."""
+
+    name: str
+    version: str
+    split: Callable[[str], list[Span]]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+SPLITTERS: Final[Mapping[str, Splitter]] = MappingProxyType(
+    {
+        splitter.name: splitter
+        for splitter in (
+            Splitter("sentence", "1", split_sentences),
+            Splitter("line", "1", split_lines),
+            Splitter("paragraph", "1", split_paragraphs),
+            Splitter("turn", "1", split_turns),
+        )
+    }
+)
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """What the `steps` setting asks for.
+
+    `splitter` is set for the kinds "splitter" and "supplied_or_sentence" (rows that carry no
+    steps), `n` (tokens a step, at least 1) for "tokens" alone.
+    """
+
+    kind: StepKind
+    splitter: Splitter | None = None
+    n: int | None = None
+
+    def __str__(self) -> str:
+        """As results record it: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
+        if self.kind == "tokens":
+            return f"tokens:{self.n}"
+        parts = [] if self.kind == "splitter" else ["supplied"]
+        return "|".join([*parts, *([str(self.splitter)] if self.splitter else [])])
+
+
+def get_splitter(name: str) -> Splitter:
+    """The built-in splitter of that name.
+
+    Raises:
+        ConfigError: no splitter has that name.
+    """
+    try:
+        return SPLITTERS[name]
+    except KeyError:
+        raise ConfigError(
+            "unknown splitter", found=name, remedy=did_you_mean(name, SPLITTERS)
+        ) from None
+
+
+def parse_steps(name: str) -> StepSpec:
+    """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
+
+    Raises:
+        ConfigError: none of these, or an N that is not a whole number of at least 1.
+    """
+    if name == "supplied":
+        return StepSpec("supplied")
+    if name == "supplied_or_sentence":
+        return StepSpec("supplied_or_sentence", splitter=SPLITTERS["sentence"])
+    if name in SPLITTERS:
+        return StepSpec("splitter", splitter=SPLITTERS[name])
+    kind, colon, count = name.partition(":")
+    if kind == "tokens":
+        if colon and _COUNT.fullmatch(count):
+            return StepSpec("tokens", n=int(count))
+        raise ConfigError(
+            "steps: tokens:N needs a whole number N of at least 1",
+            found=name,
+            remedy="write for example tokens:64",
+        )
+    known = [*SPLITTERS, "tokens:N", "supplied", "supplied_or_sentence"]
+    raise ConfigError("unknown steps setting", found=name, remedy=did_you_mean(name, known))
+
+
+def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Span]:
+    """Spans of the steps that a row brings along; `"".join(steps)` must be the text itself.
+
+    Raises:
+        DataError: an empty step, or steps that do not add up to the text. Nothing is stripped or
+            repaired: a step carries its own white space.
+    """
+    spans: list[Span] = []
+    start = 0
+    for number, step in enumerate(steps, 1):
+        if not step:
+            raise DataError(
+                f"step {number} of {len(steps)} is empty",
+                where=where,
+                remedy="leave empty steps out",
+            )
+        if not text.startswith(step, start):
+            raise DataError(
+                f"step {number} of {len(steps)} differs from the response at character {start}, "
+                f"which reads {text[start : start + 40]!r}",
+                where=where,
+                found=step,
+                remedy="the steps joined must give the response, white space included",
+            )
+        spans.append((start, start + len(step)))
+        start += len(step)
+    if start != len(text):
+        raise DataError(
+            f"the steps end at character {start}, the response at {len(text)}",
+            where=where,
+            found=text[start:],
+            remedy="the steps joined must give the response, white space included",
+        )
+    return spans

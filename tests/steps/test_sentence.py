@@ -1,0 +1,248 @@
+"""Hard cases: the text with a broken bar wherever a cut is due, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from lnat_plugins.steps import SPLITTERS
+
+split = SPLITTERS["sentence"].split
+
+
+def marked(text: str) -> str:
+    return "¦".join(text[start:end] for start, end in split(text))
+
+
+PLAIN = [
+    "He left. ¦She stayed.",
+    "Is it so? ¦Yes, it is! ¦Good.",
+    "Really?! ¦That much.",
+    "He left.  ¦Two spaces, then a tab.\t¦Done here.",
+    "  Leading space stays. ¦Trailing space stays.  \n\n",
+    "One sentence without a stop",
+    "A stop before lower case. then no cut. ¦Then one.",
+    "No space.Between these.Two sentences.",
+    "Then 30 years. ¦12 of them were wet. ¦$5 each.",
+    "Was it 5? ¦-5 is the other root.",
+    "Is 5! = 120 right? ¦Yes, 5! > 100 holds.",
+    "A != B. ¦So A and B differ.",
+    "It holds. – Indeed it does. ¦Next one.",
+    "First. ¦(A remark in brackets.) ¦Second.",
+    "The man (aged 40. or so) left. ¦Next one.",
+    "An aside [see below.] ¦Next one.",
+]
+
+QUOTES = [
+    'She said "stop." ¦Then he stopped.',
+    "She said “stop.” ¦Then he stopped.",
+    "She asked “why?” and left. ¦Nobody knew.",
+    'He asked: "Why?" ¦"Because," she said.',
+    "It is **done.** ¦Next one.",
+    "It is _done._ ¦Next one. ¦**Bold starts.** ¦*Italic too.*",
+    "(It was late.) ¦(Very late.)",
+    "«C'est fini.» ¦Next one.",
+    "He said (“it is over.”) ¦Next one.",
+    "All true. ✅ ¦All false. ❌ ¦Next one.",
+    "We won! 🎉🎉 ¦See you soon 👋 \n\n¦Bye now.",
+    "Great work 🙂. ¦Fine 👍🏽. ¦Next one.",
+]
+
+ABBREVIATIONS = [
+    "Use a tool, e.g. Python, for this. ¦Then stop.",
+    "That is, i.e. Monday. ¦Then stop.",
+    "Apples, pears, etc. are fruit. ¦Then stop.",
+    "We sell apples, pears, etc. ¦They are fruit.",
+    "Mr. and Mrs. Smith met Dr. Jones. ¦He smiled.",
+    "Prof. Ada Low, Ph.D. ¦She teaches.",
+    "It was Kent vs. Essex. ¦Kent won.",
+    "See Fig. 3 and Eq. (5). ¦They agree.",
+    "See Figs. 3 and 4, Sec. 2 and pp. 12 to 14. ¦They agree.",
+    "It took approx. 5 minutes. ¦That is fast.",
+    "Take No. 5 first. ¦Is it right? No. ¦But it works.",
+    "He lives in the U.S. Army base. ¦She lives in the U.S. ¦They met.",
+    "Wake at 6 a.m. and rest. ¦Eat at 5 p.m. ¦Alice sleeps.",
+    "We meet at 5 p.m. Monday. ¦Bring tea.",
+    "Acme Inc. ¦The firm grew. ¦Acme Inc. Berlin closed.",
+    "St. Louis lies on a river. ¦He walked to Main St. ¦Then he sat.",
+    "Born on Sept. 11 or Jan. 5. ¦The year is lost.",
+    "As Smith et al. (2019) show, it works. ¦We agree.",
+    "The weight is 5 lb. ¦The height is 6 ft. ¦Nothing else.",
+    "Look at point A. ¦Next, point B. ¦So x is in C. ¦Because of D.",
+]
+
+INITIALS = [
+    "J. K. Rowling wrote it. ¦It sold.",
+    "It is by J. K. Rowling. ¦It sold.",
+    "Harry S. Truman signed. ¦It passed.",
+    "A poem by W.B. Yeats was read. ¦We clapped.",
+    "Written by J. Smith in 1990. ¦It sold.",
+    "Eve finished before D. ¦Ben finished last.",
+    "So the number of pears is P. ¦Two thirds are ripe.",
+    "It starts with a K. ¦Wait, why?",
+    "He took Job A. ¦Pay there is better.",
+]
+
+NUMBERS = [
+    "Pi is 3.14 and e is 2.718. ¦Both are odd.",
+    "It costs 1,000.50 in all. ¦That is a lot.",
+    "It is 0.5. ¦0.25 is half of it.",
+    "Version 1.2.3. ¦Then 2.0. ¦Done.",
+    "Divide by 3. ¦It gives 12. ¦So 12 it is.",
+    "Add 1/3. ¦That is all.",
+]
+
+CURRENCY = [
+    "It costs $5. ¦She paid $3. ¦They shared $2.",
+    "That is $5, or $6. ¦So ($5) or ($6). ¦Fine.",
+    "From $5-$10. ¦To $20. ¦Fine.",
+    "It is **$5**. ¦And **$6**. ¦Fine.",
+    'The $5 goes in the "$" field. ¦The £6 does not.',
+    "He has US$5. ¦She has US$6. ¦Fine.",
+    "For 20$. ¦Then 30$. ¦Fine.",
+    "It is \\$5. ¦Then \\$6. ¦Fine.",
+    "Pay $40 - $21 = $19. ¦Keep $1. ¦Fine.",
+]
+
+MATHS = [
+    r"Let $x = 1. \quad Y = 2$ hold. ¦Fine.",
+    "Let $f$ be odd. ¦Then $g$ is even. ¦Fine.",
+    r"设$x. \, Y$为五。¦好的，就这样。",
+    r"So $$a = 1. \quad B = 2.$$ holds. ¦Fine.",
+    r"So \(a = 1. B = 2.\) holds. ¦Fine.",
+    r"So \[a = 1. B = 2.\] holds. ¦Fine.",
+    "We set\n¦\\[\na = 1.\nB = 2.\n\\]\n¦So it holds.",
+    "We set\n¦$$\na = 1.\nB = 2.\n$$\n¦So it holds.",
+    "\\[ x = 1 \\]\n¦\\[ y = 2 \\]\n¦\\[ z = 3 \\]",
+    "We have \\[ V = 1 \\]\nwhere \\(V\\) is the volume. ¦Fine.",
+    "\\begin{align*}\na &= 1. \\\\\n\nB &= 2.\n\\end{align*}\n¦So it holds.",
+    "\\begin{a}\n\\begin{b}\nOne. Two.\n\\end{b}\nThree. Four.\n\\end{a}\n¦So it holds.",
+    "An open $x stays. ¦Harmless. ¦Fine.",
+    "An open \\( stays. ¦Harmless. ¦Fine.",
+    "An open \\[ stays. ¦Harmless. ¦Fine.",
+    "An open \\begin{a} stays. ¦Harmless. ¦Fine.",
+    "A lone \\) stays. ¦A lone \\end{a} too. ¦Fine.",
+    "Here $x = 1\n\n¦And y$ is not mathematics. ¦Fine.",
+    "x - 140 = 23\n¦x = 163\n¦rt = G\n¦2t + 14 = 44",
+    r"So \boxed{5}. ¦\(x\) is five. ¦$x$ too.",
+]
+
+CODE = [
+    "Run this:\n¦```python\nx = 1\n\ny = 2. # One. Two.\n```\n¦It works.",
+    "Run this:\n¦~~~\na. B. C.\n~~~\n¦It works.",
+    "````\n```\nOne. Two.\n```\n````\n¦It works.",
+    "- Run:\n  ¦```\n  One. Two.\n  ```\n¦- It works.",
+    "Call `foo. Bar` first. ¦Then `` a`. B `` too.",
+    "An open ` stays. ¦Harmless. ¦Fine.",
+    "```\nAn open fence. ¦Harmless. ¦Fine.",
+    "No fence (```) here. ¦None at all.",
+    "In `a $x` and `b$. C` we see. ¦Fine.",
+    'total(one,\n"b")\n¦{"one": 1,\n"two": 2\n}',
+]
+
+WEB = [
+    "See https://a.org/x.y?z=1. ¦Then https://b.org/. ¦Fine.",
+    "Mail a.b@c.org. ¦Then wait. ¦Fine.",
+    "Open www.a.org/b. ¦Edit setup.py. ¦Fine.",
+]
+
+LISTS = [
+    "Items:\n¦- one thing\n¦- two things\n¦* three\n¦• four",
+    "1. First thing. ¦It matters.\n¦2. Second thing\n¦3) Third thing",
+    "1. **Bold.** ¦Text follows.\n¦2. **Bold:** Text follows.",
+    "(a) First\n¦(ii) Second\n¦b) Third\n¦c. Fourth",
+    "1.\n\nFirst item here.\n¦2.\n\nSecond item here.",
+    "- a long item that goes on\n  in lower case here\n¦- the next item",
+    "Step 1. Count them. ¦Step 2. Add them. ¦At step 3. ¦Stop there.",
+    "**Step 1.** Count them.\n¦**Step 2:** Add them.",
+    "Case 1. Ben is first. ¦Case 2. Ann is.",
+    "### 1. Count them\n¦#### 1.2. Add them",
+    "We know: 1. Cost is 5 (each) 2. Price is 6. ¦That is all.",
+]
+
+LINES = [
+    "# Title\n¦body in lower case",
+    "A line without a stop\n¦Another line without one\n¦12 more of them",
+    "prose that is wrapped at\nsome margin goes on. ¦Then ends.",
+    "prose that was wrapped before the\n12 apples were eaten. ¦Then ends.",
+    "This long line of prose was wrapped at a margin when they went to\nParis by train. ¦Then ends.",
+    "Lines with a hard break  \n¦Second line here",
+    "We find:\n¦the total is five",
+    "Hence,\nNumber of cows = 3",
+    "A stop at a line's end.\n¦then lower case.",
+    "He met Dr.\nJones there. ¦Fine.",
+    "A blank line\n\n¦always cuts, even here",
+    "A blank line of spaces\n \t\n¦always cuts too",
+    "Ruler\n¦-----\n¦Next part",
+    "| a. B | c |\n¦| --- | --- |\n¦| One. Two. | three |\n¦After the table. ¦Fine.",
+    "|x| = 5. ¦Then |y| = 6. ¦Fine.",
+    "CRLF lines.\r\n¦Second line\r\n¦Third line\r\n\r\n¦fourth block",
+    "Mac lines.\r¦Second line\r\r¦third block",
+    "<think>\n¦Okay, so. ¦It is 5.\n¦</think>\n\n¦The answer is 5.",
+    "think\n¦Okay, so it is \\boxed{5}\n¦answer\n¦Answer: it is 5.",
+]
+
+ELLIPSES = [
+    "Wait... ¦Let me see… ¦Right.",
+    "Well... it is five. ¦Right.",
+    "Take 1, 2, ..., N. ¦Then Ben ... Eve ... Ana. ¦Right.",
+    "So it is 0.333... * 3. ¦Right.",
+]
+
+CJK = [
+    "他走了。¦她留下了！¦真的吗？¦是的，真的。",
+    "他说：「走吧。」¦她留下了。",
+    "他说：“走吧！”¦她留下了；¦他走了。",
+    "我想一想……¦答案是五。",
+    "答案是3.14。¦So it is. ¦答案是五。",
+    "这是第一行文字\n¦这是第二行文字",
+    "これは本です。¦あれは（木です。）¦はい、そうです。",
+    "यह एक है। ¦वह दो है।",
+]
+
+FRAGMENTS = [
+    "So it is five. So.\n\n¦Next one.",
+    "No. It is fine.",
+    "Yes. ¦It is.",
+    "It is five. ¦Yes it is. OK.",
+    "[\n\nFirst one here.",
+    "Before it.\n¦**\nAfter it.",
+    "Positions:\n1: E\n2: D\n3: B",
+    "It is done.\n\n---\n\n¦Next one.",
+    "a\n\nb\n\nc\n\nd\n\n¦done here",
+    "a\n\nb",
+]
+
+CASES = [
+    *PLAIN,
+    *QUOTES,
+    *ABBREVIATIONS,
+    *INITIALS,
+    *NUMBERS,
+    *CURRENCY,
+    *MATHS,
+    *CODE,
+    *WEB,
+    *LISTS,
+    *LINES,
+    *ELLIPSES,
+    *CJK,
+    *FRAGMENTS,
+]
+
+
+@pytest.mark.parametrize("expected", CASES)
+def test_cuts(expected: str) -> None:
+    assert marked(expected.replace("¦", "")) == expected
+
+
+def test_there_are_enough_cases() -> None:
+    assert len(set(CASES)) >= 80
+
+
+@pytest.mark.parametrize("text", [" ", "\n\n \t", "x", "。", "1."])
+def test_short_texts_are_one_step(text: str) -> None:
+    assert split(text) == [(0, len(text))]
+
+
+def test_empty_text_has_no_step() -> None:
+    assert split("") == []

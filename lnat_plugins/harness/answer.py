@@ -12,7 +12,8 @@ import importlib.metadata
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
@@ -32,10 +33,12 @@ from lnat_plugins.windows import parse_windows
 
 _TOKENS_PER_BATCH_UNIT = 1024
 
-_log = logging.getLogger(__name__)
+# A child of the harness's own logger, whose handler and level its command sets up.
+_log = logging.getLogger(f"lm_eval.{__name__}")
 
 
-class Reply(NamedTuple):
+@dataclass(frozen=True)
+class Reply:
     """What a back end returns for one request; written to the samples file as JSON text."""
 
     record: StepSums

@@ -1,0 +1,67 @@
+"""`lm_eval` with the student checked first: what `lnat eval` runs.
+
+The harness loads the model before it loads our task, so a wrong path to a student ends in
+a traceback of its libraries. Here it is one line. Nothing else differs, but that the shipped
+tasks are found from a source checkout too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import lm_eval.tasks
+from lm_eval._cli import HarnessCLI
+from lm_eval.utils import setup_logging
+
+from lnat_plugins.errors import StudentError
+from lnat_plugins.tasks_index import shipped_folder
+
+_TASK = "local_naturalness"
+_HUB_PARTS = 2
+
+
+def run_lm_eval(arguments: Sequence[str]) -> int:
+    """Runs the harness's command in this process and returns its exit code.
+
+    Raises:
+        StudentError: the student is a path, and there is no model at it.
+    """
+    own_tree = Path(lm_eval.tasks.__file__).parent / _TASK
+    extra = [] if own_tree.is_dir() else ["--include_path", str(shipped_folder())]
+    before = sys.argv
+    sys.argv = ["lm_eval", "run", *extra, *arguments]
+    try:
+        setup_logging()
+        command = HarnessCLI()
+        parsed = command.parse_args()
+        check_student((parsed.model_args or {}).get("pretrained"))
+        command.execute(parsed)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def check_student(student: object) -> None:
+    """Refuses a `pretrained=` that can only be a local path, where no model is."""
+    if not isinstance(student, str):
+        return
+    path = Path(student).expanduser()
+    hub_like = len(path.parts) <= _HUB_PARTS and not student.startswith((".", "~", "/"))
+    if not path.is_dir() and not hub_like:
+        raise StudentError(
+            "the student's folder does not exist",
+            where="--model_args pretrained",
+            found=student,
+            remedy="give a folder with config.json, or a hub name such as owner/model",
+        )
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise StudentError(
+            "the student's folder holds no model: it has no config.json",
+            where="--model_args pretrained",
+            found=student,
+            remedy="give the folder that save_pretrained wrote",
+        )

@@ -1,0 +1,96 @@
+"""What a reader must know before trusting the order. Knows only the finished ranking."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Final
+
+from lnat_plugins.ranking.result import Ranking
+
+FEW_PROMPTS: Final = 30
+FEW_TEACHERS: Final = 5
+SURE: Final = 0.95
+
+
+def notes(ranking: Ranking) -> Ranking:
+    """The ranking with its notes: what was left out, what is unsure, what proves nothing."""
+    found = (
+        *_left_out(ranking),
+        *_undefined(ranking),
+        *_ties(ranking),
+        *_few_prompts(ranking),
+        *_first_and_second(ranking),
+        *_few_teachers(ranking),
+        *_no_agreement(ranking),
+    )
+    return dataclasses.replace(ranking, notes=found)
+
+
+def _left_out(ranking: Ranking) -> Iterator[str]:
+    left_out = ranking.prompts - ranking.prompts_used
+    if left_out:
+        least = min(ranking.teachers, key=lambda line: line.scored_prompts)
+        yield (
+            f"{left_out} of {ranking.prompts} prompts left out: not scored for every teacher "
+            f"(least covered: {least.teacher}, {least.scored_prompts} prompts)."
+        )
+
+
+def _undefined(ranking: Ranking) -> Iterator[str]:
+    for line in ranking.teachers:
+        for reason, count in line.undefined.items():
+            yield f"{line.teacher}: {count} of {line.responses} responses undefined: {reason}."
+
+
+def _ties(ranking: Ranking) -> Iterator[str]:
+    if ranking.ties:
+        yield (
+            f"{ranking.ties} of {ranking.prompts_used} prompts have several best teachers; "
+            "the first row wins."
+        )
+
+
+def _few_prompts(ranking: Ranking) -> Iterator[str]:
+    if ranking.prompts_used == 1:
+        yield "One prompt: no interval can be given."
+    elif ranking.prompts_used < FEW_PROMPTS:
+        yield (
+            f"Only {ranking.prompts_used} prompts: with fewer than {FEW_PROMPTS} the intervals "
+            "are rough, and rather too narrow."
+        )
+
+
+def _first_and_second(ranking: Ranking) -> Iterator[str]:
+    if len(ranking.teachers) < 2:
+        yield "One teacher: there is nothing to compare."
+        return
+    first, second = ranking.teachers[:2]
+    paired = (
+        f"{second.teacher} differs by {second.difference:.4f}, paired 95% interval "
+        f"[{second.difference_low:.4f}, {second.difference_high:.4f}]."
+    )
+    if first.p_best < SURE:
+        yield (
+            f"The first place is not settled: P(best) of {first.teacher} is "
+            f"{first.p_best:.3f}; {paired}"
+        )
+    elif first.low <= second.high and second.low <= first.high:
+        yield (
+            f"The intervals of {first.teacher} and {second.teacher} overlap, yet on the same "
+            f"prompts {paired}"
+        )
+
+
+def _few_teachers(ranking: Ranking) -> Iterator[str]:
+    n_teachers = len(ranking.teachers)
+    if 1 < n_teachers < FEW_TEACHERS:
+        yield (
+            f"Kendall's tau over {n_teachers} teachers describes these teachers; with fewer "
+            f"than {FEW_TEACHERS} it supports no claim."
+        )
+
+
+def _no_agreement(ranking: Ranking) -> Iterator[str]:
+    if not ranking.agreement.prompts:
+        yield f"No prompt has {ranking.agreement.metric} for every teacher: no agreement is given."

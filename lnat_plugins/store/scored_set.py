@@ -1,0 +1,51 @@
+"""The scores of one task by one student, as read from one or several samples files.
+
+Knows nothing of how files are found and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lnat_plugins.store.rows import ScoredRow
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """Every scored response, in file order.
+
+    Attributes:
+        task: the task's name, from the file name; "unknown" if the file was renamed.
+        student: the model's name or path, from `results_*.json` beside the samples file, else
+            the name of the folder.
+        rows: one per (prompt, teacher, sample).
+        prompts: prompt ids in order of first appearance, those without a response included.
+        windows: as the settings list them; the first is the default.
+        settings: the task's settings.
+        settings_hash: their fingerprint; the same in every row.
+        splitter: name and version; the same in every row.
+        paths: the engine paths met among the rows, sorted.
+        files: the files read, in order.
+        left_aside: "file: reason" for each samples file that was found but not read.
+        duplicates: rows met again with the same numbers, and counted once.
+    """
+
+    task: str
+    student: str
+    rows: tuple[ScoredRow, ...]
+    prompts: tuple[str, ...]
+    windows: tuple[str, ...]
+    settings: Mapping[str, Any]
+    settings_hash: str
+    splitter: str
+    paths: tuple[str, ...]
+    files: tuple[str, ...]
+    left_aside: tuple[str, ...]
+    duplicates: int
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Teachers in order of first appearance."""
+        return tuple(dict.fromkeys(row.teacher for row in self.rows))

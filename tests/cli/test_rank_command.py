@@ -1,0 +1,141 @@
+"""`lnat rank` from samples files to the printed table and the written files."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins.cli import main
+from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
+
+SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}
+FAST = ["--bootstrap_iters", "100"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    write_run(tmp_path / "out" / "org__student", teacher_table(SCORES))
+    return tmp_path / "out"
+
+
+def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rank", str(out), *FAST]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[:4] == [
+        "task: local_naturalness, student: org/student, prompts: 3 of 3, responses: 9",
+        "steps: sentence (sentence@1), windows: 4,global, engine: packed, settings: 0123456789ab",
+        "metric: local_naturalness (nats per token, higher is better), bootstrap_iters: 100, "
+        "seed: 1234",
+        "",
+    ]
+    assert [line.split("|")[1].strip() for line in lines[6:9]] == ["R1", "QwQ", "DSQ"]
+    assert lines[10].startswith("|Controls|n_tokens|")
+    assert "- Only 3 prompts" in captured.out
+    assert captured.err == f"lnat: read {out}/org__student/samples_local_naturalness_{DATE}.jsonl\n"
+
+
+def test_the_written_files(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "new" / "folder"
+    for _ in range(2):
+        assert main(["rank", str(out), *FAST, "--output_path", str(target)]) == 0
+    assert sorted(path.name for path in target.iterdir()) == ["ranking.json", "ranking.md"]
+    printed = capsys.readouterr().out
+    assert (target / "ranking.md").read_text(encoding="utf-8") * 2 == printed
+    document = json.loads((target / "ranking.json").read_text(encoding="utf-8"))
+    (entry,) = document["rankings"]
+    assert entry["student"] == "org/student"
+    assert entry["settings"]["windows"] == ["4", "global"]
+    assert [line["teacher"] for line in entry["ranking"]["teachers"]] == ["R1", "QwQ", "DSQ"]
+    assert entry["ranking"]["teachers"][0]["mean"] == pytest.approx(-5.5 / 3)
+    assert entry["ranking"]["window"] == "4"
+
+
+def test_the_same_seed_writes_the_same_bytes(out: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        main(["rank", str(out), *FAST, "--output_path", str(tmp_path / name)])
+    for file in ("ranking.json", "ranking.md"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_undefined_figures_are_written_as_null(tmp_path: Path) -> None:
+    write_run(tmp_path, teacher_table({"A": [-1.0], "B": [-2.0]}))
+    assert main(["rank", str(tmp_path), "--output_path", str(tmp_path / "r")]) == 0
+    text = (tmp_path / "r" / "ranking.json").read_text(encoding="utf-8")
+    assert "NaN" not in text
+    assert json.loads(text)["rankings"][0]["ranking"]["teachers"][0]["low"] is None
+
+
+def test_another_metric_and_window(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rank", str(out), *FAST, "--metric", "global_naturalness"]) == 0
+    assert "|global_naturalness|global|↑" in capsys.readouterr().out
+    assert main(["rank", str(out), *FAST, "--window", "global"]) == 0
+    assert "|local_naturalness|global|↑" in capsys.readouterr().out
+
+
+def test_several_tasks_make_several_tables(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(out / "org__student", teacher_table(SCORES), task="another")
+    assert main(["rank", str(out), *FAST, "--output_path", str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("task: another") < printed.index("\n\ntask: local_naturalness")
+    document = json.loads((tmp_path / "r" / "ranking.json").read_text(encoding="utf-8"))
+    assert [entry["task"] for entry in document["rankings"]] == ["another", "local_naturalness"]
+
+
+def test_a_teacher_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path, teacher_table({"A": [-1.0], "B": [-2.0], "C": [math.nan]}))
+    assert main(["rank", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "teacher 'C': no prompt has local_naturalness for every teacher" in error
+    assert "Leave that teacher out (--teachers)" in error
+    assert main(["rank", str(tmp_path), "--teachers", "A, B"]) == 0
+    assert "|C " not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--metric", "local_naturalnes"],
+            "unknown metric 'local_naturalnes'. Did you mean 'local",
+        ),
+        (["--metric", "n_tokens"], "nothing can be ranked by 'n_tokens'"),
+        (["--window", "globl"], "window 'globl' was not scored. Did you mean 'global'?"),
+        (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
+        (["--bootstrap_iters", "-1"], "bootstrap_iters is below 0"),
+        (["--seed", "-1"], "seed is below 0"),
+    ],
+)
+def test_a_wrong_setting_is_told(
+    out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["rank", str(out), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_left_aside_and_merged_files_are_told(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_lines(
+        out / "org__student" / f"samples_gsm8k_{DATE}.jsonl", [{"doc": {}, "resps": [["4"]]}]
+    )
+    write_run(out / "again", teacher_table(SCORES))
+    assert main(["rank", str(out), *FAST]) == 0
+    err = capsys.readouterr().err
+    assert f"lnat: left aside {other}: not the scores of a teacher set\n" in err
+    assert "lnat: 9 responses stand in several files; each counts once\n" in err
+
+
+def test_a_folder_that_cannot_be_written_is_told(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["rank", str(out), *FAST, "--output_path", str(tmp_path / "file")]) == 2
+    assert "ranking.json: cannot be written" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+"""`lnat tasks`: the listing and the check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins.cli import main
+from tests.helpers_samples import write_lines
+
+YAML = """\
+task: mine
+class: !function lnat_plugins.harness.NaturalnessTask
+dataset_path: json
+dataset_kwargs:
+  data_files: rows.jsonl
+test_split: train
+metadata:
+  version: 1
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "mine.yaml").write_text(YAML, encoding="utf-8")
+    rows = [
+        {"prompt_id": f"p{i}", "prompt": "What?", "teacher": teacher, "response": "So. Yes."}
+        for i in range(2)
+        for teacher in ("A", "B")
+    ]
+    write_lines(tmp_path / "rows.jsonl", rows)
+    return tmp_path
+
+
+def test_a_folder_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "--include_path", str(folder)]) == 0
+    out = capsys.readouterr().out
+    file = folder / "mine.yaml"
+    assert f"\nmine\n    data: json\n    file: {file}\n" in out
+    assert out.startswith("local_naturalness")
+
+
+def test_a_broken_yaml_does_not_vanish(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "bad.yaml").write_text(YAML + "naturalness:\n  stepz: line\n", encoding="utf-8")
+    assert main(["tasks", "--include_path", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "cannot be used: " in out
+    assert "stepz" in out
+
+
+def test_a_usable_yaml_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "--check", str(folder / "mine.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{folder / 'mine.yaml'}: ok\ntask: mine, prompts: 2, data: ")
+    assert "teacher A: 2 responses\n" in out
+
+
+def test_an_unusable_yaml_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "rows.jsonl").unlink()
+    assert main(["tasks", "--check", str(folder / "mine.yaml")]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("lnat: error: ")
+    assert captured.out == ""
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "--include_path", str(tmp_path / "nowhere")]) == 2
+    assert "nowhere: no such file or folder" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""The same figures by plain loops over dictionaries, slow and obvious."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from lnat_plugins.metrics import Metric
+from tests.ranking.builders import Row
+
+
+def cells(rows: Sequence[Row], metric: Metric) -> dict[str, dict[str, float]]:
+    """prompt -> teacher -> mean of the defined samples."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for each in rows:
+        value = metric.compute(each.record, "4")
+        samples = found.setdefault(each.prompt_id, {}).setdefault(each.teacher, [])
+        if not math.isnan(value):
+            samples.append(value)
+    return {
+        prompt: {teacher: statistics.fmean(v) for teacher, v in by_teacher.items() if v}
+        for prompt, by_teacher in found.items()
+    }
+
+
+def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[str, Any]:
+    """teacher -> figures, for the prompts that every teacher has."""
+    teachers = list(dict.fromkeys(each.teacher for each in rows))
+    by_prompt = cells(rows, metric)
+    used = [p for p in by_prompt.values() if all(t in p for t in teachers)]
+    sign = 1 if metric.higher_is_better else -1
+
+    resampled: dict[str, list[float]] = {t: [] for t in teachers}
+    p_best = dict.fromkeys(teachers, 0.0)
+    generator = np.random.default_rng(seed)
+    for draw in generator.integers(0, len(used), size=(iters, len(used))):
+        means = {t: statistics.fmean(used[i][t] for i in draw) for t in teachers}
+        best = max(sign * mean for mean in means.values())
+        tied = [t for t in teachers if math.isclose(sign * means[t], best, rel_tol=1e-12)]
+        for t in teachers:
+            resampled[t].append(means[t])
+            p_best[t] += (t in tied) / len(tied) / iters
+
+    wins = dict.fromkeys(teachers, 0)
+    for values in used:
+        wins[max(teachers, key=lambda t: (sign * values[t], -teachers.index(t)))] += 1
+    return {
+        t: {
+            "mean": statistics.fmean(values[t] for values in used),
+            "median": statistics.median(values[t] for values in used),
+            "low": np.quantile(resampled[t], 0.025),
+            "high": np.quantile(resampled[t], 0.975),
+            "p_best": p_best[t],
+            "win_rate": wins[t] / len(used),
+            "coverage": sum(t in values for values in by_prompt.values()) / len(by_prompt),
+        }
+        for t in teachers
+    }
+
+
+def length_within(rows: Sequence[Row], metric: Metric) -> tuple[float, int]:
+    """Mean of scipy's Spearman inside each prompt that has one, and their number."""
+    found = []
+    for prompt in dict.fromkeys(each.prompt_id for each in rows):
+        inside = [
+            (value, each.record.n_tokens)
+            for each in rows
+            if each.prompt_id == prompt
+            and not math.isnan(value := metric.compute(each.record, "4"))
+        ]
+        values, lengths = [v for v, _ in inside], [n for _, n in inside]
+        if len(set(values)) > 1 and len(set(lengths)) > 1:
+            found.append(stats.spearmanr(values, lengths).statistic)
+    return statistics.fmean(found), len(found)

@@ -1,0 +1,63 @@
+"""Each warning appears when it must, and stays away when it need not appear."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.ranking.builders import rank_rows, row, table
+
+
+def notes_of(rows: object, **more: object) -> str:
+    return "\n".join(rank_rows(rows, **more).notes)  # type: ignore[arg-type]
+
+
+def settled(n_prompts: int, n_teachers: int) -> list[object]:
+    noise = np.random.default_rng(0).normal(size=n_prompts) / 100
+    return list(table({f"T{t}": list(noise - 1 - t) for t in range(n_teachers)}))
+
+
+def test_a_clear_case_needs_no_note() -> None:
+    assert rank_rows(settled(30, 5)).notes == ()  # type: ignore[arg-type]
+
+
+def test_few_prompts() -> None:
+    assert "Only 29 prompts" in notes_of(settled(29, 5))
+    assert "One prompt: no interval" in notes_of(settled(1, 5))
+
+
+def test_few_teachers() -> None:
+    assert "tau over 4 teachers" in notes_of(settled(30, 4))
+    assert notes_of(settled(30, 1)) == "One teacher: there is nothing to compare."
+
+
+def test_a_first_place_that_is_not_settled() -> None:
+    noise = np.random.default_rng(0).normal(size=(40, 2))
+    text = notes_of(table({"A": list(noise[:, 0]), "B": list(noise[:, 1] + 0.01)}))
+    assert "The first place is not settled: P(best) of" in text
+
+
+def test_intervals_that_overlap_though_the_paired_difference_is_clear() -> None:
+    prompts = np.random.default_rng(0).normal(size=40)
+    text = notes_of(table({"A": list(prompts), "B": list(prompts - 0.1)}))
+    assert "The intervals of A and B overlap, yet on the same prompts B differs by -0.1000" in text
+    assert "paired 95% interval [-0.1000, -0.1000]" in text
+
+
+def test_what_was_left_out_and_what_is_undefined() -> None:
+    rows = [*table({"A": [-1.0, -2.0], "B": [-2.0, None]}), row("p1", "B", math.nan)]
+    text = notes_of(rows)
+    assert (
+        "1 of 2 prompts left out: not scored for every teacher (least covered: B, 1 prompts)"
+        in (text)
+    )
+    assert "B: 1 of 2 responses undefined: too long." in text
+
+
+@pytest.mark.parametrize(("other", "count"), [(-1.0, 1), (-1.5, 0)])
+def test_ties(other: float, count: int) -> None:
+    assert (
+        "1 of 2 prompts have several best" in notes_of(table({"A": [-1, -1], "B": [other, -2]}))
+    ) is (bool(count))

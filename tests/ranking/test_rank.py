@@ -1,0 +1,174 @@
+"""The order of teachers: by hand, against loops, and under changes that must not matter."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.metrics import get_metric
+from lnat_plugins.ranking import rank
+from tests.helpers_samples import make_record
+from tests.ranking import oracle
+from tests.ranking.builders import LOWER, Row, lines, random_rows, rank_rows, row, table
+
+LN = get_metric("local_naturalness")
+
+
+def test_three_teachers_by_hand() -> None:
+    ranking = rank_rows(
+        table({"A": [-3, -1, -2, -6], "B": [-1, -2, -1, -2], "C": [-2, -3, -3, -1]})
+    )
+    assert [line.teacher for line in ranking.teachers] == ["B", "C", "A"]
+    assert [line.rank for line in ranking.teachers] == [1, 2, 3]
+    assert [line.mean for line in ranking.teachers] == pytest.approx([-1.5, -2.25, -3.0])
+    assert [line.median for line in ranking.teachers] == pytest.approx([-1.5, -2.5, -2.5])
+    assert [line.difference for line in ranking.teachers] == pytest.approx([0, -0.75, -1.5])
+    assert [line.win_rate for line in ranking.teachers] == [0.5, 0.25, 0.25]
+    assert (ranking.prompts, ranking.prompts_used, ranking.responses) == (4, 4, 12)
+    assert ranking.ties == 0
+
+
+def test_a_lower_is_better_metric_ranks_the_other_way_round() -> None:
+    rows = table({"A": [-3, -1, -2], "B": [-1, -2, -1]})
+    ranking = rank_rows(rows, LOWER)
+    assert [line.teacher for line in ranking.teachers] == ["B", "A"]
+    assert [line.mean for line in ranking.teachers] == pytest.approx([4 / 3, 2])
+    assert ranking.teachers[0].win_rate == pytest.approx(2 / 3)
+    assert ranking.teachers[1].difference == pytest.approx(2 / 3)
+    same = rank_rows(rows)
+    assert [line.p_best for line in ranking.teachers] == [line.p_best for line in same.teachers]
+    assert ranking.agreement.tau == pytest.approx(1.0)
+    assert ranking.agreement.same_winner == 1.0
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("metric", [LN, LOWER], ids=lambda metric: str(metric.name))
+def test_the_loops_agree(seed: int, metric: object) -> None:
+    rows = random_rows(seed)
+    expected = oracle.ranking(rows, metric, iters=50, seed=7)  # type: ignore[arg-type]
+    ranking = rank_rows(rows, metric, bootstrap_iters=50, seed=7)  # type: ignore[arg-type]
+    assert lines(ranking).keys() == expected.keys()
+    for teacher, figures in expected.items():
+        for name, value in figures.items():
+            found = getattr(lines(ranking)[teacher], name)
+            assert found == pytest.approx(value, abs=1e-9), (teacher, name)
+
+
+def test_samples_are_averaged_before_prompts() -> None:
+    rows = [row("p0", "A", -1.0), row("p1", "A", -2.0), row("p1", "A", -4.0, sample=1)]
+    assert rank_rows(rows).teachers[0].mean == pytest.approx((-1 - 3) / 2)
+    assert rank_rows(rows).teachers[0].responses == 3
+
+
+def test_an_undefined_sample_is_counted_and_the_others_stand() -> None:
+    rows = [
+        *(row("p0", "A", -1.0), row("p0", "A", math.nan, sample=1), row("p0", "B", -2.0)),
+        *(row("p1", "A", math.nan), row("p1", "B", -2.0)),
+    ]
+    ranking = rank_rows(rows)
+    first = lines(ranking)["A"]
+    assert (first.scored_prompts, first.coverage, first.responses) == (1, 0.5, 3)
+    assert first.undefined == {"too long": 2}
+    assert ranking.prompts_used == 1
+    assert first.mean == -1.0
+
+
+def test_all_figures_rest_on_the_prompts_that_every_teacher_has() -> None:
+    complete = {"A": [-1.0, -2.0, -3.0], "B": [-2.0, -1.0, -1.0]}
+    full = rank_rows(table(complete))
+    holes = rank_rows(table({"A": [-1.0, -2.0, -3.0, -9.0], "B": [-2.0, -1.0, -1.0, None]}))
+    assert (holes.prompts, holes.prompts_used) == (4, 3)
+    for one, other in zip(full.teachers, holes.teachers, strict=True):
+        assert (one.mean, one.median, one.low, one.high) == (
+            *(other.mean, other.median, other.low, other.high),
+        )
+        assert (one.p_best, one.win_rate) == (other.p_best, other.win_rate)
+    assert lines(holes)["B"].coverage == 0.75
+    assert lines(holes)["A"].coverage == 1.0
+
+
+def test_no_common_prompt_names_the_teacher_that_covers_least() -> None:
+    rows = [row("p0", "A", -1.0), row("p1", "A", -1.0), row("p2", "B", -1.0)]
+    rows += [row("p0", "B", math.nan), row("p1", "B", math.nan), row("p2", "A", math.nan)]
+    with pytest.raises(DataError, match=r"teacher 'B': no prompt has local_naturalness") as caught:
+        rank_rows(rows)
+    assert "1 of 3 prompts scored; undefined: too long (2)" in str(caught.value)
+
+
+def test_of_a_tie_the_first_row_wins_and_the_tie_is_counted() -> None:
+    rows = table({"A": [-1.0, -1.0], "B": [-1.0, -2.0], "C": [-1.0 - 1e-9, -3.0]})
+    ranking = rank_rows(rows)
+    assert ranking.ties == 1
+    assert lines(ranking)["A"].win_rate == 1.0
+    backwards = rank_rows([rows[1], rows[0], *rows[2:]])
+    assert backwards.ties == 1
+    assert lines(backwards)["B"].win_rate == 0.5
+
+
+def test_teachers_with_equal_means_keep_their_order() -> None:
+    for teachers in itertools.permutations("ABC"):
+        ranking = rank_rows(table({teacher: [-1.0, -2.0] for teacher in teachers}))
+        assert tuple(line.teacher for line in ranking.teachers) == teachers
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_rows_and_teachers_plays_no_part(seed: int) -> None:
+    draw = random.Random(seed)
+    rows = [
+        row(f"p{i}", teacher, -draw.random(), draw.randint(1, 40))
+        for i in range(8)
+        for teacher in "ABCD"
+    ]
+    prompts = [f"p{i}" for i in range(8)]
+    expected = rank(rows, prompts, LN, "4", bootstrap_iters=100)
+    shuffled = draw.sample(rows, len(rows))
+    found = rank(shuffled, prompts, LN, "4", bootstrap_iters=100)
+    for one, other in zip(expected.teachers, found.teachers, strict=True):
+        assert one.teacher == other.teacher
+        for name in ("mean", "median", "low", "high", "p_best", "win_rate", "difference_low"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12)
+    assert found.length.within_prompt == pytest.approx(expected.length.within_prompt)
+    assert found.agreement == expected.agreement
+
+
+def test_controls_are_those_of_the_responses_behind_the_mean() -> None:
+    rows = [row("p0", "A", -1.0, 10), row("p0", "A", -1.0, 30, sample=1), row("p0", "B", -1.0, 5)]
+    rows += [row("p1", "A", -1.0, 900), row("p1", "B", math.nan, 900)]
+    ranking = rank_rows(rows)
+    assert lines(ranking)["A"].controls == pytest.approx(
+        {"n_tokens": 20, "mean_step_tokens": 20, "first_token_ratio": (1 / 10 + 1 / 30) / 2}
+    )
+    assert lines(ranking)["B"].controls["n_tokens"] == 5
+
+
+def test_a_metric_without_a_direction_cannot_rank() -> None:
+    with pytest.raises(ConfigError, match=r"ranked by 'n_tokens'.*Rank by one of local_nat"):
+        rank_rows(table({"A": [-1.0]}), get_metric("n_tokens"))
+
+
+def test_a_window_that_was_not_scored_is_refused() -> None:
+    rows = table({"A": [-1.0]})
+    with pytest.raises(ConfigError, match=r"needs window '40', which was not scored.*'4'\? known"):
+        rank(rows, ["p0"], LN, "40")
+    local_only = [Row("p0", "A", make_record("A", {"4": [-1.0, -1.0]}))]
+    with pytest.raises(ConfigError, match=r"'global_naturalness' needs window 'global'"):
+        rank_rows(local_only, get_metric("global_naturalness"))
+
+
+@pytest.mark.parametrize("setting", ["bootstrap_iters", "seed"])
+def test_settings_below_zero_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{setting} is below 0 \(found -1\)"):
+        rank_rows(table({"A": [-1.0]}), **{setting: -1})
+
+
+def test_undefined_figures_become_null() -> None:
+    plain = rank_rows(table({"A": [-1.0]})).as_dict()
+    assert plain["teachers"][0]["low"] is None
+    assert plain["teachers"][0]["mean"] == -1.0
+    assert plain["teachers"][0]["controls"]["n_tokens"] == 10.0
+    assert plain["agreement"]["tau"] is None
+    assert isinstance(plain["notes"], list)

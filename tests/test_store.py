@@ -1,0 +1,237 @@
+"""Samples files: which are read, what comes out, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.store import read_scored_set, read_scores
+from tests.helpers_samples import (
+    DATE,
+    make_record,
+    record_of,
+    samples_line,
+    teacher_table,
+    write_lines,
+    write_run,
+)
+
+LATER = "2025-10-04T08-00-00.000001"
+TABLE = teacher_table({"QwQ": [-1.0, -1.5], "R1": [-2.0, -1.0]})
+
+
+def test_a_run_comes_back_as_it_was_scored(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "org__student", TABLE)
+    scored = read_scored_set([tmp_path])
+    assert (scored.task, scored.student) == ("local_naturalness", "org/student")
+    assert scored.prompts == ("p0", "p1")
+    assert scored.teachers == ("QwQ", "R1")
+    assert [(row.prompt_id, row.teacher, row.sample) for row in scored.rows] == [
+        ("p0", "QwQ", 0),
+        ("p0", "R1", 0),
+        ("p1", "QwQ", 0),
+        ("p1", "R1", 0),
+    ]
+    assert scored.rows[1].record == TABLE["p0"][1]
+    assert scored.rows[1].correct is True
+    assert scored.rows[1].response_chars == 10
+    assert scored.windows == ("4", "global")
+    assert (scored.splitter, scored.paths) == ("sentence@1", ("packed",))
+    assert scored.files == (str(path),)
+    assert scored.left_aside == ()
+    assert scored.duplicates == 0
+
+
+def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
+    older = write_run(tmp_path / "m", TABLE)
+    newer = write_run(tmp_path / "m", teacher_table({"QwQ": [-9.0]}), date=LATER)
+    scored = read_scored_set([tmp_path])
+    assert scored.files == (str(newer),)
+    assert scored.left_aside == (f"{older}: older than {newer.name}",)
+    assert read_scored_set([older]).prompts == ("p0", "p1")
+
+
+def test_tasks_are_kept_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "m", TABLE, task="maths_b")
+    write_run(tmp_path / "m", TABLE, task="maths_a")
+    assert [scored.task for scored in read_scores([tmp_path])] == ["maths_a", "maths_b"]
+    with pytest.raises(
+        DataError, match=r"several tasks are scored here \(found 'maths_a, maths_b'"
+    ):
+        read_scored_set([tmp_path])
+
+
+def test_the_samples_of_other_tasks_are_left_aside(tmp_path: Path) -> None:
+    write_run(tmp_path, TABLE)
+    other = write_lines(
+        tmp_path / f"samples_gsm8k_{DATE}.jsonl", [{"doc": {"question": "?"}, "resps": [["4"]]}]
+    )
+    assert read_scored_set([tmp_path]).left_aside == (f"{other}: not the scores of a teacher set",)
+    with pytest.raises(DataError, match=r"gsm8k_.*line 1: a sample of another task.*log_samples"):
+        read_scores([other])
+    (tmp_path / f"samples_local_naturalness_{DATE}.jsonl").unlink()
+    with pytest.raises(DataError, match=r"no samples file here holds the scores of a teacher set"):
+        read_scores([tmp_path])
+
+
+def test_shards_are_merged_and_rows_met_twice_counted_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", {"p0": TABLE["p0"]})
+    near = dataclasses.replace(
+        TABLE["p0"][0], sums={"4": (-10.0 - 5e-10,), "global": (-10.0,)}, path="batched"
+    )
+    write_run(tmp_path / "b", {"p0": [near], "p1": TABLE["p1"]})
+    scored = read_scored_set([tmp_path / "a", tmp_path / "b"])
+    assert len(scored.rows) == 4
+    assert scored.duplicates == 1
+    assert scored.prompts == ("p0", "p1")
+    assert scored == read_scored_set([tmp_path])
+
+
+def test_undefined_sums_are_the_same_undefined_sums(tmp_path: Path) -> None:
+    table = {"p0": [record_of("QwQ", math.nan), record_of("R1", -1.0)]}
+    write_run(tmp_path / "a", table)
+    write_run(tmp_path / "b", table)
+    assert read_scored_set([tmp_path]).duplicates == 2
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE)
+    assert read_scored_set([path, tmp_path]).duplicates == 0
+
+
+@pytest.mark.parametrize("value", [-1.0 - 1e-6, math.nan])
+def test_one_row_with_two_numbers_is_refused(tmp_path: Path, value: float) -> None:
+    write_run(tmp_path / "a", {"p0": [record_of("QwQ", -1.0)]})
+    write_run(tmp_path / "b", {"p0": [record_of("QwQ", value)]})
+    with pytest.raises(DataError, match=r"sample 0 stands here with other numbers") as caught:
+        read_scores([tmp_path])
+    for folder in "ab":
+        assert f"{tmp_path / folder}" in str(caught.value)
+    assert str(caught.value).count("line 1, prompt 'p0', teacher 'QwQ'") == 2
+
+
+@pytest.mark.parametrize("change", [{"settings_hash": "f" * 12}, {"splitter": "sentence@2"}])
+def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    write_run(tmp_path / "a", {"p0": [make_record("QwQ")]})
+    write_run(tmp_path / "b", {"p1": [make_record("QwQ", **change)]})
+    with pytest.raises(DataError, match=r"b.samples.*scored with other settings than .*a.samples"):
+        read_scores([tmp_path])
+
+
+def test_another_student_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", TABLE, student="org/one")
+    write_run(tmp_path / "b", TABLE, student="org/two")
+    with pytest.raises(DataError, match=r"another student than .*org/two, not org/one"):
+        read_scores([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("results", "student"),
+    [
+        ({"model_name": "org/tuned"}, "org/tuned"),
+        ({"config": {"model_args": {"pretrained": "./s", "dtype": "float32"}}}, "./s"),
+        ({"config": {"model_args": "pretrained=./s,dtype=float32"}}, "./s"),
+        ({"config": {"model_args": {"pretrained": "./s", "peft": "./lora"}}}, "./lora"),
+        ({"config": {"model_args": None}}, "folder"),
+        ({"config": None}, "folder"),
+        ([], "folder"),
+    ],
+)
+def test_the_student_is_named_by_the_results(tmp_path: Path, results: Any, student: str) -> None:
+    path = write_run(tmp_path / "folder", TABLE, student=None)
+    assert read_scored_set([path]).student == "folder"
+    write_lines(tmp_path / "folder" / f"out_{DATE}.json", [results])
+    assert read_scored_set([path]).student == student
+
+
+def test_a_renamed_file_can_be_read(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE).rename(tmp_path / "mine.jsonl")
+    scored = read_scored_set([path])
+    assert (scored.task, scored.student) == ("unknown", "org/student")
+
+
+def test_a_response_may_hold_any_line_separator(tmp_path: Path) -> None:
+    line = samples_line("p0", [make_record("QwQ")])
+    line["doc"]["responses"][0]["response"] = "a\u2028b\x85c\r\nd"
+    path = write_lines(tmp_path / "x.jsonl", [line])
+    assert read_scored_set([path]).rows[0].response_chars == 8
+
+
+def test_a_prompt_without_responses_still_counts(tmp_path: Path) -> None:
+    write_run(tmp_path, {**TABLE, "p2": []})
+    assert read_scored_set([tmp_path]).prompts == ("p0", "p1", "p2")
+
+
+def test_missing_sources_name_the_flag_that_writes_them(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"nowhere: no such file or folder\. Run lm_eval with --log"
+    ):
+        read_scores([tmp_path / "nowhere"])
+    with pytest.raises(DataError, match=r"no samples file in this folder\. Run lm_eval with --log"):
+        read_scores([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"the samples file is empty"),
+        (b'{"doc": {"prompt_id"', r"line 1: not valid JSON .*--log_samples again"),
+        (b"\xff\xfe", r"line 1: not UTF-8 text"),
+        (b"[" * 100_000, r"line 1: not valid JSON"),
+        (b"3\n", r"line 1: not a line of a samples file"),
+        (b'{"doc": {}}\n', r"line 1: not a line of a samples file"),
+    ],
+)
+def test_an_unreadable_file_is_named_with_its_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / f"samples_t_{DATE}.jsonl"
+    path.write_bytes(content)
+    for source in (path, tmp_path):
+        with pytest.raises(DataError, match=rf"samples_t_.*{message}"):
+            read_scores([source])
+
+
+def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"line 2: not valid JSON"):
+        read_scores([path])
+
+
+def damaged(**changes: Any) -> dict[str, Any]:
+    line = json.loads(json.dumps(samples_line("p0", [make_record("QwQ"), make_record("R1")])))
+    for key, value in changes.items():
+        target = line["doc"] if key in ("prompt_id", "responses") else line
+        if key in ("teacher", "sample", "response", "correct"):
+            target = line["doc"]["responses"][1]
+        target[key] = value
+    return line
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (damaged(prompt_id=None), r"'prompt_id' is not a text \(found None\)"),
+        (damaged(responses=None), r"a sample of another task"),
+        (damaged(responses=["x", "y"]), r"prompt 'p0': a response without the field 'response'"),
+        (damaged(resps=[["1"]]), r"not one scored record for each of 2 responses"),
+        (damaged(resps=[["-3.5"], ["-2"]]), r"teacher 'QwQ': not a scored record \(found '-3.5'"),
+        (damaged(resps=[[], []]), r"teacher 'QwQ': not a scored record"),
+        (damaged(response=None), r"a response without the field 'response'"),
+        (damaged(teacher="s1"), r"teacher 's1': the record belongs to another response"),
+        (damaged(sample="0"), r"the record belongs to another response"),
+        (damaged(correct="yes"), r"'correct' is neither true, false nor null \(found 'yes'\)"),
+        (samples_line("p0", []), r"no scored response"),
+    ],
+)
+def test_a_damaged_line_is_refused(tmp_path: Path, line: dict[str, Any], message: str) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [line])
+    with pytest.raises(DataError, match=rf"x\.jsonl.*{message}"):
+        read_scores([path])

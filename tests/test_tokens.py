@@ -12,7 +12,10 @@ from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.tokens import check_tokenizer, encode_response
 
-_CORPUS = ["First step. Second step.\n\nThird one:\r\n done.\n\n" * 4, "Wait. So 3 + 4 = 7.\n\n" * 4]
+_CORPUS = [
+    "First step. Second step.\n\nThird one:\r\n done.\n\n" * 4,
+    "Wait. So 3 + 4 = 7.\n\n" * 4,
+]
 
 
 def byte_level(trim_offsets: bool = False) -> Any:
@@ -94,7 +97,13 @@ def test_a_response_that_begins_with_newlines_loses_none(tokenizer: Any) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["是的。我们计算。", "One 🎉🎉. Two 🎉.", "a\r\nb\r\nc", "null\x00byte. Next.", "e\u0301. Next one."],
+    [
+        "是的。我们计算。",
+        "One 🎉🎉. Two 🎉.",
+        "a\r\nb\r\nc",
+        "null\x00byte. Next.",
+        "e\u0301. Next one.",
+    ],
 )
 def test_awkward_text_is_tiled(tokenizer: Any, text: str) -> None:
     encoded = encode_response(tokenizer, text, parse_steps("sentence"))

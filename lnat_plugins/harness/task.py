@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
+from lm_eval.utils import warning_once
 
 from lnat_plugins.config import TaskSpec, parse_task
 from lnat_plugins.errors import ConfigError
@@ -26,6 +28,9 @@ from lnat_plugins.windows import parse_windows
 
 _OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
 _PROBE = [{"role": "user", "content": "?"}]
+_THINK = "<think>"
+
+_log = logging.getLogger(f"lm_eval.{__name__}")
 
 
 class Scored:
@@ -148,6 +153,7 @@ class NaturalnessTask(Task):
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
         """One request a response, with all that decides its numbers."""
         settings = self.run_settings()
+        self._warn_of_two_openings(doc, ctx)
         return [
             Instance(
                 request_type=REQUEST,
@@ -161,6 +167,17 @@ class NaturalnessTask(Task):
             )
             for i, row in enumerate(doc["responses"])
         ]
+
+    def _warn_of_two_openings(self, doc: Mapping[str, Any], ctx: str) -> None:
+        """Some templates open the thinking part; a response that opens it again is not natural."""
+        opens = ctx.rstrip().endswith(_THINK)
+        if opens and any(row["response"].lstrip().startswith(_THINK) for row in doc["responses"]):
+            warning_once(
+                _log,
+                "The chat template ends with %s and responses begin with it, so it is read twice. "
+                "Turn the template's thinking part off, or take the tag out of the responses.",
+                _THINK,
+            )
 
     def run_settings(self) -> dict[str, Any]:
         """The set's settings and how the prompts are rendered in this run."""

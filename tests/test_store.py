@@ -109,11 +109,20 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
 def test_one_row_with_two_numbers_is_refused(tmp_path: Path, value: float) -> None:
     write_run(tmp_path / "a", {"p0": [record_of("QwQ", -1.0)]})
     write_run(tmp_path / "b", {"p0": [record_of("QwQ", value)]})
-    with pytest.raises(DataError, match=r"sample 0 stands here with other numbers") as caught:
+    with pytest.raises(DataError, match=r"sample 0 has other numbers") as caught:
         read_scores([tmp_path])
     for folder in "ab":
         assert f"{tmp_path / folder}" in str(caught.value)
     assert str(caught.value).count("line 1, prompt 'p0', teacher 'QwQ'") == 2
+
+
+def test_one_row_with_two_verdicts_is_refused(tmp_path: Path) -> None:
+    for correct in (True, False):
+        line = samples_line("p0", [record_of("QwQ", -1.0)], correct=correct)
+        write_lines(tmp_path / f"{correct}" / f"samples_t_{DATE}.jsonl", [line])
+        write_lines(tmp_path / f"{correct}" / f"results_{DATE}.json", [{"model_name": "s"}])
+    with pytest.raises(DataError, match=r"sample 0 has other numbers"):
+        read_scores([tmp_path])
 
 
 @pytest.mark.parametrize("change", [{"settings_hash": "f" * 12}, {"splitter": "sentence@2"}])

@@ -5,51 +5,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.tokens import check_tokenizer, encode_response
 
-_CORPUS = [
-    "First step. Second step.\n\nThird one:\r\n done.\n\n" * 4,
-    "Wait. So 3 + 4 = 7.\n\n" * 4,
-]
-
-
-def byte_level(trim_offsets: bool = False) -> Any:
-    """A byte-level BPE like Qwen's; with `trim_offsets`, offsets leave out the blank before."""
-    tokenizer = Tokenizer(models.BPE())
-    pattern = Regex(r"\p{L}+| ?\p{L}+| ?[^\s\p{L}]+[\r\n]*|\s*[\r\n]+|\s+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(pattern, "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=["<|end|>"],
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_CORPUS, trainer)
-    if trim_offsets:
-        from tokenizers import processors
-
-        tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>")
-
-
-def metaspace() -> Any:
-    """Whole words with SentencePiece's mark for the blank before them."""
-    words = ["[UNK]", "▁First", "▁step.", "▁Second"]
-    vocabulary = {word: i for i, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+from .helpers_tokenizers import byte_level, metaspace
 
 
 @pytest.fixture(scope="module", params=["offsets_with_blank", "offsets_without_blank"])

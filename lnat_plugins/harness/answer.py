@@ -26,8 +26,8 @@ from lnat_plugins.errors import StudentError
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.plain import plain_errors
 from lnat_plugins.harness.resume import REQUEST, Cache
+from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Backend, Candidate, EngineBackend, Scorer
-from lnat_plugins.scorer.record import StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.windows import parse_windows
 

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 SCORES = ("local_naturalness", "global_naturalness")
 WIN_RATE = "win_rate"

@@ -13,8 +13,8 @@ from typing import Any
 
 from lm_eval.api.model import hash_args
 
+from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Candidate
-from lnat_plugins.scorer.record import StepSums
 
 REQUEST = "naturalness"
 _SAMPLED_VALUES = 64

@@ -21,7 +21,7 @@ from lnat_plugins.harness.plain import plain_errors
 from lnat_plugins.harness.results import directions, figures, summary
 from lnat_plugins.harness.resume import REQUEST
 from lnat_plugins.harness.source import source_of
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
 from lnat_plugins.windows import parse_windows

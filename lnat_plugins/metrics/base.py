@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 GLOBAL: Final = "global"
 """The window that sees the whole trace before the step."""

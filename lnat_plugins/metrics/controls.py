@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 from lnat_plugins.metrics.base import Metric
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 
 def n_tokens(record: StepSums, window: str = "") -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lnat_plugins.metrics.base import GLOBAL, Metric
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 
 def global_naturalness(record: StepSums, window: str = GLOBAL) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lnat_plugins.metrics.base import GLOBAL, Metric, mean, step_means
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 
 def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lnat_plugins.metrics.base import Metric, mean, step_means
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 
 def local_naturalness(record: StepSums, window: str) -> float:

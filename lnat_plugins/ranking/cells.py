@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.metrics import METRICS, Metric
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,8 +18,8 @@ import numpy as np
 
 from lnat_plugins.config import fingerprint
 from lnat_plugins.errors import StudentError
+from lnat_plugins.record import StepSums
 from lnat_plugins.scorer.backend import Backend, EngineBackend, Job, JobSums, Sum
-from lnat_plugins.scorer.record import StepSums
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.tokens import EncodedResponse, check_tokenizer, encode_response
 from lnat_plugins.windows import GLOBAL, Pair, Window

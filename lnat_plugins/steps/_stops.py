@@ -33,6 +33,7 @@ _ACRONYM: Final = re.compile(r"(?:[A-Za-z]{1,2}\.)+[A-Za-z]{1,2}")
 _NEXT_WORD: Final = re.compile(r"[\"'“‘«(\[{*_]*([A-Za-z][A-Za-z'’]*)")
 _LEFT_MARKS: Final = "\"'“‘«([{*_/—–"
 _REACH: Final = 32
+_STARTERS_BUT_A: Final = STARTERS - {"A"}  # "1. A = S + 5"
 
 
 def ends_sentence(text: str, since: int, stop: int, run: str, after: int) -> bool:
@@ -115,7 +116,7 @@ def _numbers_an_item(text: str, start: int, after: int) -> bool:
     if not bare or bare == before:
         return False
     if bare[-1] == ":":
-        return text.startswith("1.", start) and _next_word(text, after) not in STARTERS
+        return text.startswith("1.", start) and _next_word(text, after) not in _STARTERS_BUT_A
     return bare[-1] in ")]" or bare[-1].isdecimal()
 
 

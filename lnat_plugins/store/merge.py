@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 from lnat_plugins.store.rows import ScoredRow, read_prompts
 from lnat_plugins.store.samples_files import SamplesFile
 from lnat_plugins.store.scored_set import ScoredSet
@@ -109,7 +109,7 @@ def _refuse_other_numbers(first: ScoredRow, row: ScoredRow) -> None:
     )
     if not same:
         raise DataError(
-            f"sample {row.sample!r} stands here with other numbers than at {first.where}",
+            f"sample {row.sample!r} has other numbers or another verdict than at {first.where}",
             where=row.where,
             remedy=_ONE_RUN,
         )

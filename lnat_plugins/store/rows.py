@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 
 _AGAIN: Final = "the file was cut or edited: run lm_eval with --log_samples again"
 _NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for a teacher set"
@@ -75,8 +75,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     empty = True
     try:
-        # Only "\n" ends a line: responses may hold other line separators.
-        with path.open(encoding="utf-8", newline="\n") as file:
+        with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
                     empty = False

@@ -10,7 +10,7 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from lnat_plugins.scorer.record import StepSums
+from lnat_plugins.record import StepSums
 from lnat_plugins.tasks_index import shipped_folder
 
 from .test_bundle import EXPECTED_ORDER, STUDENT, TEACHERS

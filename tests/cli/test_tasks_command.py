@@ -37,7 +37,7 @@ def test_a_folder_is_listed(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["tasks", "--include_path", str(folder)]) == 0
     out = capsys.readouterr().out
     file = folder / "mine.yaml"
-    assert f"\nmine\n    data: json\n    file: {file}\n" in out
+    assert f"\nmine\n    data: rows.jsonl\n    file: {file}\n" in out
     assert out.startswith("local_naturalness")
 
 

@@ -164,7 +164,7 @@ LINES = [
     "A line without a stop\n¦Another line without one\n¦12 more of them",
     "prose that is wrapped at\nsome margin goes on. ¦Then ends.",
     "prose that was wrapped before the\n12 apples were eaten. ¦Then ends.",
-    "This long line of prose was wrapped at a margin when they went to\nParis by train. ¦Then ends.",
+    "This long line of prose was wrapped at a margin on the way to old\nParis by train. ¦Then ends.",
     "Lines with a hard break  \n¦Second line here",
     "We find:\n¦the total is five",
     "Hence,\nNumber of cows = 3",

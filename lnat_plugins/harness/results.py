@@ -10,7 +10,10 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from lnat_plugins.metrics import get_metric
+from lnat_plugins.ranking.winners import winners
 from lnat_plugins.record import StepSums
 
 SCORES = ("local_naturalness", "global_naturalness")
@@ -54,9 +57,10 @@ def figures(records: Sequence[StepSums], teachers: Sequence[str], window: str) -
                 if name == SCORES[0]:
                     local[teacher] = out[figure(name, teacher)]
     if local:
-        better = 1.0 if get_metric(SCORES[0]).higher_is_better else -1.0
-        winner = max(local, key=lambda teacher: better * local[teacher])
-        out |= {figure(WIN_RATE, teacher): float(teacher == winner) for teacher in local}
+        values_1T = np.array([list(local.values())])
+        order_1T = np.arange(len(local))[None]
+        (best,), _ = winners(values_1T, order_1T, bool(get_metric(SCORES[0]).higher_is_better))
+        out |= {figure(WIN_RATE, teacher): float(i == best) for i, teacher in enumerate(local)}
     return out | {figure(COVERAGE, teacher): float(teacher in local) for teacher in teachers}
 
 

@@ -46,9 +46,9 @@ class Cache:
 
 
 def student_fingerprint(lm: Any) -> str:
-    """Tells one student from another, by a sample of the weights where there are weights."""
+    """Tells one student from another: by its context, and a sample of its weights if it has any."""
     digest = hashlib.sha256(type(lm).__name__.encode())
-    digest.update(str(getattr(lm, "model_args", "")).encode())
+    digest.update(f"{getattr(lm, 'model_args', '')}{getattr(lm, 'max_length', '')}".encode())
     model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
     if hasattr(model, "named_parameters"):
         for name, weight in model.named_parameters():

@@ -185,6 +185,7 @@ class NaturalnessTask(Task):
         digest = template and hashlib.sha256(template.encode()).hexdigest()[:12]
         settings = self.teacher_set.settings.as_dict()
         settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
+        settings["splitter"] = str(parse_steps(settings["steps"]))
         return settings | {
             "chat_template": digest,
             "system_instruction": self._system_instruction,

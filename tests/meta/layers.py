@@ -21,7 +21,7 @@ class Import(NamedTuple):
 
 
 def component_of(file: Path, root: Path) -> str:
-    """The first name below the package: `scorer` for both scorer.py and scorer/record.py."""
+    """The first name below the package: `scorer` for both scorer.py and scorer/backend.py."""
     return file.relative_to(root).parts[0].removesuffix(".py")
 
 

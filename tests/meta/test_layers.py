@@ -20,6 +20,7 @@ LAYER = {
     "windows": 2,
     "tokens": 3,
     "engine": 4,
+    "record": 5,
     "scorer": 5,
     "store": 5,
     "metrics": 5,

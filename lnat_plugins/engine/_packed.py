@@ -44,11 +44,8 @@ class PackedPass:
     name = "packed"
 
     def __init__(self, model: Any, projector: Projector, counts: Counts) -> None:
-        parameter = next(model.parameters())
-        self._device = parameter.device
-        self._dtype = parameter.dtype
-        config = model.config.get_text_config(decoder=True)
-        self._additive = config._attn_implementation == "eager"
+        self._device = next(model.parameters()).device
+        self._dtype = model.dtype
         self._projector = projector
         self._counts = counts
         self._prompt: Ids | None = None
@@ -152,15 +149,13 @@ class PackedPass:
         return past + np.arange(n), order[past:, None] >= order
 
     def _inputs(self, ids: Ids, positions: Any, seen_QK: Tensor) -> dict[str, Any]:
-        mask = seen_QK
-        if self._additive:
-            least = torch.finfo(self._dtype).min
-            mask = torch.zeros(seen_QK.shape, dtype=self._dtype, device=self._device)
-            mask.masked_fill_(~seen_QK, least)
+        # Additive, which eager attention needs and which spares sdpa a conversion in each layer.
+        mask_QK = torch.zeros(seen_QK.shape, dtype=self._dtype, device=self._device)
+        mask_QK.masked_fill_(~seen_QK, torch.finfo(self._dtype).min)
         return {
             "input_ids": torch.from_numpy(ids).to(self._device)[None],
             "position_ids": torch.from_numpy(positions).to(self._device)[None],
-            "attention_mask": mask[None, None],
+            "attention_mask": mask_QK[None, None],
             "past_key_values": self._cache,
             "use_cache": True,
         }

@@ -69,6 +69,10 @@ def shorten(value: object, limit: int = 80) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A remedy that offers the nearest known name, and lists them all when they are few."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(names)}" if names else "none is known here"
+    return f"{nearest(name, names)}known: {', '.join(names)}" if names else "none is known here"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question that offers the nearest known name, or nothing if none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}? " if close else ""

@@ -113,8 +113,8 @@ def _definition(path: Path) -> TaskSpec:
             remedy="add the line `class: !function lnat_plugins.harness.NaturalnessTask`",
         )
     spec = parse_task(config, path)
-    parse_steps(spec.settings.steps)
-    parse_windows(spec.settings.windows)
+    parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps")
+    parse_windows(spec.settings.windows, f"{spec.data.source}: naturalness: windows")
     return spec
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, nearest
 
 GLOBAL = "global"
 _REMEDY = "a window is a whole number of preceding steps (4), a share of them ('10%') or 'global'"
@@ -72,8 +72,8 @@ class Window:
         return [Pair(step - self.preceding(step), step) for step in range(n_steps)]
 
 
-def parse_window(spec: object) -> Window:
-    """Reads one window. Raises ConfigError with what is allowed."""
+def parse_window(spec: object, where: str = "") -> Window:
+    """Reads one window. Raises ConfigError with what is allowed; `where` is for its message."""
     text = str(spec).strip() if isinstance(spec, (int, str)) and not isinstance(spec, bool) else ""
     if text == GLOBAL:
         return Window(GLOBAL)
@@ -83,19 +83,22 @@ def parse_window(spec: object) -> Window:
         share = Fraction(match[1]) / 100
         if 0 < share <= 1:
             return Window(f"{float(match[1]):g}%", share=share)
-    raise ConfigError("unknown window", found=spec, remedy=_REMEDY)
+    remedy = nearest(text, [GLOBAL]) + _REMEDY
+    raise ConfigError("unknown window", where=where, found=spec, remedy=remedy)
 
 
-def parse_windows(specs: Iterable[object]) -> tuple[Window, ...]:
+def parse_windows(specs: Iterable[object], where: str = "") -> tuple[Window, ...]:
     """Reads a list of windows; refuses an empty list and a window named twice."""
     if isinstance(specs, (str, int)):
         specs = [specs]
-    windows = tuple(parse_window(spec) for spec in specs)
+    windows = tuple(parse_window(spec, where) for spec in specs)
     names = [window.name for window in windows]
     if not windows:
-        raise ConfigError("no window is asked for", remedy=_REMEDY)
+        raise ConfigError("no window is asked for", where=where, remedy=_REMEDY)
     if len(set(names)) < len(names):
-        raise ConfigError("a window is named twice", found=names, remedy="name each window once")
+        raise ConfigError(
+            "a window is named twice", where=where, found=names, remedy="name each window once"
+        )
     return windows
 
 

@@ -67,8 +67,10 @@ class NaturalnessTask(Task):
     def __init__(self, config: Mapping[str, Any]) -> None:
         with plain_errors():
             spec = parse_task(config, source_of(config))
-            parse_steps(spec.settings.steps)
-            windows = parse_windows(spec.settings.windows)
+            parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps")
+            windows = parse_windows(
+                spec.settings.windows, f"{spec.data.source}: naturalness: windows"
+            )
             self.teacher_set: TeacherSet = load(spec)
         install()
         self._window = windows[0].name
@@ -190,6 +192,13 @@ class NaturalnessTask(Task):
             "chat_template": digest,
             "system_instruction": self._system_instruction,
         }
+
+    def apply_filters(self) -> list[Instance] | None:
+        """One reply a request, though lm-eval repeats some to give all ranks equally many."""
+        for one in self._instances or ():
+            del one.resps[1:]
+        found: list[Instance] | None = super().apply_filters()
+        return found
 
     def process_results(
         self, doc: Mapping[str, Any], results: Sequence[Scored]

@@ -94,7 +94,7 @@ def get_splitter(name: str) -> Splitter:
         ) from None
 
 
-def parse_steps(name: str) -> StepSpec:
+def parse_steps(name: str, where: str = "") -> StepSpec:
     """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
 
     Raises:
@@ -112,11 +112,14 @@ def parse_steps(name: str) -> StepSpec:
             return StepSpec("tokens", n=int(count))
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",
+            where=where,
             found=name,
             remedy="write for example tokens:64",
         )
     known = [*SPLITTERS, "tokens:N", "supplied", "supplied_or_sentence"]
-    raise ConfigError("unknown steps setting", found=name, remedy=did_you_mean(name, known))
+    raise ConfigError(
+        "unknown steps setting", where=where, found=name, remedy=did_you_mean(name, known)
+    )
 
 
 def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Span]:

@@ -32,7 +32,7 @@ def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
 
 def load(spec: TaskSpec) -> TeacherSet:
     """Read, check, join and filter the rows of a teacher set."""
-    kind = parse_steps(spec.settings.steps).kind
+    kind = parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps").kind
     dropped: Counter[str] = Counter()
     prompts = select(join(_read(spec.data, dropped)), spec.data, dropped)
     if kind == "supplied":

@@ -126,9 +126,19 @@ def _scorer(lm: TemplateLM, backend: Backend, settings: Mapping[str, Any]) -> Sc
         spec=parse_steps(settings["steps"]),
         windows=parse_windows(settings["windows"]),
         settings=settings,
-        max_length=getattr(lm, "max_length", None),
+        max_length=_context(lm),
         host={"lm_eval": importlib.metadata.version("lm_eval")},
     )
+
+
+def _context(lm: TemplateLM) -> int | None:
+    """Tokens of a request that are read; a longer request would be cut on its left.
+
+    `hf` does not read a request's last token. The others do, and vLLM keeps one more place
+    for a token that it generates.
+    """
+    length: int | None = getattr(lm, "max_length", None)
+    return length if length is None or isinstance(lm, HFLM) else length - 2
 
 
 def _score(

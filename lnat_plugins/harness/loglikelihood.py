@@ -16,6 +16,7 @@ from lnat_plugins.scorer.backend import Job, JobSums, Sum
 from lnat_plugins.tokens import Ids
 
 _Request = tuple[None, list[int], list[int]]
+_Answer = tuple[float, bool]
 
 
 class LoglikelihoodBackend:
@@ -38,15 +39,40 @@ class LoglikelihoodBackend:
                 requests.append((None, seen, ids[bounds[step] : bounds[step + 1]]))
             if job.whole:
                 requests.append((None, context, ids))
-        answers = iter(self._lm._loglikelihood_tokens(requests, disable_tqdm=True))
+        answers = iter(self._ask(requests))
         results = []
         for job in jobs:
             pairs = {pair: _sum(next(answers)) for pair in sorted(job.pairs)}
             results.append(JobSums(pairs, _sum(next(answers)) if job.whole else None))
         return results
 
+    def _ask(self, requests: Sequence[_Request]) -> list[_Answer]:
+        answers: dict[int, _Answer] = {}
+        for part in _apart(requests):
+            asked = [requests[i] for i in part]
+            found = self._lm._loglikelihood_tokens(asked, disable_tqdm=True)
+            answers |= dict(zip(part, found, strict=True))
+        return [answers[i] for i in range(len(requests))]
 
-def _sum(answer: tuple[float, bool]) -> Sum:
+
+def _apart(requests: Sequence[_Request]) -> list[list[int]]:
+    """Indices of the requests, in as few calls as give right answers.
+
+    lm-eval's `hf` reads requests once whose tokens, the last left out, are the same, and takes
+    all their continuations from the beginning of the longest one. That is wrong for
+    continuations of different lengths, such as the last step and the whole response.
+    """
+    lengths: dict[tuple[int, ...], list[int]] = {}
+    parts: dict[int, list[int]] = {}
+    for i, (_, seen, asked) in enumerate(requests):
+        known = lengths.setdefault((*seen, *asked[:-1]), [])
+        if len(asked) not in known:
+            known.append(len(asked))
+        parts.setdefault(known.index(len(asked)), []).append(i)
+    return list(parts.values())
+
+
+def _sum(answer: _Answer) -> Sum:
     value = float(answer[0])
     if math.isfinite(value):
         return Sum(value)

@@ -8,6 +8,7 @@ a cache left by another student or other settings is not mistaken for this one.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,11 +47,12 @@ class Cache:
 
 
 def student_fingerprint(lm: Any) -> str:
-    """Tells one student from another: by its context, and a sample of its weights if it has any."""
+    """Tells one student from another: by context, configuration and a sample of the weights."""
     digest = hashlib.sha256(type(lm).__name__.encode())
     digest.update(f"{getattr(lm, 'model_args', '')}{getattr(lm, 'max_length', '')}".encode())
     model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
     if hasattr(model, "named_parameters"):
+        digest.update(_configuration(model).encode())
         for name, weight in model.named_parameters():
             flat = weight.detach().reshape(-1)
             sample = flat[:: max(1, flat.numel() // _SAMPLED_VALUES)].float().cpu().numpy()
@@ -59,3 +61,10 @@ def student_fingerprint(lm: Any) -> str:
     else:
         digest.update(str(model if isinstance(model, str) else "").encode())
     return digest.hexdigest()[:12]
+
+
+def _configuration(model: Any) -> str:
+    """How the weights are read: positions, scales, sliding windows. Not where they lie."""
+    values: dict[str, Any] = model.config.to_dict() if hasattr(model, "config") else {}
+    kept = {k: v for k, v in values.items() if k[0] != "_" and k != "transformers_version"}
+    return json.dumps(kept, sort_keys=True, default=str)

@@ -8,6 +8,7 @@ file is looked for among the command's own arguments.
 from __future__ import annotations
 
 import glob
+import itertools
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from lnat_plugins.errors import LnatError
 from lnat_plugins.yaml_file import read_yaml
 
 _INLINE = "inline"
+_CONFIG = ("--config", "-C")
+_TELLING = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 
 
 def source_of(config: Mapping[str, Any]) -> Path | str:
@@ -24,22 +27,35 @@ def source_of(config: Mapping[str, Any]) -> Path | str:
     told = (config.get("metadata") or {}).get("config_source", _INLINE)
     if told != _INLINE:
         return Path(told)
-    named = [path for path in _yaml_arguments() if _task_of(path) == config.get("task")]
-    return named[0] if named else "<dict>"
+    for path in _yaml_arguments():
+        found = _read(path)
+        if all(found.get(key) == config.get(key) for key in _TELLING):
+            return path
+    return "<dict>"
 
 
 def _yaml_arguments() -> Iterator[Path]:
-    """YAML files that the command line names: by path, glob, list or folder."""
-    for argument in sys.argv[1:]:
-        for word in argument.removeprefix("--tasks=").split(","):
+    """YAML files that the command line, or its `--config`, names: by path, glob, list or folder.
+
+    Not those under `--include_path`: a task found there by its name is not "inline".
+    """
+    for before, argument in itertools.pairwise(sys.argv):
+        if before == "--include_path":
+            continue
+        given = argument.removeprefix("--tasks=").removeprefix("--config=")
+        words = given.split(",")
+        if before in _CONFIG or argument.startswith("--config="):
+            tasks = _read(Path(given)).get("tasks") or []
+            words = tasks.split(",") if isinstance(tasks, str) else [*map(str, tasks)]
+        for word in words:
             if Path(word).is_dir():
                 yield from sorted(Path(word).glob("*.yaml"))
             elif word.endswith(".yaml"):
                 yield from (Path(match) for match in sorted(glob.glob(word)))
 
 
-def _task_of(path: Path) -> object:
+def _read(path: Path) -> Mapping[str, Any]:
     try:
-        return read_yaml(path).get("task")
+        return read_yaml(path)
     except LnatError:
-        return None
+        return {}

@@ -9,7 +9,6 @@ from typing import Any
 
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
-from lm_eval.api.metrics import mean
 from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 from lm_eval.utils import warning_once
@@ -18,7 +17,7 @@ from lnat_plugins.config import TaskSpec, parse_task
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.harness.answer import Reply, install
 from lnat_plugins.harness.plain import plain_errors
-from lnat_plugins.harness.results import directions, figures, summary
+from lnat_plugins.harness.results import MeanOfScored, directions, figures, summary
 from lnat_plugins.harness.resume import REQUEST
 from lnat_plugins.harness.source import source_of
 from lnat_plugins.record import StepSums
@@ -123,6 +122,13 @@ class NaturalnessTask(Task):
         """There is no right answer here; names who answered."""
         return ", ".join(str(row["teacher"]) for row in doc["responses"])
 
+    def build_all_requests(self, **options: Any) -> None:
+        """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
+        so that those of other data or settings would be taken. Building ours costs nothing.
+        """
+        kept = {"cache_requests": False, "rewrite_requests_cache": False}
+        super().build_all_requests(**options | kept)
+
     def fewshot_context(
         self,
         doc: Mapping[str, Any],
@@ -202,14 +208,14 @@ class NaturalnessTask(Task):
 
     def process_results(
         self, doc: Mapping[str, Any], results: Sequence[Scored]
-    ) -> dict[str, float]:
+    ) -> dict[str, float | None]:
         """The figures of one prompt."""
         records = [scored.record for scored in results]
         return figures(records, self.teacher_set.teachers, self._window)
 
-    def aggregation(self) -> dict[str, Callable[[Sequence[float]], float]]:
+    def aggregation(self) -> dict[str, Callable[[list[float | None]], float]]:
         """Means over prompts, for which lm-eval gives standard errors."""
-        return dict.fromkeys(directions(self.teacher_set.teachers), mean)
+        return dict.fromkeys(directions(self.teacher_set.teachers), MeanOfScored())
 
     def higher_is_better(self) -> dict[str, bool | None]:
         """The arrows of lm-eval's table."""

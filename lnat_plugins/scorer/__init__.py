@@ -72,7 +72,7 @@ class Scorer:
         check_tokenizer(self.tokenizer)
 
     def score(self, prompt: Sequence[int], candidates: Sequence[Candidate]) -> list[StepSums]:
-        """Step sums of each candidate, in order.
+        """Step sums of each candidate, in order; equal responses are scored once.
 
         Args:
             prompt: the rendered prompt as token ids, at least one.
@@ -88,14 +88,18 @@ class Scorer:
                 where=candidates[0].where if candidates else "",
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
-        encoded = [
-            encode_response(self.tokenizer, c.text, self.spec, c.steps, c.where) for c in candidates
-        ]
-        jobs = [self._job(response, len(prompt)) for response in encoded]
-        sums = self.backend.sums(np.asarray(prompt, np.int64), jobs)
+        encoded: dict[Any, EncodedResponse] = {}
+        for one in candidates:
+            if _key(one) not in encoded:
+                encoded[_key(one)] = encode_response(
+                    self.tokenizer, one.text, self.spec, one.steps, one.where
+                )
+        jobs = [self._job(response, len(prompt)) for response in encoded.values()]
+        answers = self.backend.sums(np.asarray(prompt, np.int64), jobs)
+        sums = dict(zip(encoded, answers, strict=True))
         return [
-            self._record(candidate, response, len(prompt), answer)
-            for candidate, response, answer in zip(candidates, encoded, sums, strict=True)
+            self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)])
+            for one in candidates
         ]
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
@@ -173,6 +177,11 @@ class Scorer:
 
     def _too_long(self, what: str, tokens: int) -> str:
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
+
+
+def _key(one: Candidate) -> tuple[str, tuple[str, ...] | None]:
+    """What is scored: equal responses have exactly equal scores, so that a tie is one."""
+    return one.text, None if one.steps is None else tuple(one.steps)
 
 
 def _length(response: EncodedResponse, pair: Pair) -> int:

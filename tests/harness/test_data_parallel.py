@@ -1,0 +1,106 @@
+"""Two processes that share the prompts between them give the figures of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.store import read_scored_set
+from tests.helpers_students import assert_near
+
+from .lab import TEXTS, evaluate, figures, hf, rows, save, write_set
+
+SETS: Mapping[str, list[dict[str, Any]]] = {
+    "an even number of prompts": rows(prompts=4),
+    "an odd number of prompts": rows(prompts=3),
+    "a prompt with more responses": [
+        *rows(prompts=3),
+        *({**row, "sample": 1, "response": TEXTS[1]} for row in rows(prompts=1)),
+    ],
+    "one teacher on the first rank only": [
+        *rows(prompts=3),
+        {**rows(prompts=1)[0], "teacher": "s1"},
+    ],
+    "one teacher on the second rank only": [
+        *rows(prompts=3),
+        {**rows(prompts=2)[2], "teacher": "s1"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, Path]:
+    """The sets, each evaluated by two processes in one launch."""
+    folders = {name: tmp_path_factory.mktemp("set") for name in SETS}
+    for name, folder in folders.items():
+        found = [{"sample": 0, **row} for row in SETS[name]]
+        write_set(folder, found)
+    launch([str(folder) for folder in folders.values()], repo)
+    return folders
+
+
+def launch(arguments: list[str], repo: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # At the end of the path, so that the installed package is tested, not the checkout's.
+    code = f"import sys; sys.path.append({str(repo)!r})\nfrom tests.harness.rank import main\n"
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    with contextlib.ExitStack() as stack:
+        ranks = []
+        for rank in ("0", "1"):
+            log = stack.enter_context((Path(arguments[0]) / f"rank{rank}.log").open("w"))
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code + f"main({arguments!r})"],
+                    env={**os.environ, **place, "RANK": rank, "LOCAL_RANK": rank},
+                    cwd=arguments[0],
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(process.kill)
+            ranks.append(process)
+        for rank, process in enumerate(ranks):
+            process.wait(timeout=180)
+            output = (Path(arguments[0]) / f"rank{rank}.log").read_text()
+            assert process.returncode == 0, output[-4000:]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_two_processes_give_the_figures_of_one(
+    name: str, folders: dict[str, Path], model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    alone = evaluate(folders[name], hf(model, tokenizer))
+    expected = figures(alone)
+    together = json.loads((folders[name] / "figures.json").read_text())
+    assert together.keys() == expected.keys()
+    for figure, value in expected.items():
+        if value == "N/A":
+            assert together[figure] == value
+        else:
+            assert_near(together[figure], value)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_their_samples_file_holds_every_response_once(
+    name: str, folders: dict[str, Path], model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    together = read_scored_set([folders[name] / "out"])
+    alone = read_scored_set([save(evaluate(folders[name], hf(model, tokenizer)), tmp_path)])
+    found = {(row.prompt_id, row.teacher, row.sample): row.record for row in together.rows}
+    assert len(found) == len(together.rows) == len(SETS[name])
+    for row in alone.rows:
+        record = found[row.prompt_id, row.teacher, row.sample]
+        assert_near(record.sums["4"], row.record.sums["4"])
+        assert_near(record.totals["global"], row.record.totals["global"])

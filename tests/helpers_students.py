@@ -1,0 +1,96 @@
+"""Tiny random students that read text, and what their scores must be by the definition.
+
+The oracle works from the text: prompt and response are tokenised apart, tokens go to the step
+that holds their first visible character, and each step and window is one forward of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from lnat_plugins.steps import get_splitter
+
+from .engine.oracle import step_sums
+from .engine.students import ARCHITECTURES
+from .helpers_tokenizers import byte_level
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def tokenizer() -> Any:
+    """Byte-level BPE with a ChatML template."""
+    built = byte_level()
+    built.chat_template = CHATML
+    return built
+
+
+def student(name: str = "llama", *, seed: int = 0, **changes: Any) -> Any:
+    """A random float32 model that reads every id of `tokenizer()`; contexts cost nats."""
+    model_type, settings, _ = ARCHITECTURES[name]
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(model_type, **{**settings, "vocab_size": 400, **changes})
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.mul_(3.0)
+    return model
+
+
+class Truth(NamedTuple):
+    """What the definition gives for one response. n steps, sums in nats."""
+
+    tokens: list[int]
+    sums: dict[str, list[float]]
+
+    def local(self, window: str) -> float:
+        """LN: the plain mean of the steps' means."""
+        pairs = zip(self.sums[window], self.tokens, strict=True)
+        return sum(total / count for total, count in pairs) / len(self.tokens)
+
+    def global_(self) -> float:
+        """GN: the mean over tokens."""
+        return sum(self.sums["global"]) / sum(self.tokens)
+
+
+def truth(
+    model: Any,
+    tokenizer: Any,
+    prompt: Sequence[int],
+    response: str,
+    windows: Sequence[str] = ("4", "global"),
+    steps: Sequence[str] | str = "sentence",
+    first: int | None = None,
+) -> Truth:
+    """Scores one response by the definition; only its `first` steps where that is given."""
+    ids = token_steps(tokenizer, response, steps)[:first]
+    sums = {window: step_sums(model, list(prompt), ids, window) for window in windows}
+    return Truth([len(step) for step in ids], sums)
+
+
+def token_steps(tokenizer: Any, text: str, steps: Sequence[str] | str) -> list[list[int]]:
+    """The token ids of each step; a step without a token of its own joins the one before."""
+    if isinstance(steps, str):
+        steps = [text[a:b] for a, b in get_splitter(steps).split(text)]
+    owner = [i for i, step in enumerate(steps) for _ in step]
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    found: dict[int, list[int]] = {}
+    current = 0
+    for token, (begin, end) in zip(encoding.input_ids, encoding.offset_mapping, strict=True):
+        visible = [i for i in range(begin, end) if not text[i].isspace()]
+        current = max(current, owner[visible[0] if visible else begin])
+        found.setdefault(current, []).append(token)
+    return list(found.values())
+
+
+def assert_near(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    """Equal within the tolerance in nats; NaN is never near."""
+    np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0, equal_nan=False)

@@ -34,6 +34,17 @@ class Checks:
                     remedy=did_you_mean(str(key), legal),
                 )
 
+    def idle(self, given: Mapping[str, Any], idle: Iterable[str]) -> None:
+        """Refuse keys of lm-eval's that would change nothing here: a score must not pretend."""
+        for key in idle:
+            if given.get(key):
+                raise ConfigError(
+                    f"`{key}` has no effect on a naturalness task",
+                    where=self.source,
+                    found=given[key],
+                    remedy="remove it; prompts and responses are taken as the data has them",
+                )
+
     def mapping(self, value: Any, key: str) -> Mapping[str, Any]:
         if value is None:
             return {}

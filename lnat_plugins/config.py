@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins._checks import Checks
+from lnat_plugins._lm_eval_keys import IDLE_KEYS, LM_EVAL_KEYS
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.yaml_file import read_yaml
 
@@ -57,49 +58,6 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "lalp-v2": {"steps": "supplied_or_sentence", "windows": ("10%", "global")},
 }
 """Paper 1's step and window; paper 2's, where the headline share is not published: 10 % is ours."""
-
-LM_EVAL_KEYS: Final = (
-    # keys that lm-eval takes out before it builds a TaskConfig
-    "class",
-    "group",
-    "include",
-    "task_list",
-    # the fields of lm_eval.config.task.TaskConfig, 0.4.13
-    "task",
-    "task_alias",
-    "tag",
-    "custom_dataset",
-    "dataset_path",
-    "dataset_name",
-    "dataset_kwargs",
-    "training_split",
-    "validation_split",
-    "test_split",
-    "fewshot_split",
-    "process_docs",
-    "doc_to_text",
-    "doc_to_target",
-    "doc_to_image",
-    "doc_to_audio",
-    "unsafe_code",
-    "doc_to_choice",
-    "process_results",
-    "use_prompt",
-    "description",
-    "target_delimiter",
-    "fewshot_delimiter",
-    "fewshot_config",
-    "num_fewshot",
-    "metric_list",
-    "output_type",
-    "generation_kwargs",
-    "repeats",
-    "filter_list",
-    "should_decontaminate",
-    "doc_to_decontamination_query",
-    "gen_prefix",
-    "metadata",
-)
 
 _BLOCK: Final = (
     "columns",
@@ -201,6 +159,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             remedy="give the YAML's path, or the included keys themselves",
         )
     check.known(config, (*LM_EVAL_KEYS, "naturalness"), "key")
+    check.idle(config, IDLE_KEYS)
     block = check.mapping(config.get("naturalness"), "naturalness")
     check.known(block, _BLOCK, "key in `naturalness`")
     name = check.text(config.get("task"), "task", remedy="give the set a name: `task: my_teachers`")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lnat_plugins._lm_eval_keys import IDLE_KEYS
 from lnat_plugins.config import (
     LM_EVAL_KEYS,
     Settings,
@@ -210,3 +211,10 @@ def test_a_definition_survives_being_written_and_read(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     spec = parse_task(read_yaml(tmp_path / "a.yaml"), tmp_path / "a.yaml")
     assert spec.settings.windows == ("4", "10%")
+
+
+@pytest.mark.parametrize("key", IDLE_KEYS)
+def test_a_key_that_could_do_nothing_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"`{key}` has no effect on a naturalness task"):
+        parse(**{key: "x"})
+    parse(**{key: None})

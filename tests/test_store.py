@@ -62,7 +62,7 @@ def test_tasks_are_kept_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "m", TABLE, task="maths_a")
     assert [scored.task for scored in read_scores([tmp_path])] == ["maths_a", "maths_b"]
     with pytest.raises(
-        DataError, match=r"several tasks are scored here \(found 'maths_a, maths_b'"
+        DataError, match=r"several tasks or students are scored here \(found 'maths_a by"
     ):
         read_scored_set([tmp_path])
 
@@ -133,10 +133,19 @@ def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any]) -> N
         read_scores([tmp_path])
 
 
-def test_another_student_is_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", TABLE, student="org/one")
-    write_run(tmp_path / "b", TABLE, student="org/two")
-    with pytest.raises(DataError, match=r"another student than .*org/two, not org/one"):
+def test_each_student_has_a_set_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", TABLE, student="org/two")
+    write_run(tmp_path / "b", TABLE, student="org/one")
+    assert [scored.student for scored in read_scores([tmp_path])] == ["org/one", "org/two"]
+
+
+def test_one_id_for_two_prompts_is_refused(tmp_path: Path) -> None:
+    for prompt in ("What is two?", "What is three?"):
+        line = samples_line("p0", [record_of("QwQ", -1.0)])
+        line["doc"]["prompt"] = prompt
+        write_lines(tmp_path / prompt[8:12] / f"samples_t_{DATE}.jsonl", [line])
+        write_lines(tmp_path / prompt[8:12] / f"results_{DATE}.json", [{"model_name": "s"}])
+    with pytest.raises(DataError, match=r"prompt 'p0' is another prompt than at"):
         read_scores([tmp_path])
 
 

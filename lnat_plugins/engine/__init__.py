@@ -9,7 +9,6 @@ and why. See arXiv 2510.03988 for what is computed from the result.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,8 +20,9 @@ from lnat_plugins.engine._batched import BatchedPass
 from lnat_plugins.engine._memory import SMALLEST_BUDGET, default_budget, is_out_of_memory
 from lnat_plugins.engine._packed import PackedPass, unsuited
 from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine._rope import length_dependent_rope
 from lnat_plugins.engine.types import Counts, Ids, LogProbs, RunScores, TokenRun
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, StudentError
 
 __all__ = ["PATHS", "Counts", "Engine", "RunScores", "TokenRun"]
 
@@ -48,13 +48,20 @@ class Engine:
 
     Raises:
         ConfigError: for an unknown path, or "packed" where the model cannot take it.
-        StudentError: for a model without an output embedding.
+        StudentError: for a model without an output embedding, or whose scores would depend
+            on the order of reading.
     """
 
     def __init__(self, model: Any, *, token_budget: int | None = None, path: str = "auto") -> None:
         if path not in PATHS:
             raise ConfigError(
                 "unknown engine path", found=path, remedy=f"one of {', '.join(PATHS)}"
+            )
+        if length_dependent_rope(model.config.get_text_config(decoder=True)) == "dynamic":
+            raise StudentError(
+                "with rotary positions of type 'dynamic' a score depends on what was read before",
+                found=type(model).__name__,
+                remedy="load the student with another rope_type, such as yarn or default",
             )
         self.counts = Counts()
         self.reason = ""
@@ -99,9 +106,9 @@ class Engine:
 
     def _score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
         results: dict[int, RunScores] = {}
-        waiting = deque(self._plan(prompt, runs, range(len(runs))))
+        waiting = self._plan(prompt, runs, range(len(runs)))
         while waiting:
-            group = waiting.popleft()
+            group = waiting.pop(0)
             chosen = self._packed or self._batched
             try:
                 values = chosen.score(prompt, [runs[i] for i in group], self._budget)
@@ -112,8 +119,11 @@ class Engine:
             if values is not None:
                 for index, row in zip(group, values, strict=True):
                     results[index] = _checked(runs[index], row)
-            elif smaller := self._smaller(prompt, runs, group):
-                waiting.extendleft(reversed(smaller))
+            elif self._shrink(len(group)):
+                left = [i for one in (group, *waiting) for i in one]
+                waiting = self._plan(prompt, runs, left)
+            elif len(group) > 1:
+                waiting[:0] = [[i] for i in group]
             else:
                 nothing = np.full(len(runs[group[0]].ids), np.nan)
                 results[group[0]] = RunScores(nothing, "the pass ran out of memory")
@@ -126,17 +136,15 @@ class Engine:
         part = [runs[i] for i in indices]
         return [[indices[i] for i in group] for group in chosen.plan(prompt, part, self._budget)]
 
-    def _smaller(self, prompt: Ids, runs: Sequence[TokenRun], group: list[int]) -> list[list[int]]:
-        """What to try instead of a group that did not fit; nothing if it cannot be split."""
+    def _shrink(self, n_runs: int) -> bool:
+        """Halves the budget after a pass did not fit, if that can make the next one smaller."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         can_cut_runs = self._packed is not None
-        if len(group) == 1 and not can_cut_runs:
-            return []
-        if self._budget <= SMALLEST_BUDGET:
-            return [[i] for i in group] if len(group) > 1 else []
+        if self._budget <= SMALLEST_BUDGET or (n_runs == 1 and not can_cut_runs):
+            return False
         self._budget = max(SMALLEST_BUDGET, self._budget // 2)
-        return self._plan(prompt, runs, group)
+        return True
 
     def _prove(self, prompt: Ids, runs: Sequence[TokenRun]) -> None:
         """Compares the two passes on a piece of the longest run, packed and read in pieces."""
@@ -152,13 +160,11 @@ class Engine:
             fast = PackedPass(self._model, self._projector, Counts())
             packed = fast.score(prompt, trial, 2 * len(ids))
             packed += fast.score(prompt, trial[-1:], middle)
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            self._give_up_packing(f"the packed pass fails: {type(error).__name__}: {error}")
+            slow = BatchedPass(self._model, self._projector, Counts())
+            plain = [slow.score(prompt, [run], 0)[0] for run in [*trial, trial[-1]]]
+        except Exception as error:  # noqa: BLE001 - the plain pass takes over, and says why
+            self._give_up_packing(f"the trial fails: {type(error).__name__}: {error}")
             return
-        slow = BatchedPass(self._model, self._projector, Counts())
-        plain = [slow.score(prompt, [run], 0)[0] for run in [*trial, trial[-1]]]
         gap = np.abs(np.concatenate(packed) - np.concatenate(plain))
         dtype = self._model.dtype
         worst = float(gap.max() if dtype in _TOLERANCE else gap.mean())

@@ -7,12 +7,13 @@ what the definition says, and padding stands on the right where no scored token 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine._rope import length_dependent_rope
 from lnat_plugins.engine.types import Counts, Ids, LogProbs, TokenRun
 
 
@@ -21,21 +22,24 @@ class BatchedPass:
 
     name = "batched"
 
-    def __init__(self, model: nn.Module, projector: Projector, counts: Counts) -> None:
+    def __init__(self, model: Any, projector: Projector, counts: Counts) -> None:
         self._device = next(model.parameters()).device
+        self._one_length = bool(length_dependent_rope(model.config.get_text_config(decoder=True)))
         self._projector = projector
         self._counts = counts
 
     def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each batch, longest first so that the worst comes first.
 
-        A batch ends at the budget, or where its rows would be padding for a quarter.
+        A batch ends at the budget, where its rows would be padding for a quarter, and with a
+        row of another length where positions depend on it.
         """
         batch: list[int] = []
         for index in sorted(range(len(runs)), key=lambda i: -len(runs[i].ids)):
             longest = len(prompt) + len(runs[batch[0] if batch else index].ids)
             length = len(prompt) + len(runs[index].ids)
-            if batch and ((len(batch) + 1) * longest > budget or 4 * length < 3 * longest):
+            least = longest if self._one_length else 0.75 * longest
+            if batch and ((len(batch) + 1) * longest > budget or length < least):
                 yield batch
                 batch = []
             batch.append(index)

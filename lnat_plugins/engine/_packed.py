@@ -19,6 +19,7 @@ from transformers import DynamicCache
 
 from lnat_plugins.engine._batched import scatter
 from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine._rope import length_dependent_rope
 from lnat_plugins.engine.types import Counts, Ids, LogProbs, TokenRun
 
 
@@ -33,6 +34,8 @@ def unsuited(model: Any) -> str:
         return f"layers of type {', '.join(sorted(layers - {'full_attention'}))}"
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
         return "sliding-window attention"
+    if rope := length_dependent_rope(config):
+        return f"rotary positions of type {rope}"
     if getattr(config, "alibi", False) or getattr(model, "_is_stateful", False):
         return "positions that a packed row cannot restart"
     return ""

@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from lnat_plugins.config import fingerprint
 from lnat_plugins.engine import Engine
@@ -97,6 +98,7 @@ def choose_backend(lm: TemplateLM) -> Backend:
     plain = (
         isinstance(lm, HFLM)
         and lm.backend == "causal"
+        and isinstance(getattr(lm.model, "get_base_model", lambda: lm.model)(), PreTrainedModel)
         and type(lm)._model_call is HFLM._model_call
         and getattr(lm, "mixed_precision_dtype", None) is None
         and not getattr(getattr(lm.model, "active_peft_config", None), "is_prompt_learning", False)
@@ -113,9 +115,10 @@ def _budget(lm: HFLM) -> int | None:
 
 
 def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
-    groups: dict[tuple[Any, Any], dict[int, Instance]] = {}
+    groups: dict[tuple[str, str], dict[int, Instance]] = {}
     for one in requests:
-        groups.setdefault((one.task_name, one.doc_id), {})[id(one)] = one
+        prompt, asked = one.args
+        groups.setdefault((prompt, fingerprint(asked["settings"])), {})[id(one)] = one
     return [list(group.values()) for group in groups.values()]
 
 

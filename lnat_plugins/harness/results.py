@@ -63,7 +63,7 @@ def figures(
     """The figures of one prompt, the same ones for every prompt; None = no value here.
 
     A teacher's score is the mean over its samples that have one. The win goes to the best
-    local score; of equal ones to the first row's.
+    local score; of equal ones to the first row's. One teacher alone has nothing to win.
 
     Args:
         records: the prompt's responses in row order.
@@ -85,7 +85,7 @@ def figures(
                 score = out[figure(name, teacher)] = statistics.fmean(finite)
                 if name == SCORES[0]:
                     local[teacher] = score
-    if local:
+    if len(local) > 1:
         values_1T = np.array([list(local.values())])
         order_1T = np.arange(len(local))[None]
         (best,), _ = winners(values_1T, order_1T, bool(get_metric(SCORES[0]).higher_is_better))

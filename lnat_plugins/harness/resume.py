@@ -47,9 +47,14 @@ class Cache:
 
 
 def student_fingerprint(lm: Any) -> str:
-    """Tells one student from another: by context, configuration and a sample of the weights."""
+    """Tells one student from another.
+
+    By context, tokenizer, configuration and a sample of the weights; a student that lives
+    elsewhere by its name alone.
+    """
     digest = hashlib.sha256(type(lm).__name__.encode())
     digest.update(f"{getattr(lm, 'model_args', '')}{getattr(lm, 'max_length', '')}".encode())
+    digest.update(_tokenizer(lm.tokenizer).encode())
     model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
     if hasattr(model, "named_parameters"):
         digest.update(_configuration(model).encode())
@@ -61,6 +66,12 @@ def student_fingerprint(lm: Any) -> str:
     else:
         digest.update(str(model if isinstance(model, str) else "").encode())
     return digest.hexdigest()[:12]
+
+
+def _tokenizer(tokenizer: Any) -> str:
+    """The whole of a fast tokenizer: the same text must become the same ids."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return str(backend.to_str()) if backend is not None else str(type(tokenizer))
 
 
 def _configuration(model: Any) -> str:

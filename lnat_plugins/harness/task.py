@@ -71,6 +71,8 @@ class NaturalnessTask(Task):
                 spec.settings.windows, f"{spec.data.source}: naturalness: windows"
             )
             self.teacher_set: TeacherSet = load(spec)
+        for reason, count in self.teacher_set.dropped.items():
+            _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
         install()
         self._window = windows[0].name
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]

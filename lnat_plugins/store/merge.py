@@ -6,13 +6,12 @@ Knows nothing of how files are found.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.record import StepSums
-from lnat_plugins.store.rows import ScoredRow, read_prompts
+from lnat_plugins.store.rows import ScoredPrompt, ScoredRow, read_prompts
 from lnat_plugins.store.samples_files import SamplesFile
 from lnat_plugins.store.scored_set import ScoredSet
 
@@ -23,19 +22,24 @@ _ONE_RUN: Final = "name the files of one run only"
 
 
 def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSet:
-    """Read the files of one task, in order, into one set; a row met twice is kept once.
+    """Read files of one task and student, in order, into one set; a row met twice is kept once.
 
     Raises:
-        DataError: a file cannot be read; students, settings or splitters differ; or the same
+        DataError: a file cannot be read; prompts, settings or splitters differ; or the same
             (prompt, teacher, sample) has different numbers in two places.
     """
-    _refuse_other_students(files)
     rows: dict[tuple[str, str, int | str], ScoredRow] = {}
-    prompts: dict[str, None] = {}
+    prompts: dict[str, ScoredPrompt] = {}
     duplicates = 0
     for file in files:
         for prompt in read_prompts(file.path):
-            prompts[prompt.prompt_id] = None
+            known = prompts.setdefault(prompt.prompt_id, prompt)
+            if known.text_hash != prompt.text_hash:
+                raise DataError(
+                    f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
+                    where=prompt.where,
+                    remedy="merge files of one teacher set only",
+                )
             for row in prompt.rows:
                 first = rows.setdefault((row.prompt_id, row.teacher, row.sample), row)
                 if first is not row:
@@ -66,22 +70,6 @@ def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSe
 def _windows(record: StepSums) -> tuple[str, ...]:
     listed = record.settings.get("windows")
     return tuple(map(str, listed if isinstance(listed, list) else record.sums))
-
-
-def _folder_name(student: str) -> str:
-    # lm-eval writes a model's files to a folder of this name; one file of a run may only have it.
-    return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", student)
-
-
-def _refuse_other_students(files: Sequence[SamplesFile]) -> None:
-    for file in files:
-        if _folder_name(file.student) != _folder_name(files[0].student):
-            raise DataError(
-                f"scored by another student than {files[0].path}",
-                where=str(file.path),
-                found=f"{file.student}, not {files[0].student}",
-                remedy=_ONE_RUN,
-            )
 
 
 def _refuse_other_settings(first: ScoredRow, row: ScoredRow) -> None:

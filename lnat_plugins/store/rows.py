@@ -5,6 +5,7 @@ Knows nothing of other files.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,10 +42,16 @@ class ScoredRow:
 
 @dataclass(frozen=True)
 class ScoredPrompt:
-    """One line: a prompt and its rows, in the order of its responses."""
+    """One line: a prompt and its rows, in the order of its responses.
+
+    text_hash: tells this prompt's text from another's under the same id.
+    where: file and line, for errors.
+    """
 
     prompt_id: str
     rows: tuple[ScoredRow, ...]
+    text_hash: str
+    where: str
 
 
 def read_prompts(path: Path) -> Iterator[ScoredPrompt]:
@@ -121,8 +128,12 @@ def _prompt(line: Mapping[str, Any], where: str) -> ScoredPrompt:
             remedy=_AGAIN,
         )
     pairs = zip(responses, answers, strict=True)
+    text = json.dumps(doc.get("messages") or doc.get("prompt"), sort_keys=True)
     return ScoredPrompt(
-        prompt_id, tuple(_row(prompt_id, response, answer, where) for response, answer in pairs)
+        prompt_id,
+        tuple(_row(prompt_id, response, answer, where) for response, answer in pairs),
+        hashlib.sha256(text.encode()).hexdigest(),
+        where,
     )
 
 

@@ -117,7 +117,8 @@ def _wide(row: _Context) -> list[Candidate]:
     verdicts: Mapping[str, str] = row.spec.columns.get("correct") or {}
     cuts: Mapping[str, str] = row.spec.columns.get("steps") or {}
     values, typed = row.fields.row.values, row.fields.row.typed
-    taken = {row.fields.names["prompt"], row.fields.names["prompt_id"]}
+    names_of = row.fields.names
+    taken = {names_of[field] for field in ("prompt", "prompt_id") if field in names_of}
     taken |= {*columns.values(), *verdicts.values(), *cuts.values()}
     extra = spare(values, taken, row.fields.row.where)
     found = []
@@ -161,7 +162,10 @@ def _nested(row: _Context) -> list[Candidate]:
     for i, item in enumerate(items):
         at = f"{where}, item {i + 1}"
         values = item if isinstance(item, Mapping) else {fields.names["response"]: item}
-        item_of = Fields(Row(values, at), fields.names, frozenset())
+        # A column that the user named must be there: in the item, or beside the list.
+        named = {f for f in fields.named if f in _OF_ITEMS and not fields.has(f)}
+        named -= set() if isinstance(item, Mapping) else {"response"}
+        item_of = Fields(Row(values, at), fields.names, frozenset(named))
         teacher = row.teacher or item_of.optional("teacher") or teachers[i] or f"response_{i}"
         teacher = checked_text(teacher, f"{at}, teacher")
         verdict = item_of.optional("correct")
@@ -212,6 +216,9 @@ def _parallel(fields: Fields, field: str, length: int, one_for_all: bool = False
             remedy="make both lists equally long",
         )
     return value
+
+
+_OF_ITEMS: Final = ("teacher", "sample", "correct", "steps")
 
 
 def _or_zero(sample: int | str | None) -> int | str:

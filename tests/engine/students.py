@@ -65,11 +65,11 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def student(name: str, attention: str | None = None) -> Any:
+def student(name: str, attention: str | None = None, **changes: Any) -> Any:
     """A random model in float32; weights scaled up so that wrong contexts cost nats."""
     model_type, settings, _ = ARCHITECTURES[name]
     torch.manual_seed(0)
-    config = AutoConfig.for_model(model_type, **settings)
+    config = AutoConfig.for_model(model_type, **{**settings, **changes})
     model = AutoModelForCausalLM.from_config(
         config, dtype=torch.float32, **({"attn_implementation": attention} if attention else {})
     ).eval()

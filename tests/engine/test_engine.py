@@ -194,3 +194,40 @@ def test_the_model_is_left_as_it_was() -> None:
     assert {name: module.training for name, module in model.named_modules()} == modes
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not model.lm_head._forward_pre_hooks
+
+
+def test_one_shortage_does_not_shrink_every_pass_after_it() -> None:
+    model = student("qwen2")
+    engine = Engine(model, token_budget=190)
+    engine.score(PROMPT, [run(5)])
+    Scarce(model, 100)
+    scores = engine.score(PROMPT, [run(10, seed=k) for k in range(60)])
+    assert all(not score.failure for score in scores)
+    assert engine.counts.forwards < 15  # one halving to 95 tokens, and 7 rows of 10 runs
+
+
+def test_positions_that_depend_on_the_length_are_read_length_by_length() -> None:
+    """Beyond the original context "longrope" reads a whole pass with other frequencies."""
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0] * 4,
+        "original_max_position_embeddings": 24,
+        "factor": 8.0,
+    }
+    model = student("phi3", rope_parameters=rope, original_max_position_embeddings=24)
+    engine = Engine(model)
+    short, long = run(12), run(40, seed=1)
+    together = engine.score(PROMPT, [short, long])
+    assert engine.path == "batched"
+    assert engine.reason == "rotary positions of type longrope"
+    for one, score in zip([short, long], together, strict=True):
+        (alone,) = Engine(model).score(PROMPT, [one])
+        np.testing.assert_allclose(score.logprobs, alone.logprobs, atol=1e-5)
+
+
+def test_positions_that_depend_on_what_was_read_before_are_refused() -> None:
+    rope = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 4.0}
+    with pytest.raises(StudentError, match="depends on what was read before.*yarn"):
+        Engine(student("llama", rope_parameters=rope))

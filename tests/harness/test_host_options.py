@@ -6,12 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import lm_eval
 import pytest
 from lm_eval.caching import cache
 
 from lnat_plugins.store import read_scored_set
 
-from .lab import evaluate, figures, hf, records, rows, save, write_set
+from .lab import evaluate, figures, hf, load, records, rows, save, write_set
 
 
 def test_num_fewshot_is_passed_over_with_a_word_from_the_harness(
@@ -114,3 +115,22 @@ def test_requests_kept_from_an_earlier_run_are_not_taken(
     fresh = evaluate(tmp_path, hf(model, tokenizer))
     assert figures(kept) == figures(fresh)
     assert records(kept) == records(fresh)
+
+
+def test_two_sets_of_one_name_keep_their_own_prompts(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    """A program may run two tasks whose YAML gives them one name."""
+    write_set(tmp_path / "a", rows())
+    write_set(tmp_path / "b", [{**row, "prompt": "Other: " + row["prompt"]} for row in rows()])
+    lm = hf(model, tokenizer)
+    tasks = {side: load(tmp_path / side) for side in "ab"}
+    for task in tasks.values():
+        task.set_fewshot_seed(1)
+    both = lm_eval.evaluate(lm, tasks, bootstrap_iters=0)
+    alone = evaluate(tmp_path / "b", lm)
+    name = "local_naturalness/QwQ,none"
+    assert both["results"]["b"][name] == pytest.approx(
+        figures(alone)[name.split(",", maxsplit=1)[0]], abs=1e-6
+    )
+    assert both["results"]["a"][name] != pytest.approx(both["results"]["b"][name], abs=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,16 @@ def test_a_reloaded_student_is_the_same(
     assert len(scored) == 3
     for key, record in records(evaluate(tmp_path, loaded())).items():
         assert_near(record["totals"]["4"], first[key]["totals"]["4"])
+
+
+def test_another_tokenizer_is_not_served_the_old_numbers(
+    run: Any, model: Any, tokenizer: Any, scored: list[int]
+) -> None:
+    """One that encodes the prompts alike and the responses otherwise."""
+    run(hf(model, tokenizer))
+    other = copy.deepcopy(tokenizer)
+    other.add_tokens(["Second"])
+    model.resize_token_embeddings(len(other))
+    before = len(scored)
+    run(hf(model, other))
+    assert len(scored) == 2 * before

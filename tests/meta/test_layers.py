@@ -20,6 +20,7 @@ LAYER = {
     "windows": 2,
     "tokens": 3,
     "engine": 4,
+    "_lm_eval_keys": 1,
     "record": 5,
     "scorer": 5,
     "store": 5,

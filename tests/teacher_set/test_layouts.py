@@ -213,3 +213,20 @@ def test_a_bad_row_is_one_clear_error(
         load([bad], **naturalness)
     assert "rows.jsonl row 1" in str(caught.value)
     assert caught.value.remedy
+
+
+def test_a_mistyped_column_of_nested_items_is_refused(load: Load) -> None:
+    """Else teachers would be told apart by their place in the list, which is another thing."""
+    items = [{"text": "a.", "model": "A", "ok": True}, {"text": "b.", "model": "B", "ok": True}]
+    rows = [{"prompt": "p1", "responses": items}]
+    for columns, name in (({"teacher": "modle"}, "modle"), ({"correct": "okk"}, "okk")):
+        with pytest.raises(DataError, match=f"item 1: there is no column '{name}'"):
+            load(rows, layout="nested", columns={"response": "text", **columns})
+    kept = load(rows, layout="nested", columns={"response": "text", "teacher": "model"})
+    assert kept.teachers == ("A", "B")
+
+
+def test_wide_rows_may_go_without_an_id(load: Load) -> None:
+    rows = [{"prompt": "p1", "prompt_id": 3.5, "A": "a.", "B": "b."}]
+    columns = {"responses": ["A", "B"], "prompt_id": None}
+    assert load(rows, layout="wide", columns=columns).n_responses == 2

@@ -12,6 +12,12 @@ from lnat_plugins.cli import main
 from lnat_plugins.harness import command
 
 
+@pytest.fixture(autouse=True)
+def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness's set-up outlives a test and hides its log from the others."""
+    monkeypatch.setattr(command, "setup_logging", lambda: None)
+
+
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What would have been run: the harness's parsed arguments and its argv."""

@@ -4,49 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-LM_EVAL_KEYS: Final = (
-    # keys that lm-eval takes out before it builds a TaskConfig
-    "class",
-    "group",
-    "include",
-    "task_list",
-    # the fields of lm_eval.config.task.TaskConfig, 0.4.13
-    "task",
-    "task_alias",
-    "tag",
-    "custom_dataset",
-    "dataset_path",
-    "dataset_name",
-    "dataset_kwargs",
-    "training_split",
-    "validation_split",
-    "test_split",
-    "fewshot_split",
-    "process_docs",
-    "doc_to_text",
-    "doc_to_target",
-    "doc_to_image",
-    "doc_to_audio",
-    "unsafe_code",
-    "doc_to_choice",
-    "process_results",
-    "use_prompt",
-    "description",
-    "target_delimiter",
-    "fewshot_delimiter",
-    "fewshot_config",
-    "num_fewshot",
-    "metric_list",
-    "output_type",
-    "generation_kwargs",
-    "repeats",
-    "filter_list",
-    "should_decontaminate",
-    "doc_to_decontamination_query",
-    "gen_prefix",
-    "metadata",
-)
-
 IDLE_KEYS: Final = (
     # what they would do elsewhere cannot be done to responses that are already there
     "custom_dataset",
@@ -71,4 +28,26 @@ IDLE_KEYS: Final = (
     "should_decontaminate",
     "doc_to_decontamination_query",
     "gen_prefix",
+)
+
+LM_EVAL_KEYS: Final = (
+    # keys that lm-eval takes out before it builds a TaskConfig
+    "class",
+    "group",
+    "include",
+    "task_list",
+    # with the idle ones the fields of lm_eval.config.task.TaskConfig, 0.4.13
+    "task",
+    "task_alias",
+    "tag",
+    "dataset_path",
+    "dataset_name",
+    "dataset_kwargs",
+    "test_split",
+    "target_delimiter",
+    "num_fewshot",
+    "output_type",
+    "repeats",
+    "metadata",
+    *IDLE_KEYS,
 )

@@ -25,12 +25,12 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from lnat_plugins import load_teacher_set
 from lnat_plugins.engine import Engine
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
 from lnat_plugins.scorer.backend import Job
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.teacher_set import load_teacher_set
 from lnat_plugins.tokens import EncodedResponse, Ids, encode_response
 from lnat_plugins.windows import Pair, Window
 

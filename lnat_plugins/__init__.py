@@ -10,18 +10,82 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lnat_plugins.teacher_set import load_teacher_set
+    from lnat_plugins.api import load_teacher_set
+    from lnat_plugins.hookspecs import hookimpl
+    from lnat_plugins.metrics import Metric
+    from lnat_plugins.plugins import load_plugins
+    from lnat_plugins.record import StepSums
+    from lnat_plugins.registry import Registry
+    from lnat_plugins.selection import (
+        Choice,
+        Contest,
+        Option,
+        Pool,
+        PoolRow,
+        Selection,
+        SelectionSpec,
+        Strategy,
+        Student,
+        choose,
+    )
+    from lnat_plugins.steps import Span, Splitter, tile
+    from lnat_plugins.teacher_set import Loader, Row
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_teacher_set"]
+__all__ = [
+    "Choice",
+    "Contest",
+    "Loader",
+    "Metric",
+    "Option",
+    "Pool",
+    "PoolRow",
+    "Registry",
+    "Row",
+    "Selection",
+    "SelectionSpec",
+    "Span",
+    "Splitter",
+    "StepSums",
+    "Strategy",
+    "Student",
+    "__version__",
+    "choose",
+    "hookimpl",
+    "load_plugins",
+    "load_teacher_set",
+    "tile",
+]
 
-_HOME: Final = {"load_teacher_set": "lnat_plugins.teacher_set"}
+_HOME: Final = {
+    "api": ("load_teacher_set",),
+    "hookspecs": ("hookimpl",),
+    "metrics": ("Metric",),
+    "plugins": ("load_plugins",),
+    "record": ("StepSums",),
+    "registry": ("Registry",),
+    "selection": (
+        "Choice",
+        "Contest",
+        "Option",
+        "Pool",
+        "PoolRow",
+        "Selection",
+        "SelectionSpec",
+        "Strategy",
+        "Student",
+        "choose",
+    ),
+    "steps": ("Span", "Splitter", "tile"),
+    "teacher_set": ("Loader", "Row"),
+}
+_MODULE: Final = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(f"lnat_plugins.{_MODULE[name]}"), name)
 
 
 def __dir__() -> list[str]:

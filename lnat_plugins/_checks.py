@@ -72,11 +72,13 @@ class Checks:
             raise self._refuse(key, "this must be a whole number, 1 or more", value)
         return value
 
-    def names(self, value: Any, key: str) -> tuple[str, ...] | None:
+    def names(
+        self, value: Any, key: str, remedy: str = "write [QwQ, R1]"
+    ) -> tuple[str, ...] | None:
         if value is None:
             return None
         if not isinstance(value, list | tuple) or not value:
-            raise self._refuse(key, "this must be a list of names", value, "write [QwQ, R1]")
+            raise self._refuse(key, "this must be a list of names", value, remedy)
         found = tuple(self.text(name, key) for name in value)
         return tuple(dict.fromkeys(found))
 

@@ -3,8 +3,8 @@
 Knows nothing of tokens, torch or hosts, and opens no data. One YAML serves lm-eval
 and training alike; the keys are lm-eval's own where it has one (`task`, `dataset_path`,
 `dataset_name`, `dataset_kwargs`, `test_split`, `target_delimiter`), and ours stand in
-the block `naturalness:`. The names of splitters and the grammar of windows are checked
-by the modules that own them.
+the block `naturalness:`. The names of splitters and loaders and the grammar of windows are
+checked by the modules that own them.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ _BLOCK: Final = (
     "preset",
     "steps",
     "windows",
+    "loader",
+    "plugins",
 )
 
 
@@ -128,15 +130,22 @@ class DataSpec:
     think_template: str = THINK_TEMPLATE
     require_correct: bool = False
     min_teachers: int = 2
+    loader: str | None = None
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A teacher set as defined: its name, its data and its settings."""
+    """A teacher set as defined: its name, its data and its settings.
+
+    plugins: modules by name and files by path (from `data.base_dir`) that bring splitters and
+        loaders. Not part of the settings: what decides the scores is the splitter's name and
+        version, wherever it comes from.
+    """
 
     name: str
     data: DataSpec
     settings: Settings
+    plugins: tuple[str, ...] = ()
 
 
 def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> TaskSpec:
@@ -171,8 +180,14 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             remedy="remove it, or set it to 0: responses are scored as the student would be "
             "trained on them",
         )
+    plugins = check.names(
+        block.get("plugins"), "naturalness: plugins", "write [my_plugin.py, installed_module]"
+    )
     return TaskSpec(
-        name, _data(config, block, name, source, check), _settings(config, block, check)
+        name=name,
+        data=_data(config, block, name, source, check),
+        settings=_settings(config, block, check),
+        plugins=plugins or (),
     )
 
 
@@ -202,7 +217,7 @@ def _data(
             "layout: wide": layout == "wide",
         }
     )
-    dataset_name = config.get("dataset_name")
+    dataset_name, loader = config.get("dataset_name"), block.get("loader")
     return DataSpec(
         name=name,
         source=str(source),
@@ -220,6 +235,7 @@ def _data(
             block.get("require_correct", False), "naturalness: require_correct"
         ),
         min_teachers=check.count(block.get("min_teachers", 2), "naturalness: min_teachers"),
+        loader=None if loader is None else check.text(loader, "naturalness: loader"),
     )
 
 

@@ -6,6 +6,7 @@ Knows nothing of everything else. The tree::
     ├── ConfigError      a setting: unknown key, name, window, splitter, option
     ├── DataError        a row of a teacher set or of a samples file
     └── StudentError     a tokenizer, a model or a back end that cannot be scored with
+    PluginWarning        a plugin that failed where the run can go on without it
 
 Every error says what is wrong, where, what was found, and what to do.
 """
@@ -55,6 +56,10 @@ class DataError(LnatError):
 
 class StudentError(LnatError):
     """A tokenizer, a model or a back end that cannot score what was asked."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out, or one that only listens failed; the rest goes on without it."""
 
 
 def shorten(value: object, limit: int = 80) -> str:

@@ -1,20 +1,20 @@
 """The teacher sets at hand: which YAML files there are, and whether one can be used.
 
-Knows nothing of models or of the harness. A YAML that fails to load vanishes from
-lm-eval without a word; `check_task` says what is wrong with it.
+Knows nothing of models, of the harness or of plugins: what these bring is handed in. A YAML
+that fails to load vanishes from lm-eval without a word; `check_task` says what is wrong with it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lnat_plugins.config import TaskSpec, parse_task, read_yaml
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
 from lnat_plugins.teacher_set import TeacherSet, load
 from lnat_plugins.windows import parse_windows
 
@@ -68,12 +68,15 @@ def shipped_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "tasks"
 
 
-def list_tasks(paths: Iterable[str | Path] = ()) -> list[TaskInfo]:
+def list_tasks(
+    paths: Iterable[str | Path] = (), splitters: Mapping[str, Splitter] = SPLITTERS
+) -> list[TaskInfo]:
     """Every teacher set among the YAML files of the paths; without paths, the shipped ones.
 
     A path is a YAML file, or a folder, searched with its sub-folders. Raises ConfigError
     for a path that does not exist. YAML files of folders that define no teacher set
-    (no `naturalness` class or block) are passed over.
+    (no `naturalness` class or block) are passed over. No plugin that a YAML names is run for
+    the listing, so a splitter of such a one is taken on trust.
     """
     given = [Path(path) for path in paths]
     found = []
@@ -81,16 +84,16 @@ def list_tasks(paths: Iterable[str | Path] = ()) -> list[TaskInfo]:
         if not path.exists():
             raise ConfigError("no such file or folder", where=str(path))
         files = [path] if path.is_file() else sorted(path.rglob("*.yaml"))
-        found += [info for file in files if (info := _describe(file, named=path.is_file()))]
+        infos = [_describe(file, path.is_file(), splitters) for file in files]
+        found += [info for info in infos if info]
     return found
 
 
-def check_task(path: str | Path) -> CheckReport:
-    """Load the YAML and all its data, as a run would; the first error ends it."""
+def check_task(path: str | Path, load: Callable[[TaskSpec], TeacherSet] = load) -> CheckReport:
+    """Load the YAML and all its data with `load`, as a run would; the first error ends it."""
     path = Path(path)
     try:
-        spec = _definition(path)
-        teacher_set = load(spec)
+        teacher_set = load(_definition(path))
     except LnatError as error:
         return CheckReport(path, error=error)
     return CheckReport(
@@ -113,18 +116,20 @@ def _definition(path: Path) -> TaskSpec:
             remedy="add the line `class: !function lnat_plugins.harness.NaturalnessTask`",
         )
     spec = parse_task(config, path)
-    parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps")
     parse_windows(spec.settings.windows, f"{spec.data.source}: naturalness: windows")
     return spec
 
 
-def _describe(path: Path, named: bool) -> TaskInfo | None:
+def _describe(path: Path, named: bool, splitters: Mapping[str, Splitter]) -> TaskInfo | None:
     """What a listing says of one YAML; None for another tool's YAML found in a folder."""
     try:
         config = read_yaml(path)
         if not named and not _is_ours(config):
             return None
         spec = _definition(path)
+        if not spec.plugins:
+            where = f"{spec.data.source}: naturalness: steps"
+            parse_steps(spec.settings.steps, where, splitters)
     except LnatError as error:
         return TaskInfo(path.stem, path, str(error), "", ok=False)
     data = spec.data.dataset_path

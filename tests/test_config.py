@@ -64,6 +64,17 @@ def test_the_fingerprint_follows_every_setting() -> None:
     assert Settings().as_dict()["windows"] == ["4", "global"]
 
 
+def test_plugins_and_loader_decide_no_score_by_themselves() -> None:
+    spec = parse({"plugins": ["mine.py", "package.module"], "loader": "tsv"})
+    assert (spec.plugins, spec.data.loader) == (("mine.py", "package.module"), "tsv")
+    assert spec.settings.fingerprint == parse().settings.fingerprint
+    assert (parse().plugins, parse().data.loader) == ((), None)
+    with pytest.raises(ConfigError, match=r"plugins: .*Write \[my_plugin.py, installed_module\]"):
+        parse({"plugins": "mine.py"})
+    with pytest.raises(ConfigError, match="naturalness: loader: this must be text"):
+        parse({"loader": ["tsv"]})
+
+
 def test_dataset_path_keeps_its_form() -> None:
     assert parse(dataset_path="a/b").data.dataset_path == "a/b"
     assert parse(dataset_path=["a", "b"]).data.dataset_path == ("a", "b")

@@ -48,6 +48,31 @@ def test_a_run_comes_back_as_it_was_scored(tmp_path: Path) -> None:
     assert scored.duplicates == 0
 
 
+def test_the_texts_come_back_as_they_were_asked_and_answered(tmp_path: Path) -> None:
+    line = samples_line("p0", [make_record("QwQ"), make_record("R1")])
+    turns = [{"role": "system", "content": ""}, {"role": "user", "content": "What?"}]
+    line["doc"]["messages"] = turns
+    text = "One.\u2028 Two.  "
+    line["doc"]["responses"][0] |= {
+        "response": text,
+        "steps": [text[:5], text[5:]],
+        "year": [1, "x"],
+    }
+    scored = read_scored_set([write_lines(tmp_path / "x.jsonl", [line])])
+    first, second = scored.rows
+    assert (first.text, first.steps, first.extra) == (
+        text,
+        (text[:5], text[5:]),
+        {"year": [1, "x"]},
+    )
+    assert (second.text, second.steps, second.extra) == ("x" * 20, None, {})
+    assert scored.asked["p0"].messages == tuple(turns)
+    assert scored.asked["p0"].text == "What?"
+    del line["doc"]["messages"]
+    scored = read_scored_set([write_lines(tmp_path / "x.jsonl", [line])])
+    assert scored.asked["p0"].messages == ({"role": "user", "content": "What?"},)
+
+
 def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
     older = write_run(tmp_path / "m", TABLE)
     newer = write_run(tmp_path / "m", teacher_table({"QwQ": [-9.0]}), date=LATER)
@@ -122,6 +147,17 @@ def test_one_row_with_two_verdicts_is_refused(tmp_path: Path) -> None:
         write_lines(tmp_path / f"{correct}" / f"samples_t_{DATE}.jsonl", [line])
         write_lines(tmp_path / f"{correct}" / f"results_{DATE}.json", [{"model_name": "s"}])
     with pytest.raises(DataError, match=r"sample 0 has other numbers"):
+        read_scores([tmp_path])
+
+
+def test_one_row_with_two_texts_of_one_length_is_refused(tmp_path: Path) -> None:
+    line = samples_line("p0", [make_record("QwQ")])
+    write_lines(tmp_path / "a" / f"samples_t_{DATE}.jsonl", [line])
+    line["doc"]["responses"][0]["response"] = "y" * 20
+    write_lines(tmp_path / "b" / f"samples_t_{DATE}.jsonl", [line])
+    for folder in "ab":
+        write_lines(tmp_path / folder / f"results_{DATE}.json", [{"model_name": "s"}])
+    with pytest.raises(DataError, match=r"sample 0 has other numbers, another text or another"):
         read_scores([tmp_path])
 
 
@@ -226,8 +262,9 @@ def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
 def damaged(**changes: Any) -> dict[str, Any]:
     line = json.loads(json.dumps(samples_line("p0", [make_record("QwQ"), make_record("R1")])))
     for key, value in changes.items():
-        target = line["doc"] if key in ("prompt_id", "responses") else line
-        if key in ("teacher", "sample", "response", "correct"):
+        of_the_prompt = ("prompt_id", "responses", "prompt", "messages")
+        target = line["doc"] if key in of_the_prompt else line
+        if key in ("teacher", "sample", "response", "correct", "steps"):
             target = line["doc"]["responses"][1]
         target[key] = value
     return line
@@ -246,6 +283,12 @@ def damaged(**changes: Any) -> dict[str, Any]:
         (damaged(teacher="s1"), r"teacher 's1': the record belongs to another response"),
         (damaged(sample="0"), r"the record belongs to another response"),
         (damaged(correct="yes"), r"'correct' is neither true, false nor null \(found 'yes'\)"),
+        (damaged(steps="One."), r"teacher 'R1': field 'steps' is not a list of text"),
+        (damaged(steps=["One.", 2]), r"field 'steps' is not a list of text"),
+        (damaged(prompt=None), r"prompt 'p0': field 'prompt' is not a text \(found None\)"),
+        (damaged(messages="What?"), r"field 'messages' is not a list of turns"),
+        (damaged(messages=[{"role": "user"}]), r"field 'messages' is not a list of turns"),
+        (damaged(messages=[{"role": "user", "content": 1}]), r"is not a list of turns"),
         (samples_line("p0", []), r"no scored response"),
     ],
 )

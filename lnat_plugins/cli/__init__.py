@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import _eval, _rank, _student, _tasks
+from lnat_plugins.cli import _eval, _plugins, _rank, _select, _student, _tasks
 from lnat_plugins.errors import LnatError
 
 __all__ = ["main"]
 
-_COMMANDS = (_eval, _rank, _tasks, _student)
+_COMMANDS = (_eval, _rank, _select, _tasks, _plugins, _student)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        code: int = args.run(args)
+        with _plugins.plugin_remarks():
+            code: int = args.run(args)
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
         return error.exit_code

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lnat_plugins import __version__
 from lnat_plugins.cli._output import Commands, remark, say, write_whole
+from lnat_plugins.cli._plugins import add_plugins, read_plugins
 from lnat_plugins.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--output_path", type=Path, metavar="DIR", help="write ranking.json and ranking.md there"
     )
+    add_plugins(parser)
     parser.set_defaults(run=run)
 
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from lnat_plugins.ranking import to_markdown
     from lnat_plugins.store import read_scores
 
-    metric = get_metric(args.metric)
+    metric = get_metric(args.metric, read_plugins(args).registry.metrics)
     scored_sets = read_scores(args.sources)
     texts: list[str] = []
     documents: list[dict[str, Any]] = []

@@ -31,17 +31,19 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the list or the report; an unusable YAML under --check is an error."""
+    from lnat_plugins.plugins import load_plugins, load_with_plugins
     from lnat_plugins.tasks_index import check_task, list_tasks
 
     if args.check:
-        report = check_task(args.check)
+        report = check_task(args.check, load_with_plugins)
         if report.error is not None:
             raise report.error
         say(_report(report))
         return 0
-    tasks = list_tasks()
+    splitters = load_plugins().registry.splitters
+    tasks = list_tasks((), splitters)
     if args.include_path:
-        tasks += list_tasks([args.include_path])
+        tasks += list_tasks([args.include_path], splitters)
     say(_listing(tasks))
     return 0
 

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
@@ -26,10 +26,11 @@ from lnat_plugins.engine import Engine
 from lnat_plugins.errors import StudentError
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.plain import plain_errors
+from lnat_plugins.harness.request import steps_of
 from lnat_plugins.harness.resume import REQUEST, Cache
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Backend, Candidate, EngineBackend, Scorer
-from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps import SPLITTERS, StepSpec
 from lnat_plugins.windows import parse_windows
 
 _TOKENS_PER_BATCH_UNIT = 1024
@@ -70,7 +71,7 @@ def answer(lm: LM, requests: list[Instance]) -> list[Reply]:
             )
         backend = choose_backend(lm)
         cache = Cache(lm)
-        scorers: dict[str, Scorer] = {}
+        scorers: dict[_Key, Scorer] = {}
         replies: dict[int, Reply] = {}
         groups = _by_prompt(requests)
         with tqdm(
@@ -80,11 +81,11 @@ def answer(lm: LM, requests: list[Instance]) -> list[Reply]:
             disable=lm.rank != 0,
         ) as bar:
             for group in groups:
-                settings = group[0].args[1]["settings"]
-                key = fingerprint(settings)
+                key = _key(group[0])
                 if key not in scorers:
-                    scorers[key] = _scorer(lm, backend, settings)
-                records = _score(lm, scorers[key], cache, group, key)
+                    settings = group[0].args[1]["settings"]
+                    scorers[key] = _scorer(lm, backend, settings, steps_of(group[0]))
+                records = _score(lm, scorers[key], cache, group, key.settings)
                 replies |= {
                     id(one): Reply(record) for one, record in zip(group, records, strict=True)
                 }
@@ -114,19 +115,37 @@ def _budget(lm: HFLM) -> int | None:
     return size * _TOKENS_PER_BATCH_UNIT if isinstance(size, int) and size > 1 else None
 
 
+class _Key(NamedTuple):
+    """What requests must share to be scored alike.
+
+    Two YAMLs may each bring a splitter of the same name and version: `splitter` tells the
+    objects apart where they are not the same.
+    """
+
+    settings: str
+    splitter: int
+
+
+def _key(one: Instance) -> _Key:
+    splitter = steps_of(one).splitter
+    known = SPLITTERS.get(splitter.name, splitter) if splitter else None
+    return _Key(fingerprint(one.args[1]["settings"]), id(known))
+
+
 def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
-    groups: dict[tuple[str, str], dict[int, Instance]] = {}
+    groups: dict[tuple[str, _Key], dict[int, Instance]] = {}
     for one in requests:
-        prompt, asked = one.args
-        groups.setdefault((prompt, fingerprint(asked["settings"])), {})[id(one)] = one
+        groups.setdefault((one.args[0], _key(one)), {})[id(one)] = one
     return [list(group.values()) for group in groups.values()]
 
 
-def _scorer(lm: TemplateLM, backend: Backend, settings: Mapping[str, Any]) -> Scorer:
+def _scorer(
+    lm: TemplateLM, backend: Backend, settings: Mapping[str, Any], steps: StepSpec
+) -> Scorer:
     return Scorer(
         tokenizer=lm.tokenizer,
         backend=backend,
-        spec=parse_steps(settings["steps"]),
+        spec=steps,
         windows=parse_windows(settings["windows"]),
         settings=settings,
         max_length=_context(lm),

@@ -17,9 +17,11 @@ from lnat_plugins.config import TaskSpec, parse_task
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.harness.answer import Reply, install
 from lnat_plugins.harness.plain import plain_errors
+from lnat_plugins.harness.request import Request
 from lnat_plugins.harness.results import MeanOfScored, directions, figures, summary
 from lnat_plugins.harness.resume import REQUEST
 from lnat_plugins.harness.source import source_of
+from lnat_plugins.plugins import plugins_of
 from lnat_plugins.record import StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
@@ -66,11 +68,11 @@ class NaturalnessTask(Task):
     def __init__(self, config: Mapping[str, Any]) -> None:
         with plain_errors():
             spec = parse_task(config, source_of(config))
-            parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps")
-            windows = parse_windows(
-                spec.settings.windows, f"{spec.data.source}: naturalness: windows"
-            )
-            self.teacher_set: TeacherSet = load(spec)
+            registry = plugins_of(spec).registry
+            where = f"{spec.data.source}: naturalness"
+            self._steps = parse_steps(spec.settings.steps, f"{where}: steps", registry.splitters)
+            windows = parse_windows(spec.settings.windows, f"{where}: windows")
+            self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
         install()
@@ -165,7 +167,7 @@ class NaturalnessTask(Task):
         settings = self.run_settings()
         self._warn_of_two_openings(doc, ctx)
         return [
-            Instance(
+            Request(
                 request_type=REQUEST,
                 doc=doc,
                 arguments=(
@@ -174,6 +176,7 @@ class NaturalnessTask(Task):
                 ),
                 idx=i,
                 metadata=kwargs["metadata"],
+                steps=self._steps,
             )
             for i, row in enumerate(doc["responses"])
         ]
@@ -195,7 +198,7 @@ class NaturalnessTask(Task):
         digest = template and hashlib.sha256(template.encode()).hexdigest()[:12]
         settings = self.teacher_set.settings.as_dict()
         settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
-        settings["splitter"] = str(parse_steps(settings["steps"]))
+        settings["splitter"] = str(self._steps)
         return settings | {
             "chat_template": digest,
             "system_instruction": self._system_instruction,

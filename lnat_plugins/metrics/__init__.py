@@ -1,4 +1,4 @@
-"""The metrics by name. Each reads one scored response; none knows of teachers or files."""
+"""The built-in metrics by name. Each reads one scored response; none knows of teachers or files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 
 
-def get_metric(name: str) -> Metric:
-    """The metric of that name.
+def get_metric(name: str, metrics: Mapping[str, Metric] = METRICS) -> Metric:
+    """The metric of that name among `metrics`.
 
     Raises:
         ConfigError: there is none; offers the nearest.
     """
-    if name not in METRICS:
-        raise ConfigError(f"unknown metric {name!r}", remedy=did_you_mean(name, METRICS))
-    return METRICS[name]
+    if name not in metrics:
+        raise ConfigError(f"unknown metric {name!r}", remedy=did_you_mean(name, metrics))
+    return metrics[name]

@@ -21,7 +21,7 @@ from lnat_plugins.errors import StudentError
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer.backend import Backend, EngineBackend, Job, JobSums, Sum
 from lnat_plugins.steps import StepSpec
-from lnat_plugins.tokens import EncodedResponse, check_tokenizer, encode_response
+from lnat_plugins.tokens import EncodedResponse, Ids, check_tokenizer, encode_response
 from lnat_plugins.windows import GLOBAL, Pair, Window
 
 __all__ = ["Backend", "Candidate", "EngineBackend", "Scorer", "StepSums"]
@@ -71,7 +71,7 @@ class Scorer:
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
 
-    def score(self, prompt: Sequence[int], candidates: Sequence[Candidate]) -> list[StepSums]:
+    def score(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each candidate, in order; equal responses are scored once.
 
         Args:

@@ -16,11 +16,12 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.steps._span import Span
+from lnat_plugins.steps._span import Span, tile
 from lnat_plugins.steps.blocks import split_lines, split_paragraphs, split_turns
 from lnat_plugins.steps.sentence import split_sentences
 
 __all__ = [
+    "RESERVED",
     "SPLITTERS",
     "Span",
     "Splitter",
@@ -28,9 +29,13 @@ __all__ = [
     "get_splitter",
     "parse_steps",
     "supplied_spans",
+    "tile",
 ]
 
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+
+RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
+"""What the `steps` setting understands beside the names of splitters, so no splitter's name."""
 
 StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
 
@@ -94,8 +99,15 @@ def get_splitter(name: str) -> Splitter:
         ) from None
 
 
-def parse_steps(name: str, where: str = "") -> StepSpec:
+def parse_steps(
+    name: str, where: str = "", splitters: Mapping[str, Splitter] = SPLITTERS
+) -> StepSpec:
     """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
+
+    Args:
+        name: the setting.
+        where: for messages.
+        splitters: those that may be named.
 
     Raises:
         ConfigError: none of these, or an N that is not a whole number of at least 1.
@@ -104,8 +116,8 @@ def parse_steps(name: str, where: str = "") -> StepSpec:
         return StepSpec("supplied")
     if name == "supplied_or_sentence":
         return StepSpec("supplied_or_sentence", splitter=SPLITTERS["sentence"])
-    if name in SPLITTERS:
-        return StepSpec("splitter", splitter=SPLITTERS[name])
+    if name in splitters:
+        return StepSpec("splitter", splitter=splitters[name])
     kind, colon, count = name.partition(":")
     if kind == "tokens":
         if colon and _COUNT.fullmatch(count):
@@ -116,7 +128,7 @@ def parse_steps(name: str, where: str = "") -> StepSpec:
             found=name,
             remedy="write for example tokens:64",
         )
-    known = [*SPLITTERS, "tokens:N", "supplied", "supplied_or_sentence"]
+    known = [*splitters, "tokens:N", "supplied", "supplied_or_sentence"]
     raise ConfigError(
         "unknown steps setting", where=where, found=name, remedy=did_you_mean(name, known)
     )

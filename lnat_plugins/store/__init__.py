@@ -20,11 +20,11 @@ from pathlib import Path
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.store.merge import merge
-from lnat_plugins.store.rows import ScoredRow
+from lnat_plugins.store.rows import PromptText, ScoredRow
 from lnat_plugins.store.samples_files import SamplesFile, find_samples_files
 from lnat_plugins.store.scored_set import ScoredSet
 
-__all__ = ["ScoredRow", "ScoredSet", "read_scored_set", "read_scores"]
+__all__ = ["PromptText", "ScoredRow", "ScoredSet", "read_scored_set", "read_scores"]
 
 
 def read_scores(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:

@@ -34,7 +34,7 @@ def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSe
     for file in files:
         for prompt in read_prompts(file.path):
             known = prompts.setdefault(prompt.prompt_id, prompt)
-            if known.text_hash != prompt.text_hash:
+            if known.asked != prompt.asked:
                 raise DataError(
                     f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
                     where=prompt.where,
@@ -56,6 +56,7 @@ def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSe
         student=files[0].student,
         rows=kept,
         prompts=tuple(prompts),
+        asked={prompt_id: prompt.asked for prompt_id, prompt in prompts.items()},
         windows=_windows(record),
         settings=record.settings,
         settings_hash=record.settings_hash,
@@ -91,13 +92,14 @@ def _refuse_other_settings(first: ScoredRow, row: ScoredRow) -> None:
 def _refuse_other_numbers(first: ScoredRow, row: ScoredRow) -> None:
     _refuse_other_settings(first, row)
     same = (
-        row.response_chars == first.response_chars
+        row.text == first.text
         and row.correct == first.correct
         and same_numbers(row.record, first.record)
     )
     if not same:
         raise DataError(
-            f"sample {row.sample!r} has other numbers or another verdict than at {first.where}",
+            f"sample {row.sample!r} has other numbers, another text or another verdict than at "
+            f"{first.where}",
             where=row.where,
             remedy=_ONE_RUN,
         )

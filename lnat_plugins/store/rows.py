@@ -5,10 +5,9 @@ Knows nothing of other files.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from lnat_plugins.record import StepSums
 
 _AGAIN: Final = "the file was cut or edited: run lm_eval with --log_samples again"
 _NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for a teacher set"
+_OWN_FIELDS: Final = ("teacher", "sample", "response", "correct", "steps")
 
 
 @dataclass(frozen=True)
@@ -25,32 +25,54 @@ class ScoredRow:
 
     Attributes:
         prompt_id, teacher, sample: together the row's key.
+        text: the response, verbatim.
         correct: as the teacher set says; None = it does not.
-        response_chars: length of the response in characters.
         record: the per-step sums.
         where: file, line, prompt and teacher, for errors.
+        steps: the row's own steps, which join to `text`, or None.
+        extra: the row's other columns.
     """
 
     prompt_id: str
     teacher: str
     sample: int | str
+    text: str
     correct: bool | None
-    response_chars: int
     record: StepSums
     where: str
+    steps: tuple[str, ...] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def response_chars(self) -> int:
+        """Length of the response in characters."""
+        return len(self.text)
+
+
+@dataclass(frozen=True)
+class PromptText:
+    """What was asked, before a chat template or a delimiter.
+
+    Attributes:
+        text: as plain text.
+        messages: as turns, {"role": ..., "content": ...}; a plain prompt is one user turn.
+    """
+
+    text: str
+    messages: tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ScoredPrompt:
     """One line: a prompt and its rows, in the order of its responses.
 
-    text_hash: tells this prompt's text from another's under the same id.
+    asked: the prompt's text and turns.
     where: file and line, for errors.
     """
 
     prompt_id: str
     rows: tuple[ScoredRow, ...]
-    text_hash: str
+    asked: PromptText
     where: str
 
 
@@ -128,13 +150,30 @@ def _prompt(line: Mapping[str, Any], where: str) -> ScoredPrompt:
             remedy=_AGAIN,
         )
     pairs = zip(responses, answers, strict=True)
-    text = json.dumps(doc.get("messages") or doc.get("prompt"), sort_keys=True)
     return ScoredPrompt(
         prompt_id,
         tuple(_row(prompt_id, response, answer, where) for response, answer in pairs),
-        hashlib.sha256(text.encode()).hexdigest(),
+        _asked(doc, where),
         where,
     )
+
+
+def _asked(doc: Mapping[str, Any], where: str) -> PromptText:
+    text = doc.get("prompt")
+    if not isinstance(text, str):
+        raise DataError("field 'prompt' is not a text", where=where, found=text, remedy=_AGAIN)
+    turns = doc.get("messages") or [{"role": "user", "content": text}]
+    fits = isinstance(turns, list) and all(
+        isinstance(turn, Mapping)
+        and turn.keys() == {"role", "content"}
+        and all(isinstance(value, str) for value in turn.values())
+        for turn in turns
+    )
+    if not fits:
+        raise DataError(
+            "field 'messages' is not a list of turns", where=where, found=turns, remedy=_AGAIN
+        )
+    return PromptText(text, tuple(turns))
 
 
 def _row(prompt_id: str, response: Any, answer: Any, where: str) -> ScoredRow:
@@ -159,5 +198,23 @@ def _row(prompt_id: str, response: Any, answer: Any, where: str) -> ScoredRow:
             "field 'correct' is neither true, false nor null", where=where, found=correct
         )
     return ScoredRow(
-        prompt_id, record.teacher, record.sample, correct, len(response["response"]), record, where
+        prompt_id=prompt_id,
+        teacher=record.teacher,
+        sample=record.sample,
+        text=response["response"],
+        correct=correct,
+        record=record,
+        where=where,
+        steps=_steps(response.get("steps"), where),
+        extra={name: value for name, value in response.items() if name not in _OWN_FIELDS},
     )
+
+
+def _steps(value: Any, where: str) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(step, str) for step in value):
+        raise DataError(
+            "field 'steps' is not a list of text", where=where, found=value, remedy=_AGAIN
+        )
+    return tuple(value)

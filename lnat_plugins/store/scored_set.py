@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lnat_plugins.store.rows import ScoredRow
+from lnat_plugins.store.rows import PromptText, ScoredRow
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ScoredSet:
             the name of the folder.
         rows: one per (prompt, teacher, sample).
         prompts: prompt ids in order of first appearance, those without a response included.
+        asked: prompt id -> what was asked.
         windows: as the settings list them; the first is the default.
         settings: the task's settings.
         settings_hash: their fingerprint; the same in every row.
@@ -36,6 +37,7 @@ class ScoredSet:
     student: str
     rows: tuple[ScoredRow, ...]
     prompts: tuple[str, ...]
+    asked: Mapping[str, PromptText]
     windows: tuple[str, ...]
     settings: Mapping[str, Any]
     settings_hash: str

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from lnat_plugins.errors import DataError, did_you_mean
 from lnat_plugins.steps import supplied_spans
-from lnat_plugins.teacher_set._files import Row
+from lnat_plugins.teacher_set.loaders import Row
 
 _MISSING: Final = object()
 

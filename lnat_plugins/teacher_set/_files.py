@@ -1,4 +1,4 @@
-"""Local files as rows: JSON lines, JSON, CSV and parquet, with the row's number kept.
+"""The built-in loaders: JSON lines, JSON, CSV and parquet, with the row's number kept.
 
 Knows nothing of which columns matter. Text comes out exactly as it stands in the file;
 a byte-order mark at the very start is not text. A file that cannot be read, or a row
@@ -9,45 +9,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final
 
 from lnat_plugins.errors import DataError
-
-
-class Row(NamedTuple):
-    """One row: its values by column, and where it stands ("traces.jsonl row 12").
-
-    typed: False where the file holds nothing but text (CSV), so that "true", "1" and
-        an empty cell have to be read as what they say.
-    """
-
-    values: Mapping[str, Any]
-    where: str
-    typed: bool = True
-
-
-def read_file(path: Path, shown: str) -> Iterator[Row]:
-    """The rows of one file, chosen by its suffix; `shown` names it in messages."""
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(
-            "this kind of file is not read",
-            where=shown,
-            found=path.suffix or path.name,
-            remedy=f"give one of {', '.join(READERS)}",
-        )
-    try:
-        yield from reader(path, shown)
-    except FileNotFoundError:
-        raise DataError("no such file", where=shown, remedy="check `dataset_path`") from None
-    except OSError as cause:
-        raise DataError(
-            f"the file cannot be read: {cause.strerror or cause}",
-            where=shown,
-            remedy="check the path and its permissions",
-        ) from cause
+from lnat_plugins.teacher_set.loaders import Loader, Row
 
 
 def _read_jsonl(path: Path, shown: str) -> Iterator[Row]:
@@ -175,10 +143,15 @@ def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
         ) from None
 
 
-READERS: Final[Mapping[str, Callable[[Path, str], Iterator[Row]]]] = {
-    ".jsonl": _read_jsonl,
-    ".ndjson": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
+LOADERS: Final[Mapping[str, Loader]] = MappingProxyType(
+    {
+        loader.name: loader
+        for loader in (
+            Loader("jsonl", (".jsonl", ".ndjson"), _read_jsonl),
+            Loader("json", (".json",), _read_json),
+            Loader("csv", (".csv",), _read_csv),
+            Loader("parquet", (".parquet",), _read_parquet),
+        )
+    }
+)
+"""The loaders that ship with the package, by name."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.teacher_set._files import Row
+from lnat_plugins.teacher_set.loaders import Row
 
 PREFIX: Final = "hf://datasets/"
 _FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")

@@ -24,7 +24,7 @@ from lnat_plugins.teacher_set._fields import (
     spare,
     supplied_steps,
 )
-from lnat_plugins.teacher_set._files import Row
+from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.prompts import Message, Response
 
 NO_RESPONSE: Final = "the teacher has no response in its column"

@@ -7,34 +7,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
-from lnat_plugins.config import DataSpec, TaskSpec, parse_task, read_yaml
+from lnat_plugins.config import DataSpec, TaskSpec
 from lnat_plugins.errors import DataError
-from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
+from lnat_plugins.teacher_set._files import LOADERS
 from lnat_plugins.teacher_set.gather import join, select
 from lnat_plugins.teacher_set.layouts import Candidate, candidates
+from lnat_plugins.teacher_set.loaders import Loader
 from lnat_plugins.teacher_set.prompts import Prompt, TeacherSet
 from lnat_plugins.teacher_set.sources import read_rows, resolve
 
 
-def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
-    """Read a teacher set from its YAML, or from a dictionary of the same keys.
+def load(
+    spec: TaskSpec,
+    splitters: Mapping[str, Splitter] = SPLITTERS,
+    loaders: Mapping[str, Loader] = LOADERS,
+) -> TeacherSet:
+    """Read, check, join and filter the rows of a teacher set.
 
-    Data paths are relative to the YAML's folder; in a dictionary, to the working
-    directory. Raises ConfigError for the definition, DataError for the data.
+    Args:
+        spec: the definition.
+        splitters: those that its `steps` may name.
+        loaders: those that may read its files.
+
+    Raises ConfigError for the definition, DataError for the data.
     """
-    if isinstance(source, Mapping):
-        return load(parse_task(source))
-    return load(parse_task(read_yaml(source), source))
-
-
-def load(spec: TaskSpec) -> TeacherSet:
-    """Read, check, join and filter the rows of a teacher set."""
-    kind = parse_steps(spec.settings.steps, f"{spec.data.source}: naturalness: steps").kind
+    where = f"{spec.data.source}: naturalness: steps"
+    kind = parse_steps(spec.settings.steps, where, splitters).kind
     dropped: Counter[str] = Counter()
-    prompts = select(join(_read(spec.data, dropped)), spec.data, dropped)
+    prompts = select(join(_read(spec.data, loaders, dropped)), spec.data, dropped)
     if kind == "supplied":
         _require_steps(prompts)
     teachers = dict.fromkeys(r.teacher for prompt in prompts for r in prompt.responses)
@@ -47,9 +49,11 @@ def load(spec: TaskSpec) -> TeacherSet:
     )
 
 
-def _read(spec: DataSpec, dropped: Counter[str]) -> Iterator[Candidate]:
-    for source in resolve(spec):
-        for row in read_rows(source, spec):
+def _read(
+    spec: DataSpec, loaders: Mapping[str, Loader], dropped: Counter[str]
+) -> Iterator[Candidate]:
+    for source in resolve(spec, loaders):
+        for row in read_rows(source, spec, loaders):
             yield from candidates(row, spec, source.teacher, dropped)
 
 

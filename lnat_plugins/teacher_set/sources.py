@@ -17,7 +17,14 @@ from typing import Final, Literal
 from lnat_plugins.config import DataSpec
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.teacher_set import _hub
-from lnat_plugins.teacher_set._files import READERS, Row, read_file
+from lnat_plugins.teacher_set.loaders import (
+    Loader,
+    Row,
+    by_suffix,
+    get_loader,
+    loader_of,
+    read_file,
+)
 
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -37,8 +44,10 @@ class Source:
     shown: str
 
 
-def resolve(spec: DataSpec) -> tuple[Source, ...]:
+def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]:
     """Every file and hub dataset of the set, patterns and folders expanded, in order.
+
+    Of a folder, the files whose suffix one of the loaders knows.
 
     Raises DataError for a path that leads to nothing, ConfigError for settings that
     the data cannot follow.
@@ -50,22 +59,29 @@ def resolve(spec: DataSpec) -> tuple[Source, ...]:
     else:
         listed = (spec.dataset_path,) if isinstance(spec.dataset_path, str) else spec.dataset_path
         named = [(None, path) for path in listed]
-    sources = tuple(source for teacher, path in named for source in _expand(path, teacher, spec))
+    suffixes = tuple(by_suffix(loaders))
+    sources = tuple(
+        source for teacher, path in named for source in _expand(path, teacher, spec, suffixes)
+    )
     _check_kwargs(sources, spec)
+    _check_loader(sources, spec, loaders)
     return sources
 
 
-def read_rows(source: Source, spec: DataSpec) -> Iterator[Row]:
-    """The source's rows; a source without any is a DataError."""
+def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> Iterator[Row]:
+    """The source's rows, a file's through the set's loader or else the one that its suffix asks
+    for; a source without any is a DataError.
+    """
     if source.kind == "hub_dataset":
         rows = _hub.read_dataset(
             source.location, spec.dataset_name, spec.split, spec.dataset_kwargs
         )
-    elif source.kind == "hub_file":
-        path = _hub.fetch(source.location, spec.dataset_kwargs.get("revision"), spec.source)
-        rows = read_file(path, source.shown)
     else:
-        rows = read_file(Path(source.location), source.shown)
+        path = Path(source.location)
+        if source.kind == "hub_file":
+            path = _hub.fetch(source.location, spec.dataset_kwargs.get("revision"), spec.source)
+        named = None if spec.loader is None else loaders[spec.loader]
+        rows = read_file(path, source.shown, named or loader_of(path, source.shown, loaders))
     empty = True
     for row in rows:
         empty = False
@@ -74,7 +90,9 @@ def read_rows(source: Source, spec: DataSpec) -> Iterator[Row]:
         raise DataError("there is no row", where=source.shown, remedy="remove it or fill it")
 
 
-def _expand(path: str, teacher: str | None, spec: DataSpec) -> list[Source]:
+def _expand(
+    path: str, teacher: str | None, spec: DataSpec, suffixes: tuple[str, ...]
+) -> list[Source]:
     if path.startswith("hf://"):
         urls = _hub.expand(path, spec.source) if glob.has_magic(path) else [path]
         found = [_source("hub_file", url, teacher, spec) for url in urls]
@@ -85,9 +103,9 @@ def _expand(path: str, teacher: str | None, spec: DataSpec) -> list[Source]:
             files = [name for name in names if os.path.isfile(name)]
             found = [_source("file", name, teacher, spec) for name in files]
         elif local.is_dir():
-            files = [str(file) for file in sorted(local.rglob("*")) if _is_data(file, local)]
-            found = [_source("file", name, teacher, spec) for name in files]
-        elif local.exists() or local.suffix.lower() in READERS:
+            inside = [file for file in sorted(local.rglob("*")) if _is_data(file, local, suffixes)]
+            found = [_source("file", str(file), teacher, spec) for file in inside]
+        elif local.exists() or local.suffix.lower() in suffixes:
             found = [_source("file", str(local), teacher, spec)]
         elif _HUB_ID.fullmatch(path):
             found = [_source("hub_dataset", path, teacher, spec)]
@@ -98,15 +116,15 @@ def _expand(path: str, teacher: str | None, spec: DataSpec) -> list[Source]:
             "this leads to no data",
             where=f"{spec.source}: dataset_path",
             found=path,
-            remedy=f"give a file ({', '.join(READERS)}), a folder or a pattern relative to "
+            remedy=f"give a file ({', '.join(suffixes)}), a folder or a pattern relative to "
             f"{spec.base_dir}, or a dataset's id on the hub",
         )
     return found
 
 
-def _is_data(file: Path, folder: Path) -> bool:
+def _is_data(file: Path, folder: Path, suffixes: tuple[str, ...]) -> bool:
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.is_file() and file.suffix.lower() in READERS and not hidden
+    return file.is_file() and file.suffix.lower() in suffixes and not hidden
 
 
 def _source(
@@ -146,3 +164,21 @@ def _check_kwargs(sources: tuple[Source, ...], spec: DataSpec) -> None:
             found=sorted(unused),
             remedy="remove them; name local files in `dataset_path`",
         )
+
+
+def _check_loader(
+    sources: tuple[Source, ...], spec: DataSpec, loaders: Mapping[str, Loader]
+) -> None:
+    if spec.loader is None:
+        return
+    where = f"{spec.source}: naturalness: loader"
+    get_loader(spec.loader, where, loaders)
+    for source in sources:
+        if source.kind == "hub_dataset":
+            raise ConfigError(
+                "a loader reads files, and this is a dataset on the hub",
+                where=where,
+                found=source.location,
+                remedy="remove `loader`, or name the dataset's files: "
+                f"dataset_path: {_hub.PREFIX}{source.location}/*.json",
+            )

@@ -25,7 +25,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    for command in ("rank", "tasks", "student"):
+    for command in ("rank", "tasks", "plugins", "student"):
         assert f"\n    {command} " in out
 
 

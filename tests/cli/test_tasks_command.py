@@ -8,6 +8,7 @@ import pytest
 
 from lnat_plugins.cli import main
 from tests.helpers_samples import write_lines
+from tests.plugins.lab import write_package
 
 YAML = """\
 task: mine
@@ -62,6 +63,43 @@ def test_an_unusable_yaml_is_an_error(folder: Path, capsys: pytest.CaptureFixtur
     captured = capsys.readouterr()
     assert captured.err.startswith("lnat: error: ")
     assert captured.out == ""
+
+
+SPLITTER = """\
+from lnat_plugins import Splitter, hookimpl
+
+@hookimpl
+def lnat_register(registry):
+    registry.add_splitter(Splitter("whole", "1", lambda text: [(0, len(text))]))
+"""
+
+
+def test_a_check_loads_the_plugins_of_the_yaml(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir("/")
+    (folder / "mine.py").write_text(SPLITTER, encoding="utf-8")
+    block = "naturalness: {steps: whole%s}\n"
+    (folder / "mine.yaml").write_text(YAML + block % ", plugins: [mine.py]", encoding="utf-8")
+    assert main(["tasks", "--check", str(folder / "mine.yaml")]) == 0
+    (folder / "mine.yaml").write_text(YAML + block % "", encoding="utf-8")
+    assert main(["tasks", "--check", str(folder / "mine.yaml")]) == 2
+    assert "naturalness: steps: unknown steps setting" in capsys.readouterr().err
+
+
+def test_a_listing_knows_the_splitters_of_installed_packages(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "mine.yaml").write_text(YAML + "naturalness: {steps: whole}\n", encoding="utf-8")
+    arguments = ["tasks", "--include_path", str(folder)]
+    main(arguments)
+    assert "cannot be used: " in capsys.readouterr().out
+    site = folder / "site"
+    site.mkdir()
+    write_package(site, "lnat-whole", SPLITTER)
+    monkeypatch.syspath_prepend(site)
+    main(arguments)
+    assert "cannot be used: " not in capsys.readouterr().out
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

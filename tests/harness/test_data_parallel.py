@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.store import read_scored_set
+from tests.helpers_ranks import launch
 from tests.helpers_students import assert_near
 
 from .lab import TEXTS, evaluate, figures, hf, rows, save, write_set
@@ -44,37 +40,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, P
     for name, folder in folders.items():
         found = [{"sample": 0, **row} for row in SETS[name]]
         write_set(folder, found)
-    launch([str(folder) for folder in folders.values()], repo)
+    first, *_ = folders.values()
+    launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
     return folders
-
-
-def launch(arguments: list[str], repo: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # At the end of the path, so that the installed package is tested, not the checkout's.
-    code = f"import sys; sys.path.append({str(repo)!r})\nfrom tests.harness.rank import main\n"
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    with contextlib.ExitStack() as stack:
-        ranks = []
-        for rank in ("0", "1"):
-            log = stack.enter_context((Path(arguments[0]) / f"rank{rank}.log").open("w"))
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", code + f"main({arguments!r})"],
-                    env={**os.environ, **place, "RANK": rank, "LOCAL_RANK": rank},
-                    cwd=arguments[0],
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-            stack.callback(process.kill)
-            ranks.append(process)
-        for rank, process in enumerate(ranks):
-            process.wait(timeout=180)
-            output = (Path(arguments[0]) / f"rank{rank}.log").read_text()
-            assert process.returncode == 0, output[-4000:]
 
 
 @pytest.mark.parametrize("name", SETS)

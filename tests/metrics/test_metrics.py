@@ -118,3 +118,10 @@ def test_an_unknown_metric_offers_the_nearest() -> None:
         ConfigError, match=r"unknown metric 'local_naturalnes'.*'local_naturalness'"
     ):
         get_metric("local_naturalnes")
+
+
+def test_a_table_of_other_metrics_can_be_named_from() -> None:
+    other = {"mine": get_metric("n_tokens")}
+    assert get_metric("mine", other) is get_metric("n_tokens")
+    with pytest.raises(ConfigError, match="unknown metric 'n_tokens'. Known: mine"):
+        get_metric("n_tokens", other)

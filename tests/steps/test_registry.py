@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.steps import SPLITTERS, StepSpec, get_splitter, parse_steps, supplied_spans
+from lnat_plugins.steps import (
+    RESERVED,
+    SPLITTERS,
+    Splitter,
+    StepSpec,
+    get_splitter,
+    parse_steps,
+    supplied_spans,
+)
 
 
 def test_names_and_versions() -> None:
@@ -57,6 +65,16 @@ def test_tokens_needs_a_count(setting: str) -> None:
 def test_unknown_setting(setting: str) -> None:
     with pytest.raises(ConfigError, match="unknown steps setting"):
         parse_steps(setting)
+
+
+def test_other_splitters_may_be_named_and_the_reserved_words_keep_their_meaning() -> None:
+    mine = Splitter("mine", "2", lambda text: [(0, len(text))])
+    splitters = {"mine": mine, **dict.fromkeys(RESERVED, mine)}
+    assert str(parse_steps("mine", splitters=splitters)) == "mine@2"
+    found = [str(parse_steps(name, splitters=splitters)) for name in RESERVED[:2]]
+    assert found == ["supplied", "supplied|sentence@1"]
+    with pytest.raises(ConfigError, match="x.yaml: unknown steps setting .*known: mine, "):
+        parse_steps("sentence", "x.yaml", {"mine": mine})
 
 
 def test_unknown_setting_offers_the_nearest() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins.teacher_set import TeacherSet, load_teacher_set
+from lnat_plugins.config import parse_task, read_yaml
+from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet
+from lnat_plugins.teacher_set import load as load_defined
 
 Load = Callable[..., TeacherSet]
 
@@ -35,6 +37,7 @@ def load(tmp_path: Path) -> Load:
         files: list[Any] | dict[str, str | bytes],
         dataset_path: Any = "rows.jsonl",
         keys: dict[str, Any] | None = None,
+        loaders: dict[str, Loader] | None = None,
         **naturalness: Any,
     ) -> TeacherSet:
         if isinstance(files, list):
@@ -45,6 +48,8 @@ def load(tmp_path: Path) -> Load:
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         config = {"task": "t", "dataset_path": dataset_path, "naturalness": naturalness}
         (tmp_path / "t.yaml").write_text(yaml.safe_dump({**config, **(keys or {})}))
-        return load_teacher_set(tmp_path / "t.yaml")
+        path = tmp_path / "t.yaml"
+        spec = parse_task(read_yaml(path), path)
+        return load_defined(spec, loaders={**LOADERS, **(loaders or {})})
 
     return run

@@ -12,8 +12,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from lnat_plugins.config import parse_task
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.teacher_set import load_teacher_set
+from lnat_plugins.teacher_set import load as load_defined
 from tests.teacher_set.conftest import Load, jsonl, row, two
 
 ODD = "\nstarts with a newline\r\nCRLF \u2028 line separator, 中文。 🙂 NUL\0 tab\t end  \n"
@@ -132,7 +133,8 @@ def test_a_dictionary_starts_from_the_working_directory(
 ) -> None:
     (tmp_path / "rows.jsonl").write_text(jsonl(*two()))
     monkeypatch.chdir(tmp_path)
-    assert load_teacher_set({"task": "t", "dataset_path": "rows.jsonl"}).n_responses == 2
+    spec = parse_task({"task": "t", "dataset_path": "rows.jsonl"})
+    assert load_defined(spec).n_responses == 2
 
 
 BY_TEACHER = {

@@ -9,7 +9,9 @@ import pytest
 
 from lnat_plugins.config import parse_task, read_yaml
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.steps import Splitter
 from lnat_plugins.tasks_index import check_task, list_tasks, shipped_folder
+from lnat_plugins.teacher_set import LOADERS, load
 from lnat_plugins.teacher_set.sources import resolve
 from tests.teacher_set.conftest import jsonl, two
 
@@ -69,7 +71,7 @@ def test_the_shipped_hub_sets_resolve_to_the_files_they_mean(
     found = ["datasets/Umean/RSR_data/deepseek-r1-0528/short-sys_5k_gen1.json"]
     monkeypatch.setattr(huggingface_hub.HfFileSystem, "glob", lambda self, path: found)
     sets = {
-        info.name: resolve(parse_task(read_yaml(info.path), info.path).data)
+        info.name: resolve(parse_task(read_yaml(info.path), info.path).data, LOADERS)
         for info in list_tasks()
         if info.name not in LOCAL
     }
@@ -130,3 +132,26 @@ def test_a_check_counts_what_was_loaded_and_left_out(tmp_path: Path) -> None:
     report = check_task(tmp_path / "x.yaml")
     assert (report.ok, report.n_prompts, report.responses) == (True, 1, {"A": 1, "B": 1})
     assert report.dropped == {"the prompt has fewer than 2 teachers": 1}
+
+
+SPLIT = "task: x\ndataset_path: rows.jsonl\nnaturalness: {steps: clauses%s}\n"
+
+
+def test_a_listing_runs_no_plugin_and_takes_its_splitter_on_trust(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('run by a listing')")
+    (tmp_path / "x.yaml").write_text(CLASS + SPLIT % ", plugins: [mine.py]")
+    (tmp_path / "y.yaml").write_text(CLASS + SPLIT % "")
+    trusted, unknown = list_tasks([tmp_path])
+    assert trusted.ok
+    assert not unknown.ok and "unknown steps setting" in unknown.description
+    installed = {"clauses": Splitter("clauses", "1", lambda text: [(0, len(text))])}
+    assert all(info.ok for info in list_tasks([tmp_path], installed))
+
+
+def test_a_check_loads_as_it_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(jsonl(*two()))
+    (tmp_path / "x.yaml").write_text(CLASS + SPLIT % "")
+    clauses = Splitter("clauses", "1", lambda text: [(0, len(text))])
+    report = check_task(tmp_path / "x.yaml", lambda spec: load(spec, {"clauses": clauses}))
+    assert report.ok and report.n_prompts == 1
+    assert "unknown steps setting" in str(check_task(tmp_path / "x.yaml").error)

@@ -1,0 +1,174 @@
+"""TRL's SFTTrainer with its rows chosen by the student before it trains.
+
+Three ways in, one choice: `NaturalSFTTrainer(selection=...)` (a mixin over `SFTTrainer`),
+`attach(trainer, ...)` on a trainer that is already built, and `NaturalnessCallback` in
+`callbacks=[...]`, which logs the figures and refuses to train where nothing was chosen.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from trl import SFTTrainer
+
+from lnat_plugins.choosing import Chooser, read_block
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.selection import Selection
+from lnat_plugins.training import choose_for, chosen_rows
+from lnat_plugins.training.candidates import refuse_kind
+
+__all__ = ["NaturalSFTTrainer", "NaturalSelectionMixin", "NaturalnessCallback", "attach"]
+
+
+class NaturalnessCallback(TrainerCallback):
+    """Logs what was chosen; chooses itself once it is attached.
+
+    A callback sees neither the trainer nor its data, so it cannot choose by being listed in
+    `callbacks=[...]`: call `attach(trainer)` after building the trainer. Training with a
+    callback that was never attached raises.
+
+    Args:
+        **selection: the keys of a `selection:` block: `strategy`, `windows`, `require_correct` …
+    """
+
+    def __init__(self, **selection: Any) -> None:
+        self.chooser = read_block(selection)
+        self.selection: Selection | None = None
+        self._trainer: Any = None
+
+    def attach(self, trainer: SFTTrainer) -> Selection:
+        """Choose the rows of a trainer that is built and has not begun; returns the choice.
+
+        Raises:
+            ConfigError: a packed data set, whose rows are no longer rows, or a set-up in which
+                the model is not whole; names the way that works.
+        """
+        if trainer.args.packing:
+            raise ConfigError(
+                "the rows of a packed data set cannot be told apart any more",
+                remedy="use NaturalSFTTrainer, which chooses before packing",
+            )
+        dataset = trainer.train_dataset
+        selection = choose_for(trainer, dataset, self.chooser, tokenized=True)
+        trainer.train_dataset = chosen_rows(dataset, selection)
+        self.adopt(trainer, selection)
+        return selection
+
+    def adopt(self, trainer: SFTTrainer, selection: Selection) -> None:
+        """Take over a choice that was made for this trainer, and log its figures in training."""
+        self._trainer, self.selection = trainer, selection
+        if self not in trainer.callback_handler.callbacks:
+            trainer.add_callback(self)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Log the figures, or refuse to train on rows that nobody chose."""
+        if self.selection is None:
+            raise ConfigError(
+                "NaturalnessCallback was never attached, so all rows would be trained on",
+                remedy="call callback.attach(trainer) after building the trainer, or use "
+                "NaturalSFTTrainer",
+            )
+        # SFTTrainer.log would clear its running averages.
+        Trainer.log(self._trainer, self.selection.figures())
+
+
+_Trainer: Any = SFTTrainer if TYPE_CHECKING else object
+
+
+class NaturalSelectionMixin(_Trainer):
+    """Chooses the training rows of an `SFTTrainer` while it is built; place it before the class.
+
+    The candidates are held back until the trainer stands with its final model, tokenizer and
+    template; then rows are chosen with these, and only the chosen ones are tokenised, packed
+    and trained on. Evaluation data is left alone.
+
+    Args:
+        selection: the keys of a `selection:` block; by default the best response of each prompt
+            by local naturalness. All other arguments are the trainer's own.
+    """
+
+    selection: Selection
+    _held: inspect.BoundArguments | None = None
+
+    def __init__(
+        self, *args: Any, selection: Mapping[str, Any] | Chooser | None = None, **kwargs: Any
+    ) -> None:
+        chooser = read_block(selection)
+        given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        _refuse(given)
+        self._candidates: Any = given.get("train_dataset")
+        super().__init__(*args, **kwargs)
+        if self._held is None:
+            raise ConfigError(
+                "this trainer did not prepare its data set, so its rows could not be held back",
+                found=type(self).__name__,
+                remedy="choose with `select_dataset` before building the trainer",
+            )
+        self.selection = choose_for(self, self._candidates, chooser)
+        held = self._held
+        held.arguments["dataset"] = chosen_rows(self._candidates, self.selection)
+        self.train_dataset = super()._prepare_dataset(*held.args, **held.kwargs)
+        callback = NaturalnessCallback()
+        callback.adopt(self, self.selection)
+
+    def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(super()._prepare_dataset).bind(*args, **kwargs)
+        if self._held is None and call.arguments["dataset"] is self._candidates:
+            self._held = call
+            return self._candidates
+        return super()._prepare_dataset(*args, **kwargs)
+
+
+class NaturalSFTTrainer(NaturalSelectionMixin, SFTTrainer):
+    """`trl.SFTTrainer` that chooses its rows before it trains.
+
+    ```python
+    trainer = NaturalSFTTrainer(
+        model, args=args, train_dataset=candidates, selection={"strategy": "best", "windows": [4]}
+    )
+    trainer.train()
+    ```
+    """
+
+
+def attach(trainer: SFTTrainer, **selection: Any) -> Selection:
+    """Choose the rows of a trainer that is built and has not begun, and log the figures.
+
+    Args:
+        trainer: an `SFTTrainer` without packing, its data set with a column `teacher`.
+        **selection: the keys of a `selection:` block.
+    """
+    return NaturalnessCallback(**selection).attach(trainer)
+
+
+def _refuse(given: Mapping[str, Any]) -> None:
+    """What rows cannot be chosen from, before a model is loaded for it."""
+    if given.get("formatting_func") is not None:
+        raise ConfigError(
+            "with a `formatting_func` the response cannot be told from the prompt",
+            remedy="give the rows as `messages`, or as `prompt` and `completion`",
+        )
+    if given.get("train_dataset") is None:
+        raise ConfigError("there are no candidates", remedy="give `train_dataset`")
+    refuse_kind(given["train_dataset"], "train_dataset")
+    if any(isinstance(one, NaturalnessCallback) for one in given.get("callbacks") or ()):
+        raise ConfigError(
+            "this trainer chooses its rows and logs the choice itself",
+            found="NaturalnessCallback",
+            remedy="leave the callback out, and give `selection=` to the trainer",
+        )
+    args = given.get("args")
+    if (getattr(args, "dataset_kwargs", None) or {}).get("skip_prepare_dataset"):
+        raise ConfigError(
+            "with `skip_prepare_dataset` the trainer takes rows as they are",
+            remedy="choose with `select_dataset` before preparing them",
+        )

@@ -1,0 +1,73 @@
+"""From a `selection:` block to what it means: its plugins loaded, its names resolved.
+
+One way for the command line, the trainer and a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.plugins import Plugins, load_plugins
+from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student, parse_selection
+
+
+@dataclass(frozen=True)
+class Chooser:
+    """A selection block with the plugins that it is to be carried out with."""
+
+    spec: SelectionSpec
+    plugins: Plugins
+
+    def choose(self, pool: Pool, student: Student) -> Selection:
+        """Ask the plugins, the built-in way last; tell those that listen."""
+        return self.plugins.select(pool, student, self.spec)
+
+
+def read_block(
+    block: Mapping[str, Any] | Chooser | None,
+    *,
+    source: str = "selection",
+    base_dir: Path | None = None,
+) -> Chooser:
+    """Load the block's plugins and check its keys and values; no row is read.
+
+    Args:
+        block: the keys of a `selection:` block; `plugins` may hold modules and files by name, and
+            in a program objects too. A block that was read before is returned as it is.
+        source: where the block stands, for messages.
+        base_dir: where files named in it start from; by default the working directory.
+
+    Raises ConfigError for anything that does not hold.
+    """
+    if isinstance(block, Chooser):
+        return block
+    if block is not None and not isinstance(block, Mapping):
+        raise ConfigError(
+            "a selection is a mapping of keys to values",
+            where=source,
+            found=block,
+            remedy="write {'strategy': 'best'}",
+        )
+    keys = dict(block or {})
+    listed = keys.get("plugins") or []
+    if isinstance(listed, str) or not isinstance(listed, list | tuple):
+        raise ConfigError(
+            "`plugins` must be a list of modules and files", where=source, found=listed
+        )
+    named = [one for one in listed if isinstance(one, str)]
+    objects = [one for one in listed if not isinstance(one, str)]
+    plugins = load_plugins(named, objects=objects, base_dir=base_dir, where=f"{source}: plugins")
+    if listed:
+        keys["plugins"] = [*named, *(type(one).__name__ for one in objects)]
+    spec = parse_selection(
+        keys,
+        metrics=plugins.registry.metrics,
+        strategies=plugins.registry.strategies,
+        splitters=plugins.registry.splitters,
+        source=source,
+    )
+    return Chooser(spec, plugins)

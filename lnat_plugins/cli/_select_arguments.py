@@ -1,0 +1,220 @@
+"""The arguments of `lnat select`, and the `selection:` block that they stand for.
+
+Knows nothing of rows. A strategy checks its own options; here they are only read as YAML.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from lnat_plugins.cli._plugins import add_plugins
+from lnat_plugins.cli._scored import names
+from lnat_plugins.errors import ConfigError
+
+SOURCE: Final = "lnat select"
+
+_BESIDE_CONFIG: Final = frozenset(
+    "sources config format llama_factory output_path push_to_hub public_repo run default_of".split()
+)
+
+# Options of the shipped strategies; those of others come by --option.
+OPTIONS: Final = {
+    "k": "how many rows are chosen",
+    "fraction": "share of the rows, above 0 and at most 1",
+    "threshold": "the worst score that is chosen, in the metric's unit",
+    "budget": "how many rows of a prompt are chosen",
+    "quota": "the most rows of a teacher, or '{QwQ: 100, R1: 50}'",
+    "teacher_mix": "shares of the chosen rows, '{QwQ: 1, R1: 2}'; or a selection.json, for the "
+    "shares chosen there",
+}
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Declare all arguments."""
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="OUT",
+        help="lm_eval's output folder (the newest samples of the task), or samples files",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a training config, TRL's keys and a `selection:` block: score its rows and choose",
+    )
+    _choosing(parser.add_argument_group("what is chosen (with OUT; --config says it itself)"))
+    _options(parser.add_argument_group("options of the strategy, as YAML values"))
+    _writing(parser.add_argument_group("what is written"))
+    add_plugins(parser)
+
+
+def _choosing(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--strategy", default="best", help="default: %(default)s")
+    add("--metric", default="local_naturalness", help="default: %(default)s")
+    add("--window", help="a scored window; default: the first of the settings")
+    add("--teachers", metavar="A,B", help="only their rows; default: all")
+    add("--require_correct", action="store_true", help="only rows known to be correct")
+    add(
+        "--max_length",
+        type=int,
+        metavar="N",
+        help="only rows of at most N tokens as training reads them, prompt and template included",
+    )
+    add(
+        "--min_margin",
+        type=float,
+        metavar="X",
+        help="only prompts whose best row leads the second best by X, in the metric's unit",
+    )
+    add(
+        "--keep_duplicates",
+        action="store_true",
+        help="keep all of several equal responses to a prompt; default: the first",
+    )
+    add("--seed", type=int, help="for strategies that draw; default: 1234")
+    add(
+        "--tokenizer",
+        metavar="NAME",
+        help="folder or name of the tokenizer that counts for --max_length; default: the student's",
+    )
+
+
+def _options(group: argparse._ArgumentGroup) -> None:
+    for name, words in OPTIONS.items():
+        group.add_argument(f"--{name}", type=_yaml, metavar="VALUE", help=words)
+    group.add_argument(
+        "--option",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of a strategy that a plugin brings; may be given several times",
+    )
+
+
+def _writing(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--output_path",
+        type=Path,
+        metavar="DIR",
+        help="write the training set there; one that stands there is replaced",
+    )
+    add(
+        "--format",
+        default="prompt_completion",
+        choices=("prompt_completion", "messages"),
+        help="TRL's form of the rows; default: %(default)s",
+    )
+    add(
+        "--llama_factory",
+        action="store_true",
+        help="write LLaMA-Factory's dataset_info.json too; the data set is called lnat there",
+    )
+    add("--push_to_hub", metavar="REPO", help="upload it as a data set, private if it is new")
+    add("--public_repo", action="store_true", help="make a new repository public")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse arguments that do not go together.
+
+    Raises:
+        ConfigError: says which one is missing.
+    """
+    if bool(args.sources) == bool(args.config):
+        raise ConfigError(
+            "scores and a config are both named" if args.config else "no scores are named",
+            where=SOURCE,
+            remedy="name lm_eval's output folder or samples files, or a training config by "
+            "--config FILE",
+        )
+    if args.config:
+        _refuse_choosing(args)
+    if not args.output_path:
+        for name in ("push_to_hub", "llama_factory"):
+            if vars(args)[name]:
+                raise ConfigError(
+                    f"--{name} needs --output_path",
+                    where=SOURCE,
+                    remedy="name the folder that the training set is written to",
+                )
+
+
+def _refuse_choosing(args: argparse.Namespace) -> None:
+    """What the config's own block says is not said again on the command line."""
+    for name, value in vars(args).items():
+        if name not in _BESIDE_CONFIG and value != args.default_of(name):
+            raise ConfigError(
+                f"--{name} has no effect beside --config",
+                where=SOURCE,
+                found=value,
+                remedy=f"write it in the `selection:` block of {args.config}",
+            )
+
+
+def block_of(args: argparse.Namespace, window: str, windows: Sequence[str]) -> dict[str, Any]:
+    """The arguments as the `selection:` block of a config would have them.
+
+    Args:
+        window: the window that decides.
+        windows: those that were scored.
+
+    Raises:
+        ConfigError: an option is given twice, or is none of a strategy's.
+    """
+    from lnat_plugins.selection import KEYS
+
+    block = {
+        "strategy": args.strategy,
+        "metric": args.metric,
+        "window": window,
+        "windows": list(windows),
+        "require_correct": args.require_correct,
+        "max_length": args.max_length,
+        "min_margin": args.min_margin,
+        "drop_duplicates": not args.keep_duplicates,
+        "seed": args.seed,
+        "plugins": names(args.plugins),
+    }
+    block = {name: value for name, value in block.items() if value is not None}
+    options = [(name, vars(args)[name]) for name in OPTIONS if vars(args)[name] is not None]
+    for name, value in (*options, *args.option):
+        if name in block or name in KEYS:
+            raise ConfigError(
+                f"{name!r} is no option of a strategy, or is given twice",
+                where=f"{SOURCE}: --option",
+                remedy="give each option once; what is no option has an argument of its own",
+            )
+        block[name] = _mix(value) if name == "teacher_mix" else value
+    return block
+
+
+def _mix(value: Any) -> Any:
+    """A path in place of a mix stands for what was chosen there."""
+    from lnat_plugins.training_set import read_selection
+
+    if not isinstance(value, str):
+        return value
+    chosen = read_selection(value).chosen_by_teacher
+    return {teacher: count for teacher, count in chosen.items() if count}
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise argparse.ArgumentTypeError(f"not a YAML value: {text!r}") from None
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"not NAME=VALUE: {text!r}")
+    return name.strip(), _yaml(value)

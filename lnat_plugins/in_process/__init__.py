@@ -1,0 +1,11 @@
+"""Scoring in this process, without a host: what a trainer and a notebook use.
+
+Knows nothing of trainers.
+"""
+
+from __future__ import annotations
+
+from lnat_plugins.in_process.processes import Processes
+from lnat_plugins.in_process.student import LocalStudent, Scoring
+
+__all__ = ["LocalStudent", "Processes", "Scoring"]

@@ -1,0 +1,179 @@
+"""A student that lives in this process: scores and lengths computed by our own engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from lnat_plugins.config import Settings
+from lnat_plugins.engine import Engine
+from lnat_plugins.errors import LnatError
+from lnat_plugins.in_process.processes import Processes
+from lnat_plugins.in_process.rendering import prompt_ids, template_arguments, template_digest
+from lnat_plugins.record import StepSums
+from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
+from lnat_plugins.selection import PoolRow
+from lnat_plugins.steps import StepSpec
+from lnat_plugins.training_tokens import training_tokens
+from lnat_plugins.windows import Window
+
+_CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_ROUND = 16
+
+
+class Scoring(Protocol):
+    """How rows are scored; a `SelectionSpec` says it too."""
+
+    @property
+    def settings(self) -> Settings:
+        """As written."""
+        ...
+
+    @property
+    def steps(self) -> StepSpec:
+        """How responses are cut."""
+        ...
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """What is scored."""
+        ...
+
+
+class LocalStudent:
+    """A model and its tokenizer, with the settings that decide their scores.
+
+    Under several processes (accelerate, torchrun) every process must call the same methods with
+    the same rows: prompts are shared out by length, and each process gets all answers.
+
+    Args:
+        model: a transformers causal language model, PEFT included; left as it was found. Its
+            unwrapped self, never one prepared for distributed training.
+        tokenizer: its fast tokenizer, with the chat template that training will use.
+        scoring: steps and windows.
+        plain: see `Pool.plain`.
+        processes: those that share the work; by default the ones accelerate knows of.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        scoring: Scoring,
+        *,
+        plain: bool,
+        processes: Processes | None = None,
+    ) -> None:
+        self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        self._model = model
+        self._tokenizer = tokenizer
+        self._scoring = scoring
+        self._plain = plain
+        self._processes = processes or Processes()
+        self._records: dict[int, StepSums] = {}
+
+    @property
+    def records(self) -> Mapping[int, StepSums]:
+        """Index of each row scored so far -> its step sums."""
+        return self._records
+
+    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+        """Step sums of each response; a row that was scored before is not scored again."""
+        missing = [row for row in rows if row.index not in self._records]
+        if missing:
+            self._records |= self._score(missing)
+        return [self._records[row.index] for row in rows]
+
+    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        """Tokens of each response alone."""
+        return [
+            len(self._tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"])
+            for row in rows
+        ]
+
+    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
+        return [
+            training_tokens(
+                self._tokenizer,
+                row.messages,
+                row.text,
+                plain=self._plain,
+                template_arguments=template_arguments(row),
+                where=row.where,
+            )
+            for row in rows
+        ]
+
+    def _score(self, rows: Sequence[PoolRow]) -> dict[int, StepSums]:
+        scorer = self._scorer()
+        prompts: dict[tuple[str, str], list[PoolRow]] = {}
+        for row in rows:
+            # A prompt shown with other tools is another prompt to the student.
+            arguments = json.dumps(template_arguments(row), sort_keys=True)
+            prompts.setdefault((row.prompt_id, arguments), []).append(row)
+        groups = list(prompts.values())
+        costs = [sum(len(row.text) for row in group) for group in groups]
+        mine = self._processes.share(costs)
+        found: dict[int, StepSums] = {}
+        with tqdm(
+            total=len(rows), desc="Scoring candidates", unit="response",
+            disable=not self._processes.main,
+        ) as bar:  # fmt: skip
+            # Rounds keep the processes in touch, so that none waits for another beyond the
+            # time after which a collective is given up.
+            for part in self._processes.rounds(mine, _ROUND):
+                outcome = self._score_groups(scorer, [groups[i] for i in part])
+                gathered = self._processes.gather(outcome)
+                for one in gathered:
+                    if isinstance(one, LnatError):
+                        raise one
+                    found |= one
+                    bar.update(len(one))
+        return found
+
+    def _score_groups(
+        self, scorer: Scorer, groups: Sequence[Sequence[PoolRow]]
+    ) -> dict[int, StepSums] | LnatError:
+        """An error is an answer too: the other processes must hear of it instead of waiting."""
+        found: dict[int, StepSums] = {}
+        try:
+            for group in groups:
+                prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
+                records = scorer.score(prompt, [_candidate(row) for row in group])
+                found |= {row.index: one for row, one in zip(group, records, strict=True)}
+        except LnatError as error:
+            return error
+        return found
+
+    def _scorer(self) -> Scorer:
+        settings = self._scoring.settings.as_dict() | {
+            # Plain prompts bring their own delimiter; a template has its own.
+            "target_delimiter": "",
+            "splitter": str(self._scoring.steps),
+            "chat_template": template_digest(self._tokenizer, plain=self._plain),
+            "system_instruction": None,
+        }
+        return Scorer(
+            tokenizer=self._tokenizer,
+            backend=EngineBackend(Engine(self._model)),
+            spec=self._scoring.steps,
+            windows=self._scoring.windows,
+            settings=settings,
+            max_length=_context(self._model),
+        )
+
+
+def _candidate(row: PoolRow) -> Candidate:
+    own = row.response
+    return Candidate(own.teacher, own.sample, own.text, own.steps, row.where)
+
+
+def _context(model: Any) -> int | None:
+    """Tokens that the model can read at once, or None if its configuration names no limit."""
+    config = model.config.get_text_config(decoder=True)
+    found = (getattr(config, name, None) for name in _CONTEXT)
+    return next((int(value) for value in found if isinstance(value, int)), None)

@@ -1,0 +1,196 @@
+"""Scores in a program or a notebook: a teacher set, a model, and no host.
+
+The same core as under lm-eval and in a trainer; what comes back can be ranked, chosen from and
+looked at as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lnat_plugins.choosing import read_block
+from lnat_plugins.config import Settings
+from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
+from lnat_plugins.in_process import LocalStudent
+from lnat_plugins.plugins import Plugins, load_plugins
+from lnat_plugins.ranking import Ranking, rank
+from lnat_plugins.record import StepSums
+from lnat_plugins.selection import Pool, PoolRow, Selection
+from lnat_plugins.steps import StepSpec, parse_steps
+from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.training_set import ScoredStudent
+from lnat_plugins.windows import Window, parse_windows
+
+if TYPE_CHECKING:
+    import pandas
+
+
+class ScoredResponse(NamedTuple):
+    """One response with its step sums."""
+
+    prompt_id: str
+    teacher: str
+    record: StepSums
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every response of a teacher set, scored by one student.
+
+    Attributes:
+        pool: the responses.
+        records: the step sums of each, in the pool's order.
+        windows: the names of the windows scored; the first is the default.
+        student: the student's name.
+        plugins: where metrics and strategies are looked up.
+    """
+
+    pool: Pool
+    records: tuple[StepSums, ...]
+    windows: tuple[str, ...]
+    student: str
+    plugins: Plugins
+
+    def rank(
+        self,
+        metric: str = "local_naturalness",
+        window: str | int | None = None,
+        *,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> Ranking:
+        """Teachers in order, as `lnat rank` gives them; `ranking.to_markdown` prints it.
+
+        Raises:
+            ConfigError: an unknown metric, one without a direction, or a window not scored.
+        """
+        metrics = self.plugins.registry.metrics
+        if metric not in metrics:
+            raise ConfigError(f"unknown metric {metric!r}", remedy=did_you_mean(metric, metrics))
+        rows = [
+            ScoredResponse(row.prompt_id, row.teacher, record)
+            for row, record in zip(self.pool.rows, self.records, strict=True)
+        ]
+        prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
+        return rank(
+            rows, prompts, metrics[metric], self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed,
+        )  # fmt: skip
+
+    def select(self, strategy: str = "best", **selection: Any) -> Selection:
+        """Rows to train on, by the keys of a `selection:` block; indices are those of `pool`.
+
+        Raises:
+            ConfigError, DataError: as for any choice, or a window that was not scored.
+        """
+        window = self._window(selection.pop("window", None))
+        for key in ("windows", "steps", "teacher_set", "columns"):
+            if key in selection:
+                raise ConfigError(
+                    f"`{key}` is settled: the responses are scored already",
+                    found=selection[key],
+                    remedy="leave it out, or score again",
+                )
+        block = {"strategy": strategy, "window": window, "windows": list(self.windows)}
+        student = ScoredStudent(self.student, self.records, self.pool.plain)
+        return read_block(block | selection).choose(self.pool, student)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a response: prompt, teacher, sample, verdict, every metric for every window.
+
+        A metric that reads a window has one column a window, such as `local_naturalness[4]`.
+        """
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "prompt_id": row.prompt_id,
+                "teacher": row.teacher,
+                "sample": row.response.sample,
+                "correct": row.response.correct,
+                **self._values(row),
+            }
+            for row in self.pool.rows
+        )
+
+    def _values(self, row: PoolRow) -> dict[str, float]:
+        record = self.records[row.index]
+        found: dict[str, float] = {}
+        for name, metric in self.plugins.registry.metrics.items():
+            if metric.reads == "window":
+                found |= {f"{name}[{w}]": metric.compute(record, w) for w in self.windows}
+            elif metric.window_read("") is None or metric.window_read("") in self.windows:
+                found[name] = metric.compute(record, "")
+        return found
+
+    def _window(self, window: str | int | None) -> str:
+        if window is None:
+            return self.windows[0]
+        (asked,) = parse_windows([window], "window")
+        if asked.name not in self.windows:
+            raise ConfigError(
+                f"window {asked.name!r} was not scored",
+                remedy=did_you_mean(asked.name, self.windows),
+            )
+        return asked.name
+
+
+class _Scoring(NamedTuple):
+    settings: Settings
+    steps: StepSpec
+    windows: tuple[Window, ...]
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    teacher_set: TeacherSet,
+    *,
+    windows: Sequence[str | int] | None = None,
+    steps: str | None = None,
+    apply_chat_template: bool | None = None,
+    plugins: Sequence[str | object] = (),
+) -> Scores:
+    """Score every response of a teacher set with a model in this process.
+
+    Args:
+        model: a transformers causal language model; left as it was found.
+        tokenizer: its fast tokenizer.
+        teacher_set: from `load_teacher_set`.
+        windows, steps: by default the teacher set's own.
+        apply_chat_template: whether prompts are rendered with the tokenizer's chat template, as
+            lm-eval's flag of that name; by default wherever there is one. Else they are plain
+            text, followed by the set's `target_delimiter`.
+        plugins: modules, files and objects, as in a `selection:` block.
+
+    Raises:
+        ConfigError, DataError, StudentError: one line that says what to change.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    if apply_chat_template and not has_template:
+        raise StudentError(
+            "the tokenizer has no chat template to apply",
+            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
+        )
+    plain = not has_template if apply_chat_template is None else not apply_chat_template
+    named = [one for one in plugins if isinstance(one, str)]
+    loaded = load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
+    settings = Settings(
+        steps=steps or teacher_set.settings.steps,
+        windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
+        target_delimiter=teacher_set.settings.target_delimiter,
+    )
+    scoring = _Scoring(
+        settings,
+        parse_steps(settings.steps, "steps", loaded.registry.splitters),
+        parse_windows(settings.windows),
+    )
+    pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
+    student = LocalStudent(model, tokenizer, scoring, plain=plain)
+    records = tuple(student.score(pool.rows))
+    return Scores(pool, records, settings.windows, student.name, loaded)
+
+
+__all__ = ["ScoredResponse", "Scores", "score"]

@@ -1,0 +1,159 @@
+"""The way rows are chosen unless a plugin decides: filters, then scores, then the strategy.
+
+Knows nothing of where rows, scores and names come from. A row that is left out keeps the
+reason of the first step that it failed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.record import StepSums
+from lnat_plugins.selection.filters import (
+    drop_duplicates,
+    drop_incorrect,
+    drop_long,
+    drop_narrow,
+    drop_undefined,
+)
+from lnat_plugins.selection.pool import Pool, PoolRow
+from lnat_plugins.selection.selection import Selection, category
+from lnat_plugins.selection.spec import SelectionSpec
+from lnat_plugins.selection.strategy import Choice, Contest
+from lnat_plugins.selection.student import Student
+
+
+def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
+    """Filter, score and choose.
+
+    The filters that need no score come first, so that nothing is scored that cannot be chosen.
+
+    Raises:
+        DataError: nothing is left; says how many rows each step took.
+        ConfigError: a filter or the strategy cannot be applied to this pool, or the strategy's
+            answer is no choice.
+    """
+    if spec.strategy.check is not None:
+        spec.strategy.check(spec.options, pool.teachers, spec.source)
+    reasons: dict[int, str] = {}
+    rows: Sequence[PoolRow] = pool.rows
+    if spec.require_correct:
+        rows = drop_incorrect(rows, reasons, spec.source)
+    if spec.drop_duplicates:
+        rows = drop_duplicates(rows, reasons)
+    if spec.max_length is not None and rows:
+        rows = drop_long(rows, student.training_tokens(rows), spec.max_length, reasons)
+    _refuse_empty(rows, reasons, spec)
+
+    values_N = np.full(len(pool.rows), np.nan)
+    if spec.needs_scores:
+        for row, record in zip(rows, student.score(rows), strict=True):
+            values_N[row.index] = spec.metric.compute(record, spec.window or "")
+            if math.isnan(values_N[row.index]):
+                reasons[row.index] = _undefined(spec, record)
+        rows = drop_undefined(rows, reasons)
+        _refuse_empty(rows, reasons, spec)
+    goodness_N = values_N if spec.metric.higher_is_better else -values_N
+    if spec.min_margin is not None:
+        rows = drop_narrow(rows, goodness_N, spec.min_margin, reasons)
+        _refuse_empty(rows, reasons, spec)
+    contest = _contest(rows, goodness_N, student, spec)
+    choice = spec.strategy.choose(contest)
+    if complaint := _complaint(choice, len(rows)):
+        raise ConfigError(
+            f"strategy {spec.strategy.name!r} gave no valid choice: {complaint}",
+            where=spec.source,
+            remedy="mend the plugin that brings the strategy",
+        )
+    chosen = {contest.rows[position].index: position for position in choice.positions}
+    for position, row in enumerate(contest.rows):
+        if row.index not in chosen:
+            reasons[row.index] = choice.reasons.get(position, spec.strategy.otherwise)
+    _refuse_empty(chosen, reasons, spec)
+    return _selection(pool, student, spec, values_N, chosen, choice, reasons)
+
+
+def _undefined(spec: SelectionSpec, record: StepSums) -> str:
+    return f"the score is undefined: {spec.metric.why_undefined(record, spec.window or '')}"
+
+
+def _contest(
+    rows: Sequence[PoolRow], goodness_N: NDArray[np.float64], student: Student, spec: SelectionSpec
+) -> Contest:
+    size = len(rows)
+    needs = spec.strategy.needs
+    return Contest(
+        rows=tuple(rows),
+        goodness=goodness_N[[row.index for row in rows]] if "scores" in needs else np.zeros(size),
+        tokens=np.array(student.response_tokens(rows) if "tokens" in needs else [0] * size),
+        options=spec.options,
+        seed=spec.seed,
+        higher_is_better=bool(spec.metric.higher_is_better),
+    )
+
+
+def _complaint(choice: Choice, size: int) -> str:
+    """What a strategy of someone else's may have got wrong; "" if nothing."""
+    positions = choice.positions
+    if not set(positions) <= set(range(size)):
+        return f"a position outside of 0 to {size - 1}"
+    if len(set(positions)) < len(positions):
+        return "a position twice"
+    if choice.weights is not None:
+        if set(choice.weights) != set(positions):
+            return "weights for other rows than the chosen ones"
+        if not all(math.isfinite(weight) and weight >= 0 for weight in choice.weights.values()):
+            return "a weight that is negative or not finite"
+    return ""
+
+
+def _selection(
+    pool: Pool,
+    student: Student,
+    spec: SelectionSpec,
+    values_N: NDArray[np.float64],
+    chosen: Mapping[int, int],
+    choice: Choice,
+    reasons: Mapping[int, str],
+) -> Selection:
+    indices = tuple(sorted(chosen))
+    metric = spec.metric if spec.needs_scores else None
+    return Selection(
+        indices=indices,
+        weights=tuple(
+            1.0 if choice.weights is None else float(choice.weights[chosen[index]])
+            for index in indices
+        ),
+        scores=tuple(map(float, values_N)),
+        reasons=dict(sorted(reasons.items())),
+        teachers=tuple(row.teacher for row in pool.rows),
+        prompts=tuple(row.prompt_id for row in pool.rows),
+        strategy=spec.strategy.name,
+        metric=metric.name if metric else None,
+        window=spec.window if metric else None,
+        higher_is_better=metric.higher_is_better if metric else None,
+        ties=choice.ties,
+        settings=dict(spec.written),
+        pool=pool.fingerprint,
+        student=student.name,
+    )
+
+
+def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec) -> None:
+    if left:
+        return
+    counts = Counter(category(reason) for reason in reasons.values())
+    left_out = "; ".join(
+        f"{count} row{'s' * (count > 1)}: {reason}" for reason, count in counts.most_common()
+    )
+    raise DataError(
+        f"the selection would be empty ({left_out})",
+        where=spec.source,
+        remedy="loosen what took most of them",
+    )

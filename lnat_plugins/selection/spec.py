@@ -1,0 +1,226 @@
+"""The `selection:` block: which rows may be chosen, by what, and how they are scored for it.
+
+Knows nothing of rows and students. The same keys serve `lnat select`, a training config, the
+trainer's `selection=` and the keyword arguments of `select_dataset`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from lnat_plugins._checks import Checks
+from lnat_plugins.config import Settings
+from lnat_plugins.errors import ConfigError, did_you_mean
+from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.selection.strategy import REQUIRED, Strategy
+from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
+from lnat_plugins.windows import Window, parse_window, parse_windows
+
+KEYS: Final = (
+    "strategy",
+    "metric",
+    "window",
+    "windows",
+    "steps",
+    "require_correct",
+    "max_length",
+    "min_margin",
+    "drop_duplicates",
+    "seed",
+    "columns",
+    "teacher_set",
+    "plugins",
+)
+"""Keys of every selection block; the chosen strategy's own options stand beside them."""
+
+DEFAULT_WINDOW: Final = "4"
+"""Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
+
+
+@dataclass(frozen=True)
+class SelectionSpec:
+    """A selection block, checked, its names resolved.
+
+    Attributes:
+        strategy, options: how to choose, every option of the strategy parsed.
+        metric: what scores the rows.
+        window: the window that the metric reads; None if it reads no window.
+        settings: how rows are scored where that is still to be done.
+        steps, windows: the same, resolved.
+        require_correct: keep only rows known to be correct.
+        max_length: keep only rows of at most so many tokens, as training reads them.
+        min_margin: keep only prompts whose best row leads the second best by at least so much.
+        drop_duplicates: of equal responses to one prompt, keep the first.
+        seed: for strategies that draw.
+        columns: field -> column of the rows, where they are not named alike; None for a field
+            that no column is to give.
+        teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
+        written: the block as JSON values.
+        source: where the block stands, for messages.
+    """
+
+    strategy: Strategy
+    options: Mapping[str, Any]
+    metric: Metric
+    window: str | None
+    settings: Settings
+    steps: StepSpec
+    windows: tuple[Window, ...]
+    require_correct: bool = False
+    max_length: int | None = None
+    min_margin: float | None = None
+    drop_duplicates: bool = True
+    seed: int = 1234
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    teacher_set: str | None = None
+    written: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "selection"
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether any step of choosing reads the metric."""
+        return "scores" in self.strategy.needs or self.min_margin is not None
+
+
+def parse_selection(
+    block: Mapping[str, Any],
+    *,
+    metrics: Mapping[str, Metric],
+    strategies: Mapping[str, Strategy],
+    splitters: Mapping[str, Splitter] = SPLITTERS,
+    source: str = "selection",
+) -> SelectionSpec:
+    """Check a block's keys and values; no row is read.
+
+    Raises ConfigError for an unknown key, strategy, metric, window or splitter (with the nearest
+    known name), a value that cannot hold, and a metric that has no direction to choose by.
+    """
+    check = Checks(source)
+    strategy = _named(block.get("strategy", "best"), strategies, "strategy", check)
+    _refuse_unknown(block, strategy, strategies, check)
+    metric = _named(block.get("metric", "local_naturalness"), metrics, "metric", check)
+    windows, window = _windows(block, metric, source)
+    steps = check.text(block.get("steps", Settings.steps), "steps")
+    seed = block.get("seed", SelectionSpec.seed)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ConfigError("`seed` must be a whole number, 0 or more", where=source, found=seed)
+    max_length = block.get("max_length")
+    teacher_set = block.get("teacher_set")
+    spec = SelectionSpec(
+        strategy=strategy,
+        options=_options(block, strategy, source),
+        metric=metric,
+        window=window,
+        settings=Settings(steps=steps, windows=tuple(one.name for one in windows)),
+        steps=parse_steps(steps, f"{source}: steps", splitters),
+        windows=windows,
+        require_correct=check.flag(block.get("require_correct", False), "require_correct"),
+        max_length=None if max_length is None else check.count(max_length, "max_length"),
+        min_margin=_margin(block.get("min_margin"), source),
+        drop_duplicates=check.flag(block.get("drop_duplicates", True), "drop_duplicates"),
+        seed=seed,
+        columns={
+            name: None if column is None else check.text(column, f"columns: {name}")
+            for name, column in check.mapping(block.get("columns"), "columns").items()
+        },
+        teacher_set=None if teacher_set is None else check.text(str(teacher_set), "teacher_set"),
+        written=dict(block),
+        source=source,
+    )
+    if spec.needs_scores and metric.higher_is_better is None:
+        raise ConfigError(
+            f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
+            where=source,
+            remedy="choose one of "
+            + ", ".join(name for name, one in metrics.items() if one.higher_is_better is not None),
+        )
+    return spec
+
+
+def _named(name: Any, table: Mapping[str, Any], kind: str, check: Checks) -> Any:
+    if not isinstance(name, str) or name not in table:
+        raise ConfigError(
+            f"unknown {kind}",
+            where=check.source,
+            found=name,
+            remedy=did_you_mean(str(name), table),
+        )
+    return table[name]
+
+
+def _refuse_unknown(
+    block: Mapping[str, Any],
+    strategy: Strategy,
+    strategies: Mapping[str, Strategy],
+    check: Checks,
+) -> None:
+    for key in block:
+        owners = [one.name for one in strategies.values() if key in one.options]
+        if key not in KEYS and key not in strategy.options and owners:
+            raise ConfigError(
+                f"`{key}` does nothing with strategy {strategy.name!r}",
+                where=check.source,
+                remedy=f"it belongs to {', '.join(owners)}: choose that, or remove the key",
+            )
+    check.known(block, (*KEYS, *strategy.options), "key in the selection")
+
+
+def _windows(
+    block: Mapping[str, Any], metric: Metric, source: str
+) -> tuple[tuple[Window, ...], str | None]:
+    """What is scored, and which of it decides; by default no more than the metric reads."""
+    asked = block.get("window")
+    wanted = None if asked is None else parse_window(asked, f"{source}: window").name
+    reads = metric.window_read(wanted or DEFAULT_WINDOW) or wanted or GLOBAL
+    listed = [reads] if block.get("windows") is None else block["windows"]
+    if not isinstance(listed, list | tuple):
+        listed = [listed]
+    windows = parse_windows(listed, f"{source}: windows")
+    names = [window.name for window in windows]
+    decides = metric.window_read(wanted or names[0])
+    for window in (wanted, decides):
+        if window is not None and window not in names:
+            raise ConfigError(
+                f"window {window!r} decides, but is not among those scored",
+                where=f"{source}: windows",
+                found=names,
+                remedy="add it to `windows`",
+            )
+    return windows, decides
+
+
+def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[str, Any]:
+    found = {}
+    for name, option in strategy.options.items():
+        if name in block:
+            try:
+                found[name] = option.parse(block[name])
+            except ValueError as cause:
+                raise ConfigError(
+                    f"`{name}` must be {cause}", where=f"{source}: {name}", found=block[name]
+                ) from None
+        elif option.default is REQUIRED:
+            raise ConfigError(
+                f"strategy {strategy.name!r} needs `{name}`",
+                where=source,
+                remedy=f"write `{name}:` beside `strategy:`: {option.help}",
+            )
+        else:
+            found[name] = option.default
+    return found
+
+
+def _margin(value: Any, source: str) -> float | None:
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigError(
+            "`min_margin` must be a number, 0 or more, in the metric's unit",
+            where=source,
+            found=value,
+        )
+    return float(value)

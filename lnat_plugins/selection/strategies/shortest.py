@@ -1,0 +1,22 @@
+"""`shortest`: the shortest row of each prompt, a control for `best`. Knows no scores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lnat_plugins.selection.strategies._top import first_of_each_prompt
+from lnat_plugins.selection.strategy import Choice, Contest, Strategy
+
+
+def shortest(contest: Contest) -> Choice:
+    """The response with the fewest tokens. Ties: the first row."""
+    return first_of_each_prompt(contest, -contest.tokens.astype(np.float64))
+
+
+STRATEGY = Strategy(
+    name="shortest",
+    description="the shortest row of each prompt (a control)",
+    choose=shortest,
+    otherwise="another response to the prompt is shorter",
+    needs=frozenset({"tokens"}),
+)

@@ -1,0 +1,223 @@
+"""`lnat select` from samples files to the printed tables and the training set."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from lnat_plugins.cli import main
+from lnat_plugins.cli._select_arguments import OPTIONS
+from lnat_plugins.selection.strategies import STRATEGIES
+from lnat_plugins.training_set import read_selection
+from tests import helpers_students
+from tests.helpers_samples import DATE, write_lines
+
+from .select_runs import write_run
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    write_run(tmp_path / "out")
+    return tmp_path / "out"
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(folder / "data" / "train.parquet").to_pylist()
+    return found
+
+
+def cells(printed: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in printed.splitlines()
+        if line.startswith("|") and not line.startswith("|--")
+    ]
+
+
+def test_without_a_folder_the_counts_are_printed(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(out.rglob("*"))
+    assert main(["select", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[:4] == [
+        "task: sums, student: org/student, prompts: 3 of 3, responses: 3 of 9, ties: 0",
+        "strategy: best, metric: local_naturalness (nats per token, higher is better), window: 4",
+        "steps: sentence (sentence@1), engine: packed, settings: 0123456789ab",
+        "",
+    ]
+    assert cells(captured.out) == [
+        ["Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of scored"],
+        ["QwQ", "3", "1", "0.333", "-2.0000", "-2.1667"],
+        ["R1", "3", "2", "0.667", "-1.2500", "-1.8333"],
+        ["DSQ", "3", "0", "0.000", "N/A", "-3.2500"],
+        ["all", "9", "3", "1.000", "-1.5000", "-2.4167"],
+        ["Left out", "QwQ", "R1", "DSQ", "all"],
+        ["another response to the prompt scored better", "2", "1", "3", "6"],
+        ["all", "2", "1", "3", "6"],
+    ]
+    assert f"lnat: read {out}/samples_sums_{DATE}.jsonl\n" in captured.err
+    assert "lnat: nothing is written: give --output_path" in captured.err
+    assert sorted(out.rglob("*")) == before
+
+
+def test_the_training_set(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "chosen"
+    for _ in range(2):
+        assert main(["select", str(out), "--output_path", str(target)]) == 0
+    err = capsys.readouterr().err
+    for name in ("data/train.parquet", "selection.json", "sft.yaml", "README.md"):
+        assert f"lnat: wrote {target / name}\n" in err
+    found = rows(target)
+    assert [row["lnat_teacher"] for row in found] == ["R1", "R1", "QwQ"]
+    assert found[0]["prompt"] == "What is 0?\n\n"
+    assert found[0]["completion"] == "R1 says step "
+    assert [row["year"] for row in found] == [0, 1, 2]
+    assert [row["lnat_score"] for row in found] == [-1.0, -1.5, -2.0]
+    values = json.loads((target / "selection.json").read_text(encoding="utf-8"))
+    assert values["task"] == "sums"
+    assert values["files"] == [str(out / f"samples_sums_{DATE}.jsonl")]
+    assert values["versions"] == {"lnat_plugins": "0.1.0", "torch": "2.13"}
+    assert values["settings"]["windows"] == ["4", "global"]
+    assert read_selection(target).indices == (1, 4, 6)
+    assert "org/student" in (target / "sft.yaml").read_text(encoding="utf-8")
+
+
+def test_conversations_as_messages_for_llama_factory(tmp_path: Path) -> None:
+    write_run(tmp_path / "out", chat_template="0123456789ab", system_instruction="Think.")
+    target = tmp_path / "chosen"
+    arguments = ["select", str(tmp_path / "out"), "--output_path", str(target)]
+    assert main([*arguments, "--llama_factory"]) == 2
+    assert not target.exists()
+    assert main([*arguments, "--llama_factory", "--format", "messages"]) == 0
+    assert rows(target)[0]["messages"] == [
+        {"role": "system", "content": "Think."},
+        {"role": "user", "content": "What is 0?"},
+        {"role": "assistant", "content": "R1 says step "},
+    ]
+    assert (target / "dataset_info.json").is_file()
+
+
+def test_filters_and_options_reach_the_selection(out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "chosen"
+    arguments = ["select", str(out), "--output_path", str(target), "--teachers", "QwQ, DSQ"]
+    assert main([*arguments, "--require_correct", "--strategy", "top_k", "--k", "2"]) == 0
+    assert [row["lnat_teacher"] for row in rows(target)] == ["QwQ", "QwQ"]
+    assert read_selection(target).left_out["`correct` is false"] == {"DSQ": 3}
+    assert main([*arguments, "--min_margin", "1.1"]) == 0
+    assert [row["lnat_prompt_id"] for row in rows(target)] == ["p2"]
+    assert main([*arguments, "--strategy", "random", "--seed", "7", "--window", "global"]) == 0
+    assert read_selection(target).metric is None
+    assert read_selection(target).settings["seed"] == 7
+    assert main([*arguments, "--metric", "global_naturalness"]) == 0
+    assert read_selection(target).window == "global"
+
+
+def test_a_mix_may_be_that_of_an_earlier_selection(out: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in "abc")
+    arguments = ["select", str(out), "--strategy", "balanced", "--output_path"]
+    assert main([*arguments, str(first), "--teacher_mix", "{DSQ: 2, R1: 1}"]) == 0
+    assert read_selection(first).chosen_by_teacher == {"QwQ": 0, "R1": 1, "DSQ": 2}
+    for target, mix in ((second, first), (third, first / "selection.json")):
+        assert main([*arguments, str(target), "--teacher_mix", str(mix)]) == 0
+        assert read_selection(target).chosen_by_teacher == {"QwQ": 0, "R1": 1, "DSQ": 2}
+    assert read_selection(third).settings["teacher_mix"] == {"R1": 1, "DSQ": 2}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from lnat_plugins.cli import main\n"
+        "try:\n    main(['select', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'pyarrow', 'yaml') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_every_option_of_the_shipped_strategies_has_a_flag() -> None:
+    known = {name for strategy in STRATEGIES.values() for name in strategy.options}
+    assert set(OPTIONS) == known
+
+
+def test_equal_responses_are_kept_if_asked(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "out", {"QwQ": [-1.0], "R1": [-2.0]})
+    line = json.loads(path.read_text(encoding="utf-8"))
+    line["doc"]["responses"][1]["response"] = line["doc"]["responses"][0]["response"]
+    write_lines(path, [line])
+    arguments = ["select", str(path), "--output_path", str(tmp_path / "c"), "--strategy", "top_k"]
+    assert main([*arguments, "--k", "2", "--keep_duplicates"]) == 0
+    assert len(rows(tmp_path / "c")) == 2
+    assert main([*arguments, "--k", "1"]) == 0
+    assert read_selection(tmp_path / "c").left_out == {"duplicate": {"R1": 1}}
+
+
+PLUGIN = """
+from lnat_plugins import Choice, Option, Strategy, hookimpl
+
+@hookimpl
+def lnat_register(registry):
+    registry.add_strategy(Strategy(
+        "of_prompt", "one prompt's rows", otherwise="another prompt",
+        choose=lambda contest: Choice(contest.by_prompt[contest.options["place"]]),
+        options={"place": Option(int, 0, "which prompt")},
+    ))
+"""
+
+
+def test_a_strategy_of_a_plugin_with_its_option(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    arguments = ["select", str(out), "--output_path", str(tmp_path / "c")]
+    arguments += ["--plugins", str(tmp_path / "mine.py"), "--strategy", "of_prompt"]
+    assert main([*arguments, "--option", "place=1"]) == 0
+    assert {row["lnat_prompt_id"] for row in rows(tmp_path / "c")} == {"p1"}
+    assert read_selection(tmp_path / "c").settings["place"] == 1
+
+
+def test_too_long_rows_are_counted_with_the_student_s_tokenizer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = tmp_path / "student"
+    helpers_students.tokenizer().save_pretrained(student)
+    write_run(tmp_path / "out", student=str(student))
+    arguments = ["select", str(tmp_path / "out"), "--max_length", "60"]
+    assert main([*arguments, "--output_path", str(tmp_path / "c")]) == 0
+    assert [row["lnat_prompt_id"] for row in rows(tmp_path / "c")] == ["p0"]
+    assert "max_length: 60" in (tmp_path / "c" / "sft.yaml").read_text(encoding="utf-8")
+    assert ["longer than max_length", "2", "2", "2", "6"] in cells(capsys.readouterr().out)
+
+
+def test_another_tokenizer_may_count(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["select", str(out), "--max_length", "60", "--output_path", str(tmp_path / "c")]
+    assert main(arguments) == 2
+    assert "org/student: the tokenizer cannot be loaded" in (err := capsys.readouterr().err)
+    assert "Give --tokenizer a folder" in err
+    assert not (tmp_path / "c").exists()
+    helpers_students.tokenizer().save_pretrained(tmp_path / "mine")
+    assert main([*arguments, "--tokenizer", str(tmp_path / "mine")]) == 0
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_the_upload(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    asked: list[tuple[Any, str, bool]] = []
+
+    def push(folder: Path, repo_id: str, *, private: bool) -> str:
+        asked.append((folder, repo_id, private))
+        return "https://hub/me/chosen"
+
+    monkeypatch.setattr("lnat_plugins.training_set.push_to_hub", push)
+    arguments = ["select", str(out), "--output_path", str(tmp_path / "c"), "--push_to_hub"]
+    assert main([*arguments, "me/chosen", *(["--public_repo"] if public else [])]) == 0
+    assert asked == [(tmp_path / "c", "me/chosen", not public)]
+    assert "lnat: uploaded https://hub/me/chosen\n" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""Two processes of one run, on the CPU, as a launcher would start them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def launch(module: str, arguments: Sequence[str], folder: Path, repo: Path) -> list[str]:
+    """Run `module.main(arguments)` in two processes that meet; what each of them printed."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # At the end of the path, so that the installed package is tested, not the checkout's.
+    code = f"import sys; sys.path.append({str(repo)!r})\nfrom {module} import main\n"
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    logs = [folder / f"rank{rank}.log" for rank in range(2)]
+    with contextlib.ExitStack() as stack:
+        ranks = []
+        for rank, log in enumerate(logs):
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code + f"main({list(arguments)!r})"],
+                    env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    cwd=folder,
+                    stdout=stack.enter_context(log.open("w")),
+                    stderr=subprocess.STDOUT,
+                )
+            )
+            stack.callback(process.kill)
+            ranks.append(process)
+        for process, log in zip(ranks, logs, strict=True):
+            process.wait(timeout=180)
+            assert process.returncode == 0, log.read_text()[-4000:]
+    return [log.read_text() for log in logs]

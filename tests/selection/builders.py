@@ -1,0 +1,149 @@
+"""Small pools with their scores in them, and a student that counts what it is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lnat_plugins.metrics import METRICS, Metric
+from lnat_plugins.record import StepSums
+from lnat_plugins.selection import (
+    Choice,
+    Contest,
+    Pool,
+    PoolRow,
+    Selection,
+    SelectionSpec,
+    choose,
+    parse_selection,
+)
+from lnat_plugins.selection.strategies import STRATEGIES
+from lnat_plugins.teacher_set import Response
+from tests.helpers_samples import record_of
+
+LOWER = Metric(
+    name="mean_nll",
+    higher_is_better=False,
+    scope="response",
+    unit="nats per token",
+    source="for tests",
+    aggregate="mean",
+    compute=lambda record, window: -METRICS["local_naturalness"].compute(record, window),
+    reads="window",
+)
+KNOWN: Mapping[str, Metric] = MappingProxyType({**METRICS, LOWER.name: LOWER})
+
+
+def pool_of(*rows: PoolRow) -> Pool:
+    """The rows, numbered in order."""
+    return Pool(
+        tuple(
+            PoolRow(index, row.prompt_id, row.messages, row.response)
+            for index, row in enumerate(rows)
+        )
+    )
+
+
+def row(
+    prompt_id: str,
+    teacher: str,
+    score: float = 0.0,
+    *,
+    tokens: int = 10,
+    text: str | None = None,
+    correct: bool | None = None,
+    sample: int = 0,
+) -> PoolRow:
+    """A row that brings its own score (of local naturalness) and length."""
+    text = f"{teacher} {sample} on {prompt_id}" if text is None else text
+    extra = {"score": score, "tokens": tokens}
+    response = Response(teacher, text, sample, correct, extra=extra, where=f"rows of {teacher}")
+    return PoolRow(0, prompt_id, ({"role": "user", "content": prompt_id},), response)
+
+
+def table(scores: Mapping[str, Sequence[float | None]]) -> Pool:
+    """teacher -> a score per prompt (p0, p1, ...), None = no such row; prompt by prompt."""
+    n_prompts = len(next(iter(scores.values())))
+    return pool_of(
+        *(
+            row(f"p{i}", teacher, score)
+            for i in range(n_prompts)
+            for teacher, values in scores.items()
+            if (score := values[i]) is not None
+        )
+    )
+
+
+@dataclass
+class FakeStudent:
+    """Answers from the rows themselves; keeps the indices that it was asked for, call by call.
+
+    Training reads five tokens more than the response.
+    """
+
+    name: str = "org/student"
+    scored: list[list[int]] = field(default_factory=list)
+    measured: list[list[int]] = field(default_factory=list)
+    read: list[list[int]] = field(default_factory=list)
+
+    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+        self.scored.append([row.index for row in rows])
+        return [
+            record_of(row.teacher, row.response.extra["score"], tokens=row.response.extra["tokens"])
+            for row in rows
+        ]
+
+    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        self.measured.append([row.index for row in rows])
+        return [row.response.extra["tokens"] for row in rows]
+
+    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        self.read.append([row.index for row in rows])
+        return [row.response.extra["tokens"] + 5 for row in rows]
+
+
+def spec_of(**block: Any) -> SelectionSpec:
+    return parse_selection(
+        block, metrics=KNOWN, strategies=STRATEGIES, source="sft.yaml: selection"
+    )
+
+
+def select(pool: Pool, student: FakeStudent | None = None, **block: Any) -> Selection:
+    """The block's choice; every selection made here is checked as a stored one would be."""
+    selection = choose(pool, student or FakeStudent(), spec_of(**block))
+    assert selection.complaint() == ""
+    return selection
+
+
+def contest_of(pool: Pool, strategy: str, *, seed: int = 1234, **written: Any) -> Contest:
+    """All rows of the pool, with the options as a block would have them."""
+    options = {
+        name: option.parse(written[name]) if name in written else option.default
+        for name, option in STRATEGIES[strategy].options.items()
+    }
+    return Contest(
+        rows=pool.rows,
+        goodness=np.array([row.response.extra["score"] for row in pool.rows], dtype=np.float64),
+        tokens=np.array([row.response.extra["tokens"] for row in pool.rows], dtype=np.int64),
+        options=options,
+        seed=seed,
+    )
+
+
+def run(pool: Pool, strategy: str, *, seed: int = 1234, **written: Any) -> Choice:
+    """What the strategy itself answers."""
+    return STRATEGIES[strategy].choose(contest_of(pool, strategy, seed=seed, **written))
+
+
+def names(pool: Pool, positions: Sequence[int]) -> list[str]:
+    """ "p0 A" for each row, in the order of the pool."""
+    return [f"{pool.rows[i].prompt_id} {pool.rows[i].teacher}" for i in sorted(positions)]
+
+
+def total(pool: Pool, positions: Sequence[int]) -> float:
+    return math.fsum(pool.rows[i].response.extra["score"] for i in positions)

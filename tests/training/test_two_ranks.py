@@ -1,0 +1,59 @@
+"""Two processes choose the rows that one would, and train on them as one model."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
+from lnat_plugins.selection import Selection
+from tests.helpers_ranks import launch
+from tests.helpers_students import student, tokenizer
+
+from .lab import candidates, config, wanted
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    launch("tests.training.rank", [str(folder)], folder, repo)
+    return [json.loads((folder / f"told{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_both_ranks_choose_what_one_process_chooses(
+    told: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    built = tokenizer()
+    built.pad_token = "<|end|>"
+    alone = NaturalSFTTrainer(
+        student("llama"),
+        config(tmp_path),
+        train_dataset=candidates(5),
+        processing_class=built,
+        selection={"strategy": "best", "windows": [1], "require_correct": True},
+    )
+    first, second = (Selection.from_dict(one["selection"]) for one in told)
+    assert told[0]["selection"] == told[1]["selection"]
+    assert first.indices == second.indices == alone.selection.indices
+    assert first.scores == pytest.approx(alone.selection.scores, abs=1e-5, nan_ok=True)
+
+
+def test_the_chosen_rows_are_shared_out_and_all_trained_on(told: list[dict[str, Any]]) -> None:
+    seen = [Counter({(p, teacher): n for p, teacher, n in one["seen"]}) for one in told]
+    expected = wanted(Selection.from_dict(told[0]["selection"]))
+    # Five rows on two ranks: each epoch repeats one row to give both equally many.
+    together = seen[0] + seen[1]
+    assert set(together) == set(expected)
+    assert together.total() == expected.total() + 2
+    assert all(one["max_steps"] == 6 for one in told)
+    assert seen[0].total() == seen[1].total() == 6
+
+
+def test_the_model_is_wrapped_by_training_and_not_before(told: list[dict[str, Any]]) -> None:
+    assert [one["wrapped_early"] for one in told] == [False, False]
+    assert [one["wrapped"] for one in told] == ["DistributedDataParallel"] * 2
+    assert told[0]["weights"] == pytest.approx(told[1]["weights"])

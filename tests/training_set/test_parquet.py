@@ -1,0 +1,164 @@
+"""The parquet file: TRL's two forms, our columns, and whatever else the rows carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import Dataset, load_dataset
+from trl import SFTConfig, SFTTrainer
+
+from lnat_plugins.selection import Pool, Selection
+from lnat_plugins.training_set.columns import RESERVED, spare_names
+from lnat_plugins.training_set.parquet import write_parquet
+from tests.helpers_students import student, tokenizer
+
+from .builders import TEXTS, pool_of, selection_of
+
+
+def written(
+    folder: Path, pool: Pool, selection: Selection | None = None, form: str = "prompt_completion"
+) -> Dataset:
+    """What `datasets` reads of the file."""
+    path = folder / "train.parquet"
+    write_parquet(path, pool, selection or selection_of(pool), form)
+    return load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(folder))
+
+
+def turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def test_conversations_as_prompt_and_completion(tmp_path: Path) -> None:
+    data = written(tmp_path, pool_of())
+    assert data["prompt"][0] == [turn("system", "What is 0? \n\n"), turn("user", "What is 0? \n\n")]
+    assert list(data["completion"]) == [[turn("assistant", text)] for text in TEXTS[1:3]]
+    assert "messages" not in data.column_names
+
+
+def test_conversations_as_messages(tmp_path: Path) -> None:
+    data = written(tmp_path, pool_of(roles=["user"]), form="messages")
+    assert data["messages"][1] == [turn("user", "What is 1? \n\n"), turn("assistant", TEXTS[2])]
+    assert not {"prompt", "completion"} & set(data.column_names)
+
+
+def test_plain_text_stays_as_it_is(tmp_path: Path) -> None:
+    data = written(tmp_path, pool_of(plain=True))
+    assert list(data["prompt"]) == ["What is 0? \n\n", "What is 1? \n\n"]
+    assert list(data["completion"]) == list(TEXTS[1:3])
+
+
+def test_our_columns(tmp_path: Path) -> None:
+    pool = pool_of()
+    data = written(tmp_path, pool, selection_of(pool, weights=(0.5, 2.0)))
+    ours = {name: list(data[name]) for name in data.column_names if name.startswith("lnat_")}
+    assert ours == {
+        "lnat_teacher": ["R1", "QwQ"],
+        "lnat_sample": [0, 0],
+        "lnat_prompt_id": ["p0", "p1"],
+        "lnat_score": [-1.0, None],
+        "lnat_weight": [0.5, 2.0],
+        "lnat_index": [1, 2],
+    }
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [((5, 6, 7, 8), [6, 7]), ((5, "a", 7, 8), ["a", "7"]), ((5, 2**70, 7, 8), [str(2**70), "7"])],
+)
+def test_samples_of_two_kinds_are_text(
+    tmp_path: Path, samples: Sequence[int | str], expected: list[int | str]
+) -> None:
+    assert list(written(tmp_path, pool_of(samples=samples))["lnat_sample"]) == expected
+
+
+def test_only_what_the_chosen_rows_carry_is_a_column(tmp_path: Path) -> None:
+    extras = [{"year": 1, "gone": 1}, {"year": 2}, {"place": {"a": [1]}}, {"gone": 1}]
+    data = written(tmp_path, pool_of(extras))
+    assert data.column_names[-2:] == ["year", "place"]
+    assert list(data["year"]) == [2, None]
+    assert list(data["place"]) == [None, {"a": [1]}]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1, "one"),
+        (True, 1),
+        ([1], ["a"]),
+        ([1], 1),
+        ({"a": 1}, {"a": "x"}),
+        ({"a": 1}, [1]),
+        ({}, {}),
+        ([{"a": {}}], None),
+        (2**70, 1),
+        ("七", 7),
+    ],
+)
+def test_values_without_a_common_type_are_json_text(tmp_path: Path, values: Any) -> None:
+    data = written(tmp_path, pool_of([{}, {"x": values[0]}, {"x": values[1]}, {}]))
+    found = [value if value is None else json.loads(value) for value in data["x"]]
+    assert found == list(values)
+    assert "\\u" not in str(data["x"][0])
+
+
+@pytest.mark.parametrize("values", [(1, 2.5), (None, None), ([], [1]), ("", None), (False, True)])
+def test_values_with_a_common_type_keep_it(tmp_path: Path, values: Any) -> None:
+    data = written(tmp_path, pool_of([{}, {"x": values[0]}, {"x": values[1]}, {}]))
+    assert list(data["x"]) == list(values)
+
+
+def test_a_name_that_means_something_to_trl_is_changed() -> None:
+    extras = [{"text": 1, "row_text": 2, "lnat_score": 3}, {"year": 4, "row_row_text": 5}]
+    assert spare_names(extras) == {
+        "text": "row_row_row_text",
+        "row_text": "row_text",
+        "lnat_score": "row_lnat_score",
+        "year": "year",
+        "row_row_text": "row_row_text",
+    }
+
+
+def test_a_column_that_the_rows_were_scored_with_keeps_its_name() -> None:
+    extras = [{"tools": "[]", "row_tools": 1, "text": "x"}]
+    assert list(spare_names(extras, kept=["tools"]).values()) == ["tools", "row_tools", "row_text"]
+
+
+def trained_ids(folder: Path, pool: Pool, form: str) -> list[Mapping[str, Any]]:
+    """What the trainer makes of the file."""
+    reader = tokenizer()
+    reader.pad_token = "<|end|>"
+    args = SFTConfig(
+        str(folder), use_cpu=True, bf16=False, gradient_checkpointing=None, report_to="none"
+    )
+    data = written(folder, pool, form=form)
+    trainer = SFTTrainer(student("llama"), args, train_dataset=data, processing_class=reader)
+    return [{"ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
+
+
+@pytest.mark.parametrize(
+    ("plain", "form"),
+    [(True, "prompt_completion"), (False, "prompt_completion"), (False, "messages")],
+)
+def test_the_other_columns_do_not_change_what_is_trained_on(
+    tmp_path: Path, plain: bool, form: str
+) -> None:
+    hostile: dict[str, Any] = dict.fromkeys(RESERVED, "x") | {"labels": [1], "input_ids": [1]}
+    trained = []
+    for name, extra in (("hostile", hostile), ("bare", {})):
+        (tmp_path / name).mkdir()
+        trained.append(trained_ids(tmp_path / name, pool_of([extra] * 4, plain=plain), form))
+    assert trained[0] == trained[1]
+    assert len(trained[0]) == 2
+
+
+def test_many_rows_are_written_in_parts_that_fit_together(tmp_path: Path) -> None:
+    pool = pool_of([{"x": i} for i in range(2100)])
+    everything = range(2100)
+    data = written(tmp_path, pool, selection_of(pool, everything))
+    assert list(data["x"]) == list(data["lnat_index"]) == list(everything)
+    assert pq.ParquetFile(tmp_path / "train.parquet").num_row_groups == 3

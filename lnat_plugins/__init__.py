@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lnat_plugins.plugins import load_plugins
     from lnat_plugins.record import StepSums
     from lnat_plugins.registry import Registry
+    from lnat_plugins.scores import Scores, score
     from lnat_plugins.selection import (
         Choice,
         Contest,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from lnat_plugins.steps import Span, Splitter, tile
     from lnat_plugins.teacher_set import Loader, Row
+    from lnat_plugins.training import select_dataset
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "PoolRow",
     "Registry",
     "Row",
+    "Scores",
     "Selection",
     "SelectionSpec",
     "Span",
@@ -54,6 +57,8 @@ __all__ = [
     "hookimpl",
     "load_plugins",
     "load_teacher_set",
+    "score",
+    "select_dataset",
     "tile",
 ]
 
@@ -64,6 +69,7 @@ _HOME: Final = {
     "plugins": ("load_plugins",),
     "record": ("StepSums",),
     "registry": ("Registry",),
+    "scores": ("Scores", "score"),
     "selection": (
         "Choice",
         "Contest",
@@ -78,6 +84,7 @@ _HOME: Final = {
     ),
     "steps": ("Span", "Splitter", "tile"),
     "teacher_set": ("Loader", "Row"),
+    "training": ("select_dataset",),
 }
 _MODULE: Final = {name: module for module, names in _HOME.items() for name in names}
 

@@ -63,11 +63,15 @@ def read_block(
     plugins = load_plugins(named, objects=objects, base_dir=base_dir, where=f"{source}: plugins")
     if listed:
         keys["plugins"] = [*named, *(type(one).__name__ for one in objects)]
-    spec = parse_selection(
-        keys,
+    return Chooser(resolve(keys, plugins, source), plugins)
+
+
+def resolve(block: Mapping[str, Any], plugins: Plugins, source: str = "selection") -> SelectionSpec:
+    """Check a block's keys and values against what these plugins bring."""
+    return parse_selection(
+        block,
         metrics=plugins.registry.metrics,
         strategies=plugins.registry.strategies,
         splitters=plugins.registry.splitters,
         source=source,
     )
-    return Chooser(spec, plugins)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lnat_plugins.choosing import read_block
+from lnat_plugins.choosing import resolve
 from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.in_process import LocalStudent
@@ -86,7 +86,7 @@ class Scores:
             ConfigError, DataError: as for any choice, or a window that was not scored.
         """
         window = self._window(selection.pop("window", None))
-        for key in ("windows", "steps", "teacher_set", "columns"):
+        for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
             if key in selection:
                 raise ConfigError(
                     f"`{key}` is settled: the responses are scored already",
@@ -95,7 +95,8 @@ class Scores:
                 )
         block = {"strategy": strategy, "window": window, "windows": list(self.windows)}
         student = ScoredStudent(self.student, self.records, self.pool.plain)
-        return read_block(block | selection).choose(self.pool, student)
+        spec = resolve(block | selection, self.plugins)
+        return self.plugins.select(self.pool, student, spec)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a response: prompt, teacher, sample, verdict, every metric for every window.

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.chat_template import render
+from lnat_plugins.errors import StudentError
 
 
 def training_tokens(
@@ -43,25 +44,9 @@ def training_tokens(
     """
     if plain:
         return _plain(tokenizer, messages[0]["content"], response)
-    if not getattr(tokenizer, "chat_template", None):
-        raise StudentError(
-            "the rows are conversations, and the student's tokenizer has no chat template",
-            where=where,
-            remedy="give the tokenizer that training will use, with its template",
-        )
-    turns = [dict(turn) for turn in messages] + [{"role": "assistant", "content": response}]
-    arguments = {"tools": None, **(template_arguments or {})}
-    try:
-        encoded = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, **arguments)
-    except Exception as cause:
-        # Templates are programs of the model's makers: they raise whatever they like.
-        raise DataError(
-            f"the student's chat template does not take this conversation: {cause}",
-            where=where,
-            found=[turn["role"] for turn in turns],
-            remedy="change the conversation or the template",
-        ) from cause
-    return len(encoded["input_ids"])
+    turns = [*messages, {"role": "assistant", "content": response}]
+    text = render(tokenizer, turns, open_answer=False, arguments=template_arguments, where=where)
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
 def _plain(tokenizer: Any, prompt: str, response: str) -> int:

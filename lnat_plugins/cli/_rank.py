@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnat_plugins import __version__
-from lnat_plugins.cli._output import Commands, remark, say, write_whole
+from lnat_plugins.cli._output import Commands, remark, say, write_out
 from lnat_plugins.cli._plugins import add_plugins, read_plugins
 from lnat_plugins.errors import ConfigError, did_you_mean
 
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output_path:
         document = {"lnat_plugins": __version__, "rankings": documents}
         plain = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(args.output_path / "ranking.json", plain + "\n")
-        write_whole(args.output_path / "ranking.md", text)
+        write_out(args.output_path / "ranking.json", plain + "\n")
+        write_out(args.output_path / "ranking.md", text)
     return 0
 
 

@@ -7,11 +7,13 @@ alone needs none of this and gets everything back as it is.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar, cast
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
+
+from lnat_plugins.errors import LnatError
 
 T = TypeVar("T")
 
@@ -50,8 +52,15 @@ class Processes:
         found: list[T] = gather_object([value])
         return found
 
-    def agree(self, value: T) -> T:
-        """The first process's value, in every process."""
-        held: list[T] = [value]
+    def once(self, work: Callable[[], T]) -> T:
+        """What the first process gets by doing it, in every process; its error likewise."""
+        held: list[T | LnatError | None] = [None]
+        if self.main:
+            try:
+                held = [work()]
+            except LnatError as error:
+                held = [error]
         broadcast_object_list(held, from_process=0)
-        return held[0]
+        if isinstance(held[0], LnatError):
+            raise held[0]
+        return cast(T, held[0])

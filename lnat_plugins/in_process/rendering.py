@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.chat_template import render
 from lnat_plugins.selection import PoolRow
 from lnat_plugins.tokens import Ids
 
@@ -34,32 +34,15 @@ def prompt_ids(tokenizer: Any, row: PoolRow, *, plain: bool) -> Ids:
     """
     if plain:
         return _plain_ids(tokenizer, row.messages[0]["content"])
-    if not getattr(tokenizer, "chat_template", None):
-        raise StudentError(
-            "the rows are conversations, and the student's tokenizer has no chat template",
-            where=row.where,
-            remedy="set `chat_template_path` (SFTConfig) or `tokenizer.chat_template`, or give "
-            "`prompt` and `completion` as plain text",
-        )
-    text = render(tokenizer, row)
+    text = render(
+        tokenizer,
+        row.messages,
+        open_answer=True,
+        arguments=template_arguments(row),
+        where=row.where,
+    )
     encoded = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
     return np.array(encoded, np.int64)
-
-
-def render(tokenizer: Any, row: PoolRow) -> str:
-    """The conversation in the student's template, ending where the response begins."""
-    turns = [dict(turn) for turn in row.messages]
-    options = {"tokenize": False, "add_generation_prompt": True, **template_arguments(row)}
-    try:
-        return str(tokenizer.apply_chat_template(turns, **options))
-    except Exception as cause:
-        # Templates are programs of the model's makers: they raise whatever they like.
-        raise DataError(
-            f"the student's chat template does not take this conversation: {cause}",
-            where=row.where,
-            found=[turn["role"] for turn in row.messages],
-            remedy="change the conversation or the template",
-        ) from cause
 
 
 def template_arguments(row: PoolRow) -> dict[str, Any]:

@@ -54,12 +54,13 @@ def choose_for(
         trainer.model, tokenizer, chooser.spec, plain=pool.plain, processes=processes
     )
     folder = Path(trainer.args.output_dir)
-    selection = processes.agree(stored.find(folder) if processes.main else None)
-    if selection is None or not stored.reusable(selection, pool, student, chooser.spec, folder):
+    kept = processes.once(lambda: stored.find(folder))
+    if kept is not None and stored.reusable(kept, pool, student, chooser.spec, folder):
+        selection = kept.selection
+    else:
         selection = chooser.choose(pool, student)
         _refuse_weights(selection)
-        if processes.main:
-            stored.keep(folder, selection)
+        processes.once(lambda: stored.keep(folder, selection))
     if processes.main:
         print(f"{totals(selection)}\n\n{counts(selection)}")
         _warn_of_cuts(trainer, pool, student, selection)

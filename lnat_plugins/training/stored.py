@@ -8,31 +8,33 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
+from lnat_plugins.whole_file import write_whole
 
 FILE: Final = "lnat_selection.json"
 _TOLERANCE: Final = 0.02
 """Nats per token. Half precision rounds scores by less; another student's differ by more."""
 
 
+class Kept(NamedTuple):
+    """A choice found in an output folder, and whether a run on it has left a checkpoint."""
+
+    selection: Selection
+    begun: bool
+
+
 def keep(folder: Path, selection: Selection) -> None:
-    """Write the choice whole, or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(selection.as_dict(), file)
-    Path(name).replace(folder / FILE)
+    """Write the choice whole, or not at all. ConfigError if the folder cannot be written to."""
+    write_whole(folder / FILE, json.dumps(selection.as_dict()), "`output_dir`")
 
 
-def find(folder: Path) -> Selection | None:
+def find(folder: Path) -> Kept | None:
     """The choice kept in the folder, or None. DataError if it cannot be read."""
     path = folder / FILE
     try:
@@ -43,21 +45,22 @@ def find(folder: Path) -> Selection | None:
         raise DataError(
             "this is not a stored selection", where=str(path), remedy="delete it to choose again"
         ) from None
-    return Selection.from_dict(values, str(path))
+    begun = any(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
+    return Kept(Selection.from_dict(values, str(path)), begun)
 
 
 def reusable(
-    kept: Selection, pool: Pool, student: Student, spec: SelectionSpec, folder: Path
+    kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, folder: Path
 ) -> bool:
     """Whether the kept choice is the one that this run would make.
 
     Raises:
         ConfigError: it is not, and the folder holds a checkpoint that was trained on it.
     """
-    changed = _changed(kept, pool, student, spec)
+    changed = _changed(kept.selection, pool, student, spec)
     if not changed:
         return True
-    if not any(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")):
+    if not kept.begun:
         return False
     raise ConfigError(
         f"{changed}, and this folder holds a run on the rows chosen before",

@@ -1,0 +1,116 @@
+"""`score()` in a program: ranked, chosen from, and as a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lnat_plugins
+from lnat_plugins import hookimpl, load_teacher_set, score
+from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.metrics import Metric
+from lnat_plugins.scores import Scores
+from tests.harness.lab import evaluate, figures, hf, rows, write_set
+from tests.helpers_students import assert_near, student, tokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("set")
+    write_set(found, rows(), block={"windows": [1, "global"]})
+    return found
+
+
+@pytest.fixture(scope="module")
+def scores(folder: Path) -> Scores:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    return score(student("llama"), tokenizer(), teacher_set)
+
+
+def test_the_ranking_is_that_of_the_task(scores: Scores, folder: Path) -> None:
+    told = figures(evaluate(folder, hf(student("llama"), tokenizer()), apply_chat_template=True))
+    ranking = scores.rank(bootstrap_iters=50)
+    assert [line.teacher for line in ranking.teachers] == sorted(
+        ("QwQ", "R1"), key=lambda name: -told[f"local_naturalness/{name}"]
+    )
+    for line in ranking.teachers:
+        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+    assert scores.rank("global_naturalness", bootstrap_iters=50).metric == "global_naturalness"
+
+
+def test_without_a_template_prompts_are_plain(folder: Path) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    model = student("llama")
+    told = figures(evaluate(folder, hf(model, tokenizer())))
+    found = score(model, tokenizer(), teacher_set, apply_chat_template=False)
+    for line in found.rank(bootstrap_iters=50).teachers:
+        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+
+
+def test_the_choice(scores: Scores) -> None:
+    chosen = scores.select("best")
+    table = scores.to_pandas()
+    best = table.groupby("prompt_id")["local_naturalness[1]"].idxmax()
+    assert list(chosen.indices) == sorted(best)
+    worst = scores.select("best", metric="global_naturalness", window="global")
+    assert list(worst.indices) == sorted(table.groupby("prompt_id")["global_naturalness"].idxmax())
+
+
+def test_the_table(scores: Scores) -> None:
+    table = scores.to_pandas()
+    assert len(table) == len(scores.pool.rows) == 6
+    assert {"prompt_id", "teacher", "sample", "correct", "n_tokens"} <= set(table.columns)
+    assert list(table["n_tokens"]) == [record.n_tokens for record in scores.records]
+    assert table["local_naturalness[1]"].notna().all()
+
+
+class Median:
+    """A metric of one's own."""
+
+    @hookimpl
+    def lnat_register(self, registry: Any) -> None:
+        registry.add_metric(
+            Metric("first_step", True, "response", "nats", "made up", "mean",
+                   lambda record, window: record.sums[window][0], "window")
+        )  # fmt: skip
+
+
+def test_a_metric_of_a_plugin(folder: Path) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    found = score(student("llama"), tokenizer(), teacher_set, plugins=[Median()], windows=[0])
+    assert found.rank("first_step", bootstrap_iters=50).metric == "first_step"
+    assert list(found.to_pandas()["first_step[0]"]) == [one.sums["0"][0] for one in found.records]
+    assert found.select("best", metric="first_step").metric == "first_step"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda scores: scores.rank("local_naturalnes"), "Did you mean 'local_naturalness'?"),
+        (lambda scores: scores.rank(window=7), "window '7' was not scored"),
+        (lambda scores: scores.select("bets"), "Did you mean 'best'?"),
+        (lambda scores: scores.select(window=7), "window '7' was not scored"),
+        (lambda scores: scores.select(steps="line"), "`steps` is settled"),
+        (lambda scores: scores.select(metric="n_tokens"), "has no better or worse"),
+        (lambda scores: scores.select(k=3), "`k` does nothing with strategy 'best'"),
+    ],
+)
+def test_what_is_refused(scores: Scores, call: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call(scores)
+    assert message in str(caught.value)
+
+
+def test_a_template_that_is_not_there(folder: Path) -> None:
+    bare = tokenizer()
+    bare.chat_template = None
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    with pytest.raises(StudentError, match="no chat template to apply"):
+        score(student("llama"), bare, teacher_set, apply_chat_template=True)
+
+
+def test_the_public_names_are_there() -> None:
+    for name in lnat_plugins.__all__:
+        assert getattr(lnat_plugins, name) is not None

@@ -11,10 +11,9 @@ _WORDS = ("out of memory", "not enough memory", "can't allocate memory", "cannot
 def default_budget(device: torch.device) -> int:
     """Tokens in one pass when the user does not say: enough to keep the device busy.
 
-    A CPU is busy with a few hundred tokens; more only widen the packed row, and with it the
-    attention over tokens of other runs that the mask then takes away.
+    A CPU is busy with a few hundred tokens.
     """
-    return 256 if device.type == "cpu" else 16384
+    return 512 if device.type == "cpu" else 16384
 
 
 def is_out_of_memory(error: BaseException) -> bool:

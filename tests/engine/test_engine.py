@@ -11,7 +11,9 @@ from torch import nn
 
 from lnat_plugins.engine import Engine, TokenRun
 from lnat_plugins.engine import _packed as packed_module
+from lnat_plugins.engine import _split_attention as split_module
 from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine._split_attention import formula
 from lnat_plugins.errors import ConfigError, StudentError
 
 from .students import student
@@ -77,25 +79,19 @@ def test_the_projection_is_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(chunked[0].logprobs, whole[0].logprobs, atol=1e-5)
 
 
-def test_a_wrong_mask_is_found_and_the_plain_pass_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boolean mask that eager attention would add as a number: 0.05 nats and more."""
-    monkeypatch.setattr(packed_module.PackedPass, "_inputs", _with_boolean_mask)
-    engine = Engine(student("llama", "eager"))
+def test_a_wrong_attention_is_found_and_the_plain_pass_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Runs that see their own later tokens: 0.05 nats and more."""
+
+    def unmasked(query: Any, key: Any, value: Any, *, causal: bool, scale: Any) -> Any:
+        return formula(query, key, value, causal=False, scale=scale)
+
+    monkeypatch.setattr(split_module, "attention_with_lse", unmasked)
+    engine = Engine(student("llama"))
     engine.score(PROMPT, [run(40)])
     assert engine.path == "batched"
     assert "off by" in engine.reason
-
-
-def _with_boolean_mask(
-    self: Any, ids: np.ndarray, positions: np.ndarray, seen_QK: torch.Tensor
-) -> dict[str, Any]:
-    return {
-        "input_ids": torch.from_numpy(ids)[None],
-        "position_ids": torch.from_numpy(positions)[None],
-        "attention_mask": seen_QK[None, None].float(),
-        "past_key_values": self._cache,
-        "use_cache": True,
-    }
 
 
 def test_a_pass_that_raises_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,80 @@
+"""The programs that rank, choose and train: what they print is what a student of steps wants."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins.training_set import read_selection
+
+from .scripts import EXAMPLES, run
+
+TEACHERS = ("stepwise", "reflective", "leaps", "shuffled", "padded")
+BUNDLED = EXAMPLES.parent / "tasks" / "local_naturalness" / "teachers.jsonl"
+
+
+def told(printed: str, label: str) -> str:
+    """What stands behind the label, on its line."""
+    (found,) = re.findall(rf"^{re.escape(label)}: (.*)$", printed, re.MULTILINE)
+    return str(found)
+
+
+def counts(**chosen: int) -> str:
+    """Rows by teacher as a program prints them."""
+    return str(dict.fromkeys(TEACHERS, 0) | chosen)
+
+
+def test_the_ranking_the_table_and_the_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    run("rank_teachers.py", "--prompts", 3)
+    printed = capsys.readouterr().out
+    assert told(printed, "ranks first") == "stepwise"
+    assert told(printed, "rows chosen") == counts(stepwise=3)
+    lines = printed.splitlines()
+    ranked = [line.split("|")[1].strip() for line in lines if "local_naturalness|4" in line]
+    assert ranked == ["stepwise", "shuffled", "leaps", "padded", "reflective"]
+    table = {line.split()[0]: line.split()[1:] for line in lines if line and line[0] != "|"}
+    tokens = {teacher: float(table[teacher][-1]) for teacher in TEACHERS}
+    assert max(tokens, key=lambda name: tokens[name]) == "reflective"
+    assert float(table["stepwise"][0]) == pytest.approx(-0.6, abs=0.1)
+
+
+def test_the_ranking_of_another_teacher_set(capsys: pytest.CaptureFixture[str]) -> None:
+    run("rank_teachers.py", "--teacher_set", EXAMPLES / "new_teacher_set.yaml", "--prompts", 6)
+    printed = capsys.readouterr().out
+    assert told(printed, "ranks first") == "brief"
+    assert told(printed, "rows chosen") == "{'tutor': 2, 'ponderer': 0, 'brief': 4}"
+    assert told(printed, "the first of them, by tutor").startswith("'First, Nora buys 3 loaves")
+
+
+def test_training_on_chosen_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    run("train_on_chosen_rows.py", "--prompts", 3, "--max_steps", 2, "--output_dir", out)
+    printed = capsys.readouterr().out
+    assert told(printed, "chosen") == counts(stepwise=3)
+    assert told(printed, "why not the second row") == "`correct` is false"
+    losses = json.loads(told(printed, "trained on 3 rows, loss by step"))
+    assert len(losses) == 2
+    # What the student finds natural it predicts well: other teachers' rows begin above 1.4.
+    assert all(0.4 < loss < 0.8 for loss in losses)
+    kept = read_selection(out / "lnat_selection.json")
+    rows = [json.loads(line) for line in BUNDLED.read_text(encoding="utf-8").splitlines()[:15]]
+    wrong = [index for index, row in enumerate(rows) if not row["correct"]]
+    assert kept.indices == (0, 5, 10)
+    assert [i for i, why in kept.reasons.items() if why == "`correct` is false"] == wrong != []
+
+
+def test_other_trainers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("other_trainers.py", "--prompts", 3, "--output_dir", tmp_path)
+    printed = capsys.readouterr().out
+    assert told(printed, "select_dataset") == "3 of 15 rows, by stepwise"
+    assert told(printed, "callback") == counts(stepwise=2)
+    lines = (tmp_path / "chosen.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["teacher"] for row in rows] == ["stepwise"] * 3
+    scores = [row["lnat_score"] for row in rows]
+    kept = read_selection(tmp_path / "lnat_selection.json")
+    best = sorted(scores)[-2:]
+    assert sorted(kept.scores[i] for i in kept.indices) == pytest.approx(best, abs=1e-5)

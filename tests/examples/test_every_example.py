@@ -1,0 +1,50 @@
+"""No example is left out: each public file in examples/ is named by a test of examples."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from .scripts import EXAMPLES
+
+
+def public(folder: Path) -> list[str]:
+    """The files that a user is meant to open."""
+    names = (path.name for path in sorted(folder.iterdir()) if path.is_file())
+    return [name for name in names if not name.startswith(("_", "."))]
+
+
+def unnamed(names: Iterable[str], tests: Iterable[str]) -> list[str]:
+    """The files that no test names: a script by its file or module name, others by file name."""
+    text = "\n".join(tests)
+    return [
+        name
+        for name in names
+        if not re.search(rf"[\"'/]{re.escape(name.removesuffix('.py'))}(\.py)?[\"']", text)
+    ]
+
+
+def sources(repo: Path) -> list[str]:
+    files = [*(repo / "tests/examples").glob("test_*.py"), *(repo / "tests/bundle").glob("*.py")]
+    return [path.read_text(encoding="utf-8") for path in files if path.name != Path(__file__).name]
+
+
+def test_every_example_is_named_by_a_test(repo: Path) -> None:
+    assert unnamed(public(EXAMPLES), sources(repo)) == []
+
+
+def test_an_example_that_is_not_named_is_caught(repo: Path, tmp_path: Path) -> None:
+    for name in ("sft.yaml", "rank_teachers.py", "ranks.py", "_private.py", "more.yaml"):
+        (tmp_path / name).touch()
+    assert unnamed(public(tmp_path), sources(repo)) == ["more.yaml", "ranks.py"]
+
+
+def test_every_script_says_how_it_is_run() -> None:
+    for name in public(EXAMPLES):
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        if not name.endswith(".jsonl"):
+            assert f"examples/{name}" in text, f"{name} does not say how it is run"
+        if name.endswith(".sh"):
+            assert os.access(EXAMPLES / name, os.X_OK)

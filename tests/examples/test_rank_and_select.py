@@ -1,0 +1,38 @@
+"""The command line journey, script and all: scored, ranked, chosen, trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from .scripts import EXAMPLES
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_way(tmp_path: Path) -> None:
+    commands = Path(sys.executable).parent
+    done = subprocess.run(
+        ["bash", str(EXAMPLES / "rank_and_select.sh"), str(tmp_path / "out"), "2"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    (told,) = json.loads((tmp_path / "out/ranking/ranking.json").read_text())["rankings"]
+    ranked = [line["teacher"] for line in told["ranking"]["teachers"]]
+    assert ranked == ["stepwise", "shuffled", "leaps", "padded", "reflective"]
+    rows = pq.read_table(tmp_path / "out/chosen/data/train.parquet").to_pylist()
+    assert [row["lnat_teacher"] for row in rows] == ["stepwise"] * 2
+    assert all(row["correct"] for row in rows)
+    assert (tmp_path / "out/model/model.safetensors").is_file()
+    steps = json.loads((tmp_path / "out/model/checkpoint-2/trainer_state.json").read_text())
+    assert steps["max_steps"] == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def in_the_clone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The set in lm-eval, with the chat template: what `--output_path` holds then."""
     model = AutoModelForCausalLM.from_pretrained(STUDENT, dtype="float32")
     lm = hf(model, AutoTokenizer.from_pretrained(STUDENT))
@@ -44,7 +43,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr("sys.argv", ["pytest"])
         found = evaluate(EXAMPLES, lm, "new_teacher_set", apply_chat_template=True)
     save(found, out, "new_teacher_set")
-    yield out
+    return out
 
 
 @pytest.fixture(scope="module")

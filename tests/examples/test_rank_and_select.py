@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from lnat_plugins.training_set import read_selection
+
 from .scripts import EXAMPLES
 
 
@@ -32,7 +34,8 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert ranked == ["stepwise", "shuffled", "leaps", "padded", "reflective"]
     rows = pq.read_table(tmp_path / "out/chosen/data/train.parquet").to_pylist()
     assert [row["lnat_teacher"] for row in rows] == ["stepwise"] * 2
-    assert all(row["correct"] for row in rows)
+    selection = read_selection(tmp_path / "out/chosen")
+    assert selection.left_out["`correct` is false"] == {"reflective": 1}
     assert (tmp_path / "out/model/model.safetensors").is_file()
     steps = json.loads((tmp_path / "out/model/checkpoint-2/trainer_state.json").read_text())
     assert steps["max_steps"] == 2

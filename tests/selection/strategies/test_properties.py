@@ -28,7 +28,8 @@ def pools(draw: st.DrawFn, *, distinct: bool = False) -> Pool:
     """Two to six prompts, the first of them with all three teachers, at least one good row."""
     keys = [("p0", teacher) for teacher in "ABC"]
     for i in range(1, draw(st.integers(2, 6))):
-        keys += [(f"p{i}", name) for name in draw(st.lists(st.sampled_from("ABC"), min_size=1))]
+        wrote = draw(st.lists(st.sampled_from("ABC"), min_size=1, max_size=5))
+        keys += [(f"p{i}", teacher) for teacher in wrote]
     size = len(keys)
     # Sixteenths add up without rounding, so that a constant more changes no last digit.
     sixteenths = st.integers(-64, -1)

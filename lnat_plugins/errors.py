@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 _NOTHING: Final = object()
 
@@ -44,6 +44,16 @@ class LnatError(Exception):
         if remedy:
             message += f". {remedy[0].upper()}{remedy[1:]}"
         super().__init__(message + ".")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels between processes as it is worded; what was found may not."""
+        return _again, (type(self), str(self), self.what, self.where, self.remedy)
+
+
+def _again(kind: type[LnatError], message: str, what: str, where: str, remedy: str) -> LnatError:
+    error = kind(what, where=where, remedy=remedy)
+    error.args = (message,)
+    return error
 
 
 class ConfigError(LnatError):

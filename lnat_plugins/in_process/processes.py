@@ -6,12 +6,13 @@ alone needs none of this and gets everything back as it is.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar, cast
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import ClassVar, TypeVar, cast
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
+from torch.distributed import distributed_c10d
 
 from lnat_plugins.errors import LnatError
 
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 class Processes:
     """The processes of this run; every method is called by all of them alike."""
+
+    _queues: ClassVar[Iterator[int]] = itertools.count()
 
     def __init__(self) -> None:
         state = PartialState()
@@ -31,21 +34,26 @@ class Processes:
         """Whether this is the first process, which prints and writes."""
         return self.rank == 0
 
-    def share(self, costs: Sequence[float]) -> list[int]:
-        """The items of this process: the dearest first, each to whoever has least to do."""
-        load = [(0.0, rank) for rank in range(self.count)]
-        mine = []
-        for item in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-            total, rank = heapq.heappop(load)
-            heapq.heappush(load, (total + costs[item], rank))
-            if rank == self.rank:
-                mine.append(item)
-        return mine
+    def take(self, costs: Sequence[float]) -> Generator[int, None, None]:
+        """Items of a common list, the dearest first, each taken by whoever is free.
 
-    def rounds(self, mine: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-        """This process's items in parts of `size`; the same number of parts in every process."""
-        for begin in range(0, max(self.gather(len(mine))), size):
-            yield mine[begin : begin + size]
+        So a slow process delays the others by one item at most. A process that stops taking
+        because of an error ends it for all.
+        """
+        order = sorted(range(len(costs)), key=lambda item: (-costs[item], item))
+        if self.count == 1:
+            yield from order
+            return
+        store = distributed_c10d._get_default_store()
+        queue = f"lnat/queue/{next(self._queues)}"
+        finished = False
+        try:
+            while (place := store.add(queue, 1) - 1) < len(order):
+                yield order[place]
+            finished = True
+        finally:
+            if not finished:
+                store.add(queue, len(order))
 
     def gather(self, value: T) -> list[T]:
         """The value of every process, in order of rank."""

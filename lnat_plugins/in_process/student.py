@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, Protocol
 
 from tqdm import tqdm
@@ -21,7 +22,6 @@ from lnat_plugins.training_tokens import training_tokens
 from lnat_plugins.windows import Window
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
-_ROUND = 16
 
 
 class Scoring(Protocol):
@@ -109,44 +109,42 @@ class LocalStudent:
         ]
 
     def _score(self, rows: Sequence[PoolRow]) -> dict[int, StepSums]:
-        scorer = self._scorer()
         prompts: dict[tuple[str, str], list[PoolRow]] = {}
         for row in rows:
             # A prompt shown with other tools is another prompt to the student.
             arguments = json.dumps(template_arguments(row), sort_keys=True)
             prompts.setdefault((row.prompt_id, arguments), []).append(row)
         groups = list(prompts.values())
-        costs = [sum(len(row.text) for row in group) for group in groups]
-        mine = self._processes.share(costs)
         found: dict[int, StepSums] = {}
-        with tqdm(
-            total=len(rows), desc="Scoring candidates", unit="response",
-            disable=not self._processes.main,
-        ) as bar:  # fmt: skip
-            # Rounds keep the processes in touch, so that none waits for another beyond the
-            # time after which a collective is given up.
-            for part in self._processes.rounds(mine, _ROUND):
-                outcome = self._score_groups(scorer, [groups[i] for i in part])
-                gathered = self._processes.gather(outcome)
-                for one in gathered:
-                    if isinstance(one, LnatError):
-                        raise one
-                    found |= one
-                    bar.update(len(one))
+        for outcome in self._processes.gather(self._score_groups(groups)):
+            if isinstance(outcome, LnatError):
+                raise outcome
+            found |= outcome
         return found
 
-    def _score_groups(
-        self, scorer: Scorer, groups: Sequence[Sequence[PoolRow]]
-    ) -> dict[int, StepSums] | LnatError:
-        """An error is an answer too: the other processes must hear of it instead of waiting."""
+    def _score_groups(self, groups: Sequence[Sequence[PoolRow]]) -> dict[int, StepSums] | LnatError:
+        """This process's share. An error is an answer: the others must hear of it, not wait."""
+        costs = [sum(len(row.text) for row in group) for group in groups]
         found: dict[int, StepSums] = {}
-        try:
-            for group in groups:
-                prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
-                records = scorer.score(prompt, [_candidate(row) for row in group])
-                found |= {row.index: one for row, one in zip(group, records, strict=True)}
-        except LnatError as error:
-            return error
+        with (
+            tqdm(
+                total=sum(costs),
+                desc="Scoring candidates",
+                unit="character",
+                unit_scale=True,
+                disable=not self._processes.main,
+            ) as bar,
+            closing(self._processes.take(costs)) as mine,
+        ):
+            try:
+                scorer = self._scorer()
+                for i in mine:
+                    prompt = prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
+                    records = scorer.score(prompt, [_candidate(row) for row in groups[i]])
+                    found |= {row.index: one for row, one in zip(groups[i], records, strict=True)}
+                    bar.update(costs[i])
+            except LnatError as error:
+                return error
         return found
 
     def _scorer(self) -> Scorer:

@@ -89,14 +89,13 @@ def _why_not(contest: Contest, position: int, chosen: int | None, given: Mapping
         )
     lead = contest.goodness[position] - contest.goodness[chosen]
     equal = near(float(contest.goodness[chosen]))
-    same_teacher = teacher == contest.rows[chosen].teacher
     if lead < -equal:
         return STRATEGY.otherwise
-    if same_teacher or (lead <= equal and chosen < position):
+    if lead <= equal and chosen < position:
         return TIED
     return (
-        f"its teacher's part is used up: the {given[teacher]} rows of {teacher} stand on prompts "
-        "that need it more"
+        f"its teacher's part is used up: {teacher} gives {given[teacher]} to prompts that need it "
+        "more"
     )
 
 

@@ -117,7 +117,7 @@ def test_why_rows_were_left_out() -> None:
     )
     selection = select(pool, strategy="balanced", teacher_mix={"A": 2, "B": 1})
     assert names(pool, selection.indices) == ["p0 A", "p1 B", "p2 A"]
-    used_up = "its teacher's part is used up: the 2 rows of A stand on prompts that need it more"
+    used_up = "its teacher's part is used up: A gives 2 to prompts that need it more"
     assert selection.reasons == {
         1: "another response to the prompt scored better",
         2: "another response to the prompt scored better",
@@ -134,7 +134,7 @@ def test_ties_prefer_rows_at_the_front_and_are_counted() -> None:
     assert names(pool, choice.positions) == ["p0 A", "p1 A", "p2 B", "p3 B"]
     assert choice.ties == 4
     assert choice.reasons[1] == "an equally good row comes first"
-    assert choice.reasons[4].startswith("its teacher's part is used up: the 2 rows of A")
+    assert choice.reasons[4].startswith("its teacher's part is used up: A gives 2 ")
 
 
 @pytest.mark.parametrize(

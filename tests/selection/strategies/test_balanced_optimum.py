@@ -49,7 +49,7 @@ QUOTAS = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(pool=pools(), quota=QUOTAS)
 def test_no_choice_under_quotas_is_better(pool: Pool, quota: int | dict[str, int]) -> None:
     choice = run(pool, "balanced", quota=quota)
@@ -59,7 +59,7 @@ def test_no_choice_under_quotas_is_better(pool: Pool, quota: int | dict[str, int
     assert all(counts[teacher] <= most for teacher, most in limits.items())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(pool=pools(), parts=st.tuples(*[st.sampled_from([0, 0.5, 1, 2, 7])] * 3))
 def test_no_choice_in_the_same_shares_is_better(pool: Pool, parts: tuple[float, ...]) -> None:
     mix = {

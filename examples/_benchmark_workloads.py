@@ -1,41 +1,28 @@
-"""What the benchmark scores: real traces or random ones, and lm-eval's requests for them.
+"""What the benchmark scores: a student, traces cut into steps, and what lm-eval is asked of them.
 
-Knows nothing of clocks and tables. A workload is one model and traces cut into steps. From it
-come the requests that a user of lm-eval would send, one for each step and window, and the step
-sums that the engine gives for the same steps.
+Knows nothing of clocks and tables. From a workload come the requests that a user of lm-eval would
+send, one for each step and window, the step sums that the engine gives for the same steps, and
+the tokens that the planner says it reads for them.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, models
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
-from lnat_plugins import load_teacher_set
 from lnat_plugins.engine import Engine
-from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
 from lnat_plugins.scorer.backend import Job
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.tokens import EncodedResponse, Ids, encode_response
-from lnat_plugins.windows import Pair, Window
+from lnat_plugins.tokens import EncodedResponse, Ids
+from lnat_plugins.windows import Pair, Window, body_tokens, plan_runs, projected_tokens
 
 STEPS: Final = "sentence"
-_HEAD_DIM: Final = 64
 
 
 class Key(NamedTuple):
@@ -68,22 +55,74 @@ class Request(NamedTuple):
     strings: tuple[str, str]
 
 
+class Planned(NamedTuple):
+    """What a set of windows costs once: tokens read after prompts, and positions projected."""
+
+    body_tokens: int
+    projected_tokens: int
+
+
+class Flops(NamedTuple):
+    """Floating-point operations of a token read, and of a position projected; two a weight.
+
+    Attention between tokens is left out, so that a share of the machine's rate is a lower bound.
+    """
+
+    token: float
+    projection: float
+
+
 @dataclass(frozen=True)
 class Workload:
-    """One model and what it scores; traces of one prompt stand together.
+    """One student and what it scores; traces of one prompt stand together.
 
     Args:
+        kind: the name that `--workloads` knows it by.
         name: as it stands in the table.
         is_text: whether traces have texts, so that both sides start from strings.
         note: what the table's reader should know of it.
+        all_layers: layers of the student that the figures are for; 0: those it has.
     """
 
+    kind: str
     name: str
     model: Any
     tokenizer: Any
     traces: tuple[Trace, ...]
     is_text: bool
     note: str
+    all_layers: int = 0
+
+    @property
+    def layers(self) -> Sequence[torch.nn.Module]:
+        """The student's decoder layers, which are all alike."""
+        return tuple(self.model.get_decoder().layers)
+
+    @property
+    def stretch(self) -> float:
+        """Layers that the figures are for / layers that are timed."""
+        return (self.all_layers or len(self.layers)) / len(self.layers)
+
+    @property
+    def flops(self) -> Flops:
+        """Of the student that the figures are for."""
+        own = sum(p.numel() for layer in self.layers for p in layer.parameters())
+        return Flops(2 * self.stretch * own, 2 * self.model.get_output_embeddings().weight.numel())
+
+    @property
+    def trace_tokens(self) -> int:
+        """Tokens of all traces."""
+        return sum(len(trace.response.ids) for trace in self.traces)
+
+    def planned(self, windows: Sequence[Window]) -> Planned:
+        """What our engine reads, by the planner alone; a run's last token is never read."""
+        body = projected = 0
+        for trace in self.traces:
+            runs = plan_runs(_pairs(trace, windows))
+            sizes = trace.response.tokens_per_step
+            body += body_tokens(runs, sizes) - len(runs)
+            projected += projected_tokens(runs, sizes)
+        return Planned(body, projected)
 
     def requests(self, windows: Sequence[Window]) -> list[Request]:
         """One for each step and window; equal ones once, as lm-eval reads them once."""
@@ -119,107 +158,6 @@ class Workload:
                 window.pairs(trace.response.n_steps), record.sums[window.name] or (), strict=True
             )
         }
-
-
-def real(path: Path, student: Path, limit: int, device: str) -> Workload:
-    """The traces of the first `limit` prompts of a long-form file, and a student from disk.
-
-    Raises:
-        DataError: no trace fits the student's context.
-        StudentError: no student at that path.
-    """
-    if not (student / "config.json").is_file():
-        raise StudentError("no student here", where=str(student), remedy="--student FOLDER")
-    model = AutoModelForCausalLM.from_pretrained(
-        student, dtype=torch.float32, device_map={"": device}
-    )
-    tokenizer = AutoTokenizer.from_pretrained(student)
-    teacher_set = load_teacher_set({"task": "benchmark", "dataset_path": str(path.absolute())})
-    delimiter = teacher_set.settings.target_delimiter
-    traces, too_long = [], 0
-    for prompt in teacher_set.prompts[:limit]:
-        prompt_text = prompt.text + delimiter
-        ids = np.asarray(tokenizer.encode(prompt_text), np.int64)
-        for one in prompt.responses:
-            response = encode_response(tokenizer, one.text, parse_steps(STEPS))
-            if len(ids) + len(response.ids) > model.config.max_position_embeddings:
-                too_long += 1
-                continue
-            traces.append(Trace(ids, response, prompt_text, one.text))
-    if not traces:
-        raise DataError("no trace fits the student's context", where=str(path), found=too_long)
-    note = f"{path.name}, student {student.name}; " + _shape(model, traces)
-    if too_long:
-        note += f"; {too_long} traces left out that do not fit the student's context"
-    return Workload("real", model, tokenizer, tuple(traces), True, note)
-
-
-def synthetic(
-    *,
-    prompt_tokens: int,
-    trace_tokens: int,
-    step_tokens: int,
-    layers: int,
-    hidden: int,
-    vocabulary: int,
-    seed: int,
-    device: str,
-) -> Workload:
-    """One random trace for a random Qwen2; steps vary by a half around `step_tokens`.
-
-    The weights are four times as far spread as Qwen2's own initialisation, so that a wrong
-    context costs nats and the comparison of both sides can see it.
-    """
-    torch.manual_seed(seed)
-    rng = random.Random(f"{seed} {prompt_tokens}")
-    heads = max(2, hidden // _HEAD_DIM)
-    config = Qwen2Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=hidden * 11 // 4,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads // 2 if heads % 2 == 0 else heads,
-        max_position_embeddings=prompt_tokens + 2 * trace_tokens,
-        initializer_range=0.08,
-        tie_word_embeddings=True,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=0,
-    )
-    model: torch.nn.Module = Qwen2ForCausalLM(config)
-    model = model.to(device)
-    sizes: list[int] = []
-    while sum(sizes) < trace_tokens:
-        drawn = rng.randint(max(1, step_tokens // 2), max(1, 3 * step_tokens // 2))
-        sizes.append(min(drawn, trace_tokens - sum(sizes)))
-    ids = np.array([rng.randrange(1, vocabulary) for _ in range(trace_tokens)], np.int64)
-    prompt = np.array([rng.randrange(1, vocabulary) for _ in range(prompt_tokens)], np.int64)
-    bounds = (0, *itertools.accumulate(sizes))
-    spans = tuple(itertools.pairwise(bounds))
-    traces = (Trace(prompt, EncodedResponse(ids, bounds, spans)),)
-    note = "random ids; " + _shape(model, traces)
-    name = f"random, prompt {prompt_tokens}"
-    return Workload(name, model, _any_tokenizer(), traces, False, note)
-
-
-def _any_tokenizer() -> PreTrainedTokenizerFast:
-    """lm-eval asks for a tokenizer even where only ids are scored."""
-    words = models.WordLevel({"<pad>": 0}, unk_token="<pad>")
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=Tokenizer(words), pad_token="<pad>", eos_token="<pad>"
-    )
-
-
-def _shape(model: Any, traces: Sequence[Trace]) -> str:
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    steps = sum(trace.response.n_steps for trace in traces)
-    tokens = sum(len(trace.response.ids) for trace in traces)
-    prompts = len({trace.prompt.tobytes() for trace in traces})
-    return (
-        f"{parameters:.1f} M parameters, float32; prompts {prompts}, traces {len(traces)},"
-        f" steps {steps}, tokens {tokens}"
-    )
 
 
 def _pairs(trace: Trace, windows: Sequence[Window]) -> frozenset[Pair]:

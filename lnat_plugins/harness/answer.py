@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lnat_plugins.config import fingerprint
@@ -28,6 +27,7 @@ from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.plain import plain_errors
 from lnat_plugins.harness.request import steps_of
 from lnat_plugins.harness.resume import REQUEST, Cache
+from lnat_plugins.harness.sharing import Work, score_all
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Backend, Candidate, EngineBackend, Scorer
 from lnat_plugins.steps import SPLITTERS, StepSpec
@@ -70,27 +70,16 @@ def answer(lm: LM, requests: list[Instance]) -> list[Reply]:
                 remedy="use hf, vllm, sglang or another back end with a tokenizer",
             )
         backend = choose_backend(lm)
-        cache = Cache(lm)
-        scorers: dict[_Key, Scorer] = {}
-        replies: dict[int, Reply] = {}
+        scoring = _Scoring(lm, backend)
         groups = _by_prompt(requests)
-        with tqdm(
-            total=sum(map(len, groups)),
-            desc="Scoring responses",
-            unit="response",
-            disable=lm.rank != 0,
-        ) as bar:
-            for group in groups:
-                key = _key(group[0])
-                if key not in scorers:
-                    settings = group[0].args[1]["settings"]
-                    scorers[key] = _scorer(lm, backend, settings, steps_of(group[0]))
-                records = _score(lm, scorers[key], cache, group, key.settings)
-                replies |= {
-                    id(one): Reply(record) for one, record in zip(group, records, strict=True)
-                }
-                bar.update(len(group))
+        works = [_work(group) for group in groups]
+        answers = score_all(works, scoring.find, scoring.score, lm)
         _tell(lm, backend)
+        replies = {
+            id(one): Reply(record)
+            for group, records in zip(groups, answers, strict=True)
+            for one, record in zip(group, records, strict=True)
+        }
         return [replies[id(one)] for one in requests]
 
 
@@ -115,6 +104,20 @@ def _budget(lm: HFLM) -> int | None:
     return size * _TOKENS_PER_BATCH_UNIT if isinstance(size, int) and size > 1 else None
 
 
+def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
+    groups: dict[tuple[str, _Key], dict[int, Instance]] = {}
+    for one in requests:
+        key = _key(one.args[1]["settings"], steps_of(one))
+        groups.setdefault((one.args[0], key), {})[id(one)] = one
+    return [list(group.values()) for group in groups.values()]
+
+
+def _work(group: Sequence[Instance]) -> Work:
+    first = group[0]
+    candidates = tuple(map(_candidate, group))
+    return Work(first.args[0], first.args[1]["settings"], steps_of(first), candidates)
+
+
 class _Key(NamedTuple):
     """What requests must share to be scored alike.
 
@@ -126,31 +129,57 @@ class _Key(NamedTuple):
     splitter: int
 
 
-def _key(one: Instance) -> _Key:
-    splitter = steps_of(one).splitter
+def _key(settings: Mapping[str, Any], steps: StepSpec) -> _Key:
+    splitter = steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return _Key(fingerprint(one.args[1]["settings"]), id(known))
+    return _Key(fingerprint(settings), id(known))
 
 
-def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
-    groups: dict[tuple[str, _Key], dict[int, Instance]] = {}
-    for one in requests:
-        groups.setdefault((one.args[0], _key(one)), {})[id(one)] = one
-    return [list(group.values()) for group in groups.values()]
+class _Scoring:
+    """Scores prompts on this rank, and keeps the records where `--use_cache` says so."""
 
+    def __init__(self, lm: TemplateLM, backend: Backend) -> None:
+        self._lm = lm
+        self._backend = backend
+        self._cache = Cache(lm)
+        self._scorers: dict[_Key, Scorer] = {}
 
-def _scorer(
-    lm: TemplateLM, backend: Backend, settings: Mapping[str, Any], steps: StepSpec
-) -> Scorer:
-    return Scorer(
-        tokenizer=lm.tokenizer,
-        backend=backend,
-        spec=steps,
-        windows=parse_windows(settings["windows"]),
-        settings=settings,
-        max_length=_context(lm),
-        host={"lm_eval": importlib.metadata.version("lm_eval")},
-    )
+    def find(self, work: Work) -> list[StepSums] | None:
+        """The records of a prompt all of whose responses were kept."""
+        if not self._cache.used:
+            return None
+        records = self._kept(self._lm.tok_encode(work.prompt), work)
+        return None if None in records else [one for one in records if one is not None]
+
+    def score(self, work: Work) -> list[StepSums]:
+        """The records of a prompt; what was kept of it is not scored again."""
+        prompt = self._lm.tok_encode(work.prompt)
+        records = self._kept(prompt, work)
+        missing = [i for i, record in enumerate(records) if record is None]
+        asked = [work.candidates[i] for i in missing]
+        new = self._scorer(work).score(prompt, asked) if asked else []
+        for i, record in zip(missing, new, strict=True):
+            self._cache.keep(prompt, work.candidates[i], record)
+            records[i] = record
+        return [record for record in records if record is not None]
+
+    def _kept(self, prompt: Sequence[int], work: Work) -> list[StepSums | None]:
+        settings_hash = fingerprint(work.settings)
+        return [self._cache.find(prompt, one, settings_hash) for one in work.candidates]
+
+    def _scorer(self, work: Work) -> Scorer:
+        key = _key(work.settings, work.steps)
+        if key not in self._scorers:
+            self._scorers[key] = Scorer(
+                tokenizer=self._lm.tokenizer,
+                backend=self._backend,
+                spec=work.steps,
+                windows=parse_windows(work.settings["windows"]),
+                settings=work.settings,
+                max_length=_context(self._lm),
+                host={"lm_eval": importlib.metadata.version("lm_eval")},
+            )
+        return self._scorers[key]
 
 
 def _context(lm: TemplateLM) -> int | None:
@@ -161,22 +190,6 @@ def _context(lm: TemplateLM) -> int | None:
     """
     length: int | None = getattr(lm, "max_length", None)
     return length if length is None or isinstance(lm, HFLM) else length - 2
-
-
-def _score(
-    lm: TemplateLM, scorer: Scorer, cache: Cache, group: Sequence[Instance], settings_hash: str
-) -> list[StepSums]:
-    prompt = lm.tok_encode(group[0].args[0])
-    candidates = [_candidate(one) for one in group]
-    records = [cache.find(prompt, one, settings_hash) for one in candidates]
-    missing = [i for i, record in enumerate(records) if record is None]
-    if missing:
-        for i, record in zip(
-            missing, scorer.score(prompt, [candidates[i] for i in missing]), strict=True
-        ):
-            cache.keep(prompt, candidates[i], record)
-            records[i] = record
-    return [record for record in records if record is not None]
 
 
 def _candidate(one: Instance) -> Candidate:

@@ -26,11 +26,16 @@ class Cache:
 
     def __init__(self, lm: Any) -> None:
         self._hook = lm.cache_hook
-        self._student = student_fingerprint(lm) if self._hook.dbdict is not None else ""
+        self._student = student_fingerprint(lm) if self.used else ""
+
+    @property
+    def used(self) -> bool:
+        """Whether the run has a cache."""
+        return self._hook.dbdict is not None
 
     def find(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> StepSums | None:
         """The record of a response that was scored before, or None."""
-        if self._hook.dbdict is None:
+        if not self.used:
             return None
         stored = self._hook.dbdict.get(hash_args(REQUEST, self._key(prompt, one, settings_hash)))
         return None if stored is None else StepSums.from_json(stored)

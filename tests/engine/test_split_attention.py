@@ -96,7 +96,10 @@ def test_what_is_not_computed_is_refused(extra: str) -> None:
 
 def test_an_error_leaves_the_model_as_it_was() -> None:
     config = SimpleNamespace(_attn_implementation="eager")
-    with pytest.raises(RuntimeError, match="midway"):
-        with split_attention(config, SharedCache(), [3], torch.device("cpu")):
-            raise RuntimeError("midway")
+    device = torch.device("cpu")
+    with (
+        pytest.raises(RuntimeError, match="midway"),
+        split_attention(config, SharedCache(), [3], device),
+    ):
+        raise RuntimeError("midway")
     assert config._attn_implementation == "eager"

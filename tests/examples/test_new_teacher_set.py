@@ -75,6 +75,19 @@ def test_no_teacher_is_best_throughout(chosen: Selection) -> None:
     assert prompts["beads"] == "brief"
 
 
+def test_the_documents_show_that_choice(
+    scored: Path, repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts alone are compared: the last digit of a score is the machine's own."""
+    assert cli.main(["select", str(scored), "--require_correct"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    counted = [line.rsplit("|", 3)[0] for line in lines if line[:9] in ("|Teacher ", "|tutor   ")]
+    left_out = [line for line in lines[lines.index("") :] if "Left out" in line or "all" in line]
+    assert len(counted) == 2 and len(left_out) == 3
+    text = (repo / "docs" / "selection.md").read_text(encoding="utf-8")
+    assert [line for line in (*counted, *left_out[1:]) if line not in text] == []
+
+
 def test_the_training_run_makes_the_choice_of_lm_eval(chosen: Selection, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--config", str(CONFIG), "--output_dir", str(out), "--max_steps", "1"]

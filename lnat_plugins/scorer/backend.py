@@ -75,16 +75,27 @@ class EngineBackend:
         return self.engine.path
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
-        """Plans the runs of every response, scores them together, and adds up the steps."""
+        """Plans the runs of every response, scores them together, and adds up the steps.
+
+        Runs of the same tokens, such as teachers' common openings, are read once.
+        """
         planned = [(job, run) for job in jobs for run in plan_runs(job.pairs)]
-        scores = self.engine.score(prompt, [_token_run(job.response, run) for job, run in planned])
+        wanted = [_token_run(job.response, run) for job, run in planned]
+        distinct = {_identity(one): one for one in wanted}
+        answers = self.engine.score(prompt, list(distinct.values()))
+        score_of = dict(zip(distinct, answers, strict=True))
         found: dict[int, dict[Pair, Sum]] = {id(job): {} for job in jobs}
-        for (job, run), score in zip(planned, scores, strict=True):
+        for (job, run), one in zip(planned, wanted, strict=True):
+            score = score_of[_identity(one)]
             bounds = np.asarray(job.response.bounds) - job.response.bounds[run.start]
             for step in run.scored:
                 value = float(score.logprobs[bounds[step] : bounds[step + 1]].sum())
                 found[id(job)][Pair(run.start, step)] = Sum(value, score.failure)
         return [JobSums(found[id(job)]) for job in jobs]
+
+
+def _identity(run: TokenRun) -> tuple[bytes, bytes]:
+    return run.ids.tobytes(), run.scored.tobytes()
 
 
 def _token_run(response: EncodedResponse, run: Run) -> TokenRun:

@@ -35,6 +35,7 @@ class Contender:
         ready: makes everything ready and returns what is to be timed.
         share: the part of the pass that is timed, 0 to 1, in positions read.
         scale: seconds of a whole pass / seconds of the timed part.
+        batch_size: of lm-eval.
         note: what the table's reader should know of it.
     """
 
@@ -44,6 +45,7 @@ class Contender:
     ready: Callable[[], Callable[[], Sums]]
     share: float = 1.0
     scale: float = 1.0
+    batch_size: int = 1
     note: str = ""
 
 

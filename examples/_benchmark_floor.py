@@ -48,7 +48,8 @@ class Floor:
         """One dense forward; last hidden states, shape (rows * length, hidden)."""
         ids_BL = torch.randint(1, self.vocabulary, (rows, length), generator=self._random)
         out = self._body(input_ids=ids_BL.to(self._device), use_cache=False)
-        return out.last_hidden_state.flatten(0, 1)
+        hidden: Tensor = out.last_hidden_state
+        return hidden.flatten(0, 1)
 
     @torch.no_grad()
     def project(self, hidden: Tensor, n: int, chunk: int) -> float:

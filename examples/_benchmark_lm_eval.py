@@ -92,7 +92,7 @@ def logits_bytes(workload: Workload, asked: Asked, batch_size: int) -> int:
     rows = longest(asked, batch_size)
     positions = len(rows) * asked.tokens[rows[0].key].positions
     weight = workload.model.get_output_embeddings().weight
-    return 2 * positions * weight.shape[0] * weight.element_size()
+    return int(2 * positions * weight.shape[0] * weight.element_size())
 
 
 def count(requests: Sequence[Tokens], batch_size: int) -> Counts:
@@ -144,6 +144,7 @@ def baseline(
         lambda: run,
         share=part.projected_tokens / whole.projected_tokens,
         scale=whole.projected_tokens / part.projected_tokens,
+        batch_size=batch_size,
     )
 
 

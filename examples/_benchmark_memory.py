@@ -11,15 +11,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
-import resource
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
-from _benchmark_contenders import Contender, ours
+from _benchmark_contenders import PATHS, Contender, ours
 from _benchmark_floor import Shape, floor_of
 from _benchmark_recipes import Recipe
 from _benchmark_workloads import Planned, Workload
@@ -28,6 +26,7 @@ from lnat_plugins.windows import Window
 
 _FLOOR_PASSES: Final = 4
 _CLEAR: Final = Path("/proc/self/clear_refs")
+_STATUS: Final = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -43,30 +42,33 @@ class Job:
     windows: tuple[Window, ...]
     kind: str
     threads: int
-    budget: int | None = None
-    batch_size: int = 1
-    shape: Shape = Shape(1, 1, 1)
-    seed: int = 0
+    budget: int | None
+    batch_size: int
+    shape: Shape
+    seed: int
 
 
-def peak_memory(job: Job) -> int:
-    """Bytes beyond the weights, at the highest."""
+def peak_memory(job: Job) -> int | None:
+    """Bytes beyond the weights, at the highest; None where the system cannot tell."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(peak_here, job).result()
 
 
-def peak_here(job: Job) -> int:
+def peak_here(job: Job) -> int | None:
     """The same in this process, which must be new for the answer to mean anything."""
     torch.set_num_threads(job.threads)
     workload = job.recipe.build()
+    device = workload.model.device
     with torch.no_grad():
-        workload.model(torch.tensor([[0, 1]], device=workload.model.device), use_cache=False)
-    contender = None if job.kind in ("plain", "fast") else _contender(workload, job)
-    before = _start(workload.model.device.type)
+        workload.model(torch.tensor([[0, 1]], device=device), use_cache=False)
+    contender = None if job.kind in PATHS else _contender(workload, job)
+    if not _set_mark_back(device.type):
+        return None
+    before = _high_water(device.type)
     # Our engine is made behind the mark, so that its trial and its cache count as its own.
     (contender or _contender(workload, job)).ready()()
-    return max(0, _high_water(workload.model.device.type) - before)
+    return max(0, _high_water(device.type) - before)
 
 
 def _contender(workload: Workload, job: Job) -> Contender:
@@ -84,27 +86,26 @@ def _contender(workload: Workload, job: Job) -> Contender:
     return ours(workload, job.windows, job.kind, job.budget)
 
 
-def _start(device: str) -> int:
-    """Sets the mark back, as far as the system allows it; bytes in use now."""
+def _set_mark_back(device: str) -> bool:
+    """Whether the high-water mark is now what is in use."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        return torch.cuda.memory_allocated()
-    if sys.platform != "linux":
-        return _high_water(device)
-    # Memory that glibc keeps for later is given back, or a contender could use it unseen.
-    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
-    _CLEAR.write_text("5", encoding="ascii")
-    return _high_water(device)
+        return True
+    try:
+        # Memory that glibc keeps for later is given back, or a contender could use it unseen.
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
+        _CLEAR.write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
 
 
 def _high_water(device: str) -> int:
-    """Bytes: the most that was ever in use since `_start`."""
+    """Bytes: the most that was in use since the mark was set back."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    if sys.platform != "linux":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    status = Path("/proc/self/status").read_text(encoding="ascii")
+    status = _STATUS.read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return 1024 * int(line.split()[1])

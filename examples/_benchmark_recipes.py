@@ -149,7 +149,7 @@ class Synthetic:
         note = "random ids; " + _shape(model, traces)
         if self.all_layers != self.layers:
             note += (
-                f"; timed with {self.layers} layers, figures for {self.all_layers}: the time spent"
+                f"; timed with {self.layers} of {self.all_layers} layers: the time spent"
                 f" inside the layers × {self.all_layers / self.layers:g}, memory as measured"
             )
         return Workload(

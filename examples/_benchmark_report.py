@@ -1,55 +1,79 @@
-"""The benchmark's figures: one line a side, as a markdown table and as JSON.
+"""The benchmark's figures: one line a contender, and what is held against what.
 
-Knows nothing of models. Counts are those of a whole pass over the workload, and so are the
-seconds; where only a part of lm-eval's requests was timed, `measured` says which part.
+Knows nothing of models and of how figures are printed. Counts are those of a whole pass over the
+workload, and so are the seconds; where only a part of lm-eval's requests was timed, or fewer
+layers than the figures are for, `seconds` is scaled and `readings` is what was measured.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from pytablewriter import MarkdownTableWriter
-from pytablewriter.style import Style
-from pytablewriter.typehint import String
-
-HEADERS: Final = (
-    *("Workload", "Windows", "Side", "Forwards", "Prompt tokens", "Body tokens", "Padding"),
-    *("Projected", "Measured", "Seconds", "Tokens/s", "Tokens ratio", "Time ratio"),
-    "CPU ratio",
-)
+from _benchmark_clock import Reading
+from _benchmark_workloads import Flops
 
 
 @dataclass(frozen=True)
 class Line:
-    """One side on one workload and window set.
+    """One contender on one workload and window set.
 
     Args:
+        workload, windows, trace_tokens: what was scored.
+        kind, contender: who; a kind may have several contenders.
+        forwards: calls of the student.
         prompt_tokens: read in prompts; body_tokens: read after them; padding_tokens: read
             for nothing; projected_tokens: positions projected to the vocabulary.
-        measured: the part of the pass that was timed, 0 to 1.
-        timed_seconds: wall seconds of that part, one for each repeat.
-        timed_cpu_seconds: the same in seconds of processor time, over all threads.
-        seconds, cpu_seconds: their medians, scaled to the whole pass.
+        readings: the timed passes, as measured.
+        share: the part of a pass that was timed, 0 to 1; scale: a whole pass / that part, in
+            positions read.
+        layers, all_layers: layers that were timed, and that the seconds are for.
+        flops: of the student that the seconds are for.
+        memory: peak bytes beyond the weights, with the layers that were timed, if measured.
+        note: what else the table's reader should know.
     """
 
     workload: str
+    kind: str
     windows: str
-    side: str
-    is_baseline: bool
+    contender: str
+    trace_tokens: int
     forwards: int
     prompt_tokens: int
     body_tokens: int
     padding_tokens: int
     projected_tokens: int
-    measured: float
-    timed_seconds: tuple[float, ...]
-    timed_cpu_seconds: tuple[float, ...]
-    seconds: float
-    cpu_seconds: float
+    readings: tuple[Reading, ...]
+    share: float
+    scale: float
+    layers: int
+    all_layers: int
+    flops: Flops
+    memory: int | None = None
+    note: str = ""
+
+    @property
+    def _stretched(self) -> list[Reading]:
+        return [reading.stretched(self.all_layers / self.layers) for reading in self.readings]
+
+    @property
+    def seconds(self) -> float:
+        """Wall seconds of a whole pass with all layers: the median of the repeats, scaled."""
+        return self.scale * statistics.median(one.wall for one in self._stretched)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The same in processor time."""
+        return self.scale * statistics.median(one.cpu for one in self._stretched)
+
+    @property
+    def unstretched_seconds(self) -> float:
+        """Wall seconds of a whole pass with the layers that were timed."""
+        return self.scale * statistics.median(one.wall for one in self.readings)
 
     @property
     def tokens(self) -> int:
@@ -61,14 +85,27 @@ class Line:
         """Tokens read in a second."""
         return self.tokens / self.seconds
 
+    @property
+    def host_share(self) -> float | None:
+        """The part of the wall time that our engine spends outside of the student, as timed."""
+        if self.kind not in ("plain", "fast"):
+            return None
+        return statistics.median(1 - one.model / one.wall for one in self.readings)
+
+    def matmul_share(self, rate: float) -> float:
+        """Useful operations a second / the rate of a large matrix product."""
+        work = self.flops.token * self.tokens + self.flops.projection * self.projected_tokens
+        return work / self.seconds / rate
+
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far apart numbers are that should be equal, in nats on a step sum.
+    """How far apart numbers are that should be equal, in nats.
 
     Args:
-        compared: steps and windows compared.
-        engine: largest difference between lm-eval on token ids and the engine's paths.
+        compared: step sums of lm-eval's held against ours.
+        largest: largest difference on a step sum between any two that read the same ids.
+        by_token: the mean of those differences, each divided by the step's tokens.
         glued: steps whose number moves by more than the tolerance where lm-eval is given
             strings instead; None where there are no strings.
         glued_largest: the largest of these moves.
@@ -76,7 +113,8 @@ class Agreement:
     """
 
     compared: int
-    engine: float
+    largest: float
+    by_token: float
     glued: int | None = None
     glued_largest: float = 0.0
     unanswered: int = 0
@@ -84,104 +122,74 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The sides of one workload and window set."""
+    """The contenders on one workload and window set.
 
+    Args:
+        kind: the workload's, as `--workloads` knows it.
+        note: what the workload is; left_out: contenders that could not take part, and why.
+    """
+
+    kind: str
     note: str
     lines: tuple[Line, ...]
     agreement: Agreement
+    left_out: tuple[str, ...] = ()
 
-    @property
-    def best(self) -> Line:
-        """lm-eval at its fastest batch size: what the ratios are taken against."""
-        return min((x for x in self.lines if x.is_baseline), key=lambda x: x.seconds)
+    def line(self, kind: str) -> Line | None:
+        """The contender of that kind; of several, as with lm-eval's batch sizes, the fastest."""
+        found = [line for line in self.lines if line.kind == kind]
+        return min(found, key=lambda line: line.seconds, default=None)
 
-    def time_ratio(self, line: Line) -> float:
-        """Seconds of the best baseline / seconds of this side."""
-        return self.best.seconds / line.seconds
+    def faster(self, line: Line, *, cpu: bool = False) -> float:
+        """Seconds of lm-eval at its fastest / seconds of this one; NaN without lm-eval."""
+        return _ratio(self.line("lm_eval"), line, cpu)
 
-    def cpu_ratio(self, line: Line) -> float:
-        """The same in processor time, which other work on the machine disturbs less."""
-        return self.best.cpu_seconds / line.cpu_seconds
+    def above(self, line: Line, *, cpu: bool = False) -> float:
+        """Seconds of this one / seconds of the floor; NaN without the floor."""
+        return 1 / _ratio(self.line("floor"), line, cpu)
 
     def tokens_ratio(self, line: Line) -> float:
-        """Tokens read by the best baseline / tokens read by this side."""
-        return self.best.tokens / line.tokens
+        """Tokens read by lm-eval / tokens read by this one, padding left out."""
+        best = self.line("lm_eval")
+        return best.tokens / line.tokens if best else math.nan
 
 
-def median_line(timed: Sequence[tuple[float, float]], scale: float, **fields: Any) -> Line:
-    """A line from the (wall, processor) seconds of its repeats."""
-    wall, cpu = zip(*timed, strict=True)
-    return Line(
-        **fields,
-        timed_seconds=wall,
-        timed_cpu_seconds=cpu,
-        seconds=statistics.median(wall) * scale,
-        cpu_seconds=statistics.median(cpu) * scale,
-    )
+def _ratio(other: Line | None, line: Line, cpu: bool) -> float:
+    if other is None:
+        return math.nan
+    return other.cpu_seconds / line.cpu_seconds if cpu else other.seconds / line.seconds
 
 
-def to_markdown(comparisons: Sequence[Comparison], tolerance: float) -> str:
-    """The table, and below it a line for each workload and window set."""
-    rows = [_row(comparison, line) for comparison in comparisons for line in comparison.lines]
-    writer = MarkdownTableWriter(headers=HEADERS, value_matrix=rows)
-    writer.margin = 1
-    writer.type_hints = [String] * len(HEADERS)
-    writer.column_styles = [Style(align="left" if i < 3 else "right") for i in range(len(HEADERS))]
-    notes = [_note(comparison, tolerance) for comparison in comparisons]
-    return f"{writer.dumps()}\n" + "\n".join(f"- {note}" for note in notes) + "\n"
-
-
-def to_json(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """The same with nothing rounded."""
+def to_json(comparisons: Sequence[Comparison], rate: float) -> list[dict[str, Any]]:
+    """All of it with nothing rounded; what is not there is null."""
     return [
         {
-            "workload": comparison.best.workload,
-            "windows": comparison.best.windows,
+            "workload": comparison.lines[0].workload,
+            "windows": comparison.lines[0].windows,
             "note": comparison.note,
+            "left_out": comparison.left_out,
             "agreement": dataclasses.asdict(comparison.agreement),
-            "sides": [
-                dataclasses.asdict(line)
-                | {
-                    "tokens": line.tokens,
-                    "tokens_per_second": line.tokens_per_second,
-                    "tokens_ratio": comparison.tokens_ratio(line),
-                    "time_ratio": comparison.time_ratio(line),
-                    "cpu_ratio": comparison.cpu_ratio(line),
-                }
-                for line in comparison.lines
-            ],
+            "contenders": [_line(comparison, line, rate) for line in comparison.lines],
         }
         for comparison in comparisons
     ]
 
 
-def _row(comparison: Comparison, line: Line) -> list[str]:
-    counts = (line.forwards, line.prompt_tokens, line.body_tokens, line.padding_tokens)
-    return [
-        line.workload,
-        line.windows,
-        line.side + (" (best)" if line is comparison.best else ""),
-        *(f"{n:,}" for n in (*counts, line.projected_tokens)),
-        f"{line.measured:.0%}",
-        f"{line.seconds:.3g}" if line.seconds < 100 else f"{line.seconds:,.0f}",
-        f"{line.tokens_per_second:,.0f}",
-        f"{comparison.tokens_ratio(line):.2f}",
-        f"{comparison.time_ratio(line):.2f}",
-        f"{comparison.cpu_ratio(line):.2f}",
-    ]
-
-
-def _note(comparison: Comparison, tolerance: float) -> str:
-    best, agreement = comparison.best, comparison.agreement
-    text = (
-        f"{best.workload}, windows {best.windows}: {comparison.note}. lm-eval on token ids and"
-        f" ours, {agreement.compared} step sums: max |difference| {agreement.engine:.2g} nats."
-    )
-    if agreement.glued is not None:
-        text += (
-            f" lm-eval on glued strings: {agreement.glued} of {agreement.compared} differ by more"
-            f" than {tolerance:g} nats, by {agreement.glued_largest:.2g} at most."
-        )
-    if agreement.unanswered:
-        text += f" {agreement.unanswered} requests left out: gluing leaves lm-eval no token."
-    return text
+def _line(comparison: Comparison, line: Line, rate: float) -> dict[str, Any]:
+    derived = {
+        "seconds": line.seconds,
+        "cpu_seconds": line.cpu_seconds,
+        "unstretched_seconds": line.unstretched_seconds,
+        "tokens": line.tokens,
+        "tokens_per_second": line.tokens_per_second,
+        "host_share": line.host_share,
+        "matmul_share": line.matmul_share(rate),
+        "tokens_ratio": comparison.tokens_ratio(line),
+        "faster": comparison.faster(line),
+        "faster_cpu": comparison.faster(line, cpu=True),
+        "above_floor": comparison.above(line),
+        "above_floor_cpu": comparison.above(line, cpu=True),
+    }
+    known = {key: None if value != value else value for key, value in derived.items()}
+    shown = {"readings": [one._asdict() for one in line.readings], "flops": line.flops._asdict()}
+    return dataclasses.asdict(line) | shown | known

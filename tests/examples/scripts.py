@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,3 +19,10 @@ def run(name: str, *arguments: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         runpy.run_path(str(script), run_name="__main__")
+
+
+def bundled(prompts: int) -> list[dict[str, Any]]:
+    """The bundled set's rows for the first prompts, five each."""
+    path = EXAMPLES.parent / "tasks" / "local_naturalness" / "teachers.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines[: 5 * prompts]]

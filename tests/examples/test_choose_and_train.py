@@ -10,10 +10,9 @@ import pytest
 
 from lnat_plugins.training_set import read_selection
 
-from .scripts import EXAMPLES, run
+from .scripts import EXAMPLES, bundled, run
 
 TEACHERS = ("stepwise", "reflective", "leaps", "shuffled", "padded")
-BUNDLED = EXAMPLES.parent / "tasks" / "local_naturalness" / "teachers.jsonl"
 
 
 def told(printed: str, label: str) -> str:
@@ -60,8 +59,7 @@ def test_training_on_chosen_rows(tmp_path: Path, capsys: pytest.CaptureFixture[s
     # What the student finds natural it predicts well: other teachers' rows begin above 1.4.
     assert all(0.4 < loss < 0.8 for loss in losses)
     kept = read_selection(out / "lnat_selection.json")
-    rows = [json.loads(line) for line in BUNDLED.read_text(encoding="utf-8").splitlines()[:15]]
-    wrong = [index for index, row in enumerate(rows) if not row["correct"]]
+    wrong = [index for index, row in enumerate(bundled(prompts=3)) if not row["correct"]]
     assert kept.indices == (0, 5, 10)
     assert [i for i, why in kept.reasons.items() if why == "`correct` is false"] == wrong != []
 

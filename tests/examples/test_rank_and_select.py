@@ -13,7 +13,7 @@ import pytest
 
 from lnat_plugins.training_set import read_selection
 
-from .scripts import EXAMPLES
+from .scripts import EXAMPLES, bundled
 
 
 @pytest.mark.timeout(600)
@@ -35,7 +35,8 @@ def test_the_whole_way(tmp_path: Path) -> None:
     rows = pq.read_table(tmp_path / "out/chosen/data/train.parquet").to_pylist()
     assert [row["lnat_teacher"] for row in rows] == ["stepwise"] * 2
     selection = read_selection(tmp_path / "out/chosen")
-    assert selection.left_out["`correct` is false"] == {"reflective": 1}
+    wrong = [index for index, row in enumerate(bundled(prompts=2)) if not row["correct"]]
+    assert [i for i, why in selection.reasons.items() if why == "`correct` is false"] == wrong != []
     assert (tmp_path / "out/model/model.safetensors").is_file()
     steps = json.loads((tmp_path / "out/model/checkpoint-2/trainer_state.json").read_text())
     assert steps["max_steps"] == 2

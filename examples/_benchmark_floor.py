@@ -21,7 +21,7 @@ from lnat_plugins.engine import Counts
 
 _CUTS: Final = (1, 4, 16)
 _LOGITS: Final = (2**26, 2**28)
-_TRIES: Final = 2
+_TRIES: Final = 3
 
 
 class Shape(NamedTuple):

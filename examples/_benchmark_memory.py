@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ def peak_memory(job: Job) -> int | None:
 
 def peak_here(job: Job) -> int | None:
     """The same in this process, which must be new for the answer to mean anything."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     torch.set_num_threads(job.threads)
     workload = job.recipe.build()
     device = workload.model.device

@@ -20,7 +20,7 @@ from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
 from lnat_plugins.scorer.backend import Job
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.tokens import EncodedResponse, Ids
-from lnat_plugins.windows import Pair, Window, body_tokens, plan_runs, projected_tokens
+from lnat_plugins.windows import Pair, Window, plan_runs
 
 STEPS: Final = "sentence"
 
@@ -115,14 +115,21 @@ class Workload:
         return sum(len(trace.response.ids) for trace in self.traces)
 
     def planned(self, windows: Sequence[Window]) -> Planned:
-        """What our engine reads, by the planner alone; a run's last token is never read."""
-        body = projected = 0
+        """What our engine reads, by the planner alone.
+
+        A run's last token is never read, and runs of the same tokens are read once.
+        """
+        distinct: dict[tuple[bytes, ...], Planned] = {}
         for trace in self.traces:
-            runs = plan_runs(_pairs(trace, windows))
-            sizes = trace.response.tokens_per_step
-            body += body_tokens(runs, sizes) - len(runs)
-            projected += projected_tokens(runs, sizes)
-        return Planned(body, projected)
+            bounds, ids = np.asarray(trace.response.bounds), trace.response.ids
+            for run in plan_runs(_pairs(trace, windows)):
+                own = ids[bounds[run.start] : bounds[run.stop]]
+                scored = np.zeros(len(own), bool)
+                for step in run.scored:
+                    scored[slice(*(bounds[step : step + 2] - bounds[run.start]))] = True
+                key = (trace.prompt.tobytes(), own.tobytes(), scored.tobytes())
+                distinct[key] = Planned(len(own) - 1, int(scored.sum()))
+        return Planned(*map(sum, zip(*distinct.values(), strict=True)))
 
     def requests(self, windows: Sequence[Window]) -> list[Request]:
         """One for each step and window; equal ones once, as lm-eval reads them once."""

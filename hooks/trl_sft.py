@@ -8,6 +8,7 @@ Three ways in, one choice: `NaturalSFTTrainer(selection=...)` (a mixin over `SFT
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class NaturalnessCallback(TrainerCallback):
     """
 
     def __init__(self, **selection: Any) -> None:
-        self.chooser = read_block(selection)
+        self.chooser = _read(selection)
         self.selection: Selection | None = None
         self._trainer: Any = None
 
@@ -46,6 +47,13 @@ class NaturalnessCallback(TrainerCallback):
             ConfigError: a packed data set, whose rows are no longer rows, or a set-up in which
                 the model is not whole; names the way that works.
         """
+        if trainer._formatting_func is not None:
+            raise _no_formatting()
+        if isinstance(getattr(trainer, "selection", None), Selection):
+            raise ConfigError(
+                "this trainer has chosen its rows already",
+                remedy="choose once: by `selection=`, or by attaching a callback",
+            )
         if trainer.args.packing:
             raise ConfigError(
                 "the rows of a packed data set cannot be told apart any more",
@@ -60,6 +68,7 @@ class NaturalnessCallback(TrainerCallback):
     def adopt(self, trainer: SFTTrainer, selection: Selection) -> None:
         """Take over a choice that was made for this trainer, and log its figures in training."""
         self._trainer, self.selection = trainer, selection
+        trainer.selection = selection
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)
 
@@ -71,9 +80,10 @@ class NaturalnessCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Log the figures, or refuse to train on rows that nobody chose."""
-        if self.selection is None:
+        if self.selection is None or state is not self._trainer.state:
             raise ConfigError(
-                "NaturalnessCallback was never attached, so all rows would be trained on",
+                "NaturalnessCallback was never attached to this trainer, so all rows would be "
+                "trained on",
                 remedy="call callback.attach(trainer) after building the trainer, or use "
                 "NaturalSFTTrainer",
             )
@@ -81,6 +91,7 @@ class NaturalnessCallback(TrainerCallback):
         Trainer.log(self._trainer, self.selection.figures())
 
 
+_log = logging.getLogger(__name__)
 _Trainer: Any = SFTTrainer if TYPE_CHECKING else object
 
 
@@ -102,7 +113,7 @@ class NaturalSelectionMixin(_Trainer):
     def __init__(
         self, *args: Any, selection: Mapping[str, Any] | Chooser | None = None, **kwargs: Any
     ) -> None:
-        chooser = read_block(selection)
+        chooser = _read(selection)
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
         _refuse(given)
         self._candidates: Any = given.get("train_dataset")
@@ -117,6 +128,8 @@ class NaturalSelectionMixin(_Trainer):
         held = self._held
         held.arguments["dataset"] = chosen_rows(self._candidates, self.selection)
         self.train_dataset = super()._prepare_dataset(*held.args, **held.kwargs)
+        if not self.args.packing:
+            _tell_dropped(len(self.selection.indices), len(self.train_dataset))
         callback = NaturalnessCallback()
         callback.adopt(self, self.selection)
 
@@ -150,13 +163,43 @@ def attach(trainer: SFTTrainer, **selection: Any) -> Selection:
     return NaturalnessCallback(**selection).attach(trainer)
 
 
+def _read(selection: Mapping[str, Any] | Chooser | None) -> Chooser:
+    chooser = read_block(selection)
+    if not isinstance(selection, Chooser) and chooser.spec.teacher_set is not None:
+        raise ConfigError(
+            "`teacher_set` belongs into a training config; a trainer has its candidates",
+            where=chooser.spec.source,
+            found=chooser.spec.teacher_set,
+            remedy="leave it out, or run `python -m lnat_plugins.sft --config FILE`",
+        )
+    return chooser
+
+
+def _tell_dropped(chosen: int, left: int) -> None:
+    if not left:
+        raise ConfigError(
+            "TRL leaves out every chosen row: their prompts alone fill `max_length`",
+            found=f"{chosen} rows",
+            remedy="raise SFTConfig's max_length",
+        )
+    if left < chosen:
+        _log.warning(
+            "TRL leaves out %d of %d chosen rows, whose prompts alone fill max_length.",
+            chosen - left, chosen,
+        )  # fmt: skip
+
+
+def _no_formatting() -> ConfigError:
+    return ConfigError(
+        "with a `formatting_func` the response cannot be told from the prompt",
+        remedy="give the rows as `messages`, or as `prompt` and `completion`",
+    )
+
+
 def _refuse(given: Mapping[str, Any]) -> None:
     """What rows cannot be chosen from, before a model is loaded for it."""
     if given.get("formatting_func") is not None:
-        raise ConfigError(
-            "with a `formatting_func` the response cannot be told from the prompt",
-            remedy="give the rows as `messages`, or as `prompt` and `completion`",
-        )
+        raise _no_formatting()
     if given.get("train_dataset") is None:
         raise ConfigError("there are no candidates", remedy="give `train_dataset`")
     refuse_kind(given["train_dataset"], "train_dataset")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lnat_plugins.config import parse_task, read_yaml
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.plugins import Plugins, load_plugins
 from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student, parse_selection
@@ -59,11 +60,24 @@ def read_block(
             "`plugins` must be a list of modules and files", where=source, found=listed
         )
     named = [one for one in listed if isinstance(one, str)]
+    if keys.get("teacher_set") is not None:
+        named = [*_follow(keys, base_dir or Path.cwd()), *named]
     objects = [one for one in listed if not isinstance(one, str)]
     plugins = load_plugins(named, objects=objects, base_dir=base_dir, where=f"{source}: plugins")
-    if listed:
+    if named or objects:
         keys["plugins"] = [*named, *(type(one).__name__ for one in objects)]
     return Chooser(resolve(keys, plugins, source), plugins)
+
+
+def _follow(keys: dict[str, Any], base_dir: Path) -> list[str]:
+    """Take over the teacher set's steps and windows where the block has none; its plugins."""
+    path = base_dir / str(keys["teacher_set"])
+    task = parse_task(read_yaml(path), path)
+    keys["teacher_set"] = str(keys["teacher_set"])
+    keys.setdefault("steps", task.settings.steps)
+    keys.setdefault("windows", list(task.settings.windows))
+    folder = task.data.base_dir.resolve()
+    return [str(folder / one) if one.endswith(".py") else one for one in task.plugins]
 
 
 def resolve(block: Mapping[str, Any], plugins: Plugins, source: str = "selection") -> SelectionSpec:

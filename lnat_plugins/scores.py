@@ -7,13 +7,14 @@ looked at as a table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lnat_plugins.choosing import resolve
 from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.in_process import LocalStudent
+from lnat_plugins.in_process.rendering import template_arguments
 from lnat_plugins.plugins import Plugins, load_plugins
 from lnat_plugins.ranking import Ranking, rank
 from lnat_plugins.record import StepSums
@@ -45,6 +46,7 @@ class Scores:
         windows: the names of the windows scored; the first is the default.
         student: the student's name.
         plugins: where metrics and strategies are looked up.
+        tokenizer: the student's; counts tokens for `max_length`.
     """
 
     pool: Pool
@@ -52,6 +54,7 @@ class Scores:
     windows: tuple[str, ...]
     student: str
     plugins: Plugins
+    tokenizer: Any = field(compare=False, repr=False)
 
     def rank(
         self,
@@ -61,7 +64,7 @@ class Scores:
         bootstrap_iters: int = 10_000,
         seed: int = 1234,
     ) -> Ranking:
-        """Teachers in order, as `lnat rank` gives them; `ranking.to_markdown` prints it.
+        """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
 
         Raises:
             ConfigError: an unknown metric, one without a direction, or a window not scored.
@@ -85,7 +88,6 @@ class Scores:
         Raises:
             ConfigError, DataError: as for any choice, or a window that was not scored.
         """
-        window = self._window(selection.pop("window", None))
         for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
             if key in selection:
                 raise ConfigError(
@@ -93,8 +95,16 @@ class Scores:
                     found=selection[key],
                     remedy="leave it out, or score again",
                 )
-        block = {"strategy": strategy, "window": window, "windows": list(self.windows)}
-        student = ScoredStudent(self.student, self.records, self.pool.plain)
+        if selection.get("window") is not None:
+            selection["window"] = self._window(selection["window"])
+        block = {"strategy": strategy, "windows": list(self.windows)}
+        student = ScoredStudent(
+            self.student,
+            self.records,
+            self.pool.plain,
+            load=lambda _: self.tokenizer,
+            arguments=None if self.pool.plain else template_arguments,
+        )
         spec = resolve(block | selection, self.plugins)
         return self.plugins.select(self.pool, student, spec)
 
@@ -189,9 +199,9 @@ def score(
         parse_windows(settings.windows),
     )
     pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
-    student = LocalStudent(model, tokenizer, scoring, plain=plain)
+    student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
     records = tuple(student.score(pool.rows))
-    return Scores(pool, records, settings.windows, student.name, loaded)
+    return Scores(pool, records, settings.windows, student.name, loaded, tokenizer)
 
 
 __all__ = ["ScoredResponse", "Scores", "score"]

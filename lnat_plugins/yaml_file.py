@@ -90,10 +90,10 @@ def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
         ) from cause
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise ConfigError(
-            "a teacher set's YAML must be a mapping of keys to values",
+            "the file must be a mapping of keys to values",
             where=str(path),
             found=config,
-            remedy="start with `task: my_teachers`",
+            remedy="start with a key, as in `key: value`",
         )
     return config
 

@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
         allow_abbrev=False,
     )
     arguments.declare(parser)
-    parser.set_defaults(run=run, default_of=parser.get_default)
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,7 +80,8 @@ def _by_scores(args: argparse.Namespace) -> Chosen:
 
     scored = read_scored_set(args.sources)
     tell_files(scored)
-    block = arguments.block_of(args, _window(args, scored), scored.windows)
+    _check_window(args.window, scored)
+    block = arguments.block_of(args, scored.windows)
     chooser = read_block(block, source=arguments.SOURCE)
     pool, records = pool_of_scores(scored, names(args.teachers))
     student = ScoredStudent(scored.student, records, pool.plain, args.tokenizer)
@@ -90,24 +91,22 @@ def _by_scores(args: argparse.Namespace) -> Chosen:
 
 def _by_config(args: argparse.Namespace) -> Chosen:
     from lnat_plugins.training.run_config import read_run_config
-    from lnat_plugins.training.two_stages import first_stage
+    from lnat_plugins.training.two_stages import SHARDING, first_stage
 
-    run = read_run_config(["--config", str(args.config)])
+    run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
     found = first_stage(run)
     return Chosen(
         found.pool, found.selection, run.chooser, found.origin, found.training, found.kept
     )
 
 
-def _window(args: argparse.Namespace, scored: ScoredSet) -> str:
-    window: str = scored.windows[0] if args.window is None else args.window
-    if window not in scored.windows:
+def _check_window(window: str | None, scored: ScoredSet) -> None:
+    if window is not None and window not in scored.windows:
         raise ConfigError(
             f"window {window!r} was not scored",
             where=f"task {scored.task}",
             remedy=did_you_mean(window, scored.windows),
         )
-    return window
 
 
 def _write(args: argparse.Namespace, chosen: Chosen) -> tuple[Path, ...]:
@@ -119,7 +118,7 @@ def _write(args: argparse.Namespace, chosen: Chosen) -> tuple[Path, ...]:
         args.output_path,
         chosen.pool,
         chosen.selection,
-        form=args.format,
+        form=args.format or "prompt_completion",
         origin=chosen.origin,
         llama_factory=args.llama_factory,
         training=chosen.training,

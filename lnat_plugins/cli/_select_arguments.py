@@ -1,6 +1,7 @@
 """The arguments of `lnat select`, and the `selection:` block that they stand for.
 
-Knows nothing of rows. A strategy checks its own options; here they are only read as YAML.
+Knows nothing of rows. A strategy checks its own options; here they are only read as YAML. What is
+not given stays None, so that it can be told from what is given as the default.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ from lnat_plugins.errors import ConfigError
 SOURCE: Final = "lnat select"
 
 _BESIDE_CONFIG: Final = frozenset(
-    "sources config format llama_factory output_path push_to_hub public_repo run default_of".split()
+    "sources config format llama_factory output_path push_to_hub public_repo run".split()
 )
+
+# What does nothing without something else -> that, and what to do.
+_NEEDS: Final = {
+    "push_to_hub": ("output_path", "name the folder that the training set is written to"),
+    "llama_factory": ("output_path", "name the folder that the training set is written to"),
+    "format": ("output_path", "name the folder that the training set is written to"),
+    "public_repo": ("push_to_hub", "name the repository that is to be public"),
+    "tokenizer": ("max_length", "it only counts for that filter: give it, or leave this out"),
+}
 
 # Options of the shipped strategies; those of others come by --option.
 OPTIONS: Final = {
@@ -27,8 +37,8 @@ OPTIONS: Final = {
     "threshold": "the worst score that is chosen, in the metric's unit",
     "budget": "how many rows of a prompt are chosen",
     "quota": "the most rows of a teacher, or '{QwQ: 100, R1: 50}'",
-    "teacher_mix": "shares of the chosen rows, '{QwQ: 1, R1: 2}'; or a selection.json, for the "
-    "shares chosen there",
+    "teacher_mix": "shares of the chosen rows, '{QwQ: 1, R1: 2}'; or the folder of an earlier "
+    "choice, for the shares chosen there",
 }
 
 
@@ -54,11 +64,16 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def _choosing(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--strategy", default="best", help="default: %(default)s")
-    add("--metric", default="local_naturalness", help="default: %(default)s")
-    add("--window", help="a scored window; default: the first of the settings")
+    add("--strategy", help="default: best")
+    add("--metric", help="default: local_naturalness")
+    add("--window", help="a scored window; default: the one that the metric reads, else the first")
     add("--teachers", metavar="A,B", help="only their rows; default: all")
-    add("--require_correct", action="store_true", help="only rows known to be correct")
+    add(
+        "--require_correct",
+        action="store_true",
+        default=None,
+        help="only rows known to be correct",
+    )
     add(
         "--max_length",
         type=int,
@@ -74,6 +89,7 @@ def _choosing(group: argparse._ArgumentGroup) -> None:
     add(
         "--keep_duplicates",
         action="store_true",
+        default=None,
         help="keep all of several equal responses to a prompt; default: the first",
     )
     add("--seed", type=int, help="for strategies that draw; default: 1234")
@@ -91,7 +107,6 @@ def _options(group: argparse._ArgumentGroup) -> None:
         "--option",
         type=_pair,
         action="append",
-        default=[],
         metavar="NAME=VALUE",
         help="an option of a strategy that a plugin brings; may be given several times",
     )
@@ -107,9 +122,8 @@ def _writing(group: argparse._ArgumentGroup) -> None:
     )
     add(
         "--format",
-        default="prompt_completion",
         choices=("prompt_completion", "messages"),
-        help="TRL's form of the rows; default: %(default)s",
+        help="TRL's form of the rows; default: prompt_completion",
     )
     add(
         "--llama_factory",
@@ -124,7 +138,7 @@ def check(args: argparse.Namespace) -> None:
     """Refuse arguments that do not go together.
 
     Raises:
-        ConfigError: says which one is missing.
+        ConfigError: says which one is missing, or does nothing.
     """
     if bool(args.sources) == bool(args.config):
         raise ConfigError(
@@ -135,20 +149,21 @@ def check(args: argparse.Namespace) -> None:
         )
     if args.config:
         _refuse_choosing(args)
-    if not args.output_path:
-        for name in ("push_to_hub", "llama_factory"):
-            if vars(args)[name]:
-                raise ConfigError(
-                    f"--{name} needs --output_path",
-                    where=SOURCE,
-                    remedy="name the folder that the training set is written to",
-                )
+    for name, (needed, remedy) in _NEEDS.items():
+        if _is_given(vars(args)[name]) and not _is_given(vars(args)[needed]):
+            raise ConfigError(
+                f"--{name} does nothing without --{needed}", where=SOURCE, remedy=remedy
+            )
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and value is not False
 
 
 def _refuse_choosing(args: argparse.Namespace) -> None:
     """What the config's own block says is not said again on the command line."""
     for name, value in vars(args).items():
-        if name not in _BESIDE_CONFIG and value != args.default_of(name):
+        if name not in _BESIDE_CONFIG and value is not None:
             raise ConfigError(
                 f"--{name} has no effect beside --config",
                 where=SOURCE,
@@ -157,11 +172,10 @@ def _refuse_choosing(args: argparse.Namespace) -> None:
             )
 
 
-def block_of(args: argparse.Namespace, window: str, windows: Sequence[str]) -> dict[str, Any]:
+def block_of(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
     """The arguments as the `selection:` block of a config would have them.
 
     Args:
-        window: the window that decides.
         windows: those that were scored.
 
     Raises:
@@ -170,20 +184,20 @@ def block_of(args: argparse.Namespace, window: str, windows: Sequence[str]) -> d
     from lnat_plugins.selection import KEYS
 
     block = {
-        "strategy": args.strategy,
+        "strategy": "best" if args.strategy is None else args.strategy,
         "metric": args.metric,
-        "window": window,
+        "window": args.window,
         "windows": list(windows),
         "require_correct": args.require_correct,
         "max_length": args.max_length,
         "min_margin": args.min_margin,
-        "drop_duplicates": not args.keep_duplicates,
+        "drop_duplicates": False if args.keep_duplicates else None,
         "seed": args.seed,
         "plugins": names(args.plugins),
     }
     block = {name: value for name, value in block.items() if value is not None}
     options = [(name, vars(args)[name]) for name in OPTIONS if vars(args)[name] is not None]
-    for name, value in (*options, *args.option):
+    for name, value in (*options, *(args.option or ())):
         if name in block or name in KEYS:
             raise ConfigError(
                 f"{name!r} is no option of a strategy, or is given twice",

@@ -86,8 +86,15 @@ class Projector:
     def _run(self, inputs: Mapping[str, Any], where_N: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         """One forward: hidden states at all N positions, logits at the first `keep` of them."""
         captured: list[Tensor] = []
+        length = inputs["input_ids"].shape[1]
 
         def gather(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            if args[0].ndim == 3 and args[0].shape[1] != length:
+                raise StudentError(
+                    "the model puts tokens of its own before the text, as prompt tuning does",
+                    found=f"{args[0].shape[1]} positions for {length} tokens",
+                    remedy="score it without its virtual tokens, or tune it in another way",
+                )
             hidden_NH = args[0].reshape(-1, args[0].shape[-1])[where_N.to(args[0].device)]
             captured.append(hidden_NH)
             return (hidden_NH[:keep].unsqueeze(0), *args[1:])

@@ -41,11 +41,14 @@ class Processes:
         because of an error ends it for all.
         """
         order = sorted(range(len(costs)), key=lambda item: (-costs[item], item))
+        # Numbered now, not when the first item is taken: alike in all processes.
+        return self._take(order, f"lnat/queue/{next(self._queues)}")
+
+    def _take(self, order: Sequence[int], queue: str) -> Generator[int, None, None]:
         if self.count == 1:
             yield from order
             return
         store = distributed_c10d._get_default_store()
-        queue = f"lnat/queue/{next(self._queues)}"
         finished = False
         try:
             while (place := store.add(queue, 1) - 1) < len(order):
@@ -59,6 +62,19 @@ class Processes:
         """The value of every process, in order of rank."""
         found: list[T] = gather_object([value])
         return found
+
+    def together(self, work: Callable[[], T]) -> T:
+        """What each process gets by doing it; an error of one of them in every process."""
+        outcome: T | None = None
+        failure: LnatError | None = None
+        try:
+            outcome = work()
+        except LnatError as error:
+            failure = error
+        for heard in self.gather(failure):
+            if heard is not None:
+                raise heard
+        return cast(T, outcome)
 
     def once(self, work: Callable[[], T]) -> T:
         """What the first process gets by doing it, in every process; its error likewise."""

@@ -7,6 +7,7 @@ before a text. Knows nothing of scores and of torch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lnat_plugins.chat_template import render
+from lnat_plugins.errors import DataError
 from lnat_plugins.selection import PoolRow
 from lnat_plugins.tokens import Ids
 
@@ -46,11 +48,49 @@ def prompt_ids(tokenizer: Any, row: PoolRow, *, plain: bool) -> Ids:
 
 
 def template_arguments(row: PoolRow) -> dict[str, Any]:
-    """What the row itself gives to the template, read as TRL reads it."""
+    """What the row itself gives to the template, read as TRL reads it.
+
+    Raises:
+        DataError: a column `tools` or `chat_template_kwargs` that TRL would choke on.
+    """
     extra = row.response.extra
-    tools = extra.get("tools")
-    parsed = json.loads(tools) if isinstance(tools, str) else tools
-    return {"tools": parsed, **(extra.get("chat_template_kwargs") or {})}
+    tools, options = extra.get("tools"), extra.get("chat_template_kwargs") or {}
+    if isinstance(tools, str):
+        with contextlib.suppress(ValueError):
+            tools = json.loads(tools)
+    for name, value, kind in (("tools", tools, list), ("chat_template_kwargs", options, dict)):
+        if value is not None and not isinstance(value, kind):
+            raise DataError(
+                f"TRL gives the column `{name}` to the chat template, which cannot read this",
+                where=row.where,
+                found=value,
+                remedy=f"write a {kind.__name__}, or rename the column",
+            )
+    return {"tools": tools, **options}
+
+
+def differs_in_training(tokenizer: Any, row: PoolRow) -> bool:
+    """Whether training puts other text before or into the response than is scored.
+
+    Templates may: some insert an empty thinking part, some trim.
+
+    Raises:
+        DataError: training would not see the response at all as it stands, so that its score
+            is of another text.
+    """
+    arguments = template_arguments(row)
+    turns = [*row.messages, {"role": "assistant", "content": row.text}]
+    trained = render(tokenizer, turns, open_answer=False, arguments=arguments, where=row.where)
+    if row.text.strip() not in trained:
+        raise DataError(
+            "the student's chat template drops or changes part of the response in training",
+            where=row.where,
+            found=trained[-80:],
+            remedy="use a template that keeps it (many drop what stands before `</think>`; see "
+            "`chat_template_path`), or give `prompt` and `completion` as plain text",
+        )
+    opened = render(tokenizer, row.messages, open_answer=True, arguments=arguments, where=row.where)
+    return not trained.startswith(opened + row.text)
 
 
 def template_digest(tokenizer: Any, *, plain: bool) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
@@ -13,13 +14,20 @@ from lnat_plugins.config import Settings
 from lnat_plugins.engine import Engine
 from lnat_plugins.errors import LnatError
 from lnat_plugins.in_process.processes import Processes
-from lnat_plugins.in_process.rendering import prompt_ids, template_arguments, template_digest
+from lnat_plugins.in_process.rendering import (
+    differs_in_training,
+    prompt_ids,
+    template_arguments,
+    template_digest,
+)
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
 from lnat_plugins.selection import PoolRow
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.training_tokens import training_tokens
 from lnat_plugins.windows import Window
+
+_log = logging.getLogger(__name__)
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
@@ -55,6 +63,8 @@ class LocalStudent:
         tokenizer: its fast tokenizer, with the chat template that training will use.
         scoring: steps and windows.
         plain: see `Pool.plain`.
+        training: whether the rows are to be trained on, in this template: then one that would
+            be trained otherwise than it is scored is refused, or told.
         processes: those that share the work; by default the ones accelerate knows of.
     """
 
@@ -65,6 +75,7 @@ class LocalStudent:
         scoring: Scoring,
         *,
         plain: bool,
+        training: bool = True,
         processes: Processes | None = None,
     ) -> None:
         self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
@@ -72,6 +83,7 @@ class LocalStudent:
         self._tokenizer = tokenizer
         self._scoring = scoring
         self._plain = plain
+        self._training = training and not plain
         self._processes = processes or Processes()
         self._records: dict[int, StepSums] = {}
 
@@ -102,7 +114,7 @@ class LocalStudent:
                 row.messages,
                 row.text,
                 plain=self._plain,
-                template_arguments=template_arguments(row),
+                template_arguments=self._arguments(row),
                 where=row.where,
             )
             for row in rows
@@ -112,15 +124,30 @@ class LocalStudent:
         prompts: dict[tuple[str, str], list[PoolRow]] = {}
         for row in rows:
             # A prompt shown with other tools is another prompt to the student.
-            arguments = json.dumps(template_arguments(row), sort_keys=True)
+            arguments = json.dumps(self._arguments(row), sort_keys=True)
             prompts.setdefault((row.prompt_id, arguments), []).append(row)
         groups = list(prompts.values())
+        if self._training:
+            self._compare_with_training(rows)
         found: dict[int, StepSums] = {}
         for outcome in self._processes.gather(self._score_groups(groups)):
             if isinstance(outcome, LnatError):
                 raise outcome
             found |= outcome
         return found
+
+    def _arguments(self, row: PoolRow) -> dict[str, Any]:
+        return {} if self._plain else template_arguments(row)
+
+    def _compare_with_training(self, rows: Sequence[PoolRow]) -> None:
+        other = [row for row in rows if differs_in_training(self._tokenizer, row)]
+        if other and self._processes.main:
+            _log.warning(
+                "%d of %d responses stand behind other text in training than where their turn "
+                "opens (the chat template adds or trims something; the first is %s): they are "
+                "scored as the student would answer, not exactly as it is trained.",
+                len(other), len(rows), other[0].where,
+            )  # fmt: skip
 
     def _score_groups(self, groups: Sequence[Sequence[PoolRow]]) -> dict[int, StepSums] | LnatError:
         """This process's share. An error is an answer: the others must hear of it, not wait."""

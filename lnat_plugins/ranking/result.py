@@ -124,6 +124,18 @@ class Ranking:
         plain: dict[str, Any] = _plain(self)
         return plain
 
+    def to_markdown(self) -> str:
+        """The tables of `lnat rank` and its notes, below two lines that say what is ranked."""
+        from lnat_plugins.ranking.markdown import to_markdown
+
+        direction = "higher" if self.higher_is_better else "lower"
+        title = [
+            f"prompts: {self.prompts_used} of {self.prompts}, responses: {self.responses}",
+            f"metric: {self.metric} ({self.unit}, {direction} is better), bootstrap_iters: "
+            f"{self.bootstrap_iters}, seed: {self.seed}",
+        ]
+        return to_markdown(self, title)
+
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):

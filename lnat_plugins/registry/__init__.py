@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import Metric
 from lnat_plugins.registry.answers import (
+    CheckedCheck,
     CheckedChoose,
     CheckedCompute,
     CheckedRead,
@@ -102,8 +103,10 @@ class Registry:
     def add_strategy(self, strategy: Strategy) -> None:
         """Add a selection strategy; its answers must be a `Choice`."""
         check_strategy(strategy, self._owner)
-        choose = CheckedChoose(f"strategy {strategy.name}", self._owner, strategy.choose)
-        self._strategies.add(replace(strategy, choose=choose), self._owner)
+        what = f"strategy {strategy.name}"
+        choose = CheckedChoose(what, self._owner, strategy.choose)
+        check = strategy.check and CheckedCheck(what, self._owner, strategy.check)
+        self._strategies.add(replace(strategy, choose=choose, check=check), self._owner)
 
     def add_loader(self, loader: Loader) -> None:
         """Add a loader; no other loader may read the same suffix."""

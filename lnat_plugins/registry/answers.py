@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -115,6 +115,17 @@ class CheckedChoose(_Checked):
             )
         except (TypeError, ValueError, AttributeError) as cause:
             raise self.wrong(f"gave a `Choice` that cannot be read ({cause})", choice) from None
+
+
+@dataclass(frozen=True)
+class CheckedCheck(_Checked):
+    """`Strategy.check`: it refuses by an LnatError; its answer says nothing."""
+
+    check: Callable[[Mapping[str, Any], Sequence[str], str], None]
+
+    def __call__(self, options: Mapping[str, Any], teachers: Sequence[str], where: str) -> None:
+        """Nothing, or the strategy's refusal."""
+        self.ask(self.check, options, teachers, where)
 
 
 @dataclass(frozen=True)

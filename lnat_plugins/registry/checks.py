@@ -93,6 +93,9 @@ def _of_strategy(strategy: Any) -> Iterator[_Rule]:
         yield _Rule("options", isinstance(option, Option), "a mapping of names to `Option`s")
         yield _Rule("options", callable(option.parse), f"parsed by a function ({name!r} is not)")
     yield _Rule("source", isinstance(strategy.source, str), "text")
+    checked = strategy.check is None or callable(strategy.check)
+    yield _Rule("check", checked, "a function, or None")
+    yield _Rule("weighs", isinstance(strategy.weighs, bool), "True or False")
 
 
 def _of_loader(loader: Any) -> Iterator[_Rule]:

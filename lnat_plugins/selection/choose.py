@@ -149,8 +149,13 @@ def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec)
     if left:
         return
     counts = Counter(category(reason) for reason in reasons.values())
+    whole: dict[str, set[str]] = {}
+    for reason in reasons.values():
+        whole.setdefault(category(reason), set()).add(reason)
+    # A detail that all rows of a category share is told with it.
+    told = {name: min(found) if len(found) == 1 else name for name, found in whole.items()}
     left_out = "; ".join(
-        f"{count} row{'s' * (count > 1)}: {reason}" for reason, count in counts.most_common()
+        f"{count} row{'s' * (count > 1)}: {told[name]}" for name, count in counts.most_common()
     )
     raise DataError(
         f"the selection would be empty ({left_out})",

@@ -22,6 +22,16 @@ def category(reason: str) -> str:
     return reason.partition(":")[0]
 
 
+def json_value(value: Any) -> Any:
+    """The value as JSON has it: sequences as lists, keys and what JSON lacks as text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(entry) for entry in value]
+    plain = value is None or isinstance(value, str | int)
+    return value if plain or (isinstance(value, float) and math.isfinite(value)) else str(value)
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which rows of a pool to train on. N rows in the pool, n of them chosen.
@@ -39,7 +49,7 @@ class Selection:
             a metric that reads none.
         higher_is_better: the metric's direction; None without a metric.
         ties: decisions in which several rows were equally good and the first one won.
-        settings: the whole selection block, as JSON values.
+        settings: the whole selection block, defaults filled in (`SelectionSpec.written`).
         pool: the pool's fingerprint.
         student: the student's name.
     """
@@ -104,7 +114,7 @@ class Selection:
         values["reasons"] = {str(index): reason for index, reason in self.reasons.items()}
         for name in ("indices", "weights", "teachers", "prompts"):
             values[name] = list(values[name])
-        values["settings"] = dict(self.settings)
+        values["settings"] = json_value(self.settings)
         return values
 
     @classmethod
@@ -112,8 +122,13 @@ class Selection:
         """Read what `as_dict` gave.
 
         Raises:
-            DataError: a part is missing or of the wrong kind, or the parts do not fit each other.
+            DataError: no mapping, a part that is missing or of the wrong kind, or parts that do
+                not fit each other.
         """
+        if not isinstance(values, Mapping):
+            raise DataError(
+                "this is not a stored selection", where=where, found=values, remedy=_REMEDY
+            )
         missing = [one.name for one in fields(cls) if one.name not in values]
         if missing:
             raise DataError(

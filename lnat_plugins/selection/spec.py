@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lnat_plugins._checks import Checks
 from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.selection.selection import json_value
 from lnat_plugins.selection.strategy import REQUIRED, Strategy
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
 from lnat_plugins.windows import Window, parse_window, parse_windows
@@ -58,7 +59,9 @@ class SelectionSpec:
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
-        written: the block as JSON values.
+        written: the whole block as JSON values, what was left out filled in: equal wherever two
+            blocks mean the same. `metric` and `window` only if scores are needed; `columns`,
+            `teacher_set` and `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -96,7 +99,8 @@ def parse_selection(
     """Check a block's keys and values; no row is read.
 
     Raises ConfigError for an unknown key, strategy, metric, window or splitter (with the nearest
-    known name), a value that cannot hold, and a metric that has no direction to choose by.
+    known name), a value that cannot hold, a key that would do nothing, and a metric that has no
+    direction to choose by.
     """
     check = Checks(source)
     strategy = _named(block.get("strategy", "best"), strategies, "strategy", check)
@@ -127,17 +131,43 @@ def parse_selection(
             for name, column in check.mapping(block.get("columns"), "columns").items()
         },
         teacher_set=None if teacher_set is None else check.text(str(teacher_set), "teacher_set"),
-        written=dict(block),
         source=source,
     )
-    if spec.needs_scores and metric.higher_is_better is None:
+    if not spec.needs_scores:
+        _refuse_idle(block, strategy, source)
+    elif metric.higher_is_better is None:
         raise ConfigError(
             f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
             where=source,
             remedy="choose one of "
             + ", ".join(name for name, one in metrics.items() if one.higher_is_better is not None),
         )
-    return spec
+    return replace(spec, written=_written(spec, block))
+
+
+def _written(spec: SelectionSpec, block: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: block.get(name, one.default) for name, one in spec.strategy.options.items()}
+    scored = {"metric": spec.metric.name, "window": spec.window} if spec.needs_scores else {}
+    found = {
+        "strategy": spec.strategy.name,
+        **options,
+        **scored,
+        "windows": spec.settings.windows,
+        "steps": spec.settings.steps,
+        "require_correct": spec.require_correct,
+        "max_length": spec.max_length,
+        "min_margin": spec.min_margin,
+        "drop_duplicates": spec.drop_duplicates,
+        "seed": spec.seed,
+    }
+    given = {
+        "columns": spec.columns,
+        "teacher_set": spec.teacher_set,
+        "plugins": block.get("plugins"),
+    }
+    found |= {name: value for name, value in given.items() if value}
+    plain: dict[str, Any] = json_value(found)
+    return plain
 
 
 def _named(name: Any, table: Mapping[str, Any], kind: str, check: Checks) -> Any:
@@ -168,12 +198,35 @@ def _refuse_unknown(
     check.known(block, (*KEYS, *strategy.options), "key in the selection")
 
 
+def _refuse_idle(block: Mapping[str, Any], strategy: Strategy, source: str) -> None:
+    """Refuse what only scoring reads. `windows` may stand, because it says what was scored."""
+    # A teacher set's own steps stand in the block too, whatever its rows are chosen by.
+    idle = ("metric", "window") if block.get("teacher_set") else ("metric", "window", "steps")
+    for key in idle:
+        if block.get(key) is not None:
+            raise ConfigError(
+                f"`{key}` does nothing with strategy {strategy.name!r}",
+                where=source,
+                found=block[key],
+                remedy="remove it: this strategy needs no scores",
+            )
+
+
 def _windows(
     block: Mapping[str, Any], metric: Metric, source: str
 ) -> tuple[tuple[Window, ...], str | None]:
     """What is scored, and which of it decides; by default no more than the metric reads."""
     asked = block.get("window")
     wanted = None if asked is None else parse_window(asked, f"{source}: window").name
+    if wanted is not None and metric.window_read(wanted) != wanted:
+        only = metric.window_read(wanted)
+        raise ConfigError(
+            f"metric {metric.name!r} reads "
+            + (f"the window {only!r}, whatever `window` says" if only else "no window"),
+            where=f"{source}: window",
+            found=asked,
+            remedy="remove `window`",
+        )
     reads = metric.window_read(wanted or DEFAULT_WINDOW) or wanted or GLOBAL
     listed = [reads] if block.get("windows") is None else block["windows"]
     if not isinstance(listed, list | tuple):

@@ -102,6 +102,8 @@ class Strategy:
         source: paper and section, where there is one.
         check: (options, teachers of the pool, where) -> nothing, or a ConfigError at `where` if
             the options do not go together or with this pool. Asked before anything is scored.
+        weighs: whether chosen rows may differ in weight. A trainer that cannot weigh rows then
+            refuses the strategy before anything is scored.
     """
 
     name: str
@@ -112,3 +114,4 @@ class Strategy:
     options: Mapping[str, Option] = field(default_factory=dict)
     source: str = ""
     check: Callable[[Mapping[str, Any], Sequence[str], str], None] | None = None
+    weighs: bool = False

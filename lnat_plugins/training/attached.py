@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from datasets import Dataset
 from transformers import ProcessorMixin
 
 from lnat_plugins.choosing import Chooser
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.in_process import LocalStudent, Processes
 from lnat_plugins.selection import Pool, Selection
 from lnat_plugins.training import stored
@@ -43,10 +44,14 @@ def choose_for(
     refuse_sharded(trainer)
     processes = Processes()
     tokenizer = tokenizer_of(trainer)
-    pool = pool_of(
-        dataset, chooser.spec.columns, tokenized=tokenized,
-        eos=tokenizer.eos_token if tokenized else None,
+    _refuse_weights(chooser.spec.strategy.weighs, chooser.spec.strategy.name)
+    pool = processes.together(
+        lambda: pool_of(
+            dataset, chooser.spec.columns, tokenized=tokenized,
+            eos=tokenizer.eos_token if tokenized else None,
+        )
     )  # fmt: skip
+    _refuse_other_rows(processes.gather(pool.fingerprint))
     if trainer.is_deepspeed_enabled:
         # With DeepSpeed the Trainer leaves the model on the CPU until training begins.
         trainer.model.to(trainer.args.device)
@@ -58,9 +63,13 @@ def choose_for(
     if kept is not None and stored.reusable(kept, pool, student, chooser.spec, folder):
         selection = kept.selection
     else:
-        selection = chooser.choose(pool, student)
-        _refuse_weights(selection)
+        chosen = chooser.choose(pool, student)
+        _refuse_weights(chosen.weighted, chosen.strategy)
+        # A plugin may choose differently in each process; there is one choice.
+        selection = processes.once(lambda: chosen)
         processes.once(lambda: stored.keep(folder, selection))
+    if tokenized:
+        _refuse_other_ids(trainer, dataset, pool, student, selection)
     if processes.main:
         print(f"{totals(selection)}\n\n{counts(selection)}")
         _warn_of_cuts(trainer, pool, student, selection)
@@ -88,17 +97,49 @@ def refuse_sharded(trainer: Any) -> None:
 
 
 def tokenizer_of(trainer: Any) -> Any:
-    """The trainer's tokenizer; of a processor, the one inside."""
+    """The trainer's tokenizer, with the template that it trains with; of a processor its own."""
     processing = trainer.processing_class
-    return processing.tokenizer if isinstance(processing, ProcessorMixin) else processing
+    found = processing.tokenizer if isinstance(processing, ProcessorMixin) else processing
+    if getattr(trainer, "chat_template", None) is None:
+        return found
+    found = copy.copy(found)
+    found.chat_template = trainer.chat_template
+    return found
 
 
-def _refuse_weights(selection: Selection) -> None:
-    if selection.weighted:
+def _refuse_other_rows(fingerprints: list[str]) -> None:
+    if len(set(fingerprints)) > 1:
+        raise DataError(
+            "the processes of this run hold different candidates",
+            where="train_dataset",
+            found=", ".join(fingerprints),
+            remedy="load, shuffle and split the data with a fixed seed",
+        )
+
+
+def _refuse_other_ids(
+    trainer: Any, dataset: Dataset, pool: Pool, student: LocalStudent, selection: Selection
+) -> None:
+    """Rows that somebody tokenised otherwise are not the rows that were scored."""
+    limit = trainer.args.max_length
+    rows = [pool.rows[i] for i in selection.indices]
+    for row, length in zip(rows, student.training_tokens(rows), strict=True):
+        found = len(dataset[row.index]["input_ids"])
+        if found != (length if limit is None else min(length, limit)):
+            raise ConfigError(
+                "the row's `input_ids` are not those of its text",
+                where=row.where,
+                found=f"{found} tokens, not {length}",
+                remedy="give the trainer rows without `input_ids`",
+            )
+
+
+def _refuse_weights(weighted: bool, strategy: str) -> None:
+    if weighted:
         raise ConfigError(
             "TRL's loss gives every row the same weight, so the weights of this choice would be "
             "ignored",
-            found=selection.strategy,
+            found=strategy,
             remedy="write the rows with `lnat select` (column lnat_weight) for a trainer that "
             "weighs them, or choose with top_k or best",
         )

@@ -49,6 +49,7 @@ def pool_of(
         DataError: no teacher, no text, two responses of one teacher and sample to one prompt.
     """
     refuse_kind(dataset, name, tokenized=tokenized)
+    dataset = dataset.with_format(None)
     unknown = set(columns) - set(FIELDS)
     if unknown:
         raise ConfigError(
@@ -64,7 +65,7 @@ def pool_of(
     plain = form == "prompt_completion" and isinstance(dataset[0]["prompt"], str)
     dropped: Counter[str] = Counter()
     found = []
-    for number, values in enumerate(dataset.select_columns(_kept(dataset)).with_format(None)):
+    for number, values in enumerate(dataset.select_columns(_kept(dataset))):
         where = f"{name}[{number}]"
         if form == "prompt_completion":
             values = _one_kind(values, plain, where, eos)
@@ -81,9 +82,20 @@ def pool_of(
 def refuse_kind(dataset: Any, name: str, *, tokenized: bool = False) -> None:
     """Refuse what rows cannot be chosen from, before anything is loaded."""
     if isinstance(dataset, IterableDataset):
-        raise _refusal("a streaming data set cannot be chosen from", name, "IterableDataset")
+        raise ConfigError(
+            "a streaming data set cannot be chosen from",
+            where=name,
+            found="IterableDataset",
+            remedy="load it without streaming, or score its files as a teacher set with lm_eval, "
+            "then `lnat select` and `trl sft`",
+        )
     if not isinstance(dataset, Dataset):
-        raise _refusal("this is not a datasets.Dataset", name, type(dataset).__name__)
+        raise ConfigError(
+            "this is not a datasets.Dataset",
+            where=name,
+            found=type(dataset).__name__,
+            remedy="make one: Dataset.from_list(rows)",
+        )
     columns = set(dataset.column_names)
     if not len(dataset):
         raise DataError("the data set has no row", where=name)
@@ -114,6 +126,13 @@ def _refusal(what: str, name: str, found: object = "input_ids") -> ConfigError:
 
 
 def _require_columns(dataset: Dataset, columns: Mapping[str, str | None], name: str) -> None:
+    if columns.get("teacher", "teacher") is None:
+        raise ConfigError(
+            "candidates need a column that says who wrote a response",
+            where=f"{name}: columns: teacher",
+            found=None,
+            remedy="name it",
+        )
     named = {"teacher": "teacher"} | {field: column for field, column in columns.items() if column}
     for field, column in named.items():
         if column not in dataset.column_names:

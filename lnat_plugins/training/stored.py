@@ -31,7 +31,7 @@ class Kept(NamedTuple):
 
 def keep(folder: Path, selection: Selection) -> None:
     """Write the choice whole, or not at all. ConfigError if the folder cannot be written to."""
-    write_whole(folder / FILE, json.dumps(selection.as_dict()), "`output_dir`")
+    write_whole(folder / FILE, json.dumps(selection.as_dict(), default=str), "`output_dir`")
 
 
 def find(folder: Path) -> Kept | None:
@@ -41,7 +41,7 @@ def find(folder: Path) -> Kept | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError:
+    except (OSError, ValueError):
         raise DataError(
             "this is not a stored selection", where=str(path), remedy="delete it to choose again"
         ) from None
@@ -49,9 +49,7 @@ def find(folder: Path) -> Kept | None:
     return Kept(Selection.from_dict(values, str(path)), begun)
 
 
-def reusable(
-    kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, folder: Path
-) -> bool:
+def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, folder: Path) -> bool:
     """Whether the kept choice is the one that this run would make.
 
     Raises:

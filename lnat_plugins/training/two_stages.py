@@ -6,16 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lnat_plugins.config import parse_task, read_yaml
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.in_process import LocalStudent
 from lnat_plugins.selection import Pool, Selection
 from lnat_plugins.training.candidates import pool_of
-from lnat_plugins.training.load import load_candidates, load_student
+from lnat_plugins.training.load import load_splits, load_student
 from lnat_plugins.training.run_config import RunConfig
 from lnat_plugins.training_set import Origin
 
 _DATA_KEYS: Final = (
-    "datasets", "dataset_name", "dataset_config", "dataset_train_split", "dataset_streaming",
+    "datasets", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split",
+    "dataset_streaming", "streaming",
 )  # fmt: skip
+SHARDING: Final = ("deepspeed", "fsdp", "fsdp_config", "parallelism_config", "accelerator_config")
+"""Keys of the second stage alone: the first one needs the model whole."""
+
 _READ_AS_GIVEN: Final = ("tools", "chat_template_kwargs")
 
 
@@ -42,7 +48,14 @@ def first_stage(run: RunConfig) -> FirstStage:
 
     Raises ConfigError, DataError and StudentError as a training run would.
     """
-    dataset = load_candidates(run)
+    if run.training.eval_strategy != "no":
+        raise ConfigError(
+            "a training set has no rows to evaluate on",
+            where=str(run.path),
+            found=f"eval_strategy: {run.keys.get('eval_strategy')}",
+            remedy="remove `eval_strategy`, and add it with its data to the `sft.yaml` written",
+        )
+    dataset, _ = load_splits(run)
     spec = run.chooser.spec
     pool = pool_of(dataset, spec.columns)
     model, tokenizer = load_student(run)
@@ -65,10 +78,18 @@ def _origin(run: RunConfig, student: LocalStudent) -> Origin:
         "splitter": record.splitter,
         "engine": sorted({one.path for one in student.records.values()}),
     }  # fmt: skip
-    named = run.chooser.spec.teacher_set or run.script.dataset_name
     return Origin(
-        task=str(named or ", ".join(str(one.path) for one in run.mixture.datasets)),
+        task=_name(run),
         files=(str(run.path),),
         scoring=scoring,
         versions={} if record is None else record.versions,
     )
+
+
+def _name(run: RunConfig) -> str:
+    if run.chooser.spec.teacher_set is not None:
+        path = run.path.resolve().parent / run.chooser.spec.teacher_set
+        return parse_task(read_yaml(path), path).name
+    if run.mixture.datasets:
+        return ", ".join(str(one.path) for one in run.mixture.datasets)
+    return str(run.script.dataset_name)

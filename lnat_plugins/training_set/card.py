@@ -60,9 +60,10 @@ def card(selection: Selection, origin: Origin, form: str, *, plain: bool, data: 
 {_FORMS[form]}. The texts are {"plain strings" if plain else "conversations"}.
 
 `lnat_teacher`, `lnat_sample` and `lnat_prompt_id` say whose response a row is; `lnat_score` is
-its score (null if undefined), `lnat_weight` its weight, `lnat_index` its place among the
-candidates. The other columns are the rows' own; one whose name TRL would take for its own is
-called `row_<name>`, and one whose values have no type in common holds JSON text.
+its score (null if undefined), `lnat_weight` its weight, `lnat_correct` whether it is correct (null
+if unknown), `lnat_index` its place among the candidates. The other columns are the rows' own; one
+whose name TRL would take for its own is called `row_<name>`, and one whose values have no type in
+common holds JSON text.
 
 ## Training
 

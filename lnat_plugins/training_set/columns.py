@@ -71,6 +71,7 @@ def own_columns(pool: Pool, selection: Selection) -> list[dict[str, Any]]:
             "lnat_prompt_id": pool.rows[index].prompt_id,
             "lnat_score": None if math.isnan(selection.scores[index]) else selection.scores[index],
             "lnat_weight": weight,
+            "lnat_correct": pool.rows[index].response.correct,
             "lnat_index": index,
         }
         for index, sample, weight in zip(selection.indices, samples, selection.weights, strict=True)

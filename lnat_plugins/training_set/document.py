@@ -16,7 +16,11 @@ from lnat_plugins.selection import Selection
 from lnat_plugins.training_set.origin import Origin
 
 SELECTION: Final = "selection.json"
+OF_TRAINER: Final = "lnat_selection.json"
+"""What a trainer keeps in its output folder: the selection alone."""
+
 _MARK: Final = "lnat_plugins"
+_REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 
 
 def selection_text(selection: Selection, origin: Origin, form: str) -> str:
@@ -41,13 +45,19 @@ def selection_text(selection: Selection, origin: Origin, form: str) -> str:
 
 
 def read_selection(path: str | Path) -> Selection:
-    """The selection of a training set, from its folder or its `selection.json`.
+    """The selection of a training set or of a trainer's run, from its folder or the file in it.
+
+    Args:
+        path: `selection.json`, `lnat_selection.json`, or a folder with one of them; of both,
+            the former.
 
     Raises:
         DataError: no such file, or not a stored selection.
     """
     path = Path(path)
-    path = path / SELECTION if path.is_dir() else path
+    if path.is_dir():
+        kept = path / OF_TRAINER
+        path = kept if kept.exists() and not (path / SELECTION).exists() else path / SELECTION
     return Selection.from_dict(_read(path), str(path))
 
 
@@ -67,14 +77,12 @@ def _read(path: Path) -> Mapping[str, Any]:
             "the stored selection cannot be opened",
             where=str(path),
             found=cause.strerror,
-            remedy="name the folder that `lnat select` wrote, or its selection.json",
+            remedy=_REMEDY,
         ) from None
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, Mapping):
         raise DataError(
-            "this is not a stored selection",
-            where=str(path),
-            remedy="name the folder that `lnat select` wrote, or its selection.json",
+            "this is not a stored selection", where=str(path), remedy=_REMEDY
         )
     return values

@@ -33,6 +33,8 @@ class ScoredStudent:
         plain: see `Pool.plain`.
         tokenizer: folder or name of the tokenizer that training will use; by default `name`.
         load: how it is loaded, once, when a length is first asked for.
+        arguments: what a row gives to the chat template in training; None for nothing, as where
+            lm-eval renders it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ScoredStudent:
     plain: bool
     tokenizer: str | None = None
     load: Callable[[str], Any] = load_tokenizer
+    arguments: Callable[[PoolRow], Mapping[str, Any]] | None = None
 
     @cached_property
     def _reader(self) -> Any:
@@ -58,9 +61,17 @@ class ScoredStudent:
 
         Raises:
             StudentError: the tokenizer cannot be loaded, or cannot render the rows.
+            DataError: the template does not take a row.
         """
         return [
-            training_tokens(self._reader, row.messages, row.text, plain=self.plain, where=row.where)
+            training_tokens(
+                self._reader,
+                row.messages,
+                row.text,
+                plain=self.plain,
+                template_arguments=self.arguments and self.arguments(row),
+                where=row.where,
+            )
             for row in rows
         ]
 

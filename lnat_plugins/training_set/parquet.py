@@ -25,6 +25,7 @@ _OWN: Final = {
     "lnat_prompt_id": pa.string(),
     "lnat_score": pa.float64(),
     "lnat_weight": pa.float64(),
+    "lnat_correct": pa.bool_(),
     "lnat_index": pa.int64(),
 }
 

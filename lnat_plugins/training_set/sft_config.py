@@ -45,7 +45,8 @@ def sft_yaml(
     return f"""\
 # trl sft --config {folder / SFT_CONFIG}
 # Without a GPU, add --use_cpu. Any other setting of TRL's may be added here or on the command
-# line. Write this file again (lnat select) if the folder moves: its paths are absolute.
+# line. Write this file again (lnat select) if the folder moves: it names the rows by their full
+# path.
 
 # The student that the rows were chosen for. TRL loads it in float32 unless `dtype` says else.
 model_name_or_path: {_text(model)}

@@ -112,8 +112,16 @@ def test_candidates_from_a_teacher_set(
         ("selection", {}, "the config has no `selection:` block"),
         ("model_name_or_path", {}, "no student is named"),
         ("datasets", {}, "no candidates are named"),
-        ("", {"selection": {"teacher_set": "x.yaml"}}, "two sources of candidates are named"),
-        ("", {"selction": {}}, "TRL refuses the arguments"),
+        ("", {"selection": {"teacher_set": "x.yaml"}}, "x.yaml: no such file"),
+        ("", {"selction": {}}, "Did you mean 'selection'?"),
+        ("", {"max_length": 0, "eos_token": "nope"}, "vocabulary has no such token"),
+        ("", {"dtype": "nonsense"}, "torch has no such dtype"),
+        ("", {"test_split_size": 0.5}, "`test_split_size` splits at random"),
+        ("", {"eval_strategy": "epoch"}, "the data set has no split 'test'"),
+        ("", {"resume_from_checkpoint": "nowhere"}, "there is no checkpoint to resume from"),
+        ("", {"resume_from_checkpoint": "true"}, "there is no checkpoint to resume from"),
+        ("", {"attn_implementation": "nonsense"}, "TRL cannot build the trainer"),
+        ("", {"streaming": True}, "a streaming data set cannot be chosen from"),
         ("", {"model_name_or_path": "./nowhere"}, "the student cannot be loaded"),
         ("", {"datasets": [{"path": "parquet", "data_files": "x.parquet"}]}, "cannot be loaded"),
         ("", {"selection": {"strategy": "bets"}}, "Did you mean 'best'?"),
@@ -136,6 +144,43 @@ def test_bad_configs_are_one_line_and_exit_code_2(
     assert told.startswith("lnat: error: ")
     assert message in told
     assert not (tmp_path / "out").exists()
+
+
+def test_one_source_of_candidates(
+    tmp_path: Path, student_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "set.yaml").write_text("task: mine\ndataset_path: rows.jsonl\nnaturalness: {}\n")
+    path = write_config(tmp_path, student_folder, selection={"teacher_set": "set.yaml"})
+    assert main(["--config", str(path)]) == 2
+    assert "two sources of candidates are named" in capsys.readouterr().err
+
+
+def test_a_teacher_set_s_own_steps_and_windows_are_used(
+    tmp_path: Path, student_folder: Path, trained: Counter[tuple[str, str]]
+) -> None:
+    lines = [
+        {"prompt_id": "p0", "prompt": "What?", "teacher": t, "response": text_of(0, t)}
+        for t in ("QwQ", "R1")
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    (tmp_path / "set.yaml").write_text(
+        "task: mine\ndataset_path: rows.jsonl\nnaturalness: {steps: line, windows: [2, global]}\n"
+    )
+    for block, expected in (({}, ("line", ["2", "global"])), ({"steps": "turn"}, ("turn", None))):
+        block = {"teacher_set": "set.yaml", **block}
+        out = str(tmp_path / f"out{len(block)}")
+        path = write_config(
+            tmp_path, student_folder, drop="datasets", selection=block, output_dir=out
+        )
+        assert main(["--config", str(path)]) == 0
+        kept = json.loads((Path(out) / "lnat_selection.json").read_text())["settings"]
+        assert kept["steps"] == expected[0]
+        assert expected[1] is None or list(map(str, kept["windows"])) == expected[1]
+
+
+def test_help_is_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "--config FILE" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [[], ["--config"], ["--config", "a", "--config", "b"]])

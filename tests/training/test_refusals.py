@@ -118,7 +118,7 @@ def test_a_callback_that_was_never_attached_stops_the_training(tmp_path: Path) -
         processing_class=padded(),
         callbacks=[NaturalnessCallback(strategy="best")],
     )
-    with pytest.raises(ConfigError, match="never attached, so all rows would be trained on"):
+    with pytest.raises(ConfigError, match="never attached to this trainer, so all rows would be"):
         trainer.train()
     assert trainer.state.global_step == 0
 

@@ -57,3 +57,12 @@ def test_the_model_is_wrapped_by_training_and_not_before(told: list[dict[str, An
     assert [one["wrapped_early"] for one in told] == [False, False]
     assert [one["wrapped"] for one in told] == ["DistributedDataParallel"] * 2
     assert told[0]["weights"] == pytest.approx(told[1]["weights"])
+
+
+def test_candidates_that_differ_are_refused_by_all(told: list[dict[str, Any]]) -> None:
+    for one in told:
+        assert "the processes of this run hold different candidates" in one["refused"]
+
+
+def test_there_is_one_choice_whatever_a_plugin_does(told: list[dict[str, Any]]) -> None:
+    assert told[0]["divided"] == told[1]["divided"] == [0]

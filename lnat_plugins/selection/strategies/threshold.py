@@ -14,9 +14,15 @@ def threshold(contest: Contest) -> Choice:
 
     At least the threshold where the metric is better when higher, at most where it is better
     when lower. A value that rounding alone keeps from it (`ranking.winners.TIE`) reaches it.
+    If none does, every reason tells the best score.
     """
-    bar = contest.options["threshold"] * (1 if contest.higher_is_better else -1)
-    return Choice(tuple(np.flatnonzero(contest.goodness >= bar - near(bar)).tolist()))
+    sign = 1 if contest.higher_is_better else -1
+    bar = contest.options["threshold"] * sign
+    chosen = tuple(np.flatnonzero(contest.goodness >= bar - near(bar)).tolist())
+    if chosen:
+        return Choice(chosen)
+    why = f"{STRATEGY.otherwise}: the best score is {sign * float(contest.goodness.max()):.4g}"
+    return Choice((), reasons=dict.fromkeys(range(len(contest.rows)), why))
 
 
 STRATEGY = Strategy(

@@ -54,4 +54,5 @@ STRATEGY = Strategy(
     needs=frozenset({"scores"}),
     options={"budget": Option(whole, REQUIRED, "how many rows of each prompt are chosen")},
     source="arXiv 2605.30651 (LARK)",
+    weighs=True,
 )

@@ -194,7 +194,7 @@ def test_includes_merge_as_in_lm_eval(tmp_path: Path) -> None:
         ({"a__yaml": "include: gone\n"}, r"gone: no such file. Correct `include:` in .*a\.yaml"),
         ({"a__yaml": "task: x\n  b: [\n"}, r"a\.yaml line 2 column 4: not valid YAML"),
         ({"a__yaml": "task: %x\n"}, "line 1 column 7: not valid YAML"),
-        ({"a__yaml": "- a\n"}, "must be a mapping"),
+        ({"a__yaml": "- a\n"}, r"a\.yaml: the file must be a mapping .*\. Start with a key"),
         ({"a__yaml": ""}, "must be a mapping"),
         ({"a__yaml": "1: x\n"}, "must be a mapping"),
         ({"a__yaml": "include: b\n", "b": "include: a.yaml\n"}, "a.yaml -> b -> a.yaml"),

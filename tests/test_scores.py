@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,36 @@ def test_the_table(scores: Scores) -> None:
     assert table["local_naturalness[1]"].notna().all()
 
 
+def test_the_ranking_prints_itself(scores: Scores) -> None:
+    assert "|QwQ " in scores.rank(bootstrap_iters=50).to_markdown()
+
+
+def test_the_metric_s_own_window_decides(scores: Scores) -> None:
+    found = scores.select(metric="global_naturalness")
+    assert (found.window, found.settings["windows"]) == ("global", ["1", "global"])
+    assert scores.select("random", window=None).metric is None
+
+
+def test_lengths_are_counted_with_the_tokenizer_that_was_given(
+    scores: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", None)
+    reader = tokenizer()
+    lengths = [
+        len(reader.apply_chat_template(
+            [*row.messages, {"role": "assistant", "content": row.text}], tokenize=True
+        )["input_ids"])
+        for row in scores.pool.rows
+    ]  # fmt: skip
+    limit = sorted(lengths)[3]
+    left_out = scores.select(max_length=limit, drop_duplicates=False).reasons.items()
+    assert {i for i, why in left_out if why.startswith("longer than max_length")} == {
+        i for i, length in enumerate(lengths) if length > limit
+    }
+    assert "tokenizer" not in repr(scores)
+    assert scores == replace(scores, tokenizer=None)
+
+
 class Median:
     """A metric of one's own."""
 
@@ -94,6 +125,7 @@ def test_a_metric_of_a_plugin(folder: Path) -> None:
         (lambda scores: scores.select(window=7), "window '7' was not scored"),
         (lambda scores: scores.select(steps="line"), "`steps` is settled"),
         (lambda scores: scores.select(metric="n_tokens"), "has no better or worse"),
+        (lambda scores: scores.select("random", metric="n_tokens"), "`metric` does nothing"),
         (lambda scores: scores.select(k=3), "`k` does nothing with strategy 'best'"),
     ],
 )

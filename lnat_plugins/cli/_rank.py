@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnat_plugins import __version__
-from lnat_plugins.cli._output import Commands, remark, say, write_out
+from lnat_plugins.cli._output import Commands, say, write_out
 from lnat_plugins.cli._plugins import add_plugins, read_plugins
+from lnat_plugins.cli._scored import names, tell_files
 from lnat_plugins.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     texts: list[str] = []
     documents: list[dict[str, Any]] = []
     for scored in scored_sets:
-        _tell_files(scored)
+        tell_files(scored)
         ranking = _rank(scored, metric, args)
         texts.append(to_markdown(ranking, _title(scored, ranking)))
         documents.append(_document(scored, ranking))
@@ -81,7 +82,7 @@ def _rank(scored: ScoredSet, metric: Metric, args: argparse.Namespace) -> Rankin
             where=f"task {scored.task}",
             remedy=did_you_mean(window, scored.windows),
         )
-    teachers = scored.teachers if args.teachers is None else _names(args.teachers)
+    teachers = names(args.teachers) or scored.teachers
     for teacher in teachers:
         if teacher not in scored.teachers:
             raise ConfigError(
@@ -98,19 +99,6 @@ def _rank(scored: ScoredSet, metric: Metric, args: argparse.Namespace) -> Rankin
         bootstrap_iters=args.bootstrap_iters,
         seed=args.seed,
     )
-
-
-def _names(listed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in listed.split(","))
-
-
-def _tell_files(scored: ScoredSet) -> None:
-    for file in scored.files:
-        remark(f"read {file}")
-    for reason in scored.left_aside:
-        remark(f"left aside {reason}")
-    if scored.duplicates:
-        remark(f"{scored.duplicates} responses stand in several files; each counts once")
 
 
 def _title(scored: ScoredSet, ranking: Ranking) -> list[str]:

@@ -6,10 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from pytablewriter import MarkdownTableWriter
-from pytablewriter.style import Style
-from pytablewriter.typehint import String
-
+from lnat_plugins._tables import markdown_table
 from lnat_plugins.ranking.result import Agreement, LengthCorrelation, Ranking
 
 _ARROW: Final = {True: "↑", False: "↓"}
@@ -46,7 +43,7 @@ def _teachers(ranking: Ranking) -> str:
         ]
         for line in ranking.teachers
     ]
-    return _table(headers, rows, left=4)
+    return markdown_table(headers, rows, left=4)
 
 
 def _controls(ranking: Ranking) -> str:
@@ -55,7 +52,7 @@ def _controls(ranking: Ranking) -> str:
         [line.teacher, *(number(line.controls[name]) for name in names), str(line.responses)]
         for line in ranking.teachers
     ]
-    return _table(["Controls", *names, "responses"], rows, left=1)
+    return markdown_table(["Controls", *names, "responses"], rows, left=1)
 
 
 def _length(length: LengthCorrelation) -> str:
@@ -74,17 +71,6 @@ def _agreement(agreement: Agreement, n_teachers: int) -> str:
         f"{number(agreement.tau, 3)} over {n_teachers} teachers, same winner on "
         f"{round(same)} of {agreement.prompts} prompts."
     )
-
-
-def _table(headers: list[str], rows: list[list[str]], left: int) -> str:
-    writer = MarkdownTableWriter(headers=headers, value_matrix=rows)
-    # As text: the writer would otherwise cut trailing zeros column by column.
-    writer.type_hints = [String] * len(headers)
-    writer.column_styles = [
-        Style(align="left" if column < left else "right") for column in range(len(headers))
-    ]
-    table: str = writer.dumps()
-    return table.rstrip("\n")
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -112,9 +112,11 @@ def test_filters_and_options_reach_the_selection(out: Path, tmp_path: Path) -> N
     assert read_selection(target).left_out["`correct` is false"] == {"DSQ": 3}
     assert main([*arguments, "--min_margin", "1.1"]) == 0
     assert [row["lnat_prompt_id"] for row in rows(target)] == ["p2"]
-    assert main([*arguments, "--strategy", "random", "--seed", "7", "--window", "global"]) == 0
+    assert main([*arguments, "--strategy", "random", "--seed", "7"]) == 0
     assert read_selection(target).metric is None
     assert read_selection(target).settings["seed"] == 7
+    assert main([*arguments, "--window", "global"]) == 0
+    assert read_selection(target).window == "global"
     assert main([*arguments, "--metric", "global_naturalness"]) == 0
     assert read_selection(target).window == "global"
 
@@ -128,6 +130,18 @@ def test_a_mix_may_be_that_of_an_earlier_selection(out: Path, tmp_path: Path) ->
         assert main([*arguments, str(target), "--teacher_mix", str(mix)]) == 0
         assert read_selection(target).chosen_by_teacher == {"QwQ": 0, "R1": 1, "DSQ": 2}
     assert read_selection(third).settings["teacher_mix"] == {"R1": 1, "DSQ": 2}
+
+
+def test_a_mix_may_be_that_of_a_trainer_s_run(out: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    arguments = ["select", str(out), "--strategy", "balanced", "--output_path"]
+    assert main([*arguments, str(first), "--teacher_mix", "{DSQ: 2, R1: 1}"]) == 0
+    run = tmp_path / "run"
+    run.mkdir()
+    kept = json.dumps(read_selection(first).as_dict())
+    (run / "lnat_selection.json").write_text(kept, encoding="utf-8")
+    assert main([*arguments, str(second), "--teacher_mix", str(run)]) == 0
+    assert read_selection(second).settings["teacher_mix"] == {"R1": 1, "DSQ": 2}
 
 
 def test_help_loads_nothing_heavy() -> None:

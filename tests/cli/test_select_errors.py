@@ -23,6 +23,12 @@ def out(tmp_path: Path) -> Path:
         (["--window", "10%"], "task sums: window '10%' was not scored. Known: 4, global"),
         (["--strategy", "bst"], "unknown strategy (found 'bst'). Did you mean 'best'?"),
         (["--metric", "n_tokens"], "metric 'n_tokens' has no better or worse"),
+        (["--metric", "global_naturalness", "--window", "4"], "reads the window 'global', what"),
+        (["--strategy", "random", "--window", "4"], "`window` does nothing with strategy"),
+        (
+            ["--strategy", "random", "--metric", "local_naturalness"],
+            "`metric` does nothing with strategy 'random'",
+        ),
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'"),
         (["--k", "2"], "`k` does nothing with strategy 'best'"),
         (["--strategy", "top_k"], "strategy 'top_k' needs `k`"),
@@ -60,8 +66,12 @@ def test_a_wrong_setting(
     [
         ([], "no scores are named. Name lm_eval's output folder"),
         (["nowhere"], "nowhere: no such file or folder"),
-        (["OUT", "--push_to_hub", "me/x"], "--push_to_hub needs --output_path"),
-        (["OUT", "--llama_factory"], "--llama_factory needs --output_path"),
+        (["OUT", "--push_to_hub", "me/x"], "--push_to_hub does nothing without --output_path"),
+        (["OUT", "--llama_factory"], "--llama_factory does nothing without --output_path"),
+        (["OUT", "--format", "messages"], "--format does nothing without --output_path"),
+        (["OUT", "--format", "prompt_completion"], "--format does nothing without --output_path"),
+        (["OUT", "--public_repo"], "--public_repo does nothing without --push_to_hub"),
+        (["OUT", "--tokenizer", "x"], "--tokenizer does nothing without --max_length"),
     ],
 )
 def test_something_is_missing(
@@ -69,6 +79,31 @@ def test_something_is_missing(
 ) -> None:
     assert main(["select", *(str(out) if one == "OUT" else one for one in arguments)]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--strategy", "best"],
+        ["--metric", "local_naturalness"],
+        ["--window", "4"],
+        ["--teachers", "QwQ"],
+        ["--require_correct"],
+        ["--max_length", "9"],
+        ["--min_margin", "0"],
+        ["--keep_duplicates"],
+        ["--seed", "1234"],
+        ["--k", "1"],
+        ["--option", "k=1"],
+        ["--plugins", "mine"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_config_says_itself_what_is_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert main(["select", "--config", str(tmp_path / "no.yaml"), *arguments]) == 2
+    assert f"{arguments[0]} has no effect beside --config" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--k", "[1"], ["--option", "place"], ["--option", "=1"]])

@@ -50,6 +50,18 @@ def test_the_tables_are_read_only(table: str) -> None:
         getattr(Registry(), table)["x"] = 1
 
 
+def test_what_a_strategy_declares_is_kept() -> None:
+    asked: list[Any] = []
+    entry = lab.strategy(weighs=True, check=lambda *given: asked.append(given))
+    found = add("strategy", entry).strategies["first"]
+    assert found.weighs
+    assert found.check is not None
+    found.check({"k": 1}, ("QwQ",), "here")
+    assert asked == [({"k": 1}, ("QwQ",), "here")]
+    plain = add("strategy", lab.strategy()).strategies["first"]
+    assert (plain.check, plain.weighs) == (None, False)
+
+
 def test_a_registry_builds_on_another_and_leaves_it_alone() -> None:
     earlier = add("metric", lab.metric())
     later = Registry("yours (module)", earlier)
@@ -100,6 +112,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("strategy", {"options": {"seed": Option(int, 1, "")}}, "'seed' is one"),
     ("strategy", {"options": {"k": Option(3, 1, "")}}, "'k' is not"),  # type: ignore[arg-type]
     ("strategy", {"source": None}, "`source` must be text"),
+    ("strategy", {"check": "k"}, "`check` must be a function, or None"),
+    ("strategy", {"weighs": 1}, "`weighs` must be True or False"),
     ("loader", {"name": "my loader"}, "`name` must be"),
     ("loader", {"suffixes": ".tsv"}, "`suffixes` must be a tuple"),
     ("loader", {"suffixes": (".TSV",)}, "`suffixes` must be a tuple"),
@@ -208,6 +222,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("splitter", "split", lambda registry: registry.splitters["whole"].split("a")),
     ("metric", "compute", lambda registry: registry.metrics["longer"].compute(RECORD, "4")),
     ("strategy", "choose", lambda registry: registry.strategies["first"].choose(CONTEST)),
+    ("strategy", "check", lambda registry: registry.strategies["first"].check({}, (), "here")),
     ("loader", "read", read),
 ]
 

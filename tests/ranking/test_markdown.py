@@ -37,6 +37,16 @@ def test_a_table_in_the_look_of_lm_eval() -> None:
     assert text == EXPECTED
 
 
+def test_a_ranking_prints_itself() -> None:
+    ranking = rank_rows(table({"A": [-1.0, -1.5], "B": [-2.0, -2.0]}))
+    title = [
+        "prompts: 2 of 2, responses: 4",
+        "metric: local_naturalness (nats per token, higher is better), bootstrap_iters: "
+        f"{ranking.bootstrap_iters}, seed: {ranking.seed}",
+    ]
+    assert ranking.to_markdown() == to_markdown(ranking, title)
+
+
 @pytest.mark.parametrize("n_teachers", [1, 4, 15])
 def test_every_line_of_a_table_is_equally_long(n_teachers: int) -> None:
     scores = {f"teacher-{t}": [-1.0 - t, -2.0 * t] for t in range(n_teachers)}

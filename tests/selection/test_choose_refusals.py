@@ -11,12 +11,13 @@ import pytest
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.selection import Choice, Strategy, choose
 from lnat_plugins.selection.strategies import STRATEGIES
-from tests.selection.builders import FakeStudent, pool_of, row, select, spec_of, table
+from tests.selection.builders import LOWER, FakeStudent, pool_of, row, select, spec_of, table
 
 POOL = table({"A": [-1.0, -1.0], "B": [-1.25, -3.0]})
 WRONG = pool_of(
     row("p0", "A", correct=False), row("p0", "B", correct=False), row("p0", "C", text="x" * 99)
 )
+LONG = pool_of(row("p0", "A", tokens=10), row("p0", "B", tokens=11))
 UNDEFINED = table({"A": [math.nan], "B": [math.nan]})
 EMPTY = "sft.yaml: selection: the selection would be empty "
 
@@ -30,13 +31,21 @@ EMPTY = "sft.yaml: selection: the selection would be empty "
             "(2 rows: `correct` is false; 1 row: `correct` is not given)",
             0,
         ),
-        (WRONG, {"max_length": 14}, "(3 rows: longer than max_length)", 0),
-        (UNDEFINED, {}, "(2 rows: the score is undefined)", 1),
+        (LONG, {"max_length": 14}, "(2 rows: longer than max_length)", 0),
+        (WRONG, {"max_length": 14}, "(3 rows: longer than max_length: 15 tokens)", 0),
+        (UNDEFINED, {}, "(2 rows: the score is undefined: too long)", 1),
         (POOL, {"min_margin": 2.5}, "(4 rows: below min_margin)", 1),
         (
             POOL,
             {"min_margin": 1, "strategy": "threshold", "threshold": 0},
-            "(2 rows: below min_margin; 2 rows: short of the threshold)",
+            "(2 rows: below min_margin: the best row leads by 0.25; "
+            "2 rows: short of the threshold: the best score is -1)",
+            1,
+        ),
+        (
+            POOL,
+            {"strategy": "threshold", "threshold": 0.5, "metric": LOWER.name},
+            "(4 rows: short of the threshold: the best score is 1)",
             1,
         ),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -132,6 +134,20 @@ def test_parts_that_do_not_fit_are_refused(changed: dict[str, Any], complaint: s
 def test_a_part_of_another_kind_is_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=r"^x\.json: a part of the stored selection is of the wr"):
         Selection.from_dict({**selection().as_dict(), **changed}, "x.json")
+
+
+@pytest.mark.parametrize("values", [5, None, [], "selection"])
+def test_what_is_no_mapping_is_refused(values: Any) -> None:
+    with pytest.raises(DataError, match=r"^x\.json: this is not a stored selection \(found "):
+        Selection.from_dict(values, "x.json")
+
+
+def test_settings_that_json_lacks_become_text() -> None:
+    odd = {"since": date(2025, 1, 2), "where": [Path("a")], "mix": {3: (1, math.inf)}}
+    stored = json.dumps(selection(settings=odd).as_dict(), allow_nan=False)
+    settings = {"since": "2025-01-02", "where": ["a"], "mix": {"3": [1, "inf"]}}
+    assert json.loads(stored)["settings"] == settings
+    assert Selection.from_dict(json.loads(stored)).as_dict()["settings"] == settings
 
 
 def test_a_part_that_is_missing_is_named() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,20 @@ from lnat_plugins.steps import Splitter
 from tests.selection.builders import KNOWN, spec_of
 
 
+WHOLE_BLOCK = {
+    "strategy": "best",
+    "metric": "local_naturalness",
+    "window": "4",
+    "windows": ["4"],
+    "steps": "sentence",
+    "require_correct": False,
+    "max_length": None,
+    "min_margin": None,
+    "drop_duplicates": True,
+    "seed": 1234,
+}
+
+
 def test_an_empty_block_has_a_meaning() -> None:
     spec = spec_of()
     assert (spec.strategy.name, spec.metric.name, spec.window) == ("best", "local_naturalness", "4")
@@ -21,7 +38,7 @@ def test_an_empty_block_has_a_meaning() -> None:
     assert (spec.require_correct, spec.drop_duplicates, spec.seed) == (False, True, 1234)
     assert (spec.max_length, spec.min_margin, spec.teacher_set) == (None, None, None)
     assert spec.needs_scores
-    assert spec.written == {}
+    assert spec.written == WHOLE_BLOCK
 
 
 def test_every_key_is_read() -> None:
@@ -49,7 +66,18 @@ def test_every_key_is_read() -> None:
     assert (spec.require_correct, spec.max_length, spec.min_margin) == (True, 4096, 0.5)
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
-    assert spec.written == {**block, "k": 3}
+    as_read = {"window": "1", "windows": ["1", "10%", "global"]}
+    assert spec.written == {**block, **as_read, "k": 3}
+
+
+def test_what_is_written_is_the_whole_block_whatever_was_left_out() -> None:
+    assert spec_of(**WHOLE_BLOCK, columns={}, plugins=[]).written == WHOLE_BLOCK
+    written = spec_of(strategy="balanced", quota={"A": 3}, teacher_set=Path("a.yaml")).written
+    assert json.loads(json.dumps(written)) == written
+    assert (written["quota"], written["teacher_mix"]) == ({"A": 3}, None)
+    assert written["teacher_set"] == "a.yaml"
+    assert not {"metric", "window"} & spec_of(strategy="random").written.keys()
+    assert spec_of(strategy="random", min_margin=0).written["metric"] == "local_naturalness"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +90,16 @@ def test_every_key_is_read() -> None:
         ({"windows": ["1", "10.0 %"], "window": "10%"}, "10%", ("1", "10%")),
         ({"metric": "global_naturalness"}, "global", ("global",)),
         ({"metric": "global_naturalness", "windows": [4, "global"]}, "global", ("4", "global")),
-        ({"metric": "n_tokens", "strategy": "random"}, None, ("global",)),
+        ({"metric": "global_naturalness", "window": "global"}, "global", ("global",)),
+        ({"metric": "n_words"}, None, ("global",)),
+        ({"strategy": "random", "windows": [1]}, "1", ("1",)),
     ],
 )
 def test_the_window_that_decides_and_those_scored(
     block: dict[str, Any], window: str | None, scored: tuple[str, ...]
 ) -> None:
-    spec = spec_of(**block)
+    words = replace(KNOWN["n_tokens"], name="n_words", higher_is_better=True)
+    spec = parse_selection(block, metrics={**KNOWN, "n_words": words}, strategies=STRATEGIES)
     assert (spec.window, spec.settings.windows) == (window, scored)
 
 
@@ -83,6 +114,11 @@ def test_the_window_that_decides_and_those_scored(
 )
 def test_scores_are_needed_where_something_reads_them(block: dict[str, Any], needed: bool) -> None:
     assert spec_of(**block).needs_scores is needed
+
+
+def test_the_steps_of_a_teacher_set_may_stand_where_nothing_is_scored() -> None:
+    spec = spec_of(strategy="random", teacher_set="a.yaml", steps="line", windows=[4])
+    assert (str(spec.steps), spec.needs_scores) == ("line@1", False)
 
 
 def test_splitters_of_others_may_be_named() -> None:
@@ -131,6 +167,27 @@ UNKNOWN = [
     (
         {"metric": "global_naturalness", "windows": [4]},
         "windows: window 'global' decides, but is not among those scored (found ['4'])",
+    ),
+    (
+        {"metric": "global_naturalness", "window": 4},
+        "window: metric 'global_naturalness' reads the window 'global', whatever `window` says "
+        "(found 4). Remove `window`",
+    ),
+    (
+        {"metric": "global_naturalness", "window": 4, "windows": [4, "global"]},
+        "window: metric 'global_naturalness' reads the window 'global', whatever",
+    ),
+    (
+        {"metric": "n_tokens", "window": 4},
+        "window: metric 'n_tokens' reads no window (found 4)",
+    ),
+    *(
+        (
+            {"strategy": strategy, key: value},
+            f"`{key}` does nothing with strategy {strategy!r} (found {value!r}). Remove it: this",
+        )
+        for strategy in ("random", "shortest")
+        for key, value in (("metric", "n_tokens"), ("window", 4), ("steps", "line"))
     ),
     (
         {"metric": "n_tokens"},

@@ -25,6 +25,7 @@ def pool_of(
     *,
     plain: bool = False,
     samples: Sequence[int | str] = (),
+    correct: Sequence[bool | None] = (),
     roles: Sequence[str] = ("system", "user"),
 ) -> Pool:
     """Four rows, two prompts with two teachers; or as many as there are extras."""
@@ -36,6 +37,7 @@ def pool_of(
             teacher=TEACHERS[i % 2],
             text=TEXTS[i % 4],
             sample=samples[i] if samples else 0,
+            correct=correct[i] if correct else None,
             extra=extras[i] if extras is not None else {},
             where=f"x.jsonl line {i}",
         )

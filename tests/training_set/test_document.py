@@ -12,6 +12,7 @@ import pytest
 from lnat_plugins import __version__
 from lnat_plugins.errors import DataError
 from lnat_plugins.selection import Selection
+from lnat_plugins.training import stored
 from lnat_plugins.training_set import Origin, read_selection, write_training_set
 
 from .builders import ORIGIN, pool_of, selection_of
@@ -25,6 +26,17 @@ def test_the_selection_is_read_back(tmp_path: Path) -> None:
         found = read_selection(source)
         assert math.isnan(found.scores[2])
         assert found.as_dict() == selection.as_dict()
+
+
+def test_the_selection_of_a_trainer_s_run_is_read_too(tmp_path: Path) -> None:
+    pool = pool_of()
+    (tmp_path / "run").mkdir()
+    stored.keep(tmp_path / "run", selection_of(pool, (0,)))
+    for source in (tmp_path / "run", tmp_path / "run" / "lnat_selection.json"):
+        assert read_selection(source).indices == (0,)
+    write_training_set(tmp_path / "chosen", pool, selection_of(pool), origin=ORIGIN)
+    (tmp_path / "chosen" / "selection.json").rename(tmp_path / "run" / "selection.json")
+    assert read_selection(tmp_path / "run").indices == (1, 2)
 
 
 def test_it_tells_where_it_comes_from_and_what_it_took(tmp_path: Path) -> None:
@@ -55,7 +67,7 @@ def test_a_setting_that_json_lacks_is_written_as_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, r"cannot be opened .*Name the folder that `lnat select` wrote"),
+        (None, r"cannot be opened .*Name the folder that `lnat select` or a tr"),
         ("{", r"selection\.json: this is not a stored selection"),
         ("3", r"this is not a stored selection"),
         ("{}", r"this is not a stored selection"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import sys
@@ -16,6 +17,8 @@ from lnat_plugins.training_set import ScoredStudent, origin_of_scores, pool_of_s
 from tests import helpers_students
 from tests.harness.lab import evaluate, hf, rows, save, write_set
 from tests.helpers_samples import make_record, samples_line, write_lines
+
+from . import builders
 
 TURNS = [
     {"role": "user", "content": "What is 3 + 4?"},
@@ -118,6 +121,22 @@ def test_the_student_answers_from_its_records(tmp_path: Path, tokenizer: Any) ->
     assert loaded == ["org/student"]
     ScoredStudent("org/student", records, pool.plain, "mine", load).training_tokens(some)
     assert loaded == ["org/student", "mine"]
+
+
+def test_what_a_row_gives_to_the_template_is_counted(tokenizer: Any) -> None:
+    reader = copy.copy(tokenizer)
+    reader.chat_template = (
+        "{{ hint or '' }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+    )
+    pool = builders.pool_of([{"hint": "Take care. " * 9}, {"hint": None}])
+    student = ScoredStudent(
+        "x", [], pool.plain, load=lambda _: reader, arguments=lambda row: row.response.extra
+    )
+    without = dataclasses.replace(student, arguments=None)
+    some, none = student.training_tokens(pool.rows)
+    assert without.training_tokens(pool.rows) == [
+        some - len(reader("Take care. " * 9, add_special_tokens=False).input_ids), none
+    ]  # fmt: skip
 
 
 def test_the_origin_tells_all_versions_that_scored(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_plain_text_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_our_columns(tmp_path: Path) -> None:
-    pool = pool_of()
+    pool = pool_of(correct=(True, None, False, True))
     data = written(tmp_path, pool, selection_of(pool, weights=(0.5, 2.0)))
     ours = {name: list(data[name]) for name in data.column_names if name.startswith("lnat_")}
     assert ours == {
@@ -62,6 +62,7 @@ def test_our_columns(tmp_path: Path) -> None:
         "lnat_prompt_id": ["p0", "p1"],
         "lnat_score": [-1.0, None],
         "lnat_weight": [0.5, 2.0],
+        "lnat_correct": [None, False],
         "lnat_index": [1, 2],
     }
 

@@ -67,6 +67,8 @@ def test_paths_do_not_depend_on_where_trl_is_started(
     assert values["model_name_or_path"] == str(tmp_path / "student")
     assert values["datasets"][0]["data_files"] == str(tmp_path / "chosen" / "data/train.parquet")
     assert "differ in weight" not in text
+    assert "it names the rows by their full" in text
+    assert "absolute" not in text
 
 
 def test_weights_that_trl_does_not_read_are_told(tmp_path: Path) -> None:

@@ -82,7 +82,5 @@ def _read(path: Path) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, Mapping):
-        raise DataError(
-            "this is not a stored selection", where=str(path), remedy=_REMEDY
-        )
+        raise DataError("this is not a stored selection", where=str(path), remedy=_REMEDY)
     return values

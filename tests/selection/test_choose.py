@@ -139,5 +139,6 @@ def test_every_strategy_is_under_its_own_name_and_none_can_be_added() -> None:
     ]
     assert all(strategy.name == name for name, strategy in STRATEGIES.items())
     assert all(strategy.description for strategy in STRATEGIES.values())
+    assert [strategy.name for strategy in STRATEGIES.values() if strategy.weighs] == ["weighted"]
     with pytest.raises(TypeError):
         STRATEGIES["mine"] = STRATEGIES["best"]  # type: ignore[index]

@@ -15,7 +15,6 @@ from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.steps import Splitter
 from tests.selection.builders import KNOWN, spec_of
 
-
 WHOLE_BLOCK = {
     "strategy": "best",
     "metric": "local_naturalness",

@@ -18,7 +18,6 @@ from importlib.resources import files
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lnat_plugins import load_teacher_set, score
-from lnat_plugins.ranking import to_markdown
 
 STUDENT = files("lnat_plugins") / "student"
 TEACHERS = files("lnat_plugins.tasks") / "local_naturalness" / "local_naturalness.yaml"
@@ -42,7 +41,7 @@ def main() -> None:
 
     # Teachers in order, with intervals and controls, as `lnat rank` prints them.
     ranking = scores.rank()
-    print(to_markdown(ranking))
+    print(ranking.to_markdown())
 
     # A row a response, every metric a column: here the two scores and the length, by teacher.
     columns = ["local_naturalness[4]", "global_naturalness", "n_tokens"]

@@ -114,7 +114,7 @@ class NaturalSelectionMixin(_Trainer):
         self, *args: Any, selection: Mapping[str, Any] | Chooser | None = None, **kwargs: Any
     ) -> None:
         chooser = _read(selection)
-        given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        given = _by_name(super().__init__, args, kwargs)
         _refuse(given)
         self._candidates: Any = given.get("train_dataset")
         super().__init__(*args, **kwargs)
@@ -173,6 +173,16 @@ def _read(selection: Mapping[str, Any] | Chooser | None) -> Chooser:
             remedy="leave it out, or run `python -m lnat_plugins.sft --config FILE`",
         )
     return chooser
+
+
+def _by_name(call: Any, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by name, also where the callee takes any."""
+    signature = inspect.signature(call)
+    given = dict(signature.bind_partial(*args, **kwargs).arguments)
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            given |= given.pop(name, {})
+    return given
 
 
 def _tell_dropped(chosen: int, left: int) -> None:

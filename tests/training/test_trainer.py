@@ -98,6 +98,31 @@ def test_what_the_mixin_overrides_is_still_there() -> None:
     assert NaturalSFTTrainer.__mro__[1:3] == (NaturalSelectionMixin, SFTTrainer)
 
 
+class Wrapped(SFTTrainer):
+    """A trainer that hands its arguments on."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+def test_the_mixin_over_a_trainer_of_one_s_own(tmp_path: Path) -> None:
+    class Natural(NaturalSelectionMixin, Wrapped):
+        pass
+
+    built = tokenizer()
+    built.pad_token = "<|end|>"
+    trainer = Natural(
+        student("llama"),
+        args=config(tmp_path),
+        train_dataset=candidates(),
+        processing_class=built,
+        selection=SELECTION,
+    )
+    seen = record_steps(trainer)
+    trainer.train()
+    assert seen == wanted(trainer.selection)
+
+
 def test_packed_rows(tmp_path: Path) -> None:
     trainer = build(tmp_path, changes={"packing": True, "max_length": 400})
     seen = record_steps(trainer)

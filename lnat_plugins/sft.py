@@ -37,11 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(arguments: Sequence[str]) -> None:
     from trl import get_peft_config
 
-    from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
     from lnat_plugins.training.load import FOREIGN, check_student, load_splits, model_arguments
     from lnat_plugins.training.run_config import read_run_config
 
     run = read_run_config(arguments)
+    # Now: in a bare checkout, where it is missing, reading the block has told why.
+    from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
+
     check_student(run)
     checkpoint = _checkpoint(run.training)
     run.training.model_init_kwargs = model_arguments(run)

@@ -137,6 +137,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         default=[150, 1000],
         metavar=("SHORT", "LONG"),
     )
+    add("--traces", type=int, default=1, help="responses to the random prompt; they share it")
     add("--step_tokens", type=int, default=20, help="mean length of a random step")
     add(
         *("--trace_tokens",),
@@ -165,6 +166,7 @@ def _synthetic(args: argparse.Namespace, kind: str, name: str, prompt: int, trac
         kind=kind,
         name=name,
         prompt_tokens=prompt,
+        traces=args.traces,
         trace_tokens=trace,
         step_tokens=args.step_tokens,
         layers=args.layers,

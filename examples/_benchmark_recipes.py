@@ -28,7 +28,7 @@ from transformers import (
 from lnat_plugins import load_teacher_set
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.tokens import EncodedResponse, encode_response
+from lnat_plugins.tokens import EncodedResponse, Ids, encode_response
 
 _HEAD_DIM: Final = 64
 
@@ -87,10 +87,11 @@ class Real:
 
 @dataclass(frozen=True)
 class Synthetic:
-    """One random trace for a random student of the shape of Qwen2.5-0.5B.
+    """Random traces of one prompt for a random student of the shape of Qwen2.5-0.5B.
 
     Args:
         kind, name: as in `Workload`.
+        traces: how many, each of `trace_tokens`.
         step_tokens: mean length of a step; lengths vary by a half around it.
         layers, all_layers: layers it has, and layers that the figures are for.
         hidden: width; all other widths go with it.
@@ -99,6 +100,7 @@ class Synthetic:
     kind: str
     name: str
     prompt_tokens: int
+    traces: int
     trace_tokens: int
     step_tokens: int
     layers: int
@@ -134,18 +136,9 @@ class Synthetic:
         )
         model: torch.nn.Module = Qwen2ForCausalLM(config)
         model = model.to(self.device, getattr(torch, self.dtype))
-        sizes: list[int] = []
-        while sum(sizes) < self.trace_tokens:
-            drawn = rng.randint(max(1, self.step_tokens // 2), max(1, 3 * self.step_tokens // 2))
-            sizes.append(min(drawn, self.trace_tokens - sum(sizes)))
-
-        def ids(n: int) -> Any:
-            return np.array([rng.randrange(1, self.vocabulary) for _ in range(n)], np.int64)
-
-        bounds = (0, *itertools.accumulate(sizes))
-        spans = tuple(itertools.pairwise(bounds))
-        response = EncodedResponse(ids(self.trace_tokens), bounds, spans)
-        traces = (Trace(ids(self.prompt_tokens), response),)
+        responses = [self._response(rng) for _ in range(self.traces)]
+        prompt = self._ids(rng, self.prompt_tokens)
+        traces = tuple(Trace(prompt, response) for response in responses)
         note = "random ids; " + _shape(model, traces)
         if self.all_layers != self.layers:
             note += (
@@ -155,6 +148,18 @@ class Synthetic:
         return Workload(
             self.kind, self.name, model, _any_tokenizer(), traces, False, note, self.all_layers
         )
+
+    def _response(self, rng: random.Random) -> EncodedResponse:
+        sizes: list[int] = []
+        while sum(sizes) < self.trace_tokens:
+            drawn = rng.randint(max(1, self.step_tokens // 2), max(1, 3 * self.step_tokens // 2))
+            sizes.append(min(drawn, self.trace_tokens - sum(sizes)))
+        bounds = (0, *itertools.accumulate(sizes))
+        spans = tuple(itertools.pairwise(bounds))
+        return EncodedResponse(self._ids(rng, self.trace_tokens), bounds, spans)
+
+    def _ids(self, rng: random.Random, n: int) -> Ids:
+        return np.array([rng.randrange(1, self.vocabulary) for _ in range(n)], np.int64)
 
 
 def _any_tokenizer() -> PreTrainedTokenizerFast:

@@ -16,7 +16,7 @@ ABOVE_FLOOR: Final = 1.25
 HOST_SHARE: Final = 0.05
 EXPONENT: Final = 1.1
 MEMORY_GIB: Final = 1.5
-FLAT: Final = 1.1
+FLAT: Final = 0.1
 ONE_WINDOW: Final = "4"
 MANY_WINDOWS: Final = "0,1,2,3,4,global"
 FASTER: Final = {
@@ -90,11 +90,11 @@ def _by_length(comparisons: Sequence[Comparison]) -> list[Target]:
         for what, values in _growing(lines).items():
             slope = exponent(sizes, values)
             found.append(Target(f"exponent of {what} in trace length", where, "≤", EXPONENT, slope))
-        if lines[0].memory and lines[-1].memory:
-            most = lines[-1].memory / 2**30
-            grown = lines[-1].memory / lines[0].memory
+        if all(line.memory for line in lines):
+            peaks = [float(line.memory or math.nan) for line in lines]
+            most, slope = max(peaks) / 2**30, exponent(sizes, peaks)
             found.append(Target("peak GiB beyond the weights", where, "≤", MEMORY_GIB, most))
-            found.append(Target("peak, longest / shortest trace", where, "≤", FLAT, grown))
+            found.append(Target("exponent of peak memory in trace length", where, "≤", FLAT, slope))
     return found
 
 

@@ -14,8 +14,8 @@ contenders take turns, in reversed order every other repeat; the median of the r
 Workloads (`--workloads`): `real`, traces and a student from disk, starts from strings on both
 sides, splitting and tokenising included. The others have random ids and a random student of the
 shape of Qwen2.5-0.5B (24 layers x 896, vocabulary 151,936), and call lm-eval where `loglikelihood`
-itself ends, in `_loglikelihood_tokens`: `short_prompt` and `long_prompt`, one trace each, and
-`lengths`, traces of growing length under one window set.
+itself ends, in `_loglikelihood_tokens`: `short_prompt` and `long_prompt`, and `lengths`,
+traces of growing length under one window set; each one trace, or `--traces` that share a prompt.
 
 Scaling. lm-eval is timed on a seeded sample of its requests (`--baseline_tokens`); its seconds are
 scaled by positions read, padding included. `--layers 2` times a random student of 2 layers, for

@@ -226,11 +226,14 @@ def test_the_shape_of_the_floor_keeps_to_the_budget(
     assert rows * length == 64 == chunk
 
 
-def test_each_timed_pass_of_ours_reads_its_prompt(
-    built: Callable[..., Any], part: Callable[[str], ModuleType]
+@pytest.mark.parametrize("traces", [1, 3])
+def test_each_timed_pass_of_ours_reads_its_prompt_once(
+    built: Callable[..., Any], part: Callable[[str], ModuleType], traces: int
 ) -> None:
     """A prompt left in the cache by the pass before would make the second one too fast."""
-    side = part("contenders").ours(built(), windows("4"), "fast", None)
+    workload = built("--traces", str(traces))
+    assert workload.trace_tokens == traces * 40
+    side = part("contenders").ours(workload, windows("4"), "fast", None)
     for _ in range(2):
         side.ready()()
         assert side.counts.prompt_tokens == 12

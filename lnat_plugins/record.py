@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lnat_plugins.errors import DataError
@@ -32,12 +32,15 @@ class StepSums:
         sums: window -> n sums of log p over the step's tokens (NaN = undefined for that step),
             or None where the back end gives only the total.
         totals: window -> the sum over all steps (NaN = undefined).
-        undefined: window -> reason, for each window with a NaN among its sums or as its total.
+        undefined: window or statistic -> reason, for each with a NaN among its numbers.
         path: which engine path scored it: "packed", "batched" or "loglikelihood".
         settings: the task's settings, as `Settings.as_dict()` gives them.
         settings_hash: their fingerprint.
         splitter: name and version, such as "sentence@1".
         versions: package -> version.
+        step_statistics: statistic -> n sums over the step's tokens, under the global window.
+        statistics: statistic -> one number for the response (NaN = undefined). What the names of
+            both mean stands in `statistics_names`; `undefined` holds the reason for each NaN.
     """
 
     teacher: str
@@ -52,6 +55,8 @@ class StepSums:
     settings_hash: str
     splitter: str
     versions: Mapping[str, str]
+    step_statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    statistics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def n_tokens(self) -> int:
@@ -69,14 +74,17 @@ class StepSums:
         Raises:
             DataError: a sum is infinite, which JSON cannot hold and no mean survives.
         """
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         where = f"teacher {self.teacher!r}, sample {self.sample!r}"
         fields["sums"] = {
             window: sums if sums is None else [_null_for_nan(value, where) for value in sums]
             for window, sums in self.sums.items()
         }
-        fields["totals"] = {
-            window: _null_for_nan(total, where) for window, total in self.totals.items()
+        for name in ("totals", "statistics"):
+            fields[name] = {key: _null_for_nan(value, where) for key, value in fields[name].items()}
+        fields["step_statistics"] = {
+            name: [_null_for_nan(value, where) for value in values]
+            for name, values in self.step_statistics.items()
         }
         for name in ("settings", "undefined", "versions"):
             fields[name] = dict(fields[name])
@@ -131,19 +139,22 @@ class _Reader:
             settings_hash=self.take("settings_hash", _text),
             splitter=self.take("splitter", _text),
             versions=self.take("versions", lambda versions: _map(versions, _text)),
+            step_statistics=self.take("step_statistics", lambda n: _map(n, _known_sums), {}),
+            statistics=self.take("statistics", lambda named: _map(named, _number), {}),
         )
         self.check_shapes(record)
         return record
 
-    def take(self, name: str, convert: Callable[[Any], T]) -> T:
-        if name not in self.raw:
+    def take(self, name: str, convert: Callable[[Any], T], otherwise: object = None) -> T:
+        value = self.raw.get(name, otherwise)
+        if name not in self.raw and otherwise is None:
             raise DataError(
                 f"the record lacks the field {name!r}", where=self.where, remedy=_REMEDY
             )
         try:
-            return convert(self.raw[name])
+            return convert(value)
         except _ShapeError:
-            raise self.error(name, "has the wrong shape", self.raw[name]) from None
+            raise self.error(name, "has the wrong shape", value) from None
 
     def error(self, name: str, problem: str, found: object) -> DataError:
         return DataError(
@@ -158,14 +169,23 @@ class _Reader:
             )
         if record.sums.keys() != record.totals.keys():
             raise self.error("totals", "does not hold the windows of 'sums'", sorted(record.totals))
+        for name, values in record.step_statistics.items():
+            if len(values) != n:
+                problem = f"does not hold a sum for each of {n} steps in {name!r}"
+                raise self.error("step_statistics", problem, values)
+            self.check_reason(record, name, values)
+        for name, value in record.statistics.items():
+            self.check_reason(record, name, [value])
         for window, sums in record.sums.items():
             if sums is not None and len(sums) != n:
                 problem = f"does not hold a sum for each of {n} steps in window {window!r}"
                 raise self.error("sums", problem, sums)
-            has_nan = math.isnan(record.totals[window]) or any(map(math.isnan, sums or ()))
-            if has_nan and window not in record.undefined:
-                problem = f"gives no reason for the undefined window {window!r}"
-                raise self.error("undefined", problem, dict(record.undefined))
+            self.check_reason(record, window, [record.totals[window], *(sums or ())])
+
+    def check_reason(self, record: StepSums, name: str, values: Sequence[float]) -> None:
+        if any(map(math.isnan, values)) and name not in record.undefined:
+            problem = f"does not say why {name!r} is undefined"
+            raise self.error("undefined", problem, dict(record.undefined))
 
 
 class _ShapeError(Exception):
@@ -211,7 +231,11 @@ def _span(value: Any) -> tuple[int, int]:
 
 
 def _sums(value: Any) -> tuple[float, ...] | None:
-    return None if value is None else tuple(_number(entry) for entry in _list(value))
+    return None if value is None else _known_sums(value)
+
+
+def _known_sums(value: Any) -> tuple[float, ...]:
+    return tuple(_number(entry) for entry in _list(value))
 
 
 def _map(value: Any, convert: Callable[[Any], T]) -> dict[str, T]:

@@ -18,7 +18,7 @@ from lnat_plugins.in_process.rendering import template_arguments
 from lnat_plugins.plugins import Plugins, load_plugins
 from lnat_plugins.ranking import Ranking, rank
 from lnat_plugins.record import StepSums
-from lnat_plugins.selection import Pool, PoolRow, Selection
+from lnat_plugins.selection import Pool, Selection
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.training_set import ScoredStudent
@@ -56,6 +56,14 @@ class Scores:
     plugins: Plugins
     tokenizer: Any = field(compare=False, repr=False)
 
+    @property
+    def rows(self) -> list[ScoredResponse]:
+        """The responses with their step sums, in the pool's order."""
+        return [
+            ScoredResponse(row.prompt_id, row.teacher, record)
+            for row, record in zip(self.pool.rows, self.records, strict=True)
+        ]
+
     def rank(
         self,
         metric: str = "local_naturalness",
@@ -72,13 +80,9 @@ class Scores:
         metrics = self.plugins.registry.metrics
         if metric not in metrics:
             raise ConfigError(f"unknown metric {metric!r}", remedy=did_you_mean(metric, metrics))
-        rows = [
-            ScoredResponse(row.prompt_id, row.teacher, record)
-            for row, record in zip(self.pool.rows, self.records, strict=True)
-        ]
-        prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
+        prompts = tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
         return rank(
-            rows, prompts, metrics[metric], self._window(window),
+            self.rows, prompts, metrics[metric], self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
 
@@ -115,25 +119,32 @@ class Scores:
         """
         import pandas
 
+        rows = self.pool.rows
         return pandas.DataFrame(
             {
-                "prompt_id": row.prompt_id,
-                "teacher": row.teacher,
-                "sample": row.response.sample,
-                "correct": row.response.correct,
-                **self._values(row),
+                "prompt_id": [row.prompt_id for row in rows],
+                "teacher": [row.teacher for row in rows],
+                "sample": [row.response.sample for row in rows],
+                "correct": [row.response.correct for row in rows],
+                **self._values(),
             }
-            for row in self.pool.rows
         )
 
-    def _values(self, row: PoolRow) -> dict[str, float]:
-        record = self.records[row.index]
-        found: dict[str, float] = {}
+    def _values(self) -> dict[str, tuple[float, ...]]:
+        found: dict[str, tuple[float, ...]] = {}
+        gathered = {
+            name
+            for record in self.records
+            for name in (*record.statistics, *record.step_statistics, *record.undefined)
+        }
         for name, metric in self.plugins.registry.metrics.items():
+            if not metric.needs <= gathered:
+                continue
             if metric.reads == "window":
-                found |= {f"{name}[{w}]": metric.compute(record, w) for w in self.windows}
-            elif metric.window_read("") is None or metric.window_read("") in self.windows:
-                found[name] = metric.compute(record, "")
+                for window in self.windows:
+                    found[f"{name}[{window}]"] = metric.rate(self.rows, window).values
+            elif metric.window_read("") in (None, *self.windows):
+                found[name] = metric.rate(self.rows, "").values
         return found
 
     def _window(self, window: str | int | None) -> str:

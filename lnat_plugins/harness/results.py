@@ -80,7 +80,7 @@ def figures(
         by_teacher.setdefault(record.teacher, []).append(record)
     for teacher, own in by_teacher.items():
         for name in names:
-            values = [get_metric(name).compute(record, window) for record in own]
+            values = [get_metric(name).of(record, window) for record in own]
             if finite := [value for value in values if math.isfinite(value)]:
                 score = out[figure(name, teacher)] = statistics.fmean(finite)
                 if name == SCORES[0]:
@@ -95,5 +95,5 @@ def figures(
 
 def summary(record: StepSums, window: str) -> str:
     """One line for the samples file's `filtered_resps`."""
-    parts = [f"{name}={get_metric(name).compute(record, window):.6g}" for name in SCORES]
+    parts = [f"{name}={get_metric(name).of(record, window):.6g}" for name in SCORES]
     return f"{record.teacher}: {', '.join(parts)}, {record.n_steps} steps, {record.n_tokens} tokens"

@@ -12,9 +12,11 @@ from lnat_plugins.metrics import (
     global_step_naturalness,
     local_naturalness,
 )
-from lnat_plugins.metrics.base import GLOBAL, Metric
+from lnat_plugins.metrics.base import GLOBAL, Metric, Ratings, Scored, UndefinedError
 
-__all__ = ["GLOBAL", "METRICS", "Metric", "get_metric"]
+__all__ = [
+    "GLOBAL", "METRICS", "Metric", "Ratings", "Scored", "UndefinedError", "get_metric",
+]  # fmt: skip
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {

@@ -9,34 +9,17 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnat_plugins.metrics import METRICS, Metric
-from lnat_plugins.record import StepSums
+from lnat_plugins.metrics import METRICS, Metric, Scored
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 CONTROLS: Final = ("n_tokens", "mean_step_tokens", "first_token_ratio")
-
-
-class Scored(Protocol):
-    """A scored response; `store.ScoredRow` is one."""
-
-    @property
-    def prompt_id(self) -> str:
-        """Which prompt it answers."""
-
-    @property
-    def teacher(self) -> str:
-        """Who wrote it."""
-
-    @property
-    def record(self) -> StepSums:
-        """Its step sums."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +72,19 @@ def build_cells(
     undefined: list[Counter[str]] = [Counter() for _ in teachers]
     defined: list[tuple[float, int, int]] = []
 
-    for index, row in enumerate(rows):
+    ratings = metric.rate(rows, window)
+    for index, (row, value, reason) in enumerate(zip(rows, *ratings, strict=True)):
         cell = prompt_index[row.prompt_id], teacher_index[row.teacher]
         responses[cell[1]] += 1
-        value = metric.compute(row.record, window)
         if math.isnan(value):
-            undefined[cell[1]][metric.why_undefined(row.record, window)] += 1
+            undefined[cell[1]][reason] += 1
             continue
         defined.append((value, row.record.n_tokens, cell[0]))
         count_PT[cell] += 1
         sum_PT[cell] += value
         first_row_PT[cell] = min(first_row_PT[cell], index)
         for name, total_PT in control_sum_PT.items():
-            total_PT[cell] += METRICS[name].compute(row.record, window)
+            total_PT[cell] += METRICS[name].of(row.record, window)
 
     some_PT = np.where(count_PT > 0, count_PT, np.nan)
     return Cells(

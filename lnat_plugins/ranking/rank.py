@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.metrics import METRICS, Metric
+from lnat_plugins.metrics import METRICS, Metric, Scored
 from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap
-from lnat_plugins.ranking.cells import Cells, Scored, build_cells
+from lnat_plugins.ranking.cells import Cells, build_cells
 from lnat_plugins.ranking.correlation import agreement, with_length
 from lnat_plugins.ranking.notes import notes
 from lnat_plugins.ranking.result import Ranking, TeacherRank

@@ -17,6 +17,8 @@ from lnat_plugins.registry.answers import (
     CheckedCheck,
     CheckedChoose,
     CheckedCompute,
+    CheckedParts,
+    CheckedRate,
     CheckedRead,
     CheckedSplit,
 )
@@ -97,8 +99,11 @@ class Registry:
     def add_metric(self, metric: Metric) -> None:
         """Add a metric; its values must be numbers, finite or NaN."""
         check_metric(metric, self._owner)
-        compute = CheckedCompute(f"metric {metric.name}", self._owner, metric.compute)
-        self._metrics.add(replace(metric, compute=compute), self._owner)
+        what = f"metric {metric.name}"
+        checked = CheckedCompute if metric.scope == "response" else CheckedRate
+        compute = checked(what, self._owner, metric.compute)
+        parts = metric.parts and CheckedParts(what, self._owner, metric.parts)
+        self._metrics.add(replace(metric, compute=compute, parts=parts), self._owner)
 
     def add_strategy(self, strategy: Strategy) -> None:
         """Add a selection strategy; its answers must be a `Choice`."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lnat_plugins.errors import ConfigError, LnatError
+from lnat_plugins.metrics import Scored, UndefinedError
 from lnat_plugins.record import StepSums
 from lnat_plugins.selection import Choice, Contest
 from lnat_plugins.steps import Span
@@ -40,10 +41,18 @@ class _Checked:
             remedy="mend the plugin",
         )
 
+    def number(self, value: object, record: StepSums) -> float:
+        """A value that a metric may give."""
+        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+            raise self.wrong(
+                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
+            )
+        return float(value)
+
     def ask(self, function: Callable[..., object], *arguments: object) -> Any:
         try:
             return function(*arguments)
-        except LnatError:
+        except (LnatError, UndefinedError):
             raise
         except Exception as cause:
             raise self.failed(cause) from cause
@@ -83,12 +92,38 @@ class CheckedCompute(_Checked):
 
     def __call__(self, record: StepSums, window: str) -> float:
         """The metric of one response."""
-        value = self.ask(self.compute, record, window)
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
-            raise self.wrong(
-                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
-            )
-        return float(value)
+        return self.number(self.ask(self.compute, record, window), record)
+
+
+@dataclass(frozen=True)
+class CheckedRate(_Checked):
+    """`Metric.compute` over several responses: a number for each, finite or NaN."""
+
+    compute: Callable[[Sequence[Scored], str], Sequence[float]]
+
+    def __call__(self, rows: Sequence[Scored], window: str) -> list[float]:
+        """The metric of each response."""
+        found = self.ask(self.compute, rows, window)
+        if not isinstance(found, Iterable):
+            raise self.wrong(f"gave no list of {len(rows)} values", found)
+        values = list(found)
+        if len(values) != len(rows):
+            raise self.wrong(f"gave {len(values)} values for {len(rows)} responses", values)
+        return [self.number(value, row.record) for value, row in zip(values, rows, strict=True)]
+
+
+@dataclass(frozen=True)
+class CheckedParts(_Checked):
+    """`Metric.parts`: numerator and denominator, each a number."""
+
+    parts: Callable[[StepSums, str], tuple[float, float]]
+
+    def __call__(self, record: StepSums, window: str) -> tuple[float, float]:
+        """The parts of one response."""
+        found = self.ask(self.parts, record, window)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise self.wrong("gave no pair of numerator and denominator", found)
+        return self.number(found[0], record), self.number(found[1], record)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import Metric
+from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
 from lnat_plugins.selection import KEYS, Option, Strategy
+from lnat_plugins.statistics_names import ALL
 from lnat_plugins.steps import RESERVED, Splitter
 from lnat_plugins.teacher_set import Loader
 
@@ -68,13 +70,18 @@ def _of_metric(metric: Any) -> Iterator[_Rule]:
     direction = metric.higher_is_better is None or isinstance(metric.higher_is_better, bool)
     yield _Rule("name", _is_name(metric.name), _NAME_RULE)
     yield _Rule("higher_is_better", direction, "True, False or None")
-    yield _Rule("scope", metric.scope == "response", '"response"')
+    yield _Rule("scope", metric.scope in SCOPES, _one_of(SCOPES))
     yield _Rule("unit", _is_text(metric.unit), 'text such as "nats per token"')
     yield _Rule("source", _is_text(metric.source), "text: a paper, or who defined it")
-    yield _Rule("aggregate", metric.aggregate == "mean", '"mean"')
+    yield _Rule("aggregate", metric.aggregate in AGGREGATES, _one_of(AGGREGATES))
     yield _Rule("compute", callable(metric.compute), "a function")
-    known = metric.reads in ("window", "global", "counts")
-    yield _Rule("reads", known, '"window", "global" or "counts"')
+    yield _Rule("reads", metric.reads in READS, _one_of(READS))
+    needs = isinstance(metric.needs, frozenset) and metric.needs <= ALL
+    yield _Rule("needs", needs, f"a frozenset of some of {', '.join(sorted(ALL))}")
+    parts = callable(metric.parts) if metric.aggregate == "ratio_of_means" else metric.parts is None
+    yield _Rule("parts", parts, 'a function with aggregate "ratio_of_means", else None')
+    single = metric.aggregate == "mean" or metric.scope == "response"
+    yield _Rule("scope", single, '"response" with aggregate "ratio_of_means"')
 
 
 def _of_strategy(strategy: Any) -> Iterator[_Rule]:
@@ -126,6 +133,10 @@ def _not_a(wanted: str, found: object, owner: str) -> ConfigError:
         found=found,
         remedy=f"write from lnat_plugins import {wanted}",
     )
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return "one of " + ", ".join(f'"{name}"' for name in names)
 
 
 def _is_name(value: object) -> bool:

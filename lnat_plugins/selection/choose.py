@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.metrics import Ratings
 from lnat_plugins.record import StepSums
 from lnat_plugins.selection.filters import (
     drop_duplicates,
@@ -53,10 +55,10 @@ def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
 
     values_N = np.full(len(pool.rows), np.nan)
     if spec.needs_scores:
-        for row, record in zip(rows, student.score(rows), strict=True):
-            values_N[row.index] = spec.metric.compute(record, spec.window or "")
-            if math.isnan(values_N[row.index]):
-                reasons[row.index] = _undefined(spec, record)
+        for row, value, reason in zip(rows, *rate(rows, student, spec), strict=True):
+            values_N[row.index] = value
+            if reason:
+                reasons[row.index] = f"the score is undefined: {reason}"
         rows = drop_undefined(rows, reasons)
         _refuse_empty(rows, reasons, spec)
     goodness_N = values_N if spec.metric.higher_is_better else -values_N
@@ -79,8 +81,19 @@ def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
     return _selection(pool, student, spec, values_N, chosen, choice, reasons)
 
 
-def _undefined(spec: SelectionSpec, record: StepSums) -> str:
-    return f"the score is undefined: {spec.metric.why_undefined(record, spec.window or '')}"
+def rate(rows: Sequence[PoolRow], student: Student, spec: SelectionSpec) -> Ratings:
+    """The metric of each row; one that looks beyond a response sees these rows only."""
+    scored = [
+        _Scored(row.prompt_id, row.response.teacher, record)
+        for row, record in zip(rows, student.score(rows), strict=True)
+    ]
+    return spec.metric.rate(scored, spec.window or "")
+
+
+class _Scored(NamedTuple):
+    prompt_id: str
+    teacher: str
+    record: StepSums
 
 
 def _contest(

@@ -15,6 +15,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
+from lnat_plugins.selection.choose import rate
 from lnat_plugins.whole_file import write_whole
 
 FILE: Final = "lnat_selection.json"
@@ -78,17 +79,14 @@ def _changed(kept: Selection, pool: Pool, student: Student, spec: SelectionSpec)
 
 
 def _same_student(kept: Selection, pool: Pool, student: Student, spec: SelectionSpec) -> bool:
-    """Scores one prompt again: whatever changes a student shows there."""
+    """Scores one prompt again, where that is enough: whatever changes a student shows there."""
     scored = [row for row in pool.rows if not math.isnan(kept.scores[row.index])]
     probe = [row for row in scored if row.prompt_id == scored[0].prompt_id]
+    if spec.metric.scope == "corpus":
+        probe = scored
     return all(
-        math.isclose(
-            spec.metric.compute(record, spec.window or ""),
-            kept.scores[row.index],
-            rel_tol=1e-3,
-            abs_tol=_TOLERANCE,
-        )
-        for row, record in zip(probe, student.score(probe), strict=True)
+        math.isclose(value, kept.scores[row.index], rel_tol=1e-3, abs_tol=_TOLERANCE)
+        for row, value in zip(probe, rate(probe, student, spec).values, strict=True)
     )
 
 

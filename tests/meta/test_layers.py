@@ -13,6 +13,7 @@ LAYER = {
     "errors": 0,
     "_checks": 1,
     "_tables": 1,
+    "statistics_names": 1,
     "config": 1,
     "yaml_file": 1,
     "whole_file": 1,

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import pytest
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.metrics import METRICS, get_metric
+from lnat_plugins.metrics import METRICS, Metric, get_metric
+from lnat_plugins.record import StepSums
 from tests.helpers_samples import make_record
 
 SCORES = ("local_naturalness", "global_naturalness", "global_step_naturalness")
 
 
 def value(name: str, record: object, window: str = "4") -> float:
-    return get_metric(name).compute(record, window)  # type: ignore[arg-type]
+    return get_metric(name).of(record, window)  # type: ignore[arg-type]
+
+
+def reason(metric: Metric, record: StepSums, window: str) -> str:
+    (found,) = metric.rate([Row("p", record.teacher, record)], window).reasons
+    return found
+
+
+class Row(NamedTuple):
+    prompt_id: str
+    teacher: str
+    record: StepSums
 
 
 def test_step_mean_is_not_token_mean() -> None:
@@ -41,30 +54,30 @@ def test_global_stands_on_the_total_alone() -> None:
     record = make_record(sums={"4": [-1.0, -1.0], "global": None}, totals={"global": -30.0})
     assert value("global_naturalness", record) == pytest.approx(-1.5)
     step = get_metric("global_step_naturalness")
-    assert math.isnan(step.compute(record, "4"))
-    assert step.why_undefined(record, "4") == "the back end gives only the total, not the steps"
+    assert math.isnan(step.of(record, "4"))
+    assert reason(step, record, "4") == "the back end gives only the total, not the steps"
 
 
 def test_a_failure_is_nan_with_its_reason() -> None:
     record = make_record(sums={"4": [-1.0, -1.0], "global": None}, undefined={"global": "too long"})
     for name in ("global_naturalness", "global_step_naturalness"):
         assert math.isnan(value(name, record))
-        assert get_metric(name).why_undefined(record, "4") == "too long"
+        assert reason(get_metric(name), record, "4") == "too long"
     local = get_metric("local_naturalness")
-    assert local.compute(record, "4") == pytest.approx((-0.5 - 1 / 18) / 2)
-    assert local.why_undefined(record, "4") == ""
+    assert local.of(record, "4") == pytest.approx((-0.5 - 1 / 18) / 2)
+    assert reason(local, record, "4") == ""
 
 
 def test_one_undefined_step_leaves_the_response_undefined() -> None:
     record = make_record(sums={"4": [-1.0, math.nan]}, undefined={"4": "step 2 does not fit"})
     assert math.isnan(value("local_naturalness", record))
-    assert get_metric("local_naturalness").why_undefined(record, "4") == "step 2 does not fit"
+    assert reason(get_metric("local_naturalness"), record, "4") == "step 2 does not fit"
 
 
 def test_a_window_that_was_not_scored_is_nan() -> None:
     record = make_record(sums={"4": [-1.0, -1.0]})
     assert math.isnan(value("local_naturalness", record, "8"))
-    assert get_metric("local_naturalness").why_undefined(record, "8") == "window '8' was not scored"
+    assert reason(get_metric("local_naturalness"), record, "8") == "window '8' was not scored"
     assert math.isnan(value("global_naturalness", record))
     assert math.isnan(value("global_step_naturalness", record))
 
@@ -80,7 +93,7 @@ def test_a_response_without_a_token_is_undefined() -> None:
     record = make_record(sums={"4": [0.0], "global": [0.0]}, tokens=[0])
     for name in (*SCORES, "mean_step_tokens", "first_token_ratio"):
         assert math.isnan(value(name, record))
-        assert get_metric(name).why_undefined(record, "4") == "the response holds no token"
+        assert reason(get_metric(name), record, "4") == "the response holds no token"
 
 
 def test_controls_are_counts() -> None:

@@ -70,7 +70,7 @@ def test_anything_else_is_not_a_scored_record(text: str) -> None:
         ("sums", {"4": [-1.0, math.nan], "global": None}, "'sums' has the wrong shape"),
         ("sums", [], "'sums' has the wrong shape"),
         ("totals", {"4": -1.0}, "'totals' does not hold the windows of 'sums'"),
-        ("totals", {"4": None, "global": -1.0}, "no reason for the undefined window '4'"),
+        ("totals", {"4": None, "global": -1.0}, "does not say why '4' is undefined"),
         ("undefined", {"4": 1}, "'undefined' has the wrong shape"),
         ("path", None, "'path' has the wrong shape"),
         ("settings", None, "'settings' has the wrong shape"),

@@ -32,7 +32,7 @@ def test_what_is_added_is_there_by_name() -> None:
     add("strategy", lab.strategy(), registry)
     add("loader", lab.loader(), registry)
     assert registry.splitters["whole"].split("a b") == [(0, 3)]
-    assert registry.metrics["longer"].compute(RECORD, "4") == 20.0
+    assert registry.metrics["longer"].of(RECORD, "4") == 20.0
     assert registry.strategies["first"].choose(CONTEST) == Choice((0,))
     assert list(registry.loaders["none"].read(Path("x"), "x")) == []
     assert registry.added_by("mine (module)") == {
@@ -179,13 +179,13 @@ def test_spans_may_be_of_numpys_numbers() -> None:
 def test_a_value_must_be_a_number(value: Any) -> None:
     registry = add("metric", lab.metric(compute=lambda record, window: value))
     with pytest.raises(ConfigError, match="metric longer gave no number for teacher 'QwQ'"):
-        registry.metrics["longer"].compute(RECORD, "4")
+        registry.metrics["longer"].of(RECORD, "4")
 
 
 @pytest.mark.parametrize("value", [np.float32(-1.5), -1.5, math.nan])
 def test_a_value_may_be_any_float(value: Any) -> None:
     registry = add("metric", lab.metric(compute=lambda record, window: value))
-    found = registry.metrics["longer"].compute(RECORD, "4")
+    found = registry.metrics["longer"].of(RECORD, "4")
     assert type(found) is float
     assert found == pytest.approx(float(value), nan_ok=True)
 
@@ -220,7 +220,7 @@ def read(registry: Registry) -> Any:
 
 CALLS: list[tuple[str, str, Any]] = [
     ("splitter", "split", lambda registry: registry.splitters["whole"].split("a")),
-    ("metric", "compute", lambda registry: registry.metrics["longer"].compute(RECORD, "4")),
+    ("metric", "compute", lambda registry: registry.metrics["longer"].of(RECORD, "4")),
     ("strategy", "choose", lambda registry: registry.strategies["first"].choose(CONTEST)),
     ("strategy", "check", lambda registry: registry.strategies["first"].check({}, (), "here")),
     ("loader", "read", read),

@@ -19,7 +19,7 @@ LOWER = Metric(
     unit="nats per token",
     source="for tests",
     aggregate="mean",
-    compute=lambda record, window: -get_metric("local_naturalness").compute(record, window),
+    compute=lambda record, window: -get_metric("local_naturalness").of(record, window),
     reads="window",
 )
 

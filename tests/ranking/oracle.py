@@ -18,7 +18,7 @@ def cells(rows: Sequence[Row], metric: Metric) -> dict[str, dict[str, float]]:
     """prompt -> teacher -> mean of the defined samples."""
     found: dict[str, dict[str, list[float]]] = {}
     for each in rows:
-        value = metric.compute(each.record, "4")
+        value = metric.of(each.record, "4")
         samples = found.setdefault(each.prompt_id, {}).setdefault(each.teacher, [])
         if not math.isnan(value):
             samples.append(value)
@@ -70,8 +70,7 @@ def length_within(rows: Sequence[Row], metric: Metric) -> tuple[float, int]:
         inside = [
             (value, each.record.n_tokens)
             for each in rows
-            if each.prompt_id == prompt
-            and not math.isnan(value := metric.compute(each.record, "4"))
+            if each.prompt_id == prompt and not math.isnan(value := metric.of(each.record, "4"))
         ]
         values, lengths = [v for v, _ in inside], [n for _, n in inside]
         if len(set(values)) > 1 and len(set(lengths)) > 1:

@@ -92,15 +92,15 @@ def test_supplied_steps(llama: Any, tokenizer: Any) -> None:
 def test_local_and_global_agree_on_one_step(llama: Any, tokenizer: Any) -> None:
     (record,) = score(llama, tokenizer, "So three and four are seven")
     assert record.n_steps == 1
-    whole = get_metric("global_naturalness").compute(record, "global")
+    whole = get_metric("global_naturalness").of(record, "global")
     for window in WINDOWS:
-        assert_near(get_metric("local_naturalness").compute(record, window), whole)
+        assert_near(get_metric("local_naturalness").of(record, window), whole)
 
 
 def test_a_window_as_long_as_the_trace_is_the_global_one(llama: Any, tokenizer: Any) -> None:
     """With k ≥ p, step means weighted by their tokens give the global score."""
     (record,) = score(llama, tokenizer, LONG, ("100", "100%", "global"))
-    whole = get_metric("global_naturalness").compute(record, "global")
+    whole = get_metric("global_naturalness").of(record, "global")
     for window in ("100", "100%"):
         means = [s / n for s, n in zip(sums(record, window), record.tokens, strict=True)]
         weighted = sum(m * n for m, n in zip(means, record.tokens, strict=True))

@@ -37,8 +37,8 @@ def test_a_trace_longer_than_the_context_has_a_local_score_only(llama: Any, toke
     }
     assert record.sums["global"] is None and math.isnan(record.totals["global"])
     assert_near(record.sums["1"], truth(llama, tokenizer, PROMPT, LONG, ("1",)).sums["1"])
-    assert math.isnan(get_metric("global_naturalness").compute(record, "1"))
-    assert math.isfinite(get_metric("local_naturalness").compute(record, "1"))
+    assert math.isnan(get_metric("global_naturalness").of(record, "1"))
+    assert math.isfinite(get_metric("local_naturalness").of(record, "1"))
 
 
 def test_the_last_token_needs_no_place_in_the_context(tokenizer: Any) -> None:

@@ -33,7 +33,7 @@ LOWER = Metric(
     unit="nats per token",
     source="for tests",
     aggregate="mean",
-    compute=lambda record, window: -METRICS["local_naturalness"].compute(record, window),
+    compute=lambda record, window: -METRICS["local_naturalness"].of(record, window),
     reads="window",
 )
 KNOWN: Mapping[str, Metric] = MappingProxyType({**METRICS, LOWER.name: LOWER})

@@ -58,7 +58,7 @@ def test_it_is_the_teacher_that_the_ranking_puts_first(seed: int, metric: object
             row(
                 each.prompt_id,
                 each.teacher,
-                METRICS["local_naturalness"].compute(each.record, "4"),
+                METRICS["local_naturalness"].of(each.record, "4"),
                 sample=int(each.record.sample),
             )
             for each in rows

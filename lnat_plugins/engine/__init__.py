@@ -1,4 +1,4 @@
-"""Runs of token ids in, log-probabilities out. The only module that runs a student.
+"""Runs of token ids in, the numbers of their tokens out. The only module that runs a student.
 
 Knows nothing of text, steps, teachers or metrics. Two paths give the same numbers: the
 packed pass (fast) and the batched pass (exact for every causal model). The packed pass is
@@ -16,15 +16,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from lnat_plugins.engine._activations import UnitSums, last_up_projection
 from lnat_plugins.engine._batched import BatchedPass
 from lnat_plugins.engine._memory import SMALLEST_BUDGET, default_budget, is_out_of_memory
 from lnat_plugins.engine._packed import PackedPass, unsuited
 from lnat_plugins.engine._projection import Projector
 from lnat_plugins.engine._rope import length_dependent_rope
-from lnat_plugins.engine.types import Counts, Ids, LogProbs, RunScores, TokenRun
+from lnat_plugins.engine.types import (
+    ACTIVATIONS,
+    Activations,
+    Counts,
+    Floats,
+    Ids,
+    RunScores,
+    TokenRun,
+)
 from lnat_plugins.errors import ConfigError, StudentError
 
-__all__ = ["PATHS", "Counts", "Engine", "RunScores", "TokenRun"]
+__all__ = ["ACTIVATIONS", "PATHS", "Activations", "Counts", "Engine", "RunScores", "TokenRun"]
 
 PATHS = ("auto", "packed", "batched")
 
@@ -70,7 +79,8 @@ class Engine:
         self._budget = token_budget or default_budget(self._device)
         with _reading(model):
             projector = Projector(model)
-        self._batched = BatchedPass(model, projector, self.counts)
+        self._unit_sums = UnitSums(last_up_projection(model))
+        self._batched = BatchedPass(model, projector, self.counts, self._unit_sums)
         self._packed: PackedPass | None = None
         self._projector = projector
         self._proved = path == "batched"
@@ -80,7 +90,12 @@ class Engine:
         elif reason := unsuited(model):
             self._give_up_packing(reason)
         else:
-            self._packed = PackedPass(model, projector, self.counts)
+            self._packed = PackedPass(model, projector, self.counts, self._unit_sums)
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`."""
+        return self._unit_sums.possible
 
     @property
     def path(self) -> str:
@@ -88,7 +103,7 @@ class Engine:
         return (self._packed or self._batched).name
 
     def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
-        """Log-probabilities of the scored tokens of each run after the prompt.
+        """The numbers of the scored tokens of each run after the prompt.
 
         Args:
             prompt: shape (P,), P ≥ 1, token ids.
@@ -96,8 +111,8 @@ class Engine:
                 is the caller's concern.
 
         Returns:
-            One RunScores a run, in order, in nats. A run that does not fit into memory
-            even alone has a failure and NaN; nothing is left out.
+            One RunScores a run, in order, log-probabilities in nats. A run that does not fit into
+            memory even alone has a failure and NaN; nothing is left out.
         """
         with _reading(self._model):
             if not self._proved and runs:
@@ -125,16 +140,25 @@ class Engine:
             elif len(group) > 1:
                 waiting[:0] = [[i] for i in group]
             else:
-                nothing = np.full(len(runs[group[0]].ids), np.nan)
-                results[group[0]] = RunScores(nothing, "the pass ran out of memory")
+                results[group[0]] = _nothing(runs[group[0]], "the pass ran out of memory")
         return [results[i] for i in range(len(runs))]
 
     def _plan(
         self, prompt: Ids, runs: Sequence[TokenRun], indices: Sequence[int]
     ) -> list[list[int]]:
+        """Groups of runs to be read together; those of one group want the same.
+
+        Activations come first, so that the prompt's are taken when it is read.
+        """
         chosen = self._packed or self._batched
-        part = [runs[i] for i in indices]
-        return [[indices[i] for i in group] for group in chosen.plan(prompt, part, self._budget)]
+        kinds: dict[frozenset[str], list[int]] = {}
+        for i in indices:
+            kinds.setdefault(runs[i].wanted, []).append(i)
+        groups: list[list[int]] = []
+        for _, kind in sorted(kinds.items(), key=lambda item: ACTIVATIONS not in item[0]):
+            part = [runs[i] for i in kind]
+            groups += [[kind[i] for i in one] for one in chosen.plan(prompt, part, self._budget)]
+        return groups
 
     def _shrink(self, n_runs: int) -> bool:
         """Halves the budget after a pass did not fit, if that can make the next one smaller."""
@@ -157,15 +181,15 @@ class Engine:
         cuts = [part for part in (ids[:middle], ids[middle:], ids) if len(part)]
         trial = [TokenRun(part, np.ones(len(part), bool)) for part in cuts]
         try:
-            fast = PackedPass(self._model, self._projector, Counts())
+            fast = PackedPass(self._model, self._projector, Counts(), self._unit_sums)
             packed = fast.score(prompt, trial, 2 * len(ids))
             packed += fast.score(prompt, trial[-1:], middle)
-            slow = BatchedPass(self._model, self._projector, Counts())
+            slow = BatchedPass(self._model, self._projector, Counts(), self._unit_sums)
             plain = [slow.score(prompt, [run], 0)[0] for run in [*trial, trial[-1]]]
         except Exception as error:  # noqa: BLE001 - the plain pass takes over, and says why
             self._give_up_packing(f"the trial fails: {type(error).__name__}: {error}")
             return
-        gap = np.abs(np.concatenate(packed) - np.concatenate(plain))
+        gap = np.abs(_joined(packed) - _joined(plain))
         dtype = self._model.dtype
         worst = float(gap.max() if dtype in _TOLERANCE else gap.mean())
         if not worst <= _TOLERANCE.get(dtype, _HALF_TOLERANCE):
@@ -182,13 +206,23 @@ class Engine:
         self.reason = reason
 
 
-def _checked(run: TokenRun, row: LogProbs) -> RunScores:
+def _joined(scores: Sequence[RunScores]) -> Floats:
+    return np.concatenate([one.logprobs for one in scores])
+
+
+def _checked(run: TokenRun, found: RunScores) -> RunScores:
     """A value that is not finite is no value: the whole run says so."""
-    if np.isfinite(row[run.scored]).all():
-        return RunScores(row)
-    return RunScores(
-        np.full(len(row), np.nan), "the student gave a log-probability of NaN or infinity"
-    )
+    values = [found.logprobs[run.scored]]
+    values += [each[run.scored] for each in found.statistics.values()]
+    values += [np.array(found.activations or ())]
+    if all(np.isfinite(each).all() for each in values):
+        return found
+    return _nothing(run, "the student gave a log-probability of NaN or infinity")
+
+
+def _nothing(run: TokenRun, failure: str) -> RunScores:
+    nothing = np.full(len(run.ids), np.nan)
+    return RunScores(nothing, failure, dict.fromkeys(run.names, nothing))
 
 
 @contextmanager

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lnat_plugins.engine._batched import scatter
+from lnat_plugins.engine._activations import UnitSums
+from lnat_plugins.engine._batched import ended, scatter
+from lnat_plugins.engine._measure import measure
 from lnat_plugins.engine._projection import Projector
 from lnat_plugins.engine._rope import length_dependent_rope
-from lnat_plugins.engine._split_attention import REPLACEABLE, SharedCache, split_attention
-from lnat_plugins.engine.types import Counts, Ids, LogProbs, TokenRun
+from lnat_plugins.engine._shared_cache import SharedCache
+from lnat_plugins.engine._split_attention import REPLACEABLE, split_attention
+from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun
 
 
 def unsuited(model: Any) -> str:
@@ -46,7 +49,9 @@ class PackedPass:
 
     name = "packed"
 
-    def __init__(self, model: Any, projector: Projector, counts: Counts) -> None:
+    def __init__(
+        self, model: Any, projector: Projector, counts: Counts, unit_sums: UnitSums
+    ) -> None:
         self._device = next(model.parameters()).device
         self._dtype = model.dtype
         self._config = model.config.get_text_config(decoder=True)
@@ -55,6 +60,8 @@ class PackedPass:
         self._prompt: Ids | None = None
         self._cache = SharedCache()
         self._first_V: Tensor = torch.empty(0)
+        self._unit_sums = unit_sums
+        self._prompt_sum_I: Tensor | None = None
 
     def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each row, longest first, so that a row's runs are of a length.
@@ -65,7 +72,7 @@ class PackedPass:
         row: list[int] = []
         used = 0
         for index in sorted(range(len(runs)), key=lambda i: -len(runs[i].ids)):
-            size = len(runs[index].ids) - 1
+            size = len(runs[index].read)
             if row and used + size > budget:
                 yield row
                 row, used = [], 0
@@ -74,82 +81,122 @@ class PackedPass:
         if row:
             yield row
 
-    def score(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> list[LogProbs]:
-        """One row: packed if its runs fit the budget together, in pieces if it is one long run."""
+    def score(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> list[RunScores]:
+        """One row of runs that want the same, packed if they fit the budget together.
+
+        A row of one run that does not fit is read in pieces.
+        """
+        names, wants_sums = runs[0].names, ACTIVATIONS in runs[0].wanted
         try:
-            self._read_prompt(prompt, budget)
-            later = self._read_on(runs[0], budget) if len(runs) == 1 else self._read_packed(runs)
+            self._read_prompt(prompt, budget, wants_sums)
+            with self._unit_sums.collected(len(runs) if wants_sums else 0) as sums:
+                if len(runs) == 1 and len(runs[0].read) > budget:
+                    later = self._read_on(runs[0], budget)
+                else:
+                    later = self._read_packed(runs)
             self._forget(len(prompt))
         except BaseException:
             self._prompt = None
             self._cache = SharedCache()
             raise
-        firsts = torch.from_numpy(np.array([run.ids[0] for run in runs]))
-        values_first = self._first_V[firsts]
-        later = later.cpu()
+        later_KN = later.cpu()
         values: list[Tensor] = []
         taken = 0
-        for k, run in enumerate(runs):
+        for run in runs:
             n_later = int(run.scored[1:].sum())
-            values += [values_first[k : k + int(run.scored[0])], later[taken : taken + n_later]]
+            if run.scored[0]:
+                first_1 = torch.from_numpy(run.ids[:1])
+                values.append(measure(self._first_V[None], first_1, names))
+            values.append(later_KN[:, taken : taken + n_later])
             taken += n_later
         self._counts.projected_tokens += sum(int(run.scored.sum()) for run in runs)
-        return scatter(runs, torch.cat(values))
+        found = scatter(runs, torch.cat(values, dim=-1))
+        return ended(found, sums, self._prompt_sum_I)
 
-    def _read_prompt(self, prompt: Ids, budget: int) -> None:
+    def _read_prompt(self, prompt: Ids, budget: int, wants_sum: bool) -> None:
         """Fills the cache with the prompt, unless it is the one that is there."""
-        if self._prompt is not None and np.array_equal(self._prompt, prompt):
+        known = self._prompt is not None and np.array_equal(self._prompt, prompt)
+        if known and (self._prompt_sum_I is not None or not wants_sum):
             return
-        self._prompt = None
+        self._prompt = self._prompt_sum_I = None
         self._cache = SharedCache()
-        for piece in np.array_split(prompt, -(-len(prompt) // budget)):
-            last = torch.tensor([len(piece) - 1], device=self._device)
-            with split_attention(self._config, self._cache, [len(piece)], self._device):
-                self._first_V = self._projector.log_softmax(self._going_on(piece), last).cpu()
-            self._counts.forwards += 1
+        with self._unit_sums.collected(int(wants_sum)) as sums:
+            for k, piece in enumerate(np.array_split(prompt, -(-len(prompt) // budget))):
+                last = torch.tensor([len(piece) - 1], device=self._device)
+                with (
+                    split_attention(self._config, self._cache, [len(piece)], self._device),
+                    self._unit_sums.adding(np.zeros(len(piece), np.int64)),
+                ):
+                    self._first_V = self._projector.log_softmax(self._going_on(piece), last).cpu()
+                self._counts.forwards += 1
+                if k == 0:
+                    self._cache.reserve(len(prompt))
+        self._prompt_sum_I = sums[0] if wants_sum else None
         self._counts.prompt_tokens += len(prompt)
         self._prompt = prompt
 
     def _read_packed(self, runs: Sequence[TokenRun]) -> Tensor:
-        """Log-probabilities of the scored tokens but each run's first, in order."""
-        lengths = [len(run.ids) - 1 for run in runs if len(run.ids) > 1]
+        """The numbers of the scored tokens but each run's first, in order."""
+        lengths = [len(run.read) for run in runs if len(run.read)]
         if not lengths:
-            return torch.empty(0, device=self._device)
-        ids = np.concatenate([run.ids[:-1] for run in runs])
+            return torch.empty(1 + len(runs[0].names), 0)
         offsets = np.concatenate([np.arange(n) for n in lengths])
         self._cache.keep = False
         try:
-            inputs = self._inputs(ids, self._cache.get_seq_length() + offsets)
             return self._predict(
-                inputs, lengths, [run.ids[1:] for run in runs], [run.scored[1:] for run in runs]
+                self._inputs(
+                    np.concatenate([run.read for run in runs]),
+                    self._cache.get_seq_length() + offsets,
+                ),
+                lengths,
+                runs,
+                np.repeat(np.arange(len(runs)), [len(run.read) for run in runs]),
+                slice(None),
             )
         finally:
             self._cache.keep = True
 
     def _read_on(self, run: TokenRun, budget: int) -> Tensor:
         """The same for one run, read in pieces of at most `budget` tokens."""
-        ids = run.ids[:-1]
-        parts = [torch.empty(0, device=self._device)]
-        for begin in range(0, len(ids), budget):
-            piece = ids[begin : begin + budget]
-            target = slice(begin + 1, begin + 1 + len(piece))
+        self._cache.reserve(self._cache.get_seq_length() + len(run.read))
+        parts = []
+        for begin in range(0, len(run.read), budget):
+            piece = run.read[begin : begin + budget]
             parts.append(
                 self._predict(
-                    self._going_on(piece), [len(piece)], [run.ids[target]], [run.scored[target]]
+                    self._going_on(piece),
+                    [len(piece)],
+                    [run],
+                    np.zeros(len(piece), np.int64),
+                    slice(begin, begin + len(piece)),
                 )
             )
-        return torch.cat(parts)
+        return torch.cat(parts, dim=-1)
 
     def _predict(
-        self, inputs: dict[str, Any], lengths: Sequence[int], targets: list[Ids], scored: list[Any]
+        self,
+        inputs: dict[str, Any],
+        lengths: Sequence[int],
+        runs: Sequence[TokenRun],
+        run_of_Q: Ids,
+        part: slice,
     ) -> Tensor:
-        keep = np.concatenate(scored)
-        where = torch.from_numpy(np.flatnonzero(keep)).to(self._device)
-        wanted = torch.from_numpy(np.concatenate(targets)[keep]).to(self._device)
+        """The numbers of the tokens that the given part of the row's tokens foretells."""
+        # A token that is read for its activation alone foretells nothing.
+        targets_Q = np.concatenate([np.append(run.ids[1:], 0)[: len(run.read)] for run in runs])
+        scored_Q = np.concatenate(
+            [np.append(run.scored[1:], False)[: len(run.read)] for run in runs]
+        )
+        targets_Q, scored_Q = targets_Q[part], scored_Q[part]
+        where = torch.from_numpy(np.flatnonzero(scored_Q)).to(self._device)
+        wanted = torch.from_numpy(targets_Q[scored_Q]).to(self._device)
         self._counts.forwards += 1
-        self._counts.body_tokens += len(keep)
-        with split_attention(self._config, self._cache, lengths, self._device):
-            return self._projector.logprobs(inputs, where, wanted)
+        self._counts.body_tokens += len(scored_Q)
+        with (
+            split_attention(self._config, self._cache, lengths, self._device),
+            self._unit_sums.adding(run_of_Q),
+        ):
+            return self._projector.measure(inputs, where, wanted, runs[0].names)
 
     def _going_on(self, ids: Ids) -> dict[str, Any]:
         """Input that goes on where the cache ends."""

@@ -1,4 +1,4 @@
-"""From the model's last hidden states to log-probabilities, at the scored positions only.
+"""From the model's last hidden states to the numbers of tokens, at the scored positions only.
 
 The vocabulary projection is the largest tensor of a scoring pass. Here the model runs as
 it is, but a hook on its output embedding replaces the hidden states by the few that are
@@ -9,19 +9,20 @@ scales or caps its logits afterwards, its own code does so, unchunked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lnat_plugins.engine._measure import measure
 from lnat_plugins.errors import StudentError
 
 CHUNK_BYTES = 64 * 2**20
 
 
 class Projector:
-    """Runs a causal model and returns log-probabilities at chosen positions.
+    """Runs a causal model and measures the tokens at chosen positions.
 
     Shapes: B rows, L positions, N chosen positions, V vocabulary. Log-softmax is
     taken in float32 whatever the model's dtype.
@@ -39,34 +40,41 @@ class Projector:
         self._head = head
         self._plain = self._head_is_all()
 
-    def logprobs(self, inputs: Mapping[str, Any], where_N: Tensor, targets_N: Tensor) -> Tensor:
-        """Log-probability of each target at its position, shape (N,), float32.
+    def measure(
+        self,
+        inputs: Mapping[str, Any],
+        where_N: Tensor,
+        targets_N: Tensor,
+        names: Sequence[str] = (),
+    ) -> Tensor:
+        """Log-probability and S statistics of each target, shape (1 + S, N), float32.
 
         Args:
             inputs: keyword arguments of the model's forward.
             where_N: positions in the flattened (B * L) hidden states.
             targets_N: the token to be predicted at each.
+            names: the statistics, see `_measure`.
         """
         if not self._plain:
             _, logits_NV = self._run(inputs, where_N, where_N.numel())
-            return _pick(logits_NV, targets_N)
+            return measure(logits_NV, targets_N, names)
         hidden_NH, _ = self._run(inputs, where_N, 1)
-        return self._project(hidden_NH, targets_N)
+        return self._project(hidden_NH, targets_N, names)
 
     def log_softmax(self, inputs: Mapping[str, Any], where: Tensor) -> Tensor:
         """The whole distribution at one position, shape (V,), float32."""
         _, logits_1V = self._run(inputs, where.reshape(1), 1)
         return logits_1V[0].float().log_softmax(-1)
 
-    def _project(self, hidden_NH: Tensor, targets_N: Tensor) -> Tensor:
+    def _project(self, hidden_NH: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tensor:
         rows = max(1, CHUNK_BYTES // (4 * self._vocabulary()))
         parts = [
-            _pick(self._head(hidden), targets)
+            measure(self._head(hidden), targets, names)
             for hidden, targets in zip(
                 torch.split(hidden_NH, rows), torch.split(targets_N, rows), strict=True
             )
         ]
-        return torch.cat(parts)
+        return torch.cat(parts, dim=-1)
 
     def _vocabulary(self) -> int:
         weight = getattr(self._head, "weight", None)
@@ -111,9 +119,3 @@ class Projector:
                 remedy="score it through another back end of lm-eval",
             )
         return captured[0], logits[0]
-
-
-def _pick(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    logits_NV = logits_NV.float()
-    targets_N1 = targets_N.to(logits_NV.device).unsqueeze(-1)
-    return logits_NV.gather(-1, targets_N1).squeeze(-1) - logits_NV.logsumexp(-1)

@@ -15,7 +15,9 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, DynamicCache
+from transformers import AttentionInterface
+
+from lnat_plugins.engine._shared_cache import SharedCache
 
 NAME: Final = "lnat_runs"
 REPLACEABLE: Final = (
@@ -24,23 +26,6 @@ REPLACEABLE: Final = (
 """Attentions that compute the same function, by the names transformers knows them by."""
 
 _HALF: Final = (torch.float16, torch.bfloat16)
-
-
-class SharedCache(DynamicCache):
-    """Keys and values of what was read. `keep` says whether a pass adds to them.
-
-    Attention gets a pass's own keys and values only; it finds the others here.
-    """
-
-    keep = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Adds them if they are to be kept, and hands them on alone."""
-        if self.keep or layer_idx >= len(self.layers):
-            super().update(key_states, value_states, layer_idx, *args, **kwargs)
-        return key_states, value_states
 
 
 class _Pass:

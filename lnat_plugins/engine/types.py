@@ -1,15 +1,22 @@
-"""What goes into the engine and what comes out: token ids and log-probabilities, no text."""
+"""What goes into the engine and what comes out: token ids and numbers, no text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from lnat_plugins.statistics_names import TOKEN
+
 Ids = npt.NDArray[np.int64]
-LogProbs = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float64]
+
+ACTIVATIONS: Final = "activations"
+"""What a run wants whose `Activations` are wanted."""
 
 
 class TokenRun(NamedTuple):
@@ -18,10 +25,35 @@ class TokenRun(NamedTuple):
     Args:
         ids: shape (T,), the tokens after the prompt.
         scored: shape (T,), True where a token's log-probability is wanted.
+        wanted: what else is wanted: statistics of the scored tokens, by their names in
+            `statistics_names.TOKEN`, and `ACTIVATIONS`.
     """
 
     ids: Ids
     scored: npt.NDArray[np.bool_]
+    wanted: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The statistics wanted of each scored token, in a fixed order."""
+        return tuple(name for name in TOKEN if name in self.wanted)
+
+    @property
+    def read(self) -> Ids:
+        """The tokens that are read: the last one only if its activation is wanted."""
+        return self.ids if ACTIVATIONS in self.wanted else self.ids[:-1]
+
+
+class Activations(NamedTuple):
+    """Of the unit vectors u of the last up-projection; A the run's tokens, Q the prompt's.
+
+    Args:
+        own: ‖Σ_A u‖².
+        prompt: Σ_A u · Σ_Q u.
+    """
+
+    own: float
+    prompt: float
 
 
 class RunScores(NamedTuple):
@@ -30,10 +62,14 @@ class RunScores(NamedTuple):
     Args:
         logprobs: shape (T,), nats; NaN where a token was not asked for or has no value.
         failure: why the run has no values, or an empty string.
+        statistics: name -> shape (T,), likewise.
+        activations: if they were wanted and the run has values.
     """
 
-    logprobs: LogProbs
+    logprobs: Floats
     failure: str = ""
+    statistics: Mapping[str, Floats] = MappingProxyType({})
+    activations: Activations | None = None
 
 
 @dataclass
@@ -44,7 +80,7 @@ class Counts:
         forwards: calls of the model.
         prompt_tokens: prompt tokens read (once for each prompt on the packed path, once
             for each run on the batched path).
-        body_tokens: tokens after a prompt that were read; a run's last token never is.
+        body_tokens: tokens after a prompt that were read; a run's last token only for activations.
         padding_tokens: read for nothing.
         projected_tokens: positions projected to the vocabulary.
     """

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lnat_plugins.scorer.backend import Job, JobSums, Sum
+from lnat_plugins.statistics_names import ALL
 from lnat_plugins.tokens import Ids
 
 _Request = tuple[None, list[int], list[int]]
@@ -24,6 +25,7 @@ class LoglikelihoodBackend:
 
     global_by_step = False
     path = "loglikelihood"
+    lacks = dict.fromkeys(sorted(ALL - {"reward"}), "this back end gives log-probabilities only")
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm

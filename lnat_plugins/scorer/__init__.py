@@ -20,6 +20,8 @@ from lnat_plugins.config import fingerprint
 from lnat_plugins.errors import StudentError
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer.backend import Backend, EngineBackend, Job, JobSums, Sum
+from lnat_plugins.scorer.statistics import OF_ACTIVATIONS, Statistics
+from lnat_plugins.statistics_names import ALL
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.tokens import EncodedResponse, Ids, check_tokenizer, encode_response
 from lnat_plugins.windows import GLOBAL, Pair, Window
@@ -36,6 +38,7 @@ class Candidate(NamedTuple):
         text: the response, verbatim.
         steps: the row's own steps, or None.
         where: file and row, for messages.
+        reward: as the row says, or None.
     """
 
     teacher: str
@@ -43,6 +46,7 @@ class Candidate(NamedTuple):
     text: str
     steps: Sequence[str] | None = None
     where: str = ""
+    reward: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Scorer:
             with its fingerprint.
         max_length: tokens that the student can read at once, or None if there is no limit.
         host: versions of the host's packages, kept in each record.
+        statistics: names of `statistics_names` that are wanted beside log-probabilities. One that
+            cannot be had is undefined in the record, with its reason.
     """
 
     tokenizer: Any
@@ -67,6 +73,7 @@ class Scorer:
     settings: Mapping[str, Any]
     max_length: int | None = None
     host: Mapping[str, str] = field(default_factory=dict)
+    statistics: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
@@ -116,7 +123,34 @@ class Scorer:
                 for pair in window.pairs(response.n_steps)
                 if self._fits(_length(response, pair), prompt_tokens)
             )
-        return Job(response, frozenset(pairs), whole)
+        statistics = self.statistics - {"reward"} - self._not_had(response, prompt_tokens).keys()
+        if statistics:
+            pairs.update(Window(GLOBAL).pairs(response.n_steps))
+        opening = getattr(self.tokenizer, "bos_token_id", None)
+        return Job(response, frozenset(pairs), whole, statistics, opening)
+
+    def _not_had(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
+        """The statistics wanted that this response cannot have, each with its reason."""
+        found = dict(self.backend.lacks)
+        body = len(response.ids)
+        # The activation of the last token needs it to be read.
+        if not self._fits(body + 1, prompt_tokens):
+            too_long = self._too_long("the prompt and the whole trace", body + prompt_tokens)
+            late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
+            found = dict.fromkeys(late, too_long) | found
+        return {name: why for name, why in found.items() if name in self.statistics}
+
+    def _statistics(
+        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+    ) -> Statistics:
+        """Those of the answer, the reward, and the reason for each that is missing."""
+        missing = self._not_had(response, prompt_tokens)
+        found = answer.statistics + Statistics(undefined=missing)
+        if "reward" not in self.statistics:
+            return found
+        if candidate.reward is None:
+            return found + Statistics(undefined={"reward": "the row has no `reward`"})
+        return found + Statistics(values={"reward": candidate.reward})
 
     def _global_fits(self, response: EncodedResponse, prompt_tokens: int) -> bool:
         return self._fits(len(response.ids), prompt_tokens)
@@ -156,6 +190,7 @@ class Scorer:
                 undefined[name] = (
                     f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
                 )
+        statistics = self._statistics(candidate, response, prompt_tokens, answer)
         return StepSums(
             teacher=candidate.teacher,
             sample=candidate.sample,
@@ -163,12 +198,14 @@ class Scorer:
             tokens=response.tokens_per_step,
             sums=sums,
             totals=totals,
-            undefined=undefined,
+            undefined={**undefined, **statistics.undefined},
             path=self.backend.path,
             settings=self.settings,
             settings_hash=fingerprint(self.settings),
             splitter=str(self.spec),
             versions={**_versions(), **self.host},
+            step_statistics=statistics.by_step,
+            statistics=statistics.values,
         )
 
     def _missing(self, response: EncodedResponse, pair: Pair, prompt_tokens: int) -> Sum:

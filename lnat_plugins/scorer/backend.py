@@ -1,18 +1,29 @@
 """Who computes step sums: the seam between the scorer and whatever runs the student.
 
-A back end gets one prompt and the encoded responses to it, with the conditionals that are
-wanted, and returns a sum of log-probabilities for each. `EngineBackend` computes them
+A back end gets one prompt and the encoded responses to it, with the conditionals and statistics
+that are wanted, and returns a sum of log-probabilities for each. `EngineBackend` computes them
 with our engine; a host brings its own for students that live elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from lnat_plugins.engine import Engine, TokenRun
+from lnat_plugins.engine import Engine, RunScores, TokenRun
+from lnat_plugins.scorer.statistics import (
+    OF_ACTIVATIONS,
+    Statistics,
+    Unprompted,
+    by_step,
+    of_response,
+    of_unprompted,
+    unprompted_run,
+    wanted_of_tokens,
+)
 from lnat_plugins.tokens import EncodedResponse, Ids
 from lnat_plugins.windows import Pair, Run, plan_runs
 
@@ -32,24 +43,39 @@ class Job(NamedTuple):
         pairs: the (start, step) conditionals wanted.
         whole: whether log p(response | prompt) is wanted as one number; asked only of a
             back end that does not give the global score step by step.
+        statistics: names of `statistics_names`, wanted under the whole trace; then `pairs` holds
+            every step after all that precede it.
+        opening: the token that begins a text without a prompt, if the tokenizer has one.
     """
 
     response: EncodedResponse
     pairs: frozenset[Pair]
     whole: bool
+    statistics: frozenset[str] = frozenset()
+    opening: int | None = None
 
 
 class JobSums(NamedTuple):
-    """The answer to a job: a sum for each pair, and the whole if it was wanted."""
+    """The answer to a job: a sum for each pair, the whole and the statistics if wanted."""
 
     pairs: Mapping[Pair, Sum]
     whole: Sum | None = None
+    statistics: Statistics = Statistics()
 
 
 class Backend(Protocol):
-    """What the scorer needs. `global_by_step`: gives the global score step by step."""
+    """What the scorer needs.
+
+    global_by_step: gives the global score step by step.
+    lacks: statistic -> why this back end cannot give it.
+    """
 
     global_by_step: bool
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Names of `statistics_names` but "reward", each with its reason."""
+        ...
 
     @property
     def path(self) -> str:
@@ -74,34 +100,83 @@ class EngineBackend:
         """The engine's path."""
         return self.engine.path
 
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """Activations, where the student's last layer has none of the kind."""
+        if self.engine.has_activations:
+            return MappingProxyType({})
+        return dict.fromkeys(OF_ACTIVATIONS, _NO_PROJECTION)
+
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """Plans the runs of every response, scores them together, and adds up the steps.
 
         Runs of the same tokens, such as teachers' common openings, are read once.
         """
         planned = [(job, run) for job in jobs for run in plan_runs(job.pairs)]
-        wanted = [_token_run(job.response, run) for job, run in planned]
-        distinct = {_identity(one): one for one in wanted}
-        answers = self.engine.score(prompt, list(distinct.values()))
-        score_of = dict(zip(distinct, answers, strict=True))
+        wanted = [_token_run(job, run) for job, run in planned]
+        score_of = self._scores(prompt, wanted)
         found: dict[int, dict[Pair, Sum]] = {id(job): {} for job in jobs}
+        whole: dict[int, RunScores] = {}
         for (job, run), one in zip(planned, wanted, strict=True):
             score = score_of[_identity(one)]
+            if run.start == 0:
+                whole[id(job)] = score
             bounds = np.asarray(job.response.bounds) - job.response.bounds[run.start]
             for step in run.scored:
                 value = float(score.logprobs[bounds[step] : bounds[step + 1]].sum())
                 found[id(job)][Pair(run.start, step)] = Sum(value, score.failure)
-        return [JobSums(found[id(job)]) for job in jobs]
+        alone = self._without_prompt([job for job in jobs if "unprompted" in job.statistics])
+        return [
+            JobSums(
+                found[id(job)],
+                statistics=_statistics(job, whole.get(id(job)), alone.get(id(job))),
+            )
+            for job in jobs
+        ]
+
+    def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> dict[_Identity, RunScores]:
+        distinct = {_identity(one): one for one in runs}
+        answers = self.engine.score(prompt, list(distinct.values()))
+        return dict(zip(distinct, answers, strict=True))
+
+    def _without_prompt(self, jobs: Sequence[Job]) -> dict[int, Unprompted]:
+        """Each response read alone; those that begin alike together."""
+        together: dict[bytes, list[tuple[Job, Ids, TokenRun]]] = {}
+        for job in jobs:
+            opening, run = unprompted_run(job.response.ids, job.opening)
+            together.setdefault(opening.tobytes(), []).append((job, opening, run))
+        found: dict[int, Unprompted] = {}
+        for group in together.values():
+            runs = [run for _, _, run in group if len(run.ids)]
+            score_of = self._scores(group[0][1], runs) if runs else {}
+            for job, _, run in group:
+                found[id(job)] = Unprompted(score_of.get(_identity(run)), len(run.ids))
+        return found
 
 
-def _identity(run: TokenRun) -> tuple[bytes, bytes]:
-    return run.ids.tobytes(), run.scored.tobytes()
+def _statistics(job: Job, whole: RunScores | None, alone: Unprompted | None) -> Statistics:
+    """`whole`: the run that begins with the first step; it goes on to the last one."""
+    if whole is None:
+        return Statistics()
+    found = by_step(whole, job.response.bounds, job.statistics)
+    found += of_response(whole, job.statistics)
+    return found if alone is None else found + of_unprompted(alone, whole)
 
 
-def _token_run(response: EncodedResponse, run: Run) -> TokenRun:
-    bounds = response.bounds
+_NO_PROJECTION: Final = "the last layer of this student has no `mlp.up_proj`"
+_Identity = tuple[bytes, bytes, frozenset[str]]
+
+
+def _identity(run: TokenRun) -> _Identity:
+    return run.ids.tobytes(), run.scored.tobytes(), run.wanted
+
+
+def _token_run(job: Job, run: Run) -> TokenRun:
+    response, bounds = job.response, job.response.bounds
     ids = response.ids[bounds[run.start] : bounds[run.stop]]
     scored = np.zeros(len(ids), bool)
     for step in run.scored:
         scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
-    return TokenRun(ids, scored)
+    return TokenRun(
+        ids, scored, wanted_of_tokens(job.statistics if run.start == 0 else frozenset())
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from lnat_plugins.config import Settings
@@ -24,6 +25,7 @@ def scorer_of(
     steps: str = "sentence",
     max_length: int | None = None,
     backend: Backend | None = None,
+    statistics: Collection[str] = (),
 ) -> Scorer:
     """A scorer over our engine, or over the back end that is given."""
     return Scorer(
@@ -33,4 +35,5 @@ def scorer_of(
         windows=parse_windows(windows),
         settings=Settings(steps, windows).as_dict(),
         max_length=max_length,
+        statistics=frozenset(statistics),
     )

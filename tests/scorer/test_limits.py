@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -111,6 +111,7 @@ class BrokenOnLongRuns:
     """An engine that fails on runs of more than eight tokens."""
 
     path = "batched"
+    has_activations = True
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -161,6 +162,7 @@ class OnlyTotals:
 
     global_by_step = False
     path = "loglikelihood"
+    lacks: ClassVar[dict[str, str]] = {"entropy": "log-probabilities only"}
 
     def __init__(self, whole: Sum) -> None:
         self.whole = whole

@@ -56,7 +56,7 @@ class Bench:
         workload = recipe.build()
         shape = Shape(1, 1, 1)
         if "floor" in args.contenders:
-            budget = args.token_budget or default_budget(workload.model.device)
+            budget = args.token_budget or default_budget(workload.model.device, workload.model)
             shape = best_shape(workload, budget, args.seed)
         is_lengths = workload.kind == "lengths"
         for names in args.lengths_windows if is_lengths else args.windows:

@@ -70,6 +70,7 @@ _BLOCK: Final = (
     "preset",
     "steps",
     "windows",
+    "metrics",
     "loader",
     "plugins",
 )
@@ -88,11 +89,20 @@ class Settings:
     steps: name of a splitter, `tokens:N`, `supplied` or `supplied_or_sentence`.
     windows: preceding steps each step may see: "4", "10%", "global".
     target_delimiter: between prompt and response where no chat template is applied.
+    metrics: names of the metrics to be served; ("all",) = every one, () = the two scores of the
+        paper, as far as the windows allow.
     """
 
     steps: str = "sentence"
     windows: tuple[str, ...] = ("4", "global")
     target_delimiter: str = "\n\n"
+    metrics: tuple[str, ...] = ()
+
+    @property
+    def metrics_asked(self) -> tuple[str, ...]:
+        """The metrics' names."""
+        both = ("local_naturalness", "global_naturalness")
+        return self.metrics or both[: 1 + ("global" in self.windows)]
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
@@ -100,6 +110,7 @@ class Settings:
             "steps": self.steps,
             "windows": list(self.windows),
             "target_delimiter": self.target_delimiter,
+            "metrics": list(self.metrics_asked),
         }
 
     @property
@@ -246,6 +257,14 @@ def _settings(config: Mapping[str, Any], block: Mapping[str, Any], check: Checks
         values["steps"] = check.text(block["steps"], "naturalness: steps")
     if "windows" in block:
         values["windows"] = check.windows(block["windows"])
+    if "metrics" in block:
+        asked = block["metrics"]
+        named = check.names(
+            [asked] if isinstance(asked, str) else asked,
+            "naturalness: metrics",
+            "write [local_naturalness, rsr], or all",
+        )
+        values["metrics"] = named or ()
     delimiter = config.get("target_delimiter", Settings.target_delimiter)
     if not isinstance(delimiter, str):
         raise ConfigError(

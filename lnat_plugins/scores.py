@@ -15,6 +15,7 @@ from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.in_process import LocalStudent
 from lnat_plugins.in_process.rendering import template_arguments
+from lnat_plugins.metrics.asked import Asked, ask_metrics
 from lnat_plugins.plugins import Plugins, load_plugins
 from lnat_plugins.ranking import Ranking, rank
 from lnat_plugins.record import StepSums
@@ -163,6 +164,7 @@ class _Scoring(NamedTuple):
     settings: Settings
     steps: StepSpec
     windows: tuple[Window, ...]
+    asked: Asked
 
 
 def score(
@@ -172,6 +174,7 @@ def score(
     *,
     windows: Sequence[str | int] | None = None,
     steps: str | None = None,
+    metrics: str | Sequence[str] | None = None,
     apply_chat_template: bool | None = None,
     plugins: Sequence[str | object] = (),
 ) -> Scores:
@@ -181,7 +184,8 @@ def score(
         model: a transformers causal language model; left as it was found.
         tokenizer: its fast tokenizer.
         teacher_set: from `load_teacher_set`.
-        windows, steps: by default the teacher set's own.
+        windows, steps, metrics: by default the teacher set's own; `metrics="all"` gathers what
+            every metric needs.
         apply_chat_template: whether prompts are rendered with the tokenizer's chat template, as
             lm-eval's flag of that name; by default wherever there is one. Else they are plain
             text, followed by the set's `target_delimiter`.
@@ -203,11 +207,15 @@ def score(
         steps=steps or teacher_set.settings.steps,
         windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
         target_delimiter=teacher_set.settings.target_delimiter,
+        metrics=tuple([metrics] if isinstance(metrics, str) else metrics or ())
+        or teacher_set.settings.metrics,
     )
+    known = loaded.registry.metrics
     scoring = _Scoring(
         settings,
         parse_steps(settings.steps, "steps", loaded.registry.splitters),
         parse_windows(settings.windows),
+        ask_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
     )
     pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
     student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)

@@ -76,7 +76,7 @@ class Engine:
         self.reason = ""
         self._model = model
         self._device = next(model.parameters()).device
-        self._budget = token_budget or default_budget(self._device)
+        self._budget = token_budget or default_budget(self._device, model)
         with _reading(model):
             projector = Projector(model)
         self._unit_sums = UnitSums(last_up_projection(model))

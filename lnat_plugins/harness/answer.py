@@ -25,12 +25,13 @@ from lnat_plugins.engine import Engine
 from lnat_plugins.errors import StudentError
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.plain import plain_errors
-from lnat_plugins.harness.request import steps_of
+from lnat_plugins.harness.request import asked_of, steps_of
 from lnat_plugins.harness.resume import REQUEST, Cache
 from lnat_plugins.harness.sharing import Work, score_all
 from lnat_plugins.record import StepSums
-from lnat_plugins.scorer import Backend, Candidate, EngineBackend, Scorer
+from lnat_plugins.scorer import Backend, Candidate, EngineBackend, Prepared, Scorer
 from lnat_plugins.steps import SPLITTERS, StepSpec
+from lnat_plugins.teacher_set.reward import reward_of
 from lnat_plugins.windows import parse_windows
 
 _TOKENS_PER_BATCH_UNIT = 1024
@@ -70,10 +71,12 @@ def answer(lm: LM, requests: list[Instance]) -> list[Reply]:
                 remedy="use hf, vllm, sglang or another back end with a tokenizer",
             )
         backend = choose_backend(lm)
+        for asked in {id(asked): asked for asked in map(asked_of, requests)}.values():
+            asked.check_student(backend.lacks)
         scoring = _Scoring(lm, backend)
         groups = _by_prompt(requests)
         works = [_work(group) for group in groups]
-        answers = score_all(works, scoring.find, scoring.score, lm)
+        answers = score_all(works, scoring, lm)
         _tell(lm, backend)
         replies = {
             id(one): Reply(record)
@@ -107,32 +110,57 @@ def _budget(lm: HFLM) -> int | None:
 def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
     groups: dict[tuple[str, _Key], dict[int, Instance]] = {}
     for one in requests:
-        key = _key(one.args[1]["settings"], steps_of(one))
+        key = _key(_settings(one), steps_of(one), asked_of(one).statistics)
         groups.setdefault((one.args[0], key), {})[id(one)] = one
     return [list(group.values()) for group in groups.values()]
 
 
 def _work(group: Sequence[Instance]) -> Work:
     first = group[0]
-    candidates = tuple(map(_candidate, group))
-    return Work(first.args[0], first.args[1]["settings"], steps_of(first), candidates)
+    return Work(
+        first.args[0],
+        _settings(first),
+        steps_of(first),
+        tuple(map(_candidate, group)),
+        asked_of(first).statistics,
+    )
+
+
+def _settings(one: Instance) -> Mapping[str, Any]:
+    settings: Mapping[str, Any] = one.args[1]["settings"]
+    return settings
 
 
 class _Key(NamedTuple):
     """What requests must share to be scored alike.
 
     Two YAMLs may each bring a splitter of the same name and version: `splitter` tells the
-    objects apart where they are not the same.
+    objects apart where they are not the same. So may metrics of one name differ in their needs.
     """
 
     settings: str
     splitter: int
+    statistics: frozenset[str]
 
 
-def _key(settings: Mapping[str, Any], steps: StepSpec) -> _Key:
+def _key(settings: Mapping[str, Any], steps: StepSpec, statistics: frozenset[str]) -> _Key:
     splitter = steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return _Key(fingerprint(settings), id(known))
+    return _Key(fingerprint(settings), id(known), statistics)
+
+
+class _Ready(NamedTuple):
+    """A prompt before it is scored.
+
+    Args:
+        records: of each response, None for those that were not kept.
+        missing: the indices of these.
+        prepared: their tokens, if any is missing.
+    """
+
+    records: list[StepSums | None]
+    missing: list[int]
+    prepared: Prepared | None
 
 
 class _Scoring:
@@ -151,16 +179,30 @@ class _Scoring:
         records = self._kept(self._lm.tok_encode(work.prompt), work)
         return None if None in records else [one for one in records if one is not None]
 
-    def score(self, work: Work) -> list[StepSums]:
-        """The records of a prompt; what was kept of it is not scored again."""
+    @property
+    def tokens_read(self) -> int:
+        """By this rank so far."""
+        return self._backend.tokens_read
+
+    def prepare(self, work: Work) -> _Ready:
+        """What needs no student: the prompt's tokens, those of its responses, what was kept."""
         prompt = self._lm.tok_encode(work.prompt)
         records = self._kept(prompt, work)
         missing = [i for i, record in enumerate(records) if record is None]
         asked = [work.candidates[i] for i in missing]
-        new = self._scorer(work).score(prompt, asked) if asked else []
-        for i, record in zip(missing, new, strict=True):
-            self._cache.keep(prompt, work.candidates[i], record)
-            records[i] = record
+        return _Ready(
+            records, missing, self._scorer(work).prepare(prompt, asked) if asked else None
+        )
+
+    def score(self, work: Work, ready: _Ready) -> list[StepSums]:
+        """The records of a prompt; what was kept of it is not scored again."""
+        records, missing, prepared = ready
+        if prepared is not None:
+            prompt: list[int] = prepared.prompt.tolist()
+            new = self._scorer(work).score_prepared(prepared)
+            for i, record in zip(missing, new, strict=True):
+                self._cache.keep(prompt, work.candidates[i], record)
+                records[i] = record
         return [record for record in records if record is not None]
 
     def _kept(self, prompt: Sequence[int], work: Work) -> list[StepSums | None]:
@@ -168,7 +210,7 @@ class _Scoring:
         return [self._cache.find(prompt, one, settings_hash) for one in work.candidates]
 
     def _scorer(self, work: Work) -> Scorer:
-        key = _key(work.settings, work.steps)
+        key = _key(work.settings, work.steps, work.statistics)
         if key not in self._scorers:
             self._scorers[key] = Scorer(
                 tokenizer=self._lm.tokenizer,
@@ -178,6 +220,7 @@ class _Scoring:
                 settings=work.settings,
                 max_length=_context(self._lm),
                 host={"lm_eval": importlib.metadata.version("lm_eval")},
+                statistics=work.statistics,
             )
         return self._scorers[key]
 
@@ -195,7 +238,10 @@ def _context(lm: TemplateLM) -> int | None:
 def _candidate(one: Instance) -> Candidate:
     row = one.doc["responses"][one.idx]
     where = f"prompt {one.doc['prompt_id']}, teacher {row['teacher']}"
-    return Candidate(row["teacher"], row["sample"], row["response"], row.get("steps"), where)
+    reward = reward_of(row, where) if "reward" in asked_of(one).statistics else None
+    return Candidate(
+        row["teacher"], row["sample"], row["response"], row.get("steps"), where, reward
+    )
 
 
 def _tell(lm: TemplateLM, backend: Backend) -> None:

@@ -29,6 +29,7 @@ class LoglikelihoodBackend:
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
+        self.tokens_read = 0
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """All requests of one prompt at once, so that the back end can batch them."""
@@ -41,6 +42,7 @@ class LoglikelihoodBackend:
                 requests.append((None, seen, ids[bounds[step] : bounds[step + 1]]))
             if job.whole:
                 requests.append((None, context, ids))
+        self.tokens_read += sum(len(seen) + len(asked) for _, seen, asked in requests)
         answers = iter(self._ask(requests))
         results = []
         for job in jobs:

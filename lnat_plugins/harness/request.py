@@ -1,4 +1,4 @@
-"""One request of a naturalness task: lm-eval's, with the steps that its task resolved."""
+"""One request of a naturalness task: lm-eval's, with what its task resolved by name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ from dataclasses import dataclass
 
 from lm_eval.api.instance import Instance
 
+from lnat_plugins.metrics.asked import Asked
 from lnat_plugins.steps import StepSpec, parse_steps
+
+_NOTHING = Asked(())
 
 
 @dataclass
 class Request(Instance):
-    """lm-eval's request, plus how to cut responses.
+    """lm-eval's request, plus how to cut responses and which metrics to serve.
 
-    `arguments` names the splitter, and is written to the samples file; `steps` holds the
-    splitter itself, which may come from a plugin that only the task's YAML names.
+    `arguments` names splitter and metrics, and is written to the samples file; here are they
+    themselves, which may come from a plugin that only the task's YAML names.
     """
 
     steps: StepSpec | None = None
+    asked: Asked = _NOTHING
+
+
+def asked_of(one: Instance) -> Asked:
+    """The metrics to serve beyond log-probabilities; none for a request of lm-eval's own kind."""
+    asked = getattr(one, "asked", _NOTHING)
+    return asked if isinstance(asked, Asked) else _NOTHING
 
 
 def steps_of(one: Instance) -> StepSpec:

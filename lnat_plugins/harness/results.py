@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from lm_eval.api.metrics import mean
 
-from lnat_plugins.metrics import get_metric
+from lnat_plugins.harness.aggregation import (
+    Carried,
+    CoverageThenRest,
+    Held,
+    MeanOfScored,
+    Parts,
+    RatedTogether,
+    RatioOfMeans,
+    teacher_figure,
+)
+from lnat_plugins.metrics import Metric, get_metric
+from lnat_plugins.metrics.asked import Asked
 from lnat_plugins.ranking.winners import winners
 from lnat_plugins.record import StepSums
 
@@ -21,76 +32,135 @@ SCORES = ("local_naturalness", "global_naturalness")
 WIN_RATE = "win_rate"
 COVERAGE = "coverage"
 
+KeepRest = Callable[[Mapping[str, Mapping[str, float | None]]], None]
+
+
+class Row(NamedTuple):
+    """One scored response."""
+
+    prompt_id: str
+    teacher: str
+    record: StepSums
+
 
 def figure(metric: str, teacher: str) -> str:
     """The figure's name. lm-eval cuts names at a comma, so a teacher's become semicolons."""
     return f"{metric}/{teacher.replace(',', ';')}"
 
 
-def directions(teachers: Iterable[str]) -> dict[str, bool | None]:
-    """Higher is better, lower is better, or neither, for every figure."""
-    by_metric: dict[str, bool | None] = {name: get_metric(name).higher_is_better for name in SCORES}
-    by_metric |= {WIN_RATE: True, COVERAGE: None}
-    return {figure(name, t): up for t in teachers for name, up in by_metric.items()}
-
-
-class MeanOfScored:
-    """The mean over the prompts that have a value; NaN if none has.
-
-    On several ranks lm-eval gathers the figures that the first rank has from all ranks, and
-    fails where one lacks a figure. So every prompt gives every figure, None where it has no
-    value. After the call lm-eval counts the list's values and takes the standard error that
-    goes with its own `mean`: hence the Nones are removed from the list itself, and this
-    equals `mean`.
-    """
-
-    def __call__(self, values: list[float | None]) -> float:
-        """Removes the Nones and gives the mean of the rest."""
-        known = [value for value in values if value is not None]
-        values[:] = known
-        return float(mean(known)) if known else math.nan
-
-    def __eq__(self, other: object) -> bool:
-        return other is mean or isinstance(other, MeanOfScored)
-
-    def __hash__(self) -> int:
-        return hash(mean)
-
-
-def figures(
-    records: Sequence[StepSums], teachers: Sequence[str], window: str
-) -> dict[str, float | None]:
-    """The figures of one prompt, the same ones for every prompt; None = no value here.
-
-    A teacher's score is the mean over its samples that have one. The win goes to the best
-    local score; of equal ones to the first row's. One teacher alone has nothing to win.
+class Results:
+    """What lm-eval's table shows, and how it comes about.
 
     Args:
-        records: the prompt's responses in row order.
-        teachers: of the whole set, each of which gets a coverage of 0 or 1.
-        window: the window of the local score.
+        asked: the metrics. Of "all" the table shows the two scores of the paper only; the figures
+            of the others stand in the results file.
+        teachers: of the whole set.
+        window: of metrics that read one.
     """
-    scored = records[0].sums
-    names = [name for name in SCORES if get_metric(name).window_read(window) in scored]
-    out: dict[str, float | None]
-    out = {figure(name, teacher): None for teacher in teachers for name in (*names, WIN_RATE)}
-    local: dict[str, float] = {}
-    by_teacher: dict[str, list[StepSums]] = {}
-    for record in records:
-        by_teacher.setdefault(record.teacher, []).append(record)
-    for teacher, own in by_teacher.items():
-        for name in names:
-            values = [get_metric(name).of(record, window) for record in own]
-            if finite := [value for value in values if math.isfinite(value)]:
-                score = out[figure(name, teacher)] = statistics.fmean(finite)
-                if name == SCORES[0]:
-                    local[teacher] = score
-    if len(local) > 1:
-        values_1T = np.array([list(local.values())])
-        order_1T = np.arange(len(local))[None]
-        (best,), _ = winners(values_1T, order_1T, bool(get_metric(SCORES[0]).higher_is_better))
-        out |= {figure(WIN_RATE, teacher): float(i == best) for i, teacher in enumerate(local)}
-    return out | {figure(COVERAGE, teacher): float(teacher in local) for teacher in teachers}
+
+    def __init__(self, asked: Asked, teachers: Sequence[str], window: str) -> None:
+        self._asked = asked
+        self._teachers = tuple(teachers)
+        self._window = window
+        self._shown = tuple(
+            metric for metric in asked.metrics if not asked.every or metric.name in SCORES
+        )
+        directed = [one for one in self._shown if one.higher_is_better is not None]
+        # A prompt is won by a metric that sees one response, or one prompt, at a time.
+        self._deciding = next((one for one in directed if one.scope != "corpus"), None)
+
+    def directions(self) -> dict[str, bool | None]:
+        """Higher is better, lower is better, or neither, for every figure."""
+        by_metric = {metric.name: metric.higher_is_better for metric in self._shown}
+        if self._deciding:
+            by_metric |= {WIN_RATE: True}
+        by_metric |= {COVERAGE: None}
+        return {figure(name, t): up for t in self._teachers for name, up in by_metric.items()}
+
+    def figures(self, prompt_id: str, records: Sequence[StepSums]) -> dict[str, Any]:
+        """The figures of one prompt, the same ones for every prompt; None = no value here.
+
+        A teacher's score is over its samples that have one. The win goes to the best by the first
+        metric shown that has a direction; of equal ones to the first row's. One teacher alone has
+        nothing to win.
+
+        Args:
+            prompt_id: the prompt.
+            records: its responses in row order.
+        """
+        rows = [Row(prompt_id, record.teacher, record) for record in records]
+        out: dict[str, Any] = dict.fromkeys(self.directions())
+        for metric in self._shown:
+            for teacher, value in self._of_prompt(metric, rows).items():
+                out[figure(metric.name, teacher)] = value
+        deciding = self._deciding or self._shown[0]
+        values = {
+            teacher: value.ratio if isinstance(value, Parts) else value
+            for teacher, value in self._of_prompt(deciding, rows).items()
+            if value is not None and not isinstance(value, Held)
+        }
+        if self._deciding and len(values) > 1:
+            values_1T = np.array([list(values.values())])
+            order_1T = np.arange(len(values))[None]
+            (best,), _ = winners(values_1T, order_1T, bool(self._deciding.higher_is_better))
+            out |= {figure(WIN_RATE, one): float(i == best) for i, one in enumerate(values)}
+        for teacher in self._teachers:
+            out[figure(COVERAGE, teacher)] = float(teacher in values)
+        if self._asked.every:
+            first = figure(COVERAGE, self._teachers[0])
+            out[first] = Carried(out[first], tuple(rows))
+        return out
+
+    def _of_prompt(self, metric: Metric, rows: Sequence[Row]) -> dict[str, Any]:
+        """teacher -> its value for one prompt, for those that have one."""
+        if metric.scope == "corpus":
+            return dict.fromkeys(self._teachers, Held(tuple(rows)))
+        values = metric.rate(rows, self._window).values
+        found: dict[str, Any] = {}
+        for teacher in dict.fromkeys(row.teacher for row in rows):
+            own = [
+                (row, value)
+                for row, value in zip(rows, values, strict=True)
+                if row.teacher == teacher and math.isfinite(value)
+            ]
+            if own and metric.parts:
+                both = [metric.parts(row.record, self._window) for row, _ in own]
+                above, below = zip(*both, strict=True)
+                found[teacher] = Parts(statistics.fmean(above), statistics.fmean(below))
+            elif own:
+                found[teacher] = statistics.fmean(value for _, value in own)
+        return found
+
+    def aggregation(self, keep_rest: KeepRest) -> dict[str, Callable[[list[Any]], float]]:
+        """From a figure's values of all prompts to its value.
+
+        Args:
+            keep_rest: gets metric -> teacher -> value for what the table does not show.
+        """
+        found: dict[str, Callable[[list[Any]], float]]
+        found = dict.fromkeys(self.directions(), MeanOfScored())
+        for metric in self._shown:
+            for teacher in self._teachers:
+                name = figure(metric.name, teacher)
+                if metric.scope == "corpus":
+                    found[name] = RatedTogether(metric, self._window, teacher)
+                elif metric.parts:
+                    found[name] = RatioOfMeans()
+        if self._asked.every:
+            first = figure(COVERAGE, self._teachers[0])
+            found[first] = CoverageThenRest(lambda rows: keep_rest(self._rest(rows)))
+        return found
+
+    def _rest(self, rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:
+        rest: dict[str, dict[str, float | None]] = {}
+        for metric in self._asked.metrics:
+            if metric not in self._shown:
+                values = metric.rate(rows, self._window).values
+                rest[metric.name] = {
+                    teacher: teacher_figure(metric, rows, values, teacher, self._window)
+                    for teacher in self._teachers
+                }
+        return rest
 
 
 def summary(record: StepSums, window: str) -> str:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple, TypeAlias
-
-from tqdm import tqdm
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from lnat_plugins.errors import LnatError
-from lnat_plugins.in_process import Processes
+from lnat_plugins.in_process import Processes, Progress, ahead
+from lnat_plugins.in_process.processes import Taken
 from lnat_plugins.record import StepSums
 from lnat_plugins.scorer import Candidate
 from lnat_plugins.steps import StepSpec
@@ -29,12 +28,14 @@ class Work(NamedTuple):
         settings: everything that decides the numbers, as JSON values.
         steps: how responses are cut.
         candidates: the responses.
+        statistics: what is gathered beside log-probabilities.
     """
 
     prompt: str
     settings: Mapping[str, Any]
     steps: StepSpec
     candidates: tuple[Candidate, ...]
+    statistics: frozenset[str] = frozenset()
 
     @property
     def cost(self) -> int:
@@ -43,18 +44,36 @@ class Work(NamedTuple):
 
 
 Records: TypeAlias = "list[StepSums]"
-Score: TypeAlias = "Callable[[Work], Records]"
+R = TypeVar("R")
 
 
-def score_all(
-    works: Sequence[Work], find: Callable[[Work], Records | None], score: Score, lm: Any
-) -> list[Records]:
+class Scoring(Protocol[R]):
+    """How one prompt is scored on this rank."""
+
+    @property
+    def tokens_read(self) -> int:
+        """By the student, so far."""
+        ...
+
+    def find(self, work: Work) -> Records | None:
+        """Records that this rank has kept from an earlier run, or None."""
+        ...
+
+    def prepare(self, work: Work) -> R:
+        """What can be done before the prompt's turn, in another thread."""
+        ...
+
+    def score(self, work: Work, ready: R) -> Records:
+        """The records, from what `prepare` gave."""
+        ...
+
+
+def score_all(works: Sequence[Work], scoring: Scoring[R], lm: Any) -> list[Records]:
     """The records of each prompt, in order, whichever rank scored it.
 
     Args:
         works: this rank's prompts.
-        find: records that this rank has kept from an earlier run, or None.
-        score: scores one prompt on this rank, but for what it finds.
+        scoring: scores one prompt on this rank, but for what was kept.
         lm: tells rank and number of ranks.
 
     Raises:
@@ -63,11 +82,11 @@ def score_all(
     processes = Processes()
     together = processes.count == lm.world_size > 1 and all(processes.gather(_travels(works)))
     if not together:
-        return _alone(works, score, lm)
+        return _alone(works, scoring, lm)
     everything = [work for own in processes.gather(list(works)) for work in own]
-    found = _merge(processes.gather(_found(everything, find)))
+    found = _merge(processes.gather(_found(everything, scoring.find)))
     missing = [i for i in range(len(everything)) if i not in found]
-    outcomes = processes.gather(_share(everything, missing, score, processes))
+    outcomes = processes.gather(_share(everything, missing, scoring, processes))
     for outcome in outcomes:
         if isinstance(outcome, LnatError):
             raise outcome
@@ -77,29 +96,35 @@ def score_all(
     return [found[first + i] for i in range(len(works))]
 
 
-def _alone(works: Sequence[Work], score: Score, lm: Any) -> list[Records]:
+def _alone(works: Sequence[Work], scoring: Scoring[R], lm: Any) -> list[Records]:
     found = []
-    with _bar(sum(work.cost for work in works), disable=lm.rank != 0) as bar:
-        for work in works:
-            found.append(score(work))
-            bar.update(work.cost)
+    behind = 0
+    with _progress(sum(work.cost for work in works), scoring, disable=lm.rank != 0) as progress:
+        for work, ready in ahead(works, scoring.prepare):
+            found.append(scoring.score(work, ready))
+            progress.done(work.cost, behind)
+            behind += work.cost
     return found
 
 
 def _share(
-    everything: Sequence[Work], missing: Sequence[int], score: Score, processes: Processes
+    everything: Sequence[Work], missing: Sequence[int], scoring: Scoring[R], processes: Processes
 ) -> dict[int, Records] | LnatError:
     """What this rank scored. An error is an answer: the others must hear of it, not wait."""
     found: dict[int, Records] = {}
     costs = [everything[i].cost for i in missing]
+
+    def prepare(taken: Taken) -> R:
+        return scoring.prepare(everything[missing[taken.item]])
+
     with (
-        _bar(sum(costs), disable=not processes.main) as bar,
+        _progress(sum(costs), scoring, disable=not processes.main) as progress,
         closing(processes.take(costs)) as mine,
     ):
         try:
-            for place in mine:
-                found[missing[place]] = score(everything[missing[place]])
-                bar.update(costs[place])
+            for (place, behind), ready in ahead(mine, prepare):
+                found[missing[place]] = scoring.score(everything[missing[place]], ready)
+                progress.done(costs[place], behind)
         except LnatError as error:
             return error
     return found
@@ -125,8 +150,5 @@ def _travels(works: Sequence[Work]) -> bool:
     return True
 
 
-def _bar(total: int, *, disable: bool) -> tqdm[Any]:
-    """Counts characters: a response of ten times the length takes ten times as long."""
-    return tqdm(
-        total=total, desc="Scoring responses", unit="character", unit_scale=True, disable=disable
-    )
+def _progress(total: int, scoring: Scoring[Any], *, disable: bool) -> Progress:
+    return Progress(total, "Scoring responses", lambda: scoring.tokens_read, disable=disable)

@@ -18,13 +18,15 @@ from lnat_plugins.errors import ConfigError
 from lnat_plugins.harness.answer import Reply, install
 from lnat_plugins.harness.plain import plain_errors
 from lnat_plugins.harness.request import Request
-from lnat_plugins.harness.results import MeanOfScored, directions, figures, summary
+from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.harness.resume import REQUEST
 from lnat_plugins.harness.source import source_of
+from lnat_plugins.metrics.asked import ask_metrics
 from lnat_plugins.plugins import plugins_of
 from lnat_plugins.record import StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
+from lnat_plugins.teacher_set.reward import reward_of
 from lnat_plugins.windows import parse_windows
 
 _OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
@@ -55,9 +57,9 @@ class NaturalnessTask(Task):
     """Ranks teachers by how natural their responses are to the model under evaluation.
 
     A document is one prompt with all its responses; there is one request a response. The
-    figures are `local_naturalness`, `global_naturalness`, `win_rate` and `coverage`, each
-    for every teacher, averaged over prompts with lm-eval's standard error over prompts.
-    The local score is that of the first window in the settings.
+    figures are those of `metrics:`, `win_rate` and `coverage`, each for every teacher, averaged
+    over prompts with lm-eval's standard error over prompts. The local score is that of the first
+    window in the settings.
 
     Args:
         config: the task's YAML as lm-eval loads it.
@@ -72,11 +74,15 @@ class NaturalnessTask(Task):
             where = f"{spec.data.source}: naturalness"
             self._steps = parse_steps(spec.settings.steps, f"{where}: steps", registry.splitters)
             windows = parse_windows(spec.settings.windows, f"{where}: windows")
+            names = [window.name for window in windows]
+            asked = spec.settings.metrics_asked
+            self._asked = ask_metrics(asked, names, registry.metrics, f"{where}: metrics")
             self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
+            self._check_rewards()
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
         install()
-        self._window = windows[0].name
+        self._results = Results(self._asked, self.teacher_set.teachers, windows[0].name)
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
         self._chat_template: Callable[..., str] | None = None
         self._system_instruction: str | None = None
@@ -84,6 +90,11 @@ class NaturalnessTask(Task):
         self._filters = [FilterEnsemble("none", [_Unwrap])]
         self._config = self._task_config(config, spec)
         self.VERSION = self._config.metadata.get("version", 0)
+
+    def _check_rewards(self) -> None:
+        for prompt in self.teacher_set.prompts if "reward" in self._asked.statistics else ():
+            for one in prompt.responses:
+                self._asked.check_reward(reward_of(one.extra, one.where), one.where)
 
     def _task_config(self, config: Mapping[str, Any], spec: TaskSpec) -> TaskConfig:
         """lm-eval's own view of the task, which it writes into its results file."""
@@ -177,6 +188,7 @@ class NaturalnessTask(Task):
                 idx=i,
                 metadata=kwargs["metadata"],
                 steps=self._steps,
+                asked=self._asked,
             )
             for i, row in enumerate(doc["responses"])
         ]
@@ -199,6 +211,7 @@ class NaturalnessTask(Task):
         settings = self.teacher_set.settings.as_dict()
         settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
         settings["splitter"] = str(self._steps)
+        settings["metrics"] = list(self._asked.names)
         return settings | {
             "chat_template": digest,
             "system_instruction": self._system_instruction,
@@ -211,20 +224,22 @@ class NaturalnessTask(Task):
         found: list[Instance] | None = super().apply_filters()
         return found
 
-    def process_results(
-        self, doc: Mapping[str, Any], results: Sequence[Scored]
-    ) -> dict[str, float | None]:
+    def process_results(self, doc: Mapping[str, Any], results: Sequence[Scored]) -> dict[str, Any]:
         """The figures of one prompt."""
         records = [scored.record for scored in results]
-        return figures(records, self.teacher_set.teachers, self._window)
+        return self._results.figures(str(doc["prompt_id"]), records)
 
-    def aggregation(self) -> dict[str, Callable[[list[float | None]], float]]:
-        """Means over prompts, for which lm-eval gives standard errors."""
-        return dict.fromkeys(directions(self.teacher_set.teachers), MeanOfScored())
+    def aggregation(self) -> dict[str, Callable[[list[Any]], float]]:
+        """From the figures of prompts to those of the set."""
+        return self._results.aggregation(self._keep_rest)
+
+    def _keep_rest(self, figures: Mapping[str, Mapping[str, float | None]]) -> None:
+        """Figures that the table leaves out stand in the results file, in the task's metadata."""
+        self._config.metadata["naturalness"]["figures"] = figures
 
     def higher_is_better(self) -> dict[str, bool | None]:
         """The arrows of lm-eval's table."""
-        return directions(self.teacher_set.teachers)
+        return self._results.directions()
 
 
 def _document(prompt: Prompt) -> dict[str, Any]:

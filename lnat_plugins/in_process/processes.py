@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, NamedTuple, TypeVar, cast
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
@@ -17,6 +17,18 @@ from torch.distributed import distributed_c10d
 from lnat_plugins.errors import LnatError
 
 T = TypeVar("T")
+
+
+class Taken(NamedTuple):
+    """An item of a common list, and how much of the list was taken before it, by anybody.
+
+    Args:
+        item: its index.
+        behind: the costs of the items taken before.
+    """
+
+    item: int
+    behind: float
 
 
 class Processes:
@@ -34,17 +46,19 @@ class Processes:
         """Whether this is the first process, which prints and writes."""
         return self.rank == 0
 
-    def take(self, costs: Sequence[float]) -> Generator[int, None, None]:
+    def take(self, costs: Sequence[float]) -> Generator[Taken, None, None]:
         """Items of a common list, the dearest first, each taken by whoever is free.
 
         So a slow process delays the others by one item at most. A process that stops taking
         because of an error ends it for all.
         """
         order = sorted(range(len(costs)), key=lambda item: (-costs[item], item))
+        behind = itertools.accumulate((costs[item] for item in order), initial=0.0)
+        taken = [Taken(*one) for one in zip(order, behind, strict=False)]
         # Numbered now, not when the first item is taken: alike in all processes.
-        return self._take(order, f"lnat/queue/{next(self._queues)}")
+        return self._take(taken, f"lnat/queue/{next(self._queues)}")
 
-    def _take(self, order: Sequence[int], queue: str) -> Generator[int, None, None]:
+    def _take(self, order: Sequence[Taken], queue: str) -> Generator[Taken, None, None]:
         if self.count == 1:
             yield from order
             return

@@ -8,22 +8,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
-from tqdm import tqdm
-
 from lnat_plugins.config import Settings
 from lnat_plugins.engine import Engine
 from lnat_plugins.errors import LnatError
-from lnat_plugins.in_process.processes import Processes
+from lnat_plugins.in_process.ahead import ahead
+from lnat_plugins.in_process.processes import Processes, Taken
+from lnat_plugins.in_process.progress import Progress
 from lnat_plugins.in_process.rendering import (
     differs_in_training,
     prompt_ids,
     template_arguments,
     template_digest,
 )
+from lnat_plugins.metrics.asked import Asked
 from lnat_plugins.record import StepSums
-from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
+from lnat_plugins.scorer import Candidate, EngineBackend, Prepared, Scorer
 from lnat_plugins.selection import PoolRow
 from lnat_plugins.steps import StepSpec
+from lnat_plugins.teacher_set.reward import reward_of
 from lnat_plugins.training_tokens import training_tokens
 from lnat_plugins.windows import Window
 
@@ -48,6 +50,11 @@ class Scoring(Protocol):
     @property
     def windows(self) -> tuple[Window, ...]:
         """What is scored."""
+        ...
+
+    @property
+    def asked(self) -> Asked:
+        """What for, which says what is gathered beside log-probabilities."""
         ...
 
 
@@ -153,48 +160,57 @@ class LocalStudent:
         """This process's share. An error is an answer: the others must hear of it, not wait."""
         costs = [sum(len(row.text) for row in group) for group in groups]
         found: dict[int, StepSums] = {}
-        with (
-            tqdm(
-                total=sum(costs),
-                desc="Scoring candidates",
-                unit="character",
-                unit_scale=True,
-                disable=not self._processes.main,
-            ) as bar,
-            closing(self._processes.take(costs)) as mine,
-        ):
+        with closing(self._processes.take(costs)) as mine:
             try:
                 scorer = self._scorer()
-                for i in mine:
-                    prompt = prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
-                    records = scorer.score(prompt, [_candidate(row) for row in groups[i]])
-                    found |= {row.index: one for row, one in zip(groups[i], records, strict=True)}
-                    bar.update(costs[i])
+
+                def prepare(taken: Taken) -> Prepared:
+                    group = groups[taken.item]
+                    prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
+                    return scorer.prepare(prompt, [self._candidate(row) for row in group])
+
+                with Progress(
+                    sum(costs),
+                    "Scoring candidates",
+                    lambda: scorer.backend.tokens_read,
+                    disable=not self._processes.main,
+                ) as progress:
+                    for (i, behind), prepared in ahead(mine, prepare):
+                        records = scorer.score_prepared(prepared)
+                        found |= {row.index: r for row, r in zip(groups[i], records, strict=True)}
+                        progress.done(costs[i], behind)
             except LnatError as error:
                 return error
         return found
 
     def _scorer(self) -> Scorer:
         settings = self._scoring.settings.as_dict() | {
+            "metrics": list(self._scoring.asked.names),
             # Plain prompts bring their own delimiter; a template has its own.
             "target_delimiter": "",
             "splitter": str(self._scoring.steps),
             "chat_template": template_digest(self._tokenizer, plain=self._plain),
             "system_instruction": None,
         }
+        backend = EngineBackend(Engine(self._model))
+        self._scoring.asked.check_student(backend.lacks)
         return Scorer(
             tokenizer=self._tokenizer,
-            backend=EngineBackend(Engine(self._model)),
+            backend=backend,
             spec=self._scoring.steps,
             windows=self._scoring.windows,
             settings=settings,
             max_length=_context(self._model),
+            statistics=self._scoring.asked.statistics,
         )
 
-
-def _candidate(row: PoolRow) -> Candidate:
-    own = row.response
-    return Candidate(own.teacher, own.sample, own.text, own.steps, row.where)
+    def _candidate(self, row: PoolRow) -> Candidate:
+        own, asked = row.response, self._scoring.asked
+        reward = None
+        if "reward" in asked.statistics:
+            reward = reward_of(own.extra, row.where)
+            asked.check_reward(reward, row.where)
+        return Candidate(own.teacher, own.sample, own.text, own.steps, row.where, reward)
 
 
 def _context(model: Any) -> int | None:

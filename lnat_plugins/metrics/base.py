@@ -7,7 +7,7 @@ at a time; some need all responses to its prompt, or the whole corpus.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -19,6 +19,8 @@ GLOBAL: Final = "global"
 SCOPES: Final = ("response", "prompt", "corpus")
 AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
+
+_UNTOLD: Final = "no reason was recorded"
 
 
 class Scored(Protocol):
@@ -38,10 +40,17 @@ class Scored(Protocol):
 
 
 class UndefinedError(Exception):
-    """Raised by a metric of scope "prompt" or "corpus": none of these responses has a value.
+    """Raised by a metric for responses that have no value. It never ends a run.
 
-    Its message is the reason, which is told and counted; it never ends a run.
+    Args:
+        reason: told with each of those responses, and counted.
+        rows: their places among the rows given; the metric is asked again without them. Empty
+            = all of the rows.
     """
+
+    def __init__(self, reason: str, rows: Collection[int] = ()) -> None:
+        super().__init__(reason)
+        self.rows = frozenset(rows)
 
 
 class Ratings(NamedTuple):
@@ -70,7 +79,7 @@ class Metric:
             the first of their `parts` divided by the mean of the second.
         compute: scope "response": (record, window) -> the value; NaN if undefined, never a stand-in
             number. Otherwise (rows, window) -> a value for each row, in order; it gets only rows
-            that hold what the metric reads and needs, and may raise `UndefinedError`.
+            that hold what the metric reads and needs. Either may raise `UndefinedError`.
         reads: "window" = the sums of the window asked for, "global" = those of the global
             window whatever is asked for, "counts" = no log-probability at all.
         needs: statistics beyond log-probabilities, by their names in `statistics_names`.
@@ -103,22 +112,25 @@ class Metric:
         reasons = [self._lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         for group in self._groups(rows, reasons):
-            try:
-                found = self._compute([rows[i] for i in group], window)
-            except UndefinedError as cause:
-                for i in group:
-                    reasons[i] = str(cause)
-                continue
-            for i, value in zip(group, found, strict=True):
-                values[i] = value
-                if math.isnan(value):
-                    reasons[i] = self._unexplained(rows[i].record, window)
+            while group:
+                try:
+                    found = self._compute([rows[i] for i in group], window)
+                except UndefinedError as cause:
+                    out = {i for place, i in enumerate(group) if place in cause.rows} or set(group)
+                    for i in out:
+                        reasons[i] = str(cause) or _UNTOLD
+                    group = [i for i in group if i not in out]
+                    continue
+                for i, value in zip(group, found, strict=True):
+                    values[i] = value
+                    if math.isnan(value):
+                        reasons[i] = self._unexplained(rows[i].record, window)
+                break
         return Ratings(tuple(values), tuple(reasons))
 
     def of(self, record: StepSums, window: str) -> float:
-        """The value of one response by itself, for a metric of scope "response"."""
-        (value,) = self._compute([_Alone(record)], window)
-        return value
+        """The value of one response by itself, for a metric of scope "response"; or NaN."""
+        return self.rate([_Alone(record)], window).values[0]
 
     def _compute(self, rows: Sequence[Scored], window: str) -> Sequence[float]:
         if self.scope == "response":
@@ -126,12 +138,12 @@ class Metric:
         return [float(value) for value in self.compute(rows, window)]
 
     def _groups(self, rows: Sequence[Scored], reasons: Sequence[str]) -> list[list[int]]:
-        usable = [i for i, reason in enumerate(reasons) if not reason]
-        if self.scope != "prompt":
-            return [usable] if usable else []
-        groups: dict[str, list[int]] = {}
-        for i in usable:
-            groups.setdefault(rows[i].prompt_id, []).append(i)
+        """Places of the rows to be computed together, by first appearance."""
+        groups: dict[object, list[int]] = {}
+        for i, row in enumerate(rows):
+            if not reasons[i]:
+                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
+                groups.setdefault(key, []).append(i)
         return list(groups.values())
 
     def _lacks(self, record: StepSums, window: str) -> str:
@@ -157,14 +169,14 @@ class Metric:
             return "the response holds no token"
         read = self.window_read(window)
         if read is None:
-            return "no reason was recorded"
+            return _UNTOLD
         if read in record.undefined:
             return record.undefined[read]
         if read not in record.sums:
             return f"window {read!r} was not scored"
         if record.sums[read] is None:
             return "the back end gives only the total, not the steps"
-        return "no reason was recorded"
+        return _UNTOLD
 
 
 class _Alone(NamedTuple):
@@ -183,6 +195,16 @@ def step_means(record: StepSums, window: str) -> list[float] | None:
     if sums is None:
         return None
     return [total / count for total, count in zip(sums, record.tokens, strict=True) if count]
+
+
+def log_prob(record: StepSums) -> float:
+    """Σ_t log p(y_t | x, y_<t) of the response, in nats; NaN if undefined or not scored."""
+    return record.totals.get(GLOBAL, math.nan)
+
+
+def summed(record: StepSums, statistic: str) -> float:
+    """The sum of a step statistic over the response; NaN if undefined or not gathered."""
+    return math.fsum(record.step_statistics.get(statistic, (math.nan,)))
 
 
 def mean(values: list[float] | None) -> float:

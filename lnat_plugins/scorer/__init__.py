@@ -26,7 +26,7 @@ from lnat_plugins.steps import StepSpec
 from lnat_plugins.tokens import EncodedResponse, Ids, check_tokenizer, encode_response
 from lnat_plugins.windows import GLOBAL, Pair, Window
 
-__all__ = ["Backend", "Candidate", "EngineBackend", "Scorer", "StepSums"]
+__all__ = ["Backend", "Candidate", "EngineBackend", "Prepared", "Scorer", "StepSums"]
 
 
 class Candidate(NamedTuple):
@@ -47,6 +47,20 @@ class Candidate(NamedTuple):
     steps: Sequence[str] | None = None
     where: str = ""
     reward: float | None = None
+
+
+class Prepared(NamedTuple):
+    """A prompt's responses, cut and tokenised.
+
+    Args:
+        prompt: shape (P,), token ids.
+        candidates: the responses.
+        encoded: text and supplied steps -> tokens and steps; equal responses once.
+    """
+
+    prompt: Ids
+    candidates: tuple[Candidate, ...]
+    encoded: Mapping[tuple[str, tuple[str, ...] | None], EncodedResponse]
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,13 @@ class Scorer:
     def score(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each candidate, in order; equal responses are scored once.
 
+        Args, Raises: as `prepare`.
+        """
+        return self.score_prepared(self.prepare(prompt, candidates))
+
+    def prepare(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> Prepared:
+        """What needs no student: steps and tokens.
+
         Args:
             prompt: the rendered prompt as token ids, at least one.
             candidates: responses to it.
@@ -95,14 +116,19 @@ class Scorer:
                 where=candidates[0].where if candidates else "",
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
-        encoded: dict[Any, EncodedResponse] = {}
+        encoded: dict[tuple[str, tuple[str, ...] | None], EncodedResponse] = {}
         for one in candidates:
             if _key(one) not in encoded:
                 encoded[_key(one)] = encode_response(
                     self.tokenizer, one.text, self.spec, one.steps, one.where
                 )
+        return Prepared(np.asarray(prompt, np.int64), tuple(candidates), encoded)
+
+    def score_prepared(self, prepared: Prepared) -> list[StepSums]:
+        """Step sums of each candidate, in order."""
+        prompt, candidates, encoded = prepared
         jobs = [self._job(response, len(prompt)) for response in encoded.values()]
-        answers = self.backend.sums(np.asarray(prompt, np.int64), jobs)
+        answers = self.backend.sums(prompt, jobs)
         sums = dict(zip(encoded, answers, strict=True))
         return [
             self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)])

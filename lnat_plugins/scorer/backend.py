@@ -82,6 +82,11 @@ class Backend(Protocol):
         """How the sums come about: "packed", "batched" or "loglikelihood"."""
         ...
 
+    @property
+    def tokens_read(self) -> int:
+        """By the student so far, prompts included: the measure of what is done."""
+        ...
+
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """The answers to all jobs of one prompt, in order."""
         ...
@@ -99,6 +104,11 @@ class EngineBackend:
     def path(self) -> str:
         """The engine's path."""
         return self.engine.path
+
+    @property
+    def tokens_read(self) -> int:
+        """The engine's prompt and body tokens."""
+        return self.engine.counts.prompt_tokens + self.engine.counts.body_tokens
 
     @property
     def lacks(self) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from lnat_plugins._checks import Checks
 from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.metrics.asked import Asked
 from lnat_plugins.selection.selection import json_value
 from lnat_plugins.selection.strategy import REQUIRED, Strategy
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
@@ -83,6 +84,11 @@ class SelectionSpec:
     source: str = "selection"
 
     @property
+    def asked(self) -> Asked:
+        """What must be gathered to choose by the metric."""
+        return Asked((self.metric,) if self.needs_scores else ())
+
+    @property
     def needs_scores(self) -> bool:
         """Whether any step of choosing reads the metric."""
         return "scores" in self.strategy.needs or self.min_margin is not None
@@ -118,7 +124,11 @@ def parse_selection(
         options=_options(block, strategy, source),
         metric=metric,
         window=window,
-        settings=Settings(steps=steps, windows=tuple(one.name for one in windows)),
+        settings=Settings(
+            steps=steps,
+            windows=tuple(one.name for one in windows),
+            metrics=(metric.name,),
+        ),
         steps=parse_steps(steps, f"{source}: steps", splitters),
         windows=windows,
         require_correct=check.flag(block.get("require_correct", False), "require_correct"),

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lnat_plugins.engine._shared_cache import SharedCache
 from lnat_plugins.engine._split_attention import (
     NAME,
-    SharedCache,
     attend,
     attention_with_lse,
     formula,
@@ -74,17 +74,6 @@ def test_values_of_another_width_go_by_the_formula() -> None:
     query, key, value = torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 8), torch.randn(1, 2, 5, 6)
     out, lse = attention_with_lse(query, key, value, causal=True, scale=None)
     assert (out.shape, lse.shape) == ((1, 2, 5, 6), (1, 2, 5))
-
-
-def test_the_cache_keeps_what_it_is_told_to() -> None:
-    cache, part = SharedCache(), torch.randn(1, 2, 3, 4)
-    assert cache.update(part, part, 0)[0] is part
-    cache.keep = False
-    assert cache.update(part, part, 0)[0] is part
-    assert cache.get_seq_length() == 3
-    cache.keep = True
-    cache.update(part, part, 0)
-    assert cache.get_seq_length() == 6
 
 
 @pytest.mark.parametrize("extra", ["softcap", "s_aux", "sliding_window", "position_bias"])

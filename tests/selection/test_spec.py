@@ -191,7 +191,7 @@ UNKNOWN = [
     (
         {"metric": "n_tokens"},
         "metric 'n_tokens' has no better or worse, so nothing can be chosen by it. Choose one of "
-        "local_naturalness, global_naturalness, global_step_naturalness, mean_nll.",
+        "local_naturalness, global_naturalness, global_step_naturalness, ",
     ),
     (
         {"metric": "n_tokens", "strategy": "random", "min_margin": 1},

@@ -1,0 +1,86 @@
+"""The metrics that a scoring run is asked for, and what must be gathered for them.
+
+Knows nothing of how anything is gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from lnat_plugins.errors import ConfigError, DataError, StudentError
+from lnat_plugins.metrics import ALL, Metric, resolve_metrics
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is to serve.
+
+    Attributes:
+        metrics: in order.
+        every: whether that is simply all there are. Then what cannot be had is undefined, and each
+            record says why; of metrics asked for by name it is refused.
+    """
+
+    metrics: tuple[Metric, ...]
+    every: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names."""
+        return tuple(metric.name for metric in self.metrics)
+
+    @property
+    def statistics(self) -> frozenset[str]:
+        """What they need beside log-probabilities, by the names of `statistics_names`."""
+        return frozenset(name for metric in self.metrics for name in metric.needs)
+
+    def check_student(self, lacks: Mapping[str, str]) -> None:
+        """Before any forward: can this student's back end serve them?
+
+        Raises:
+            StudentError: a metric asked for by name needs what the back end lacks.
+        """
+        for metric in () if self.every else self.metrics:
+            for name in sorted(metric.needs & lacks.keys()):
+                raise StudentError(
+                    f"metric {metric.name!r} cannot be had here: {lacks[name]}",
+                    remedy="leave it out, or score with `--model hf` and a student that has it",
+                )
+
+    def check_reward(self, reward: float | None, where: str) -> None:
+        """Raises DataError if a metric asked for by name needs the reward that a row lacks."""
+        for metric in () if self.every or reward is not None else self.metrics:
+            if "reward" in metric.needs:
+                raise DataError(
+                    f"metric {metric.name!r} needs a reward, and this row has none",
+                    where=where,
+                    remedy="give the rows a column `reward`, or leave the metric out",
+                )
+
+
+def ask_metrics(
+    names: Sequence[str], windows: Collection[str], metrics: Mapping[str, Metric], where: str
+) -> Asked:
+    """The metrics of those names; `["all"]` is every one that the windows allow.
+
+    Args:
+        names: as written.
+        windows: the names of the windows that are scored.
+        metrics: name -> metric, all there are.
+        where: who asks, for messages.
+
+    Raises:
+        ConfigError: no such metric, or one that reads a window that is not scored.
+    """
+    found = resolve_metrics(names, metrics, where)
+    every = tuple(names) == (ALL,)
+    unread = [one for one in found if one.reads == "global" and "global" not in windows]
+    if unread and not every:
+        raise ConfigError(
+            f"metric {unread[0].name!r} reads the window 'global', which is not scored",
+            where=where,
+            found=", ".join(windows),
+            remedy="add `global` to `windows`, or leave the metric out",
+        )
+    return Asked(tuple(one for one in found if one not in unread), every)

@@ -62,7 +62,7 @@ $(READY_WHEEL): $(READY_VENV)
 
 $(READY_TEST): $(READY_WHEEL)
 	rm -f $(VENV)/.test-*
-	$(PIP) install --constraint constraints.txt "lnat-plugins[report,test]"
+	$(PIP) install --constraint constraints.txt "lnat-plugins[test]"
 	touch $@
 
 clean:

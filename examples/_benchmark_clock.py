@@ -115,7 +115,7 @@ def _calls_watched(device: str) -> Iterator[Stopwatch]:
         return one
 
     with (
-        patch.object(Projector, "logprobs", watched(Projector.logprobs)),
+        patch.object(Projector, "measure", watched(Projector.measure)),
         patch.object(Projector, "log_softmax", watched(Projector.log_softmax)),
     ):
         yield watch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from lnat_plugins.api import load_teacher_set
     from lnat_plugins.hookspecs import hookimpl
-    from lnat_plugins.metrics import Metric
+    from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins import load_plugins
     from lnat_plugins.record import StepSums
     from lnat_plugins.registry import Registry
@@ -52,6 +52,7 @@ __all__ = [
     "StepSums",
     "Strategy",
     "Student",
+    "UndefinedError",
     "__version__",
     "choose",
     "hookimpl",
@@ -65,7 +66,7 @@ __all__ = [
 _HOME: Final = {
     "api": ("load_teacher_set",),
     "hookspecs": ("hookimpl",),
-    "metrics": ("Metric",),
+    "metrics": ("Metric", "UndefinedError"),
     "plugins": ("load_plugins",),
     "record": ("StepSums",),
     "registry": ("Registry",),

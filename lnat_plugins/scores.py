@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lnat_plugins.choosing import resolve
@@ -15,6 +16,7 @@ from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.in_process import LocalStudent
 from lnat_plugins.in_process.rendering import template_arguments
+from lnat_plugins.metrics import get_metric
 from lnat_plugins.metrics.asked import Asked, ask_metrics
 from lnat_plugins.plugins import Plugins, load_plugins
 from lnat_plugins.ranking import Ranking, rank
@@ -23,6 +25,7 @@ from lnat_plugins.selection import Pool, Selection
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.training_set import ScoredStudent
+from lnat_plugins.whole_file import write_whole
 from lnat_plugins.windows import Window, parse_windows
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ class ScoredResponse(NamedTuple):
     prompt_id: str
     teacher: str
     record: StepSums
+    sample: int | str
+    text: str
+    correct: bool | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Scores:
         records: the step sums of each, in the pool's order.
         windows: the names of the windows scored; the first is the default.
         student: the student's name.
+        task: the teacher set's name.
         plugins: where metrics and strategies are looked up.
         tokenizer: the student's; counts tokens for `max_length`.
     """
@@ -54,6 +61,7 @@ class Scores:
     records: tuple[StepSums, ...]
     windows: tuple[str, ...]
     student: str
+    task: str
     plugins: Plugins
     tokenizer: Any = field(compare=False, repr=False)
 
@@ -61,9 +69,12 @@ class Scores:
     def rows(self) -> list[ScoredResponse]:
         """The responses with their step sums, in the pool's order."""
         return [
-            ScoredResponse(row.prompt_id, row.teacher, record)
+            ScoredResponse(
+                row.prompt_id, row.teacher, record,
+                row.response.sample, row.text, row.response.correct,
+            )
             for row, record in zip(self.pool.rows, self.records, strict=True)
-        ]
+        ]  # fmt: skip
 
     def rank(
         self,
@@ -79,13 +90,44 @@ class Scores:
             ConfigError: an unknown metric, one without a direction, or a window not scored.
         """
         metrics = self.plugins.registry.metrics
-        if metric not in metrics:
-            raise ConfigError(f"unknown metric {metric!r}", remedy=did_you_mean(metric, metrics))
         prompts = tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
         return rank(
-            self.rows, prompts, metrics[metric], self._window(window),
+            self.rows, prompts, get_metric(metric, metrics), self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics, student=self.student,
+            texts=[row.text for row in self.pool.rows],
+        )  # fmt: skip
+
+    def report(
+        self,
+        path: str | Path,
+        metric: str = "local_naturalness",
+        window: str | int | None = None,
+        *,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> None:
+        """Write one HTML file to look at, as `lnat report` does.
+
+        Raises:
+            ConfigError: as for `rank`, or the file cannot be written.
+        """
+        from lnat_plugins.report import ReportSource, report
+
+        source = ReportSource(
+            task=self.task,
+            student=self.student,
+            rows=self.rows,
+            prompts=tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows)),
+            asked={row.prompt_id: row.messages[-1]["content"] for row in self.pool.rows},
+            windows=self.windows,
+            settings=self.records[0].settings,
+        )  # fmt: skip
+        metrics = self.plugins.registry.metrics
+        page = report(
+            source, get_metric(metric, metrics), self._window(window), metrics=metrics,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
+        write_whole(Path(path), page, "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `pool`.
@@ -220,7 +262,9 @@ def score(
     pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
     student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
     records = tuple(student.score(pool.rows))
-    return Scores(pool, records, settings.windows, student.name, loaded, tokenizer)
+    return Scores(
+        pool, records, settings.windows, student.name, teacher_set.name, loaded, tokenizer
+    )
 
 
 __all__ = ["ScoredResponse", "Scores", "score"]

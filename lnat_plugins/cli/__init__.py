@@ -11,12 +11,12 @@ import sys
 from collections.abc import Sequence
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import _eval, _plugins, _rank, _select, _student, _tasks
+from lnat_plugins.cli import _eval, _plugins, _rank, _report, _select, _student, _tasks
 from lnat_plugins.errors import LnatError
 
 __all__ = ["main"]
 
-_COMMANDS = (_eval, _rank, _select, _tasks, _plugins, _student)
+_COMMANDS = (_eval, _rank, _report, _select, _tasks, _plugins, _student)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

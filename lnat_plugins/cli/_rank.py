@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lnat_plugins import __version__
 from lnat_plugins.cli._output import Commands, say, write_out
@@ -15,8 +16,10 @@ from lnat_plugins.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from lnat_plugins.metrics import Metric
-    from lnat_plugins.ranking import Ranking
-    from lnat_plugins.store import ScoredSet
+    from lnat_plugins.ranking import Comparison, Ranking, Reference
+    from lnat_plugins.store import ScoredRow, ScoredSet
+
+ALL = "all"
 
 
 def add(commands: Commands) -> None:
@@ -33,10 +36,21 @@ def add(commands: Commands) -> None:
         metavar="OUT",
         help="lm_eval's output folder (the newest samples of each task), or samples files",
     )
-    parser.add_argument("--metric", default="local_naturalness", help="default: %(default)s")
+    parser.add_argument(
+        "--metric",
+        default="local_naturalness",
+        metavar="NAME|A,B|all",
+        help="several are compared, and the first is told in full; all: those that the records "
+        "hold, and that have a better and a worse; default: %(default)s",
+    )
     parser.add_argument("--window", help="a scored window; default: the first of the settings")
     parser.add_argument(
         "--teachers", metavar="A,B", help="compare only these teachers; default: all"
+    )
+    parser.add_argument(
+        "--reference",
+        metavar='FILE|"A>B=C"',
+        help="what is known of the teachers: a JSON or YAML file of teacher: accuracy, or an order",
     )
     parser.add_argument("--bootstrap_iters", type=int, default=10_000, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1234, help="default: %(default)s")
@@ -48,20 +62,27 @@ def add(commands: Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one table per task, and write them if asked to."""
-    from lnat_plugins.metrics import get_metric
+    """Print the tables of each task, and write them if asked to."""
     from lnat_plugins.ranking import to_markdown
     from lnat_plugins.store import read_scores
 
-    metric = get_metric(args.metric, read_plugins(args).registry.metrics)
+    known = read_plugins(args).registry.metrics
+    metrics = _metrics(args.metric, known)
     scored_sets = read_scores(args.sources)
+    everybody = {teacher for scored in scored_sets for teacher in scored.teachers}
     texts: list[str] = []
     documents: list[dict[str, Any]] = []
     for scored in scored_sets:
         tell_files(scored)
-        ranking = _rank(scored, metric, args)
-        texts.append(to_markdown(ranking, _title(scored, ranking)))
-        documents.append(_document(scored, ranking))
+        asked = _asked(scored, args, everybody)
+        comparison = _compare(asked, metrics, known, args)
+        first = metrics[0]
+        if comparison and args.metric == ALL:
+            first = known[comparison.metrics[0].metric]
+        ranking = _rank(asked, first, known, args)
+        text = to_markdown(ranking, _title(scored, ranking))
+        texts.append(_compared(comparison, scored, text) if comparison else text)
+        documents.append(_document(scored, ranking, comparison))
     text = "\n".join(texts)
     say(text)
     if args.output_path:
@@ -72,8 +93,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rank(scored: ScoredSet, metric: Metric, args: argparse.Namespace) -> Ranking:
-    from lnat_plugins.ranking import rank
+def _metrics(asked: str, known: Mapping[str, Metric]) -> list[Metric]:
+    from lnat_plugins.metrics import get_metric
+
+    if asked == ALL:
+        return [metric for metric in known.values() if metric.higher_is_better is not None]
+    return [get_metric(name, known) for name in dict.fromkeys(names(asked) or ())]
+
+
+class _Asked(NamedTuple):
+    """One task's rows, of the teachers to compare."""
+
+    scored: ScoredSet
+    rows: Sequence[ScoredRow]
+    window: str
+    reference: Reference | None
+
+
+def _asked(scored: ScoredSet, args: argparse.Namespace, everybody: set[str]) -> _Asked:
+    from lnat_plugins.ranking import read_reference
 
     window = scored.windows[0] if args.window is None else args.window
     if window not in scored.windows:
@@ -90,15 +128,63 @@ def _rank(scored: ScoredSet, metric: Metric, args: argparse.Namespace) -> Rankin
                 where=f"task {scored.task}",
                 remedy=did_you_mean(teacher, scored.teachers),
             )
+    reference = None
+    if args.reference is not None:
+        reference = read_reference(args.reference, tuple(dict.fromkeys(teachers)), everybody)
     rows = [row for row in scored.rows if row.teacher in teachers]
-    return rank(
-        rows,
-        scored.prompts,
-        metric,
-        window,
+    return _Asked(scored, rows, window, reference)
+
+
+def _compare(
+    asked: _Asked,
+    metrics: Sequence[Metric],
+    known: Mapping[str, Metric],
+    args: argparse.Namespace,
+) -> Comparison | None:
+    """None where one metric is asked for; what is asked for by name must be there."""
+    from lnat_plugins.ranking import compare
+    from lnat_plugins.ranking.checks import check_metric
+
+    if args.metric != ALL:
+        for metric in metrics:
+            check_metric(metric, known, asked.rows, asked.window)
+        if len(metrics) == 1:
+            return None
+    return compare(
+        asked.rows,
+        asked.scored.prompts,
+        metrics,
+        asked.window,
         bootstrap_iters=args.bootstrap_iters,
         seed=args.seed,
+        reference=asked.reference,
     )
+
+
+def _rank(
+    asked: _Asked, metric: Metric, known: Mapping[str, Metric], args: argparse.Namespace
+) -> Ranking:
+    from lnat_plugins.ranking import rank
+
+    return rank(
+        asked.rows,
+        asked.scored.prompts,
+        metric,
+        asked.window,
+        bootstrap_iters=args.bootstrap_iters,
+        seed=args.seed,
+        reference=asked.reference,
+        metrics=known,
+        texts=[row.text for row in asked.rows],
+        student=asked.scored.student,
+    )
+
+
+def _compared(comparison: Comparison, scored: ScoredSet, text: str) -> str:
+    from lnat_plugins.ranking import comparison_to_markdown
+
+    title = [f"task: {scored.task}, student: {scored.student}, metrics compared:"]
+    return comparison_to_markdown(comparison, title) + "\n" + text
 
 
 def _title(scored: ScoredSet, ranking: Ranking) -> list[str]:
@@ -114,7 +200,8 @@ def _title(scored: ScoredSet, ranking: Ranking) -> list[str]:
     ]
 
 
-def _document(scored: ScoredSet, ranking: Ranking) -> dict[str, Any]:
+def _document(scored: ScoredSet, ranking: Ranking, comparison: Comparison | None) -> dict[str, Any]:
+    compared = {} if comparison is None else {"comparison": comparison.as_dict()}
     return {
         "task": scored.task,
         "student": scored.student,
@@ -125,5 +212,6 @@ def _document(scored: ScoredSet, ranking: Ranking) -> dict[str, Any]:
         "files": list(scored.files),
         "left_aside": list(scored.left_aside),
         "duplicates": scored.duplicates,
+        **compared,
         "ranking": ranking.as_dict(),
     }

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from lnat_plugins.statistics_names import BRIER_TOP, RANK_CAP
 
+_BLOCK_BYTES: Final = 4 * 2**20
+"""On a CPU as many rows at once: larger temporaries fall out of its cache and cost thrice as much."""
 _LEAST: Final = -1e4
 """A log-probability whose probability is 0 in float32; stands for −inf, which 0 cannot multiply."""
 
@@ -25,6 +27,14 @@ def measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tenso
         targets_N: the token that stands there.
         names: of `statistics_names.TOKEN`.
     """
+    rows = max(1, _BLOCK_BYTES // (4 * logits_NV.shape[-1]))
+    if logits_NV.device.type != "cpu" or len(logits_NV) <= rows:
+        return _measure(logits_NV, targets_N, names)
+    blocks = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
+    return torch.cat([_measure(*block, names) for block in blocks], dim=-1)
+
+
+def _measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tensor:
     logits_NV = logits_NV.float()
     targets_N1 = targets_N.to(logits_NV.device).unsqueeze(-1)
     gold_N1 = logits_NV.gather(-1, targets_N1)

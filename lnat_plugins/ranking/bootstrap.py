@@ -1,17 +1,18 @@
 """Paired percentile bootstrap over prompts: every resample draws the same prompts for all teachers.
 
-Knows nothing of what the values mean. Shapes: P prompts, T teachers, B resamples.
+Knows nothing of what the values mean. Shapes: P prompts, C columns, T teachers, B resamples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnat_plugins.ranking.winners import best_mask
+from lnat_plugins.ranking.places import places, rank_shares
 
 Floats = NDArray[np.float64]
 
@@ -21,54 +22,65 @@ _TAILS: Final = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """95 % intervals of the means and of their differences to one teacher, and P(best); T each."""
+    """95 % intervals of the figures and of their differences to one teacher, and P(rank).
+
+    Attributes:
+        low, high, difference_low, difference_high: (T,).
+        p_rank: (T, T); the share of resamples in which teacher t takes rank r, ties shared.
+    """
 
     low: Floats
     high: Floats
     difference_low: Floats
     difference_high: Floats
-    p_best: Floats
+    p_rank: Floats
 
 
-def bootstrap(
-    values_PT: Floats, higher_is_better: bool, first: int, iters: int, seed: int
-) -> Bootstrap:
-    """Intervals from `iters` resamples of the prompts.
-
-    With one prompt, or no resample, there is nothing to resample: all figures are NaN.
+def bootstrap(figures_BT: Floats, higher_is_better: bool, first: int) -> Bootstrap:
+    """Intervals from resampled figures; without a resample all are NaN.
 
     Args:
-        values_PT: defined everywhere.
+        figures_BT: one row a resample.
         higher_is_better: the metric's direction.
         first: the column that the differences are taken to.
+    """
+    n_resamples, n_teachers = figures_BT.shape
+    if not n_resamples:
+        nothing = np.full(n_teachers, np.nan)
+        unknown = np.full((n_teachers, n_teachers), np.nan)
+        return Bootstrap(nothing, nothing, nothing, nothing, unknown)
+    low_T, high_T = np.quantile(figures_BT, _TAILS, axis=0)
+    difference_BT = figures_BT - figures_BT[:, [first]]
+    difference_low_T, difference_high_T = np.quantile(difference_BT, _TAILS, axis=0)
+    p_rank_TT = rank_shares(places(figures_BT, higher_is_better))
+    return Bootstrap(low_T, high_T, difference_low_T, difference_high_T, p_rank_TT)
+
+
+def resampled_means(
+    values_PC: Floats, iters: int, seed: int | Sequence[int], size: int | None = None
+) -> Floats:
+    """Means over prompts drawn with replacement, (B, C); memory does not grow with B·P.
+
+    With one prompt there is nothing to resample: (0, C), as for no resample.
+
+    Args:
+        values_PC: defined everywhere.
         iters: B.
         seed: of numpy's default generator.
+        size: how many prompts a resample draws; by default P.
     """
-    n_prompts, n_teachers = values_PT.shape
-    if n_prompts < 2 or iters == 0:
-        nothing = np.full(n_teachers, np.nan)
-        return Bootstrap(nothing, nothing, nothing, nothing, nothing)
-    means_BT = resampled_means(values_PT, iters, seed)
-    low_T, high_T = np.quantile(means_BT, _TAILS, axis=0)
-    difference_BT = means_BT - means_BT[:, [first]]
-    difference_low_T, difference_high_T = np.quantile(difference_BT, _TAILS, axis=0)
-    best_BT = best_mask(means_BT, higher_is_better)
-    # Teachers that tie in a resample share it, so that their order plays no part.
-    p_best_T = (best_BT / best_BT.sum(axis=1, keepdims=True)).mean(axis=0)
-    return Bootstrap(low_T, high_T, difference_low_T, difference_high_T, p_best_T)
-
-
-def resampled_means(values_PT: Floats, iters: int, seed: int) -> Floats:
-    """Means over P prompts drawn with replacement, shape (B, T); memory does not grow with B·P."""
-    n_prompts, n_teachers = values_PT.shape
+    n_prompts, n_columns = values_PC.shape
+    if n_prompts < 2:
+        return np.empty((0, n_columns))
+    size = n_prompts if size is None else size
     generator = np.random.default_rng(seed)
-    means_BT = np.empty((iters, n_teachers))
-    chunk = max(1, _DRAWS_AT_ONCE // n_prompts)
+    means_BC = np.empty((iters, n_columns))
+    chunk = max(1, _DRAWS_AT_ONCE // max(size, n_prompts))
     for start in range(0, iters, chunk):
-        size = min(chunk, iters - start)
-        drawn = generator.integers(0, n_prompts, size=(size, n_prompts))
-        drawn += n_prompts * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * n_prompts)
-        weights = counts.reshape(size, n_prompts).astype(np.float64)
-        means_BT[start : start + size] = weights @ values_PT / n_prompts
-    return means_BT
+        rows = min(chunk, iters - start)
+        drawn = generator.integers(0, n_prompts, size=(rows, size))
+        drawn += n_prompts * np.arange(rows)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=rows * n_prompts)
+        weights = counts.reshape(rows, n_prompts).astype(np.float64)
+        means_BC[start : start + rows] = weights @ values_PC / size
+    return means_BC

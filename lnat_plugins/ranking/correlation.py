@@ -1,7 +1,4 @@
-"""Rank correlations: the score with length over responses, one metric with another over teachers.
-
-Knows nothing of intervals. Shapes: P prompts, T teachers, R responses.
-"""
+"""Rank correlations. Knows nothing of what is correlated. Shapes: B resamples, T teachers."""
 
 from __future__ import annotations
 
@@ -11,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lnat_plugins.metrics import Metric
-from lnat_plugins.ranking.cells import Cells
-from lnat_plugins.ranking.result import Agreement, LengthCorrelation
-from lnat_plugins.ranking.winners import winners
+from lnat_plugins.ranking.places import Ints
 
 Floats = NDArray[np.float64]
 
@@ -26,49 +20,34 @@ def spearman(one: Floats, other: Floats) -> float:
     return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
 
 
-def with_length(cells: Cells) -> LengthCorrelation:
-    """Over all responses with a defined score, matched prompts or not."""
-    inside = [
-        spearman(cells.response_values[of_prompt], cells.response_tokens[of_prompt])
-        for of_prompt in _by_prompt(cells.response_prompt)
-    ]
-    known = [value for value in inside if not math.isnan(value)]
-    return LengthCorrelation(
-        overall=spearman(cells.response_values, cells.response_tokens),
-        responses=len(cells.response_values),
-        within_prompt=math.fsum(known) / len(known) if known else math.nan,
-        prompts=len(known),
-    )
+def tau_b(one_BT: Ints, other_BT: Ints) -> Floats:
+    """Kendall's tau-b of each row of places with the same row of others; a single row fits all.
 
+    tau-b = Σ s·s' / √(Σ s² · Σ s'²), with s = −1, 0 or 1 as the places of a pair of teachers say.
 
-def _by_prompt(prompt_R: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    order = np.argsort(prompt_R, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(prompt_R[order])) + 1)
-
-
-def agreement(
-    metric: Metric, cells: Cells, other: Metric, other_cells: Cells, other_window: str | None
-) -> Agreement:
-    """Of two metrics on the prompts where both are defined for every teacher.
-
-    NaN where there is no such prompt; tau is NaN also for one teacher, or if all means tie.
+    Returns:
+        (B,); NaN where either side is one tie throughout, or there are fewer than two teachers.
     """
-    both_P = cells.matched & other_cells.matched
-    if not both_P.any():
-        return Agreement(other.name, other_window, math.nan, math.nan, 0)
-    ours, theirs = (_ours(metric, cells, both_P), _ours(other, other_cells, both_P))
-    tau = math.nan
-    if len(cells.teachers) > 1:
-        tau = float(stats.kendalltau(ours[0], theirs[0], variant="b").statistic)
-    same = float((ours[1] == theirs[1]).mean())
-    return Agreement(other.name, other_window, tau, same, int(both_P.sum()))
+    first, second = np.triu_indices(one_BT.shape[1], k=1)
+    one = np.sign(one_BT[:, first] - one_BT[:, second])
+    other = np.sign(other_BT[:, first] - other_BT[:, second])
+    untied = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1)).astype(np.float64)
+    agreeing = (one * other).sum(axis=1).astype(np.float64)
+    found = np.full(np.broadcast_shapes(agreeing.shape, untied.shape), np.nan)
+    np.divide(agreeing, untied, out=found, where=untied > 0)
+    return found
 
 
-def _ours(
-    metric: Metric, cells: Cells, used_P: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.int64]]:
-    values_PT = cells.values[used_P]
-    higher = bool(metric.higher_is_better)
-    means_T: Floats = values_PT.mean(axis=0)
-    winner_P, _ = winners(values_PT, cells.first_row[used_P], higher)
-    return means_T if higher else -means_T, winner_P
+def mean_known(values: Floats) -> float:
+    """The mean of those that are not NaN; NaN if none is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def interval(values_B: Floats) -> tuple[float, float]:
+    """The 2.5 and 97.5 % quantiles of those that are not NaN; NaN if none is left."""
+    known = values_B[~np.isnan(values_B)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Final
 
 from lnat_plugins.ranking.result import Ranking
+from lnat_plugins.ranking.stability import SURE
 
 FEW_PROMPTS: Final = 30
 FEW_TEACHERS: Final = 5
-SURE: Final = 0.95
+_COUNTED: Final = {2: "Two", 3: "Three", 4: "Four"}
 
 
 def notes(ranking: Ranking) -> Ranking:
@@ -63,7 +65,7 @@ def _few_prompts(ranking: Ranking) -> Iterator[str]:
 
 def _first_and_second(ranking: Ranking) -> Iterator[str]:
     if len(ranking.teachers) < 2:
-        yield "One teacher: there is nothing to compare."
+        yield f"One teacher ({ranking.teachers[0].teacher}): there is nothing to compare."
         return
     first, second = ranking.teachers[:2]
     paired = (
@@ -73,7 +75,7 @@ def _first_and_second(ranking: Ranking) -> Iterator[str]:
     if first.p_best < SURE:
         yield (
             f"The first place is not settled: P(best) of {first.teacher} is "
-            f"{first.p_best:.3f}; {paired}"
+            f"{first.p_best:.3f}; {paired} {needed_prompts(ranking)}"
         )
     elif first.low <= second.high and second.low <= first.high:
         yield (
@@ -82,13 +84,36 @@ def _first_and_second(ranking: Ranking) -> Iterator[str]:
         )
 
 
+def needed_prompts(ranking: Ranking) -> str:
+    """How many prompts the first place needs, as a sentence; "" where that is not known."""
+    stability, used = ranking.stability, ranking.prompts_used
+    if not stability.sizes:
+        return ""
+    if stability.needed is None:
+        return (
+            f"P(best) does not reach {SURE} with {stability.sizes[-1]} prompts like these either: "
+            f"nothing here tells {ranking.teachers[0].teacher} from the next best."
+        )
+    if stability.needed <= used:
+        return f"P(best) reaches {SURE} with about {stability.needed} of the {used} prompts."
+    return (
+        f"P(best) reaches {SURE} at about {stability.needed} prompts: need about "
+        f"{stability.needed - used} more."
+    )
+
+
 def _few_teachers(ranking: Ranking) -> Iterator[str]:
     n_teachers = len(ranking.teachers)
     if 1 < n_teachers < FEW_TEACHERS:
         yield (
-            f"Kendall's tau over {n_teachers} teachers describes these teachers; with fewer "
-            f"than {FEW_TEACHERS} it supports no claim."
+            f"{_COUNTED[n_teachers]} teachers cannot support a significance claim: even a perfect "
+            f"Kendall's tau has p = 2/{n_teachers}! = {smallest_p(n_teachers):.3g}."
         )
+
+
+def smallest_p(n_teachers: int) -> float:
+    """The two-sided p of a perfect order among all orders of so many teachers: 2/T!."""
+    return 2 / math.factorial(n_teachers)
 
 
 def _no_agreement(ranking: Ranking) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.metrics import ALL as EVERY
 from lnat_plugins.metrics import Metric
 from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
 from lnat_plugins.selection import KEYS, Option, Strategy
@@ -69,6 +70,7 @@ def _of_splitter(splitter: Any) -> Iterator[_Rule]:
 def _of_metric(metric: Any) -> Iterator[_Rule]:
     direction = metric.higher_is_better is None or isinstance(metric.higher_is_better, bool)
     yield _Rule("name", _is_name(metric.name), _NAME_RULE)
+    yield _Rule("name", metric.name != EVERY, f"other than {EVERY!r}, which stands for all of them")
     yield _Rule("higher_is_better", direction, "True, False or None")
     yield _Rule("scope", metric.scope in SCOPES, _one_of(SCOPES))
     yield _Rule("unit", _is_text(metric.unit), 'text such as "nats per token"')

@@ -106,15 +106,26 @@ def _refuse_other_numbers(first: ScoredRow, row: ScoredRow) -> None:
 
 
 def same_numbers(one: StepSums, other: StepSums) -> bool:
-    """Whether spans and counts agree, and every sum within `TOLERANCE`; NaN agrees with NaN."""
+    """Whether spans and counts agree, and every number within `TOLERANCE`; NaN agrees with NaN."""
     if (one.spans, one.tokens) != (other.spans, other.tokens):
         return False
-    if one.totals.keys() != other.totals.keys():
+    if one.totals.keys() != other.totals.keys() or not _same_statistics(one, other):
         return False
     return all(
         _close(one.totals[window], other.totals[window])
         and _close_lists(one.sums[window], other.sums[window])
         for window in one.totals
+    )
+
+
+def _same_statistics(one: StepSums, other: StepSums) -> bool:
+    ours = {**one.step_statistics, **{name: (value,) for name, value in one.statistics.items()}}
+    theirs = {
+        **other.step_statistics,
+        **{name: (value,) for name, value in other.statistics.items()},
+    }
+    return ours.keys() == theirs.keys() and all(
+        _close_lists(values, theirs[name]) for name, values in ours.items()
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "",
     ]
     assert [line.split("|")[1].strip() for line in lines[6:9]] == ["R1", "QwQ", "DSQ"]
-    assert lines[10].startswith("|Controls|n_tokens|")
+    assert lines[10] == "|P(rank)|  1  |  2  |  3  |"
+    assert lines[16].startswith("|Controls|n_tokens|")
+    assert lines[22].startswith("|Spearman of the score with|n_tokens|")
     assert "- Only 3 prompts" in captured.out
     assert captured.err == f"lnat: read {out}/org__student/samples_local_naturalness_{DATE}.jsonl\n"
 
@@ -109,6 +112,11 @@ def test_a_teacher_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
         (["--bootstrap_iters", "-1"], "bootstrap_iters is below 0"),
         (["--seed", "-1"], "seed is below 0"),
+        (["--metric", "global_naturalness,n_tokens"], "nothing can be ranked by 'n_tokens'"),
+        (["--metric", "all,local_naturalness"], "unknown metric 'all'"),
+        (["--reference", "R1>QwQ>QWQ"], "has no 'DSQ' and names the unknown 'QWQ'"),
+        (["--teachers", "R1", "--reference", "R1=QwQ"], "one teacher only"),
+        (["--teachers", "R1", "--metric", "all"], "teacher 'R1': one teacher only"),
     ],
 )
 def test_a_wrong_setting_is_told(
@@ -139,3 +147,85 @@ def test_a_folder_that_cannot_be_written_is_told(
     (tmp_path / "file").write_text("")
     assert main(["rank", str(out), *FAST, "--output_path", str(tmp_path / "file")]) == 2
     assert "ranking.json: cannot be written" in capsys.readouterr().err
+
+
+def test_several_metrics_are_compared_and_the_first_told_in_full(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["--metric", "global_naturalness, local_naturalness", "--output_path"]
+    assert main(["rank", str(out), *FAST, *asked, str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr().out
+    compared, told = printed.split("\n\ntask: local_naturalness, student: org/student, prompts")
+    assert "metrics compared:" in compared
+    assert compared.index("|global_naturalness|global|↑") < compared.index("|local_naturalness |4")
+    assert "metric: global_naturalness (" in told
+    assert "metric: local_naturalness (" not in told
+    (entry,) = json.loads((tmp_path / "r" / "ranking.json").read_text("utf-8"))["rankings"]
+    assert [one["metric"] for one in entry["comparison"]["metrics"]] == [
+        *("global_naturalness", "local_naturalness")
+    ]
+    assert entry["comparison"]["tau"] == [[1.0, 1.0], [1.0, 1.0]]
+    assert entry["ranking"]["metric"] == "global_naturalness"
+
+
+def test_all_compares_what_the_records_hold_and_names_the_rest(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rank", str(out), *FAST, "--metric", "all"]) == 0
+    printed = capsys.readouterr().out
+    for name in ("local_naturalness", "global_naturalness", "global_step_naturalness"):
+        assert f"|{name}" in printed
+    assert "|n_tokens|" in printed  # as a control, never as a metric
+    assert "n_tokens [" not in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("- Not compared: ")]
+    assert "rsr [the statistic 'capped_rank' was not gathered (9)]" in line
+
+
+def test_one_metric_writes_no_comparison(out: Path, tmp_path: Path) -> None:
+    assert main(["rank", str(out), *FAST, "--output_path", str(tmp_path / "r")]) == 0
+    (entry,) = json.loads((tmp_path / "r" / "ranking.json").read_text("utf-8"))["rankings"]
+    assert "comparison" not in entry
+    assert entry["ranking"]["reference"] is None
+    assert entry["ranking"]["confounds"]["same_family"] == []
+    assert len(entry["ranking"]["teachers"][0]["p_rank"]) == 3
+    assert entry["ranking"]["stability"]["sizes"] == [3, 10, 20, 30]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_known_order(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], several: bool
+) -> None:
+    (tmp_path / "known.json").write_text('{"R1": 0.5, "QwQ": 0.75, "DSQ": 0.25}')
+    asked = ["--reference", str(tmp_path / "known.json")]
+    asked += ["--metric", "local_naturalness,global_naturalness"] if several else []
+    assert main(["rank", str(out), *FAST, *asked]) == 0
+    printed = capsys.readouterr().out
+    assert ("|Against known.json|" in printed) is several
+    assert "Against known.json: Kendall's tau-b 0.333 [" in printed
+    assert "0.667 of 3 pairs the known way round, regret 0.2500 (known best: QwQ" in printed
+    assert main(["rank", str(out), *FAST, "--teachers", "R1,QwQ", *asked]) == 0
+    assert main(["rank", str(out), *FAST, "--reference", "R1 > QwQ = DSQ"]) == 0
+    assert "(known ties left out: 1) (known best: R1, chosen: R1)." in capsys.readouterr().out
+
+
+def test_the_students_family_and_its_loops_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "run", teacher_table(SCORES), student="Qwen/Qwen2.5-7B")
+    assert main(["rank", str(tmp_path), *FAST]) == 0
+    printed = capsys.readouterr().out
+    assert "- By name, QwQ is of the student's own family (qwen)" in printed
+    assert "|repetition|responses|" in printed
+
+
+def test_runs_with_other_settings_are_not_merged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "a", teacher_table(SCORES))
+    other = {
+        prompt: [replace(one, settings_hash="ba9876543210", sample=1) for one in records]
+        for prompt, records in teacher_table(SCORES).items()
+    }
+    write_run(tmp_path / "b", other)
+    assert main(["rank", str(tmp_path), *FAST]) == 2
+    assert "scored with other settings than" in capsys.readouterr().err

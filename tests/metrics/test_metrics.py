@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import pytest
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import METRICS, Metric, get_metric
+from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
 from lnat_plugins.record import StepSums
+from lnat_plugins.statistics_names import ALL
 from tests.helpers_samples import make_record
+from tests.metrics.rows import row
 
 SCORES = ("local_naturalness", "global_naturalness", "global_step_naturalness")
 
@@ -20,14 +22,8 @@ def value(name: str, record: object, window: str = "4") -> float:
 
 
 def reason(metric: Metric, record: StepSums, window: str) -> str:
-    (found,) = metric.rate([Row("p", record.teacher, record)], window).reasons
+    (found,) = metric.rate([row(record)], window).reasons
     return found
-
-
-class Row(NamedTuple):
-    prompt_id: str
-    teacher: str
-    record: StepSums
 
 
 def test_step_mean_is_not_token_mean() -> None:
@@ -109,11 +105,49 @@ def test_every_direction_by_name() -> None:
         "local_naturalness": True,
         "global_naturalness": True,
         "global_step_naturalness": True,
+        "aslec_drop": True,
+        "aslec_drop2": True,
+        "aslec_casl": True,
+        "aslec_casl_by_teacher": True,
+        "rsr": False,
+        "lark": True,
+        "lark_top50": True,
+        "scas": False,
+        "entropy": None,
+        "ifd": False,
+        "car": True,
         "n_tokens": None,
         "n_steps": None,
         "mean_step_tokens": None,
         "first_token_ratio": None,
+        "random": True,
     }
+
+
+def test_every_scope_that_is_not_the_response() -> None:
+    assert {
+        name: metric.scope for name, metric in METRICS.items() if metric.scope != "response"
+    } == {
+        "aslec_casl": "corpus",
+        "aslec_casl_by_teacher": "corpus",
+        "lark": "prompt",
+        "lark_top50": "prompt",
+        "random": "prompt",
+    }
+
+
+def test_every_aggregate_that_is_not_the_mean() -> None:
+    ratios = {name for name, metric in METRICS.items() if metric.aggregate != "mean"}
+    assert ratios == {"rsr", "car"}
+    assert {name for name, metric in METRICS.items() if metric.parts is not None} == ratios
+
+
+def test_every_statistic_that_can_be_gathered_serves_a_metric() -> None:
+    assert frozenset().union(*(metric.needs for metric in METRICS.values())) == ALL
+
+
+def test_only_local_naturalness_reads_the_window_asked_for() -> None:
+    assert [name for name, m in METRICS.items() if m.reads == "window"] == ["local_naturalness"]
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -123,7 +157,9 @@ def test_every_metric_declares_itself(name: str) -> None:
     assert metric.unit
     assert metric.source
     assert metric.compute.__doc__
-    assert (metric.unit == "nats per token") is (metric.higher_is_better is not None)
+    assert metric.scope in SCOPES
+    assert metric.aggregate in AGGREGATES
+    assert metric.reads in READS
 
 
 def test_an_unknown_metric_offers_the_nearest() -> None:

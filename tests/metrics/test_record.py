@@ -12,6 +12,9 @@ import pytest
 from lnat_plugins.errors import DataError
 from lnat_plugins.record import StepSums
 from tests.helpers_samples import make_record
+from tests.metrics.rows import record_with
+
+OPTIONAL = ("step_statistics", "statistics")
 
 
 def test_a_record_survives_the_journey() -> None:
@@ -85,9 +88,74 @@ def test_a_bad_field_is_named(field: str, value: Any, message: str) -> None:
     assert "Score the responses again" in str(caught.value)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(StepSums)])
-def test_every_field_is_required(field: str) -> None:
+def names() -> list[str]:
+    return [field.name for field in dataclasses.fields(StepSums)]
+
+
+@pytest.mark.parametrize("field", [name for name in names() if name not in OPTIONAL])
+def test_every_other_field_is_required(field: str) -> None:
     raw = json.loads(make_record().to_json())
     del raw[field]
     with pytest.raises(DataError, match=r"lacks the field|not a scored record"):
         StepSums.from_json(raw)
+
+
+# statistics
+
+
+@pytest.mark.parametrize("field", OPTIONAL)
+def test_a_record_without_statistics_is_read(field: str) -> None:
+    """Those of before there were any."""
+    raw = json.loads(make_record().to_json())
+    del raw[field]
+    assert getattr(StepSums.from_json(raw), field) == {}
+
+
+def test_statistics_survive_the_journey() -> None:
+    record = record_with(entropy=(1.5, 2.0), capped_rank=(3.0, 100.0), reward=0.25, scas=-1.0)
+    back = StepSums.from_json(record.to_json())
+    assert back == record
+    assert back.step_statistics["entropy"] == (1.5, 2.0)
+    assert back.statistics == {"reward": 0.25, "scas": -1.0}
+
+
+def test_an_undefined_statistic_travels_as_null_and_keeps_its_reason() -> None:
+    reasons = {"entropy": "NaN logits", "reward": "the row has no reward"}
+    record = record_with(undefined=reasons, entropy=(1.5, math.nan), reward=math.nan)
+    text = record.to_json()
+    assert "NaN," not in text
+    assert json.loads(text)["step_statistics"] == {"entropy": [1.5, None]}
+    back = StepSums.from_json(text)
+    assert back.undefined == reasons
+    assert math.isnan(back.step_statistics["entropy"][1])
+    assert math.isnan(back.statistics["reward"])
+
+
+@pytest.mark.parametrize("given", [{"entropy": (1.0, math.inf)}, {"reward": -math.inf}])
+def test_an_infinite_statistic_is_refused_on_the_way_out(given: Any) -> None:
+    with pytest.raises(DataError, match=r"teacher 'QwQ', sample 0: .* is infinite"):
+        record_with(**given).to_json()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("step_statistics", {"entropy": [1.0]}, "a sum for each of 2 steps in 'entropy'"),
+        ("step_statistics", {"entropy": [1.0, 2.0, 3.0]}, "a sum for each of 2 steps"),
+        ("step_statistics", {"entropy": [1.0, None]}, "does not say why 'entropy' is undefined"),
+        ("step_statistics", {"entropy": [1.0, "x"]}, "'step_statistics' has the wrong shape"),
+        ("step_statistics", {"entropy": None}, "'step_statistics' has the wrong shape"),
+        ("step_statistics", [], "'step_statistics' has the wrong shape"),
+        ("step_statistics", None, "'step_statistics' has the wrong shape"),
+        ("statistics", {"reward": None}, "does not say why 'reward' is undefined"),
+        ("statistics", {"reward": [1.0]}, "'statistics' has the wrong shape"),
+        ("statistics", {"reward": True}, "'statistics' has the wrong shape"),
+        ("statistics", {"reward": math.inf}, "'statistics' has the wrong shape"),
+        ("statistics", "reward", "'statistics' has the wrong shape"),
+    ],
+)
+def test_a_bad_statistic_is_named(field: str, value: Any, message: str) -> None:
+    raw = json.loads(make_record().to_json()) | {field: value}
+    with pytest.raises(DataError, match=message) as caught:
+        StepSums.from_json(raw, "out.jsonl line 3")
+    assert str(caught.value).startswith("out.jsonl line 3: ")

@@ -23,6 +23,18 @@ LOWER = Metric(
     reads="window",
 )
 
+TOKENS_PER_STEP = Metric(
+    name="tokens_per_step",
+    higher_is_better=False,
+    scope="response",
+    unit="tokens per step",
+    source="for tests: a ratio of means",
+    aggregate="ratio_of_means",
+    compute=lambda record, window: record.n_tokens / record.n_steps,
+    reads="counts",
+    parts=lambda record, window: (float(record.n_tokens), float(record.n_steps)),
+)
+
 
 class Row(NamedTuple):
     prompt_id: str

@@ -63,16 +63,17 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
     }
 
 
-def length_within(rows: Sequence[Row], metric: Metric) -> tuple[float, int]:
+def within_prompts(rows: Sequence[Row], metric: Metric, control: Metric) -> tuple[float, int]:
     """Mean of scipy's Spearman inside each prompt that has one, and their number."""
     found = []
+    sign = 1 if metric.higher_is_better else -1
     for prompt in dict.fromkeys(each.prompt_id for each in rows):
         inside = [
-            (value, each.record.n_tokens)
+            (sign * value, control.of(each.record, "4"))
             for each in rows
             if each.prompt_id == prompt and not math.isnan(value := metric.of(each.record, "4"))
         ]
-        values, lengths = [v for v, _ in inside], [n for _, n in inside]
-        if len(set(values)) > 1 and len(set(lengths)) > 1:
-            found.append(stats.spearmanr(values, lengths).statistic)
-    return statistics.fmean(found), len(found)
+        values, controls = [v for v, _ in inside], [n for _, n in inside]
+        if len(set(values)) > 1 and len(set(controls)) > 1:
+            found.append(stats.spearmanr(values, controls).statistic)
+    return (statistics.fmean(found) if found else math.nan), len(found)

@@ -1,4 +1,4 @@
-"""Correlations with length and between metrics, by hand and against scipy."""
+"""Rank correlations against scipy, value by value and many at once."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lnat_plugins.metrics import get_metric
-from lnat_plugins.ranking.correlation import spearman
-from tests.helpers_samples import make_record
-from tests.ranking import oracle
-from tests.ranking.builders import Row, random_rows, rank_rows, row, table
-
-LN = get_metric("local_naturalness")
+from lnat_plugins.ranking.correlation import interval, mean_known, spearman, tau_b
+from lnat_plugins.ranking.places import places
 
 
 def test_spearman_is_scipys() -> None:
@@ -31,69 +26,35 @@ def test_spearman_of_a_constant_is_undefined() -> None:
     assert math.isnan(spearman(np.array([1.0]), np.array([1.0])))
 
 
-def test_the_two_correlations_with_length_can_disagree() -> None:
-    rows = [row("p0", "A", -1.0, 1), row("p0", "B", -2.0, 2)]
-    rows += [row("p1", "A", -0.3, 30), row("p1", "B", -0.4, 40)]
-    length = rank_rows(rows).length
-    assert length.within_prompt == pytest.approx(-1.0)
-    assert length.overall == pytest.approx(0.6)
-    assert (length.responses, length.prompts) == (4, 2)
+@pytest.mark.parametrize("n_teachers", [2, 3, 4, 8])
+def test_tau_b_is_scipys_ties_and_all(n_teachers: int) -> None:
+    generator = np.random.default_rng(n_teachers)
+    ours_BT = generator.integers(0, 5, size=(60, n_teachers)).astype(float)
+    theirs_BT = generator.integers(0, 5, size=(60, n_teachers)).astype(float)
+    found = tau_b(places(ours_BT, True).before, places(theirs_BT, True).before)
+    to_first = tau_b(places(ours_BT, True).before, places(theirs_BT[:1], True).before)
+    for row, (ours, theirs) in enumerate(zip(ours_BT, theirs_BT, strict=True)):
+        expected = stats.kendalltau(ours, theirs, variant="b").statistic
+        assert found[row] == pytest.approx(expected, nan_ok=True)
+        expected = stats.kendalltau(ours, theirs_BT[0], variant="b").statistic
+        assert to_first[row] == pytest.approx(expected, nan_ok=True)
 
 
-def test_prompts_without_a_correlation_are_left_out_of_its_mean() -> None:
-    rows = [row("p0", "A", -1.0, 1), row("p0", "B", -2.0, 2), row("p1", "A", -1.0, 5)]
-    rows += [row("p1", "B", -2.0, 5)]
-    length = rank_rows(rows).length
-    assert (length.within_prompt, length.prompts) == (pytest.approx(-1.0), 1)
+def test_a_lower_is_better_side_is_turned_round() -> None:
+    ours, theirs = np.array([[1.0, 2.0, 3.0]]), np.array([[9.0, 8.0, 7.0]])
+    assert tau_b(places(ours, False).before, places(theirs, True).before).tolist() == [1.0]
+    assert tau_b(places(ours, True).before, places(theirs, True).before).tolist() == [-1.0]
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_the_loops_agree(seed: int) -> None:
-    rows = random_rows(seed)
-    expected, prompts = oracle.length_within(rows, LN)
-    length = rank_rows(rows).length
-    assert length.within_prompt == pytest.approx(expected)
-    assert length.prompts == prompts
+def test_one_teacher_has_no_tau() -> None:
+    one = places(np.array([[1.0]]), True).before
+    assert math.isnan(tau_b(one, one)[0])
 
 
-def two_windows(prompt: str, teacher: str, local: float, whole: float) -> Row:
-    reasons = {"global": "too long"} if math.isnan(whole) else {}
-    record = make_record(teacher, {"4": [local], "global": [whole]}, [1], undefined=reasons)
-    return Row(prompt, teacher, record)
-
-
-def test_agreement_of_local_with_global_by_hand() -> None:
-    rows = [
-        *(two_windows("p0", "A", -1, -3), two_windows("p0", "B", -2, -2)),
-        *(two_windows("p0", "C", -3, -4), two_windows("p1", "A", -1, -1)),
-        *(two_windows("p1", "B", -2, -1.5), two_windows("p1", "C", -3, -4)),
-    ]
-    found = rank_rows(rows).agreement
-    assert (found.metric, found.window, found.prompts) == ("global_naturalness", "global", 2)
-    assert found.tau == pytest.approx(1 / 3)
-    assert found.same_winner == 0.5
-    back = rank_rows(rows, get_metric("global_naturalness")).agreement
-    assert (back.metric, back.window, back.tau) == ("local_naturalness", "4", found.tau)
-
-
-def test_agreement_rests_on_prompts_where_both_are_defined() -> None:
-    rows = [two_windows("p0", "A", -1, -2), two_windows("p0", "B", -2, -1)]
-    rows += [two_windows("p1", "A", -1, math.nan), two_windows("p1", "B", -2, -1)]
-    ranking = rank_rows(rows)
-    assert ranking.prompts_used == 2
-    assert (ranking.agreement.prompts, ranking.agreement.tau) == (1, pytest.approx(-1.0))
-
-
-def test_without_a_global_score_there_is_no_agreement() -> None:
-    rows = [two_windows("p0", teacher, -1, math.nan) for teacher in "AB"]
-    ranking = rank_rows(rows)
-    assert ranking.agreement.prompts == 0
-    assert math.isnan(ranking.agreement.tau)
-    assert "No prompt has global_naturalness for every teacher" in ranking.notes[-1]
-
-
-def test_tau_counts_ties_as_tau_b_does() -> None:
-    scores = {"A": [-1.0], "B": [-1.0], "C": [-2.0]}
-    assert rank_rows(table(scores)).agreement.tau == pytest.approx(1.0)
-    equal = rank_rows(table({"A": [-1.0], "B": [-1.0]}))
-    assert math.isnan(equal.agreement.tau)
+def test_what_is_undefined_is_left_out_of_means_and_intervals() -> None:
+    values = np.array([math.nan, 1.0, 3.0])
+    assert mean_known(values) == 2.0
+    assert interval(values) == pytest.approx((1.05, 2.95))
+    nothing = np.array([math.nan])
+    assert math.isnan(mean_known(nothing))
+    assert all(map(math.isnan, interval(nothing)))

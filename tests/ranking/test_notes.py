@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from lnat_plugins.ranking.notes import smallest_p
 from tests.ranking.builders import rank_rows, row, table
 
 
@@ -29,8 +32,18 @@ def test_few_prompts() -> None:
 
 
 def test_few_teachers() -> None:
-    assert "tau over 4 teachers" in notes_of(settled(30, 4))
-    assert notes_of(settled(30, 1)) == "One teacher: there is nothing to compare."
+    text = notes_of(settled(30, 4))
+    assert "Four teachers cannot support a significance claim" in text
+    assert "even a perfect Kendall's tau has p = 2/4! = 0.0833" in text
+    assert "p = 2/3! = 0.333" in notes_of(settled(30, 3))
+    assert notes_of(settled(30, 1)) == "One teacher (T0): there is nothing to compare."
+
+
+@pytest.mark.parametrize("n_teachers", [2, 3, 4])
+def test_the_smallest_p_is_that_of_all_orders(n_teachers: int) -> None:
+    orders = list(itertools.permutations(range(n_teachers)))
+    extreme = [abs(stats.kendalltau(orders[0], order).statistic) == 1 for order in orders]
+    assert smallest_p(n_teachers) == pytest.approx(sum(extreme) / len(orders))
 
 
 def test_a_first_place_that_is_not_settled() -> None:

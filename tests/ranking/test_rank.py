@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -131,7 +132,9 @@ def test_the_order_of_rows_and_teachers_plays_no_part(seed: int) -> None:
         assert one.teacher == other.teacher
         for name in ("mean", "median", "low", "high", "p_best", "win_rate", "difference_low"):
             assert getattr(one, name) == pytest.approx(getattr(other, name), abs=1e-12)
-    assert found.length.within_prompt == pytest.approx(expected.length.within_prompt)
+    correlations = zip(found.confounds.correlations, expected.confounds.correlations, strict=True)
+    for one, other in correlations:
+        assert one.within_prompt == pytest.approx(other.within_prompt, nan_ok=True)
     assert found.agreement == expected.agreement
 
 
@@ -140,9 +143,36 @@ def test_controls_are_those_of_the_responses_behind_the_mean() -> None:
     rows += [row("p1", "A", -1.0, 900), row("p1", "B", math.nan, 900)]
     ranking = rank_rows(rows)
     assert lines(ranking)["A"].controls == pytest.approx(
-        {"n_tokens": 20, "mean_step_tokens": 20, "first_token_ratio": (1 / 10 + 1 / 30) / 2}
+        {
+            "n_tokens": 20,
+            "n_steps": 1,
+            "mean_step_tokens": 20,
+            "first_token_ratio": (1 / 10 + 1 / 30) / 2,
+        }
     )
     assert lines(ranking)["B"].controls["n_tokens"] == 5
+
+
+def test_a_statistic_that_was_not_gathered_is_told() -> None:
+    needy = replace(LN, name="needy", needs=frozenset({"entropy"}))
+    with pytest.raises(DataError, match=r"no response has a value of needy") as caught:
+        rank_rows(table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]}), needy)
+    assert "the statistic 'entropy' was not gathered (4)" in str(caught.value)
+    assert "Score again with needy among the `metrics`" in str(caught.value)
+
+
+def test_a_corpus_metric_is_computed_once_on_all_rows() -> None:
+    calls = []
+
+    def centred(rows: list[Row], window: str) -> list[float]:
+        calls.append(len(rows))
+        values = [row.record.totals[window] for row in rows]
+        return [value - sum(values) / len(values) for value in values]
+
+    metric = replace(LN, name="centred", scope="corpus", compute=centred)
+    ranking = rank_rows(table({"A": [-1.0, -2.0], "B": [-2.0, -4.0]}), metric)
+    assert calls == [4]
+    assert [line.mean for line in ranking.teachers] == pytest.approx([7.5, -7.5])
 
 
 def test_a_metric_without_a_direction_cannot_rank() -> None:

@@ -1,0 +1,266 @@
+"""Several metrics on the same responses: their orders, and how far they agree.
+
+Knows no files and no hosts. Each metric's figures rest on its own matched prompts, as in its own
+ranking; whatever sets two metrics side by side rests on the prompts that both have. Shapes: P
+prompts, T teachers, B resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.metrics import Metric, Scored
+from lnat_plugins.ranking.agreement import agreement
+from lnat_plugins.ranking.bootstrap import resampled_means
+from lnat_plugins.ranking.cells import Cells, Floats, build_cells
+from lnat_plugins.ranking.checks import check_resampling, counted, undefined_everywhere
+from lnat_plugins.ranking.correlation import interval, tau_b
+from lnat_plugins.ranking.places import places
+from lnat_plugins.ranking.plain import plain
+from lnat_plugins.ranking.reference import Reference
+from lnat_plugins.ranking.reference_fit import ReferenceFit, reference_fit, resampled_tau
+
+
+@dataclass(frozen=True)
+class MetricOrder:
+    """One metric's order of the teachers.
+
+    Attributes:
+        metric, unit, higher_is_better: as the metric declares.
+        window: the window it reads; None if it reads none.
+        order: teachers, best first.
+        figures: teacher -> its figure, in that order.
+        p_best: share of resamples in which the first is best; ties share.
+        prompts_used: prompts scored for every teacher; the figures above rest on these.
+        fit: the order against the known one, if that was given.
+        tau_difference: tau against the known order minus that of the first metric, both on the
+            prompts that both have; 0 for the first metric, NaN without a reference.
+        tau_difference_low, tau_difference_high: its 95 % interval; every resample draws the same
+            prompts for both metrics.
+    """
+
+    metric: str
+    unit: str
+    higher_is_better: bool
+    window: str | None
+    order: tuple[str, ...]
+    figures: Mapping[str, float]
+    p_best: float
+    prompts_used: int
+    fit: ReferenceFit | None
+    tau_difference: float
+    tau_difference_low: float
+    tau_difference_high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics in the order given. M metrics could be compared.
+
+    Attributes:
+        metrics: M orders.
+        tau: M × M, Kendall's tau-b of two metrics' figures, each by its own direction.
+        overlap: M × M, share of prompts with the same best teacher.
+        shared_prompts: M × M, the prompts that both have for every teacher, behind the other two.
+        left_out: metric -> why it could not be compared.
+        prompts: prompts in the set.
+        responses: rows in the set.
+        bootstrap_iters, seed: of the intervals.
+    """
+
+    metrics: tuple[MetricOrder, ...]
+    tau: tuple[tuple[float, ...], ...]
+    overlap: tuple[tuple[float, ...], ...]
+    shared_prompts: tuple[tuple[int, ...], ...]
+    left_out: Mapping[str, str]
+    prompts: int
+    responses: int
+    bootstrap_iters: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; NaN becomes None."""
+        found: dict[str, Any] = plain(self)
+        return found
+
+
+class _Table(NamedTuple):
+    metric: Metric
+    cells: Cells
+
+    @property
+    def higher(self) -> bool:
+        return bool(self.metric.higher_is_better)
+
+
+def compare(
+    rows: Sequence[Scored],
+    prompts: Sequence[str],
+    metrics: Sequence[Metric],
+    window: str,
+    *,
+    bootstrap_iters: int = 10_000,
+    seed: int = 1234,
+    reference: Reference | None = None,
+) -> Comparison:
+    """Every metric's order, and each metric against each.
+
+    Args:
+        rows, prompts, window, bootstrap_iters, seed, reference: as for `rank`.
+        metrics: those that cannot be compared are named with the reason, and count nowhere.
+
+    Raises:
+        ConfigError: a number of resamples or a seed below 0.
+        DataError: one teacher only, or no metric that can be compared.
+    """
+    check_resampling(bootstrap_iters, seed)
+    teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    if len(teachers) < 2:
+        raise DataError(
+            "one teacher only: metrics are compared by how they order several",
+            where=f"teacher {teachers[0]!r}",
+            remedy="score another teacher's responses to the same prompts",
+        )
+    tables: list[_Table] = []
+    left_out: dict[str, str] = {}
+    for metric in metrics:
+        cells = build_cells(rows, prompts, teachers, metric, window)
+        why = _cannot(metric, cells)
+        if why:
+            left_out[metric.name] = why
+        else:
+            tables.append(_Table(metric, cells))
+    if not tables:
+        raise DataError(
+            "none of the metrics can be compared", found=counted_out(left_out),
+            remedy="score again with the metrics that you want among the `metrics`",
+        )  # fmt: skip
+    resampling = _Resampling(tables, bootstrap_iters, seed)
+    pairs = [
+        [
+            agreement(one.metric, one.cells, two.metric, two.cells, two.metric.window_read(window))
+            for two in tables
+        ]
+        for one in tables
+    ]
+    return Comparison(
+        metrics=tuple(
+            _order(tables, index, resampling, window, reference) for index in range(len(tables))
+        ),
+        tau=tuple(tuple(pair.tau for pair in line) for line in pairs),
+        overlap=tuple(tuple(pair.same_winner for pair in line) for line in pairs),
+        shared_prompts=tuple(tuple(pair.prompts for pair in line) for line in pairs),
+        left_out=left_out,
+        prompts=len(prompts),
+        responses=len(rows),
+        bootstrap_iters=bootstrap_iters,
+        seed=seed,
+    )
+
+
+def counted_out(left_out: Mapping[str, str]) -> str:
+    """Metrics with why they were left out, those with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        by_reason.setdefault(why, []).append(name)
+    return ", ".join(f"{', '.join(named)} [{why}]" for why, named in by_reason.items())
+
+
+def _cannot(metric: Metric, cells: Cells) -> str:
+    if metric.higher_is_better is None:
+        return "it describes, and has no better or worse"
+    if why := undefined_everywhere(cells):
+        return why
+    if cells.matched.any():
+        return ""
+    scored_T = np.isfinite(cells.values).sum(axis=0)
+    least = int(scored_T.argmin())
+    reasons = counted(cells.undefined[least])
+    return f"no prompt has it for every teacher, least often {cells.teachers[least]}" + (
+        f": {reasons}" if reasons else ""
+    )
+
+
+class _Resampling:
+    """Figures on given prompts, whole and resampled; the same prompts give the same draws.
+
+    All metrics are averaged at once, so that prompts are drawn once for each set of them.
+    """
+
+    def __init__(self, tables: Sequence[_Table], iters: int, seed: int) -> None:
+        self.tables, self.iters, self.seed = tables, iters, seed
+        self.drawn: dict[bytes, list[Floats]] = {}
+
+    def figures(self, index: int, used_P: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """(T,) and (B, T) of a metric that all of those prompts have."""
+        cells = self.tables[index].cells
+        key = used_P.tobytes()
+        if key not in self.drawn:
+            columns = [table.cells.columns(used_P) for table in self.tables]
+            ends = np.cumsum([each.shape[1] for each in columns])
+            # A metric that lacks some of these prompts is never asked for on them.
+            known = np.nan_to_num(np.concatenate(columns, axis=1))
+            self.drawn[key] = np.split(
+                resampled_means(known, self.iters, self.seed), ends[:-1], axis=1
+            )
+        whole_T = cells.figures(cells.columns(used_P).mean(axis=0))
+        return whole_T, cells.figures(self.drawn[key][index])
+
+
+def _order(
+    tables: Sequence[_Table],
+    index: int,
+    resampling: _Resampling,
+    window: str,
+    reference: Reference | None,
+) -> MetricOrder:
+    metric, cells = tables[index]
+    used_P, higher, teachers = cells.matched, tables[index].higher, cells.teachers
+    figures_T, figures_BT = resampling.figures(index, used_P)
+    order = np.argsort(-figures_T if higher else figures_T, kind="stable")
+    drawn = places(figures_BT, higher)
+    best_B = (drawn.before[:, order[0]] == 0) / drawn.sharing[:, order[0]]
+    fit, difference = None, (math.nan, math.nan, math.nan)
+    if reference is not None:
+        fit = reference_fit(reference, teachers, figures_T, figures_BT, higher)
+        difference = _tau_difference(tables, index, resampling, reference)
+    return MetricOrder(
+        metric=metric.name,
+        unit=metric.unit,
+        higher_is_better=higher,
+        window=metric.window_read(window),
+        order=tuple(teachers[column] for column in order),
+        figures={teachers[column]: float(figures_T[column]) for column in order},
+        p_best=float(best_B.mean()) if len(best_B) else math.nan,
+        prompts_used=int(used_P.sum()),
+        fit=fit,
+        tau_difference=difference[0],
+        tau_difference_low=difference[1],
+        tau_difference_high=difference[2],
+    )
+
+
+def _tau_difference(
+    tables: Sequence[_Table], index: int, resampling: _Resampling, reference: Reference
+) -> tuple[float, float, float]:
+    both_P = tables[0].cells.matched & tables[index].cells.matched
+    if not both_P.any():
+        return math.nan, math.nan, math.nan
+    teachers = tables[0].cells.teachers
+    known_T = np.array([reference.values[teacher] for teacher in teachers])
+    known = places(known_T[None], True).before
+    whole: list[float] = []
+    resampled: list[Floats] = []
+    for place in (0, index):
+        figures_T, figures_BT = resampling.figures(place, both_P)
+        higher = tables[place].higher
+        whole.append(float(tau_b(places(figures_T[None], higher).before, known)[0]))
+        resampled.append(resampled_tau(reference, teachers, figures_BT, higher))
+    return (whole[1] - whole[0], *interval(resampled[1] - resampled[0]))

@@ -1,0 +1,145 @@
+"""A known order of the teachers: what it is, and how it is read from a file or a line of text.
+
+Knows nothing of metrics.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lnat_plugins.errors import ConfigError, did_you_mean
+from lnat_plugins.yaml_file import read_yaml
+
+_FORMS: Final = 'give a JSON or YAML file of teacher: accuracy, or a ranking such as "A>B=C>D"'
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Teachers by what is known of them.
+
+    Attributes:
+        name: the file's name, or the ranking as given.
+        values: teacher -> number; higher = better, equal = tied.
+        numeric: whether the numbers mean something (accuracies) or only put teachers in order.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    numeric: bool
+
+
+def read_reference(
+    source: str | Path, teachers: Sequence[str], known: Collection[str] = ()
+) -> Reference:
+    """Read a file of teacher -> number (higher = better), or text such as "A>B=C>D".
+
+    Args:
+        source: a path to a JSON or YAML file, or the text.
+        teachers: each must have its place.
+        known: teachers that may have one but need not, such as those left out of a comparison.
+
+    Raises:
+        ConfigError: fewer than two teachers; neither a file nor a ranking; a value that is no
+            number; a teacher twice; or teachers missing or unknown, all of them in one message.
+    """
+    if len(teachers) < 2:
+        raise ConfigError(
+            "one teacher only: there is no order to hold against a reference",
+            where="--reference", found=", ".join(teachers), remedy="leave --reference out",
+        )  # fmt: skip
+    path = Path(source).expanduser()
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a text too long, or with a NUL, for a path
+        is_file = False
+    if is_file:
+        found = Reference(path.name, _numbers(path), numeric=True)
+    elif ">" in str(source) or "=" in str(source):
+        found = Reference(str(source), _places(str(source)), numeric=False)
+    else:
+        raise ConfigError(
+            "neither a file nor a ranking", where="--reference", found=str(source), remedy=_FORMS
+        )
+    allowed = {*teachers, *known}
+    missing = [teacher for teacher in teachers if teacher not in found.values]
+    unknown = [name for name in found.values if name not in allowed]
+    if missing or unknown:
+        problems = [f"has no {', '.join(map(repr, missing))}"] if missing else []
+        problems += [f"names the unknown {', '.join(map(repr, unknown))}"] if unknown else []
+        raise ConfigError(
+            "the reference " + " and ".join(problems),
+            where=f"--reference {found.name}",
+            remedy=did_you_mean(unknown[0], allowed)
+            if unknown
+            else "give every teacher its place, or leave teachers out with --teachers",
+        )
+    return Reference(found.name, {name: found.values[name] for name in teachers}, found.numeric)
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    where = str(path)
+    values: dict[str, float] = {}
+    for name, value in _mapping(path).items():
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
+            raise ConfigError(
+                f"the reference value of {name!r} is not a number",
+                where=where,
+                found=value,
+                remedy=_FORMS,
+            )
+        values[name] = float(value)
+    return values
+
+
+def _mapping(path: Path) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError):
+        return read_yaml(path)
+    except _TwiceError as cause:
+        raise _twice(str(cause), str(path)) from None
+    if not isinstance(parsed, dict):
+        raise ConfigError(
+            "a reference maps each teacher to a number", where=str(path), found=parsed,
+            remedy=_FORMS,
+        )  # fmt: skip
+    return parsed
+
+
+class _TwiceError(Exception):
+    """Raised below by its name; never leaves this module."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for place, (name, _) in enumerate(pairs):
+        if any(name == earlier for earlier, _ in pairs[:place]):
+            raise _TwiceError(name)
+    return dict(pairs)
+
+
+def _places(text: str) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for place, tied in enumerate(text.split(">")):
+        for name in map(str.strip, tied.split("=")):
+            if not name:
+                raise ConfigError(
+                    "a place of the ranking is empty",
+                    where="--reference", found=text, remedy=_FORMS,
+                )  # fmt: skip
+            if name in values:
+                raise _twice(name, f"--reference {text}")
+            values[name] = -float(place)
+    return values
+
+
+def _twice(name: str, where: str) -> ConfigError:
+    return ConfigError(f"teacher {name!r} stands twice", where=where, remedy="name it once")

@@ -1,0 +1,13 @@
+"""A ranking to look at: one HTML file with plots, tables and the traces step by step.
+
+Knows nothing of files and of the command line; it turns scored responses into text. The page
+needs no network and no other file, works with a keyboard alone, in light and dark and on paper,
+and its plots and first traces also without JavaScript.
+"""
+
+from __future__ import annotations
+
+from lnat_plugins.report.page import PROMPTS, report
+from lnat_plugins.report.source import ReportRow, ReportSource, source_of_scores
+
+__all__ = ["PROMPTS", "ReportRow", "ReportSource", "report", "source_of_scores"]

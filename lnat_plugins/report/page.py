@@ -1,0 +1,161 @@
+"""Puts the page together: head, sections, the trace view, and the style and script beside them.
+
+Knows nothing of how a section is made. The page loads nothing: its own policy forbids it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from string import Template
+from typing import Final
+
+from lnat_plugins import __version__
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.metrics import METRICS, Metric
+from lnat_plugins.ranking import Reference
+from lnat_plugins.report import comparisons, sections
+from lnat_plugins.report.figures import Asked, Figures, gather
+from lnat_plugins.report.marks import Marks
+from lnat_plugins.report.markup import Cell, Markup, esc, join, number, table, tag
+from lnat_plugins.report.shades import shades_of
+from lnat_plugins.report.source import ReportSource
+from lnat_plugins.report.trace import Rated, trace_view
+
+PROMPTS: Final = 20
+"""Prompts in the trace view unless more are asked for: a few megabytes of text."""
+
+
+def report(
+    source: ReportSource,
+    metric: Metric = METRICS["local_naturalness"],
+    window: str | None = None,
+    *,
+    metrics: Mapping[str, Metric] = METRICS,
+    reference: Reference | None = None,
+    prompts: int = PROMPTS,
+    bootstrap_iters: int = 10_000,
+    seed: int = 1234,
+    title: str | None = None,
+) -> str:
+    """One HTML page with everything in it; the same input gives the same text.
+
+    Args:
+        source: what was scored.
+        metric: ranks the teachers; must have a direction.
+        window: a scored window; by default the first.
+        metrics: by name, those to set beside it; what cannot be had is left out by name.
+        reference: a known order of the teachers, from `read_reference`.
+        prompts: so many prompts at most in the trace view, from the first.
+        bootstrap_iters, seed: as for `rank`.
+        title: the heading; by default task and student.
+
+    Raises:
+        ConfigError: the metric has no direction, the window was not scored, or a number is too
+            low.
+        DataError: no prompt has a defined value for every teacher.
+    """
+    if prompts < 1:
+        raise ConfigError("prompts is below 1", found=prompts, remedy="give 1 or more")
+    known = {**metrics, metric.name: metric}
+    asked = Asked(metric, source.window(window), known, reference, bootstrap_iters, seed)
+    figures = gather(source, asked)
+    parts = _sections(source, asked, figures, prompts)
+    links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
+    style, script = _read("style.css"), _read("script.js")
+    return Template(_read("page.html")).substitute(
+        title=esc(title or f"{source.task}: teachers for {source.student}"),
+        version=esc(__version__),
+        summary=_summary(source, figures),
+        contents=tag("ul", *links),
+        sections=join(
+            (tag("section", tag("h2", name), body, id=id_) for id_, name, body in parts), "\n"
+        ),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+    )
+
+
+def _sections(
+    source: ReportSource, asked: Asked, figures: Figures, prompts: int
+) -> list[tuple[str, str, Markup]]:
+    marks = Marks(figures.teachers)
+    shades = shades_of((row.record for row in source.rows), asked.window)
+    values = figures.values.items()
+    rated = [
+        Rated(row, {name: (each.values[i], each.reasons[i]) for name, each in values})
+        for i, row in enumerate(source.rows)
+    ]
+    agreed = join([comparisons.agreement(figures), comparisons.reference(figures)])
+    return [
+        ("teachers", "Teachers", sections.teachers(figures, marks)),
+        ("ranks", "How sure each rank is", sections.chances(figures, marks)),
+        ("local", "Local against global", sections.local_global(source, figures, marks)),
+        ("length", "Score against length", sections.length(source, figures, asked.metric, marks)),
+        ("position", "Score by position in the trace", sections.position(figures, marks)),
+        ("stability", "How the order settles", sections.stability(figures)),
+        ("composition", "Whose responses are chosen", comparisons.composition(figures, marks)),
+        ("agreement", "Metric against metric", agreed),
+        ("confounds", "What the score may only echo", comparisons.confound_panel(figures.ranking)),
+        ("traces", "Traces, step by step", trace_view(source, rated, shades, marks, prompts)),
+        ("settings", "Settings and versions", _settings(source, figures)),
+    ]  # fmt: skip
+
+
+def _summary(source: ReportSource, figures: Figures) -> Markup:
+    ranking = figures.ranking
+    first = ranking.teachers[0]
+    sure = "undefined" if math.isnan(first.p_best) else f"{first.p_best:.3f}"
+    notes = len(ranking.notes) + len(ranking.confounds.notes)
+    read_first = tag("a", f"{notes} notes" if notes != 1 else "1 note", href="#confounds")
+    return join(
+        [
+            tag("p", "First by ", sections.unit_of(ranking), ": ", tag("strong", first.teacher),
+                f" with {number(first.mean)}; P(best) {sure}. Before trusting the order, read the ",
+                read_first, ".", class_="lead"),
+            tag("p", f"Task {source.task}, student {source.student}; {len(ranking.teachers)} "
+                f"teachers, {ranking.prompts_used} of {ranking.prompts} prompts scored for all of "
+                f"them, {ranking.responses} responses; windows {', '.join(source.windows)}."),
+        ]
+    )  # fmt: skip
+
+
+def _settings(source: ReportSource, figures: Figures) -> Markup:
+    ranking = figures.ranking
+    versions: dict[str, dict[str, None]] = {}
+    for row in source.rows:
+        for package, version in row.record.versions.items():
+            versions.setdefault(package, {})[version] = None
+    told = [
+        ("task", source.task),
+        ("student", source.student),
+        *((name, _plain(value)) for name, value in source.settings.items()),
+        ("metric", f"{ranking.metric} ({ranking.unit})"),
+        ("bootstrap_iters", str(ranking.bootstrap_iters)),
+        ("seed", str(ranking.seed)),
+        ("report written by", f"lnat-plugins {__version__}"),
+        *(("scored with", f"{package} {', '.join(found)}") for package, found in versions.items()),
+        *(("file", file) for file in source.files),
+    ]
+    rows: list[list[Cell]] = [[name, value] for name, value in told]
+    return table("How this was scored", ["Setting", "Value"], rows)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
+
+
+def _read(name: str) -> str:
+    return files("lnat_plugins.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

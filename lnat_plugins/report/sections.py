@@ -1,0 +1,285 @@
+"""The sections about one metric's order: teachers, chances, plots. Computes nothing itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.ranking import Ranking, TeacherRank
+from lnat_plugins.report.axes import figure
+from lnat_plugins.report.figures import Figures
+from lnat_plugins.report.marks import Marks
+from lnat_plugins.report.markup import Cell, Figure, Markup, folded, items, join, number, table, tag
+from lnat_plugins.report.plots import Spread, lines, scatter, whiskers
+from lnat_plugins.report.positions import BINS
+from lnat_plugins.report.source import ReportSource
+
+
+def undefined(reason: str) -> Markup:
+    """What stands in place of a plot or a table that cannot be given."""
+    return tag("p", tag("strong", "Undefined: "), reason, ".", class_="why")
+
+
+def unit_of(ranking: Ranking) -> str:
+    """The metric with its unit and direction, for an axis."""
+    window = f"[{ranking.window}]" if ranking.window not in (None, GLOBAL) else ""
+    direction = "higher" if ranking.higher_is_better else "lower"
+    return f"{ranking.metric}{window}, {ranking.unit} ({direction} is better)"
+
+
+def teachers(figures: Figures, marks: Marks) -> Markup:
+    """Means with intervals, and the table of every figure."""
+    ranking = figures.ranking
+    spreads = {line.teacher: _spread(line) for line in ranking.teachers}
+    drawing = whiskers(
+        "teachers-plot", "Teachers' means with 95 % intervals", spreads, marks, unit_of(ranking)
+    )
+    caption = (
+        f"Mean over {ranking.prompts_used} prompts and its 95 % interval, from a paired bootstrap "
+        f"over prompts ({ranking.bootstrap_iters} resamples, seed {ranking.seed})."
+    )
+    why = _no_interval(ranking)
+    headers = ["Teacher", "Rank", "Mean", "95 % interval", "Median", "Difference", "Its interval"]
+    headers += ["P(best)", "Win rate", "Coverage", "Responses"]
+    rows: list[list[Cell]] = [
+        [
+            _named(line, marks),
+            line.rank,
+            Figure(line.mean),
+            _interval(line.low, line.high, why),
+            Figure(line.median),
+            Figure(line.difference),
+            _interval(line.difference_low, line.difference_high, why),
+            Figure(line.p_best, 3, why),
+            Figure(line.win_rate, 3),
+            Figure(line.coverage, 3),
+            line.responses,
+        ]
+        for line in ranking.teachers
+    ]
+    controls = list(ranking.teachers[0].controls)
+    counts: list[list[Cell]] = [
+        [
+            _named(line, marks),
+            *(Figure(line.controls[name], 4, "no response has it") for name in controls),
+        ]
+        for line in ranking.teachers
+    ]
+    explained = [
+        "Difference: to the first teacher, with its own interval, paired by prompt.",
+        "Win rate: share of prompts on which the teacher's response is the best.",
+        "Coverage: share of all prompts for which it has a score.",
+    ]
+    return join(
+        [
+            figure(drawing, caption),
+            table(f"Teachers by {ranking.metric}", headers, rows),
+            items(explained),
+            table("Means of plain counts", ["Teacher", *controls], counts),
+        ]
+    )
+
+
+def chances(figures: Figures, marks: Marks) -> Markup:
+    """P(rank): teachers by ranks."""
+    ranking = figures.ranking
+    if len(ranking.teachers) < 2:
+        return undefined("one teacher only, who has no rank among others")
+    ranks = range(1, len(ranking.teachers) + 1)
+    rows: list[list[Cell]] = [
+        [
+            _named(line, marks),
+            *(Figure(share, 3, _no_interval(ranking)) for share in line.p_rank),
+        ]
+        for line in ranking.teachers
+    ]
+    said = (
+        "In which share of the resamples each teacher takes each rank; the stronger the shade, "
+        "the more often. Teachers that tie share their ranks."
+    )
+    headers = ["Teacher", *(f"Rank {place}" for place in ranks)]
+    return join([tag("p", said), table("Rank probabilities", headers, rows, shade=True)])
+
+
+def local_global(source: ReportSource, figures: Figures, marks: Marks) -> Markup:
+    """Local against global naturalness, for teachers and for responses."""
+    local, whole = figures.local_ranking, figures.global_ranking
+    if isinstance(local, str):
+        return undefined(local)
+    if isinstance(whole, str):
+        return undefined(whole)
+    means = _both({line.teacher: _spread(line) for line in local.teachers}, whole)
+    axes = (unit_of(local), unit_of(whole))
+    points = _points(source, figures.local_scores.values, figures.global_scores.values)
+    return _pair("local-global", "Local against global naturalness", means, points, marks, axes)
+
+
+def length(source: ReportSource, figures: Figures, metric: Metric, marks: Marks) -> Markup:
+    """The score against the number of tokens, for teachers and for responses."""
+    ranking = figures.ranking
+    # A count of 0, which some plain metrics allow, has no logarithm.
+    tokens = [float(row.record.n_tokens) or math.nan for row in source.rows]
+    points = _points(source, tokens, figures.scores.values)
+    across = {
+        line.teacher: Spread(line.controls["n_tokens"] or math.nan) for line in ranking.teachers
+    }
+    axes = ("tokens of the response, by their logarithm", unit_of(ranking))
+    means = _both(across, ranking)
+    if not means:
+        return undefined("no response holds a token")
+    return _pair("length", f"{metric.name} against length", means, points, marks, axes, log_x=True)
+
+
+def position(figures: Figures, marks: Marks) -> Markup:
+    """Step scores over the ten tenths of a trace, and what global gains over local."""
+    found = figures.positions
+    if not found.means:
+        return undefined("no response has a score for each of its steps under every window")
+    ticks = [100 * place / BINS for place in range(BINS + 1)]
+    axes = ("position in the trace, % of its steps", "mean step score, nats per token")
+    names = {w: "global" if w == GLOBAL else f"window {w}" for w in found.means}
+    scores = {names[window]: _tenths(means) for window, means in found.means.items()}
+    left = f"; {found.left_out} left out, which lack one of the windows" if found.left_out else ""
+    first = figure(
+        lines("position-plot", "Step scores by position", scores, Marks(tuple(scores)), axes,
+              x_ticks=ticks),
+        f"Mean over {found.responses} responses of the mean of their steps in each tenth{left}.",
+    )  # fmt: skip
+    if not found.gains:
+        second = undefined("global minus local needs both windows, and they are not one")
+    else:
+        gains = {who: _tenths(found.gains[who]) for who in figures.teachers if who in found.gains}
+        named = f"global minus window {figures.local_window}, nats per token"
+        second = figure(
+            lines("gain-plot", "Global minus local by position", gains, marks, (axes[0], named),
+                  x_ticks=ticks, level=0.0),
+            "What a step gains from seeing the whole trace before it; in the paper this grows with "
+            "the position (arXiv 2510.03988).",
+        )  # fmt: skip
+    numbers = {**scores, **{f"gain, {who}": _tenths(of) for who, of in found.gains.items()}}
+    empty = "no response has a step there"
+    rows: list[list[Cell]] = [
+        [name, *(Figure(value, 3, empty) for _, value in of)] for name, of in numbers.items()
+    ]
+    headers = ["", *(f"{100 * b // BINS}–{100 * (b + 1) // BINS} %" for b in range(BINS))]
+    said = folded("The numbers", table("Step scores by position", headers, rows))
+    return join([tag("div", first, second, class_="pair"), said])
+
+
+def stability(figures: Figures) -> Markup:
+    """P(best) of the first teacher by the number of prompts."""
+    ranking, found = figures.ranking, figures.ranking.stability
+    first = figures.teachers[0]
+    if not found.sizes:
+        few = len(ranking.teachers) < 2
+        return undefined("one teacher only" if few else _no_interval(ranking))
+    chance = list(zip(map(float, found.sizes), found.p_best, strict=True))
+    tau = list(zip(map(float, found.sizes), found.tau, strict=True))
+    series = {f"P(best) of {first}": chance, "Kendall tau-b with the order of all": tau}
+    known = [value for of in series.values() for _, value in of if not math.isnan(value)]
+    ends = (min(0.0, *known) - 0.02, 1.05)
+    drawing = lines(
+        "stability-plot", "Stability by number of prompts", series, Marks(tuple(series)),
+        ("prompts, by their logarithm", "share, or tau"),
+        x_ticks=_sparse(found.sizes), log_x=True, y_range=ends, level=0.95,
+    )  # fmt: skip
+    caption = (
+        f"Resamples of fewer and of more prompts than the {ranking.prompts_used} used; beyond "
+        "that number, further prompts are taken to be like these. Dashed: 0.95."
+    )
+    rows: list[list[Cell]] = [
+        [f"{size:,}", Figure(best, 3), Figure(order, 3, "every resample is one tie")]
+        for size, best, order in zip(found.sizes, found.p_best, found.tau, strict=True)
+    ]
+    headers = ["Prompts", f"P(best) of {first}", "Kendall tau-b"]
+    numbers = folded("The numbers", table("Stability by number of prompts", headers, rows))
+    return join([tag("p", _needed(ranking)), figure(drawing, caption), numbers])
+
+
+def _needed(ranking: Ranking) -> str:
+    needed, first = ranking.stability.needed, ranking.teachers[0].teacher
+    if needed is None:
+        return (
+            f"Not even ten times these prompts would put P(best) of {first} at 0.95: the first "
+            "places are too near each other."
+        )
+    if needed <= ranking.prompts_used:
+        return f"About {needed:,} prompts are enough for a P(best) of 0.95 of {first}."
+    more = needed - ranking.prompts_used
+    return f"P(best) of {first} would reach 0.95 at about {needed:,} prompts: {more:,} more."
+
+
+def _sparse(sizes: Sequence[int]) -> list[float]:
+    """Sizes far enough from each other for their numbers to fit, the last one included."""
+    kept: list[float] = [float(sizes[-1])]
+    for size in sizes[::-1]:
+        if size * 1.5 <= kept[0]:
+            kept.insert(0, float(size))
+    return kept
+
+
+def _pair(
+    name: str,
+    title: str,
+    means: Mapping[str, tuple[Spread, Spread]],
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    marks: Marks,
+    axes: tuple[str, str],
+    *,
+    log_x: bool = False,
+) -> Markup:
+    """Teachers alone, near enough to be told apart, and the responses behind them."""
+    count = sum(map(len, points.values()))
+    near = scatter(f"{name}-teachers", f"{title}: teachers", {}, means, marks, axes, log_x=log_x)
+    wide = scatter(f"{name}-responses", f"{title}: responses", points, means, marks, axes,
+                   log_x=log_x)  # fmt: skip
+    return tag(
+        "div",
+        figure(near, "Teachers' means, with their 95 % intervals where these are defined."),
+        figure(wide, f"{count} responses with both figures, faint; teachers' means, full."),
+        class_="pair",
+    )
+
+
+def _both(across: Mapping[str, Spread], up: Ranking) -> dict[str, tuple[Spread, Spread]]:
+    """Teachers in the order of `across`, with both figures."""
+    upward = {line.teacher: _spread(line) for line in up.teachers}
+    return {
+        name: (spread, upward[name]) for name, spread in across.items()
+        if not math.isnan(spread.mean)
+    }  # fmt: skip
+
+
+def _points(
+    source: ReportSource, xs: Sequence[float], ys: Sequence[float]
+) -> dict[str, list[tuple[float, float]]]:
+    points: dict[str, list[tuple[float, float]]] = {row.teacher: [] for row in source.rows}
+    for row, x, y in zip(source.rows, xs, ys, strict=True):
+        if not math.isnan(x) and not math.isnan(y):
+            points[row.teacher].append((x, y))
+    return points
+
+
+def _tenths(values: Sequence[float]) -> list[tuple[float, float]]:
+    return [(100 * (place + 0.5) / BINS, value) for place, value in enumerate(values)]
+
+
+def _named(line: TeacherRank, marks: Marks) -> Markup:
+    return join([marks.inline(line.teacher), "\N{NO-BREAK SPACE}", line.teacher])
+
+
+def _interval(low: float, high: float, why: str) -> Cell:
+    if math.isnan(low) or math.isnan(high):
+        return Figure(math.nan, reason=why)
+    return tag("span", f"[{number(low)}, {number(high)}]", class_="whole")
+
+
+def _spread(line: TeacherRank) -> Spread:
+    return Spread(line.mean, line.low, line.high)
+
+
+def _no_interval(ranking: Ranking) -> str:
+    if ranking.prompts_used < 2:
+        return "one prompt only, so that there is nothing to resample"
+    return "no resamples were asked for (bootstrap_iters 0)"

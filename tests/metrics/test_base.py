@@ -1,0 +1,208 @@
+"""`Metric.rate`: who is looked at together, the order of the values, and why some are NaN."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from lnat_plugins.metrics import Metric, Scored, UndefinedError
+from lnat_plugins.metrics.base import SCOPES, log_prob, summed
+from tests.helpers_samples import make_record
+from tests.metrics.rows import Row, record_with
+
+ROWS = [
+    Row(prompt, teacher, record_with(teacher=teacher, sample=sample))
+    for prompt, teacher, sample in [
+        ("p0", "A", 0), ("p1", "A", 0), ("p0", "B", 0), ("p1", "B", 0), ("p0", "A", 1),
+    ]
+]  # fmt: skip
+
+
+def metric(compute: Callable[..., Any], scope: Any = "prompt", **fields: Any) -> Metric:
+    named: dict[str, Any] = {
+        "name": "mine", "higher_is_better": True, "unit": "none", "source": "a test",
+        "aggregate": "mean", "reads": "global", **fields,
+    }  # fmt: skip
+    return Metric(scope=scope, compute=compute, **named)
+
+
+def places(rows: Sequence[Scored], window: str) -> list[float]:
+    """Where each row stands among those given."""
+    return [float(place) for place in range(len(rows))]
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("prompt", (0, 0, 1, 1, 2)),
+        ("corpus", (0, 1, 2, 3, 4)),
+    ],
+)
+def test_a_scope_says_who_is_looked_at_together(scope: str, expected: tuple[float, ...]) -> None:
+    ratings = metric(places, scope).rate(ROWS, "4")
+    assert ratings.values == expected
+    assert ratings.reasons == ("",) * len(ROWS)
+
+
+def test_scope_response_gets_one_record_and_the_window() -> None:
+    seen: list[tuple[object, str]] = []
+    each = metric(lambda record, window: seen.append((record, window)) or 1, "response")
+    assert each.rate(ROWS, "4").values == (1.0,) * len(ROWS)
+    assert seen == [(row.record, "4") for row in ROWS]
+
+
+def test_groups_come_by_first_appearance() -> None:
+    seen: list[list[str]] = []
+
+    def note(rows: Sequence[Scored], window: str) -> list[float]:
+        seen.append([row.teacher for row in rows])
+        return [0.0] * len(rows)
+
+    metric(note).rate([ROWS[i] for i in (3, 0, 1, 2)], "4")
+    assert seen == [["B", "A"], ["A", "B"]]  # p1, then p0
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_of_no_rows_there_are_no_values(scope: str) -> None:
+    assert metric(places, scope).rate([], "4") == ((), ())
+
+
+def test_as_many_values_as_rows() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        metric(lambda rows, window: [1.0]).rate(ROWS, "4")
+
+
+# why a row has no value
+
+
+def lacking(record_of: Any, **fields: Any) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Three rows of which the middle one lacks something, of a metric that counts its rows."""
+    rows = [ROWS[0], Row("p0", "C", record_of), ROWS[2]]
+    ratings = metric(lambda rows, window: [len(rows)] * len(rows), **fields).rate(rows, "4")
+    return ratings.values, ratings.reasons
+
+
+@pytest.mark.parametrize(
+    ("record", "fields", "reason"),
+    [
+        (make_record(sums={"4": [-1.0, -1.0]}), {}, "window 'global' was not scored"),
+        (make_record(sums={"global": [-1.0, -1.0]}), {"reads": "window"}, "window '4' was not"),
+        (make_record(undefined={"global": "too long"}), {}, "too long"),
+        (record_with(tokens=(0, 0)), {}, "the response holds no token"),
+        (record_with(tokens=(0, 0)), {"reads": "counts"}, "the response holds no token"),
+    ],
+)
+def test_a_group_is_computed_without_rows_that_lack_what_is_read(
+    record: Any, fields: dict[str, Any], reason: str
+) -> None:
+    values, reasons = lacking(record, **fields)
+    assert (values[0], values[2]) == (2.0, 2.0)
+    assert math.isnan(values[1])
+    assert reasons[1].startswith(reason)
+    assert (reasons[0], reasons[2]) == ("", "")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_statistic_that_is_needed_and_not_there(scope: str) -> None:
+    rows = [
+        Row("p0", "A", record_with(entropy=(1.0, 2.0))),
+        Row("p0", "A", record_with()),
+        Row("p0", "A", record_with(entropy=(1.0, math.nan), undefined={"entropy": "NaN logits"})),
+    ]
+    compute = places if scope != "response" else lambda record, window: 0.0
+    ratings = metric(compute, scope, needs=frozenset({"entropy"})).rate(rows, "4")
+    assert ratings.values[0] == 0.0
+    assert all(map(math.isnan, ratings.values[1:]))
+    assert ratings.reasons == ("", "the statistic 'entropy' was not gathered", "NaN logits")
+
+
+def test_a_statistic_may_be_of_the_response() -> None:
+    rows = [Row("p0", "A", record_with(reward=1.0))]
+    assert metric(places, needs=frozenset({"reward"})).rate(rows, "4").values == (0.0,)
+
+
+def test_a_metric_of_counts_needs_no_window() -> None:
+    rows = [Row("p0", "A", make_record(sums={}))]
+    assert metric(places, reads="counts").rate(rows, "4").values == (0.0,)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_nan_without_a_reason_says_so(scope: str) -> None:
+    compute = {"response": lambda record, window: math.nan}.get(
+        scope, lambda rows, window: [math.nan] * len(rows)
+    )
+    ratings = metric(compute, scope).rate(ROWS[:1], "4")
+    assert ratings.reasons == ("no reason was recorded",)
+
+
+# UndefinedError
+
+
+def refuse(*teachers: str, reason: str = "too few", by_row: bool = True) -> Any:
+    def compute(rows: Sequence[Scored], window: str) -> list[float]:
+        if out := [place for place, row in enumerate(rows) if row.teacher in teachers]:
+            raise UndefinedError(reason, out if by_row else ())
+        return [float(len(rows))] * len(rows)
+
+    return compute
+
+
+def test_undefined_holds_for_the_group_alone() -> None:
+    rows = [*ROWS[:2], ROWS[2], ROWS[4]]  # of the two prompts only p0 has an answer of B's
+    ratings = metric(refuse("B", by_row=False)).rate(rows, "4")
+    assert ratings.values == pytest.approx((math.nan, 1, math.nan, math.nan), nan_ok=True)
+    assert ratings.reasons == ("too few", "", "too few", "too few")
+
+
+def test_undefined_of_some_rows_leaves_the_others_to_be_computed() -> None:
+    ratings = metric(refuse("B"), "corpus").rate(ROWS, "4")
+    assert ratings.values == pytest.approx((3, 3, math.nan, math.nan, 3), nan_ok=True)
+    assert ratings.reasons == ("", "", "too few", "too few", "")
+
+
+def test_reasons_of_several_rounds_are_kept() -> None:
+    def compute(rows: Sequence[Scored], window: str) -> list[float]:
+        if len(rows) == 5:
+            raise UndefinedError("first", [0])
+        if len(rows) == 4:
+            raise UndefinedError("second", [0])
+        raise UndefinedError("rest")
+
+    ratings = metric(compute, "corpus").rate(ROWS, "4")
+    assert ratings.reasons == ("first", "second", "rest", "rest", "rest")
+
+
+@pytest.mark.parametrize("rows", [(), (7,), (-1,)])
+def test_a_row_that_is_not_there_means_all(rows: tuple[int, ...]) -> None:
+    def compute(given: Sequence[Scored], window: str) -> list[float]:
+        raise UndefinedError("", rows)
+
+    assert metric(compute).rate(ROWS, "4").reasons == ("no reason was recorded",) * len(ROWS)
+
+
+def test_of_one_response_it_is_that_response() -> None:
+    def compute(record: Any, window: str) -> float:
+        if record.sample == 1:
+            raise UndefinedError("the second")
+        return 1.0
+
+    each = metric(compute, "response")
+    assert each.rate(ROWS, "4").reasons == ("", "", "", "", "the second")
+    assert math.isnan(each.of(ROWS[4].record, "4"))
+    assert each.of(ROWS[0].record, "4") == 1.0
+
+
+# what metrics are built from
+
+
+def test_sums_over_a_response() -> None:
+    record = record_with((-1.0, -2.0), capped_rank=(3.0, 4.0))
+    assert (log_prob(record), summed(record, "capped_rank")) == (-3.0, 7.0)
+    assert math.isnan(summed(record, "entropy"))
+    assert math.isnan(log_prob(make_record(sums={"4": [-1.0, -1.0]})))
+    gap = dataclasses.replace(record, step_statistics={"entropy": (1.0, math.nan)})
+    assert math.isnan(summed(gap, "entropy"))

@@ -1,0 +1,116 @@
+"""What a score may only be echoing: correlations, composition, and the notes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lnat_plugins.metrics import get_metric
+from lnat_plugins.ranking import Confounds, ControlCorrelation, confounds
+from lnat_plugins.ranking.confounds import CONTROLS
+from tests.helpers_samples import make_record
+from tests.ranking import oracle
+from tests.ranking.builders import LOWER, Row, random_rows, rank_rows, row, table
+
+LN = get_metric("local_naturalness")
+
+
+def panel(rows: list[Row], *, metric: object = LN, **more: object) -> Confounds:
+    prompts = list(dict.fromkeys(each.prompt_id for each in rows))
+    return confounds(rows, prompts, metric, "4", **more)  # type: ignore[arg-type]
+
+
+def length(rows: list[Row], **more: object) -> ControlCorrelation:
+    return panel(rows, **more).correlations[0]  # type: ignore[arg-type]
+
+
+def test_the_two_correlations_with_length_can_disagree() -> None:
+    rows = [row("p0", "A", -1.0, 1), row("p0", "B", -2.0, 2)]
+    rows += [row("p1", "A", -0.3, 30), row("p1", "B", -0.4, 40)]
+    found = length(rows)
+    assert found.control == "n_tokens"
+    assert found.within_prompt == pytest.approx(-1.0)
+    assert found.overall == pytest.approx(0.6)
+    assert (found.responses, found.prompts) == (4, 2)
+
+
+def test_positive_is_better_with_more_whatever_the_direction() -> None:
+    rows = [row("p0", "A", -1.0, 20), row("p0", "B", -2.0, 10)]
+    assert length(rows).overall == pytest.approx(1.0)
+    assert length(rows, metric=LOWER).overall == pytest.approx(1.0)
+
+
+def test_prompts_without_a_correlation_are_left_out_of_its_mean() -> None:
+    rows = [row("p0", "A", -1.0, 1), row("p0", "B", -2.0, 2), row("p1", "A", -1.0, 5)]
+    rows += [row("p1", "B", -2.0, 5)]
+    found = length(rows)
+    assert (found.within_prompt, found.prompts) == (pytest.approx(-1.0), 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("metric", [LN, LOWER], ids=lambda metric: str(metric.name))
+def test_the_loops_agree(seed: int, metric: object) -> None:
+    rows = random_rows(seed)
+    found = panel(rows, metric=metric).correlations
+    assert tuple(one.control for one in found) == CONTROLS
+    for one in found:
+        expected, prompts = oracle.within_prompts(rows, metric, get_metric(one.control))  # type: ignore[arg-type]
+        assert one.within_prompt == pytest.approx(expected, nan_ok=True)
+        assert one.prompts == prompts
+
+
+def test_the_choice_is_that_of_the_matched_prompts() -> None:
+    rows = table({"A": [-1, -2, -1, -1], "B": [-2, -1, -1, None], "C": [-3, -3, -3, -3]})
+    ranking = rank_rows(rows)
+    assert ranking.confounds.composition == pytest.approx({"A": 2 / 3, "B": 1 / 3, "C": 0})
+    for line in ranking.teachers:
+        assert ranking.confounds.composition[line.teacher] == line.win_rate
+
+
+def test_without_a_matched_prompt_there_is_no_choice() -> None:
+    rows = [row("p0", "A", -1.0), row("p1", "B", -1.0)]
+    assert panel(rows).composition == {}
+
+
+def test_repetition_is_pooled_over_a_teachers_words() -> None:
+    rows = table({"A": [-1, -1], "B": [-1, -1]})
+    fresh = " ".join(map(str, range(40)))
+    texts = ["word " * 40, fresh, fresh, fresh]
+    found = panel(rows, texts=texts)
+    assert found.repetition == pytest.approx({"A": 39 / 80, "B": 0.0})
+    assert "20 that the same response had said before: A 49%." in found.notes[-1]
+    assert panel(rows).repetition == {}
+    assert math.isnan(panel(rows, texts=["", "b", "", "b"]).repetition["A"])
+
+
+def long_row(teacher: str, n_steps: int) -> Row:
+    sums = {"4": [-1.0] * n_steps, "global": [-1.0] * n_steps}
+    return Row("p0", teacher, make_record(teacher, sums, [1] * n_steps))
+
+
+def test_a_window_that_shows_nearly_all_is_global_under_another_name() -> None:
+    found = panel([long_row("A", 6), long_row("B", 5)])
+    assert found.context == pytest.approx({"4": (1 + (4 + 4 / 5) / 5) / 2})
+    assert found.notes == (
+        "Window 4 shows 98% of what precedes a step here: this is global naturalness under "
+        "another name.",
+    )
+    assert panel([long_row("A", 12), long_row("B", 12)]).notes == ()
+    assert panel([long_row("A", 6)], metric=get_metric("global_naturalness")).notes == ()
+
+
+def test_responses_of_one_step_are_told() -> None:
+    found = panel([long_row("A", 1), long_row("B", 1)])
+    assert math.isnan(found.context["4"])
+    assert "No response has a second step" in found.notes[0]
+    assert found.as_dict()["context"] == {"4": None}
+
+
+def test_the_students_own_family_is_told() -> None:
+    rows = table({"QwQ": [-1.0], "Qwen3-32B": [-1.0], "DSQ": [-1.0]})
+    found = panel(rows, student="Qwen/Qwen2.5-7B-Instruct")
+    assert (found.families, found.same_family) == (("qwen",), ("QwQ", "Qwen3-32B"))
+    assert "By name, QwQ, Qwen3-32B are of the student's own family (qwen)" in found.notes[-1]
+    assert panel(rows, student="google/gemma-3-1b").same_family == ()
+    assert panel(rows).families == ()

@@ -1,0 +1,144 @@
+"""Small sources for a report, and a reader of its HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from html.parser import HTMLParser
+from typing import Any, NamedTuple
+
+from lnat_plugins.record import StepSums
+from lnat_plugins.report import ReportSource, report
+from tests.helpers_samples import SETTINGS, make_record
+
+WINDOWS = ("4", "global")
+FAST = {"bootstrap_iters": 200}
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Row(NamedTuple):
+    prompt_id: str
+    teacher: str
+    sample: int | str
+    text: str
+    correct: bool | None
+    record: StepSums
+
+
+def row(
+    prompt: str,
+    teacher: str,
+    scores: Sequence[float],
+    *,
+    steps: Sequence[str] | None = None,
+    whole: Sequence[float] | None = None,
+    tokens: Sequence[int] | None = None,
+    undefined: Mapping[str, str] | None = None,
+    correct: bool | None = True,
+) -> Row:
+    """A response of a step a score; `scores` under window 4, `whole` under the global one."""
+    texts = steps or [f"Step {place} of {teacher}. " for place in range(len(scores))]
+    counts = tokens or [2] * len(scores)
+    by_window = {"4": scores, "global": scores if whole is None else whole}
+    sums = {
+        window: [score * count for score, count in zip(of, counts, strict=True)]
+        for window, of in by_window.items()
+    }
+    missing = {w: "too long" for w, of in sums.items() if any(map(math.isnan, of))}
+    record = make_record(teacher, sums, counts, undefined={**missing, **(undefined or {})})
+    known = {w: math.nan if w in missing else math.fsum(of) for w, of in sums.items()}
+    ends = [sum(map(len, texts[: place + 1])) for place in range(len(texts))]
+    spans = tuple(zip([0, *ends], ends, strict=False))
+    record = dataclasses.replace(record, spans=spans, totals=known)
+    return Row(prompt, teacher, 0, "".join(texts), correct, record)
+
+
+def source(rows: Sequence[Row], **more: Any) -> ReportSource:
+    prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
+    asked = {prompt: f"What is {prompt}?" for prompt in prompts}
+    fields: dict[str, Any] = {
+        "task": "a_task", "student": "org/student", "rows": rows, "prompts": prompts,
+        "asked": asked, "windows": WINDOWS, "settings": SETTINGS,
+    }  # fmt: skip
+    return ReportSource(**{**fields, **more})
+
+
+def three_teachers(n_prompts: int = 5) -> list[Row]:
+    """Responses of 4 to 6 steps whose scores, lengths and verdicts differ."""
+    rows = []
+    for p in range(n_prompts):
+        for t, teacher in enumerate(("QwQ", "R1", "DSQ")):
+            scores = [-1.0 - 0.5 * t - 0.1 * ((7 * p + 3 * s + t) % 5) for s in range(4 + t)]
+            whole = [score + 0.05 * place for place, score in enumerate(scores)]
+            rows.append(row(f"p{p}", teacher, scores, whole=whole, correct=(p + t) % 3 != 0))
+    return rows
+
+
+def page_of(rows: Sequence[Row], **more: Any) -> str:
+    return report(source(rows), **{**FAST, **more})
+
+
+class Node(NamedTuple):
+    name: str
+    attributes: Mapping[str, str | None]
+    path: tuple[str, ...]
+
+
+class Page(HTMLParser):
+    """Every element with those around it, and the text inside each `id`."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.nodes: list[Node] = []
+        self.open: list[Node] = []
+        self.texts: dict[int, str] = {}
+        self.problems: list[str] = []
+        self.feed(text)
+        self.close()
+        self.problems += [f"not closed: {node.name}" for node in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, dict(attrs), tuple(each.name for each in self.open))
+        self.nodes.append(node)
+        self.texts[id(node)] = ""
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open[-1].name != tag:
+            self.problems.append(f"closed out of turn: {tag}")
+            return
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for node in self.open:
+            self.texts[id(node)] += data
+
+    def all(self, name: str, **attributes: str) -> list[Node]:
+        wanted = {key.rstrip("_"): value for key, value in attributes.items()}
+        return [
+            node
+            for node in self.nodes
+            if node.name == name and wanted.items() <= node.attributes.items()
+        ]
+
+    def text(self, node: Node) -> str:
+        return self.texts[id(node)]
+
+    def table(self, caption: str) -> dict[str, list[str]]:
+        """Row heading -> the other cells, of the table of that caption."""
+        (start,) = [
+            place for place, node in enumerate(self.nodes)
+            if node.name == "caption" and self.text(node) == caption
+        ]  # fmt: skip
+        found: dict[str, list[str]] = {}
+        for node in self.nodes[start + 1 :]:
+            if node.name == "table":
+                break
+            if node.attributes.get("scope") == "row":
+                heading = self.text(node).strip()
+                found[heading] = []
+            elif node.name == "td" and found:
+                found[heading].append(self.text(node))
+        return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rows = read(args.data, args.limit)
     except (OSError, ValueError, KeyError) as error:
-        print(f"benchmark_metrics: error: {args.data}: {error}")
-        return 2
+        return _refused(f"{args.data}: {error!r}")
+    if not rows:
+        return _refused(f"{args.data}: no row")
     tokenizer = AutoTokenizer.from_pretrained(args.student)
     model = AutoModelForCausalLM.from_pretrained(args.student, dtype=torch.float32)
     asked = {
@@ -51,8 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scorers = {name: scorer(model, tokenizer, one) for name, one in asked.items()}
         prepared = {name: prepare(one, rows) for name, one in scorers.items()}
     except LnatError as error:
-        print(f"benchmark_metrics: error: {error}")
-        return error.exit_code
+        return _refused(str(error))
     seconds: dict[str, list[float]] = {name: [] for name in scorers}
     for repeat in range(args.repeats + 1):
         for name, one in scorers.items():
@@ -69,6 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         document = {"seconds": seconds, "counts": counts, "arguments": str(vars(args))}
         args.output_path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _refused(why: str) -> int:
+    print(f"benchmark_metrics: error: {why}", file=sys.stderr)
+    return 2
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

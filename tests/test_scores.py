@@ -146,3 +146,31 @@ def test_a_template_that_is_not_there(folder: Path) -> None:
 def test_the_public_names_are_there() -> None:
     for name in lnat_plugins.__all__:
         assert getattr(lnat_plugins, name) is not None
+
+
+def test_every_metric_from_one_pass(folder: Path, tmp_path: Path) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    everything = score(student("llama"), tokenizer(), teacher_set, metrics="all")
+    table = everything.to_pandas()
+    for name in ("rsr", "lark", "scas", "ifd", "entropy", "aslec_drop", "random"):
+        assert table[name].notna().all(), name
+    assert table["car"].isna().all()
+    ranking = everything.rank("rsr", bootstrap_iters=50)
+    assert not ranking.higher_is_better
+    chosen = everything.select("best", metric="rsr", window=None)
+    best = table.groupby("prompt_id")["rsr"].idxmin()
+    assert list(chosen.indices) == sorted(best)
+    everything.report(tmp_path / "r.html", bootstrap_iters=50)
+    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_what_was_not_gathered_is_not_in_the_table(scores: Scores) -> None:
+    assert {"rsr", "lark", "scas", "ifd"}.isdisjoint(scores.to_pandas().columns)
+
+
+def test_a_metric_by_name_needs_its_window(folder: Path) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    with pytest.raises(ConfigError, match="metric 'rsr' reads the window 'global'"):
+        score(student("llama"), tokenizer(), teacher_set, windows=[1], metrics=["rsr"])
+    local = score(student("llama"), tokenizer(), teacher_set, windows=[1])
+    assert local.records[0].settings["metrics"] == ["local_naturalness"]

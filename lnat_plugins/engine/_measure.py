@@ -14,7 +14,7 @@ from torch import Tensor
 from lnat_plugins.statistics_names import BRIER_TOP, RANK_CAP
 
 _BLOCK_BYTES: Final = 4 * 2**20
-"""On a CPU as many rows at once: larger temporaries fall out of its cache and cost thrice as much."""
+"""Rows at once on a CPU: larger temporaries fall out of its cache and cost thrice as much."""
 _LEAST: Final = -1e4
 """A log-probability whose probability is 0 in float32; stands for −inf, which 0 cannot multiply."""
 

@@ -30,9 +30,10 @@ class Progress:
         self._tokens = tokens
         self._before = tokens()
         self._own = 0.0
-        # Without smoothing the time left is that of the whole run so far, not of its last prompt.
+        # No total before something is read. Without smoothing the time left is by the whole run so
+        # far, not by its last prompt.
         self._bar: tqdm[Any] = tqdm(
-            total=total, desc=name, unit="token", unit_scale=True, smoothing=0, disable=disable
+            desc=name, unit="token", unit_scale=True, smoothing=0, disable=disable
         )
 
     def __enter__(self) -> Progress:

@@ -44,6 +44,12 @@ def reasons(text: str) -> set[str]:
     return {reason.partition(":")[0] for reason in first_cells(text, "Why a row was left out")}
 
 
+DOCUMENTS = (
+    "README.md", "selection.md", "training.md", "plugins.md", "ranking.md", "report.md", "speed.md",
+    "metrics/README.md",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def text(repo: Path) -> str:
     return (repo / "docs" / "selection.md").read_text(encoding="utf-8")
@@ -110,7 +116,7 @@ def test_what_only_stands_in_prose_is_caught(text: str) -> None:
     assert untold(options(), first_cells(prose, "Strategies")) == ["budget"]
 
 
-@pytest.mark.parametrize("name", ["README.md", "selection.md", "training.md", "plugins.md"])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_leads_somewhere(repo: Path, name: str) -> None:
     assert dead_links(repo / "docs" / name) == []
 
@@ -119,6 +125,7 @@ def test_every_document_is_in_the_index(repo: Path) -> None:
     index = (repo / "docs" / "README.md").read_text(encoding="utf-8")
     names = {path.name for path in (repo / "docs").glob("*.md")} - {"README.md"}
     assert [name for name in sorted(names) if f"({name})" not in index] == []
+    assert names | {"README.md", "metrics/README.md"} == set(DOCUMENTS)
 
 
 def test_a_dead_link_is_caught(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from _benchmark_arguments import BUNDLED, BUNDLED_STUDENT
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lnat_plugins.engine import Counts, Engine
@@ -30,6 +29,9 @@ from lnat_plugins.scorer import Candidate, EngineBackend, Prepared, Scorer
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.windows import parse_windows
 
+_ROOT = Path(__file__).resolve().parents[1]
+BUNDLED = _ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
+BUNDLED_STUDENT = _ROOT / "lnat_plugins" / "student"
 TWO = ("local_naturalness", "global_naturalness")
 
 

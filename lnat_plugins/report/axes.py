@@ -141,7 +141,7 @@ def _log_ticks(scale: Scale) -> list[float]:
         found = [value for value in found if scale.low <= value <= scale.high]
         if len(found) >= 3:
             return found
-    return found or [scale.low, scale.high]
+    return _even_ticks(scale.low, scale.high)
 
 
 def _digits(ticks: Sequence[float]) -> int:

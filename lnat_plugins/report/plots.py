@@ -30,7 +30,10 @@ MOST_POINTS: Final = 3000
 _LEFT: Final = 64
 _RIGHT: Final = WIDTH - 16
 _TOP: Final = 34
-_NAMES: Final = 172
+_NAME: Final = 32
+"""Letters of a teacher's name beside its line."""
+_LETTER: Final = 8.2
+"""Room for one, at the size of the page's plots."""
 
 
 class Spread(NamedTuple):
@@ -50,12 +53,13 @@ def whiskers(
 ) -> Markup:
     """One line a teacher: its mean, and its interval as a bar through it."""
     bottom = _TOP + 34 * len(spreads)
-    x = scale_of([v for each in spreads.values() for v in each.known()], _NAMES, _RIGHT - 30)
+    left = 28 + _LETTER * min(_NAME, max(map(len, spreads)))
+    x = scale_of([v for each in spreads.values() for v in each.known()], left, _RIGHT - 30)
     parts: list[object] = [x_axis(x, _TOP - 14, bottom - 8, x_title, x.ticks())]
     told = []
     for place, (teacher, each) in enumerate(spreads.items()):
         y = _TOP + 34 * place + 6
-        parts.append(text(_NAMES - 14, y + 4, clipped(teacher, 22), anchor="end"))
+        parts.append(text(left - 14, y + 4, clipped(teacher, _NAME), anchor="end"))
         if len(each.known()) == 3:
             parts += _whisker(x(each.low), y, x(each.high), y, marks.colour(teacher))
             told.append(f"{teacher} {number(each.mean)}, {number(each.low)} to {number(each.high)}")

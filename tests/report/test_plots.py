@@ -33,6 +33,16 @@ def test_ticks_of_a_logarithm_lie_inside(values: list[float]) -> None:
     assert all(scale.low <= tick <= scale.high for tick in scale.ticks())
 
 
+def test_ticks_of_a_narrow_range_are_round_also_by_the_logarithm() -> None:
+    assert scale_of([120.3, 168.3], 0, 1, log=True).ticks() == [120, 140, 160]
+
+
+def test_long_names_stand_whole_beside_their_line() -> None:
+    names = ["Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct", "B"]
+    plot = whiskers("w", "T", {name: Spread(1.0, 0.5, 1.5) for name in names}, Marks(names), "x")
+    assert all(f">{name}</text>" in plot for name in names)
+
+
 def test_colour_and_shape_together_tell_fifty_six_apart() -> None:
     names = [f"t{n}" for n in range(56)]
     marks = Marks(names)

@@ -13,7 +13,7 @@ from lnat_plugins.store import read_scored_set
 from tests.helpers_ranks import launch
 from tests.helpers_students import assert_near
 
-from .lab import TEXTS, evaluate, figures, hf, rows, save, write_set
+from .lab import TEXTS, evaluate, figures, hf, rest, rows, save, write_set
 
 SETS: Mapping[str, list[dict[str, Any]]] = {
     "an even number of prompts": rows(prompts=4),
@@ -30,6 +30,12 @@ SETS: Mapping[str, list[dict[str, Any]]] = {
         *rows(prompts=3),
         {**rows(prompts=2)[2], "teacher": "s1"},
     ],
+    "metrics of every scope": rows(prompts=7),
+    "every metric": rows(prompts=5),
+}
+METRICS: Mapping[str, Any] = {
+    "metrics of every scope": ["rsr", "lark", "aslec_casl", "scas", "ifd"],
+    "every metric": "all",
 }
 
 
@@ -39,7 +45,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, P
     folders = {name: tmp_path_factory.mktemp("set") for name in SETS}
     for name, folder in folders.items():
         found = [{"sample": 0, **row} for row in SETS[name]]
-        write_set(folder, found)
+        metrics = METRICS.get(name)
+        write_set(folder, found, block={"metrics": metrics} if metrics else None)
     first, *_ = folders.values()
     launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
     return folders
@@ -52,12 +59,23 @@ def test_two_processes_give_the_figures_of_one(
     alone = evaluate(folders[name], hf(model, tokenizer))
     expected = figures(alone)
     together = json.loads((folders[name] / "figures.json").read_text())
+    _assert_same_rest(together.pop("rest"), rest(alone))
     assert together.keys() == expected.keys()
     for figure, value in expected.items():
         if value == "N/A":
             assert together[figure] == value
         else:
             assert_near(together[figure], value)
+
+
+def _assert_same_rest(one: Any, other: Any) -> None:
+    assert one.keys() == other.keys()
+    for name, by_teacher in other.items():
+        for teacher, value in by_teacher.items():
+            if value is None:
+                assert one[name][teacher] is None
+            else:
+                assert_near(one[name][teacher], value, 1e-4 * max(1.0, abs(value)))
 
 
 @pytest.mark.parametrize("name", SETS)

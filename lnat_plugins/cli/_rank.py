@@ -120,18 +120,11 @@ def _asked(scored: ScoredSet, args: argparse.Namespace, everybody: set[str]) -> 
             where=f"task {scored.task}",
             remedy=did_you_mean(window, scored.windows),
         )
-    teachers = names(args.teachers) or scored.teachers
-    for teacher in teachers:
-        if teacher not in scored.teachers:
-            raise ConfigError(
-                f"unknown teacher {teacher!r}",
-                where=f"task {scored.task}",
-                remedy=did_you_mean(teacher, scored.teachers),
-            )
+    rows = scored.rows_of(names(args.teachers))
     reference = None
     if args.reference is not None:
-        reference = read_reference(args.reference, tuple(dict.fromkeys(teachers)), everybody)
-    rows = [row for row in scored.rows if row.teacher in teachers]
+        compared = tuple(dict.fromkeys(row.teacher for row in rows))
+        reference = read_reference(args.reference, compared, everybody)
     return _Asked(scored, rows, window, reference)
 
 

@@ -30,7 +30,7 @@ def measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tenso
     rows = max(1, _BLOCK_BYTES // (4 * logits_NV.shape[-1]))
     if logits_NV.device.type != "cpu" or len(logits_NV) <= rows:
         return _measure(logits_NV, targets_N, names)
-    blocks = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
+    blocks = zip(torch.split(logits_NV, rows), torch.split(targets_N, rows), strict=True)
     return torch.cat([_measure(*block, names) for block in blocks], dim=-1)
 
 

@@ -107,14 +107,6 @@ def source_of_scores(scored: ScoredSet, teachers: Sequence[str] | None = None) -
         ConfigError: a teacher that is not among them.
         DataError: nothing is left.
     """
-    for teacher in teachers or ():
-        if teacher not in scored.teachers:
-            raise ConfigError(
-                f"unknown teacher {teacher!r}",
-                where=f"task {scored.task}",
-                remedy=did_you_mean(teacher, scored.teachers),
-            )
-    wanted = teachers or scored.teachers
     settings = {
         "splitter": scored.splitter,
         "engine": ", ".join(scored.paths),
@@ -124,7 +116,7 @@ def source_of_scores(scored: ScoredSet, teachers: Sequence[str] | None = None) -
     return ReportSource(
         task=scored.task,
         student=scored.student,
-        rows=tuple(row for row in scored.rows if row.teacher in wanted),
+        rows=scored.rows_of(teachers),
         prompts=scored.prompts,
         asked={prompt: asked.text for prompt, asked in scored.asked.items()},
         windows=scored.windows,

@@ -5,10 +5,11 @@ Knows nothing of how files are found and read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.store.rows import PromptText, ScoredRow
 
 
@@ -51,3 +52,19 @@ class ScoredSet:
     def teachers(self) -> tuple[str, ...]:
         """Teachers in order of first appearance."""
         return tuple(dict.fromkeys(row.teacher for row in self.rows))
+
+    def rows_of(self, teachers: Collection[str] | None) -> tuple[ScoredRow, ...]:
+        """The rows of these teachers, None = all, in file order.
+
+        Raises:
+            ConfigError: one that is not among them.
+        """
+        known = self.teachers
+        for teacher in teachers or ():
+            if teacher not in known:
+                raise ConfigError(
+                    f"unknown teacher {teacher!r}",
+                    where=f"task {self.task}",
+                    remedy=did_you_mean(teacher, known),
+                )
+        return tuple(row for row in self.rows if teachers is None or row.teacher in teachers)

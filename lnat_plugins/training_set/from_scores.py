@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.errors import DataError
 from lnat_plugins.record import StepSums
 from lnat_plugins.selection import Pool, PoolRow
 from lnat_plugins.store import PromptText, ScoredRow, ScoredSet
@@ -89,14 +89,7 @@ def pool_of_scores(
         ConfigError: a teacher that the scores do not hold.
         DataError: scores that do not say how prompts were rendered.
     """
-    for teacher in teachers or ():
-        if teacher not in scored.teachers:
-            raise ConfigError(
-                f"unknown teacher {teacher!r}",
-                where=f"task {scored.task}",
-                remedy=did_you_mean(teacher, scored.teachers),
-            )
-    kept = [row for row in scored.rows if teachers is None or row.teacher in teachers]
+    kept = scored.rows_of(teachers)
     missing = [name for name in _RENDERING if name not in scored.settings]
     if missing:
         raise DataError(

@@ -157,3 +157,12 @@ def test_a_token_outside_the_top_has_no_share_of_it() -> None:
     outside = measure(logits, torch.tensor([0]), ("brier_top50",))[1].item()
     p = np.exp(np.arange(50.0) - 50)
     assert outside == pytest.approx(1 + ((p / p.sum()) ** 2).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_blocks_of_rows_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(8)
+    whole = measure(logits, targets, TOKEN)
+    monkeypatch.setattr("lnat_plugins.engine._measure._BLOCK_BYTES", 4 * 40 * rows)
+    assert torch.equal(measure(logits, targets, TOKEN), whole)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from lnat_plugins.plugins import load_plugins
     from lnat_plugins.record import StepSums
     from lnat_plugins.registry import Registry
-    from lnat_plugins.scores import Scores, score
+    from lnat_plugins.scores import Scores
+    from lnat_plugins.scoring import score
     from lnat_plugins.selection import (
         Choice,
         Contest,
@@ -70,7 +71,8 @@ _HOME: Final = {
     "plugins": ("load_plugins",),
     "record": ("StepSums",),
     "registry": ("Registry",),
-    "scores": ("Scores", "score"),
+    "scores": ("Scores",),
+    "scoring": ("score",),
     "selection": (
         "Choice",
         "Contest",

@@ -1,7 +1,6 @@
-"""Scores in a program or a notebook: a teacher set, a model, and no host.
+"""What a program or a notebook does with scores: rank, compare, choose, report, look at a table.
 
-The same core as under lm-eval and in a trainer; what comes back can be ranked, chosen from and
-looked at as a table.
+The same as the commands, on scores that never were in a file.
 """
 
 from __future__ import annotations
@@ -12,21 +11,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lnat_plugins.choosing import resolve
-from lnat_plugins.config import Settings
-from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
-from lnat_plugins.in_process import LocalStudent
+from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.in_process.rendering import template_arguments
-from lnat_plugins.metrics import get_metric
-from lnat_plugins.metrics.asked import Asked, ask_metrics
-from lnat_plugins.plugins import Plugins, load_plugins
-from lnat_plugins.ranking import Ranking, rank
+from lnat_plugins.metrics import get_metric, metrics_to_compare
+from lnat_plugins.plugins import Plugins
+from lnat_plugins.ranking import (
+    Comparison,
+    Ranking,
+    Reference,
+    compare,
+    rank,
+    read_reference,
+)
 from lnat_plugins.record import StepSums
 from lnat_plugins.selection import Pool, Selection
-from lnat_plugins.steps import StepSpec, parse_steps
-from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.training_set import ScoredStudent
 from lnat_plugins.whole_file import write_whole
-from lnat_plugins.windows import Window, parse_windows
+from lnat_plugins.windows import parse_windows
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +44,7 @@ class ScoredResponse(NamedTuple):
     correct: bool | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """Every response of a teacher set, scored by one student.
 
@@ -81,21 +82,64 @@ class Scores:
         metric: str = "local_naturalness",
         window: str | int | None = None,
         *,
+        reference: str | Path | None = None,
         bootstrap_iters: int = 10_000,
         seed: int = 1234,
     ) -> Ranking:
         """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
 
+        Args:
+            metric: one, by name.
+            window: one of those scored; by default the first.
+            reference: a known order, a file or text as `--reference` takes it.
+            bootstrap_iters, seed: of the intervals.
+
         Raises:
             ConfigError: an unknown metric, one without a direction, or a window not scored.
         """
         metrics = self.plugins.registry.metrics
-        prompts = tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
         return rank(
-            self.rows, prompts, get_metric(metric, metrics), self._window(window),
+            self.rows, self._prompts, get_metric(metric, metrics), self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics, student=self.student,
-            texts=[row.text for row in self.pool.rows],
+            texts=[row.text for row in self.pool.rows], reference=self._reference(reference),
         )  # fmt: skip
+
+    def compare(
+        self,
+        metrics: str | Sequence[str] = "all",
+        window: str | int | None = None,
+        *,
+        reference: str | Path | None = None,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> Comparison:
+        """Several metrics side by side; `to_markdown()` of it is the table.
+
+        Args: as for `rank`; "all" = every metric that has a better and a worse.
+
+        Raises:
+            ConfigError: as for `rank`.
+        """
+        names = [metrics] if isinstance(metrics, str) else metrics
+        return compare(
+            self.rows, self._prompts,
+            metrics_to_compare(names, self.plugins.registry.metrics, "metrics"),
+            self._window(window), bootstrap_iters=bootstrap_iters, seed=seed,
+            reference=self._reference(reference),
+        )  # fmt: skip
+
+    def _reference(self, source: str | Path | None) -> Reference | None:
+        return None if source is None else read_reference(source, self.pool.teachers)
+
+    @property
+    def _prompts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Scores of {len(self.pool.rows)} responses to {len(self._prompts)} prompts, teachers "
+            f"{', '.join(self.pool.teachers)}, windows {', '.join(self.windows)}>"
+        )
 
     def report(
         self,
@@ -103,21 +147,26 @@ class Scores:
         metric: str = "local_naturalness",
         window: str | int | None = None,
         *,
+        reference: str | Path | None = None,
+        prompts: int | None = None,
         bootstrap_iters: int = 10_000,
         seed: int = 1234,
     ) -> None:
         """Write one HTML file to look at, as `lnat report` does.
 
+        Args: as for `rank`; `prompts` is how many prompts' traces are in the file, by default as
+            many as the command's.
+
         Raises:
             ConfigError: as for `rank`, or the file cannot be written.
         """
-        from lnat_plugins.report import ReportSource, report
+        from lnat_plugins.report import PROMPTS, ReportSource, report
 
         source = ReportSource(
             task=self.task,
             student=self.student,
             rows=self.rows,
-            prompts=tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows)),
+            prompts=self._prompts,
             asked={row.prompt_id: row.messages[-1]["content"] for row in self.pool.rows},
             windows=self.windows,
             settings=self.records[0].settings,
@@ -125,6 +174,7 @@ class Scores:
         metrics = self.plugins.registry.metrics
         page = report(
             source, get_metric(metric, metrics), self._window(window), metrics=metrics,
+            reference=self._reference(reference), prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
         write_whole(Path(path), page, "the report")
@@ -202,69 +252,4 @@ class Scores:
         return asked.name
 
 
-class _Scoring(NamedTuple):
-    settings: Settings
-    steps: StepSpec
-    windows: tuple[Window, ...]
-    asked: Asked
-
-
-def score(
-    model: Any,
-    tokenizer: Any,
-    teacher_set: TeacherSet,
-    *,
-    windows: Sequence[str | int] | None = None,
-    steps: str | None = None,
-    metrics: str | Sequence[str] | None = None,
-    apply_chat_template: bool | None = None,
-    plugins: Sequence[str | object] = (),
-) -> Scores:
-    """Score every response of a teacher set with a model in this process.
-
-    Args:
-        model: a transformers causal language model; left as it was found.
-        tokenizer: its fast tokenizer.
-        teacher_set: from `load_teacher_set`.
-        windows, steps, metrics: by default the teacher set's own; `metrics="all"` gathers what
-            every metric needs.
-        apply_chat_template: whether prompts are rendered with the tokenizer's chat template, as
-            lm-eval's flag of that name; by default wherever there is one. Else they are plain
-            text, followed by the set's `target_delimiter`.
-        plugins: modules, files and objects, as in a `selection:` block.
-
-    Raises:
-        ConfigError, DataError, StudentError: one line that says what to change.
-    """
-    has_template = bool(getattr(tokenizer, "chat_template", None))
-    if apply_chat_template and not has_template:
-        raise StudentError(
-            "the tokenizer has no chat template to apply",
-            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
-        )
-    plain = not has_template if apply_chat_template is None else not apply_chat_template
-    named = [one for one in plugins if isinstance(one, str)]
-    loaded = load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
-    settings = Settings(
-        steps=steps or teacher_set.settings.steps,
-        windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
-        target_delimiter=teacher_set.settings.target_delimiter,
-        metrics=tuple([metrics] if isinstance(metrics, str) else metrics or ())
-        or teacher_set.settings.metrics,
-    )
-    known = loaded.registry.metrics
-    scoring = _Scoring(
-        settings,
-        parse_steps(settings.steps, "steps", loaded.registry.splitters),
-        parse_windows(settings.windows),
-        ask_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
-    )
-    pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
-    student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
-    records = tuple(student.score(pool.rows))
-    return Scores(
-        pool, records, settings.windows, student.name, teacher_set.name, loaded, tokenizer
-    )
-
-
-__all__ = ["ScoredResponse", "Scores", "score"]
+__all__ = ["ScoredResponse", "Scores"]

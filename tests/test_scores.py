@@ -160,8 +160,16 @@ def test_every_metric_from_one_pass(folder: Path, tmp_path: Path) -> None:
     chosen = everything.select("best", metric="rsr", window=None)
     best = table.groupby("prompt_id")["rsr"].idxmin()
     assert list(chosen.indices) == sorted(best)
-    everything.report(tmp_path / "r.html", bootstrap_iters=50)
-    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    together = everything.compare(reference="QwQ>R1", bootstrap_iters=50)
+    assert {"rsr", "lark", "local_naturalness"} <= {one.metric for one in together.metrics}
+    text = together.to_markdown()
+    assert "|rsr " in text and "Against QwQ>R1" in text
+    ranked = everything.rank(reference="QwQ>R1", bootstrap_iters=50)
+    assert ranked.reference is not None
+    assert len(repr(everything)) < 200 > len(repr(teacher_set))
+    everything.report(tmp_path / "r.html", reference="QwQ>R1", prompts=1, bootstrap_iters=50)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Against QwQ&gt;R1" in page and 'id="p0"' in page and 'id="p1"' not in page
 
 
 def test_what_was_not_gathered_is_not_in_the_table(scores: Scores) -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lnat_plugins.ranking import Comparison, Ranking, Reference
     from lnat_plugins.store import ScoredRow, ScoredSet
 
-ALL = "all"
-
 
 def add(commands: Commands) -> None:
     """Declare the arguments."""
@@ -63,12 +61,13 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables of each task, and write them if asked to."""
+    from lnat_plugins.metrics import ALL
     from lnat_plugins.ranking import to_markdown
     from lnat_plugins.store import read_scores
 
     known = read_plugins(args).registry.metrics
-    metrics = _metrics(args.metric, known)
     scored_sets = read_scores(args.sources)
+    metrics = _metrics(args.metric, known, scored_sets)
     everybody = {teacher for scored in scored_sets for teacher in scored.teachers}
     texts: list[str] = []
     documents: list[dict[str, Any]] = []
@@ -93,12 +92,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _metrics(asked: str, known: Mapping[str, Metric]) -> list[Metric]:
-    from lnat_plugins.metrics import get_metric
+def _metrics(
+    asked: str, known: Mapping[str, Metric], scored_sets: Sequence[ScoredSet]
+) -> list[Metric]:
+    from lnat_plugins.metrics import metrics_to_compare
 
-    if asked == ALL:
-        return [metric for metric in known.values() if metric.higher_is_better is not None]
-    return [get_metric(name, known) for name in dict.fromkeys(names(asked) or ())]
+    named = names(asked) or []
+    for name in named:
+        served = [one.task for one in scored_sets if name in (one.settings.get("metrics") or ())]
+        if served and name not in known:
+            raise ConfigError(
+                f"unknown metric {name!r}, though task {served[0]} was scored for it",
+                where="--metric",
+                remedy="give its plugin with --plugins",
+            )
+    return list(metrics_to_compare(named, known, "--metric"))
 
 
 class _Asked(NamedTuple):
@@ -135,6 +143,7 @@ def _compare(
     args: argparse.Namespace,
 ) -> Comparison | None:
     """None where one metric is asked for; what is asked for by name must be there."""
+    from lnat_plugins.metrics import ALL
     from lnat_plugins.ranking import compare
     from lnat_plugins.ranking.checks import check_metric
 
@@ -188,9 +197,20 @@ def _title(scored: ScoredSet, ranking: Ranking) -> list[str]:
         f"steps: {scored.settings.get('steps')} ({scored.splitter}), windows: "
         f"{','.join(scored.windows)}, engine: {','.join(scored.paths)}, "
         f"settings: {scored.settings_hash}",
+        *_rendering(scored.settings),
         f"metric: {ranking.metric} ({ranking.unit}, {direction} is better), bootstrap_iters: "
         f"{ranking.bootstrap_iters}, seed: {ranking.seed}",
     ]
+
+
+def _rendering(settings: Mapping[str, Any]) -> list[str]:
+    """How the student was shown the prompts; nothing where the settings do not say."""
+    if "chat_template" not in settings:
+        return []
+    template = settings["chat_template"]
+    text = f"chat template {template}" if template else "plain text"
+    system = settings.get("system_instruction")
+    return [f"prompts: {text}" + (", with a system instruction" if system else "")]
 
 
 def _document(scored: ScoredSet, ranking: Ranking, comparison: Comparison | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from lnat_plugins.cli._output import Commands, write_out
 from lnat_plugins.cli._plugins import add_plugins, read_plugins
 from lnat_plugins.cli._scored import names, tell_files
+from lnat_plugins.errors import ConfigError
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +32,11 @@ def add(commands: Commands) -> None:
         metavar="FILE.html",
         help="default: report.html in OUT, or beside the samples file",
     )
-    parser.add_argument("--metric", default="local_naturalness", help="default: %(default)s")
+    parser.add_argument(
+        "--metric",
+        default="local_naturalness",
+        help="the one that the order goes by, all are compared; default: %(default)s",
+    )
     parser.add_argument("--window", help="a scored window; default: the first of the settings")
     parser.add_argument(
         "--teachers", metavar="A,B", help="compare only these teachers; default: all"
@@ -58,6 +63,12 @@ def run(args: argparse.Namespace) -> int:
     from lnat_plugins.report import PROMPTS, report, source_of_scores
     from lnat_plugins.store import read_scored_set
 
+    if args.metric == "all":
+        raise ConfigError(
+            "a report always compares all metrics",
+            where="--metric all",
+            remedy="give --metric the one that the order goes by, or leave it out",
+        )
     metrics = read_plugins(args).registry.metrics
     metric = get_metric(args.metric, metrics)
     scored = read_scored_set(args.sources)

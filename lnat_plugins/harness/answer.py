@@ -207,7 +207,9 @@ class _Scoring:
 
     def _kept(self, prompt: Sequence[int], work: Work) -> list[StepSums | None]:
         settings_hash = fingerprint(work.settings)
-        return [self._cache.find(prompt, one, settings_hash) for one in work.candidates]
+        return [
+            self._cache.find(prompt, one, settings_hash, work.statistics) for one in work.candidates
+        ]
 
     def _scorer(self, work: Work) -> Scorer:
         key = _key(work.settings, work.steps, work.statistics)

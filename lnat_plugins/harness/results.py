@@ -93,23 +93,32 @@ class Results:
         for metric in self._shown:
             for teacher, value in self._of_prompt(metric, rows).items():
                 out[figure(metric.name, teacher)] = value
-        deciding = self._deciding or self._shown[0]
-        values = {
-            teacher: value.ratio if isinstance(value, Parts) else value
-            for teacher, value in self._of_prompt(deciding, rows).items()
-            if value is not None and not isinstance(value, Held)
-        }
+        values = self._plain_values(self._deciding, rows) if self._deciding else {}
         if self._deciding and len(values) > 1:
             values_1T = np.array([list(values.values())])
             order_1T = np.arange(len(values))[None]
             (best,), _ = winners(values_1T, order_1T, bool(self._deciding.higher_is_better))
             out |= {figure(WIN_RATE, one): float(i == best) for i, one in enumerate(values)}
+        covered = values if self._deciding else self._covered(self._shown[0], rows)
         for teacher in self._teachers:
-            out[figure(COVERAGE, teacher)] = float(teacher in values)
+            out[figure(COVERAGE, teacher)] = float(teacher in covered)
         if self._asked.every:
             first = figure(COVERAGE, self._teachers[0])
             out[first] = Carried(out[first], tuple(rows))
         return out
+
+    def _plain_values(self, metric: Metric, rows: Sequence[Row]) -> dict[str, float]:
+        values = {
+            teacher: value.ratio if isinstance(value, Parts) else value
+            for teacher, value in self._of_prompt(metric, rows).items()
+        }
+        return {teacher: value for teacher, value in values.items() if math.isfinite(value)}
+
+    def _covered(self, metric: Metric, rows: Sequence[Row]) -> set[str]:
+        """Who has what the metric reads, where its values are known only from all prompts."""
+        if metric.scope == "corpus":
+            return {row.teacher for row in rows if not metric.lacks(row.record, self._window)}
+        return set(self._of_prompt(metric, rows))
 
     def _of_prompt(self, metric: Metric, rows: Sequence[Row]) -> dict[str, Any]:
         """teacher -> its value for one prompt, for those that have one."""

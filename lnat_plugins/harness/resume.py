@@ -33,12 +33,18 @@ class Cache:
         """Whether the run has a cache."""
         return self._hook.dbdict is not None
 
-    def find(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> StepSums | None:
-        """The record of a response that was scored before, or None."""
+    def find(
+        self, prompt: Sequence[int], one: Candidate, settings_hash: str, wanted: frozenset[str]
+    ) -> StepSums | None:
+        """The record of a response that was scored before, with all statistics wanted, or None."""
         if not self.used:
             return None
         stored = self._hook.dbdict.get(hash_args(REQUEST, self._key(prompt, one, settings_hash)))
-        return None if stored is None else StepSums.from_json(stored)
+        if stored is None:
+            return None
+        record = StepSums.from_json(stored)
+        told = {*record.step_statistics, *record.statistics, *record.undefined}
+        return record if wanted <= told else None
 
     def keep(self, prompt: Sequence[int], one: Candidate, record: StepSums) -> None:
         """Writes a record at once."""
@@ -47,7 +53,7 @@ class Cache:
 
     def _key(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> list[Any]:
         steps = None if one.steps is None else list(one.steps)
-        where = [one.teacher, one.sample]
+        where = [one.teacher, one.sample, one.reward]
         return [self._student, settings_hash, list(map(int, prompt)), one.text, steps, where]
 
 

@@ -122,7 +122,7 @@ def _share(
         closing(processes.take(costs)) as mine,
     ):
         try:
-            for (place, behind), ready in ahead(mine, prepare):
+            for (place, behind, _), ready in ahead(mine, prepare, lambda one: one.plenty):
                 found[missing[place]] = scoring.score(everything[missing[place]], ready)
                 progress.done(costs[place], behind)
         except LnatError as error:

@@ -21,12 +21,10 @@ from lnat_plugins.harness.request import Request
 from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.harness.resume import REQUEST
 from lnat_plugins.harness.source import source_of
-from lnat_plugins.metrics.asked import ask_metrics
-from lnat_plugins.plugins import plugins_of
+from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.record import StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
-from lnat_plugins.teacher_set.reward import reward_of
 from lnat_plugins.windows import parse_windows
 
 _OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
@@ -74,11 +72,8 @@ class NaturalnessTask(Task):
             where = f"{spec.data.source}: naturalness"
             self._steps = parse_steps(spec.settings.steps, f"{where}: steps", registry.splitters)
             windows = parse_windows(spec.settings.windows, f"{where}: windows")
-            names = [window.name for window in windows]
-            asked = spec.settings.metrics_asked
-            self._asked = ask_metrics(asked, names, registry.metrics, f"{where}: metrics")
             self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
-            self._check_rewards()
+            self._asked = metrics_of(spec, self.teacher_set, registry.metrics)
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
         install()
@@ -90,11 +85,6 @@ class NaturalnessTask(Task):
         self._filters = [FilterEnsemble("none", [_Unwrap])]
         self._config = self._task_config(config, spec)
         self.VERSION = self._config.metadata.get("version", 0)
-
-    def _check_rewards(self) -> None:
-        for prompt in self.teacher_set.prompts if "reward" in self._asked.statistics else ():
-            for one in prompt.responses:
-                self._asked.check_reward(reward_of(one.extra, one.where), one.where)
 
     def _task_config(self, config: Mapping[str, Any], spec: TaskSpec) -> TaskConfig:
         """lm-eval's own view of the task, which it writes into its results file."""

@@ -25,10 +25,12 @@ class Taken(NamedTuple):
     Args:
         item: its index.
         behind: the costs of the items taken before.
+        plenty: whether so many are left that one may be taken before this one is done.
     """
 
     item: int
     behind: float
+    plenty: bool = True
 
 
 class Processes:
@@ -54,7 +56,10 @@ class Processes:
         """
         order = sorted(range(len(costs)), key=lambda item: (-costs[item], item))
         behind = itertools.accumulate((costs[item] for item in order), initial=0.0)
-        taken = [Taken(*one) for one in zip(order, behind, strict=False)]
+        taken = [
+            Taken(item, before, len(order) - place > self.count)
+            for place, (item, before) in enumerate(zip(order, behind, strict=False))
+        ]
         # Numbered now, not when the first item is taken: alike in all processes.
         return self._take(taken, f"lnat/queue/{next(self._queues)}")
 

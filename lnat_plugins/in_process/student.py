@@ -134,6 +134,8 @@ class LocalStudent:
             arguments = json.dumps(self._arguments(row), sort_keys=True)
             prompts.setdefault((row.prompt_id, arguments), []).append(row)
         groups = list(prompts.values())
+        for row in rows:
+            self._scoring.asked.check_reward(self._reward(row), row.where)
         if self._training:
             self._compare_with_training(rows)
         found: dict[int, StepSums] = {}
@@ -175,7 +177,7 @@ class LocalStudent:
                     lambda: scorer.backend.tokens_read,
                     disable=not self._processes.main,
                 ) as progress:
-                    for (i, behind), prepared in ahead(mine, prepare):
+                    for (i, behind, _), prepared in ahead(mine, prepare, lambda one: one.plenty):
                         records = scorer.score_prepared(prepared)
                         found |= {row.index: r for row, r in zip(groups[i], records, strict=True)}
                         progress.done(costs[i], behind)
@@ -205,12 +207,12 @@ class LocalStudent:
         )
 
     def _candidate(self, row: PoolRow) -> Candidate:
-        own, asked = row.response, self._scoring.asked
-        reward = None
-        if "reward" in asked.statistics:
-            reward = reward_of(own.extra, row.where)
-            asked.check_reward(reward, row.where)
-        return Candidate(own.teacher, own.sample, own.text, own.steps, row.where, reward)
+        own = row.response
+        return Candidate(own.teacher, own.sample, own.text, own.steps, row.where, self._reward(row))
+
+    def _reward(self, row: PoolRow) -> float | None:
+        wanted = "reward" in self._scoring.asked.statistics
+        return reward_of(row.response.extra, row.where) if wanted else None
 
 
 def _context(model: Any) -> int | None:

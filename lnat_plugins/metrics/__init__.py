@@ -26,7 +26,7 @@ from lnat_plugins.metrics.base import GLOBAL, Metric, Ratings, Scored, Undefined
 
 __all__ = [
     "ALL", "GLOBAL", "METRICS", "Metric", "Ratings", "Scored", "UndefinedError", "get_metric",
-    "resolve_metrics",
+    "metrics_to_compare", "resolve_metrics",
 ]  # fmt: skip
 
 ALL: Final = "all"
@@ -105,3 +105,11 @@ def resolve_metrics(
                 f"the metric {name!r} is named twice", where=where, remedy="name it once"
             )
     return tuple(metrics[name] for name in names)
+
+
+def metrics_to_compare(
+    names: Sequence[str], metrics: Mapping[str, Metric], where: str
+) -> tuple[Metric, ...]:
+    """As `resolve_metrics`, but "all" is every metric that has a better and a worse."""
+    found = resolve_metrics(names, metrics, where)
+    return tuple(one for one in found if ALL not in names or one.higher_is_better is not None)

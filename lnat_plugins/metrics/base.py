@@ -109,7 +109,7 @@ class Metric:
                 stand in any order.
             window: a scored window; ignored by metrics that read none or the global one.
         """
-        reasons = [self._lacks(row.record, window) for row in rows]
+        reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         for group in self._groups(rows, reasons):
             while group:
@@ -146,7 +146,7 @@ class Metric:
                 groups.setdefault(key, []).append(i)
         return list(groups.values())
 
-    def _lacks(self, record: StepSums, window: str) -> str:
+    def lacks(self, record: StepSums, window: str) -> str:
         """What the metric reads or needs and this record does not hold; "" if it holds all."""
         if not record.n_tokens:
             counts = self.scope == "response" and self.reads == "counts"

@@ -13,7 +13,7 @@ def rsr(record: StepSums, window: str = GLOBAL) -> float:
 
     Unit: ranks per nat. Lower is better: tokens that surprise the student, yet stand near the
     top of its list.
-    Aggregation: a teacher's figure is the mean over responses of the average rank, divided by
+    Aggregation: a teacher's figure is the mean over prompts of the average rank, divided by
     the mean of the average NLL; not the mean of the responses' ratios.
 
     Source: rank-surprisal ratio, arXiv 2601.14249.

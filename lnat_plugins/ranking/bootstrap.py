@@ -56,6 +56,11 @@ def bootstrap(figures_BT: Floats, higher_is_better: bool, first: int) -> Bootstr
     return Bootstrap(low_T, high_T, difference_low_T, difference_high_T, p_rank_TT)
 
 
+def known_rows(figures_BT: Floats) -> Floats:
+    """The resamples in which every teacher has a figure; a ratio's denominator may come to 0."""
+    return figures_BT[np.isfinite(figures_BT).all(axis=1)]
+
+
 def resampled_means(
     values_PC: Floats, iters: int, seed: int | Sequence[int], size: int | None = None
 ) -> Floats:

@@ -48,8 +48,8 @@ class Cells:
 
     @property
     def values(self) -> Floats:
-        """(P, T) the value of each cell; of a ratio of means, the ratio within the cell."""
-        return np.asarray(self.parts[0] if len(self.parts) == 1 else self.parts[0] / self.parts[1])
+        """(P, T) the value of each cell; of a ratio of means, the cell's own ratio, NaN by 0."""
+        return self.parts[0] if len(self.parts) == 1 else _ratio(self.parts[0], self.parts[1])
 
     @property
     def matched(self) -> NDArray[np.bool_]:
@@ -62,11 +62,11 @@ class Cells:
         return np.concatenate(list(self.parts[:, used_P]), axis=1)
 
     def figures(self, means: Floats) -> Floats:
-        """The teachers' figures from means of `columns`: (…, K·T) -> (…, T)."""
+        """The teachers' figures from means of `columns`: (…, K·T) -> (…, T), NaN by 0."""
         if len(self.parts) == 1:
             return means
         n_teachers = len(self.teachers)
-        return np.asarray(means[..., :n_teachers] / means[..., n_teachers:])
+        return _ratio(means[..., :n_teachers], means[..., n_teachers:])
 
     def mean(self, values_R: Floats) -> Floats:
         """(P, T): each cell's mean of a number that every defined response has."""
@@ -105,6 +105,9 @@ def build_cells(
         if not all(map(math.isfinite, (value, *of_row))):
             undefined[cell[1]][reason or "the value is not finite"] += 1
             continue
+        if metric.parts is not None and of_row[1] == 0:
+            undefined[cell[1]]["the denominator is 0"] += 1
+            continue
         defined.append((index, *cell))
         values.append(value)
         parts.append(of_row)
@@ -127,6 +130,12 @@ def build_cells(
     for part_PT, values_R in zip(bare.parts, parts_RK.T, strict=True):
         part_PT[:] = bare.mean(values_R)
     return bare
+
+
+def _ratio(numerators: Floats, denominators: Floats) -> Floats:
+    nothing = np.full(numerators.shape, np.nan)
+    found: Floats = np.divide(numerators, denominators, out=nothing, where=denominators != 0)
+    return found
 
 
 def _parts(metric: Metric, row: Scored, window: str, value: float) -> tuple[float, ...]:

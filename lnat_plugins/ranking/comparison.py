@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric, Scored
 from lnat_plugins.ranking.agreement import agreement
-from lnat_plugins.ranking.bootstrap import resampled_means
+from lnat_plugins.ranking.bootstrap import known_rows, resampled_means
 from lnat_plugins.ranking.cells import Cells, Floats, build_cells
-from lnat_plugins.ranking.checks import check_resampling, counted, undefined_everywhere
+from lnat_plugins.ranking.checks import cannot_compare, check_resampling, none_compares
 from lnat_plugins.ranking.correlation import interval, tau_b
 from lnat_plugins.ranking.places import places
 from lnat_plugins.ranking.plain import plain
@@ -90,6 +90,16 @@ class Comparison:
         found: dict[str, Any] = plain(self)
         return found
 
+    def to_markdown(self) -> str:
+        """The tables of `lnat rank --metric A,B`, below a line that says what is compared."""
+        from lnat_plugins.ranking.comparison_markdown import comparison_to_markdown
+
+        title = [
+            f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
+            f"{self.bootstrap_iters}, seed: {self.seed}"
+        ]
+        return comparison_to_markdown(self, title)
+
 
 class _Table(NamedTuple):
     metric: Metric
@@ -132,16 +142,13 @@ def compare(
     left_out: dict[str, str] = {}
     for metric in metrics:
         cells = build_cells(rows, prompts, teachers, metric, window)
-        why = _cannot(metric, cells)
+        why = cannot_compare(cells, metric, rows)
         if why:
             left_out[metric.name] = why
         else:
             tables.append(_Table(metric, cells))
     if not tables:
-        raise DataError(
-            "none of the metrics can be compared", found=counted_out(left_out),
-            remedy="score again with the metrics that you want among the `metrics`",
-        )  # fmt: skip
+        raise none_compares(counted_out(left_out), metrics, rows)
     resampling = _Resampling(tables, bootstrap_iters, seed)
     pairs = [
         [
@@ -171,21 +178,6 @@ def counted_out(left_out: Mapping[str, str]) -> str:
     for name, why in left_out.items():
         by_reason.setdefault(why, []).append(name)
     return ", ".join(f"{', '.join(named)} [{why}]" for why, named in by_reason.items())
-
-
-def _cannot(metric: Metric, cells: Cells) -> str:
-    if metric.higher_is_better is None:
-        return "it describes, and has no better or worse"
-    if why := undefined_everywhere(cells):
-        return why
-    if cells.matched.any():
-        return ""
-    scored_T = np.isfinite(cells.values).sum(axis=0)
-    least = int(scored_T.argmin())
-    reasons = counted(cells.undefined[least])
-    return f"no prompt has it for every teacher, least often {cells.teachers[least]}" + (
-        f": {reasons}" if reasons else ""
-    )
 
 
 class _Resampling:
@@ -225,7 +217,7 @@ def _order(
     used_P, higher, teachers = cells.matched, tables[index].higher, cells.teachers
     figures_T, figures_BT = resampling.figures(index, used_P)
     order = np.argsort(-figures_T if higher else figures_T, kind="stable")
-    drawn = places(figures_BT, higher)
+    drawn = places(known_rows(figures_BT), higher)
     best_B = (drawn.before[:, order[0]] == 0) / drawn.sharing[:, order[0]]
     fit, difference = None, (math.nan, math.nan, math.nan)
     if reference is not None:

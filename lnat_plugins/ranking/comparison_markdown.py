@@ -7,7 +7,8 @@ from typing import Final
 
 from lnat_plugins._tables import markdown_table
 from lnat_plugins.ranking.comparison import Comparison, MetricOrder, counted_out
-from lnat_plugins.ranking.markdown import ARROW, number, span
+from lnat_plugins.ranking.markdown import ARROW
+from lnat_plugins.ranking.wording import number, share_of, span
 
 _KNOWN: Final = ["tau-b", "95% interval", "Spearman", "Pairs", "Regret", "tau-b − first's"]
 _LONGEST_NAME: Final = 24
@@ -65,7 +66,7 @@ def _fits(comparison: Comparison) -> str:
             number(fit.tau, 3),
             span(fit.tau_low, fit.tau_high, 3),
             number(fit.spearman, 3),
-            f"{number(fit.pairwise_accuracy, 3)} of {fit.pairs}",
+            share_of(fit.pairwise_accuracy, fit.pairs),
             number(fit.regret),
             f"{number(one.tau_difference, 3)} "
             f"{span(one.tau_difference_low, one.tau_difference_high, 3)}",

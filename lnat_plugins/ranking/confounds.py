@@ -30,6 +30,16 @@ MUCH_REPEATED: Final = 0.1
 """From this share of repeated words on, a teacher's loops are told."""
 
 
+NEARLY_ALONE: Final = 0.9
+"""From this correlation on, up or down, a score says little but the control."""
+
+_MEANS: Final = {
+    "n_tokens": "length", "n_steps": "the number of steps", "mean_step_tokens": "the steps' length",
+}  # fmt: skip
+_LEAST_SPARE: Final = 4
+"""Responses beyond one a prompt: with fewer, any two figures go together."""
+
+
 @dataclass(frozen=True)
 class ControlCorrelation:
     """Spearman's correlation of the score with a control, by the metric's direction.
@@ -116,16 +126,18 @@ def panel(
     context = shown_context(row.record for row in rows)
     own = families(student)
     same = tuple(teacher for teacher in cells.teachers if own & families(teacher))
+    correlations = tuple(
+        _correlation(name, control_R, cells, bool(metric.higher_is_better))
+        for name, control_R in controls.items()
+    )
     found = (
+        *_count_notes(correlations),
         *_context_notes(context, metric.window_read(window)),
         *_repetition_notes(repeated),
         *_family_notes(own, same),
     )
     return Confounds(
-        correlations=tuple(
-            _correlation(name, control_R, cells, bool(metric.higher_is_better))
-            for name, control_R in controls.items()
-        ),
+        correlations=correlations,
         repetition=repeated,
         context=context,
         composition=_composition(cells, bool(metric.higher_is_better)),
@@ -178,6 +190,20 @@ def _repetition(
         repeated[row.teacher] += found.repeated
         words[row.teacher] += found.words
     return {name: repeated[name] / words[name] if words[name] else math.nan for name in teachers}
+
+
+def _count_notes(correlations: Sequence[ControlCorrelation]) -> Iterator[str]:
+    for one in correlations:
+        inside = not math.isnan(one.within_prompt)
+        found = one.within_prompt if inside else one.overall
+        spare = one.responses - (one.prompts if inside else 1)
+        # A correlation of NaN is never as large as this.
+        if one.control in _MEANS and spare >= _LEAST_SPARE and abs(found) >= NEARLY_ALONE:
+            yield (
+                f"{'Within prompts' if inside else 'Over all responses'} the score goes with "
+                f"{one.control} almost alone (Spearman {found:.3f}): choosing by it is choosing by "
+                f"{_MEANS[one.control]}."
+            )
 
 
 def _context_notes(context: Mapping[str, float], read: str | None) -> Iterator[str]:

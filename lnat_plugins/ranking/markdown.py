@@ -13,6 +13,9 @@ from lnat_plugins.ranking.notes import needed_prompts
 from lnat_plugins.ranking.reference_fit import ReferenceFit
 from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.stability import SURE
+from lnat_plugins.ranking.wording import number, plural, share_of, span
+
+__all__ = ["ARROW", "MOST_RANKS", "number", "span", "to_markdown"]
 
 ARROW: Final = {True: "↑", False: "↓"}
 
@@ -91,8 +94,9 @@ def _controls(ranking: Ranking) -> str:
 def _correlations(confounds: Confounds) -> str:
     found = confounds.correlations
     headers = ["Spearman of the score with", *(one.control for one in found)]
+    everywhere = f"over {plural(found[0].responses, 'response')}"
     rows = [
-        [f"over {found[0].responses} responses", *(number(one.overall, 3) for one in found)],
+        [everywhere, *(number(one.overall, 3) for one in found)],
         ["within prompts, mean", *(number(one.within_prompt, 3) for one in found)],
     ]
     return markdown_table(headers, rows, left=1)
@@ -101,7 +105,8 @@ def _correlations(confounds: Confounds) -> str:
 def _reference(fit: ReferenceFit | None) -> Iterator[str]:
     if fit is None:
         return
-    pairs = f"{number(fit.pairwise_accuracy, 3)} of {fit.pairs} pairs the known way round"
+    right = share_of(fit.pairwise_accuracy, fit.pairs)
+    pairs = f"{right} pair{'' if fit.pairs == 1 else 's'} the known way round"
     if fit.ties_excluded:
         pairs += f" (known ties left out: {fit.ties_excluded})"
     regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
@@ -141,19 +146,6 @@ def _agreement(agreement: Agreement, n_teachers: int) -> str:
     same = 0 if math.isnan(agreement.same_winner) else agreement.same_winner * agreement.prompts
     return (
         f"Agreement with {agreement.metric}{at_window}: Kendall's tau-b "
-        f"{number(agreement.tau, 3)} over {n_teachers} teachers, same winner on "
-        f"{round(same)} of {agreement.prompts} prompts."
+        f"{number(agreement.tau, 3)} over {plural(n_teachers, 'teacher')}, same winner "
+        f"on {round(same)} of {plural(agreement.prompts, 'prompt')}."
     )
-
-
-def number(value: float, digits: int = 4) -> str:
-    """The value as in lm-eval's tables; "N/A" if undefined; never "-0.0000"."""
-    if math.isnan(value):
-        return "N/A"
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def span(low: float, high: float, digits: int) -> str:
-    """An interval; "N/A" if there is none."""
-    return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"

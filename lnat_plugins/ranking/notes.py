@@ -9,9 +9,13 @@ from typing import Final
 
 from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.stability import SURE
+from lnat_plugins.ranking.wording import number, plural, span
 
 FEW_PROMPTS: Final = 30
 FEW_TEACHERS: Final = 5
+FEWEST_TOLD: Final = 10
+"""Below this many the number of prompts needed is not told: it is a guess."""
+
 _COUNTED: Final = {2: "Two", 3: "Three", 4: "Four"}
 
 
@@ -20,6 +24,7 @@ def notes(ranking: Ranking) -> Ranking:
     found = (
         *_left_out(ranking),
         *_undefined(ranking),
+        *_undrawn(ranking),
         *_ties(ranking),
         *_few_prompts(ranking),
         *_first_and_second(ranking),
@@ -34,22 +39,32 @@ def _left_out(ranking: Ranking) -> Iterator[str]:
     if left_out:
         least = min(ranking.teachers, key=lambda line: line.scored_prompts)
         yield (
-            f"{left_out} of {ranking.prompts} prompts left out: not scored for every teacher "
-            f"(least covered: {least.teacher}, {least.scored_prompts} prompts)."
+            f"{left_out} of {plural(ranking.prompts, 'prompt')} left out: not scored for every "
+            f"teacher (least covered: {least.teacher}, {plural(least.scored_prompts, 'prompt')})."
         )
 
 
 def _undefined(ranking: Ranking) -> Iterator[str]:
     for line in ranking.teachers:
         for reason, count in line.undefined.items():
-            yield f"{line.teacher}: {count} of {line.responses} responses undefined: {reason}."
+            of_all = plural(line.responses, "response")
+            yield f"{line.teacher}: {count} of {of_all} undefined: {reason}."
+
+
+def _undrawn(ranking: Ranking) -> Iterator[str]:
+    if ranking.resamples_undefined:
+        yield (
+            f"{ranking.resamples_undefined} of {plural(ranking.bootstrap_iters, 'resample')} left "
+            "out of the intervals: there the denominators of a teacher's ratio add up to 0."
+        )
 
 
 def _ties(ranking: Ranking) -> Iterator[str]:
     if ranking.ties:
+        have = "has" if ranking.ties == 1 else "have"
         yield (
-            f"{ranking.ties} of {ranking.prompts_used} prompts have several best teachers; "
-            "the first row wins."
+            f"{ranking.ties} of {plural(ranking.prompts_used, 'prompt')} {have} several best "
+            "teachers; the first row wins."
         )
 
 
@@ -69,8 +84,8 @@ def _first_and_second(ranking: Ranking) -> Iterator[str]:
         return
     first, second = ranking.teachers[:2]
     paired = (
-        f"{second.teacher} differs by {second.difference:.4f}, paired 95% interval "
-        f"[{second.difference_low:.4f}, {second.difference_high:.4f}]."
+        f"{second.teacher} differs by {number(second.difference)}, paired 95% interval "
+        f"{span(second.difference_low, second.difference_high)}."
     )
     if first.p_best < SURE:
         yield (
@@ -94,6 +109,10 @@ def needed_prompts(ranking: Ranking) -> str:
             f"P(best) does not reach {SURE} with {stability.sizes[-1]} prompts like these either: "
             f"nothing here tells {ranking.teachers[0].teacher} from the next best."
         )
+    if stability.needed <= used < FEWEST_TOLD:
+        return f"P(best) reaches {SURE} with these {used} prompts or fewer."
+    if stability.needed < FEWEST_TOLD <= used:
+        return f"P(best) reaches {SURE} with fewer than {FEWEST_TOLD} of the {used} prompts."
     if stability.needed <= used:
         return f"P(best) reaches {SURE} with about {stability.needed} of the {used} prompts."
     return (

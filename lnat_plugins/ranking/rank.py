@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
 from lnat_plugins.ranking.agreement import agreement
-from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, resampled_means
+from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, known_rows, resampled_means
 from lnat_plugins.ranking.cells import Cells, Floats, build_cells
-from lnat_plugins.ranking.checks import check_metric, check_resampling, no_matched_prompt
+from lnat_plugins.ranking.checks import check_metric, check_resampling, no_figure, no_matched_prompt
 from lnat_plugins.ranking.confounds import control_values, panel
 from lnat_plugins.ranking.notes import notes
 from lnat_plugins.ranking.reference import Reference
@@ -45,8 +45,8 @@ def rank(
     Args:
         rows: scored responses, at least one; each belongs to one of `prompts`.
         prompts: ids of all prompts, unscored ones included; coverage counts against these.
-        metric: must have a direction. Of scope "teacher" or "corpus" it is computed once, from all
-            rows, and what it fitted is held fixed in the resampling.
+        metric: must have a direction. Of scope "corpus" it is computed once, from all rows, and
+            what it fitted is held fixed in the resampling; of scope "prompt", once a prompt.
         window: a scored window; metrics that read the global window ignore it.
         bootstrap_iters: resamples; 0 = no intervals and no stability.
         seed: of the resampling; the same seed gives the same figures.
@@ -58,7 +58,8 @@ def rank(
     Raises:
         ConfigError: the metric has no direction, the window was not scored, or a number of
             resamples or a seed below 0.
-        DataError: no prompt has a defined value for every teacher.
+        DataError: no prompt has a defined value for every teacher, or a teacher's ratio of means
+            has the denominator 0.
     """
     metrics = METRICS if metrics is None else metrics
     check_metric(metric, metrics, rows, window)
@@ -67,12 +68,15 @@ def rank(
     cells = build_cells(rows, prompts, teachers, metric, window)
     used_P = cells.matched
     if not used_P.any():
-        raise no_matched_prompt(cells, metric)
+        raise no_matched_prompt(cells, metric, rows)
 
     columns_PC = cells.columns(used_P)
     higher = bool(metric.higher_is_better)
     figures_T = cells.figures(columns_PC.mean(axis=0))
-    figures_BT = cells.figures(resampled_means(columns_PC, bootstrap_iters, seed))
+    if not np.isfinite(figures_T).all():
+        raise no_figure(cells, metric, figures_T)
+    drawn_BT = cells.figures(resampled_means(columns_PC, bootstrap_iters, seed))
+    figures_BT = known_rows(drawn_BT)
     order = np.argsort(-figures_T if higher else figures_T, kind="stable")
     first = int(order[0])
     winner_P, ties = winners(cells.values[used_P], cells.first_row[used_P], higher)
@@ -103,6 +107,7 @@ def rank(
         confounds=panel(cells, controls, rows, metric, window, texts, student),
         bootstrap_iters=bootstrap_iters,
         seed=seed,
+        resamples_undefined=len(drawn_BT) - len(figures_BT),
         notes=(),
     )
     return notes(ranking)

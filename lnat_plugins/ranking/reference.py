@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.yaml_file import read_yaml
 
@@ -104,7 +106,7 @@ def _mapping(path: Path) -> Mapping[str, Any]:
     try:
         parsed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError):
-        return read_yaml(path)
+        return _read_yaml(path)
     except _TwiceError as cause:
         raise _twice(str(cause), str(path)) from None
     if not isinstance(parsed, dict):
@@ -113,6 +115,17 @@ def _mapping(path: Path) -> Mapping[str, Any]:
             remedy=_FORMS,
         )  # fmt: skip
     return parsed
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    """As `read_yaml`, which like YAML itself takes the last of two equal keys."""
+    found = read_yaml(path)
+    node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+    keys = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    for place, name in enumerate(keys):
+        if name in keys[:place]:
+            raise _twice(name, str(path))
+    return found
 
 
 class _TwiceError(Exception):

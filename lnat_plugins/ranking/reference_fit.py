@@ -85,7 +85,8 @@ def reference_fit(
 def resampled_tau(
     reference: Reference, teachers: tuple[str, ...], figures_BT: Floats, higher_is_better: bool
 ) -> Floats:
-    """(B,) tau-b of each resample with the known values."""
+    """(B,) tau-b of each resample with the known values; NaN where a teacher has no figure."""
     known_T = np.array([reference.values[teacher] for teacher in teachers])
     drawn = places(figures_BT, higher_is_better)
-    return tau_b(drawn.before, places(known_T[None], True).before)
+    tau_B = tau_b(drawn.before, places(known_T[None], True).before)
+    return np.where(np.isfinite(figures_BT).all(axis=1), tau_B, np.nan)

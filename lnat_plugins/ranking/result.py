@@ -76,6 +76,8 @@ class Ranking:
         reference: the order against a known one, if that was given.
         confounds: what the score may only be echoing.
         bootstrap_iters, seed: of the intervals.
+        resamples_undefined: those in which a teacher's ratio has the denominator 0; they count
+            nowhere.
         notes: what a reader must know before trusting the order; those of `confounds` stand there.
     """
 
@@ -94,6 +96,7 @@ class Ranking:
     confounds: Confounds
     bootstrap_iters: int
     seed: int
+    resamples_undefined: int
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:

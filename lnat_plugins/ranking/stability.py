@@ -6,12 +6,13 @@ number it takes further prompts to be like these. Shapes: T teachers, B resample
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from lnat_plugins.ranking.bootstrap import resampled_means
+from lnat_plugins.ranking.bootstrap import known_rows, resampled_means
 from lnat_plugins.ranking.cells import Cells, Floats
 from lnat_plugins.ranking.correlation import mean_known, tau_b
 from lnat_plugins.ranking.places import places
@@ -33,7 +34,8 @@ class Stability:
 
     Attributes:
         sizes: numbers of prompts, ascending; the set's own number is one of them.
-        p_best: for each, the share of resamples in which the first teacher is best; ties share.
+        p_best: for each, the share of resamples in which the first teacher is best; ties share. NaN
+            where no resample of that size gives every teacher a figure.
         tau: for each, the mean Kendall tau-b of the resampled order with the order of the whole
             set; NaN if every resample, or the whole set, is one tie.
         needed: about the smallest number of prompts at which P(best) is 0.95; None if that is not
@@ -92,10 +94,13 @@ class _Curve:
         if size not in self.known:
             iters = min(self.iters, RESAMPLES, max(_FEWEST, _DRAWS // size))
             means_BC = resampled_means(self.columns_PC, iters, (self.seed, size), size)
-            self.add(size, self.cells.figures(means_BC))
+            self.add(size, known_rows(self.cells.figures(means_BC)))
         return self.known[size][0]
 
     def add(self, size: int, figures_BT: Floats) -> None:
+        if not len(figures_BT):
+            self.known[size] = math.nan, math.nan
+            return
         drawn = places(figures_BT, self.higher)
         best_B = (drawn.before[:, self.first] == 0) / drawn.sharing[:, self.first]
         tau = mean_known(tau_b(drawn.before, self.whole.before))

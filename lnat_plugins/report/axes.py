@@ -71,9 +71,8 @@ def svg(name: str, height: float, title: str, description: str, *content: object
 
 
 def figure(drawing: Markup, caption: object) -> Markup:
-    """The drawing in a box of its own, which scrolls where the window is narrow."""
-    box = tag("div", drawing, class_="scroll", tabindex="0", role="group", aria_label="Plot")
-    return tag("figure", box, tag("figcaption", caption))
+    """The drawing, which shrinks with the window, over its caption."""
+    return tag("figure", drawing, tag("figcaption", caption))
 
 
 def text(x: float, y: float, *content: object, anchor: str = "start", class_: str = "") -> Markup:
@@ -96,26 +95,37 @@ def at(place: float) -> str:
 
 def x_axis(scale: Scale, top: float, bottom: float, title: str, ticks: Sequence[float]) -> Markup:
     """Lines upwards from each tick, its number below, and the title below those."""
-    digits = _digits(ticks)
     marks: list[object] = []
-    for value in ticks:
+    for value, words in zip(ticks, tick_labels(ticks), strict=True):
         x = scale(value)
         marks += [line(x, top, x, bottom, "grid")]
-        marks += [text(x, bottom + 16, f"{value:,.{digits}f}", anchor="middle", class_="tick")]
+        marks += [text(x, bottom + 16, words, anchor="middle", class_="tick")]
     middle = (scale.start + scale.stop) / 2
     return tag("g", *marks, text(middle, bottom + 36, title, anchor="middle"))
 
 
 def y_axis(scale: Scale, left: float, right: float, title: str, ticks: Sequence[float]) -> Markup:
     """Lines from each tick to the right, its number before them, and the title at the top."""
-    digits = _digits(ticks)
     marks: list[object] = []
-    for value in ticks:
+    for value, words in zip(ticks, tick_labels(ticks), strict=True):
         y = scale(value)
         marks += [line(left, y, right, y, "grid")]
-        marks += [text(left - 6, y + 4, f"{value:,.{digits}f}", anchor="end", class_="tick")]
+        marks += [text(left - 6, y + 4, words, anchor="end", class_="tick")]
     top = min(scale.start, scale.stop)
     return tag("g", *marks, text(4, top - 12, title))
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """The ticks' numbers, as short as they differ: 0.25, 2,000, 150k, 2M."""
+    if max(map(abs, ticks), default=0) < 10_000:
+        digits = _digits(ticks)
+        return [f"{value:,.{digits}f}" for value in ticks]
+    return [_compact(value) for value in ticks]
+
+
+def left_of(ticks: Sequence[float], least: float) -> float:
+    """Where a plot begins, so that the longest number before its y axis is not cut."""
+    return max(least, 14 + 8.0 * max(map(len, tick_labels(ticks)), default=0))
 
 
 def clipped(name: str, width: int) -> Markup:
@@ -142,6 +152,13 @@ def _log_ticks(scale: Scale) -> list[float]:
         if len(found) >= 3:
             return found
     return _even_ticks(scale.low, scale.high)
+
+
+def _compact(value: float) -> str:
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:.9g}{letter}"
+    return f"{value:.9g}"
 
 
 def _digits(ticks: Sequence[float]) -> int:

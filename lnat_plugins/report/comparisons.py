@@ -9,7 +9,17 @@ from lnat_plugins.ranking import Comparison, Ranking, ReferenceFit
 from lnat_plugins.report.axes import figure
 from lnat_plugins.report.figures import Figures
 from lnat_plugins.report.marks import Marks
-from lnat_plugins.report.markup import Cell, Figure, Markup, folded, items, join, table, tag
+from lnat_plugins.report.markup import (
+    Cell,
+    Figure,
+    Markup,
+    counted,
+    folded,
+    items,
+    join,
+    table,
+    tag,
+)
 from lnat_plugins.report.plots import bars
 from lnat_plugins.report.sections import undefined
 
@@ -57,10 +67,10 @@ def agreement(figures: Figures) -> Markup:
     matrices = [
         table(
             caption,
-            ["", *names],
+            ["", *map(str, range(1, len(names) + 1))],
             [
-                [name, *(Figure(value, 2, reason) for value in line)]
-                for name, line in zip(names, matrix, strict=True)
+                [f"{place} {name}", *(Figure(value, 2, reason) for value in line)]
+                for place, (name, line) in enumerate(zip(names, matrix, strict=True), start=1)
             ],
             shade=True,
         )
@@ -70,7 +80,8 @@ def agreement(figures: Figures) -> Markup:
         )
     ]
     left_out = [f"{name}: {why}" for name, why in found.left_out.items()]
-    rest = folded(f"{len(left_out)} metrics left out", items(left_out)) if left_out else ""
+    said = f"{counted(len(left_out), 'metric')} left out"
+    rest = folded(said, items(left_out)) if left_out else ""
     return join([table("Orders", headers, orders), *matrices, rest])
 
 
@@ -86,12 +97,14 @@ def reference(figures: Figures) -> Markup:
         else {one.metric: one.fit for one in found.metrics if one.fit is not None}
     )
     rows = [_fit(name, one, found) for name, one in fits.items()]
-    headers = ["Metric", "tau-b", "Low", "High", "Spearman", "Pairwise accuracy", "Regret"]
-    headers += ["Chosen", "tau-b minus the first's", "Its low", "Its high"]
+    headers = ["Metric", "tau-b", "tau-b, low end", "tau-b, high end", "Spearman"]
+    headers += ["Pairwise accuracy", "Regret", "Chosen"]
+    headers += ["tau-b minus the first's", "Its low end", "Its high end"]
     said = (
         f"Against {fit.name}; its best teacher is {fit.best}. Pairs of teachers that count: "
-        f"{fit.pairs}; known ties, which do not: {fit.ties_excluded}. The intervals tell how far "
-        "other prompts would change a figure, not how far other teachers would."
+        f"{fit.pairs}; known ties, which do not: {fit.ties_excluded}. Low and high ends are "
+        "those of 95 % intervals, which tell how far other prompts would change a figure, not how "
+        "far other teachers would."
     )
     return join([tag("h3", "Against the known order"), tag("p", said),
                  table("Fit to the known order", headers, rows)])  # fmt: skip
@@ -119,6 +132,10 @@ def _fit(name: str, fit: ReferenceFit, comparison: Comparison | str) -> list[Cel
 def confound_panel(ranking: Ranking) -> Markup:
     """Correlations with plain counts, what the windows show, loops, and all notes."""
     found = ranking.confounds
+    repeated = {
+        line.teacher: found.repetition[line.teacher]
+        for line in ranking.teachers if line.teacher in found.repetition
+    }  # fmt: skip
     constant = "fewer than two responses, or one side is constant"
     rows: list[list[Cell]] = [
         [
@@ -147,7 +164,7 @@ def confound_panel(ranking: Ranking) -> Markup:
         tag("h3", "Loops"),
         _shares(
             "Share of words in stretches of 20 that the same response had said before",
-            "Teacher", found.repetition, "not a word", "no texts were given",
+            "Teacher", repeated, "not a word", "no texts were given",
         ),
         tag("h3", "Family"),
         tag("p", _family(ranking)),

@@ -10,9 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lnat_plugins.errors import LnatError
 from lnat_plugins.metrics import GLOBAL, METRICS, Metric, Ratings
-from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, confounds, rank
+from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
+from lnat_plugins.ranking.cells import build_cells
+from lnat_plugins.ranking.winners import winners
 from lnat_plugins.report.positions import Positions, positions
 from lnat_plugins.report.source import ReportSource
 
@@ -81,26 +85,30 @@ def gather(source: ReportSource, asked: Asked) -> Figures:
     others = [name for name in windows if name != GLOBAL]
     local_window = window if window != GLOBAL or not others else others[0]
     local, whole = METRICS["local_naturalness"], METRICS["global_naturalness"]
+    ranking = rank(
+        source.rows, source.prompts, asked.metric, window,
+        bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
+        metrics=asked.metrics, texts=[row.text for row in source.rows], student=source.student,
+    )  # fmt: skip
+
+    def ranked(metric: Metric, by: str) -> Ranking | str:
+        known = (metric, by) == (asked.metric, window)
+        return ranking if known else _rank(source, asked, metric, by)
+
     comparison = _compare(source, asked)
     return Figures(
-        ranking=rank(
-            source.rows, source.prompts, asked.metric, window,
-            bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
-            metrics=asked.metrics, texts=[row.text for row in source.rows], student=source.student,
-        ),
+        ranking=ranking,
         scores=asked.metric.rate(source.rows, window),
         local_window=local_window,
-        local_ranking=_rank(source, asked, local, local_window),
-        global_ranking=_rank(source, asked, whole, GLOBAL),
+        local_ranking=ranked(local, local_window),
+        global_ranking=ranked(whole, GLOBAL),
         local_scores=local.rate(source.rows, local_window),
         global_scores=whole.rate(source.rows, GLOBAL),
         values=_values(source, asked, windows),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
-            label(asked.metrics[one.metric], window): confounds(
-                source.rows, source.prompts, asked.metrics[one.metric], window
-            ).composition
-            for one in comparison.metrics
+            label(metric, window): _shares(source, metric, window)
+            for metric in (asked.metrics[one.metric] for one in comparison.metrics)
         },
         positions=positions(source.rows, windows, local_window),
     )  # fmt: skip
@@ -134,6 +142,17 @@ def _compare(source: ReportSource, asked: Asked) -> Comparison | str:
         )  # fmt: skip
     except LnatError as why:
         return str(why).rstrip(".")
+
+
+def _shares(source: ReportSource, metric: Metric, window: str) -> dict[str, float]:
+    """Teacher -> share of the metric's matched prompts, of which there are some, won by it."""
+    teachers = tuple(dict.fromkeys(row.teacher for row in source.rows))
+    cells = build_cells(source.rows, source.prompts, teachers, metric, window)
+    used_P = cells.matched
+    higher = bool(metric.higher_is_better)
+    winner_P, _ = winners(cells.values[used_P], cells.first_row[used_P], higher)
+    shares = np.bincount(winner_P, minlength=len(teachers)) / len(winner_P)
+    return dict(zip(teachers, map(float, shares), strict=True))
 
 
 def _values(source: ReportSource, asked: Asked, windows: Sequence[str]) -> dict[str, Ratings]:

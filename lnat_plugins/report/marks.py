@@ -12,7 +12,8 @@ from lnat_plugins.report.axes import at, clipped, text
 from lnat_plugins.report.markup import Markup, tag
 
 COLOURS: Final = 8
-"""Colours t0 … t7 of the page's style; one more than the shapes, so that pairs repeat late."""
+"""Colours t0 … t7 and w0 … w7 of the page's style; one more than the shapes, so that pairs
+repeat late."""
 
 _LEGEND: Final = 36
 """Letters of a name in a legend."""
@@ -30,14 +31,18 @@ _SHAPES: Final[tuple[tuple[tuple[str, tuple[float, ...]], ...], ...]] = (
 
 
 class Marks:
-    """The look of each teacher, by its place in the list; the same in every plot."""
+    """The look of each teacher, by its place in the list; the same in every plot.
 
-    def __init__(self, teachers: Sequence[str]) -> None:
+    Of lines that are no teachers (`plain`) the colours are black and grey, and the strokes differ.
+    """
+
+    def __init__(self, teachers: Sequence[str], *, plain: bool = False) -> None:
+        self._letter = "w" if plain else "t"
         self._place: Mapping[str, int] = {name: place for place, name in enumerate(teachers)}
 
     def colour(self, teacher: str) -> str:
         """The class that sets its colour."""
-        return f"t{self._place[teacher] % COLOURS}"
+        return f"{self._letter}{self._place[teacher] % COLOURS}"
 
     def path(self, teacher: str, places: Iterable[tuple[float, float]], radius: float) -> str:
         """Its shape at each place, as the data of one SVG path."""
@@ -63,7 +68,7 @@ class Marks:
         x, top = left, y
         for name in self._place:
             label = clipped(name, _LEGEND)
-            room = 34 + 7.6 * min(len(name), _LEGEND)
+            room = 34 + 8.2 * min(len(name), _LEGEND)
             if x > left and x + room > right:
                 x, y = left, y + 20
             parts += [self.dot(name, x + 6, y), text(x + 17, y + 4, label)]

@@ -62,11 +62,22 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """The value as `lnat rank` writes it; "undefined" for NaN; never "-0.0000"."""
+    """So many digits after the point; "undefined" for NaN; never "-0.0000".
+
+    From 1000 on: commas between thousands, and six significant digits at most.
+    """
     if math.isnan(value):
         return "undefined"
+    if math.isfinite(value) and abs(value) >= 1000:
+        places = 5 - math.floor(math.log10(abs(value)))
+        return f"{round(value, places):,.{max(0, min(digits, places))}f}"
     text = f"{value:.{digits}f}"
     return text.lstrip("-") if float(text) == 0 else text
+
+
+def counted(count: int, what: str) -> str:
+    """The count with its noun: "1 metric", "2 metrics"."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def items(lines: Iterable[object]) -> Markup:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import PurePosixPath
 from string import Template
 from typing import Final
 
@@ -20,7 +22,7 @@ from lnat_plugins.ranking import Reference
 from lnat_plugins.report import comparisons, sections
 from lnat_plugins.report.figures import Asked, Figures, gather
 from lnat_plugins.report.marks import Marks
-from lnat_plugins.report.markup import Cell, Markup, esc, join, number, table, tag
+from lnat_plugins.report.markup import Cell, Markup, counted, esc, join, number, table, tag
 from lnat_plugins.report.shades import shades_of
 from lnat_plugins.report.source import ReportSource
 from lnat_plugins.report.trace import Rated, trace_view
@@ -51,7 +53,7 @@ def report(
         reference: a known order of the teachers, from `read_reference`.
         prompts: so many prompts at most in the trace view, from the first.
         bootstrap_iters, seed: as for `rank`.
-        title: the heading; by default task and student.
+        title: the heading; by default the task and the last part of the student's name.
 
     Raises:
         ConfigError: the metric has no direction, the window was not scored, or a number is too
@@ -67,7 +69,7 @@ def report(
     links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
     style, script = _read("style.css"), _read("script.js")
     return Template(_read("page.html")).substitute(
-        title=esc(title or f"{source.task}: teachers for {source.student}"),
+        title=esc(title or f"{source.task}: teachers for {_short(source.student)}"),
         version=esc(__version__),
         summary=_summary(source, figures),
         contents=tag("ul", *links),
@@ -87,10 +89,12 @@ def _sections(
     marks = Marks(figures.teachers)
     shades = shades_of((row.record for row in source.rows), asked.window)
     values = figures.values.items()
+    place = {teacher: number_ for number_, teacher in enumerate(figures.teachers)}
     rated = [
         Rated(row, {name: (each.values[i], each.reasons[i]) for name, each in values})
         for i, row in enumerate(source.rows)
     ]
+    rated.sort(key=lambda each: place[each.row.teacher])
     agreed = join([comparisons.agreement(figures), comparisons.reference(figures)])
     return [
         ("teachers", "Teachers", sections.teachers(figures, marks)),
@@ -112,15 +116,19 @@ def _summary(source: ReportSource, figures: Figures) -> Markup:
     first = ranking.teachers[0]
     sure = "undefined" if math.isnan(first.p_best) else f"{first.p_best:.3f}"
     notes = len(ranking.notes) + len(ranking.confounds.notes)
-    read_first = tag("a", f"{notes} notes" if notes != 1 else "1 note", href="#confounds")
+    read_first = join(
+        [" Before trusting the order, read the ",
+         tag("a", counted(notes, "note"), href="#confounds"), "."]
+    ) if notes else ""  # fmt: skip
     return join(
         [
             tag("p", "First by ", sections.unit_of(ranking), ": ", tag("strong", first.teacher),
-                f" with {number(first.mean)}; P(best) {sure}. Before trusting the order, read the ",
-                read_first, ".", class_="lead"),
-            tag("p", f"Task {source.task}, student {source.student}; {len(ranking.teachers)} "
-                f"teachers, {ranking.prompts_used} of {ranking.prompts} prompts scored for all of "
-                f"them, {ranking.responses} responses; windows {', '.join(source.windows)}."),
+                f" with {number(first.mean)}; P(best) {sure}.", read_first,
+                class_="lead"),
+            tag("p", f"Task {source.task}, student {_short(source.student)}; "
+                f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
+                f"{counted(ranking.prompts, 'prompt')} scored for all of them, "
+                f"{counted(ranking.responses, 'response')}; windows {', '.join(source.windows)}."),
         ]
     )  # fmt: skip
 
@@ -135,7 +143,7 @@ def _settings(source: ReportSource, figures: Figures) -> Markup:
         ("task", source.task),
         ("student", source.student),
         *((name, _plain(value)) for name, value in source.settings.items()),
-        ("metric", f"{ranking.metric} ({ranking.unit})"),
+        ("metric", ranking.metric + (f" ({ranking.unit})" if ranking.unit != "none" else "")),
         ("bootstrap_iters", str(ranking.bootstrap_iters)),
         ("seed", str(ranking.seed)),
         ("report written by", f"lnat-plugins {__version__}"),
@@ -147,9 +155,17 @@ def _settings(source: ReportSource, figures: Figures) -> Markup:
 
 
 def _plain(value: object) -> str:
+    """In words; text with white space that a page would not show stands in quotes, as in JSON."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(_plain, value))
+    if isinstance(value, str) and (not value or value != " ".join(value.split())):
+        return json.dumps(value, ensure_ascii=False)
     return "none" if value is None else str(value)
+
+
+def _short(student: str) -> str:
+    """The last part of a name or path."""
+    return PurePosixPath(student.replace("\\", "/")).name or student
 
 
 def _read(name: str) -> str:

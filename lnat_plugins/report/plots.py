@@ -14,6 +14,7 @@ from lnat_plugins.report.axes import (
     Scale,
     at,
     clipped,
+    left_of,
     line,
     scale_of,
     svg,
@@ -100,11 +101,12 @@ def scatter(
     every_x += [value for x, _ in means.values() for value in x.known()]
     every_y += [value for _, y in means.values() for value in y.known()]
     bottom = _TOP + 330
-    x = scale_of(every_x, _LEFT, _RIGHT, log=log_x)
     y = scale_of(every_y, bottom, _TOP)
+    left = left_of(y.ticks(), _LEFT)
+    x = scale_of(every_x, left, _RIGHT, log=log_x)
     parts: list[object] = [
         x_axis(x, _TOP, bottom, axes[0], x.ticks()),
-        y_axis(y, _LEFT, _RIGHT, axes[1], y.ticks()),
+        y_axis(y, left, _RIGHT, axes[1], y.ticks()),
     ]
     for teacher, of in drawn.items():
         if of:
@@ -152,14 +154,15 @@ def lines(
     bottom = _TOP + 240
     known = [y for of in series.values() for _, y in of if not math.isnan(y)]
     xs = [x for of in series.values() for x, _ in of]
-    x = scale_of([*xs, *x_ticks], _LEFT, _RIGHT, log=log_x, around=0.03)
     y = Scale(*y_range, bottom, _TOP) if y_range else scale_of(known, bottom, _TOP)
+    left = left_of(y.ticks(), _LEFT)
+    x = scale_of([*xs, *x_ticks], left, _RIGHT, log=log_x, around=0.03)
     parts: list[object] = [
         x_axis(x, _TOP, bottom, axes[0], x_ticks),
-        y_axis(y, _LEFT, _RIGHT, axes[1], y.ticks()),
+        y_axis(y, left, _RIGHT, axes[1], y.ticks()),
     ]
     if level is not None:
-        parts.append(line(_LEFT, y(level), _RIGHT, y(level), "level"))
+        parts.append(line(left, y(level), _RIGHT, y(level), "level"))
     told = []
     for label, of in series.items():
         joined, pen = "", "M"

@@ -1,4 +1,4 @@
-"""Scores by position in the trace: how natural the first, second, ... tenth of a response is.
+"""Scores by position in the trace: how natural a step in the first, second, ... tenth is.
 
 Knows nothing of drawing. The paper finds that what a step gains from the whole trace over a local
 window grows with its position (arXiv 2510.03988).
@@ -23,10 +23,10 @@ Floats = NDArray[np.float64]
 
 
 class Positions(NamedTuple):
-    """Means of step scores in ten parts of the trace, over the same responses for all windows.
+    """Means of step scores at ten places of the trace, over the same responses for all windows.
 
     Attributes:
-        means: window -> ten means over responses; NaN where no response has a step.
+        means: window -> ten means over responses, all of them in each.
         gains: teacher -> ten means of global minus the window asked for; empty where one of the
             two is not among the windows, or they are one.
         responses: how many are behind the means.
@@ -40,10 +40,12 @@ class Positions(NamedTuple):
 
 
 def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Positions:
-    """A response's value in a bin is the mean of its steps there; then the mean over responses.
+    """The step that stands at 5, 15, … 95 % of a response's steps; then the mean over responses.
 
-    Step i of p (both counted without steps that hold no token, i from 0) lies in bin ⌊10 i / p⌋.
-    A response with fewer than ten steps says nothing of the bins that it leaves empty.
+    In tenth j = 0 … 9 that is step ⌊(j + 0.5) p / 10⌋ of p (both counted without steps that hold
+    no token, from 0). So every response counts once in every tenth; a short one repeats a step.
+    Were tenths averages of the steps inside them, short responses would be missing from some, and
+    the line would tell who is there and not how scores change.
 
     Args:
         rows: scored responses.
@@ -70,20 +72,15 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
-    """The mean score in each bin, NaN where no step lies; None unless every step has a score."""
+    """The score of the step in the middle of each tenth; None unless every step has one."""
     scores = step_means(record, window)
     if not scores or any(map(math.isnan, scores)):
         return None
-    bins = BINS * np.arange(len(scores)) // len(scores)
-    counts = np.bincount(bins, minlength=BINS)
-    sums = np.bincount(bins, weights=scores, minlength=BINS)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    # In whole numbers: a rounded (j + 0.5) / 10 could fall short of a step.
+    middles = (2 * np.arange(BINS) + 1) * len(scores) // (2 * BINS)
+    return np.array(scores, dtype=np.float64)[middles]
 
 
 def _mean(profiles: Sequence[Floats | None]) -> tuple[float, ...]:
-    table_RB = np.array(profiles, dtype=np.float64)
-    known_RB = ~np.isnan(table_RB)
-    counts_B = known_RB.sum(axis=0)
-    sums_B = np.where(known_RB, table_RB, 0.0).sum(axis=0)
-    means_B = np.where(counts_B > 0, sums_B / np.maximum(counts_B, 1), np.nan)
+    means_B = np.array(profiles, dtype=np.float64).mean(axis=0)
     return tuple(float(value) for value in means_B)

@@ -32,6 +32,11 @@
     step.focus();
   }
 
+  function begin(list) {
+    const step = list && list.firstElementChild;
+    if (step) focus(step);
+  }
+
   function show(number) {
     if (number < 0 || number >= prompts.length) return false;
     prompts.forEach((prompt, index) => { prompt.hidden = index !== number; });
@@ -44,11 +49,10 @@
   }
 
   function turn(by, from) {
-    const column = isStep(from) ? place(listOf(from)) : -1;
-    if (!show(current + by) || column < 0) return;
+    const column = isStep(from) ? place(listOf(from)) : 0;
+    if (!show(current + by)) return;
     const lists = prompts[current].querySelectorAll(".steps");
-    const list = lists[Math.min(column, lists.length - 1)];
-    focus(list.querySelector('[tabindex="0"]'));
+    begin(lists[Math.min(column, lists.length - 1)]);
   }
 
   function reveal(id) {
@@ -67,8 +71,10 @@
     End: (all) => all.length - 1,
   };
 
-  view.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.target === choice) return;
+  // On the whole page: the focus may be on a link, on a button just disabled, or on nothing.
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.target.closest("select, input, textarea")) return;
     if (event.key === "j" || event.key === "k") {
       turn(event.key === "j" ? 1 : -1, event.target);
       event.preventDefault();
@@ -76,6 +82,11 @@
       const all = steps(listOf(event.target));
       const step = all[moves[event.key](all, all.indexOf(event.target))];
       if (step) focus(step);
+      event.preventDefault();
+    } else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+      // A wide table in focus scrolls by the arrows.
+      if (event.target.closest(".scroll")) return;
+      begin(prompts[current].querySelector(".steps"));
       event.preventDefault();
     }
   });

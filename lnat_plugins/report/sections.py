@@ -24,8 +24,9 @@ def undefined(reason: str) -> Markup:
 def unit_of(ranking: Ranking) -> str:
     """The metric with its unit and direction, for an axis."""
     window = f"[{ranking.window}]" if ranking.window not in (None, GLOBAL) else ""
+    unit = f", {ranking.unit}" if ranking.unit != "none" else ""
     direction = "higher" if ranking.higher_is_better else "lower"
-    return f"{ranking.metric}{window}, {ranking.unit} ({direction} is better)"
+    return f"{ranking.metric}{window}{unit} ({direction} is better)"
 
 
 def teachers(figures: Figures, marks: Marks) -> Markup:
@@ -142,14 +143,15 @@ def position(figures: Figures, marks: Marks) -> Markup:
     scores = {names[window]: _tenths(means) for window, means in found.means.items()}
     left = f"; {found.left_out} left out, which lack one of the windows" if found.left_out else ""
     first = figure(
-        lines("position-plot", "Step scores by position", scores, Marks(tuple(scores)), axes,
-              x_ticks=ticks),
-        f"Mean over {found.responses} responses of the mean of their steps in each tenth{left}.",
+        lines("position-plot", "Step scores by position", scores,
+              Marks(tuple(scores), plain=True), axes, x_ticks=ticks),
+        f"Mean over {found.responses} responses{left}: of each, the step that stands at 5, 15, … "
+        "95 % of its steps, so that every response counts in every tenth.",
     )  # fmt: skip
-    if not found.gains:
+    gains = {who: _tenths(found.gains[who]) for who in figures.teachers if who in found.gains}
+    if not gains:
         second = undefined("global minus local needs both windows, and they are not one")
     else:
-        gains = {who: _tenths(found.gains[who]) for who in figures.teachers if who in found.gains}
         named = f"global minus window {figures.local_window}, nats per token"
         second = figure(
             lines("gain-plot", "Global minus local by position", gains, marks, (axes[0], named),
@@ -157,10 +159,9 @@ def position(figures: Figures, marks: Marks) -> Markup:
             "What a step gains from seeing the whole trace before it; in the paper this grows with "
             "the position (arXiv 2510.03988).",
         )  # fmt: skip
-    numbers = {**scores, **{f"gain, {who}": _tenths(of) for who, of in found.gains.items()}}
-    empty = "no response has a step there"
+    numbers = {**scores, **{f"gain, {who}": of for who, of in gains.items()}}
     rows: list[list[Cell]] = [
-        [name, *(Figure(value, 3, empty) for _, value in of)] for name, of in numbers.items()
+        [name, *(Figure(value, 3) for _, value in of)] for name, of in numbers.items()
     ]
     headers = ["", *(f"{100 * b // BINS}–{100 * (b + 1) // BINS} %" for b in range(BINS))]
     said = folded("The numbers", table("Step scores by position", headers, rows))
@@ -180,8 +181,8 @@ def stability(figures: Figures) -> Markup:
     known = [value for of in series.values() for _, value in of if not math.isnan(value)]
     ends = (min(0.0, *known) - 0.02, 1.05)
     drawing = lines(
-        "stability-plot", "Stability by number of prompts", series, Marks(tuple(series)),
-        ("prompts, by their logarithm", "share, or tau"),
+        "stability-plot", "Stability by number of prompts", series,
+        Marks(tuple(series), plain=True), ("prompts, by their logarithm", "share, or tau"),
         x_ticks=_sparse(found.sizes), log_x=True, y_range=ends, level=0.95,
     )  # fmt: skip
     caption = (
@@ -205,7 +206,8 @@ def _needed(ranking: Ranking) -> str:
             "places are too near each other."
         )
     if needed <= ranking.prompts_used:
-        return f"About {needed:,} prompts are enough for a P(best) of 0.95 of {first}."
+        enough = "Fewer than 10" if needed < 10 else f"About {needed:,}"
+        return f"{enough} prompts are enough for a P(best) of 0.95 of {first}."
     more = needed - ranking.prompts_used
     return f"P(best) of {first} would reach 0.95 at about {needed:,} prompts: {more:,} more."
 

@@ -8,13 +8,14 @@ without it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.record import StepSums
 from lnat_plugins.report.marks import Marks
-from lnat_plugins.report.markup import Markup, esc, folded, items, join, number, tag
+from lnat_plugins.report.markup import Markup, counted, esc, folded, items, join, number, tag
 from lnat_plugins.report.shades import Shades
 from lnat_plugins.report.source import ReportRow, ReportSource
 
@@ -38,7 +39,7 @@ def trace_view(
 
     Args:
         source: what is reported on.
-        rated: its rows with their figures.
+        rated: its rows with their figures, in the order to show them.
         shades: what colours a step.
         marks: how teachers are drawn.
         shown: so many prompts at most, those first in the set.
@@ -54,7 +55,8 @@ def trace_view(
     ]
     return join(
         [
-            tag("p", _how_many(len(chosen), len(answered))),
+            tag("p", _how_many(len(chosen), len(answered)), class_="needs-script"),
+            tag("p", "Without JavaScript the first prompt alone can be read.", class_="no-script"),
             tag("p", "On paper: the chosen prompt alone.", class_="on-paper"),
             tag("p", _KEYS, class_="needs-script"),
             tag("p", _shading(shades)),
@@ -68,14 +70,18 @@ def trace_view(
 
 
 _KEYS = Markup(
-    "Keys, once a step has the focus (<kbd>Tab</kbd> goes from one response to the next): "
-    "<kbd>→</kbd> <kbd>←</kbd> next and previous step, <kbd>Home</kbd> <kbd>End</kbd> first and "
-    "last step, <kbd>j</kbd> <kbd>k</kbd> next and previous prompt. The line at the bottom of the "
-    "window gives the numbers of the step that has the focus or the pointer."
+    "Keys: <kbd>→</kbd> <kbd>←</kbd> next and previous step, or the first step of the prompt "
+    "where none has the focus; <kbd>Home</kbd> <kbd>End</kbd> first and last step of the response; "
+    "<kbd>j</kbd> <kbd>k</kbd> next and previous prompt, from anywhere on the page. <kbd>Tab</kbd> "
+    "goes from a step to its response's other scores and links, then to the next response. "
+    "The line at the bottom of the window gives the numbers of the step that has the focus or the "
+    "pointer."
 )
 
 
 def _how_many(shown: int, answered: int) -> str:
+    if shown == answered == 1:
+        return "The one prompt with a response is here."
     if shown == answered:
         return f"All {answered} prompts with a response are here."
     return (
@@ -125,10 +131,14 @@ def _prompt(
 ) -> Markup:
     asked = source.asked.get(prompt)
     question = tag("div", esc(asked or "(the prompt's text is not known)"), class_="asked")
-    responses = [
-        _response(f"p{place}r{number_}", each, source.windows, shades, marks)
-        for number_, each in enumerate(rated)
-    ]
+    samples = Counter(each.row.teacher for each in rated)
+    responses = []
+    for number_, each in enumerate(rated):
+        row = each.row
+        several = samples[row.teacher] > 1
+        heading = f"{row.teacher}, sample {row.sample}" if several else row.teacher
+        name = f"p{place}r{number_}"
+        responses.append(_response(name, heading, each, source.windows, shades, marks))
     return tag(
         "article",
         tag("h3", f"Prompt {prompt}", tabindex="-1"),
@@ -142,7 +152,12 @@ def _prompt(
 
 
 def _response(
-    name: str, rated: Rated, windows: Sequence[str], shades: Shades, marks: Marks
+    name: str,
+    heading: str,
+    rated: Rated,
+    windows: Sequence[str],
+    shades: Shades,
+    marks: Marks,
 ) -> Markup:
     row, record = rated.row, rated.row.record
     scores = {window: _means(record, window) for window in windows}
@@ -160,7 +175,6 @@ def _response(
         )
         for step, (start, end) in enumerate(record.spans)
     ]
-    heading = f"{row.teacher}, sample {row.sample}"
     return tag(
         "section",
         tag("h4", marks.inline(row.teacher), " ", heading),
@@ -187,7 +201,7 @@ def _told(
 ) -> str:  # fmt: skip
     """The numbers of a step in words, as on hover and in the line below the responses."""
     count = record.tokens[step]
-    told = [f"step {step + 1} of {len(record.spans)}", f"{count} token{'s' * (count != 1)}"]
+    told = [f"step {step + 1} of {len(record.spans)}", counted(count, "token")]
     if not count:
         return f"{', '.join(told)}: its characters lie in a token that an earlier step began"
     figures = [
@@ -213,7 +227,10 @@ def _why(record: StepSums, window: str) -> str:
 def _facts(rated: Rated) -> list[Markup]:
     record = rated.row.record
     verdict = {True: "correct", False: "wrong", None: "not known whether correct"}
-    size = f"{record.n_tokens} tokens in {record.n_steps} steps, {len(rated.row.text)} characters"
+    size = (
+        f"{counted(record.n_tokens, 'token')} in {counted(record.n_steps, 'step')}, "
+        f"{counted(len(rated.row.text), 'character')}"
+    )
     told = {
         name: f"{name} " + (f"undefined ({reason})" if math.isnan(value) else number(value))
         for name, (value, reason) in rated.values.items()

@@ -173,5 +173,7 @@ def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec)
     raise DataError(
         f"the selection would be empty ({left_out})",
         where=spec.source,
-        remedy="loosen what took most of them",
+        remedy="score again with the metric under `naturalness: metrics:` of the teacher set"
+        if any("was not gathered" in reason for reason in reasons.values())
+        else "loosen what took most of them",
     )

@@ -88,7 +88,7 @@ class Pool:
     def fingerprint(self) -> str:
         """12 hex digits that tell these rows, in this order, from others.
 
-        Covers prompts, teachers, samples, responses, verdicts and supplied steps.
+        Covers prompts, teachers, samples, responses, verdicts, supplied steps and rewards.
         """
         digest = hashlib.sha256(b"plain" if self.plain else b"conversations")
         for row in self.rows:
@@ -102,7 +102,8 @@ class Pool:
                 own.text,
                 own.correct,
                 own.steps,
+                own.extra.get("reward"),
             ]
-            digest.update(json.dumps(value, ensure_ascii=False).encode())
+            digest.update(json.dumps(value, ensure_ascii=False, default=str).encode())
             digest.update(b"\n")
         return digest.hexdigest()[:12]

@@ -60,7 +60,7 @@ class Prompt:
         return "\n\n".join(message["content"] for message in self.messages)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TeacherSet:
     """Prompts with responses from several teachers, ready to be scored.
 
@@ -73,6 +73,12 @@ class TeacherSet:
     teachers: tuple[str, ...]
     dropped: Mapping[str, int]
     settings: Settings
+
+    def __repr__(self) -> str:
+        return (
+            f"<TeacherSet {self.name}: {len(self.prompts)} prompts, {self.n_responses} responses, "
+            f"teachers {', '.join(self.teachers)}>"
+        )
 
     @property
     def n_responses(self) -> int:

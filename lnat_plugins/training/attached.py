@@ -67,7 +67,8 @@ def choose_for(
         _refuse_weights(chosen.weighted, chosen.strategy)
         # A plugin may choose differently in each process; there is one choice.
         selection = processes.once(lambda: chosen)
-        processes.once(lambda: stored.keep(folder, selection))
+        probe = stored.probe_of(pool, student.records)
+        processes.once(lambda: stored.keep(folder, selection, probe))
     if tokenized:
         _refuse_other_ids(trainer, dataset, pool, student, selection)
     if processes.main:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.record import StepSums
 from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
-from lnat_plugins.selection.choose import rate
 from lnat_plugins.whole_file import write_whole
 
 FILE: Final = "lnat_selection.json"
@@ -23,16 +24,43 @@ _TOLERANCE: Final = 0.02
 """Nats per token. Half precision rounds scores by less; another student's differ by more."""
 
 
+Probe = Mapping[str, Mapping[str, float]]
+"""Index of a row -> window -> its mean log-probability, by which a student is known again."""
+
+
 class Kept(NamedTuple):
-    """A choice found in an output folder, and whether a run on it has left a checkpoint."""
+    """A choice found in an output folder.
+
+    Args:
+        selection: the choice.
+        probe: what the student made of one prompt; empty if the choice needed no scores.
+        begun: whether a run on it has left a checkpoint.
+    """
 
     selection: Selection
+    probe: Probe
     begun: bool
 
 
-def keep(folder: Path, selection: Selection) -> None:
+def probe_of(pool: Pool, records: Mapping[int, StepSums]) -> Probe:
+    """Of the first prompt that was scored, whatever the choice was made by."""
+    scored = [row for row in pool.rows if row.index in records]
+    return {
+        str(row.index): _means(records[row.index])
+        for row in scored
+        if row.prompt_id == scored[0].prompt_id
+    }
+
+
+def _means(record: StepSums) -> dict[str, float]:
+    totals = {window: total for window, total in record.totals.items() if math.isfinite(total)}
+    return {window: total / record.n_tokens for window, total in totals.items() if record.n_tokens}
+
+
+def keep(folder: Path, selection: Selection, probe: Probe) -> None:
     """Write the choice whole, or not at all. ConfigError if the folder cannot be written to."""
-    write_whole(folder / FILE, json.dumps(selection.as_dict(), default=str), "`output_dir`")
+    document = {**selection.as_dict(), "probe": probe}
+    write_whole(folder / FILE, json.dumps(document, default=str), "`output_dir`")
 
 
 def find(folder: Path) -> Kept | None:
@@ -40,14 +68,15 @@ def find(folder: Path) -> Kept | None:
     path = folder / FILE
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        probe: Probe = values.pop("probe")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         raise DataError(
             "this is not a stored selection", where=str(path), remedy="delete it to choose again"
         ) from None
     begun = any(folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
-    return Kept(Selection.from_dict(values, str(path)), begun)
+    return Kept(Selection.from_dict(values, str(path)), probe, begun)
 
 
 def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, folder: Path) -> bool:
@@ -56,7 +85,9 @@ def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, fold
     Raises:
         ConfigError: it is not, and the folder holds a checkpoint that was trained on it.
     """
-    changed = _changed(kept.selection, pool, student, spec)
+    changed = _changed(kept.selection, pool, spec)
+    if not changed and not _same_student(kept.probe, pool, student):
+        changed = "the student changed"
     if not changed:
         return True
     if not kept.begun:
@@ -68,25 +99,21 @@ def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, fold
     )
 
 
-def _changed(kept: Selection, pool: Pool, student: Student, spec: SelectionSpec) -> str:
+def _changed(kept: Selection, pool: Pool, spec: SelectionSpec) -> str:
     if kept.pool != pool.fingerprint:
         return "the data set changed"
     if _plain(kept.settings) != _plain(spec.written):
         return "the selection's settings changed"
-    if kept.metric is None:
-        return ""
-    return "" if _same_student(kept, pool, student, spec) else "the student changed"
+    return ""
 
 
-def _same_student(kept: Selection, pool: Pool, student: Student, spec: SelectionSpec) -> bool:
-    """Scores one prompt again, where that is enough: whatever changes a student shows there."""
-    scored = [row for row in pool.rows if not math.isnan(kept.scores[row.index])]
-    probe = [row for row in scored if row.prompt_id == scored[0].prompt_id]
-    if spec.metric.scope == "corpus":
-        probe = scored
+def _same_student(probe: Probe, pool: Pool, student: Student) -> bool:
+    """Scores one prompt again: whatever changes a student shows there."""
+    rows = [row for row in pool.rows if str(row.index) in probe]
     return all(
-        math.isclose(value, kept.scores[row.index], rel_tol=1e-3, abs_tol=_TOLERANCE)
-        for row, value in zip(probe, rate(probe, student, spec).values, strict=True)
+        math.isclose(value, probe[str(row.index)].get(window, math.nan), abs_tol=_TOLERANCE)
+        for row, record in zip(rows, student.score(rows) if rows else (), strict=True)
+        for window, value in _means(record).items()
     )
 
 

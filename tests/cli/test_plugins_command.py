@@ -85,7 +85,7 @@ def test_the_warning_comes_before_an_error_that_it_explains(
     assert main(["rank", str(tmp_path), "--metric", "wordy"]) == 2
     warning, error = capsys.readouterr().err.splitlines()
     assert warning.startswith("lnat: warning: a plugin is left out")
-    assert error.startswith("lnat: error: unknown metric 'wordy'")
+    assert error.startswith("lnat: error: --metric: unknown metric 'wordy'")
 
 
 def test_rank_takes_a_metric_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

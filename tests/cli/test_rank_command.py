@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins.cli import main
+from lnat_plugins.record import StepSums
 from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
 SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}
@@ -113,7 +114,7 @@ def test_a_teacher_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--bootstrap_iters", "-1"], "bootstrap_iters is below 0"),
         (["--seed", "-1"], "seed is below 0"),
         (["--metric", "global_naturalness,n_tokens"], "nothing can be ranked by 'n_tokens'"),
-        (["--metric", "all,local_naturalness"], "unknown metric 'all'"),
+        (["--metric", "all,local_naturalness"], "--metric: 'all' already stands for every metric"),
         (["--reference", "R1>QwQ>QWQ"], "has no 'DSQ' and names the unknown 'QWQ'"),
         (["--teachers", "R1", "--reference", "R1=QwQ"], "one teacher only"),
         (["--teachers", "R1", "--metric", "all"], "teacher 'R1': one teacher only"),
@@ -178,7 +179,8 @@ def test_all_compares_what_the_records_hold_and_names_the_rest(
     assert "|n_tokens|" in printed  # as a control, never as a metric
     assert "n_tokens [" not in printed
     (line,) = [line for line in printed.splitlines() if line.startswith("- Not compared: ")]
-    assert "rsr [the statistic 'capped_rank' was not gathered (9)]" in line
+    assert "rsr, lark, lark_top50, scas, ifd, car [not gathered: score again with it" in line
+    assert line.count("not gathered") == 1
 
 
 def test_one_metric_writes_no_comparison(out: Path, tmp_path: Path) -> None:
@@ -202,7 +204,7 @@ def test_a_known_order(
     printed = capsys.readouterr().out
     assert ("|Against known.json|" in printed) is several
     assert "Against known.json: Kendall's tau-b 0.333 [" in printed
-    assert "0.667 of 3 pairs the known way round, regret 0.2500 (known best: QwQ" in printed
+    assert "2 of 3 pairs the known way round, regret 0.2500 (known best: QwQ" in printed
     assert main(["rank", str(out), *FAST, "--teachers", "R1,QwQ", *asked]) == 0
     assert main(["rank", str(out), *FAST, "--reference", "R1 > QwQ = DSQ"]) == 0
     assert "(known ties left out: 1) (known best: R1, chosen: R1)." in capsys.readouterr().out
@@ -229,3 +231,39 @@ def test_runs_with_other_settings_are_not_merged(
     write_run(tmp_path / "b", other)
     assert main(["rank", str(tmp_path), *FAST]) == 2
     assert "scored with other settings than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"chat_template": None}, "prompts: plain text"),
+        ({"chat_template": "1a2b3c", "system_instruction": None}, "prompts: chat template 1a2b3c"),
+        (
+            {"chat_template": "1a2b3c", "system_instruction": "Think."},
+            "prompts: chat template 1a2b3c, with a system instruction",
+        ),
+    ],
+)
+def test_how_the_prompts_were_rendered_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: dict[str, object], line: str
+) -> None:
+    write_run(tmp_path, with_settings(told))
+    assert main(["rank", str(tmp_path), *FAST]) == 0
+    assert capsys.readouterr().out.splitlines()[2] == line
+
+
+def test_a_metric_that_a_plugin_brought_is_told_apart_from_a_slip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, with_settings({"metrics": ["local_naturalness", "mine"]}))
+    assert main(["rank", str(tmp_path), *FAST, "--metric", "mine"]) == 2
+    error = capsys.readouterr().err
+    assert "--metric: unknown metric 'mine', though task local_naturalness was scored" in error
+    assert "Give its plugin with --plugins." in error
+
+
+def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:
+    return {
+        prompt: [replace(one, settings={**one.settings, **more}) for one in records]
+        for prompt, records in teacher_table(SCORES).items()
+    }

@@ -24,7 +24,7 @@ def out(tmp_path: Path) -> Path:
 def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(out), *FAST]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "<h1>local_naturalness: teachers for org/student</h1>" in text
+    assert "<h1>local_naturalness: teachers for student</h1>" in text
     assert "<strong>R1</strong>" in text
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -64,6 +64,7 @@ def test_every_option_changes_the_page(out: Path, tmp_path: Path) -> None:
     [
         (["--metric", "local_naturalnes"], "unknown metric 'local_naturalnes'. Did you mean"),
         (["--metric", "n_tokens"], "nothing can be ranked by 'n_tokens'"),
+        (["--metric", "all"], "--metric all: a report always compares all metrics"),
         (["--window", "globl"], "window 'globl' was not scored. Did you mean 'global'?"),
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
         (["--prompts", "0"], "prompts is below 1"),

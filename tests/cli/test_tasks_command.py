@@ -57,6 +57,23 @@ def test_a_usable_yaml_is_reported(folder: Path, capsys: pytest.CaptureFixture[s
     assert "teacher A: 2 responses\n" in out
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ("metrics: [rsrr]", "unknown metric 'rsrr'"),
+        ("metrics: [rsr, car]", "rows.jsonl row 1: metric 'car' needs a reward"),
+        ("windows: [4]\n  metrics: [ifd]", "metric 'ifd' reads the window 'global'"),
+    ],
+)
+def test_metrics_are_checked_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], block: str, message: str
+) -> None:
+    path = folder / "bad.yaml"
+    path.write_text(f"{YAML}naturalness:\n  {block}\n", encoding="utf-8")
+    assert main(["tasks", "--check", str(path)]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_an_unusable_yaml_is_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "rows.jsonl").unlink()
     assert main(["tasks", "--check", str(folder / "mine.yaml")]) == 2

@@ -149,6 +149,17 @@ def test_a_student_that_cannot_serve_a_metric_is_refused(tokenizer: Any, tmp_pat
         evaluate(tmp_path, lm)
 
 
+def test_a_metric_of_all_prompts_alone_has_its_coverage(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    data = rows(prompts=6)[:-1]
+    results = run(tmp_path, hf(model, tokenizer), ["aslec_casl"], data, min_teachers=1)
+    found = figures(results)
+    assert (found["coverage/QwQ"], found["coverage/R1"]) == (1.0, pytest.approx(5 / 6))
+    assert math.isfinite(found["aslec_casl/R1"])
+    assert "win_rate/R1" not in found
+
+
 def test_without_a_direction_nothing_is_won(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     results = run(tmp_path, hf(model, tokenizer), ["entropy"])
     assert {key.split("/")[0] for key in figures(results)} == {"entropy", "coverage"}

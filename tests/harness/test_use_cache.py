@@ -55,6 +55,28 @@ def test_a_second_run_scores_nothing(
     assert figures(second) == figures(first)
 
 
+def test_rewards_are_the_rows_own_not_the_kept_ones(
+    run: Any, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    for reward in (1.0, 5.0):
+        write_set(tmp_path, [row | {"reward": reward} for row in rows()], block={"metrics": "car"})
+        found = records(run(hf(model, tokenizer)))
+        assert {one["statistics"]["reward"] for one in found.values()} == {reward}
+
+
+def test_what_was_not_gathered_before_is_gathered(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(hf(model, tokenizer))
+    wanted = property(lambda asked: frozenset({"entropy"}))
+    monkeypatch.setattr("lnat_plugins.metrics.asked.Asked.statistics", wanted)
+    found = records(run(hf(model, tokenizer)))
+    assert all("entropy" in one["step_statistics"] for one in found.values())
+    assert len(scored) == 6
+    run(hf(model, tokenizer))
+    assert len(scored) == 6
+
+
 def test_a_killed_run_goes_on_where_it_was(
     run: Any,
     model: Any,

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> None:
     PartialState(cpu=True)
     processes = Processes()
     taken = []
-    for item, _ in processes.take([1.0, 5.0, 2.0, 5.0, 1.0, 1.0, 1.0, 1.0]):
+    for item, *_ in processes.take([1.0, 5.0, 2.0, 5.0, 1.0, 1.0, 1.0, 1.0]):
         taken.append(item)
         time.sleep(0.3 if processes.rank else 0.02)
     gathered = processes.gather(taken)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     except DataError as error:
         heard = str(error)
     stopped = []
-    for item, _ in processes.take([1.0] * 1000):
+    for item, *_ in processes.take([1.0] * 1000):
         stopped.append(item)
         if processes.rank == 0:
             break

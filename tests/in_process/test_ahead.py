@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,3 +52,19 @@ def test_stopping_early_ends_the_thread() -> None:
         if item == 1:
             break
     assert threading.active_count() <= before + 1
+
+
+def test_the_next_is_taken_only_when_this_one_is_handed_out_and_early_allows_it() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(3):
+            taken.append(item)
+            yield item
+
+    found = ahead(items(), str, early=lambda item: item == 1)
+    assert next(found) == (0, "0")
+    assert taken == [0]
+    assert next(found) == (1, "1")
+    assert next(found) == (2, "2")
+    assert list(found) == []

@@ -48,6 +48,8 @@ def test_a_process_that_stops_ends_it_for_the_others(told: list[dict[str, Any]])
 
 def test_one_process_alone() -> None:
     alone = Processes()
-    assert list(alone.take([1.0, 3.0, 2.0, 3.0])) == [(1, 0), (3, 3), (2, 6), (0, 8)]
+    assert list(alone.take([1.0, 3.0, 2.0, 3.0])) == [
+        (1, 0, True), (3, 3, True), (2, 6, True), (0, 8, False),
+    ]  # fmt: skip
     assert alone.gather("it") == ["it"]
     assert alone.once(lambda: 5) == 5

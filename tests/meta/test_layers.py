@@ -43,6 +43,7 @@ LAYER = {
     "harness": 8,
     "api": 8,
     "scores": 8,
+    "scoring": 9,
     "hooks": 9,
     "cli": 9,
     "sft": 9,

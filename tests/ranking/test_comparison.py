@@ -127,11 +127,12 @@ def test_what_cannot_be_compared_is_named_and_counts_nowhere() -> None:
     assert found.left_out == {
         "n_tokens": "it describes, and has no better or worse",
         "small_pool": "fewer than 5 responses (48)",
-        "needy": "the statistic 'entropy' was not gathered (48)",
+        "needy": "not gathered: score again with it under `naturalness: metrics:` of the "
+        "teacher set's YAML",
         "partly": "no prompt has it for every teacher, least often B: no reason was recorded (12)",
     }
     assert len(found.tau) == len(found.overlap) == len(found.shared_prompts) == 2
-    with pytest.raises(DataError, match=r"none of the metrics can be compared.*needy"):
+    with pytest.raises(DataError, match=r"none of the metrics can be .*needy.*Score again with"):
         compare_rows(two_scores(), [needy])
 
 

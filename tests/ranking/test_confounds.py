@@ -114,3 +114,24 @@ def test_the_students_own_family_is_told() -> None:
     assert "By name, QwQ, Qwen3-32B are of the student's own family (qwen)" in found.notes[-1]
     assert panel(rows, student="google/gemma-3-1b").same_family == ()
     assert panel(rows).families == ()
+
+
+COUNTED = "the score goes with n_tokens almost alone (Spearman -1.000): choosing by it is choosing"
+
+
+def test_a_score_that_is_nearly_a_count_is_told() -> None:
+    rows = [row(f"p{i}", t, -1.0 - n, 10 + n + i) for i in range(3) for n, t in enumerate("ABC")]
+    assert panel(rows).notes[0] == f"Within prompts {COUNTED} by length."
+    alone = [row(f"p{n}", "A", -1.0 - n, 10 + n) for n in range(6)]
+    assert panel(alone).notes[0] == f"Over all responses {COUNTED} by length."
+
+
+def test_a_few_responses_or_a_loose_relation_are_not_told_as_a_count() -> None:
+    few = [row("p0", t, -1.0 - n, 10 + n) for n, t in enumerate("ABC")]
+    assert length(few).within_prompt == pytest.approx(-1.0)
+    loose = [
+        row(f"p{i}", t, -1.0 - n, 10 + (n, -n, n)[i]) for i in range(3) for n, t in enumerate("ABC")
+    ]
+    assert length(loose).within_prompt == pytest.approx(-1 / 3)
+    for rows in (few, loose):
+        assert not [note for note in panel(rows).notes if "almost alone" in note]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from lnat_plugins.ranking import to_markdown
 from lnat_plugins.ranking.notes import smallest_p
 from tests.ranking.builders import rank_rows, row, table
 
@@ -62,9 +64,8 @@ def test_intervals_that_overlap_though_the_paired_difference_is_clear() -> None:
 def test_what_was_left_out_and_what_is_undefined() -> None:
     rows = [*table({"A": [-1.0, -2.0], "B": [-2.0, None]}), row("p1", "B", math.nan)]
     text = notes_of(rows)
-    assert (
-        "1 of 2 prompts left out: not scored for every teacher (least covered: B, 1 prompts)"
-        in (text)
+    assert "1 of 2 prompts left out: not scored for every teacher (least covered: B, 1 prompt)" in (
+        text
     )
     assert "B: 1 of 2 responses undefined: too long." in text
 
@@ -72,5 +73,18 @@ def test_what_was_left_out_and_what_is_undefined() -> None:
 @pytest.mark.parametrize(("other", "count"), [(-1.0, 1), (-1.5, 0)])
 def test_ties(other: float, count: int) -> None:
     assert (
-        "1 of 2 prompts have several best" in notes_of(table({"A": [-1, -1], "B": [other, -2]}))
+        "1 of 2 prompts has several best" in notes_of(table({"A": [-1, -1], "B": [other, -2]}))
     ) is (bool(count))
+
+
+def test_a_handful_of_prompts_is_not_told_to_the_prompt() -> None:
+    clear = to_markdown(rank_rows(settled(30, 5)))  # type: ignore[arg-type]
+    assert "P(best) reaches 0.95 with fewer than 10 of the 30 prompts.\n" in clear
+    few = to_markdown(rank_rows(settled(4, 5)))  # type: ignore[arg-type]
+    assert "P(best) reaches 0.95 with these 4 prompts or fewer.\n" in few
+
+
+def test_large_differences_are_not_told_to_the_fourth_decimal() -> None:
+    noise = np.random.default_rng(0).normal(size=(40, 2)) * 1e6
+    text = notes_of(table({"A": list(noise[:, 0] - 1e7), "B": list(noise[:, 1] - 1e7)}))
+    assert re.search(r"differs by -\d+(\.\d)?, paired 95% interval \[-\d+, \d+\]", text)

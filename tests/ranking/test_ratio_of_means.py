@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lnat_plugins.ranking import compare
+from lnat_plugins.errors import DataError
+from lnat_plugins.metrics import Metric
+from lnat_plugins.ranking import compare, read_reference
+from lnat_plugins.record import StepSums
 from tests.helpers_samples import make_record
 from tests.ranking.builders import TOKENS_PER_STEP, Row, lines, rank_rows
 
@@ -93,3 +96,54 @@ def test_compare_takes_the_same_figures() -> None:
     ranking = rank_rows(ROWS, TOKENS_PER_STEP, bootstrap_iters=100)
     assert found.figures == {line.teacher: line.mean for line in ranking.teachers}
     assert found.p_best == ranking.teachers[0].p_best
+
+
+def of_parts(parts: dict[str, list[tuple[float, float]]]) -> tuple[list[Row], Metric]:
+    """A ratio whose parts are given by hand, one pair a prompt and teacher."""
+    rows = [steps(f"p{i}", t, 1, sample=0) for t in parts for i in range(len(parts[t]))]
+    known = {id(row.record): parts[row.teacher][int(row.prompt_id[1:])] for row in rows}
+
+    def value(record: StepSums, window: str) -> float:
+        over, under = known[id(record)]
+        return over / under if under else 0.0
+
+    return rows, replace(
+        TOKENS_PER_STEP, compute=value, parts=lambda record, window: known[id(record)]
+    )
+
+
+def test_a_response_with_the_denominator_0_is_undefined() -> None:
+    rows, metric = of_parts({"A": [(1, 1), (1, 0), (1, 1)], "B": [(2, 1), (2, 1), (2, 1)]})
+    ranking = rank_rows(rows, metric)
+    assert ranking.prompts_used == 2
+    assert lines(ranking)["A"].undefined == {"the denominator is 0": 1}
+
+
+def test_resamples_with_the_denominator_0_count_nowhere() -> None:
+    rows, metric = of_parts({"A": [(1, 1), (1, -1), (1, 2)], "B": [(2, 1)] * 3})
+    ranking = rank_rows(rows, metric, bootstrap_iters=400)
+    drawn = np.random.default_rng(1234).integers(0, 3, size=(400, 3))
+    sums = np.array([1, -1, 2])[drawn].sum(axis=1)
+    assert ranking.resamples_undefined == (sums == 0).sum() > 0
+    figures = 3 / sums[sums != 0]
+    line = lines(ranking)["A"]
+    assert (line.low, line.high) == pytest.approx(tuple(np.quantile(figures, (0.025, 0.975))))
+    assert line.p_best == pytest.approx((figures < 2).mean())
+    note = f"{ranking.resamples_undefined} of 400 resamples left out of the intervals"
+    assert any(note in one for one in ranking.notes)
+    known = read_reference("A>B", ("A", "B"))
+    (found,) = compare(
+        rows, ["p0", "p1", "p2"], [metric], "4", bootstrap_iters=400, reference=known
+    ).metrics
+    assert found.p_best == lines(ranking)[found.order[0]].p_best
+    assert found.fit is not None
+    assert (found.fit.tau_low, found.tau_difference_low) == (-1.0, 0.0)
+
+
+def test_a_figure_with_the_denominator_0_is_refused_with_its_reason() -> None:
+    rows, metric = of_parts({"A": [(1, 1), (1, -1)], "B": [(2, 1)] * 2})
+    with pytest.raises(DataError, match="teacher 'A': .* is undefined: the denominators add up"):
+        rank_rows(rows, metric)
+    both = [metric, replace(TOKENS_PER_STEP, name="other")]
+    left_out = compare(rows, ["p0", "p1"], both, "4", bootstrap_iters=10).left_out
+    assert left_out == {metric.name: "the denominators add up to 0 of A"}

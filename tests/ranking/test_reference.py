@@ -65,6 +65,8 @@ def test_a_wrong_text_is_told(text: str, message: str) -> None:
         ('{"A": NaN, "B": 1, "C": 2}', "value of 'A' is not a number"),
         ("A: .inf\nB: 1\nC: 2\n", "value of 'A' is not a number"),
         ('{"A": 1, "B": 1, "A": 2}', "teacher 'A' stands twice"),
+        ("A: 1\nB: 1\nA: 2\nC: 3\n", "teacher 'A' stands twice"),
+        ("{A: 1, B: 1, 'A': 2, C: 3}", "teacher 'A' stands twice"),
         ("[1, 2]", "maps each teacher to a number"),
         ("A: 1\nB: : 2\n", "not valid YAML"),
         ("just text", "must be a mapping"),

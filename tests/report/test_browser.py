@@ -111,10 +111,10 @@ def test_the_step_in_focus_tells_its_numbers(opened: Opened) -> None:
     step = page.locator("#p0 .steps").nth(1).locator("span").nth(2)
     step.focus()
     told = page.locator("#step-details").inner_text()
-    assert told == f"R1, sample 0, {step.get_attribute('title')}"
+    assert told == f"R1, {step.get_attribute('title')}"
     assert "window 4 -" in told and "; global -" in told
     page.locator("#p0 .steps").nth(0).locator("span").nth(0).hover()
-    assert page.locator("#step-details").inner_text().startswith("QwQ, sample 0, step 1 of 4")
+    assert page.locator("#step-details").inner_text().startswith("QwQ, step 1 of 4")
     page.mouse.move(0, 0)
     assert page.locator("#step-details").inner_text() == told
 
@@ -133,7 +133,7 @@ def test_the_keyboard_moves_between_prompts(opened: Opened) -> None:
     assert shown(page) == "Prompt p1"
     assert page.evaluate(
         "document.activeElement.closest('section').getAttribute('aria-label')"
-    ) == ("R1, sample 0")
+    ) == ("R1")
     assert page.locator("#prompt-choice").input_value() == "1"
     page.keyboard.press("k")
     page.keyboard.press("k")
@@ -141,6 +141,38 @@ def test_the_keyboard_moves_between_prompts(opened: Opened) -> None:
     assert page.locator("#prompt-previous").is_disabled()
     page.locator("#prompt-next").click()
     assert shown(page) == "Prompt p1"
+
+
+def test_the_keyboard_works_with_the_focus_on_a_link_or_on_nothing(opened: Opened) -> None:
+    page = opened.page
+    page.keyboard.press("j")
+    assert shown(page) == "Prompt p1"
+    assert page.evaluate("document.activeElement.closest('.steps') === "
+                         "document.querySelector('#p1 .steps')")  # fmt: skip
+    assert focused(page).startswith("step 1 of 4")
+    page.locator("#p1 .response li a").first.focus()
+    page.keyboard.press("j")
+    assert shown(page) == "Prompt p2" and focused(page).startswith("step 1 of 4")
+    page.locator("nav a").first.focus()
+    page.keyboard.press("k")
+    assert shown(page) == "Prompt p1" and focused(page).startswith("step 1 of 4")
+
+
+def test_an_arrow_goes_to_the_first_step_where_none_has_the_focus(opened: Opened) -> None:
+    page = opened.page
+    page.keyboard.press("ArrowRight")
+    assert focused(page).startswith("step 1 of 4")
+    page.locator(".scroll").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert focused(page) == ""
+
+
+def test_keys_in_a_form_field_are_its_own(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#prompt-choice").focus()
+    page.keyboard.press("j")
+    assert shown(page) == "Prompt p0"
+    assert page.evaluate("document.activeElement.id") == "prompt-choice"
 
 
 def test_a_listed_step_is_one_click_away(opened: Opened) -> None:
@@ -164,6 +196,8 @@ def test_without_a_script_the_first_prompt_can_be_read(browser: Any, file: Path)
     page = tab.page
     assert page.locator("article:visible").count() == 1
     assert page.locator("#prompt-choice").is_hidden()
+    assert page.get_by_text("All 6 prompts with a response are here").is_hidden()
+    assert page.get_by_text("Without JavaScript the first prompt alone").is_visible()
     assert page.locator("#p0 .steps span").first.get_attribute("title").startswith("step 1 of 4")
     assert page.locator("svg.plot:visible").count() == 9
     tab.context.close()
@@ -185,6 +219,16 @@ def test_the_page_never_scrolls_sideways(browser: Any, file: Path, width: int) -
     tab = Opened(browser, file, viewport={"width": width, "height": 700})
     tab.page.locator("#prompt-choice").select_option("5")
     assert tab.page.evaluate("document.documentElement.scrollWidth") == width
+    tab.context.close()
+
+
+def test_a_plot_shrinks_with_the_window_so_that_nothing_of_it_is_hidden(
+    browser: Any, file: Path
+) -> None:
+    tab = Opened(browser, file, viewport={"width": 400, "height": 800})
+    for plot in tab.page.locator("svg.plot").all():
+        box = plot.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 400
     tab.context.close()
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from lnat_plugins.report.axes import Scale, scale_of
+from lnat_plugins.report.axes import Scale, left_of, scale_of, tick_labels
 from lnat_plugins.report.marks import Marks
 from lnat_plugins.report.plots import MOST_POINTS, Spread, bars, lines, scatter, whiskers
 
@@ -35,6 +35,32 @@ def test_ticks_of_a_logarithm_lie_inside(values: list[float]) -> None:
 
 def test_ticks_of_a_narrow_range_are_round_also_by_the_logarithm() -> None:
     assert scale_of([120.3, 168.3], 0, 1, log=True).ticks() == [120, 140, 160]
+
+
+@pytest.mark.parametrize(
+    ("ticks", "words"),
+    [
+        ([0.0, 0.25, 0.5], ["0.00", "0.25", "0.50"]),
+        ([1000.0, 2000.0], ["1,000", "2,000"]),
+        ([0.0, 50_000.0, 150_000.0], ["0", "50k", "150k"]),
+        ([-500_000.0, 1_500_000.0, 2e6], ["-500k", "1.5M", "2M"]),
+        ([3e9, 4e12], ["3G", "4T"]),
+    ],
+)
+def test_large_ticks_are_short(ticks: list[float], words: list[str]) -> None:
+    assert tick_labels(ticks) == words
+
+
+def test_the_plot_begins_to_the_right_of_its_longest_number() -> None:
+    assert left_of([1.0, 2.0], 64) == 64
+    assert left_of([1_479_266.25, 1_479_266.5], 64) > 64 + 20
+
+
+def test_lines_of_no_teachers_have_looks_of_their_own() -> None:
+    names = ["window 4", "global"]
+    looks = {Marks(names, plain=True).colour(name) for name in names}
+    assert len(looks) == 2
+    assert looks.isdisjoint(Marks(names).colour(name) for name in names)
 
 
 def test_long_names_stand_whole_beside_their_line() -> None:

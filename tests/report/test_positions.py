@@ -1,4 +1,4 @@
-"""Step scores by position: where each step falls, and which responses count."""
+"""Step scores by position: which step stands for a tenth, and which responses count."""
 
 from __future__ import annotations
 
@@ -10,32 +10,43 @@ from lnat_plugins.report.positions import positions
 from tests.report.builders import row
 
 
-def test_ten_steps_fill_ten_bins() -> None:
+def test_ten_steps_fill_ten_tenths() -> None:
     scores = [-float(place) for place in range(10)]
     found = positions([row("p", "A", scores)], ["4", "global"], "4")
     assert found.means["4"] == tuple(scores)
     assert found.gains["A"] == (0.0,) * 10
 
 
-def test_steps_share_a_bin_before_responses_do() -> None:
-    """A response's bin is its own mean first, so that a long one weighs no more."""
+def test_a_long_response_weighs_no_more_than_a_short_one() -> None:
     long = row("p", "A", [-1.0] * 10 + [-3.0] * 10)
     short = row("q", "A", [-2.0] * 10)
     found = positions([long, short], ["4"], "4")
     assert found.means["4"] == (-1.5,) * 5 + (-2.5,) * 5
 
 
-def test_a_short_response_says_nothing_of_empty_bins() -> None:
-    found = positions([row("p", "A", [-1.0, -2.0])], ["4"], "4")
-    first, *rest = found.means["4"]
-    assert (first, rest[4]) == (-1.0, -2.0)
-    assert sum(map(math.isnan, found.means["4"])) == 8
+@pytest.mark.parametrize(
+    ("steps", "stand"),
+    [
+        (1, [0] * 10),
+        (2, [0] * 5 + [1] * 5),
+        (3, [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]),
+        (30, list(range(1, 30, 3))),
+    ],
+)
+def test_the_middle_step_stands_for_its_tenth(steps: int, stand: list[int]) -> None:
+    found = positions([row("p", "A", [-1.0 - place for place in range(steps)])], ["4"], "4")
+    assert found.means["4"] == tuple(-1.0 - place for place in stand)
+
+
+def test_flat_responses_of_any_length_give_flat_lines() -> None:
+    """Otherwise the line would tell which responses are long enough to be in a tenth."""
+    rows = [row(f"p{n}", "A", [-float(n)] * n) for n in (1, 3, 12)]
+    assert positions(rows, ["4"], "4").means["4"] == pytest.approx((-16 / 3,) * 10)
 
 
 def test_steps_without_a_token_do_not_count() -> None:
     some = positions([row("p", "A", [-1.0, 0.0, -2.0], tokens=[1, 0, 1])], ["4"], "4")
-    assert (some.means["4"][0], some.means["4"][5]) == (-1.0, -2.0)
-    assert sum(map(math.isnan, some.means["4"])) == 8
+    assert some.means["4"] == (-1.0,) * 5 + (-2.0,) * 5
 
 
 def test_all_windows_rest_on_the_same_responses() -> None:

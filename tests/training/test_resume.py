@@ -101,3 +101,25 @@ def test_nothing_is_left_beside_the_choice(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "lnat" in path.name] == [
         "lnat_selection.json"
     ]
+
+
+@pytest.mark.parametrize("metric", ["lark", "ifd", "aslec_casl"])
+def test_another_student_is_noticed_whatever_the_rows_are_chosen_by(
+    tmp_path: Path, metric: str
+) -> None:
+    selection = {"strategy": "best", "metric": metric}
+    first = natural(tmp_path, selection=selection)
+    first.train()
+    assert natural(tmp_path, selection=selection).selection == first.selection
+    with pytest.raises(ConfigError, match="the student changed"):
+        natural(tmp_path, selection=selection, model=student("llama", seed=1))
+
+
+def test_other_rewards_are_other_rows(tmp_path: Path) -> None:
+    selection = {"strategy": "best", "metric": "car"}
+    rows = candidates()
+    better = rows.add_column("reward", [float(i) for i in range(len(rows))])
+    natural(tmp_path, selection=selection, train_dataset=better).train()
+    worse = rows.add_column("reward", [float(-i) for i in range(len(rows))])
+    with pytest.raises(ConfigError, match="the data set changed"):
+        natural(tmp_path, selection=selection, train_dataset=worse)

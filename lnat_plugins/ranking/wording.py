@@ -1,0 +1,39 @@
+"""Figures and counts as a table or a sentence gives them. Knows nothing of what they mean."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+_LARGE: Final = 1000
+_SIGNIFICANT: Final = 6
+
+
+def number(value: float, digits: int = 4) -> str:
+    """The value with so many decimals, as in lm-eval's tables; from 1000 on, six digits in all.
+
+    The digits before the point are never cut. "N/A" if undefined; never "-0.0000".
+    """
+    if math.isnan(value):
+        return "N/A"
+    if math.isfinite(value) and abs(value) >= _LARGE:
+        before = math.floor(math.log10(abs(value))) + 1
+        digits = min(digits, max(0, _SIGNIFICANT - before))
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def span(low: float, high: float, digits: int = 4) -> str:
+    """An interval; "N/A" if there is none."""
+    return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 prompt", "2 prompts"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def share_of(share: float, count: int) -> str:
+    """A share of so many as "8 of 10"; halves stay ("7.5 of 10"), and of none there is 0."""
+    whole = 0.0 if math.isnan(share) else round(2 * share * count) / 2
+    return f"{whole:g} of {count}"

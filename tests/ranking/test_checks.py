@@ -1,0 +1,82 @@
+"""The remedy fits the reason: scoring again is advised only where it can help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.metrics import Metric, get_metric
+from lnat_plugins.ranking import compare
+from tests.ranking.builders import Row, rank_rows, table
+
+AGAIN = "core again with"
+ENTROPY = replace(get_metric("local_naturalness"), name="needy", needs=frozenset({"entropy"}))
+
+
+def rows_without(
+    undefined: Mapping[str, str], path: str = "packed", asked: object = ()
+) -> list[Row]:
+    """Rows of two teachers, scored by that back end for those metrics."""
+    rows = table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]})
+    return [
+        row._replace(
+            record=replace(
+                row.record,
+                undefined=dict(undefined),
+                path=path,
+                settings={**row.record.settings, "metrics": asked},
+            )
+        )
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "metric", "remedy"),
+    [
+        (rows_without({}), ENTROPY, "Score again with needy under `naturalness: metrics:`"),
+        (rows_without({}, asked=["needy"]), ENTROPY, ". Leave the metric out."),
+        (rows_without({}, path="loglikelihood"), ENTROPY, ". Leave the metric out."),
+        (
+            rows_without({"entropy": "this back end gives log-probabilities only"}),
+            ENTROPY,
+            "(found 'this back end gives log-probabilities only (4)'). Leave the metric out.",
+        ),
+        (
+            rows_without({"reward": "the row has no `reward`"}),
+            get_metric("car"),
+            "Give the rows a column `reward` and score again, or leave the metric out.",
+        ),
+        (
+            rows_without({}, path="loglikelihood"),
+            get_metric("car"),
+            "Score again with car under `naturalness: metrics:` of the teacher set's YAML.",
+        ),
+    ],
+)
+def test_the_remedy(rows: list[Row], metric: Metric, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        rank_rows(rows, metric)
+    assert remedy in str(caught.value)
+    assert (AGAIN in str(caught.value)) is (AGAIN in remedy)
+
+
+def test_what_is_left_out_carries_its_reason_once() -> None:
+    rows = rows_without({"reward": "the row has no `reward`"})
+    metrics = [get_metric(name) for name in ("local_naturalness", "car", "rsr", "lark")]
+    left_out = compare(rows, ["p0", "p1"], metrics, "4", bootstrap_iters=10).left_out
+    assert left_out["car"] == (
+        "the row has no `reward` (4): give the rows a column `reward` and score again"
+    )
+    assert left_out["rsr"] == left_out["lark"]
+    assert left_out["rsr"].startswith("not gathered: score again with it under `naturalness:")
+
+
+def test_nothing_to_compare_and_nothing_to_gather() -> None:
+    rows = rows_without({"entropy": "this back end gives log-probabilities only"})
+    with pytest.raises(DataError) as caught:
+        compare(rows, ["p0", "p1"], [ENTROPY], "4", bootstrap_iters=10)
+    assert AGAIN not in str(caught.value)

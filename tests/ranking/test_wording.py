@@ -1,0 +1,49 @@
+"""Figures and counts as they are printed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lnat_plugins.ranking.wording import number, plural, share_of, span
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (-2.5, "-2.5000"),
+        (-1e-9, "0.0000"),
+        (0, "0.0000"),
+        (999.12344, "999.1234"),
+        (1479.2661, "1479.27"),
+        (-12345.678, "-12345.7"),
+        (1479266.1912, "1479266"),
+        (math.nan, "N/A"),
+        (math.inf, "inf"),
+    ],
+)
+def test_numbers(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_fewer_decimals_stay_few() -> None:
+    assert number(1479.2661, 1) == "1479.3"
+    assert span(-1.5, 2000.123, 3) == "[-1.500, 2000.12]"
+    assert span(math.nan, math.nan, 3) == "N/A"
+
+
+def test_one_and_many() -> None:
+    assert [plural(count, "prompt") for count in (0, 1, 2)] == [
+        "0 prompts",
+        "1 prompt",
+        "2 prompts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "text"),
+    [(0.8, 10, "8 of 10"), (2 / 3, 3, "2 of 3"), (0.75, 10, "7.5 of 10"), (math.nan, 0, "0 of 0")],
+)
+def test_shares_are_told_as_counts(share: float, count: int, text: str) -> None:
+    assert share_of(share, count) == text

@@ -80,7 +80,9 @@ class Checks:
         if not isinstance(value, list | tuple) or not value:
             raise self._refuse(key, "this must be a list of names", value, remedy)
         found = tuple(self.text(name, key) for name in value)
-        return tuple(dict.fromkeys(found))
+        if len(set(found)) < len(found):
+            raise self._refuse(key, "a name is listed twice", list(found))
+        return found
 
     def windows(self, value: Any) -> tuple[str, ...]:
         """Windows as strings ("4", "10%", "global"); their grammar is `windows`' affair."""

@@ -136,6 +136,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"naturalness": {"windows": [0.1]}}, r"not a window \(found 0.1\).*in quotes"),
     ({"naturalness": {"windows": [True]}}, "not a window"),
     ({"naturalness": {"windows": [4, "4"]}}, "a window is listed twice"),
+    ({"naturalness": {"metrics": ["rsr", "lark", "rsr"]}}, "a name is listed twice"),
+    ({"naturalness": {"teachers": ["QwQ", "QwQ"]}}, "a name is listed twice"),
     ({"naturalness": {"teachers": "QwQ"}}, r"must be a list of names .*\[QwQ, R1\]"),
     ({"naturalness": {"teachers": []}}, "must be a list of names"),
     ({"naturalness": {"require_correct": "yes"}}, "must be true or false"),

@@ -92,6 +92,11 @@ def _first_and_second(ranking: Ranking) -> Iterator[str]:
             f"The first place is not settled: P(best) of {first.teacher} is "
             f"{first.p_best:.3f}; {paired} {needed_prompts(ranking)}"
         )
+    elif second.difference_low <= 0 <= second.difference_high:
+        yield (
+            f"The first place is barely settled: P(best) of {first.teacher} is {first.p_best:.3f}, "
+            f"yet {paired}"
+        )
     elif first.low <= second.high and second.low <= first.high:
         yield (
             f"The intervals of {first.teacher} and {second.teacher} overlap, yet on the same "

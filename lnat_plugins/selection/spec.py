@@ -250,7 +250,7 @@ def _windows(
                 f"window {window!r} decides, but is not among those scored",
                 where=f"{source}: windows",
                 found=names,
-                remedy="add it to `windows`",
+                remedy="score it too: add it to `windows`",
             )
     return windows, decides
 

@@ -61,6 +61,16 @@ def test_intervals_that_overlap_though_the_paired_difference_is_clear() -> None:
     assert "paired 95% interval [-0.1000, -0.1000]" in text
 
 
+def test_a_paired_interval_that_holds_0_is_told_though_the_first_place_is_likely() -> None:
+    """P(best) ≥ 0.95 takes one side of the resamples, the interval both."""
+    noise = np.random.default_rng(0).normal(size=60)
+    low = noise - noise.mean() - 1.8 * noise.std() / math.sqrt(len(noise))
+    text = notes_of(table({"A": [0.0] * 60, "B": list(low)}))
+    assert re.search(r"barely settled: P\(best\) of A is 0\.9[5-7]\d, yet B differs by -0", text)
+    assert re.search(r"paired 95% interval \[-0\.\d+, 0\.\d+\]", text)
+    assert "overlap" not in text and "not settled" not in text
+
+
 def test_what_was_left_out_and_what_is_undefined() -> None:
     rows = [*table({"A": [-1.0, -2.0], "B": [-2.0, None]}), row("p1", "B", math.nan)]
     text = notes_of(rows)

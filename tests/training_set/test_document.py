@@ -31,7 +31,7 @@ def test_the_selection_is_read_back(tmp_path: Path) -> None:
 def test_the_selection_of_a_trainer_s_run_is_read_too(tmp_path: Path) -> None:
     pool = pool_of()
     (tmp_path / "run").mkdir()
-    stored.keep(tmp_path / "run", selection_of(pool, (0,)))
+    stored.keep(tmp_path / "run", selection_of(pool, (0,)), {})
     for source in (tmp_path / "run", tmp_path / "run" / "lnat_selection.json"):
         assert read_selection(source).indices == (0,)
     write_training_set(tmp_path / "chosen", pool, selection_of(pool), origin=ORIGIN)

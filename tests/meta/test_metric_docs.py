@@ -37,8 +37,9 @@ def cells(line: str) -> tuple[str, ...]:
 
 
 def table(text: str) -> dict[str, Told]:
-    """Name -> what the table says; a line must have every cell."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+    """Name -> what the first section's table says; a line must have every cell."""
+    first, _, _ = text.partition("\n## ")
+    lines = [line for line in first.splitlines() if line.startswith("|")]
     assert cells(lines[0]) == HEAD
     told = {}
     for line in lines[2:]:

@@ -160,7 +160,7 @@ class Scores:
         Raises:
             ConfigError: as for `rank`, or the file cannot be written.
         """
-        from lnat_plugins.report import PROMPTS, ReportSource, report
+        from lnat_plugins.report import PROMPTS, ReportSource, leading_metric, report
 
         source = ReportSource(
             task=self.task,
@@ -173,7 +173,7 @@ class Scores:
         )  # fmt: skip
         metrics = self.plugins.registry.metrics
         page = report(
-            source, get_metric(metric, metrics), self._window(window), metrics=metrics,
+            source, leading_metric(metric, metrics), self._window(window), metrics=metrics,
             reference=self._reference(reference), prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip

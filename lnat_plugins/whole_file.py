@@ -21,7 +21,7 @@ def write_whole(path: Path, text: str, option: str) -> None:
         option: what named the folder, for the message: "--output_path".
 
     Raises:
-        ConfigError: the folder cannot be made or written to.
+        ConfigError: the folder cannot be made or written to, or the path is a folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +36,12 @@ def write_whole(path: Path, text: str, option: str) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+    except IsADirectoryError:
+        raise ConfigError(
+            "this is a folder, where a file is to be written",
+            where=str(path),
+            remedy=f"give {option} the name of a file",
+        ) from None
     except OSError as error:
         raise ConfigError(
             "cannot be written",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lnat_plugins import __version__
 from lnat_plugins.cli._output import Commands, say, write_out
 from lnat_plugins.cli._plugins import add_plugins, read_plugins
-from lnat_plugins.cli._scored import names, tell_files
-from lnat_plugins.errors import ConfigError, did_you_mean
+from lnat_plugins.cli._scored import names, tell_files, tell_unloaded
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 
 if TYPE_CHECKING:
     from lnat_plugins.metrics import Metric
@@ -61,13 +61,15 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables of each task, and write them if asked to."""
-    from lnat_plugins.metrics import ALL
+    from lnat_plugins.metrics import ALL, metrics_to_compare
     from lnat_plugins.ranking import to_markdown
     from lnat_plugins.store import read_scores
 
     known = read_plugins(args).registry.metrics
     scored_sets = read_scores(args.sources)
-    metrics = _metrics(args.metric, known, scored_sets)
+    asked_for = names(args.metric, "--metric") or []
+    tell_unloaded(asked_for, known, scored_sets)
+    metrics = metrics_to_compare(asked_for, known, "--metric")
     everybody = {teacher for scored in scored_sets for teacher in scored.teachers}
     texts: list[str] = []
     documents: list[dict[str, Any]] = []
@@ -92,23 +94,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _metrics(
-    asked: str, known: Mapping[str, Metric], scored_sets: Sequence[ScoredSet]
-) -> list[Metric]:
-    from lnat_plugins.metrics import metrics_to_compare
-
-    named = names(asked) or []
-    for name in named:
-        served = [one.task for one in scored_sets if name in (one.settings.get("metrics") or ())]
-        if served and name not in known:
-            raise ConfigError(
-                f"unknown metric {name!r}, though task {served[0]} was scored for it",
-                where="--metric",
-                remedy="give its plugin with --plugins",
-            )
-    return list(metrics_to_compare(named, known, "--metric"))
-
-
 class _Asked(NamedTuple):
     """One task's rows, of the teachers to compare."""
 
@@ -128,7 +113,7 @@ def _asked(scored: ScoredSet, args: argparse.Namespace, everybody: set[str]) -> 
             where=f"task {scored.task}",
             remedy=did_you_mean(window, scored.windows),
         )
-    rows = scored.rows_of(names(args.teachers))
+    rows = scored.rows_of(names(args.teachers, "--teachers"))
     reference = None
     if args.reference is not None:
         compared = tuple(dict.fromkeys(row.teacher for row in rows))
@@ -152,7 +137,7 @@ def _compare(
             check_metric(metric, known, asked.rows, asked.window)
         if len(metrics) == 1:
             return None
-    return compare(
+    found = compare(
         asked.rows,
         asked.scored.prompts,
         metrics,
@@ -161,6 +146,14 @@ def _compare(
         seed=args.seed,
         reference=asked.reference,
     )
+    if args.metric != ALL and found.left_out:
+        name, why = next(iter(found.left_out.items()))
+        raise DataError(
+            f"metric {name!r} cannot be compared: {why}",
+            where=f"task {asked.scored.task}",
+            remedy="name the others alone, or `all` for those that can be",
+        )
+    return found
 
 
 def _rank(
@@ -208,9 +201,9 @@ def _rendering(settings: Mapping[str, Any]) -> list[str]:
     if "chat_template" not in settings:
         return []
     template = settings["chat_template"]
-    text = f"chat template {template}" if template else "plain text"
+    text = f"chat template (digest {template})" if template else "plain text"
     system = settings.get("system_instruction")
-    return [f"prompts: {text}" + (", with a system instruction" if system else "")]
+    return [f"rendering: {text}" + (", with a system instruction" if system else "")]
 
 
 def _document(scored: ScoredSet, ranking: Ranking, comparison: Comparison | None) -> dict[str, Any]:

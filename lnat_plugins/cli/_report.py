@@ -7,8 +7,7 @@ from pathlib import Path
 
 from lnat_plugins.cli._output import Commands, write_out
 from lnat_plugins.cli._plugins import add_plugins, read_plugins
-from lnat_plugins.cli._scored import names, tell_files
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.cli._scored import names, tell_files, tell_unloaded
 
 
 def add(commands: Commands) -> None:
@@ -58,22 +57,16 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
-    from lnat_plugins.metrics import get_metric
     from lnat_plugins.ranking import read_reference
-    from lnat_plugins.report import PROMPTS, report, source_of_scores
+    from lnat_plugins.report import PROMPTS, leading_metric, report, source_of_scores
     from lnat_plugins.store import read_scored_set
 
-    if args.metric == "all":
-        raise ConfigError(
-            "a report always compares all metrics",
-            where="--metric all",
-            remedy="give --metric the one that the order goes by, or leave it out",
-        )
     metrics = read_plugins(args).registry.metrics
-    metric = get_metric(args.metric, metrics)
     scored = read_scored_set(args.sources)
+    tell_unloaded([args.metric], metrics, [scored])
+    metric = leading_metric(args.metric, metrics)
     tell_files(scored)
-    source = source_of_scores(scored, names(args.teachers))
+    source = source_of_scores(scored, names(args.teachers, "--teachers"))
     compared = tuple(dict.fromkeys(row.teacher for row in source.rows))
     reference = None
     if args.reference is not None:

@@ -83,7 +83,7 @@ def _by_scores(args: argparse.Namespace) -> Chosen:
     _check_window(args.window, scored)
     block = arguments.block_of(args, scored.windows)
     chooser = read_block(block, source=arguments.SOURCE)
-    pool, records = pool_of_scores(scored, names(args.teachers))
+    pool, records = pool_of_scores(scored, names(args.teachers, "--teachers"))
     student = ScoredStudent(scored.student, records, pool.plain, args.tokenizer)
     selection = chooser.choose(pool, student)
     return Chosen(pool, selection, chooser, origin_of_scores(scored), {}, ())

@@ -193,7 +193,7 @@ def block_of(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]
         "min_margin": args.min_margin,
         "drop_duplicates": False if args.keep_duplicates else None,
         "seed": args.seed,
-        "plugins": names(args.plugins),
+        "plugins": names(args.plugins, "--plugins"),
     }
     block = {name: value for name, value in block.items() if value is not None}
     options = [(name, vars(args)[name]) for name in OPTIONS if vars(args)[name] is not None]

@@ -81,8 +81,8 @@ class Results:
         """The figures of one prompt, the same ones for every prompt; None = no value here.
 
         A teacher's score is over its samples that have one. The win goes to the best by the first
-        metric shown that has a direction; of equal ones to the first row's. One teacher alone has
-        nothing to win.
+        metric shown that has a direction and is not of scope "corpus"; of equal ones to the first
+        row's. One teacher alone has nothing to win.
 
         Args:
             prompt_id: the prompt.

@@ -8,7 +8,8 @@ from __future__ import annotations
 from lnat_plugins.ranking.agreement import Agreement
 from lnat_plugins.ranking.comparison import Comparison, MetricOrder, compare
 from lnat_plugins.ranking.comparison_markdown import comparison_to_markdown
-from lnat_plugins.ranking.confounds import Confounds, ControlCorrelation, confounds
+from lnat_plugins.ranking.confounds import Confounds, confounds
+from lnat_plugins.ranking.control_correlation import ControlCorrelation
 from lnat_plugins.ranking.markdown import to_markdown
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference, read_reference

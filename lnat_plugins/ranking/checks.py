@@ -98,7 +98,7 @@ def none_compares(why: str, metrics: Sequence[Metric], rows: Sequence[Scored]) -
     """The error where none of several metrics can be compared."""
     again = any(not_gathered(metric, rows) for metric in metrics)
     remedy = _again("those that you want") if again else "name other metrics, or another window"
-    return DataError("none of the metrics can be compared", found=why, remedy=remedy)
+    return DataError(f"none of the metrics can be compared: {why}", remedy=remedy)
 
 
 def no_figure(cells: Cells, metric: Metric, figures_T: Floats) -> DataError:
@@ -136,8 +136,8 @@ def _remedy(metric: Metric, rows: Sequence[Scored]) -> str:
     if not_gathered(metric, rows):
         return _again(metric.name)
     if _without_reward(metric, rows):
-        return f"{_REWARD}, or leave the metric out"
-    return "leave the metric out" if metric.needs else "rank by another metric or window"
+        return f"{_REWARD}, or rank by another metric"
+    return "rank by another metric" + ("" if metric.needs else " or window")
 
 
 def _without_reward(metric: Metric, rows: Sequence[Scored]) -> bool:
@@ -145,4 +145,7 @@ def _without_reward(metric: Metric, rows: Sequence[Scored]) -> bool:
 
 
 def _again(what: str) -> str:
-    return f"score again with {what} under `naturalness: metrics:` of the teacher set's YAML"
+    return (
+        f"score again with {what} among the metrics (`naturalness: metrics:` in a teacher set's "
+        "YAML, `metrics=` of `score()`)"
+    )

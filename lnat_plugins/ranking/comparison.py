@@ -59,6 +59,16 @@ class MetricOrder:
     tau_difference_low: float
     tau_difference_high: float
 
+    def in_words(self, most: int | None = None) -> str:
+        """The first `most` teachers, or all, as a reference is written: "A > B = C"."""
+        named = self.order[:most]
+        signs = ("" if not place else " = " if self._ties(place) else " > "
+                 for place in range(len(named)))  # fmt: skip
+        return "".join(sign + name for sign, name in zip(signs, named, strict=True))
+
+    def _ties(self, place: int) -> bool:
+        return self.figures[self.order[place]] == self.figures[self.order[place - 1]]
+
 
 @dataclass(frozen=True)
 class Comparison:

@@ -52,8 +52,8 @@ def _orders(comparison: Comparison) -> str:
 
 
 def _order(one: MetricOrder) -> str:
-    more = [f"… {len(one.order) - MOST_NAMED} more"] if len(one.order) > MOST_NAMED else []
-    return " > ".join([*one.order[:MOST_NAMED], *more])
+    left = len(one.order) - MOST_NAMED
+    return one.in_words(MOST_NAMED) + (f" > … {left} more" if left > 0 else "")
 
 
 def _fits(comparison: Comparison) -> str:

@@ -6,59 +6,23 @@ Knows nothing of intervals. Shapes: P prompts, T teachers, R responses with a de
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
-from lnat_plugins.ranking.cells import Cells, Floats, Ints, build_cells
+from lnat_plugins.ranking import confound_notes as notes
+from lnat_plugins.ranking.cells import Cells, Floats, build_cells
 from lnat_plugins.ranking.context import shown_context
-from lnat_plugins.ranking.correlation import spearman
+from lnat_plugins.ranking.control_correlation import ControlCorrelation, control_correlation
 from lnat_plugins.ranking.family import families
 from lnat_plugins.ranking.plain import plain
-from lnat_plugins.ranking.repetition import WINDOW, repetition
+from lnat_plugins.ranking.repetition import repetition
 from lnat_plugins.ranking.winners import winners
 
 CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
-
-NEARLY_ALL: Final = 0.9
-"""From this share of the context on, a window is the global one under another name."""
-
-MUCH_REPEATED: Final = 0.1
-"""From this share of repeated words on, a teacher's loops are told."""
-
-
-NEARLY_ALONE: Final = 0.9
-"""From this correlation on, up or down, a score says little but the control."""
-
-_MEANS: Final = {
-    "n_tokens": "length", "n_steps": "the number of steps", "mean_step_tokens": "the steps' length",
-}  # fmt: skip
-_LEAST_SPARE: Final = 4
-"""Responses beyond one a prompt: with fewer, any two figures go together."""
-
-
-@dataclass(frozen=True)
-class ControlCorrelation:
-    """Spearman's correlation of the score with a control, by the metric's direction.
-
-    Positive = more of the control goes with a better score, whether that is a higher one or not.
-
-    Attributes:
-        control: its name.
-        overall: over all responses with a defined score, matched prompts or not.
-        responses: how many those are.
-        within_prompt: mean of the correlations inside each prompt.
-        prompts: prompts that have one: two responses or more, neither figure constant.
-    """
-
-    control: str
-    overall: float
-    responses: int
-    within_prompt: float
-    prompts: int
 
 
 @dataclass(frozen=True)
@@ -127,20 +91,20 @@ def panel(
     own = families(student)
     same = tuple(teacher for teacher in cells.teachers if own & families(teacher))
     correlations = tuple(
-        _correlation(name, control_R, cells, bool(metric.higher_is_better))
+        control_correlation(name, control_R, cells, bool(metric.higher_is_better))
         for name, control_R in controls.items()
     )
     found = (
-        *_count_notes(correlations),
-        *_context_notes(context, metric.window_read(window)),
-        *_repetition_notes(repeated),
-        *_family_notes(own, same),
+        *notes.count_notes(correlations),
+        *notes.context_notes(context, metric.window_read(window)),
+        *notes.repetition_notes(repeated),
+        *notes.family_notes(own, same),
     )
     return Confounds(
         correlations=correlations,
         repetition=repeated,
         context=context,
-        composition=_composition(cells, bool(metric.higher_is_better)),
+        composition=composition(cells, bool(metric.higher_is_better)),
         families=tuple(sorted(own)),
         same_family=same,
         notes=found,
@@ -153,26 +117,8 @@ def control_values(cells: Cells, rows: Sequence[Scored]) -> dict[str, Floats]:
     return {name: np.array(METRICS[name].rate(defined, "").values) for name in CONTROLS}
 
 
-def _correlation(name: str, control_R: Floats, cells: Cells, higher: bool) -> ControlCorrelation:
-    better_R = cells.response_values if higher else -cells.response_values
-    inside = [spearman(better_R[one], control_R[one]) for one in by_prompt(cells.response_prompt)]
-    known = [value for value in inside if not math.isnan(value)]
-    return ControlCorrelation(
-        control=name,
-        overall=spearman(better_R, control_R),
-        responses=len(control_R),
-        within_prompt=math.fsum(known) / len(known) if known else math.nan,
-        prompts=len(known),
-    )
-
-
-def by_prompt(prompt_R: Ints) -> list[Ints]:
-    """The responses of each prompt, as indices."""
-    order = np.argsort(prompt_R, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(prompt_R[order])) + 1)
-
-
-def _composition(cells: Cells, higher: bool) -> dict[str, float]:
+def composition(cells: Cells, higher: bool) -> dict[str, float]:
+    """Teacher -> share of the matched prompts on which it is best; empty where there are none."""
     used_P = cells.matched
     if not used_P.any():
         return {}
@@ -190,53 +136,3 @@ def _repetition(
         repeated[row.teacher] += found.repeated
         words[row.teacher] += found.words
     return {name: repeated[name] / words[name] if words[name] else math.nan for name in teachers}
-
-
-def _count_notes(correlations: Sequence[ControlCorrelation]) -> Iterator[str]:
-    for one in correlations:
-        inside = not math.isnan(one.within_prompt)
-        found = one.within_prompt if inside else one.overall
-        spare = one.responses - (one.prompts if inside else 1)
-        # A correlation of NaN is never as large as this.
-        if one.control in _MEANS and spare >= _LEAST_SPARE and abs(found) >= NEARLY_ALONE:
-            yield (
-                f"{'Within prompts' if inside else 'Over all responses'} the score goes with "
-                f"{one.control} almost alone (Spearman {found:.3f}): choosing by it is choosing by "
-                f"{_MEANS[one.control]}."
-            )
-
-
-def _context_notes(context: Mapping[str, float], read: str | None) -> Iterator[str]:
-    if read is None or read not in context:
-        return
-    shown = context[read]
-    if math.isnan(shown):
-        yield (
-            f"No response has a second step, so that window {read} shows what global shows: this "
-            "is global naturalness under another name."
-        )
-    elif shown >= NEARLY_ALL:
-        yield (
-            f"Window {read} shows {100 * shown:.0f}% of what precedes a step here: this is global "
-            "naturalness under another name."
-        )
-
-
-def _repetition_notes(repeated: Mapping[str, float]) -> Iterator[str]:
-    loops = [f"{name} {100 * share:.0f}%" for name, share in repeated.items()
-             if share >= MUCH_REPEATED]  # fmt: skip
-    if loops:
-        yield (
-            f"Words in stretches of {WINDOW} that the same response had said before: "
-            f"{', '.join(loops)}. What repeats is easy to predict, so loops score well."
-        )
-
-
-def _family_notes(own: frozenset[str], same: Sequence[str]) -> Iterator[str]:
-    if same:
-        verb = "is" if len(same) == 1 else "are"
-        yield (
-            f"By name, {', '.join(same)} {verb} of the student's own family "
-            f"({', '.join(sorted(own))}): a student finds its own family's text likely, whatever "
-            "it would learn from it."
-        )

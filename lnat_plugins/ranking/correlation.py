@@ -45,9 +45,12 @@ def mean_known(values: Floats) -> float:
 
 
 def interval(values_B: Floats) -> tuple[float, float]:
-    """The 2.5 and 97.5 % quantiles of those that are not NaN; NaN if none is left."""
+    """The 2.5 and 97.5 % quantiles of those that are not NaN; NaN if none is left.
+
+    Each is one of the values: between two values of a tau there is none.
+    """
     known = values_B[~np.isnan(values_B)]
     if not len(known):
         return math.nan, math.nan
-    low, high = np.quantile(known, (0.025, 0.975))
+    low, high = np.quantile(known, (0.025, 0.975), method="inverted_cdf")
     return float(low), float(high)

@@ -15,8 +15,6 @@ from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.stability import SURE
 from lnat_plugins.ranking.wording import number, plural, share_of, span
 
-__all__ = ["ARROW", "MOST_RANKS", "number", "span", "to_markdown"]
-
 ARROW: Final = {True: "↑", False: "↓"}
 
 MOST_RANKS: Final = 12

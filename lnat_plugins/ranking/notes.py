@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from lnat_plugins.ranking.result import Ranking
+from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.stability import SURE
-from lnat_plugins.ranking.wording import number, plural, span
+from lnat_plugins.ranking.wording import number, plural, roughly, span
 
 FEW_PROMPTS: Final = 30
 FEW_TEACHERS: Final = 5
+FEW_RESAMPLES: Final = 1000
 FEWEST_TOLD: Final = 10
 """Below this many the number of prompts needed is not told: it is a guess."""
 
@@ -27,7 +28,8 @@ def notes(ranking: Ranking) -> Ranking:
         *_undrawn(ranking),
         *_ties(ranking),
         *_few_prompts(ranking),
-        *_first_and_second(ranking),
+        *_few_resamples(ranking),
+        *_first_place(ranking),
         *_few_teachers(ranking),
         *_no_agreement(ranking),
     )
@@ -78,30 +80,44 @@ def _few_prompts(ranking: Ranking) -> Iterator[str]:
         )
 
 
-def _first_and_second(ranking: Ranking) -> Iterator[str]:
+def _few_resamples(ranking: Ranking) -> Iterator[str]:
+    if 0 < ranking.bootstrap_iters < FEW_RESAMPLES and ranking.prompts_used > 1:
+        yield (
+            f"Only {plural(ranking.bootstrap_iters, 'resample')}: with fewer than {FEW_RESAMPLES} "
+            "the ends of the intervals and P(best) are themselves uncertain."
+        )
+
+
+def _first_place(ranking: Ranking) -> Iterator[str]:
     if len(ranking.teachers) < 2:
         yield f"One teacher ({ranking.teachers[0].teacher}): there is nothing to compare."
         return
-    first, second = ranking.teachers[:2]
-    paired = (
-        f"{second.teacher} differs by {number(second.difference)}, paired 95% interval "
-        f"{span(second.difference_low, second.difference_high)}."
-    )
+    first, *others = ranking.teachers
+    doubted = [one for one in others if one.difference_low <= 0 <= one.difference_high]
+    overlapping = [one for one in others if first.low <= one.high and one.low <= first.high]
     if first.p_best < SURE:
+        rival = max(others, key=lambda one: one.p_best)
         yield (
-            f"The first place is not settled: P(best) of {first.teacher} is "
-            f"{first.p_best:.3f}; {paired} {needed_prompts(ranking)}"
+            f"The first place is not settled: P(best) of {first.teacher} is {first.p_best:.3f}, "
+            f"of {rival.teacher} {rival.p_best:.3f}; {_paired(rival)} {needed_prompts(ranking)}"
         )
-    elif second.difference_low <= 0 <= second.difference_high:
+    elif doubted:
         yield (
             f"The first place is barely settled: P(best) of {first.teacher} is {first.p_best:.3f}, "
-            f"yet {paired}"
+            f"yet {_paired(doubted[0])}"
         )
-    elif first.low <= second.high and second.low <= first.high:
+    elif overlapping:
         yield (
-            f"The intervals of {first.teacher} and {second.teacher} overlap, yet on the same "
-            f"prompts {paired}"
+            f"The intervals of {first.teacher} and {overlapping[0].teacher} overlap, yet on the "
+            f"same prompts {_paired(overlapping[0])}"
         )
+
+
+def _paired(line: TeacherRank) -> str:
+    return (
+        f"{line.teacher} differs by {number(line.difference)}, paired 95% interval "
+        f"{span(line.difference_low, line.difference_high)}."
+    )
 
 
 def needed_prompts(ranking: Ranking) -> str:
@@ -119,10 +135,12 @@ def needed_prompts(ranking: Ranking) -> str:
     if stability.needed < FEWEST_TOLD <= used:
         return f"P(best) reaches {SURE} with fewer than {FEWEST_TOLD} of the {used} prompts."
     if stability.needed <= used:
-        return f"P(best) reaches {SURE} with about {stability.needed} of the {used} prompts."
+        return (
+            f"P(best) reaches {SURE} with about {roughly(stability.needed)} of the {used} prompts."
+        )
     return (
-        f"P(best) reaches {SURE} at about {stability.needed} prompts: need about "
-        f"{stability.needed - used} more."
+        f"P(best) reaches {SURE} at about {roughly(stability.needed)} prompts: need about "
+        f"{roughly(stability.needed - used)} more."
     )
 
 

@@ -87,11 +87,7 @@ def _numbers(path: Path) -> dict[str, float]:
     where = str(path)
     values: dict[str, float] = {}
     for name, value in _mapping(path).items():
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
+        if not _is_number(value):
             raise ConfigError(
                 f"the reference value of {name!r} is not a number",
                 where=where,
@@ -100,6 +96,15 @@ def _numbers(path: Path) -> dict[str, float]:
             )
         values[name] = float(value)
     return values
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        return False
 
 
 def _mapping(path: Path) -> Mapping[str, Any]:
@@ -121,11 +126,15 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     """As `read_yaml`, which like YAML itself takes the last of two equal keys."""
     found = read_yaml(path)
     node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    keys = [str(key.value) for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = [str(key.value) for key, _ in pairs if key.tag != _MERGE]
     for place, name in enumerate(keys):
         if name in keys[:place]:
             raise _twice(name, str(path))
     return found
+
+
+_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class _TwiceError(Exception):

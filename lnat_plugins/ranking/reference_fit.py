@@ -33,7 +33,7 @@ class ReferenceFit:
         ties_excluded: pairs whose known values are equal; they count in no accuracy.
         regret: known value of the best teacher minus that of the metric's first; NaN where the
             reference is an order without numbers.
-        best: the teacher that the reference puts first; of a tie, the first to appear.
+        best: the teacher that the reference puts first; of a tie all of them, joined by " = ".
         chosen: the teacher that the metric puts first.
     """
 
@@ -66,7 +66,7 @@ def reference_fit(
     found = np.sign(ours.before[0, first] - ours.before[0, second])
     right = np.where(found == 0, 0.5, found == known)[known != 0]
     tau_low, tau_high = interval(resampled_tau(reference, teachers, figures_BT, higher_is_better))
-    best, chosen = int(np.argmin(theirs.before[0])), int(np.argmin(ours.before[0]))
+    best_T, chosen = theirs.before[0] == 0, int(np.argmin(ours.before[0]))
     return ReferenceFit(
         name=reference.name,
         tau=float(tau_b(ours.before, theirs.before)[0]),
@@ -76,8 +76,8 @@ def reference_fit(
         pairwise_accuracy=float(right.mean()) if len(right) else math.nan,
         pairs=len(right),
         ties_excluded=int((known == 0).sum()),
-        regret=float(known_T[best] - known_T[chosen]) if reference.numeric else math.nan,
-        best=teachers[best],
+        regret=float(known_T.max() - known_T[chosen]) if reference.numeric else math.nan,
+        best=" = ".join(name for name, first in zip(teachers, best_T, strict=True) if first),
         chosen=teachers[chosen],
     )
 

@@ -9,18 +9,19 @@ _LARGE: Final = 1000
 _SIGNIFICANT: Final = 6
 
 
-def number(value: float, digits: int = 4) -> str:
+def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: str = "") -> str:
     """The value with so many decimals, as in lm-eval's tables; from 1000 on, six digits in all.
 
-    The digits before the point are never cut. "N/A" if undefined; never "-0.0000".
+    The digits before the point are never cut; `separator` stands between thousands. `undefined`
+    for NaN; never "-0.0000".
     """
     if math.isnan(value):
-        return "N/A"
+        return undefined
     if math.isfinite(value) and abs(value) >= _LARGE:
         before = math.floor(math.log10(abs(value))) + 1
         digits = min(digits, max(0, _SIGNIFICANT - before))
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+    text = f"{value:{separator}.{digits}f}"
+    return text.lstrip("-") if round(value, digits) == 0 else text
 
 
 def span(low: float, high: float, digits: int = 4) -> str:
@@ -28,9 +29,14 @@ def span(low: float, high: float, digits: int = 4) -> str:
     return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str, *, separator: str = "") -> str:
     """ "1 prompt", "2 prompts"."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count:{separator}} {noun}" + ("" if count == 1 else "s")
+
+
+def roughly(count: int) -> int:
+    """A count of which two digits can be trusted: 1,827 is told as 1,800."""
+    return round(count, min(0, 2 - len(str(count))))
 
 
 def share_of(share: float, count: int) -> str:

@@ -55,7 +55,7 @@ def agreement(figures: Figures) -> Markup:
             one.metric,
             one.window or "none",
             "higher" if one.higher_is_better else "lower",
-            " > ".join(one.order),
+            one.in_words(),
             Figure(one.p_best, 3, "nothing could be resampled"),
             one.prompts_used,
         ]

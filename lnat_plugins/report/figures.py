@@ -10,13 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from lnat_plugins.errors import LnatError
-from lnat_plugins.metrics import GLOBAL, METRICS, Metric, Ratings
+from lnat_plugins.errors import ConfigError, LnatError
+from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, get_metric
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.ranking.cells import build_cells
-from lnat_plugins.ranking.winners import winners
+from lnat_plugins.ranking.confounds import composition
 from lnat_plugins.report.positions import Positions, positions
 from lnat_plugins.report.source import ReportSource
 
@@ -75,6 +73,18 @@ class Figures:
         return tuple(line.teacher for line in self.ranking.teachers)
 
 
+def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
+    """The metric that the order goes by. ConfigError for an unknown one, and for "all"."""
+    if name == ALL:
+        raise ConfigError(
+            "a report always compares all metrics",
+            where="metric",
+            found=name,
+            remedy="name the one that the order goes by, or none",
+        )
+    return get_metric(name, metrics)
+
+
 def gather(source: ReportSource, asked: Asked) -> Figures:
     """Compute them.
 
@@ -96,6 +106,7 @@ def gather(source: ReportSource, asked: Asked) -> Figures:
         return ranking if known else _rank(source, asked, metric, by)
 
     comparison = _compare(source, asked)
+    everybody = tuple(dict.fromkeys(row.teacher for row in source.rows))
     return Figures(
         ranking=ranking,
         scores=asked.metric.rate(source.rows, window),
@@ -107,7 +118,10 @@ def gather(source: ReportSource, asked: Asked) -> Figures:
         values=_values(source, asked, windows),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
-            label(metric, window): _shares(source, metric, window)
+            label(metric, window): composition(
+                build_cells(source.rows, source.prompts, everybody, metric, window),
+                bool(metric.higher_is_better),
+            )
             for metric in (asked.metrics[one.metric] for one in comparison.metrics)
         },
         positions=positions(source.rows, windows, local_window),
@@ -142,17 +156,6 @@ def _compare(source: ReportSource, asked: Asked) -> Comparison | str:
         )  # fmt: skip
     except LnatError as why:
         return str(why).rstrip(".")
-
-
-def _shares(source: ReportSource, metric: Metric, window: str) -> dict[str, float]:
-    """Teacher -> share of the metric's matched prompts, of which there are some, won by it."""
-    teachers = tuple(dict.fromkeys(row.teacher for row in source.rows))
-    cells = build_cells(source.rows, source.prompts, teachers, metric, window)
-    used_P = cells.matched
-    higher = bool(metric.higher_is_better)
-    winner_P, _ = winners(cells.values[used_P], cells.first_row[used_P], higher)
-    shares = np.bincount(winner_P, minlength=len(teachers)) / len(winner_P)
-    return dict(zip(teachers, map(float, shares), strict=True))
 
 
 def _values(source: ReportSource, asked: Asked, windows: Sequence[str]) -> dict[str, Ratings]:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from lnat_plugins.ranking import wording
+
 # NUL and half characters cannot stand in an HTML file at all.
 _UNWRITABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
@@ -62,22 +64,13 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
 
 
 def number(value: float, digits: int = 4) -> str:
-    """So many digits after the point; "undefined" for NaN; never "-0.0000".
-
-    From 1000 on: commas between thousands, and six significant digits at most.
-    """
-    if math.isnan(value):
-        return "undefined"
-    if math.isfinite(value) and abs(value) >= 1000:
-        places = 5 - math.floor(math.log10(abs(value)))
-        return f"{round(value, places):,.{max(0, min(digits, places))}f}"
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+    """As `lnat rank` writes it, with commas between thousands; "undefined" for NaN."""
+    return wording.number(value, digits, undefined="undefined", separator=",")
 
 
 def counted(count: int, what: str) -> str:
     """The count with its noun: "1 metric", "2 metrics"."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    return wording.plural(count, what, separator=",")
 
 
 def items(lines: Iterable[object]) -> Markup:

@@ -1,4 +1,4 @@
-"""Scores by position in the trace: how natural a step in the first, second, ... tenth is.
+"""Scores by position in the trace: how natural the first, second, ... tenth of a response is.
 
 Knows nothing of drawing. The paper finds that what a step gains from the whole trace over a local
 window grows with its position (arXiv 2510.03988).
@@ -40,12 +40,12 @@ class Positions(NamedTuple):
 
 
 def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Positions:
-    """The step that stands at 5, 15, … 95 % of a response's steps; then the mean over responses.
+    """The mean of a response's steps in each tenth of it; then the mean over responses.
 
-    In tenth j = 0 … 9 that is step ⌊(j + 0.5) p / 10⌋ of p (both counted without steps that hold
-    no token, from 0). So every response counts once in every tenth; a short one repeats a step.
-    Were tenths averages of the steps inside them, short responses would be missing from some, and
-    the line would tell who is there and not how scores change.
+    Step i of p takes the stretch [i/p, (i + 1)/p) of the response (counted from 0, without steps
+    that hold no token), and weighs in a tenth as much as it takes of it. So every response counts
+    once in every tenth, however short. Were steps counted whole, short responses would be missing
+    from some tenths, and the line would tell who is there and not how scores change.
 
     Args:
         rows: scored responses.
@@ -72,13 +72,14 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
-    """The score of the step in the middle of each tenth; None unless every step has one."""
+    """The mean score of each tenth; None unless every step has one."""
     scores = step_means(record, window)
     if not scores or any(map(math.isnan, scores)):
         return None
-    # In whole numbers: a rounded (j + 0.5) / 10 could fall short of a step.
-    middles = (2 * np.arange(BINS) + 1) * len(scores) // (2 * BINS)
-    return np.array(scores, dtype=np.float64)[middles]
+    sums = np.concatenate([[0.0], np.cumsum(scores)])
+    edges = np.arange(BINS + 1) * len(scores) / BINS
+    means: Floats = np.diff(np.interp(edges, np.arange(len(sums)), sums)) * BINS / len(scores)
+    return means
 
 
 def _mean(profiles: Sequence[Floats | None]) -> tuple[float, ...]:

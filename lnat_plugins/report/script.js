@@ -73,7 +73,7 @@
 
   // On the whole page: the focus may be on a link, on a button just disabled, or on nothing.
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     if (event.target.closest("select, input, textarea")) return;
     if (event.key === "j" || event.key === "k") {
       turn(event.key === "j" ? 1 : -1, event.target);

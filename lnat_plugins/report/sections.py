@@ -7,10 +7,22 @@ from collections.abc import Mapping, Sequence
 
 from lnat_plugins.metrics import GLOBAL, Metric
 from lnat_plugins.ranking import Ranking, TeacherRank
+from lnat_plugins.ranking.notes import needed_prompts
 from lnat_plugins.report.axes import figure
 from lnat_plugins.report.figures import Figures
 from lnat_plugins.report.marks import Marks
-from lnat_plugins.report.markup import Cell, Figure, Markup, folded, items, join, number, table, tag
+from lnat_plugins.report.markup import (
+    Cell,
+    Figure,
+    Markup,
+    counted,
+    folded,
+    items,
+    join,
+    number,
+    table,
+    tag,
+)
 from lnat_plugins.report.plots import Spread, lines, scatter, whiskers
 from lnat_plugins.report.positions import BINS
 from lnat_plugins.report.source import ReportSource
@@ -38,7 +50,7 @@ def teachers(figures: Figures, marks: Marks) -> Markup:
     )
     caption = (
         f"Mean over {ranking.prompts_used} prompts and its 95 % interval, from a paired bootstrap "
-        f"over prompts ({ranking.bootstrap_iters} resamples, seed {ranking.seed})."
+        f"over prompts ({counted(ranking.bootstrap_iters, 'resample')}, seed {ranking.seed})."
     )
     why = _no_interval(ranking)
     headers = ["Teacher", "Rank", "Mean", "95 % interval", "Median", "Difference", "Its interval"]
@@ -145,8 +157,8 @@ def position(figures: Figures, marks: Marks) -> Markup:
     first = figure(
         lines("position-plot", "Step scores by position", scores,
               Marks(tuple(scores), plain=True), axes, x_ticks=ticks),
-        f"Mean over {found.responses} responses{left}: of each, the step that stands at 5, 15, … "
-        "95 % of its steps, so that every response counts in every tenth.",
+        f"Mean over {counted(found.responses, 'response')}{left}: of each, the mean score of its "
+        "steps in the tenth; a step that lies in two weighs in each as much as it takes of it.",
     )  # fmt: skip
     gains = {who: _tenths(found.gains[who]) for who in figures.teachers if who in found.gains}
     if not gains:
@@ -195,21 +207,7 @@ def stability(figures: Figures) -> Markup:
     ]
     headers = ["Prompts", f"P(best) of {first}", "Kendall tau-b"]
     numbers = folded("The numbers", table("Stability by number of prompts", headers, rows))
-    return join([tag("p", _needed(ranking)), figure(drawing, caption), numbers])
-
-
-def _needed(ranking: Ranking) -> str:
-    needed, first = ranking.stability.needed, ranking.teachers[0].teacher
-    if needed is None:
-        return (
-            f"Not even ten times these prompts would put P(best) of {first} at 0.95: the first "
-            "places are too near each other."
-        )
-    if needed <= ranking.prompts_used:
-        enough = "Fewer than 10" if needed < 10 else f"About {needed:,}"
-        return f"{enough} prompts are enough for a P(best) of 0.95 of {first}."
-    more = needed - ranking.prompts_used
-    return f"P(best) of {first} would reach 0.95 at about {needed:,} prompts: {more:,} more."
+    return join([tag("p", needed_prompts(ranking)), figure(drawing, caption), numbers])
 
 
 def _sparse(sizes: Sequence[int]) -> list[float]:

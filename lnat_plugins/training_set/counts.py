@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from lnat_plugins._tables import markdown_table
-from lnat_plugins.ranking.markdown import number
+from lnat_plugins.ranking.wording import number
 from lnat_plugins.selection import Selection
 
 _ALL: Final = "all"

@@ -111,6 +111,10 @@ def test_a_teacher_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--metric", "n_tokens"], "nothing can be ranked by 'n_tokens'"),
         (["--window", "globl"], "window 'globl' was not scored. Did you mean 'global'?"),
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
+        (["--teachers", "QwQ,R1,QwQ"], "--teachers: 'QwQ' is named twice"),
+        (["--metric", "rsr,rsr"], "--metric: 'rsr' is named twice"),
+        (["--metric", "local_naturalness,rsr"], "metric 'rsr' cannot be compared: not gathered"),
+        (["--metric", "rsr,local_naturalness"], "metric 'rsr' cannot be compared: not gathered"),
         (["--bootstrap_iters", "-1"], "bootstrap_iters is below 0"),
         (["--seed", "-1"], "seed is below 0"),
         (["--metric", "global_naturalness,n_tokens"], "nothing can be ranked by 'n_tokens'"),
@@ -236,11 +240,14 @@ def test_runs_with_other_settings_are_not_merged(
 @pytest.mark.parametrize(
     ("told", "line"),
     [
-        ({"chat_template": None}, "prompts: plain text"),
-        ({"chat_template": "1a2b3c", "system_instruction": None}, "prompts: chat template 1a2b3c"),
+        ({"chat_template": None}, "rendering: plain text"),
+        (
+            {"chat_template": "1a2b3c", "system_instruction": None},
+            "rendering: chat template (digest 1a2b3c)",
+        ),
         (
             {"chat_template": "1a2b3c", "system_instruction": "Think."},
-            "prompts: chat template 1a2b3c, with a system instruction",
+            "rendering: chat template (digest 1a2b3c), with a system instruction",
         ),
     ],
 )
@@ -260,6 +267,20 @@ def test_a_metric_that_a_plugin_brought_is_told_apart_from_a_slip(
     error = capsys.readouterr().err
     assert "--metric: unknown metric 'mine', though task local_naturalness was scored" in error
     assert "Give its plugin with --plugins." in error
+    assert main(["report", str(tmp_path), "--metric", "mine"]) == 2
+    assert capsys.readouterr().err.endswith(error)
+
+
+@pytest.mark.parametrize("command", [["rank", "--metric", "all"], ["report"]])
+def test_what_a_plugin_missing_now_was_scored_for_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    write_run(tmp_path, with_settings({"metrics": ["local_naturalness", "mine"]}))
+    assert main([*command, str(tmp_path), *FAST]) == 0
+    assert (
+        "warning: task local_naturalness was scored for metric 'mine' too, which is left out: "
+        "give its plugin with --plugins"
+    ) in capsys.readouterr().err
 
 
 def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:

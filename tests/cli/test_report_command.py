@@ -64,7 +64,7 @@ def test_every_option_changes_the_page(out: Path, tmp_path: Path) -> None:
     [
         (["--metric", "local_naturalnes"], "unknown metric 'local_naturalnes'. Did you mean"),
         (["--metric", "n_tokens"], "nothing can be ranked by 'n_tokens'"),
-        (["--metric", "all"], "--metric all: a report always compares all metrics"),
+        (["--metric", "all"], "metric: a report always compares all metrics"),
         (["--window", "globl"], "window 'globl' was not scored. Did you mean 'global'?"),
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
         (["--prompts", "0"], "prompts is below 1"),
@@ -103,3 +103,14 @@ def test_it_needs_no_torch_and_no_host(out: Path) -> None:
         "sys.exit(code or any(name in sys.modules for name in ('torch', 'lm_eval', 'matplotlib')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_a_folder_in_place_of_the_file_is_told(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    assert main(["report", str(out), *FAST, "--output_path", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert f"{folder}: this is a folder, where a file is to be written. Give --output_path" in error
+    assert list(folder.iterdir()) == []

@@ -62,9 +62,17 @@ def test_the_next_is_taken_only_when_this_one_is_handed_out_and_early_allows_it(
             taken.append(item)
             yield item
 
-    found = ahead(items(), str, early=lambda item: item == 1)
+    prepared = threading.Event()
+
+    def prepare(item: int) -> str:
+        if item == 2:
+            prepared.set()
+        return str(item)
+
+    found = ahead(items(), prepare, early=lambda item: item == 1)
     assert next(found) == (0, "0")
     assert taken == [0]
     assert next(found) == (1, "1")
+    assert prepared.wait(10) and taken == [0, 1, 2]
     assert next(found) == (2, "2")
     assert list(found) == []

@@ -59,7 +59,7 @@ def table(scores: Mapping[str, Sequence[float | None]]) -> list[Row]:
 
 def rank_rows(rows: Sequence[Row], metric: Metric | None = None, **more: Any) -> Ranking:
     prompts = list(dict.fromkeys(row.prompt_id for row in rows))
-    settings = {"bootstrap_iters": 200, **more}
+    settings = {"bootstrap_iters": 1000, **more}
     return rank(rows, prompts, metric or get_metric("local_naturalness"), "4", **settings)
 
 

@@ -37,23 +37,27 @@ def rows_without(
 @pytest.mark.parametrize(
     ("rows", "metric", "remedy"),
     [
-        (rows_without({}), ENTROPY, "Score again with needy under `naturalness: metrics:`"),
-        (rows_without({}, asked=["needy"]), ENTROPY, ". Leave the metric out."),
-        (rows_without({}, path="loglikelihood"), ENTROPY, ". Leave the metric out."),
+        (
+            rows_without({}),
+            ENTROPY,
+            "Score again with needy among the metrics (`naturalness: metrics:`",
+        ),
+        (rows_without({}, asked=["needy"]), ENTROPY, ". Rank by another metric."),
+        (rows_without({}, path="loglikelihood"), ENTROPY, ". Rank by another metric."),
         (
             rows_without({"entropy": "this back end gives log-probabilities only"}),
             ENTROPY,
-            "(found 'this back end gives log-probabilities only (4)'). Leave the metric out.",
+            "(found 'this back end gives log-probabilities only (4)'). Rank by another metric.",
         ),
         (
             rows_without({"reward": "the row has no `reward`"}),
             get_metric("car"),
-            "Give the rows a column `reward` and score again, or leave the metric out.",
+            "Give the rows a column `reward` and score again, or rank by another metric.",
         ),
         (
             rows_without({}, path="loglikelihood"),
             get_metric("car"),
-            "Score again with car under `naturalness: metrics:` of the teacher set's YAML.",
+            "Score again with car among the metrics (`naturalness: metrics:` in a",
         ),
     ],
 )
@@ -72,7 +76,9 @@ def test_what_is_left_out_carries_its_reason_once() -> None:
         "the row has no `reward` (4): give the rows a column `reward` and score again"
     )
     assert left_out["rsr"] == left_out["lark"]
-    assert left_out["rsr"].startswith("not gathered: score again with it under `naturalness:")
+    assert left_out["rsr"].startswith(
+        "not gathered: score again with it among the metrics (`naturalness:"
+    )
 
 
 def test_nothing_to_compare_and_nothing_to_gather() -> None:

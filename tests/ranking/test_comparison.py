@@ -100,7 +100,7 @@ def test_the_difference_in_tau_is_paired_by_prompt(holes: tuple[int, ...]) -> No
     assert found.tau_difference == pytest.approx((taus("global", whole) - taus("4", whole))[0])
     drawn = np.random.default_rng(2).integers(0, n_prompts, size=(60, n_prompts))
     differences = taus("global", drawn) - taus("4", drawn)
-    low, high = np.quantile(differences, (0.025, 0.975))
+    low, high = np.quantile(differences, (0.025, 0.975), method="inverted_cdf")
     assert (found.tau_difference_low, found.tau_difference_high) == pytest.approx((low, high))
     alone = [np.quantile(taus(window, drawn), (0.025, 0.975)) for window in ("4", "global")]
     assert high - low < sum(end - start for start, end in alone)
@@ -127,8 +127,8 @@ def test_what_cannot_be_compared_is_named_and_counts_nowhere() -> None:
     assert found.left_out == {
         "n_tokens": "it describes, and has no better or worse",
         "small_pool": "fewer than 5 responses (48)",
-        "needy": "not gathered: score again with it under `naturalness: metrics:` of the "
-        "teacher set's YAML",
+        "needy": "not gathered: score again with it among the metrics (`naturalness: metrics:` "
+        "in a teacher set's YAML, `metrics=` of `score()`)",
         "partly": "no prompt has it for every teacher, least often B: no reason was recorded (12)",
     }
     assert len(found.tau) == len(found.overlap) == len(found.shared_prompts) == 2

@@ -116,22 +116,29 @@ def test_the_students_own_family_is_told() -> None:
     assert panel(rows).families == ()
 
 
-COUNTED = "the score goes with n_tokens almost alone (Spearman -1.000): choosing by it is choosing"
+LIKE = "the score goes with n_tokens (Spearman {}1.000): choosing by it is much like choosing the"
 
 
 def test_a_score_that_is_nearly_a_count_is_told() -> None:
-    rows = [row(f"p{i}", t, -1.0 - n, 10 + n + i) for i in range(3) for n, t in enumerate("ABC")]
-    assert panel(rows).notes[0] == f"Within prompts {COUNTED} by length."
-    alone = [row(f"p{n}", "A", -1.0 - n, 10 + n) for n in range(6)]
-    assert panel(alone).notes[0] == f"Over all responses {COUNTED} by length."
+    rows = [row(f"p{i}", t, -1.0 - n, 10 + n + i) for i in range(8) for n, t in enumerate("ABC")]
+    assert panel(rows).notes[0] == f"Within prompts {LIKE.format('-')} shortest."
+    rows = [row(f"p{i}", t, -9.0 + n, 10 + n + i) for i in range(8) for n, t in enumerate("ABC")]
+    assert panel(rows).notes[0] == f"Within prompts {LIKE.format('')} longest."
+    alone = [row(f"p{n}", "A", -1.0 - n, 10 + n) for n in range(10)]
+    assert panel(alone).notes[0] == f"Over all responses {LIKE.format('-')} shortest."
 
 
 def test_a_few_responses_or_a_loose_relation_are_not_told_as_a_count() -> None:
-    few = [row("p0", t, -1.0 - n, 10 + n) for n, t in enumerate("ABC")]
-    assert length(few).within_prompt == pytest.approx(-1.0)
+    few = [row(f"p{i}", t, -1.0 - n, 10 + n) for i in range(7) for n, t in enumerate("ABC")]
+    assert (length(few).within_prompt, length(few).spare) == (pytest.approx(-1.0), 7)
+    # Two responses always go together or against each other: that tells the teachers apart.
+    two = [row(f"p{i}", t, -1.0 - n, 10 + n) for i in range(50) for n, t in enumerate("AB")]
+    assert (length(two).within_prompt, length(two).spare) == (pytest.approx(-1.0), 0)
     loose = [
-        row(f"p{i}", t, -1.0 - n, 10 + (n, -n, n)[i]) for i in range(3) for n, t in enumerate("ABC")
+        row(f"p{i}", t, -1.0 - n, 10 + (-n if i % 3 else n))
+        for i in range(30)
+        for n, t in enumerate("ABC")
     ]
-    assert length(loose).within_prompt == pytest.approx(-1 / 3)
-    for rows in (few, loose):
-        assert not [note for note in panel(rows).notes if "almost alone" in note]
+    assert length(loose).within_prompt == pytest.approx(1 / 3)
+    for rows in (few, two, loose):
+        assert not [note for note in panel(rows).notes if "much like choosing" in note]

@@ -54,7 +54,9 @@ def test_one_teacher_has_no_tau() -> None:
 def test_what_is_undefined_is_left_out_of_means_and_intervals() -> None:
     values = np.array([math.nan, 1.0, 3.0])
     assert mean_known(values) == 2.0
-    assert interval(values) == pytest.approx((1.05, 2.95))
+    assert interval(values) == pytest.approx((1.0, 3.0))
+    taus = np.array([-1.0] * 3 + [1.0] * 97)
+    assert interval(taus) == (-1.0, 1.0)
     nothing = np.array([math.nan])
     assert math.isnan(mean_known(nothing))
     assert all(map(math.isnan, interval(nothing)))

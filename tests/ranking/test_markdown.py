@@ -133,8 +133,8 @@ def test_metrics_side_by_side() -> None:
     assert "- Known ties, left out of the pairs: 3." in text
     assert (
         "- Not compared: n_tokens [it describes, and has no better or worse], "
-        "needy [not gathered: score again with it under `naturalness: "
-        "metrics:` of the teacher set's YAML].\n"
+        "needy [not gathered: score again with it among the metrics (`naturalness: metrics:` "
+        "in a teacher set's YAML, `metrics=` of `score()`)].\n"
     ) in text
     assert "|tau-b|" not in text
     several = compare(table(scores), ["p0", "p1"], [LOWER] * 3, "4", bootstrap_iters=50)

@@ -71,6 +71,27 @@ def test_a_paired_interval_that_holds_0_is_told_though_the_first_place_is_likely
     assert "overlap" not in text and "not settled" not in text
 
 
+def test_the_rival_is_the_one_that_is_best_in_most_other_resamples() -> None:
+    """Not the second by mean: B is steadily behind A, C is far above and far below it."""
+    generator = np.random.default_rng(1)
+    wild = list(-0.5 + 4 * generator.normal(size=40))
+    text = notes_of(table({"A": [0.0] * 40, "B": [-0.1] * 40, "C": wild}))
+    assert re.search(r"P\(best\) of A is 0\.\d+, of C 0\.\d+; C differs by -", text)
+    noise = generator.normal(size=60)
+    calm = list(noise - noise.mean() - 1.75 * noise.std() / math.sqrt(60))
+    text = notes_of(table({"A": [0.0] * 60, "B": [-0.1] * 60, "C": calm}))
+    assert re.search(r"barely settled: P\(best\) of A is 0\.\d+, yet C differs by -", text)
+
+
+def test_few_resamples() -> None:
+    assert "Only 999 resamples: with fewer than 1000" in notes_of(
+        settled(30, 5), bootstrap_iters=999
+    )
+    assert "Only 1 resample:" in notes_of(settled(30, 5), bootstrap_iters=1)
+    for many in (0, 1000):
+        assert "resample" not in notes_of(settled(30, 5), bootstrap_iters=many)
+
+
 def test_what_was_left_out_and_what_is_undefined() -> None:
     rows = [*table({"A": [-1.0, -2.0], "B": [-2.0, None]}), row("p1", "B", math.nan)]
     text = notes_of(rows)

@@ -158,7 +158,7 @@ def test_a_statistic_that_was_not_gathered_is_told() -> None:
     with pytest.raises(DataError, match=r"no response has a value of needy") as caught:
         rank_rows(table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]}), needy)
     assert "the statistic 'entropy' was not gathered (4)" in str(caught.value)
-    where = "under `naturalness: metrics:` of the teacher set's YAML"
+    where = "among the metrics (`naturalness: metrics:` in a teacher set's YAML, `metrics=` of"
     assert f"Score again with needy {where}" in str(caught.value)
 
 

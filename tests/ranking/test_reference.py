@@ -34,6 +34,12 @@ def test_a_file_of_numbers(tmp_path: Path, name: str, text: str) -> None:
     assert read_reference(str(tmp_path / name), ABC) == found
 
 
+def test_merged_mappings_are_no_teachers(tmp_path: Path) -> None:
+    path = tmp_path / "known.yaml"
+    path.write_text("{<<: {A: 1, B: 0.5}, <<: {C: -0.2}}\n", encoding="utf-8")
+    assert read_reference(path, ABC).values == {"A": 1.0, "B": 0.5, "C": -0.2}
+
+
 def test_teachers_that_are_left_out_may_have_a_place() -> None:
     assert read_reference("A>D>B", ("A", "B"), known=["C", "D"]).values == {"A": 0, "B": -2}
 
@@ -68,6 +74,7 @@ def test_a_wrong_text_is_told(text: str, message: str) -> None:
         ("A: 1\nB: 1\nA: 2\nC: 3\n", "teacher 'A' stands twice"),
         ("{A: 1, B: 1, 'A': 2, C: 3}", "teacher 'A' stands twice"),
         ("[1, 2]", "maps each teacher to a number"),
+        ('{"A": 1' + "0" * 400 + ', "B": 1, "C": 2}', "value of 'A' is not a number"),
         ("A: 1\nB: : 2\n", "not valid YAML"),
         ("just text", "must be a mapping"),
         ('{"A": 1, "B": 2}', "has no 'C'"),

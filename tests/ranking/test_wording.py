@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lnat_plugins.ranking.wording import number, plural, share_of, span
+from lnat_plugins.ranking.wording import number, plural, roughly, share_of, span
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,7 @@ def test_one_and_many() -> None:
 )
 def test_shares_are_told_as_counts(share: float, count: int, text: str) -> None:
     assert share_of(share, count) == text
+
+
+def test_a_guess_has_two_digits() -> None:
+    assert [roughly(n) for n in (1, 99, 142, 1827, 25_499)] == [1, 99, 140, 1800, 25_000]

@@ -1,4 +1,4 @@
-"""Step scores by position: which step stands for a tenth, and which responses count."""
+"""Step scores by position: what a step weighs in a tenth, and which responses count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.report.builders import row
 def test_ten_steps_fill_ten_tenths() -> None:
     scores = [-float(place) for place in range(10)]
     found = positions([row("p", "A", scores)], ["4", "global"], "4")
-    assert found.means["4"] == tuple(scores)
+    assert found.means["4"] == pytest.approx(tuple(scores))
     assert found.gains["A"] == (0.0,) * 10
 
 
@@ -21,21 +21,29 @@ def test_a_long_response_weighs_no_more_than_a_short_one() -> None:
     long = row("p", "A", [-1.0] * 10 + [-3.0] * 10)
     short = row("q", "A", [-2.0] * 10)
     found = positions([long, short], ["4"], "4")
-    assert found.means["4"] == (-1.5,) * 5 + (-2.5,) * 5
+    assert found.means["4"] == pytest.approx((-1.5,) * 5 + (-2.5,) * 5)
 
 
 @pytest.mark.parametrize(
-    ("steps", "stand"),
+    ("steps", "means"),
     [
         (1, [0] * 10),
         (2, [0] * 5 + [1] * 5),
-        (3, [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]),
+        (3, [0, 0, 0, 2 / 3, 1, 1, 4 / 3, 2, 2, 2]),
+        (4, [0, 0, 0.5, 1, 1, 2, 2, 2.5, 3, 3]),
         (30, list(range(1, 30, 3))),
     ],
 )
-def test_the_middle_step_stands_for_its_tenth(steps: int, stand: list[int]) -> None:
+def test_a_step_weighs_in_a_tenth_what_it_takes_of_it(steps: int, means: list[float]) -> None:
     found = positions([row("p", "A", [-1.0 - place for place in range(steps)])], ["4"], "4")
-    assert found.means["4"] == tuple(-1.0 - place for place in stand)
+    assert found.means["4"] == pytest.approx(tuple(-1.0 - mean for mean in means))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 10, 13, 101])
+def test_the_tenths_average_to_the_score(steps: int) -> None:
+    scores = [-math.sqrt(place + 1) for place in range(steps)]
+    found = positions([row("p", "A", scores)], ["4"], "4")
+    assert math.fsum(found.means["4"]) / 10 == pytest.approx(math.fsum(scores) / steps)
 
 
 def test_flat_responses_of_any_length_give_flat_lines() -> None:
@@ -46,14 +54,16 @@ def test_flat_responses_of_any_length_give_flat_lines() -> None:
 
 def test_steps_without_a_token_do_not_count() -> None:
     some = positions([row("p", "A", [-1.0, 0.0, -2.0], tokens=[1, 0, 1])], ["4"], "4")
-    assert some.means["4"] == (-1.0,) * 5 + (-2.0,) * 5
+    assert some.means["4"] == pytest.approx((-1.0,) * 5 + (-2.0,) * 5)
 
 
 def test_all_windows_rest_on_the_same_responses() -> None:
     whole = row("p", "A", [-1.0] * 10, whole=[-0.5] * 10)
     cut = row("q", "B", [-9.0] * 10, whole=[-9.0] * 9 + [math.nan])
     found = positions([whole, cut], ["4", "global"], "4")
-    assert found.means == {"4": (-1.0,) * 10, "global": (-0.5,) * 10}
+    assert found.means.keys() == {"4", "global"}
+    assert found.means["4"] == pytest.approx((-1.0,) * 10)
+    assert found.means["global"] == pytest.approx((-0.5,) * 10)
     assert (found.responses, found.left_out) == (1, 1)
     assert found.gains == {"A": pytest.approx((0.5,) * 10)}
 

@@ -24,7 +24,7 @@ from tests.report.builders import FAST, Page, page_of, row, source, three_teache
         (999.12345, "999.1235"),
         (1234.5678, "1,234.57"),
         (-56_789.123, "-56,789.1"),
-        (1_479_266.1912, "1,479,270"),
+        (1_479_266.1912, "1,479,266"),
         (float("inf"), "inf"),
         (float("nan"), "undefined"),
     ],
@@ -87,7 +87,8 @@ def test_teachers_stand_in_rank_order_throughout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "said"), [(1, "Fewer than 10 prompts are enough"), (20, "About 20 prompts are")]
+    ("needed", "said"),
+    [(1, "with fewer than 10 of the 20 prompts"), (20, "with about 20 of the 20")],
 )
 def test_few_prompts_needed_are_not_counted(needed: int, said: str) -> None:
     given = source(three_teachers(20))

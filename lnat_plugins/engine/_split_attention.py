@@ -36,26 +36,32 @@ class _Pass:
         self.past = cache.get_seq_length()
         self.runs = len(lengths)
         self.longest = max(lengths)
-        starts = torch.arange(self.runs) * self.longest
+        slots = torch.arange(self.longest)
+        ends = torch.tensor(lengths).cumsum(0)
+        tokens_RL = torch.stack(
+            [end - n + slots.clamp(max=n - 1) for end, n in zip(ends, lengths, strict=True)]
+        )
+        self.token_S = tokens_RL.flatten().to(device)
         self.place_Q = torch.cat(
-            [start + torch.arange(n) for start, n in zip(starts, lengths, strict=True)]
+            [run * self.longest + slots[:n] for run, n in enumerate(lengths)]
         ).to(device)
 
     def by_run(self, packed_HQD: Tensor) -> Tensor:
-        """(1, H, Q, D) to (runs, H, longest, D), zeros behind shorter runs."""
+        """(1, H, Q, D) to (runs, H, longest, D); behind shorter runs stands their last token again.
+
+        So what fills a row up is its own run's: were that NaN, no other run would see it.
+        """
         if self.runs == 1:
             return packed_HQD
-        _, heads, _, size = packed_HQD.shape
-        rows = packed_HQD.new_zeros(self.runs * self.longest, heads, size)
-        rows[self.place_Q] = packed_HQD[0].transpose(0, 1)
-        return rows.view(self.runs, self.longest, heads, size).transpose(1, 2)
+        rows = packed_HQD[0].transpose(0, 1).index_select(0, self.token_S)
+        return rows.view(self.runs, self.longest, *rows.shape[1:]).transpose(1, 2)
 
     def packed(self, by_run: Tensor) -> Tensor:
         """Back from (runs, H, longest, …) to (1, H, Q, …)."""
         if self.runs == 1:
             return by_run
         rows = by_run.transpose(1, 2).flatten(0, 1)
-        return rows[self.place_Q].transpose(0, 1)[None]
+        return rows.index_select(0, self.place_Q).transpose(0, 1)[None]
 
 
 _PASS: ContextVar[_Pass] = ContextVar("lnat_pass")
@@ -102,10 +108,8 @@ def attend(
     now = _PASS.get()
     _, heads, width, size = query.shape
     groups = heads // key.shape[1]
-    keys, values = (each.repeat_interleave(groups, 1) for each in (key, value))
-    own, own_lse = attention_with_lse(
-        now.by_run(query), now.by_run(keys), now.by_run(values), causal=True, scale=scaling
-    )
+    keys, values = (now.by_run(each).repeat_interleave(groups, 1) for each in (key, value))
+    own, own_lse = attention_with_lse(now.by_run(query), keys, values, causal=True, scale=scaling)
     out, lse = now.packed(own), now.packed(own_lse)
     if now.past:
         layer = now.cache.layers[module.layer_idx]

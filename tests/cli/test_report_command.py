@@ -102,7 +102,7 @@ def test_it_needs_no_torch_and_no_host(out: Path) -> None:
         f"code = main(['report', {str(out)!r}, '--bootstrap_iters', '10']); "
         "sys.exit(code or any(name in sys.modules for name in ('torch', 'lm_eval', 'matplotlib')))"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=out)
 
 
 def test_a_folder_in_place_of_the_file_is_told(

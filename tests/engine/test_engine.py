@@ -181,6 +181,23 @@ def test_nan_from_the_student_is_a_failure_with_a_reason() -> None:
     assert np.isnan(score.logprobs).all()
 
 
+def test_a_run_without_a_number_takes_none_from_its_neighbours() -> None:
+    model = student("qwen2")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[2] = float("nan")
+    runs = [run(n, seed=n) for n in (5, 3, 14, 12)]
+    broken = runs[2].ids.copy()
+    broken[0] = 2
+    engine = Engine(model)
+    engine.score(PROMPT, runs[:1])
+    found = engine.score(PROMPT, [*runs[:2], TokenRun(broken, runs[2].scored), runs[3]])
+    assert engine.path == "packed"
+    assert [bool(one.failure) for one in found] == [False, False, True, False]
+    alone = engine.score(PROMPT, runs)
+    for place in (0, 1, 3):
+        np.testing.assert_allclose(found[place].logprobs, alone[place].logprobs, atol=1e-5)
+
+
 def test_the_model_is_left_as_it_was() -> None:
     model = student("qwen2")
     model.train()

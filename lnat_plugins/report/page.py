@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -114,17 +113,18 @@ def _sections(
 def _summary(source: ReportSource, figures: Figures) -> Markup:
     ranking = figures.ranking
     first = ranking.teachers[0]
-    sure = "undefined" if math.isnan(first.p_best) else f"{first.p_best:.3f}"
+    several = len(ranking.teachers) > 1
+    sure = f"; P(best) {number(first.p_best, 3)}" if several else ""
     notes = len(ranking.notes) + len(ranking.confounds.notes)
     read_first = join(
-        [" Before trusting the order, read the ",
+        [f" Before trusting {'the order' if several else 'it'}, read the ",
          tag("a", counted(notes, "note"), href="#confounds"), "."]
     ) if notes else ""  # fmt: skip
     return join(
         [
-            tag("p", "First by ", sections.unit_of(ranking), ": ", tag("strong", first.teacher),
-                f" with {number(first.mean)}; P(best) {sure}.", read_first,
-                class_="lead"),
+            tag("p", "First by " if several else "The only teacher, by ",
+                sections.unit_of(ranking), ": ", tag("strong", first.teacher),
+                f" with {number(first.mean)}{sure}.", read_first, class_="lead"),
             tag("p", f"Task {source.task}, student {_short(source.student)}; "
                 f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
                 f"{counted(ranking.prompts, 'prompt')} scored for all of them, "

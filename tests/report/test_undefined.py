@@ -40,7 +40,9 @@ def test_without_resamples_there_is_no_interval() -> None:
 
 def test_one_teacher_is_reported_on_alone() -> None:
     rows = [each for each in three_teachers() if each.teacher == "R1"]
-    why = words(page_of(rows))
+    text = page_of(rows)
+    why = words(text)
+    assert "The only teacher, by local_naturalness[4]" in text and "P(best) 1" not in text
     assert "Undefined: one teacher only, who has no rank among others." in why
     assert sum("one teacher only" in each for each in why) >= 3
 

@@ -57,13 +57,14 @@ def add(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and say where."""
+    from lnat_plugins.metrics import ALL
     from lnat_plugins.ranking import read_reference
     from lnat_plugins.report import PROMPTS, leading_metric, report, source_of_scores
     from lnat_plugins.store import read_scored_set
 
     metrics = read_plugins(args).registry.metrics
     scored = read_scored_set(args.sources)
-    tell_unloaded([args.metric], metrics, [scored])
+    tell_unloaded([args.metric, ALL], metrics, [scored])
     metric = leading_metric(args.metric, metrics)
     tell_files(scored)
     source = source_of_scores(scored, names(args.teachers, "--teachers"))

@@ -26,11 +26,13 @@ def names(listed: str | None, option: str) -> list[str] | None:
 def tell_unloaded(
     asked: Collection[str], known: Collection[str], scored_sets: Sequence[ScoredSet]
 ) -> None:
-    """Say which metrics were scored for whose plugin is not loaded now.
+    """Say which metrics were scored for whose plugin is not loaded now, if all are asked for.
 
     Raises:
         ConfigError: one of them is asked for.
     """
+    from lnat_plugins.metrics import ALL
+
     for scored in scored_sets:
         for name in scored.settings.get("metrics") or ():
             if name in known:
@@ -41,10 +43,11 @@ def tell_unloaded(
                     where="--metric",
                     remedy="give its plugin with --plugins",
                 )
-            remark(
-                f"warning: task {scored.task} was scored for metric {name!r} too, which is left "
-                "out: give its plugin with --plugins"
-            )
+            if ALL in asked:
+                remark(
+                    f"warning: task {scored.task} was scored for metric {name!r} too, which is "
+                    "left out: give its plugin with --plugins"
+                )
 
 
 def tell_files(scored: ScoredSet) -> None:

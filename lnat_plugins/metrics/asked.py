@@ -84,3 +84,11 @@ def ask_metrics(
             remedy="add `global` to `windows`, or leave the metric out",
         )
     return Asked(tuple(one for one in found if one not in unread), every)
+
+
+def score_again(what: str) -> str:
+    """The remedy where a metric's statistics were not gathered."""
+    return (
+        f"score again with {what} among the metrics (`naturalness: metrics:` in a teacher set's "
+        "YAML, `metrics=` of `score()`)"
+    )

@@ -13,6 +13,7 @@ import numpy as np
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.metrics import Metric, Scored
+from lnat_plugins.metrics.asked import score_again
 from lnat_plugins.ranking.cells import Cells, Floats
 
 _BY_ZERO: Final = "the denominators add up to 0"
@@ -79,7 +80,7 @@ def cannot_compare(cells: Cells, metric: Metric, rows: Sequence[Scored]) -> str:
         return "it describes, and has no better or worse"
     if why := undefined_everywhere(cells):
         if not_gathered(metric, rows):
-            return f"not gathered: {_again('it')}"
+            return f"not gathered: {score_again('it')}"
         return f"{why}: {_REWARD}" if _without_reward(metric, rows) else why
     if cells.matched.any():
         figures_T = cells.figures(cells.columns(cells.matched).mean(axis=0))
@@ -97,7 +98,9 @@ def cannot_compare(cells: Cells, metric: Metric, rows: Sequence[Scored]) -> str:
 def none_compares(why: str, metrics: Sequence[Metric], rows: Sequence[Scored]) -> DataError:
     """The error where none of several metrics can be compared."""
     again = any(not_gathered(metric, rows) for metric in metrics)
-    remedy = _again("those that you want") if again else "name other metrics, or another window"
+    remedy = (
+        score_again("those that you want") if again else "name other metrics, or another window"
+    )
     return DataError(f"none of the metrics can be compared: {why}", remedy=remedy)
 
 
@@ -134,7 +137,7 @@ def no_matched_prompt(cells: Cells, metric: Metric, rows: Sequence[Scored]) -> D
 
 def _remedy(metric: Metric, rows: Sequence[Scored]) -> str:
     if not_gathered(metric, rows):
-        return _again(metric.name)
+        return score_again(metric.name)
     if _without_reward(metric, rows):
         return f"{_REWARD}, or rank by another metric"
     return "rank by another metric" + ("" if metric.needs else " or window")
@@ -142,10 +145,3 @@ def _remedy(metric: Metric, rows: Sequence[Scored]) -> str:
 
 def _without_reward(metric: Metric, rows: Sequence[Scored]) -> bool:
     return "reward" in metric.needs and any("reward" in row.record.undefined for row in rows)
-
-
-def _again(what: str) -> str:
-    return (
-        f"score again with {what} among the metrics (`naturalness: metrics:` in a teacher set's "
-        "YAML, `metrics=` of `score()`)"
-    )

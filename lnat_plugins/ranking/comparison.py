@@ -21,6 +21,7 @@ from lnat_plugins.ranking.agreement import agreement
 from lnat_plugins.ranking.bootstrap import known_rows, resampled_means
 from lnat_plugins.ranking.cells import Cells, Floats, build_cells
 from lnat_plugins.ranking.checks import cannot_compare, check_resampling, none_compares
+from lnat_plugins.ranking.confounds import composition
 from lnat_plugins.ranking.correlation import interval, tau_b
 from lnat_plugins.ranking.places import places
 from lnat_plugins.ranking.plain import plain
@@ -37,6 +38,7 @@ class MetricOrder:
         window: the window it reads; None if it reads none.
         order: teachers, best first.
         figures: teacher -> its figure, in that order.
+        composition: teacher -> share of the prompts on which it is best; of a tie, the first row.
         p_best: share of resamples in which the first is best; ties share.
         prompts_used: prompts scored for every teacher; the figures above rest on these.
         fit: the order against the known one, if that was given.
@@ -52,6 +54,7 @@ class MetricOrder:
     window: str | None
     order: tuple[str, ...]
     figures: Mapping[str, float]
+    composition: Mapping[str, float]
     p_best: float
     prompts_used: int
     fit: ReferenceFit | None
@@ -240,6 +243,7 @@ def _order(
         window=metric.window_read(window),
         order=tuple(teachers[column] for column in order),
         figures={teachers[column]: float(figures_T[column]) for column in order},
+        composition=composition(cells, higher),
         p_best=float(best_B.mean()) if len(best_B) else math.nan,
         prompts_used=int(used_P.sum()),
         fit=fit,

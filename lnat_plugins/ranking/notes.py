@@ -135,12 +135,11 @@ def needed_prompts(ranking: Ranking) -> str:
     if stability.needed < FEWEST_TOLD <= used:
         return f"P(best) reaches {SURE} with fewer than {FEWEST_TOLD} of the {used} prompts."
     if stability.needed <= used:
-        return (
-            f"P(best) reaches {SURE} with about {roughly(stability.needed)} of the {used} prompts."
-        )
+        about = min(roughly(stability.needed), used)
+        return f"P(best) reaches {SURE} with about {about} of the {used} prompts."
+    about = max(roughly(stability.needed), used + 1)
     return (
-        f"P(best) reaches {SURE} at about {roughly(stability.needed)} prompts: need about "
-        f"{roughly(stability.needed - used)} more."
+        f"P(best) reaches {SURE} at about {about} prompts: need about {roughly(about - used)} more."
     )
 
 

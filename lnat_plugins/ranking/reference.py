@@ -18,6 +18,7 @@ from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.yaml_file import read_yaml
 
 _FORMS: Final = 'give a JSON or YAML file of teacher: accuracy, or a ranking such as "A>B=C>D"'
+_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,6 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
         if name in keys[:place]:
             raise _twice(name, str(path))
     return found
-
-
-_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 class _TwiceError(Exception):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, get_metric
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
-from lnat_plugins.ranking.cells import build_cells
-from lnat_plugins.ranking.confounds import composition
 from lnat_plugins.report.positions import Positions, positions
 from lnat_plugins.report.source import ReportSource
 
@@ -106,7 +104,6 @@ def gather(source: ReportSource, asked: Asked) -> Figures:
         return ranking if known else _rank(source, asked, metric, by)
 
     comparison = _compare(source, asked)
-    everybody = tuple(dict.fromkeys(row.teacher for row in source.rows))
     return Figures(
         ranking=ranking,
         scores=asked.metric.rate(source.rows, window),
@@ -118,11 +115,8 @@ def gather(source: ReportSource, asked: Asked) -> Figures:
         values=_values(source, asked, windows),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
-            label(metric, window): composition(
-                build_cells(source.rows, source.prompts, everybody, metric, window),
-                bool(metric.higher_is_better),
-            )
-            for metric in (asked.metrics[one.metric] for one in comparison.metrics)
+            label(asked.metrics[one.metric], window): one.composition
+            for one in comparison.metrics
         },
         positions=positions(source.rows, windows, local_window),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import Ratings
+from lnat_plugins.metrics.asked import score_again
 from lnat_plugins.record import StepSums
 from lnat_plugins.selection.filters import (
     drop_duplicates,
@@ -173,7 +174,7 @@ def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec)
     raise DataError(
         f"the selection would be empty ({left_out})",
         where=spec.source,
-        remedy="score again with the metric under `naturalness: metrics:` of the teacher set"
+        remedy=score_again("the metric")
         if any("was not gathered" in reason for reason in reasons.values())
         else "loosen what took most of them",
     )

@@ -111,9 +111,14 @@ def _same_student(probe: Probe, pool: Pool, student: Student) -> bool:
     """Scores one prompt again: whatever changes a student shows there."""
     rows = [row for row in pool.rows if str(row.index) in probe]
     return all(
-        math.isclose(value, probe[str(row.index)].get(window, math.nan), abs_tol=_TOLERANCE)
+        _alike(probe[str(row.index)], _means(record))
         for row, record in zip(rows, student.score(rows) if rows else (), strict=True)
-        for window, value in _means(record).items()
+    )
+
+
+def _alike(before: Mapping[str, float], now: Mapping[str, float]) -> bool:
+    return before.keys() == now.keys() and all(
+        math.isclose(now[window], before[window], abs_tol=_TOLERANCE) for window in before
     )
 
 

@@ -281,6 +281,8 @@ def test_what_a_plugin_missing_now_was_scored_for_is_said_to_be_left_out(
         "warning: task local_naturalness was scored for metric 'mine' too, which is left out: "
         "give its plugin with --plugins"
     ) in capsys.readouterr().err
+    assert main(["rank", str(tmp_path), *FAST]) == 0
+    assert "warning" not in capsys.readouterr().err
 
 
 def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:

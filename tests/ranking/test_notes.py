@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from lnat_plugins.ranking import to_markdown
-from lnat_plugins.ranking.notes import smallest_p
+from lnat_plugins.ranking.notes import needed_prompts, smallest_p
 from tests.ranking.builders import rank_rows, row, table
 
 
@@ -119,3 +120,18 @@ def test_large_differences_are_not_told_to_the_fourth_decimal() -> None:
     noise = np.random.default_rng(0).normal(size=(40, 2)) * 1e6
     text = notes_of(table({"A": list(noise[:, 0] - 1e7), "B": list(noise[:, 1] - 1e7)}))
     assert re.search(r"differs by -\d+(\.\d)?, paired 95% interval \[-\d+, \d+\]", text)
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [
+        (35, "with about 35 of the 135 prompts"),
+        (135, "with about 135 of the 135 prompts"),
+        (136, "at about 140 prompts: need about 5 more"),
+        (277, "at about 280 prompts: need about 140 more"),
+    ],
+)
+def test_a_rounded_number_stays_on_its_side(needed: int, said: str) -> None:
+    ranking = rank_rows(settled(135, 5))  # type: ignore[arg-type]
+    stability = replace(ranking.stability, needed=needed)
+    assert said in needed_prompts(replace(ranking, stability=stability))

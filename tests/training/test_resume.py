@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
@@ -113,6 +114,15 @@ def test_another_student_is_noticed_whatever_the_rows_are_chosen_by(
     assert natural(tmp_path, selection=selection).selection == first.selection
     with pytest.raises(ConfigError, match="the student changed"):
         natural(tmp_path, selection=selection, model=student("llama", seed=1))
+
+
+def test_a_student_without_a_finite_score_is_another_one(tmp_path: Path) -> None:
+    natural(tmp_path).train()
+    broken = student("llama")
+    with torch.no_grad():
+        broken.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(ConfigError, match="the student changed"):
+        natural(tmp_path, model=broken)
 
 
 def test_other_rewards_are_other_rows(tmp_path: Path) -> None:

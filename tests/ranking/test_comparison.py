@@ -184,3 +184,11 @@ def test_ranking_takes_metrics_of_a_plugin() -> None:
     prompts = [f"p{i}" for i in range(12)]
     ranking = rank(rows, prompts, LN, "4", bootstrap_iters=5, metrics={GN.name: mine})
     assert ranking.agreement.tau != rank_rows(rows, bootstrap_iters=5).agreement.tau
+
+
+def test_equal_figures_are_joined_as_a_reference_would_have_them() -> None:
+    rows = table({"A": [-2.0, -2.0], "B": [-1.0, -1.0], "C": [-2.0, -2.0], "D": [-3.0, -3.0]})
+    (one,) = compare(rows, ["p0", "p1"], [LN], "4", bootstrap_iters=10).metrics
+    assert one.in_words() == "B > A = C > D"
+    assert one.in_words(2) == "B > A"
+    assert one.composition == {"A": 0.0, "B": 1.0, "C": 0.0, "D": 0.0}

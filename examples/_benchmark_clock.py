@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import torch
 
-from lnat_plugins.engine._projection import Projector
+from lnat_plugins.engine.projection import Projector
 
 T = TypeVar("T")
 _MATMULS: Final = 5

@@ -24,9 +24,9 @@ from _benchmark_recipes import Recipe
 from _benchmark_report import Agreement, Comparison, Line
 from _benchmark_workloads import Key, Workload
 
-from lnat_plugins.engine._memory import default_budget
+from lnat_plugins.engine.engine import default_budget
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.windows import Window, parse_windows
+from lnat_plugins.steps.windows import Window, parse_windows
 
 TOLERANCE: Final = 1e-3
 HALF_TOLERANCE: Final = 0.02

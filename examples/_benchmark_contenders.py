@@ -13,8 +13,9 @@ from typing import Final
 import numpy as np
 from _benchmark_workloads import Key, Workload
 
-from lnat_plugins.engine import Counts, Engine, TokenRun
-from lnat_plugins.windows import Window
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import Counts, TokenRun
+from lnat_plugins.steps.windows import Window
 
 Sums = Mapping[Key, float]
 KINDS: Final = ("lm_eval", "plain", "fast", "floor")

@@ -17,7 +17,7 @@ from _benchmark_contenders import Contender, Sums
 from _benchmark_workloads import Planned, Workload
 from torch import Tensor
 
-from lnat_plugins.engine import Counts
+from lnat_plugins.engine.types import Counts
 
 _CUTS: Final = (1, 4, 16)
 _LOGITS: Final = (2**26, 2**28)

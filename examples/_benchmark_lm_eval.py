@@ -15,7 +15,7 @@ from _benchmark_workloads import Key, Request, Workload
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from lnat_plugins.engine import Counts
+from lnat_plugins.engine.types import Counts
 
 
 class Tokens(NamedTuple):

@@ -23,7 +23,7 @@ from _benchmark_floor import Shape, floor_of
 from _benchmark_recipes import Recipe
 from _benchmark_workloads import Planned, Workload
 
-from lnat_plugins.windows import Window
+from lnat_plugins.steps.windows import Window
 
 _FLOOR_PASSES: Final = 4
 _CLEAR: Final = Path("/proc/self/clear_refs")

@@ -27,8 +27,8 @@ from transformers import (
 
 from lnat_plugins import load_teacher_set
 from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids, encode_response
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.tokens import EncodedResponse, Ids, encode_response
 
 _HEAD_DIM: Final = 64
 _SPREAD: Final = {"float32": 0.08}

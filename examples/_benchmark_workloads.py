@@ -15,12 +15,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 
-from lnat_plugins.engine import Engine
-from lnat_plugins.scorer import Candidate, EngineBackend, Scorer
-from lnat_plugins.scorer.backend import Job
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.scoring.backend import EngineBackend, Job
+from lnat_plugins.scoring.scorer import Candidate, Scorer
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.tokens import EncodedResponse, Ids
-from lnat_plugins.windows import Pair, Window, plan_runs
+from lnat_plugins.steps.windows import Pair, Window, plan_runs
 
 STEPS: Final = "sentence"
 

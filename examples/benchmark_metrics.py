@@ -21,13 +21,14 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lnat_plugins.engine import Counts, Engine
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import Counts
 from lnat_plugins.errors import LnatError
-from lnat_plugins.metrics import METRICS
-from lnat_plugins.metrics.asked import Asked
-from lnat_plugins.scorer import Candidate, EngineBackend, Prepared, Scorer
+from lnat_plugins.metrics import METRICS, Asked
+from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.scorer import Candidate, Prepared, Scorer
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.windows import parse_windows
+from lnat_plugins.steps.windows import parse_windows
 
 _ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = _ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"

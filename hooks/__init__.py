@@ -2,3 +2,5 @@
 
 Each is a model for a plugin of your own; docs/plugins.md says how to write one.
 """
+
+from __future__ import annotations

@@ -10,14 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lnat_plugins.api import load_teacher_set
-    from lnat_plugins.hookspecs import hookimpl
+    from lnat_plugins.api import Scores, load_teacher_set, score
+    from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins import load_plugins
-    from lnat_plugins.record import StepSums
-    from lnat_plugins.registry import Registry
-    from lnat_plugins.scores import Scores
-    from lnat_plugins.scoring import score
+    from lnat_plugins.plugins.hookspecs import hookimpl
+    from lnat_plugins.plugins.registry import Registry
+    from lnat_plugins.scoring.record import StepSums
     from lnat_plugins.selection import (
         Choice,
         Contest,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     )
     from lnat_plugins.steps import Span, Splitter, tile
     from lnat_plugins.teacher_set import Loader, Row
-    from lnat_plugins.training import select_dataset
 
 __version__ = "0.1.0"
 __all__ = [
@@ -65,14 +63,12 @@ __all__ = [
 ]
 
 _HOME: Final = {
-    "api": ("load_teacher_set",),
-    "hookspecs": ("hookimpl",),
+    "api": ("Scores", "load_teacher_set", "score"),
+    "plugins.hookspecs": ("hookimpl",),
     "metrics": ("Metric", "UndefinedError"),
     "plugins": ("load_plugins",),
-    "record": ("StepSums",),
-    "registry": ("Registry",),
-    "scores": ("Scores",),
-    "scoring": ("score",),
+    "scoring.record": ("StepSums",),
+    "plugins.registry": ("Registry",),
     "selection": (
         "Choice",
         "Contest",
@@ -87,7 +83,7 @@ _HOME: Final = {
     ),
     "steps": ("Span", "Splitter", "tile"),
     "teacher_set": ("Loader", "Row"),
-    "training": ("select_dataset",),
+    "hooks.trl_data": ("select_dataset",),
 }
 _MODULE: Final = {name: module for module, names in _HOME.items() for name in names}
 

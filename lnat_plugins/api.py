@@ -1,13 +1,39 @@
-"""Calls for programs and notebooks that do what the commands do. Computes nothing itself."""
+"""Calls for programs and notebooks that do what the commands do. Computes nothing itself.
+
+Scores in a program or a notebook: a teacher set, a model, and no host.
+
+The same core as under lm-eval and in a trainer.
+
+What a program or a notebook does with scores: rank, compare, choose, report, look at a table.
+
+The same as the commands, on scores that never were in a file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lnat_plugins.plugins import load_with_plugins
+from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
+from lnat_plugins.files import write_whole
+from lnat_plugins.metrics import Asked, ask_metrics, get_metric, metrics_to_compare
+from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
+from lnat_plugins.plugins.configured import resolve
+from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank, read_reference
+from lnat_plugins.scoring.chat import template_arguments
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.student import LocalStudent
+from lnat_plugins.selection import Pool, Selection
+from lnat_plugins.selection.training_set import ScoredStudent
+from lnat_plugins.steps import StepSpec, parse_steps
+from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.teacher_set.config import Settings
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
@@ -21,3 +47,287 @@ def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
         DataError: the data.
     """
     return load_with_plugins(source)
+
+
+class _Scoring(NamedTuple):
+    settings: Settings
+    steps: StepSpec
+    windows: tuple[Window, ...]
+    asked: Asked
+
+
+def score(
+    model: Any,
+    tokenizer: Any,
+    teacher_set: TeacherSet,
+    *,
+    windows: Sequence[str | int] | None = None,
+    steps: str | None = None,
+    metrics: str | Sequence[str] | None = None,
+    apply_chat_template: bool | None = None,
+    plugins: Sequence[str | object] = (),
+) -> Scores:
+    """Score every response of a teacher set with a model in this process.
+
+    Args:
+        model: a transformers causal language model; left as it was found.
+        tokenizer: its fast tokenizer.
+        teacher_set: from `load_teacher_set`.
+        windows, steps, metrics: by default the teacher set's own; `metrics="all"` gathers what
+            every metric needs.
+        apply_chat_template: whether prompts are rendered with the tokenizer's chat template, as
+            lm-eval's flag of that name; by default wherever there is one. Else they are plain
+            text, followed by the set's `target_delimiter`.
+        plugins: modules, files and objects, as in a `selection:` block.
+
+    Raises:
+        ConfigError, DataError, StudentError: one line that says what to change.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    if apply_chat_template and not has_template:
+        raise StudentError(
+            "the tokenizer has no chat template to apply",
+            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
+        )
+    plain = not has_template if apply_chat_template is None else not apply_chat_template
+    named = [one for one in plugins if isinstance(one, str)]
+    loaded = load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
+    settings = Settings(
+        steps=steps or teacher_set.settings.steps,
+        windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
+        target_delimiter=teacher_set.settings.target_delimiter,
+        metrics=tuple([metrics] if isinstance(metrics, str) else metrics or ())
+        or teacher_set.settings.metrics,
+    )
+    known = loaded.registry.metrics
+    scoring = _Scoring(
+        settings,
+        parse_steps(settings.steps, "steps", loaded.registry.splitters),
+        parse_windows(settings.windows),
+        ask_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
+    )
+    pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
+    student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
+    records = tuple(student.score(pool.rows))
+    return Scores(
+        pool, records, settings.windows, student.name, teacher_set.name, loaded, tokenizer
+    )
+
+
+class ScoredResponse(NamedTuple):
+    """One response with its step sums."""
+
+    prompt_id: str
+    teacher: str
+    record: StepSums
+    sample: int | str
+    text: str
+    correct: bool | None
+
+
+@dataclass(frozen=True, repr=False)
+class Scores:
+    """Every response of a teacher set, scored by one student.
+
+    Attributes:
+        pool: the responses.
+        records: the step sums of each, in the pool's order.
+        windows: the names of the windows scored; the first is the default.
+        student: the student's name.
+        task: the teacher set's name.
+        plugins: where metrics and strategies are looked up.
+        tokenizer: the student's; counts tokens for `max_length`.
+    """
+
+    pool: Pool
+    records: tuple[StepSums, ...]
+    windows: tuple[str, ...]
+    student: str
+    task: str
+    plugins: Plugins
+    tokenizer: Any = field(compare=False, repr=False)
+
+    @property
+    def rows(self) -> list[ScoredResponse]:
+        """The responses with their step sums, in the pool's order."""
+        return [
+            ScoredResponse(
+                row.prompt_id, row.teacher, record,
+                row.response.sample, row.text, row.response.correct,
+            )
+            for row, record in zip(self.pool.rows, self.records, strict=True)
+        ]  # fmt: skip
+
+    def rank(
+        self,
+        metric: str = "local_naturalness",
+        window: str | int | None = None,
+        *,
+        reference: str | Path | None = None,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> Ranking:
+        """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
+
+        Args:
+            metric: one, by name.
+            window: one of those scored; by default the first.
+            reference: a known order, a file or text as `--reference` takes it.
+            bootstrap_iters, seed: of the intervals.
+
+        Raises:
+            ConfigError: an unknown metric, one without a direction, or a window not scored.
+        """
+        metrics = self.plugins.registry.metrics
+        return rank(
+            self.rows, self._prompts, get_metric(metric, metrics), self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics, student=self.student,
+            texts=[row.text for row in self.pool.rows], reference=self._reference(reference),
+        )  # fmt: skip
+
+    def compare(
+        self,
+        metrics: str | Sequence[str] = "all",
+        window: str | int | None = None,
+        *,
+        reference: str | Path | None = None,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> Comparison:
+        """Several metrics side by side; `to_markdown()` of it is the table.
+
+        Args: as for `rank`; "all" = every metric that has a better and a worse.
+
+        Raises:
+            ConfigError: as for `rank`.
+        """
+        names = [metrics] if isinstance(metrics, str) else metrics
+        return compare(
+            self.rows, self._prompts,
+            metrics_to_compare(names, self.plugins.registry.metrics, "metrics"),
+            self._window(window), bootstrap_iters=bootstrap_iters, seed=seed,
+            reference=self._reference(reference),
+        )  # fmt: skip
+
+    def _reference(self, source: str | Path | None) -> Reference | None:
+        return None if source is None else read_reference(source, self.pool.teachers)
+
+    @property
+    def _prompts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Scores of {len(self.pool.rows)} responses to {len(self._prompts)} prompts, teachers "
+            f"{', '.join(self.pool.teachers)}, windows {', '.join(self.windows)}>"
+        )
+
+    def report(
+        self,
+        path: str | Path,
+        metric: str = "local_naturalness",
+        window: str | int | None = None,
+        *,
+        reference: str | Path | None = None,
+        prompts: int | None = None,
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> None:
+        """Write one HTML file to look at, as `lnat report` does.
+
+        Args: as for `rank`; `prompts` is how many prompts' traces are in the file, by default as
+            many as the command's.
+
+        Raises:
+            ConfigError: as for `rank`, or the file cannot be written.
+        """
+        from lnat_plugins.report import PROMPTS, ReportSource, leading_metric, report
+
+        source = ReportSource(
+            task=self.task,
+            student=self.student,
+            rows=self.rows,
+            prompts=self._prompts,
+            asked={row.prompt_id: row.messages[-1]["content"] for row in self.pool.rows},
+            windows=self.windows,
+            settings=self.records[0].settings,
+        )  # fmt: skip
+        metrics = self.plugins.registry.metrics
+        page = report(
+            source, leading_metric(metric, metrics), self._window(window), metrics=metrics,
+            reference=self._reference(reference), prompts=PROMPTS if prompts is None else prompts,
+            bootstrap_iters=bootstrap_iters, seed=seed,
+        )  # fmt: skip
+        write_whole(Path(path), page, "the report")
+
+    def select(self, strategy: str = "best", **selection: Any) -> Selection:
+        """Rows to train on, by the keys of a `selection:` block; indices are those of `pool`.
+
+        Raises:
+            ConfigError, DataError: as for any choice, or a window that was not scored.
+        """
+        for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
+            if key in selection:
+                raise ConfigError(
+                    f"`{key}` is settled: the responses are scored already",
+                    found=selection[key],
+                    remedy="leave it out, or score again",
+                )
+        if selection.get("window") is not None:
+            selection["window"] = self._window(selection["window"])
+        block = {"strategy": strategy, "windows": list(self.windows)}
+        student = ScoredStudent(
+            self.student,
+            self.records,
+            self.pool.plain,
+            load=lambda _: self.tokenizer,
+            arguments=None if self.pool.plain else template_arguments,
+        )
+        spec = resolve(block | selection, self.plugins)
+        return self.plugins.select(self.pool, student, spec)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a response: prompt, teacher, sample, verdict, every metric for every window.
+
+        A metric that reads a window has one column a window, such as `local_naturalness[4]`.
+        """
+        import pandas
+
+        rows = self.pool.rows
+        return pandas.DataFrame(
+            {
+                "prompt_id": [row.prompt_id for row in rows],
+                "teacher": [row.teacher for row in rows],
+                "sample": [row.response.sample for row in rows],
+                "correct": [row.response.correct for row in rows],
+                **self._values(),
+            }
+        )
+
+    def _values(self) -> dict[str, tuple[float, ...]]:
+        found: dict[str, tuple[float, ...]] = {}
+        gathered = {
+            name
+            for record in self.records
+            for name in (*record.statistics, *record.step_statistics, *record.undefined)
+        }
+        for name, metric in self.plugins.registry.metrics.items():
+            if not metric.needs <= gathered:
+                continue
+            if metric.reads == "window":
+                for window in self.windows:
+                    found[f"{name}[{window}]"] = metric.rate(self.rows, window).values
+            elif metric.window_read("") in (None, *self.windows):
+                found[name] = metric.rate(self.rows, "").values
+        return found
+
+    def _window(self, window: str | int | None) -> str:
+        if window is None:
+            return self.windows[0]
+        (asked,) = parse_windows([window], "window")
+        if asked.name not in self.windows:
+            raise ConfigError(
+                f"window {asked.name!r} was not scored",
+                remedy=did_you_mean(asked.name, self.windows),
+            )
+        return asked.name

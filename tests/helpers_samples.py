@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 
 SETTINGS: dict[str, Any] = {
     "steps": "sentence",

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins import load_teacher_set
-from lnat_plugins.config import parse_task
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.plugins import load_with_plugins
+from lnat_plugins.teacher_set.config import parse_task
 
 PLUGIN = """\
 from lnat_plugins import Loader, Splitter, hookimpl

@@ -9,14 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins._lm_eval_keys import IDLE_KEYS
-from lnat_plugins.config import (
-    LM_EVAL_KEYS,
-    Settings,
-    parse_task,
-    read_yaml,
-)
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import read_yaml
+from lnat_plugins.teacher_set.config import IDLE_KEYS, LM_EVAL_KEYS, Settings, parse_task
 
 
 def parse(naturalness: dict[str, Any] | None = None, **keys: Any) -> Any:

@@ -10,9 +10,9 @@ import pytest
 
 import lnat_plugins
 from lnat_plugins import hookimpl, load_teacher_set, score
+from lnat_plugins.api import Scores
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.metrics import Metric
-from lnat_plugins.scores import Scores
 from tests.harness.lab import evaluate, figures, hf, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.store import read_scored_set, read_scores
+from lnat_plugins.scoring.samples import read_scored_set, read_scores
 from tests.helpers_samples import (
     DATE,
     make_record,

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.scoring.tokens import check_tokenizer, encode_response
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.tokens import check_tokenizer, encode_response
 
 from .helpers_tokenizers import byte_level, metaspace
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.training_tokens import load_tokenizer, training_tokens
+from lnat_plugins.scoring.chat import load_tokenizer, training_tokens
 from tests.helpers_students import student, tokenizer
 from tests.helpers_tokenizers import byte_level
 

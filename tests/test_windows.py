@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.windows import (
+from lnat_plugins.steps.windows import (
     Pair,
     Run,
     body_tokens,

@@ -11,12 +11,22 @@ import sys
 from collections.abc import Sequence
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import _eval, _plugins, _rank, _report, _select, _student, _tasks
+from lnat_plugins.cli import info, rank, select
 from lnat_plugins.errors import LnatError
 
-__all__ = ["main"]
+__all__ = [
+    "main",
+]
 
-_COMMANDS = (_eval, _rank, _report, _select, _tasks, _plugins, _student)
+_COMMANDS = (
+    info.add_eval_command,
+    rank.add_rank_command,
+    rank.add_report_command,
+    select.add_select_command,
+    info.add_tasks_command,
+    info.add_plugins_command,
+    info.add_student_command,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        with _plugins.plugin_remarks():
+        with info.plugin_remarks():
             code: int = args.run(args)
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
@@ -42,6 +52,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lnat-plugins {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add(commands)
+    for add_command in _COMMANDS:
+        add_command(commands)
     return parser

@@ -9,4 +9,6 @@ from __future__ import annotations
 
 from lnat_plugins.harness.task import NaturalnessTask
 
-__all__ = ["NaturalnessTask"]
+__all__ = [
+    "NaturalnessTask",
+]

@@ -1,4 +1,6 @@
-"""`lm_eval` with the student checked first: what `lnat eval` runs.
+"""Bad input under the `lm_eval` command: one line and exit code 2 instead of a traceback.
+
+`lm_eval` with the student checked first: what `lnat eval` runs.
 
 The harness loads the model before it loads our task, so a wrong path to a student ends in
 a traceback of its libraries. Here it is one line. Nothing else differs, but that the shipped
@@ -8,15 +10,37 @@ tasks are found from a source checkout too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lm_eval.tasks
 from lm_eval._cli import HarnessCLI
 from lm_eval.utils import setup_logging
 
-from lnat_plugins.errors import StudentError
-from lnat_plugins.tasks_index import shipped_folder
+from lnat_plugins.errors import LnatError, StudentError
+from lnat_plugins.teacher_set.catalog import shipped_folder
+
+_COMMANDS = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Lets an LnatError end the `lm_eval` command; in a program of its own it is raised."""
+    try:
+        yield
+    except LnatError as error:
+        if not under_lm_eval():
+            raise
+        print(f"lnat: error: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+
+
+def under_lm_eval() -> bool:
+    """Whether this process is the harness's command, started by name or with -m."""
+    program = Path(sys.argv[0] if sys.argv else "")
+    return program.name in _COMMANDS or program.parts[-2:] == ("lm_eval", "__main__.py")
+
 
 _TASK = "local_naturalness"
 _HUB_PARTS = 2

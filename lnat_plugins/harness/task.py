@@ -1,10 +1,21 @@
-"""The lm-eval task: a teacher set as documents, one prompt with all its responses each."""
+"""Which YAML a task came from: data paths are relative to it.
+
+lm-eval tells the path in `metadata.config_source` for tasks that it found by name or was
+given through its Python interface. For `--tasks some/file.yaml` it says "inline", so the
+file is looked for among the command's own arguments.
+
+The lm-eval task: a teacher set as documents, one prompt with all its responses each.
+"""
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lm_eval.api.filter import Filter, FilterEnsemble
@@ -13,19 +24,61 @@ from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 from lm_eval.utils import warning_once
 
-from lnat_plugins.config import TaskSpec, parse_task
-from lnat_plugins.errors import ConfigError
-from lnat_plugins.harness.answer import Reply, install
-from lnat_plugins.harness.plain import plain_errors
-from lnat_plugins.harness.request import Request
+from lnat_plugins.errors import ConfigError, LnatError
+from lnat_plugins.files import read_yaml
+from lnat_plugins.harness.command import plain_errors
+from lnat_plugins.harness.requests import REQUEST, Request, install
 from lnat_plugins.harness.results import Results, summary
-from lnat_plugins.harness.resume import REQUEST
-from lnat_plugins.harness.source import source_of
 from lnat_plugins.plugins import metrics_of, plugins_of
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
-from lnat_plugins.windows import parse_windows
+from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+
+_INLINE = "inline"
+_CONFIG = ("--config", "-C")
+_TELLING = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
+
+
+def source_of(config: Mapping[str, Any]) -> Path | str:
+    """The YAML's path, or "<dict>" for a task defined in a program."""
+    told = (config.get("metadata") or {}).get("config_source", _INLINE)
+    if told != _INLINE:
+        return Path(told)
+    for path in _yaml_arguments():
+        found = _read(path)
+        if all(found.get(key) == config.get(key) for key in _TELLING):
+            return path
+    return "<dict>"
+
+
+def _yaml_arguments() -> Iterator[Path]:
+    """YAML files that the command line, or its `--config`, names: by path, glob, list or folder.
+
+    Not those under `--include_path`: a task found there by its name is not "inline".
+    """
+    for before, argument in itertools.pairwise(sys.argv):
+        if before == "--include_path":
+            continue
+        given = argument.removeprefix("--tasks=").removeprefix("--config=")
+        words = given.split(",")
+        if before in _CONFIG or argument.startswith("--config="):
+            tasks = _read(Path(given)).get("tasks") or []
+            words = tasks.split(",") if isinstance(tasks, str) else [*map(str, tasks)]
+        for word in words:
+            if Path(word).is_dir():
+                yield from sorted(Path(word).glob("*.yaml"))
+            elif word.endswith(".yaml"):
+                yield from (Path(match) for match in sorted(glob.glob(word)))
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return read_yaml(path)
+    except LnatError:
+        return {}
+
 
 _OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
 _PROBE = [{"role": "user", "content": "?"}]
@@ -246,6 +299,3 @@ def _document(prompt: Prompt) -> dict[str, Any]:
         "messages": [dict(turn) for turn in prompt.messages],
         "responses": responses,
     }
-
-
-__all__ = ["NaturalnessTask", "Reply", "Scored"]

@@ -1,33 +1,43 @@
-"""The built-in metrics by name. Each reads scored responses; none knows of files and of hosts."""
+"""The built-in metrics by name. Each reads scored responses; none knows of files and of hosts.
+
+The metrics that a scoring run is asked for, and what must be gathered for them.
+
+Knows nothing of how anything is gathered.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.metrics import (
-    aslec_casl,
-    aslec_drop,
-    car,
-    controls,
-    entropy,
-    global_naturalness,
-    global_step_naturalness,
-    ifd,
-    lark,
-    local_naturalness,
-    random,
-    rsr,
-    scas,
-)
+from lnat_plugins.errors import ConfigError, DataError, StudentError, did_you_mean
+from lnat_plugins.metrics.aslec import ASLEC_CASL, ASLEC_CASL_BY_TEACHER, ASLEC_DROP, ASLEC_DROP2
 from lnat_plugins.metrics.base import GLOBAL, Metric, Ratings, Scored, UndefinedError
+from lnat_plugins.metrics.controls import CONTROLS, RANDOM
+from lnat_plugins.metrics.lark import LARK, LARK_TOP50
+from lnat_plugins.metrics.naturalness import (
+    GLOBAL_NATURALNESS,
+    GLOBAL_STEP_NATURALNESS,
+    LOCAL_NATURALNESS,
+)
+from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD
+from lnat_plugins.metrics.rsr import RSR
+from lnat_plugins.metrics.scas import SCAS
 
 __all__ = [
-    "ALL", "GLOBAL", "METRICS", "Metric", "Ratings", "Scored", "UndefinedError", "get_metric",
-    "metrics_to_compare", "resolve_metrics",
-]  # fmt: skip
+    "ALL",
+    "GLOBAL",
+    "METRICS",
+    "Metric",
+    "Ratings",
+    "Scored",
+    "UndefinedError",
+    "get_metric",
+    "metrics_to_compare",
+    "resolve_metrics",
+]
 
 ALL: Final = "all"
 """Stands for every metric there is, where metrics are named."""
@@ -36,22 +46,22 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            local_naturalness.METRIC,
-            global_naturalness.METRIC,
-            global_step_naturalness.METRIC,
-            aslec_drop.METRIC,
-            aslec_drop.METRIC_2,
-            aslec_casl.METRIC,
-            aslec_casl.BY_TEACHER,
-            rsr.METRIC,
-            lark.METRIC,
-            lark.TOP_50,
-            scas.METRIC,
-            entropy.METRIC,
-            ifd.METRIC,
-            car.METRIC,
-            *controls.CONTROLS,
-            random.METRIC,
+            LOCAL_NATURALNESS,
+            GLOBAL_NATURALNESS,
+            GLOBAL_STEP_NATURALNESS,
+            ASLEC_DROP,
+            ASLEC_DROP2,
+            ASLEC_CASL,
+            ASLEC_CASL_BY_TEACHER,
+            RSR,
+            LARK,
+            LARK_TOP50,
+            SCAS,
+            ENTROPY,
+            IFD,
+            CAR,
+            *CONTROLS,
+            RANDOM,
         )
     }
 )
@@ -113,3 +123,85 @@ def metrics_to_compare(
     """As `resolve_metrics`, but "all" is every metric that has a better and a worse."""
     found = resolve_metrics(names, metrics, where)
     return tuple(one for one in found if ALL not in names or one.higher_is_better is not None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is to serve.
+
+    Attributes:
+        metrics: in order.
+        every: whether that is simply all there are. Then what cannot be had is undefined, and each
+            record says why; of metrics asked for by name it is refused.
+    """
+
+    metrics: tuple[Metric, ...]
+    every: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names."""
+        return tuple(metric.name for metric in self.metrics)
+
+    @property
+    def statistics(self) -> frozenset[str]:
+        """What they need beside log-probabilities, by the names of `statistics_names`."""
+        return frozenset(name for metric in self.metrics for name in metric.needs)
+
+    def check_student(self, lacks: Mapping[str, str]) -> None:
+        """Before any forward: can this student's back end serve them?
+
+        Raises:
+            StudentError: a metric asked for by name needs what the back end lacks.
+        """
+        for metric in () if self.every else self.metrics:
+            for name in sorted(metric.needs & lacks.keys()):
+                raise StudentError(
+                    f"metric {metric.name!r} cannot be had here: {lacks[name]}",
+                    remedy="leave it out, or score with `--model hf` and a student that has it",
+                )
+
+    def check_reward(self, reward: float | None, where: str) -> None:
+        """Raises DataError if a metric asked for by name needs the reward that a row lacks."""
+        for metric in () if self.every or reward is not None else self.metrics:
+            if "reward" in metric.needs:
+                raise DataError(
+                    f"metric {metric.name!r} needs a reward, and this row has none",
+                    where=where,
+                    remedy="give the rows a column `reward`, or leave the metric out",
+                )
+
+
+def ask_metrics(
+    names: Sequence[str], windows: Collection[str], metrics: Mapping[str, Metric], where: str
+) -> Asked:
+    """The metrics of those names; `["all"]` is every one that the windows allow.
+
+    Args:
+        names: as written.
+        windows: the names of the windows that are scored.
+        metrics: name -> metric, all there are.
+        where: who asks, for messages.
+
+    Raises:
+        ConfigError: no such metric, or one that reads a window that is not scored.
+    """
+    found = resolve_metrics(names, metrics, where)
+    every = tuple(names) == (ALL,)
+    unread = [one for one in found if one.reads == "global" and "global" not in windows]
+    if unread and not every:
+        raise ConfigError(
+            f"metric {unread[0].name!r} reads the window 'global', which is not scored",
+            where=where,
+            found=", ".join(windows),
+            remedy="add `global` to `windows`, or leave the metric out",
+        )
+    return Asked(tuple(one for one in found if one not in unread), every)
+
+
+def score_again(what: str) -> str:
+    """The remedy where a metric's statistics were not gathered."""
+    return (
+        f"score again with {what} among the metrics (`naturalness: metrics:` in a teacher set's "
+        "YAML, `metrics=` of `score()`)"
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
 """The window that sees the whole trace before the step."""

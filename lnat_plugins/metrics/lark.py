@@ -60,7 +60,7 @@ def _gains(rows: Sequence[Scored], statistic: str) -> list[float]:
     return [2 * b / loss - x * brier / loss**2 for b, x in zip(briers, losses, strict=True)]
 
 
-METRIC = Metric(
+LARK = Metric(
     name="lark",
     higher_is_better=True,
     scope="prompt",
@@ -71,7 +71,7 @@ METRIC = Metric(
     reads="global",
     needs=frozenset({"brier"}),
 )
-TOP_50 = Metric(
+LARK_TOP50 = Metric(
     name="lark_top50",
     higher_is_better=True,
     scope="prompt",

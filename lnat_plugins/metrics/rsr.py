@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lnat_plugins.metrics.base import GLOBAL, Metric, UndefinedError, log_prob, summed
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 
 
 def rsr(record: StepSums, window: str = GLOBAL) -> float:
@@ -38,7 +38,7 @@ def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
     return summed(record, "capped_rank") / record.n_tokens, -log_prob(record) / record.n_tokens
 
 
-METRIC = Metric(
+RSR = Metric(
     name="rsr",
     higher_is_better=False,
     scope="response",

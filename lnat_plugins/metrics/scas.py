@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from lnat_plugins.metrics.base import GLOBAL, Metric
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 
 LAMBDA: Final = 0.5
 """λ, the share of the likeness to the prompt."""
@@ -34,7 +34,7 @@ def scas(record: StepSums, window: str = GLOBAL) -> float:
     return (1 - LAMBDA) * alike + LAMBDA * to_prompt
 
 
-METRIC = Metric(
+SCAS = Metric(
     name="scas",
     higher_is_better=False,
     scope="response",

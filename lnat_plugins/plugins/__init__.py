@@ -7,10 +7,8 @@ nothing of hosts.
 
 from __future__ import annotations
 
-from lnat_plugins.plugins.found import LoadedPlugin
-from lnat_plugins.plugins.load import load_plugins
-from lnat_plugins.plugins.loaded import Plugins
-from lnat_plugins.plugins.teacher_sets import load_with_plugins, metrics_of, plugins_of
+from lnat_plugins.plugins.configured import load_with_plugins, metrics_of, plugins_of
+from lnat_plugins.plugins.load import LoadedPlugin, Plugins, load_plugins
 
 __all__ = [
     "LoadedPlugin",

@@ -1,20 +1,24 @@
 """Paired percentile bootstrap over prompts: every resample draws the same prompts for all teachers.
 
 Knows nothing of what the values mean. Shapes: P prompts, C columns, T teachers, B resamples.
+
+How the order settles with the number of prompts, and how many prompts the first place needs.
+
+An m-out-of-n bootstrap: resamples of fewer or of more prompts than were scored. Beyond their own
+number it takes further prompts to be like these. Shapes: T teachers, B resamples.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lnat_plugins.ranking.places import places, rank_shares
-
-Floats = NDArray[np.float64]
+from lnat_plugins.ranking.orders import mean_known, places, rank_shares, tau_b
+from lnat_plugins.ranking.table import Cells, Floats
 
 _DRAWS_AT_ONCE: Final = 1 << 21
 _TAILS: Final = (0.025, 0.975)
@@ -89,3 +93,114 @@ def resampled_means(
         weights = counts.reshape(rows, n_prompts).astype(np.float64)
         means_BC[start : start + rows] = weights @ values_PC / size
     return means_BC
+
+
+SURE: Final = 0.95
+"""P(best) from which the first place counts as settled."""
+
+BEYOND: Final = 10
+"""How far the sizes go, in multiples of the prompts scored."""
+
+RESAMPLES: Final = 2_000
+_DRAWS: Final = 1 << 24
+_FEWEST: Final = 200
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Figures by number of prompts; all empty where nothing can be resampled.
+
+    Attributes:
+        sizes: numbers of prompts, ascending; the set's own number is one of them.
+        p_best: for each, the share of resamples in which the first teacher is best; ties share. NaN
+            where no resample of that size gives every teacher a figure.
+        tau: for each, the mean Kendall tau-b of the resampled order with the order of the whole
+            set; NaN if every resample, or the whole set, is one tie.
+        needed: about the smallest number of prompts at which P(best) is 0.95; None if that is not
+            reached at ten times the set's own number, or nothing can be resampled.
+    """
+
+    sizes: tuple[int, ...]
+    p_best: tuple[float, ...]
+    tau: tuple[float, ...]
+    needed: int | None
+
+
+def stability(
+    cells: Cells, first: int, figures_BT: Floats, higher_is_better: bool, iters: int, seed: int
+) -> Stability:
+    """The curve, and where it crosses 0.95; the same seed gives the same figures.
+
+    Args:
+        cells: of the metric; its matched prompts are resampled.
+        first: the first teacher's column.
+        figures_BT: the resamples of the set's own size, so that its P(best) is that of the table.
+        higher_is_better: the metric's direction.
+        iters: resamples for every other size, at most 2,000; fewer for very many prompts.
+        seed: of the resampling.
+    """
+    if not len(figures_BT) or len(cells.teachers) < 2:
+        return Stability((), (), (), None)
+    curve = _Curve(cells, first, higher_is_better, iters, seed)
+    own = len(curve.columns_PC)
+    curve.add(own, figures_BT)
+    sizes = grid(own)
+    p_best = tuple(curve.p_best(size) for size in sizes)
+    tau = tuple(curve.known[size][1] for size in sizes)
+    return Stability(sizes, p_best, tau, _crossing(curve, sizes, own))
+
+
+def grid(own: int) -> tuple[int, ...]:
+    """10, 20, 50, 100, ... up to ten times the set's own number; that, and the number itself."""
+    end = BEYOND * own
+    round_numbers = {lead * 10**power for power in range(1, len(str(end))) for lead in (1, 2, 5)}
+    return tuple(sorted({size for size in round_numbers if size <= end} | {own, end}))
+
+
+class _Curve:
+    """P(best) and tau by number of prompts, each computed when first asked for."""
+
+    def __init__(self, cells: Cells, first: int, higher: bool, iters: int, seed: int) -> None:
+        self.cells, self.first, self.higher = cells, first, higher
+        self.iters, self.seed = iters, seed
+        self.columns_PC = cells.columns(cells.matched)
+        whole_T = cells.figures(self.columns_PC.mean(axis=0))
+        self.whole = places(whole_T[None], higher)
+        self.known: dict[int, tuple[float, float]] = {}
+
+    def p_best(self, size: int) -> float:
+        if size not in self.known:
+            iters = min(self.iters, RESAMPLES, max(_FEWEST, _DRAWS // size))
+            means_BC = resampled_means(self.columns_PC, iters, (self.seed, size), size)
+            self.add(size, known_rows(self.cells.figures(means_BC)))
+        return self.known[size][0]
+
+    def add(self, size: int, figures_BT: Floats) -> None:
+        if not len(figures_BT):
+            self.known[size] = math.nan, math.nan
+            return
+        drawn = places(figures_BT, self.higher)
+        best_B = (drawn.before[:, self.first] == 0) / drawn.sharing[:, self.first]
+        tau = mean_known(tau_b(drawn.before, self.whole.before))
+        self.known[size] = (float(np.mean(best_B)), tau)
+
+
+def _crossing(curve: _Curve, sizes: tuple[int, ...], own: int) -> int | None:
+    """The nearest crossing of 0.95 seen from the set's own size, bisected to 1 %."""
+    sure = [curve.p_best(size) >= SURE for size in sizes]
+    at = sizes.index(own)
+    if sure[at]:
+        while at and sure[at - 1]:
+            at -= 1
+    elif any(sure[at:]):
+        at = sure.index(True, at)
+    else:
+        return None
+    enough, short = sizes[at], sizes[at - 1] if at else 0
+    while enough - short > max(1, enough // 100):
+        middle = (short + enough) // 2
+        if curve.p_best(middle) >= SURE:
+            enough = middle
+        else:
+            short = middle
+    return enough

@@ -1,26 +1,186 @@
-"""What a score may only be echoing: length, steps, loops, the whole context, the student's family.
+"""How a score goes with a plain count, over all responses and inside each prompt.
+
+Shapes: R responses with a defined value.
+
+How much of what precedes a step each window really shows. Knows nothing of scores.
+
+Loops: how much of a text has been said before, word for word. Knows nothing of scores.
+
+Which family a model's name speaks of. Knows nothing but names: a hint, not a pedigree.
+
+What a score may only be echoing: length, steps, loops, the whole context, the student's family.
 
 Knows nothing of intervals. Shapes: P prompts, T teachers, R responses with a defined value.
+
+What the confound panel has to say in words. Computes nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from lnat_plugins.metrics import METRICS, Metric, Scored
-from lnat_plugins.ranking import confound_notes as notes
-from lnat_plugins.ranking.cells import Cells, Floats, build_cells
-from lnat_plugins.ranking.context import shown_context
-from lnat_plugins.ranking.control_correlation import ControlCorrelation, control_correlation
-from lnat_plugins.ranking.family import families
-from lnat_plugins.ranking.plain import plain
-from lnat_plugins.ranking.repetition import repetition
-from lnat_plugins.ranking.winners import winners
+from lnat_plugins.formatting import plain
+from lnat_plugins.metrics import GLOBAL, METRICS, Metric, Scored
+from lnat_plugins.ranking.orders import spearman
+from lnat_plugins.ranking.table import Cells, Floats, Ints, build_cells, winners
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.steps.windows import parse_window
+
+
+@dataclass(frozen=True)
+class ControlCorrelation:
+    """Spearman's correlation of the score with a control, by the metric's direction.
+
+    Positive = more of the control goes with a better score, whether that is a higher one or not.
+
+    Attributes:
+        control: its name.
+        overall: over all responses with a defined score, matched prompts or not.
+        responses: how many those are.
+        within_prompt: mean of the correlations inside each prompt.
+        prompts: prompts that have one: two responses or more, neither figure constant.
+        spare: responses beyond two of each prompt that has one (beyond two of all where no prompt
+            has): two responses always go together or against each other.
+    """
+
+    control: str
+    overall: float
+    responses: int
+    within_prompt: float
+    prompts: int
+    spare: int
+
+
+def control_correlation(
+    name: str, control_R: Floats, cells: Cells, higher: bool
+) -> ControlCorrelation:
+    """The correlation of the cells' responses with the control's values of the same."""
+    better_R = cells.response_values if higher else -cells.response_values
+    inside = [
+        (spearman(better_R[one], control_R[one]), len(one))
+        for one in _by_prompt(cells.response_prompt)
+    ]
+    known = [(value, count) for value, count in inside if not math.isnan(value)]
+    return ControlCorrelation(
+        control=name,
+        overall=spearman(better_R, control_R),
+        responses=len(control_R),
+        within_prompt=math.fsum(value for value, _ in known) / len(known) if known else math.nan,
+        prompts=len(known),
+        spare=sum(count - 2 for _, count in known) if known else max(0, len(control_R) - 2),
+    )
+
+
+def _by_prompt(prompt_R: Ints) -> list[Ints]:
+    """The responses of each prompt, as indices."""
+    order = np.argsort(prompt_R, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(prompt_R[order])) + 1)
+
+
+def shown_context(records: Iterable[StepSums]) -> dict[str, float]:
+    """Window -> the share of the preceding response tokens that it shows, 0 … 1.
+
+    Σ tokens of the window's steps / Σ tokens of all preceding steps, averaged over the steps of a
+    response that hold a token and have one before them, then over responses. NaN where no response
+    has such a step. The global window, which shows all, is left out.
+    """
+    known = [record for record in records if record.n_tokens]
+    longest = max((len(record.tokens) for record in known), default=0)
+    names = dict.fromkeys(name for record in known for name in record.sums if name != GLOBAL)
+    found = {}
+    for name in names:
+        window = parse_window(name)
+        preceding = np.array([window.preceding(step) for step in range(longest)], dtype=np.int64)
+        shares = [_share(record, preceding) for record in known if name in record.sums]
+        defined = [share for share in shares if not math.isnan(share)]
+        found[name] = math.fsum(defined) / len(defined) if defined else math.nan
+    return found
+
+
+def _share(record: StepSums, preceding: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
+    tokens = np.array(record.tokens, dtype=np.int64)
+    step = np.arange(len(tokens))
+    before = np.concatenate([[0], np.cumsum(tokens)])
+    has = (tokens > 0) & (before[:-1] > 0)
+    if not has.any():
+        return math.nan
+    whole = before[:-1][has]
+    unseen = before[step - preceding[: len(tokens)]][has]
+    return float(((whole - unseen) / whole).mean())
+
+
+WINDOW: Final = 20
+"""Words that must recur in a row to count as said before."""
+
+
+class Repetition(NamedTuple):
+    """Words of a text, split at white space, and those that repeat."""
+
+    repeated: int
+    words: int
+
+
+def repetition(text: str) -> Repetition:
+    """Words that lie in a stretch of 20 words which occurred before in the same text.
+
+    The earlier occurrence may overlap, as in a loop of one word. Time grows with the text's length.
+    """
+    words = text.split()
+    seen: set[tuple[str, ...]] = set()
+    repeated = marked_to = 0
+    for start in range(len(words) - WINDOW + 1):
+        stretch = tuple(words[start : start + WINDOW])
+        if stretch in seen:
+            repeated += start + WINDOW - max(start, marked_to)
+            marked_to = start + WINDOW
+        seen.add(stretch)
+    return Repetition(repeated, len(words))
+
+
+FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "qwen": ("qwen", "qwq", "qvq"),
+    "llama": ("llama", "codellama"),
+    "gemma": ("gemma", "codegemma"),
+    "mistral": (
+        "mistral", "mixtral", "ministral", "codestral", "magistral", "devstral", "mathstral",
+    ),
+    "phi": ("phi",),
+    "deepseek": ("deepseek",),
+    "gpt": ("gpt", "chatgpt"),
+    "claude": ("claude",),
+    "gemini": ("gemini",),
+    "glm": ("glm", "chatglm"),
+    "kimi": ("kimi",),
+    "olmo": ("olmo",),
+    "granite": ("granite",),
+    "falcon": ("falcon",),
+    "internlm": ("internlm",),
+    "smollm": ("smollm",),
+}  # fmt: skip
+"""Family -> the words that stand for it. QwQ and QvQ are Qwen's reasoning models."""
+
+_FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words}
+
+
+def families(name: str) -> frozenset[str]:
+    """The families that a model's or teacher's name speaks of, by whole words.
+
+    A word may carry a version: "Qwen2.5" and "gpt4o" count, "DSQ" and "dolphin" do not.
+    "DeepSeek-R1-Distill-Qwen-7B" speaks of two. Of a path only the last part is read, as the
+    folders above it say nothing of the model; of "org/model" both.
+    """
+    parts = name.rstrip("/\\").replace("\\", "/").split("/")
+    is_repository = len(parts) == 2 and parts[0] not in ("", ".", "..", "~")
+    text = name if is_repository else parts[-1]
+    words = re.findall(r"[a-z]+", text.lower())
+    return frozenset(_FAMILY_OF[word] for word in words if word in _FAMILY_OF)
+
 
 CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
 
@@ -95,10 +255,10 @@ def panel(
         for name, control_R in controls.items()
     )
     found = (
-        *notes.count_notes(correlations),
-        *notes.context_notes(context, metric.window_read(window)),
-        *notes.repetition_notes(repeated),
-        *notes.family_notes(own, same),
+        *count_notes(correlations),
+        *context_notes(context, metric.window_read(window)),
+        *repetition_notes(repeated),
+        *family_notes(own, same),
     )
     return Confounds(
         correlations=correlations,
@@ -136,3 +296,75 @@ def _repetition(
         repeated[row.teacher] += found.repeated
         words[row.teacher] += found.words
     return {name: repeated[name] / words[name] if words[name] else math.nan for name in teachers}
+
+
+NEARLY_ALL: Final = 0.9
+"""From this share of the context on, a window is the global one under another name."""
+
+MUCH_REPEATED: Final = 0.1
+"""From this share of repeated words on, a teacher's loops are told."""
+
+NEARLY_ALONE: Final = 0.9
+"""From this correlation on, up or down, a score orders much as the control does."""
+
+LEAST_SPARE: Final = 8
+"""Responses beyond two a prompt: with fewer, any two figures go together by luck."""
+
+_CHOICE: Final = {
+    "n_tokens": ("longest", "shortest"),
+    "n_steps": ("one of most steps", "one of fewest steps"),
+    "mean_step_tokens": ("one of the longest steps", "one of the shortest steps"),
+}
+
+
+def count_notes(correlations: Sequence[ControlCorrelation]) -> Iterator[str]:
+    """Where the score orders the responses much as a plain count would."""
+    for one in correlations:
+        inside = not math.isnan(one.within_prompt)
+        found = one.within_prompt if inside else one.overall
+        # A correlation of NaN is never as large as this.
+        if one.control in _CHOICE and one.spare >= LEAST_SPARE and abs(found) >= NEARLY_ALONE:
+            yield (
+                f"{'Within prompts' if inside else 'Over all responses'} the score goes with "
+                f"{one.control} (Spearman {found:.3f}): choosing by it is much like choosing the "
+                f"{_CHOICE[one.control][found < 0]}."
+            )
+
+
+def context_notes(context: Mapping[str, float], read: str | None) -> Iterator[str]:
+    """Where the window that was read shows nearly everything."""
+    if read is None or read not in context:
+        return
+    shown = context[read]
+    if math.isnan(shown):
+        yield (
+            f"No response has a second step, so that window {read} shows what global shows: this "
+            "is global naturalness under another name."
+        )
+    elif shown >= NEARLY_ALL:
+        yield (
+            f"Window {read} shows {100 * shown:.0f}% of what precedes a step here: this is global "
+            "naturalness under another name."
+        )
+
+
+def repetition_notes(repeated: Mapping[str, float]) -> Iterator[str]:
+    """Teachers that loop."""
+    loops = [f"{name} {100 * share:.0f}%" for name, share in repeated.items()
+             if share >= MUCH_REPEATED]  # fmt: skip
+    if loops:
+        yield (
+            f"Words in stretches of {WINDOW} that the same response had said before: "
+            f"{', '.join(loops)}. What repeats is easy to predict, so loops score well."
+        )
+
+
+def family_notes(own: frozenset[str], same: Sequence[str]) -> Iterator[str]:
+    """Teachers of the student's own family."""
+    if same:
+        verb = "is" if len(same) == 1 else "are"
+        yield (
+            f"By name, {', '.join(same)} {verb} of the student's own family "
+            f"({', '.join(sorted(own))}): a student finds its own family's text likely, whatever "
+            "it would learn from it."
+        )

@@ -7,15 +7,13 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from lnat_plugins.ranking.result import Ranking, TeacherRank
-from lnat_plugins.ranking.stability import SURE
-from lnat_plugins.ranking.wording import number, plural, roughly, span
+from lnat_plugins.formatting import number, plural, span
+from lnat_plugins.ranking.bootstrap import SURE
+from lnat_plugins.ranking.result import Ranking, TeacherRank, needed_prompts
 
 FEW_PROMPTS: Final = 30
 FEW_TEACHERS: Final = 5
 FEW_RESAMPLES: Final = 1000
-FEWEST_TOLD: Final = 10
-"""Below this many the number of prompts needed is not told: it is a guess."""
 
 _COUNTED: Final = {2: "Two", 3: "Three", 4: "Four"}
 
@@ -117,29 +115,6 @@ def _paired(line: TeacherRank) -> str:
     return (
         f"{line.teacher} differs by {number(line.difference)}, paired 95% interval "
         f"{span(line.difference_low, line.difference_high)}."
-    )
-
-
-def needed_prompts(ranking: Ranking) -> str:
-    """How many prompts the first place needs, as a sentence; "" where that is not known."""
-    stability, used = ranking.stability, ranking.prompts_used
-    if not stability.sizes:
-        return ""
-    if stability.needed is None:
-        return (
-            f"P(best) does not reach {SURE} with {stability.sizes[-1]} prompts like these either: "
-            f"nothing here tells {ranking.teachers[0].teacher} from the next best."
-        )
-    if stability.needed <= used < FEWEST_TOLD:
-        return f"P(best) reaches {SURE} with these {used} prompts or fewer."
-    if stability.needed < FEWEST_TOLD <= used:
-        return f"P(best) reaches {SURE} with fewer than {FEWEST_TOLD} of the {used} prompts."
-    if stability.needed <= used:
-        about = min(roughly(stability.needed), used)
-        return f"P(best) reaches {SURE} with about {about} of the {used} prompts."
-    about = max(roughly(stability.needed), used + 1)
-    return (
-        f"P(best) reaches {SURE} at about {about} prompts: need about {roughly(about - used)} more."
     )
 
 

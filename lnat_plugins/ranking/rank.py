@@ -12,17 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
-from lnat_plugins.ranking.agreement import agreement
-from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, known_rows, resampled_means
-from lnat_plugins.ranking.cells import Cells, Floats, build_cells
-from lnat_plugins.ranking.checks import check_metric, check_resampling, no_figure, no_matched_prompt
+from lnat_plugins.ranking.bootstrap import (
+    Bootstrap,
+    bootstrap,
+    known_rows,
+    resampled_means,
+    stability,
+)
 from lnat_plugins.ranking.confounds import control_values, panel
 from lnat_plugins.ranking.notes import notes
-from lnat_plugins.ranking.reference import Reference
-from lnat_plugins.ranking.reference_fit import reference_fit
+from lnat_plugins.ranking.orders import agreement
+from lnat_plugins.ranking.reference import Reference, reference_fit
 from lnat_plugins.ranking.result import Ranking, TeacherRank
-from lnat_plugins.ranking.stability import stability
-from lnat_plugins.ranking.winners import winners
+from lnat_plugins.ranking.table import (
+    Cells,
+    Floats,
+    build_cells,
+    check_metric,
+    check_resampling,
+    no_figure,
+    no_matched_prompt,
+    winners,
+)
 
 
 def rank(

@@ -7,8 +7,14 @@ and its plots and first traces also without JavaScript.
 
 from __future__ import annotations
 
-from lnat_plugins.report.figures import leading_metric
+from lnat_plugins.report.data import ReportRow, ReportSource, leading_metric, source_of_scores
 from lnat_plugins.report.page import PROMPTS, report
-from lnat_plugins.report.source import ReportRow, ReportSource, source_of_scores
 
-__all__ = ["PROMPTS", "ReportRow", "ReportSource", "leading_metric", "report", "source_of_scores"]
+__all__ = [
+    "PROMPTS",
+    "ReportRow",
+    "ReportSource",
+    "leading_metric",
+    "report",
+    "source_of_scores",
+]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from lnat_plugins.ranking import wording
+from lnat_plugins import formatting as wording
 
 # NUL and half characters cannot stand in an HTML file at all.
 _UNWRITABLE: Final = re.compile("[\x00\ud800-\udfff]")

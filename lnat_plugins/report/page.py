@@ -18,13 +18,11 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.ranking import Reference
-from lnat_plugins.report import comparisons, sections
-from lnat_plugins.report.figures import Asked, Figures, gather
-from lnat_plugins.report.marks import Marks
+from lnat_plugins.report import sections
+from lnat_plugins.report.data import Asked, Figures, ReportSource, gather
 from lnat_plugins.report.markup import Cell, Markup, counted, esc, join, number, table, tag
-from lnat_plugins.report.shades import shades_of
-from lnat_plugins.report.source import ReportSource
-from lnat_plugins.report.trace import Rated, trace_view
+from lnat_plugins.report.plots import Marks
+from lnat_plugins.report.traces import Rated, shades_of, trace_view
 
 PROMPTS: Final = 20
 """Prompts in the trace view unless more are asked for: a few megabytes of text."""
@@ -94,7 +92,7 @@ def _sections(
         for i, row in enumerate(source.rows)
     ]
     rated.sort(key=lambda each: place[each.row.teacher])
-    agreed = join([comparisons.agreement(figures), comparisons.reference(figures)])
+    agreed = join([sections.agreement(figures), sections.reference(figures)])
     return [
         ("teachers", "Teachers", sections.teachers(figures, marks)),
         ("ranks", "How sure each rank is", sections.chances(figures, marks)),
@@ -102,9 +100,9 @@ def _sections(
         ("length", "Score against length", sections.length(source, figures, asked.metric, marks)),
         ("position", "Score by position in the trace", sections.position(figures, marks)),
         ("stability", "How the order settles", sections.stability(figures)),
-        ("composition", "Whose responses are chosen", comparisons.composition(figures, marks)),
+        ("composition", "Whose responses are chosen", sections.composition(figures, marks)),
         ("agreement", "Metric against metric", agreed),
-        ("confounds", "What the score may only echo", comparisons.confound_panel(figures.ranking)),
+        ("confounds", "What the score may only echo", sections.confound_panel(figures.ranking)),
         ("traces", "Traces, step by step", trace_view(source, rated, shades, marks, prompts)),
         ("settings", "Settings and versions", _settings(source, figures)),
     ]  # fmt: skip

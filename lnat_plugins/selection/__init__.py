@@ -5,21 +5,21 @@ Knows nothing of files, models and hosts: rows come as a `Pool`, scores through 
 
 from __future__ import annotations
 
-from lnat_plugins.selection.choose import choose
-from lnat_plugins.selection.pool import Pool, PoolRow
-from lnat_plugins.selection.selection import Selection, category
+from lnat_plugins.selection.base import REQUIRED, Choice, Contest, Option, Strategy
+from lnat_plugins.selection.result import Selection, category
+from lnat_plugins.selection.select import choose
 from lnat_plugins.selection.spec import KEYS, SelectionSpec, parse_selection
-from lnat_plugins.selection.strategy import REQUIRED, Choice, Contest, Option, Strategy
 from lnat_plugins.selection.student import Student
+from lnat_plugins.teacher_set.prompts import Pool, PoolRow
 
 __all__ = [
-    "KEYS",
-    "REQUIRED",
     "Choice",
     "Contest",
+    "KEYS",
     "Option",
     "Pool",
     "PoolRow",
+    "REQUIRED",
     "Selection",
     "SelectionSpec",
     "Strategy",

@@ -11,15 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from lnat_plugins._checks import Checks
-from lnat_plugins.config import Settings
 from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.metrics import GLOBAL, Metric
-from lnat_plugins.metrics.asked import Asked
-from lnat_plugins.selection.selection import json_value
-from lnat_plugins.selection.strategy import REQUIRED, Strategy
+from lnat_plugins.metrics import GLOBAL, Asked, Metric
+from lnat_plugins.selection.base import REQUIRED, Strategy
+from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
-from lnat_plugins.windows import Window, parse_window, parse_windows
+from lnat_plugins.steps.windows import Window, parse_window, parse_windows
+from lnat_plugins.teacher_set.config import Checks, Settings
 
 KEYS: Final = (
     "strategy",

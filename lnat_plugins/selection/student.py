@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from lnat_plugins.record import StepSums
-from lnat_plugins.selection.pool import PoolRow
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set.prompts import PoolRow
 
 
 class Student(Protocol):

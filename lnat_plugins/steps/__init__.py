@@ -16,9 +16,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.steps._span import Span, tile
-from lnat_plugins.steps.blocks import split_lines, split_paragraphs, split_turns
-from lnat_plugins.steps.sentence import split_sentences
+from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split_turns, tile
+from lnat_plugins.steps.sentences import split_sentences
 
 __all__ = [
     "RESERVED",

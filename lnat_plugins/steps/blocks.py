@@ -1,17 +1,55 @@
-r"""Splitters that look at line breaks and turn markers only.
+"""Spans: how a text is tiled, and who owns the white space.
+
+Knows nothing of sentences, lines or turns: a splitter hands over cuts, this makes spans.
+
+Splitters that look at line breaks and turn markers only.
 
 Knows nothing of sentences, markdown or LaTeX. Every rule is plain: no fragment is joined to a
 neighbour and no region is protected. As everywhere, a step owns the white space that follows it
 (the indentation of the next line included), and the white space a text begins with belongs to
-its first step. A line break is ``\n``, ``\r\n`` or ``\r``.
+its first step. A line break is ``\\n``, ``\\r\\n`` or ``\\r``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
-from lnat_plugins.steps._span import Span, tile
+Span = tuple[int, int]
+"""(start, end) character offsets into the text, half open; never empty."""
+
+_SPACE = re.compile(r"\s*")
+
+
+def tile(text: str, cuts: Iterable[int]) -> list[Span]:
+    """Spans that tile `text`, one more than there are cuts that hold.
+
+    `cuts` ascend. Each cut moves right over white space, so a step owns what follows it; a cut
+    with nothing visible before or after it is dropped. Empty text: no span. Only white space: one.
+    """
+    if not text:
+        return []
+    spans: list[Span] = []
+    start = 0
+    reach = _end_of_space(text, 0)
+    length = len(text)
+    for cut in cuts:
+        if cut <= reach:
+            continue
+        reach = _end_of_space(text, cut)
+        if reach == length:
+            break
+        spans.append((start, reach))
+        start = reach
+    spans.append((start, length))
+    return spans
+
+
+def _end_of_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
 
 _BREAK: Final = re.compile(r"[\r\n]\s*")
 _TURN: Final = re.compile(

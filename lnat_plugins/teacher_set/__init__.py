@@ -8,9 +8,8 @@ reason.
 
 from __future__ import annotations
 
-from lnat_plugins.teacher_set._files import LOADERS
 from lnat_plugins.teacher_set.load import load
-from lnat_plugins.teacher_set.loaders import Loader, Row
+from lnat_plugins.teacher_set.loaders import LOADERS, Loader, Row
 from lnat_plugins.teacher_set.prompts import JSON, Message, Prompt, Response, TeacherSet
 
 __all__ = [

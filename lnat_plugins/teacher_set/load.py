@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from lnat_plugins.config import DataSpec, TaskSpec
 from lnat_plugins.errors import DataError
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
-from lnat_plugins.teacher_set._files import LOADERS
-from lnat_plugins.teacher_set.gather import join, select
+from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
+from lnat_plugins.teacher_set.join import join, select
 from lnat_plugins.teacher_set.layouts import Candidate, candidates
-from lnat_plugins.teacher_set.loaders import Loader
+from lnat_plugins.teacher_set.loaders import LOADERS, Loader
 from lnat_plugins.teacher_set.prompts import Prompt, TeacherSet
 from lnat_plugins.teacher_set.sources import read_rows, resolve
 

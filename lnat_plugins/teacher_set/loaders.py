@@ -1,14 +1,23 @@
 """Loaders: what reads one kind of file, and how a file finds its loader.
 
 Knows nothing of any file format or of which columns matter.
+
+The built-in loaders: JSON lines, JSON, CSV and parquet, with the row's number kept.
+
+Knows nothing of which columns matter. Text comes out exactly as it stands in the file;
+a byte-order mark at the very start is not text. A file that cannot be read, or a row
+that is not a set of named values, is a DataError with file and row.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 
@@ -107,3 +116,142 @@ def _counted(values: object, where: str, loader: Loader) -> Row:
             remedy="mend the plugin that brings the loader",
         )
     return Row(values, where)
+
+
+def _read_jsonl(path: Path, shown: str) -> Iterator[Row]:
+    with path.open("rb") as lines:
+        # splitting bytes at b"\n" only: str.splitlines would also cut at U+2028
+        for number, raw in enumerate(lines, start=1):
+            where = f"{shown} row {number}"
+            line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if line.strip():
+                yield _row(_parse_json(line, where), where)
+
+
+def _read_json(path: Path, shown: str) -> Iterator[Row]:
+    content = _parse_json(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), shown)
+    rows = content.get("data") if isinstance(content, dict) else content
+    if not isinstance(rows, list):
+        raise DataError(
+            'a .json file must hold a list of rows, or {"data": [...]}',
+            where=shown,
+            found=content,
+            remedy="if every line is a row of its own, name the file .jsonl",
+        )
+    for number, values in enumerate(rows, start=1):
+        where = f"{shown} row {number}"
+        yield _row(values, where)
+
+
+def _parse_json(data: bytes, where: str) -> Any:
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as cause:
+        raise DataError(
+            "this is not UTF-8 text",
+            where=where,
+            found=data[max(0, cause.start - 10) : cause.end + 10],
+            remedy="save the file as UTF-8",
+        ) from None
+    except json.JSONDecodeError as cause:
+        line = f"line {cause.lineno} " if cause.lineno > 1 else ""
+        raise DataError(
+            f"not valid JSON: {cause.msg} at {line}column {cause.colno}",
+            where=where,
+            found=cause.doc[max(0, cause.pos - 20) : cause.pos + 20],
+            remedy="if every line is a row of its own, name the file .jsonl"
+            if cause.msg == "Extra data"
+            else "the text may be cut off; write the file again",
+        ) from None
+    except (ValueError, RecursionError) as cause:
+        raise DataError(
+            f"not readable JSON: {cause}", where=where, remedy="write the file again"
+        ) from None
+
+
+def _row(values: Any, where: str) -> Row:
+    if not isinstance(values, dict):
+        raise DataError(
+            "a row must be an object of named values",
+            where=where,
+            found=values,
+            remedy='write {"prompt": ..., "response": ..., "teacher": ...}',
+        )
+    return Row(values, where)
+
+
+def _read_csv(path: Path, shown: str) -> Iterator[Row]:
+    try:
+        records = _csv_records(path)
+    except UnicodeDecodeError as cause:
+        raise DataError(
+            f"this is not UTF-8 text: {cause.reason} at byte {cause.start}",
+            where=shown,
+            remedy="save the file as UTF-8",
+        ) from None
+    except csv.Error as cause:
+        raise DataError(
+            f"not valid CSV: {cause}", where=shown, remedy="write the file again, or as .jsonl"
+        ) from None
+    if not records:
+        return
+    header = records[0]
+    if len(set(header)) < len(header):
+        raise DataError(
+            "a column name appears twice", where=f"{shown} header", found=header,
+            remedy="rename one of them",
+        )  # fmt: skip
+    for number, record in enumerate(records[1:], start=1):
+        where = f"{shown} row {number}"
+        if len(record) != len(header):
+            raise DataError(
+                f"the row has {len(record)} cells, the header {len(header)}",
+                where=where,
+                found=record,
+                remedy="put cells that hold commas or line breaks in double quotes",
+            )
+        yield Row(dict(zip(header, record, strict=True)), where, typed=False)
+
+
+def _csv_records(path: Path) -> list[list[str]]:
+    """Every record, the header first; lines without a cell are left out."""
+    # the default limit is 131,072 characters a cell; a trace is often longer
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [record for record in csv.reader(file, strict=True) if record]
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            number = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(values, f"{shown} row {number}")
+    except pyarrow.ArrowException as cause:
+        raise DataError(
+            f"not a readable parquet file: {str(cause).splitlines()[0]}",
+            where=shown,
+            remedy="the file may be cut off; write it again",
+        ) from None
+
+
+LOADERS: Final[Mapping[str, Loader]] = MappingProxyType(
+    {
+        loader.name: loader
+        for loader in (
+            Loader("jsonl", (".jsonl", ".ndjson"), _read_jsonl),
+            Loader("json", (".json",), _read_json),
+            Loader("csv", (".csv",), _read_csv),
+            Loader("parquet", (".parquet",), _read_parquet),
+        )
+    }
+)
+"""The loaders that ship with the package, by name."""

@@ -1,4 +1,10 @@
-"""`dataset_path` as a list of files and hub datasets, each with the teacher it names.
+"""Rows from the Hugging Face hub: whole datasets, and single files at hf://datasets/...
+
+Knows nothing of columns or teachers. `datasets` and `huggingface_hub` are imported
+when they are needed; whatever goes wrong there becomes one DataError with the dataset's
+name and the cause.
+
+`dataset_path` as a list of files and hub datasets, each with the teacher it names.
 
 Knows nothing of columns. Local paths start from the YAML's folder; a name that is
 neither a file, a folder nor a pattern there is taken for a dataset on the hub.
@@ -12,11 +18,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
-from lnat_plugins.config import DataSpec
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.teacher_set import _hub
+from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.loaders import (
     Loader,
     Row,
@@ -25,6 +30,84 @@ from lnat_plugins.teacher_set.loaders import (
     loader_of,
     read_file,
 )
+
+PREFIX: Final = "hf://datasets/"
+_FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
+_REMEDY: Final = (
+    "check the name (nothing local is called that) and the network, or give a local copy's path"
+)
+
+
+class HubFile(NamedTuple):
+    """One file of a dataset's repository; revision None is the main branch."""
+
+    repo: str
+    revision: str | None
+    path: str
+
+
+def parse_url(url: str, where: str) -> HubFile:
+    """The parts of hf://datasets/owner/name[@revision]/path."""
+    found = _FILE.fullmatch(url)
+    if found is None:
+        raise DataError(
+            "not the address of a file on the hub",
+            where=where,
+            found=url,
+            remedy="write hf://datasets/owner/name/path/to/file.json",
+        )
+    return HubFile(*found.groups())
+
+
+def expand(url: str, where: str) -> list[str]:
+    """The addresses that match a pattern such as hf://datasets/o/n/*/gen1.json, sorted."""
+    parse_url(url, where)
+    try:
+        from huggingface_hub import HfFileSystem
+
+        paths = HfFileSystem().glob(url.removeprefix("hf://"))
+    except Exception as cause:
+        raise _failed(url, cause) from cause
+    return sorted(f"hf://{path}" for path in paths)
+
+
+def fetch(url: str, revision: str | None, where: str) -> Path:
+    """A local copy of the file, downloaded once and then taken from the hub's cache."""
+    file = parse_url(url, where)
+    try:
+        from huggingface_hub import hf_hub_download
+
+        return Path(
+            hf_hub_download(
+                file.repo, file.path, repo_type="dataset", revision=file.revision or revision
+            )
+        )
+    except Exception as cause:
+        raise _failed(url, cause) from cause
+
+
+def read_dataset(
+    dataset: str, config: str | None, split: str, kwargs: Mapping[str, Any]
+) -> Iterator[Row]:
+    """The rows of one split of a hub dataset; `kwargs` go to `datasets.load_dataset`."""
+    try:
+        from datasets import load_dataset
+
+        rows = load_dataset(dataset, config, split=split, **kwargs)
+        for number, values in enumerate(rows, start=1):
+            yield Row(values, f"{dataset}[{split}] row {number}")
+    except Exception as cause:
+        raise _failed(dataset, cause) from cause
+
+
+def _failed(name: str, cause: Exception) -> DataError:
+    reason = next(iter(str(cause).strip().splitlines()), "no reason given")
+    return DataError(
+        f"the dataset cannot be loaded: {type(cause).__name__}: {reason.rstrip('.')}",
+        where=name,
+        remedy=_REMEDY,
+    )
+
 
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -73,13 +156,11 @@ def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> 
     for; a source without any is a DataError.
     """
     if source.kind == "hub_dataset":
-        rows = _hub.read_dataset(
-            source.location, spec.dataset_name, spec.split, spec.dataset_kwargs
-        )
+        rows = read_dataset(source.location, spec.dataset_name, spec.split, spec.dataset_kwargs)
     else:
         path = Path(source.location)
         if source.kind == "hub_file":
-            path = _hub.fetch(source.location, spec.dataset_kwargs.get("revision"), spec.source)
+            path = fetch(source.location, spec.dataset_kwargs.get("revision"), spec.source)
         named = None if spec.loader is None else loaders[spec.loader]
         rows = read_file(path, source.shown, named or loader_of(path, source.shown, loaders))
     empty = True
@@ -94,7 +175,7 @@ def _expand(
     path: str, teacher: str | None, spec: DataSpec, suffixes: tuple[str, ...]
 ) -> list[Source]:
     if path.startswith("hf://"):
-        urls = _hub.expand(path, spec.source) if glob.has_magic(path) else [path]
+        urls = expand(path, spec.source) if glob.has_magic(path) else [path]
         found = [_source("hub_file", url, teacher, spec) for url in urls]
     else:
         local = spec.base_dir / Path(path).expanduser()
@@ -139,7 +220,7 @@ def _source(
                 "a hub dataset has no file names to take teachers from",
                 where=f"{spec.source}: naturalness: teacher_from",
                 found=spec.teacher_from,
-                remedy=f"name its files: dataset_path: {_hub.PREFIX}{location}/*/*.json",
+                remedy=f"name its files: dataset_path: {PREFIX}{location}/*/*.json",
             )
         path = PurePosixPath(Path(location).as_posix())
         teacher = path.stem if spec.teacher_from == "file_stem" else path.parent.name
@@ -180,5 +261,5 @@ def _check_loader(
                 where=where,
                 found=source.location,
                 remedy="remove `loader`, or name the dataset's files: "
-                f"dataset_path: {_hub.PREFIX}{source.location}/*.json",
+                f"dataset_path: {PREFIX}{source.location}/*.json",
             )

@@ -10,8 +10,8 @@ from lm_eval import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from lnat_plugins.record import StepSums
-from lnat_plugins.tasks_index import shipped_folder
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set.catalog import shipped_folder
 
 from .test_bundle import EXPECTED_ORDER, STUDENT, TEACHERS
 

@@ -11,7 +11,7 @@ import pytest
 
 from lnat_plugins import __version__
 from lnat_plugins.cli import main
-from lnat_plugins.cli._output import say
+from lnat_plugins.cli.shared import say
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins.cli import main
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
 SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lnat_plugins.cli import main
-from lnat_plugins.cli._select_arguments import OPTIONS
+from lnat_plugins.cli.select import OPTIONS
 from lnat_plugins.selection.strategies import STRATEGIES
-from lnat_plugins.training_set import read_selection
+from lnat_plugins.selection.training_set import read_selection
 from tests import helpers_students
 from tests.helpers_samples import DATE, write_lines
 
@@ -230,7 +230,7 @@ def test_the_upload(
         asked.append((folder, repo_id, private))
         return "https://hub/me/chosen"
 
-    monkeypatch.setattr("lnat_plugins.training_set.push_to_hub", push)
+    monkeypatch.setattr("lnat_plugins.selection.training_set.push_to_hub", push)
     arguments = ["select", str(out), "--output_path", str(tmp_path / "c"), "--push_to_hub"]
     assert main([*arguments, "me/chosen", *(["--public_repo"] if public else [])]) == 0
     assert asked == [(tmp_path / "c", "me/chosen", not public)]

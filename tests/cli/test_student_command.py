@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lnat_plugins.cli import _student, main
+from lnat_plugins.cli import info as _student
+from lnat_plugins.cli import main
 
 
 def test_the_path_alone(

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lnat_plugins.engine import Engine, TokenRun
-from lnat_plugins.engine import _packed as packed_module
-from lnat_plugins.engine import _split_attention as split_module
-from lnat_plugins.engine._projection import Projector
-from lnat_plugins.engine._split_attention import formula
+from lnat_plugins.engine import attention as split_module
+from lnat_plugins.engine import packed as packed_module
+from lnat_plugins.engine.attention import formula
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.projection import Projector
+from lnat_plugins.engine.types import TokenRun
 from lnat_plugins.errors import ConfigError, StudentError
 
 from .students import student

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lnat_plugins.engine._memory import SMALLEST_BUDGET, bytes_per_token, default_budget
+from lnat_plugins.engine.engine import SMALLEST_BUDGET, bytes_per_token, default_budget
 from tests.engine.students import student
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lnat_plugins.engine import Engine
-from lnat_plugins.scorer.backend import EngineBackend, Job
-from lnat_plugins.tokens import EncodedResponse
-from lnat_plugins.windows import parse_windows
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.scoring.backend import EngineBackend, Job
+from lnat_plugins.scoring.tokens import EncodedResponse
+from lnat_plugins.steps.windows import parse_windows
 
 from .oracle import step_sums
 from .students import ARCHITECTURES, student

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lnat_plugins.engine import Engine, TokenRun
-from lnat_plugins.engine._shared_cache import SharedCache
+from lnat_plugins.engine.attention import SharedCache
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import TokenRun
 from tests.engine.students import student
 
 

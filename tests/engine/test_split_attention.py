@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lnat_plugins.engine._shared_cache import SharedCache
-from lnat_plugins.engine._split_attention import (
+from lnat_plugins.engine.attention import (
     NAME,
+    SharedCache,
     attend,
     attention_with_lse,
     formula,

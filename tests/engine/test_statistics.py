@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lnat_plugins.engine import ACTIVATIONS, Engine, RunScores, TokenRun
-from lnat_plugins.engine._measure import measure
-from lnat_plugins.statistics_names import TOKEN
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.projection import measure
+from lnat_plugins.engine.types import ACTIVATIONS, TOKEN, RunScores, TokenRun
 from tests.engine.students import ARCHITECTURES, student
 
 PROMPT = np.array([5, 9, 33, 2])

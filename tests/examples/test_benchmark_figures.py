@@ -245,7 +245,7 @@ def test_the_clock_sees_layers_and_calls_and_leaves_nothing_behind(
     workload = next(arguments.recipes(args)).build()
     run = (
         part("_benchmark_contenders")
-        .ours(workload, part("lnat_plugins.windows").parse_windows([1]), "fast", None)
+        .ours(workload, part("lnat_plugins.steps.windows").parse_windows([1]), "fast", None)
         .ready()
     )
     before = dict(vars(clock.Projector))
@@ -273,7 +273,7 @@ def test_memory_is_each_contender_s_own(part: Callable[[str], ModuleType]) -> No
         "", ["--quick", "--workloads", "short_prompt", "--vocabulary", "20000", "--limit", "1"]
     )
     recipe = next(arguments.recipes(args))
-    four = tuple(part("lnat_plugins.windows").parse_windows([4]))
+    four = tuple(part("lnat_plugins.steps.windows").parse_windows([4]))
     shape = part("_benchmark_floor").Shape(1, 8, 8)
     workload, lm_eval = recipe.build(), part("_benchmark_lm_eval")
     asked = lm_eval.ask(workload, workload.requests(four))

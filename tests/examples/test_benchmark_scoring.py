@@ -48,7 +48,7 @@ def built(part: Callable[[str], ModuleType]) -> Callable[..., Any]:
 
 
 def windows(names: str) -> Any:
-    return importlib.import_module("lnat_plugins.windows").parse_windows(names.split(","))
+    return importlib.import_module("lnat_plugins.steps.windows").parse_windows(names.split(","))
 
 
 def test_quick_writes_the_table_and_the_json(
@@ -92,7 +92,7 @@ def test_counts_of_all_contenders_by_hand(
 ) -> None:
     """Prompt 5; steps of 3, 2, 4, 1 tokens; each step sees the one before it."""
     workload = built()
-    tokens = importlib.import_module("lnat_plugins.tokens")
+    tokens = importlib.import_module("lnat_plugins.scoring.tokens")
     ids = np.arange(1, 11)
     response = tokens.EncodedResponse(ids, (0, 3, 5, 9, 10), ((0, 3), (3, 5), (5, 9), (9, 10)))
     trace = workload.traces[0]._replace(prompt=np.arange(1, 6), response=response)
@@ -140,7 +140,7 @@ def test_runs_of_the_same_tokens_are_planned_once(
     built: Callable[..., Any], part: Callable[[str], ModuleType]
 ) -> None:
     """Two equal steps of 2 tokens; without a window they are one run, with one they are two."""
-    response = importlib.import_module("lnat_plugins.tokens").EncodedResponse
+    response = importlib.import_module("lnat_plugins.scoring.tokens").EncodedResponse
     twice = response(np.array([1, 2, 1, 2]), (0, 2, 4), ((0, 2), (2, 4)))
     workload = built()
     traces = (workload.traces[0]._replace(response=twice),)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lnat_plugins.training_set import read_selection
+from lnat_plugins.selection.training_set import read_selection
 
 from .scripts import EXAMPLES, bundled, run
 

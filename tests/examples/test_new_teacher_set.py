@@ -13,10 +13,11 @@ import pytest
 import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lnat_plugins import cli, load_teacher_set, sft
+from lnat_plugins import cli, load_teacher_set
+from lnat_plugins.hooks import trl_sft as sft
+from lnat_plugins.scoring.samples import read_scored_set
 from lnat_plugins.selection import Selection
-from lnat_plugins.store import read_scored_set
-from lnat_plugins.training_set import read_selection
+from lnat_plugins.selection.training_set import read_selection
 from tests.harness.lab import evaluate, hf, save
 
 from .scripts import EXAMPLES

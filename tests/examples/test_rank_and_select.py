@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from lnat_plugins.training_set import read_selection
+from lnat_plugins.selection.training_set import read_selection
 
 from .scripts import EXAMPLES, bundled
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.store import read_scored_set
+from lnat_plugins.scoring.samples import read_scored_set
 from tests.helpers_ranks import launch
 from tests.helpers_students import assert_near
 

@@ -10,7 +10,7 @@ import lm_eval
 import pytest
 from lm_eval.caching import cache
 
-from lnat_plugins.store import read_scored_set
+from lnat_plugins.scoring.samples import read_scored_set
 
 from .lab import evaluate, figures, hf, load, records, rows, save, write_set
 

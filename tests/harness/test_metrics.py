@@ -13,8 +13,8 @@ from lm_eval.utils import make_table
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.record import StepSums
-from lnat_plugins.store import read_scored_set
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.samples import read_scored_set
 from tests.helpers_students import assert_near, student
 
 from .lab import evaluate, figures, hf, load, records, rows, save, write_set

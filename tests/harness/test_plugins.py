@@ -11,7 +11,7 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.harness.answer import answer
+from lnat_plugins.harness.requests import answer
 
 from .lab import TEXTS, evaluate, hf, load, records, rows, save, write_set
 

@@ -12,8 +12,8 @@ from lm_eval.config.evaluate_config import EvaluatorConfig
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.harness.source import source_of
-from lnat_plugins.yaml_file import read_yaml
+from lnat_plugins.files import read_yaml
+from lnat_plugins.harness.task import source_of
 
 from .lab import CLASS, evaluate, hf, records, rows, write_set
 

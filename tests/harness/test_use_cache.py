@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.engine import Engine
+from lnat_plugins.engine.engine import Engine
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
 

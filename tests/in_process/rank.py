@@ -11,7 +11,7 @@ from pathlib import Path
 from accelerate import PartialState
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.in_process import Processes
+from lnat_plugins.scoring.parallel import Processes
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lnat_plugins.in_process import ahead
+from lnat_plugins.scoring.parallel import ahead
 
 
 def test_in_order_and_one_ahead() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.in_process import Processes
+from lnat_plugins.scoring.parallel import Processes
 from tests.helpers_ranks import launch
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lnat_plugins.in_process import Progress
+from lnat_plugins.scoring.parallel import Progress
 
 
 def shown(text: str) -> tuple[str, str]:

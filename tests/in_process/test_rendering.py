@@ -8,7 +8,7 @@ import pytest
 from tokenizers import processors
 
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.in_process.rendering import prompt_ids, template_digest
+from lnat_plugins.scoring.chat import prompt_ids, template_digest
 from lnat_plugins.selection import PoolRow
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import CHATML, tokenizer

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.in_process import LocalStudent
 from lnat_plugins.metrics import METRICS
+from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Choice, Pool, Strategy, parse_selection
 from lnat_plugins.teacher_set import Prompt, Response
 from tests.harness.lab import evaluate, hf, records, rows, write_set

@@ -1,50 +1,56 @@
 """Reads the imports of a package and says which of them break its layers.
 
-Knows nothing of the package's own layers: the table is the caller's.
+The table of layers is the caller's.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Import(NamedTuple):
-    """One import statement: the file, its component, the line, and the module it names."""
+    """One import statement: the module it stands in, the line, and the module it names."""
 
-    file: Path
-    component: str
+    module: str
     line: int
     target: str
 
 
-def component_of(file: Path, root: Path) -> str:
-    """The first name below the package: `scorer` for both scorer.py and scorer/backend.py."""
-    return file.relative_to(root).parts[0].removesuffix(".py")
+def modules_of(roots: Mapping[str, Path]) -> dict[str, Path]:
+    """Dotted name -> file of every module below the roots.
+
+    Args:
+        roots: package name -> its folder; a folder may be mapped into another package.
+    """
+    found: dict[str, Path] = {}
+    for package, root in roots.items():
+        for file in sorted(root.rglob("*.py")):
+            parts = [package, *file.relative_to(root).with_suffix("").parts]
+            found[".".join(parts).removesuffix(".__init__")] = file
+    return found
 
 
-def imports_of(root: Path) -> Iterator[Import]:
-    """Every import below `root`, inside functions and `if TYPE_CHECKING` too."""
-    for file in sorted(root.rglob("*.py")):
-        package = [root.name, *file.relative_to(root).parent.parts]
+def imports_of(modules: Mapping[str, Path]) -> Iterator[Import]:
+    """Every import, inside functions and `if TYPE_CHECKING` too."""
+    for module, file in modules.items():
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            for target in _targets(node, package, root.name):
-                line = getattr(node, "lineno", 0)
-                yield Import(file, component_of(file, root), line, target)
+            for target in _targets(node, package.split("."), modules):
+                yield Import(module, getattr(node, "lineno", 0), target)
 
 
-def _targets(node: ast.AST, package: list[str], top: str) -> Iterator[str]:
+def _targets(node: ast.AST, package: list[str], modules: Collection[str]) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         base = package[: len(package) - node.level + 1] if node.level else []
         module = ".".join([*base, *([node.module] if node.module else [])])
-        if module == top:  # `from lnat_plugins import engine` names a component
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-        else:
-            yield module
+        for alias in node.names:
+            full = f"{module}.{alias.name}"  # `from lnat_plugins import engine` names a module
+            yield full if full in modules else module
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
         if name in {"import_module", "__import__"} and isinstance(node.args[0].value, str):
@@ -52,44 +58,53 @@ def _targets(node: ast.AST, package: list[str], top: str) -> Iterator[str]:
 
 
 def breaches(
-    root: Path,
-    layer: Mapping[str, int],
-    allowed: Mapping[str, frozenset[str]],
-    bare: frozenset[str],
+    roots: Mapping[str, Path],
+    layers: Sequence[str],
+    allowed: Mapping[str, Collection[str]],
+    free: Collection[str] = (),
 ) -> list[str]:
-    """What is wrong with the imports below `root`, one sentence each, empty if nothing is.
+    """What is wrong with the imports below the roots, one sentence each, empty if nothing is.
 
     Args:
-        root: the package's folder.
-        layer: component -> layer; an import may only name its own layer or a lower one.
-        allowed: third-party module -> the only components that may import it.
-        bare: names in the package's `__init__` that any layer may import.
+        roots: package name -> its folder; the first is the package itself.
+        layers: the parts of the package (folders and files at its top), lowest first; an import
+            may only name its own part or a lower one.
+        allowed: third-party module -> the only parts that may import it.
+        free: modules of the package whose import of the package itself is no breach (they read
+            its version).
     """
+    top = next(iter(roots))
+    level = {part: place for place, part in enumerate(layers)}
+    modules = modules_of(roots)
     wrong: list[str] = []
     edges: dict[str, set[str]] = {}
-    for file, component, line, target in imports_of(root):
-        where = f"{file.relative_to(root.parent)}:{line}"
-        if component not in layer:
-            wrong.append(f"{where}: `{component}` has no layer")
+    for module, line, target in imports_of(modules):
+        part = _part(module, top)
+        where = f"{module}:{line}"
+        if part not in level:
+            wrong.append(f"{where}: `{part}` has no layer")
             continue
-        top, *rest = target.split(".")
-        if component not in allowed.get(top, frozenset({component})):
-            wrong.append(f"{where}: `{component}` may not import {top}")
-        if top != root.name or target in bare:
+        package = target.split(".")[0]
+        if package in allowed and part not in allowed[package]:
+            wrong.append(f"{where}: `{part}` may not import {package}")
+        if package != top or (target == top and module in free):
             continue
-        wanted = rest[0] if rest else "__init__"
-        if wanted == component:
-            continue
-        edges.setdefault(component, set()).add(wanted)
-        if wanted not in layer:
+        wanted = _part(target, top)
+        if wanted not in level:
             wrong.append(f"{where}: `{wanted}` has no layer")
-        elif layer[wanted] > layer[component]:
-            wrong.append(f"{where}: `{component}` imports `{wanted}`, which is above it")
-    return wrong + [f"cycle: {' -> '.join(path)}" for path in _cycles(edges)]
+        elif level[wanted] > level[part]:
+            wrong.append(f"{where}: `{part}` imports `{wanted}`, which is above it")
+        if target != module:
+            edges.setdefault(module, set()).add(target)
+    return wrong + [f"circle: {' -> '.join(path)}" for path in _circles(edges)]
 
 
-def _cycles(edges: Mapping[str, set[str]]) -> list[list[str]]:
-    """One cycle for each way back to the component that the search is standing under."""
+def _part(module: str, top: str) -> str:
+    return module.removeprefix(top).lstrip(".").split(".")[0] or "__init__"
+
+
+def _circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
+    """One circle for each way back to the module that the search is standing under."""
     found: list[list[str]] = []
     done: set[str] = set()
 

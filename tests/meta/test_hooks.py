@@ -13,7 +13,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from lnat_plugins import hookspecs
+from lnat_plugins.plugins import hookspecs
 
 Hooks = Mapping[str, Callable[..., Any]]
 
@@ -90,7 +90,7 @@ def test_every_hook_says_what_it_is_and_takes(hooks: Hooks) -> None:
 
 
 def test_errors_show_the_same_signature(hooks: Hooks) -> None:
-    from lnat_plugins.plugins import implementations
+    from lnat_plugins.plugins import load as implementations
 
     for name, hook in hooks.items():
         assert implementations.signature(name) == signature(name, hook)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lnat_plugins.metrics import METRICS, Ratings
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 
 

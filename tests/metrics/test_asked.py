@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
-from lnat_plugins.metrics import METRICS
-from lnat_plugins.metrics.asked import Asked, ask_metrics
+from lnat_plugins.metrics import METRICS, Asked, ask_metrics
 
 WINDOWS = ("4", "global")
 

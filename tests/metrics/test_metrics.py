@@ -6,11 +6,11 @@ import math
 
 import pytest
 
+from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import METRICS, Metric, get_metric
 from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
-from lnat_plugins.record import StepSums
-from lnat_plugins.statistics_names import ALL
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 from tests.metrics.rows import row
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 from tests.metrics.rows import record_with
 

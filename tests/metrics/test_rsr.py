@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.metrics.rows import reason, record_with, value
 
 # Ranks 1, 3 at NLL 1, 2; ranks 2, 10 at NLL .5, .5.

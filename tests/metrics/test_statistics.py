@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.metrics.rows import reason, record_with, value
 
 NAMES = ("scas", "entropy", "ifd", "car")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins import load_plugins
-from lnat_plugins.plugins.sources import BUILT_IN
+from lnat_plugins.plugins.load import BUILT_IN
 
 from . import lab
 

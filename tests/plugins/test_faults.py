@@ -10,7 +10,7 @@ import pytest
 
 from lnat_plugins import hookimpl, load_plugins
 from lnat_plugins.errors import ConfigError, PluginWarning
-from lnat_plugins.plugins.sources import BUILT_IN
+from lnat_plugins.plugins.load import BUILT_IN
 
 from . import lab
 

@@ -10,7 +10,7 @@ import pytest
 
 from lnat_plugins import Choice, Contest, Option, Registry
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.registry import NameClashError
+from lnat_plugins.plugins.registry import NameClashError
 from tests.helpers_samples import make_record
 
 from . import lab

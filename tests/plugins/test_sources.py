@@ -13,7 +13,7 @@ import pytest
 from lnat_plugins import hookimpl, load_plugins
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.plugins.sources import BUILT_IN
+from lnat_plugins.plugins.load import BUILT_IN
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.steps import SPLITTERS
 from lnat_plugins.teacher_set import LOADERS

@@ -14,7 +14,7 @@ import pytest
 
 from lnat_plugins import load_plugins, load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.plugins.sources import BUILT_IN
+from lnat_plugins.plugins.load import BUILT_IN
 from lnat_plugins.selection import parse_selection
 from tests.harness.lab import CLASS, TASK, evaluate, hf, records, save
 from tests.helpers_students import student, tokenizer

@@ -8,7 +8,7 @@ import pytest
 
 from lnat_plugins import Pool, hookimpl, load_plugins
 from lnat_plugins.errors import ConfigError, PluginWarning
-from lnat_plugins.plugins.trace import brief
+from lnat_plugins.plugins.load import brief
 
 from . import lab
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lnat_plugins.metrics import Metric, get_metric
 from lnat_plugins.ranking import Ranking, TeacherRank, rank
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import record_of
 
 LOWER = Metric(

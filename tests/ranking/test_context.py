@@ -8,9 +8,9 @@ import statistics
 
 import pytest
 
-from lnat_plugins.ranking.context import shown_context
-from lnat_plugins.record import StepSums
-from lnat_plugins.windows import parse_window
+from lnat_plugins.ranking.confounds import shown_context
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.steps.windows import parse_window
 from tests.helpers_samples import make_record
 
 

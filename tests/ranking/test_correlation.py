@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lnat_plugins.ranking.correlation import interval, mean_known, spearman, tau_b
-from lnat_plugins.ranking.places import places
+from lnat_plugins.ranking.orders import interval, mean_known, places, spearman, tau_b
 
 
 def test_spearman_is_scipys() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lnat_plugins.ranking.family import FAMILIES, families
+from lnat_plugins.ranking.confounds import FAMILIES, families
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lnat_plugins.formatting import roughly
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import (
     Reference,
@@ -15,8 +16,7 @@ from lnat_plugins.ranking import (
     read_reference,
     to_markdown,
 )
-from lnat_plugins.ranking.markdown import MOST_RANKS
-from lnat_plugins.ranking.wording import roughly
+from lnat_plugins.ranking.result import MOST_RANKS
 from tests.ranking.builders import LOWER, rank_rows, table
 
 EXPECTED = """\

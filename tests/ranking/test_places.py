@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lnat_plugins.ranking.places import places, rank_shares
-from lnat_plugins.ranking.winners import TIE
+from lnat_plugins.ranking.orders import places, rank_shares
+from lnat_plugins.ranking.table import TIE
 
 
 def random_values(seed: int, rows: int = 30, teachers: int = 5) -> np.ndarray:

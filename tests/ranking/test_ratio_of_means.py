@@ -11,7 +11,7 @@ import pytest
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric
 from lnat_plugins.ranking import compare, read_reference
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 from tests.ranking.builders import TOKENS_PER_STEP, Row, lines, rank_rows
 

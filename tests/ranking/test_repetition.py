@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lnat_plugins.ranking.repetition import WINDOW, repetition
+from lnat_plugins.ranking.confounds import WINDOW, repetition
 
 
 def by_loops(text: str) -> int:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lnat_plugins.ranking import Ranking
-from lnat_plugins.ranking.stability import grid
+from lnat_plugins.ranking.bootstrap import grid
 from tests.ranking.builders import LOWER, Row, rank_rows, table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lnat_plugins.ranking.winners import best_mask, winners
+from lnat_plugins.ranking.table import best_mask, winners
 
 ROWS = np.arange(6, dtype=np.int64).reshape(2, 3)
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lnat_plugins.ranking.wording import number, plural, roughly, share_of, span
+from lnat_plugins.formatting import number, plural, roughly, share_of, span
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-from lnat_plugins.record import StepSums
 from lnat_plugins.report import ReportSource, report
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import SETTINGS, make_record
 
 WINDOWS = ("4", "global")

@@ -7,9 +7,19 @@ import re
 
 import pytest
 
-from lnat_plugins.report.axes import Scale, left_of, scale_of, tick_labels
-from lnat_plugins.report.marks import Marks
-from lnat_plugins.report.plots import MOST_POINTS, Spread, bars, lines, scatter, whiskers
+from lnat_plugins.report.plots import (
+    MOST_POINTS,
+    Marks,
+    Scale,
+    Spread,
+    bars,
+    left_of,
+    lines,
+    scale_of,
+    scatter,
+    tick_labels,
+    whiskers,
+)
 
 
 def test_a_scale_maps_its_ends() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lnat_plugins.report.positions import positions
+from lnat_plugins.report.data import positions
 from tests.report.builders import row
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lnat_plugins.report import report
-from lnat_plugins.report.shades import shades_of
+from lnat_plugins.report.traces import shades_of
 from tests.report.builders import Page, page_of, row, source, three_teachers
 
 NASTY = [

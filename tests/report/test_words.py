@@ -9,7 +9,7 @@ import pytest
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.ranking import rank
 from lnat_plugins.report import report
-from lnat_plugins.report.figures import Asked, gather
+from lnat_plugins.report.data import Asked, gather
 from lnat_plugins.report.markup import counted, number
 from lnat_plugins.report.page import _plain, _short
 from lnat_plugins.report.sections import stability
@@ -105,7 +105,7 @@ def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
             found, notes=(), confounds=dataclasses.replace(found.confounds, notes=())
         )
 
-    monkeypatch.setattr("lnat_plugins.report.figures.rank", silent)
+    monkeypatch.setattr("lnat_plugins.report.data.rank", silent)
     text = report(source(three_teachers()), **FAST)
     assert "Before trusting" not in text and "0 notes" not in text
 

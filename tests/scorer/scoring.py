@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from lnat_plugins.config import Settings
-from lnat_plugins.engine import Engine
-from lnat_plugins.scorer import Backend, EngineBackend, Scorer
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.scoring.backend import Backend, EngineBackend
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.steps import parse_steps
-from lnat_plugins.windows import parse_windows
+from lnat_plugins.steps.windows import parse_windows
+from lnat_plugins.teacher_set.config import Settings
 
 LONG = (
     "First step. Second step is a longer one, with 3 + 4 = 7 in it. Wait.\n\n"

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.engine import Engine
+from lnat_plugins.engine.engine import Engine
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.scorer import Candidate, EngineBackend, Scorer, StepSums
+from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Candidate, Scorer
 from tests.helpers_students import assert_near, student, token_steps, truth
 
 from .scoring import LONG, scorer_of

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from lnat_plugins.engine import Engine, RunScores, TokenRun
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import RunScores, TokenRun
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.scorer import Candidate, EngineBackend, StepSums
-from lnat_plugins.scorer.backend import Job, JobSums, Sum
+from lnat_plugins.scoring.backend import EngineBackend, Job, JobSums, Sum
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Candidate
 from tests.helpers_students import assert_near, student, truth
 
 from .scoring import LONG, scorer_of

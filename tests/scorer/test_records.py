@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import lnat_plugins
-from lnat_plugins.config import Settings, fingerprint
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.scorer import Candidate, StepSums
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Candidate
 from lnat_plugins.steps import parse_steps
+from lnat_plugins.teacher_set.config import Settings, fingerprint
 
 from .scoring import LONG, scorer_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnat_plugins.scorer import Candidate
+from lnat_plugins.scoring.scorer import Candidate
 from tests.helpers_students import assert_near
 
 from .scoring import scorer_of

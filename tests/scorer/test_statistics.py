@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lnat_plugins.engine import Engine
-from lnat_plugins.record import StepSums
-from lnat_plugins.scorer import Candidate, EngineBackend
-from lnat_plugins.statistics_names import ALL, STEP
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import ALL, STEP
+from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Candidate
 from tests.helpers_students import student
 from tests.scorer.scoring import LONG, scorer_of
 from tests.scorer.test_limits import BrokenOnLongRuns, OnlyTotals
@@ -120,7 +121,7 @@ def test_a_failed_pass_is_told_for_each_statistic(llama: Any, tokenizer: Any) ->
 
 
 def test_a_back_end_tells_what_it_lacks(llama: Any, tokenizer: Any) -> None:
-    from lnat_plugins.scorer.backend import Sum
+    from lnat_plugins.scoring.backend import Sum
 
     backend = OnlyTotals(Sum(-9.0))
     record = record_of(llama, tokenizer, backend=backend, statistics={"entropy", "reward"})

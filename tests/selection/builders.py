@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric
-from lnat_plugins.record import StepSums
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import (
     Choice,
     Contest,

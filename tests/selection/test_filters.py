@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.selection.filters import (
+from lnat_plugins.selection.select import (
     drop_duplicates,
     drop_incorrect,
     drop_long,

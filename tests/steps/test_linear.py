@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from lnat_plugins.steps import SPLITTERS
-from lnat_plugins.steps._span import Span
+from lnat_plugins.steps.blocks import Span
 
 SIZE = 12_000
 UNITS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lnat_plugins.steps._protect import protected_regions
+from lnat_plugins.steps.protected import protected_regions
 
 
 def pieces(text: str) -> list[str]:

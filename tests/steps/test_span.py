@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lnat_plugins.steps._span import tile
+from lnat_plugins.steps.blocks import tile
 
 
 @pytest.mark.parametrize(

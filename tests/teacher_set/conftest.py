@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins.config import parse_task, read_yaml
+from lnat_plugins.files import read_yaml
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet
 from lnat_plugins.teacher_set import load as load_defined
+from lnat_plugins.teacher_set.config import parse_task
 
 Load = Callable[..., TeacherSet]
 

@@ -12,9 +12,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from lnat_plugins.config import parse_task
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.teacher_set import load as load_defined
+from lnat_plugins.teacher_set.config import parse_task
 from tests.teacher_set.conftest import Load, jsonl, row, two
 
 ODD = "\nstarts with a newline\r\nCRLF \u2028 line separator, 中文。 🙂 NUL\0 tab\t end  \n"

@@ -11,7 +11,7 @@ import huggingface_hub
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.teacher_set import _hub
+from lnat_plugins.teacher_set import sources as _hub
 from tests.teacher_set.conftest import Load, row, two
 
 URL = "hf://datasets/owner/name/*/gen1.json"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.teacher_set.reward import reward_of
+from lnat_plugins.teacher_set.layouts import reward_of
 
 
 @pytest.mark.parametrize(("extra", "expected"), [({}, None), ({"reward": None}, None)])

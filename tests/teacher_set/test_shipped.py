@@ -7,11 +7,12 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from lnat_plugins.config import parse_task, read_yaml
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import read_yaml
 from lnat_plugins.steps import Splitter
-from lnat_plugins.tasks_index import check_task, list_tasks, shipped_folder
 from lnat_plugins.teacher_set import LOADERS, load
+from lnat_plugins.teacher_set.catalog import check_task, list_tasks, shipped_folder
+from lnat_plugins.teacher_set.config import parse_task
 from lnat_plugins.teacher_set.sources import resolve
 from tests.teacher_set.conftest import jsonl, two
 
@@ -56,7 +57,7 @@ def test_a_shipped_yaml_with_local_data_loads_whole(path: Path) -> None:
 
 
 def test_the_annotated_example_explains_every_key() -> None:
-    from lnat_plugins.config import _BLOCK
+    from lnat_plugins.teacher_set.config import _BLOCK
 
     config = read_yaml(FOLDER / "example_teachers.yaml")
     assert set(config["naturalness"]) == set(_BLOCK)

@@ -1,4 +1,4 @@
-"""`python -m lnat_plugins.sft --config sft.yaml`: TRL's arguments and the selection block."""
+"""`python -m lnat_plugins.hooks.trl_sft --config sft.yaml`: TRL's arguments and the selection block."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import yaml
 from trl import SFTTrainer
 
+from lnat_plugins.hooks.trl_sft import main
 from lnat_plugins.selection import Selection
-from lnat_plugins.sft import main
 
 from .lab import candidates, saved_student, text_of, wanted
 

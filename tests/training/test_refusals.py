@@ -10,9 +10,13 @@ from datasets import Dataset
 from trl import SFTTrainer
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError
-from lnat_plugins.hooks.trl_sft import NaturalnessCallback, NaturalSFTTrainer, attach
-from lnat_plugins.training import select_dataset
-from lnat_plugins.training.attached import refuse_sharded
+from lnat_plugins.hooks.trl_data import select_dataset
+from lnat_plugins.hooks.trl_sft import (
+    NaturalnessCallback,
+    NaturalSFTTrainer,
+    attach,
+    refuse_sharded,
+)
 from tests.helpers_students import student, tokenizer
 
 from .lab import candidates, config

@@ -11,7 +11,7 @@ import torch
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
-from lnat_plugins.in_process import LocalStudent
+from lnat_plugins.scoring.student import LocalStudent
 from tests.helpers_students import student, tokenizer
 
 from .lab import candidates, config, record_steps, wanted

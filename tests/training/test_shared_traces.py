@@ -18,8 +18,8 @@ from trl import SFTConfig, SFTTrainer
 
 from lnat_plugins.cli import main as lnat
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer, attach
+from lnat_plugins.hooks.trl_sft import main as sft
 from lnat_plugins.selection import Selection
-from lnat_plugins.sft import main as sft
 
 from .lab import config
 

@@ -11,13 +11,13 @@ import pytest
 from peft import LoraConfig
 from trl import SFTTrainer
 
+from lnat_plugins.hooks.trl_data import select_dataset
 from lnat_plugins.hooks.trl_sft import (
     NaturalnessCallback,
     NaturalSelectionMixin,
     NaturalSFTTrainer,
     attach,
 )
-from lnat_plugins.training import select_dataset
 from tests.helpers_students import student, tokenizer
 
 from .lab import TEACHERS, candidates, config, record_steps, saved_student, wanted

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from lnat_plugins.cli import main as lnat
-from lnat_plugins.sft import main as sft
+from lnat_plugins.hooks.trl_sft import main as sft
 
 from .lab import saved_student
 from .test_launcher import chosen, write_config

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lnat_plugins.selection import Pool, PoolRow, Selection
+from lnat_plugins.selection.cards import Origin
 from lnat_plugins.teacher_set import Response
-from lnat_plugins.training_set import Origin
 
 TEXTS = ("First. Wait.", "<think>\nSecond.\n</think>\n\nDone.", "结果是七！", "Third\u2028one ")
 TEACHERS = ("QwQ", "R1")

@@ -9,7 +9,7 @@ from datasets import load_dataset
 
 from lnat_plugins import __version__
 from lnat_plugins.selection import Pool
-from lnat_plugins.training_set import write_training_set
+from lnat_plugins.selection.training_set import write_training_set
 
 from .builders import ORIGIN, pool_of, selection_of
 

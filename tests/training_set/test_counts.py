@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lnat_plugins.training_set import counts, totals
+from lnat_plugins.selection.cards import counts, totals
 
 from .builders import pool_of, selection_of
 

@@ -11,9 +11,10 @@ import pytest
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import DataError
+from lnat_plugins.hooks import trl_sft as stored
 from lnat_plugins.selection import Selection
-from lnat_plugins.training import stored
-from lnat_plugins.training_set import Origin, read_selection, write_training_set
+from lnat_plugins.selection.cards import Origin
+from lnat_plugins.selection.training_set import read_selection, write_training_set
 
 from .builders import ORIGIN, pool_of, selection_of
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.store import ScoredSet, read_scored_set
-from lnat_plugins.training_set import ScoredStudent, origin_of_scores, pool_of_scores
+from lnat_plugins.scoring.samples import ScoredSet, read_scored_set
+from lnat_plugins.selection.training_set import ScoredStudent, origin_of_scores, pool_of_scores
 from tests import helpers_students
 from tests.harness.lab import evaluate, hf, rows, save, write_set
 from tests.helpers_samples import make_record, samples_line, write_lines

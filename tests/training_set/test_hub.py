@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.training_set import check_repo_id, push_to_hub
+from lnat_plugins.selection.training_set import check_repo_id, push_to_hub
 
 
 class FakeHub:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.training_set import write_training_set
+from lnat_plugins.selection.training_set import write_training_set
 
 from .builders import pool_of, selection_of
 

@@ -13,8 +13,7 @@ from datasets import Dataset, load_dataset
 from trl import SFTConfig, SFTTrainer
 
 from lnat_plugins.selection import Pool, Selection
-from lnat_plugins.training_set.columns import RESERVED, spare_names
-from lnat_plugins.training_set.parquet import write_parquet
+from lnat_plugins.selection.training_set import RESERVED, spare_names, write_parquet
 from tests.helpers_students import student, tokenizer
 
 from .builders import TEXTS, pool_of, selection_of

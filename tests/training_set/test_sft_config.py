@@ -18,7 +18,7 @@ from trl import (
     get_dataset,
 )
 
-from lnat_plugins.training_set import write_training_set
+from lnat_plugins.selection.training_set import write_training_set
 from tests.helpers_students import student, tokenizer
 
 from .builders import TEXTS, pool_of, selection_of

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.training_set import read_selection, write, write_training_set
+from lnat_plugins.selection import training_set as write
+from lnat_plugins.selection.training_set import read_selection, write_training_set
 
 from .builders import pool_of, selection_of
 

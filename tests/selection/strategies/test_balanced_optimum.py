@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from lnat_plugins.selection import Choice, Pool
-from lnat_plugins.selection.strategies._assignment import assign
-from lnat_plugins.selection.strategies._counts import Counts, in_shares, under_quotas
+from lnat_plugins.selection.balanced import Counts, assign, in_shares, under_quotas
 from tests.selection.builders import pool_of, row, run, total
 from tests.selection.strategies import oracle
 

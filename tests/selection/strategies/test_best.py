@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lnat_plugins.ranking.winners import TIE
+from lnat_plugins.ranking.table import TIE
 from tests.selection.builders import names, pool_of, row, run, select, table
 
 

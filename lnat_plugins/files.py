@@ -1,0 +1,158 @@
+"""One YAML file as a plain dictionary, read the way lm-evaluation-harness reads it.
+
+Knows nothing of what the keys mean. `include:` is resolved relative to the including
+file and local keys win at the top level, without deep merging; `!function a.b.c` stays
+the string "a.b.c", so that reading a task imports no host.
+
+Text files written as a whole: under a temporary name, then moved.
+
+Knows nothing of what it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lnat_plugins.errors import ConfigError
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, with lm-eval's `!function` tag kept as text."""
+
+
+def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise yaml.constructor.ConstructorError(
+            None, None, "!function takes a dotted name", node.start_mark
+        )
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("!function", _function_name)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The file's keys, with those of its includes underneath.
+
+    Raises ConfigError for a file that is missing or unreadable, for bad YAML (line and
+    column), for a file that is not a mapping, and for a file included twice, which
+    lm-eval takes for a cycle and then skips the task without a word.
+    """
+    return _read(Path(path).expanduser().resolve(), seen=[])
+
+
+def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
+    if path in seen:
+        chain = " -> ".join(p.name for p in [*seen, path])
+        raise ConfigError(
+            "a file is included twice",
+            where=str(seen[0]),
+            found=chain,
+            remedy="include each file once; lm-eval refuses this too",
+        )
+    seen.append(path)
+    config = _parse(path, included_by=seen[-2] if len(seen) > 1 else None)
+    includes = config.pop("include", None)
+    if includes is None:
+        return config
+    merged: dict[str, Any] = {}
+    for name in includes if isinstance(includes, list) else [includes]:
+        if not isinstance(name, str) or not name:
+            raise ConfigError(
+                "`include` must be a file name or a list of them", where=str(path), found=name
+            )
+        inherited = _read((path.parent / name).resolve(), seen)
+        inherited.pop("task_list", None)
+        merged.update(inherited)
+    merged.update(config)
+    return merged
+
+
+def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            "no such file",
+            where=str(path),
+            remedy=f"correct `include:` in {included_by}" if included_by else "check the path",
+        ) from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ConfigError(
+            f"the file cannot be read: {cause}", where=str(path), remedy="give a UTF-8 YAML file"
+        ) from cause
+    try:
+        config = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as cause:
+        raise ConfigError(
+            f"not valid YAML: {_problem(cause)}",
+            where=str(path) + _position(cause),
+            remedy="quote values that hold ': ', '#' or start with '%', '*', '&' or '@'",
+        ) from cause
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise ConfigError(
+            "the file must be a mapping of keys to values",
+            where=str(path),
+            found=config,
+            remedy="start with a key, as in `key: value`",
+        )
+    return config
+
+
+def _problem(cause: yaml.YAMLError) -> str:
+    return str(getattr(cause, "problem", None) or str(cause).splitlines()[0])
+
+
+def _position(cause: yaml.YAMLError) -> str:
+    mark = getattr(cause, "problem_mark", None)
+    return f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
+
+
+def write_whole(path: Path, text: str, option: str) -> None:
+    """Write a text file so that no half of it is ever seen; makes the folders above it.
+
+    Args:
+        path: the file.
+        text: UTF-8, its line ends as they are.
+        option: what named the folder, for the message: "--output_path".
+
+    Raises:
+        ConfigError: the folder cannot be made or written to, or the path is a folder.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            # mkstemp's files are private; a result is as readable as any other file.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except IsADirectoryError:
+        raise ConfigError(
+            "this is a folder, where a file is to be written",
+            where=str(path),
+            remedy=f"give {option} the name of a file",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            "cannot be written",
+            where=str(path),
+            found=error.strerror,
+            remedy=f"give {option} a folder that can be written to",
+        ) from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

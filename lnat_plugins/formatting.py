@@ -1,0 +1,87 @@
+"""Figures and counts as a table or a sentence gives them. Knows nothing of what they mean.
+
+A table in the look of lm-eval's own. Knows nothing of what stands in it.
+
+Results as plain JSON values. Knows nothing of what they mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pytablewriter import MarkdownTableWriter
+from pytablewriter.style import Style
+from pytablewriter.typehint import String
+
+_LARGE: Final = 1000
+_SIGNIFICANT: Final = 6
+
+
+def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: str = "") -> str:
+    """The value with so many decimals, as in lm-eval's tables; from 1000 on, six digits in all.
+
+    The digits before the point are never cut; `separator` stands between thousands. `undefined`
+    for NaN; never "-0.0000".
+    """
+    if math.isnan(value):
+        return undefined
+    if math.isfinite(value) and abs(value) >= _LARGE:
+        before = math.floor(math.log10(abs(value))) + 1
+        digits = min(digits, max(0, _SIGNIFICANT - before))
+    text = f"{value:{separator}.{digits}f}"
+    return text.lstrip("-") if round(value, digits) == 0 else text
+
+
+def span(low: float, high: float, digits: int = 4) -> str:
+    """An interval; "N/A" if there is none."""
+    return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def plural(count: int, noun: str, *, separator: str = "") -> str:
+    """ "1 prompt", "2 prompts"."""
+    return f"{count:{separator}} {noun}" + ("" if count == 1 else "s")
+
+
+def roughly(count: int) -> int:
+    """A count of which two digits can be trusted: 1,827 is told as 1,800."""
+    return round(count, min(0, 2 - len(str(count))))
+
+
+def share_of(share: float, count: int) -> str:
+    """A share of so many as "8 of 10"; halves stay ("7.5 of 10"), and of none there is 0."""
+    whole = 0.0 if math.isnan(share) else round(2 * share * count) / 2
+    return f"{whole:g} of {count}"
+
+
+def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """The table as markdown without a closing line break.
+
+    Args:
+        headers: one a column.
+        rows: cells as text, written as they are.
+        left: how many columns, from the first, are aligned to the left; the others to the right.
+    """
+    writer = MarkdownTableWriter(headers=list(headers), value_matrix=[list(row) for row in rows])
+    # As text: the writer would otherwise cut trailing zeros column by column.
+    writer.type_hints = [String] * len(headers)
+    writer.column_styles = [
+        Style(align="left" if column < left else "right") for column in range(len(headers))
+    ]
+    table: str = writer.dumps()
+    return table.rstrip("\n")
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and mappings become objects, tuples lists, and NaN null."""
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

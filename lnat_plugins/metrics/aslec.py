@@ -1,0 +1,193 @@
+"""ASLEC-DROP: the mean log-probability of all tokens but those that open a step.
+
+ASLEC-CASL: the mean log-probability without what the share of first tokens explains of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from lnat_plugins.metrics.base import GLOBAL, Metric, Scored, UndefinedError, log_prob, summed
+from lnat_plugins.scoring.record import StepSums
+
+
+def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
+    """Mean of log p(y_t | x, y_<t) over all tokens but the first of each step.
+
+    (Σ_t log p − Σ_i log p of the first token of s_i) / (n − p), with n tokens and p steps.
+
+    Unit: nats per token, ≤ 0. Higher (nearer 0) = more natural to the student = better.
+    Aggregation: mean over the tokens left, then mean over prompts.
+
+    Differs from `global_naturalness` by the tokens left out only: the first token of a step is
+    improbable, and a long step dilutes it, so that means over all tokens reward long steps.
+
+    Source: ASLEC-DROP, arXiv 2604.06834. Ours: a token belongs to the step that holds its first
+    character.
+
+    Args:
+        record: one scored response, with `first_token`.
+        window: ignored; the context is always the whole trace.
+
+    Raises:
+        UndefinedError: no token is left.
+    """
+    return _drop(record, 1, "first_token")
+
+
+def aslec_drop2(record: StepSums, window: str = GLOBAL) -> float:
+    """As `aslec_drop`, without the first two tokens of each step; a step of one loses that one.
+
+    Unit, direction, aggregation: those of `aslec_drop`.
+
+    Source: the driver that the authors of arXiv 2604.06834 published skips two tokens; the paper
+    skips one.
+
+    Args:
+        record: one scored response, with `first_two_tokens`.
+        window: ignored; the context is always the whole trace.
+
+    Raises:
+        UndefinedError: no token is left.
+    """
+    return _drop(record, 2, "first_two_tokens")
+
+
+def _drop(record: StepSums, skip: int, statistic: str) -> float:
+    left = record.n_tokens - sum(min(skip, count) for count in record.tokens)
+    if not left:
+        raise UndefinedError(f"no step has more than {skip} token{'s' * (skip > 1)}")
+    return (log_prob(record) - summed(record, statistic)) / left
+
+
+ASLEC_DROP = Metric(
+    name="aslec_drop",
+    higher_is_better=True,
+    scope="response",
+    unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-DROP)",
+    aggregate="mean",
+    compute=aslec_drop,
+    reads="global",
+    needs=frozenset({"first_token"}),
+)
+ASLEC_DROP2 = Metric(
+    name="aslec_drop2",
+    higher_is_better=True,
+    scope="response",
+    unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-DROP), as its authors' driver",
+    aggregate="mean",
+    compute=aslec_drop2,
+    reads="global",
+    needs=frozenset({"first_two_tokens"}),
+)
+
+FEWEST: Final = 5
+"""Responses below which four coefficients are not fitted."""
+
+# What rounding leaves of a column that the others give is some 1e-16 of its length.
+_RCOND: Final = 1e-10
+
+
+def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
+    """M − g·F, with g from least squares over the rows given: M ~ b1·M_non + b2·M_first + g·F + c.
+
+    Of a response, M is the mean log p over its tokens under the whole trace, M_first over the
+    first token of each step, M_non over the others, F = steps / tokens. Steps without a token
+    count nowhere.
+
+    Unit: nats per token. Higher = more natural to the student = better.
+    Aggregation: a value a response, then mean over prompts. Every value depends on all rows of
+    the pool: figures of different pools cannot be compared.
+
+    Differs from `global_naturalness` by g·F only. M = F·M_first + (1 − F)·M_non exactly, so the
+    regression tells apart what depends on the means from what depends on their mixture.
+
+    Source: ASLEC-CASL, arXiv 2604.06834. Ours: the pool is all that is scored.
+
+    Args:
+        rows: the pool, with `first_token`.
+        window: ignored; the context is always the whole trace.
+
+    Raises:
+        UndefinedError: for responses whose steps all have one token, which have no M_non; and
+            for all, if fewer than 5 are left, or if they leave g undetermined.
+    """
+    records = [row.record for row in rows]
+    tokens_R = np.array([record.n_tokens for record in records], dtype=np.float64)
+    steps_R = np.array([record.n_steps for record in records], dtype=np.float64)
+    if bare := np.flatnonzero(tokens_R == steps_R).tolist():
+        raise UndefinedError("no step has more than 1 token", bare)
+    if len(rows) < FEWEST:
+        raise UndefinedError(f"fewer than {FEWEST} responses to fit CASL on")
+    ratio_R = steps_R / tokens_R
+    if not np.ptp(ratio_R):
+        raise UndefinedError("all responses have the same first-token ratio, so CASL has no slope")
+    total_R = np.array([log_prob(record) for record in records])
+    first_R = np.array([summed(record, "first_token") for record in records])
+    mean_R = total_R / tokens_R
+    non_R = (total_R - first_R) / (tokens_R - steps_R)
+    design_RC = np.stack([non_R, first_R / steps_R, ratio_R, np.ones_like(ratio_R)], axis=1)
+    coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=_RCOND)
+    if rank < design_RC.shape[1]:
+        raise UndefinedError("the responses are too alike to fit CASL on")
+    scores: list[float] = (mean_R - coefficients_C[2] * ratio_R).tolist()
+    return scores
+
+
+def aslec_casl_by_teacher(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
+    """As `aslec_casl`, each teacher's responses being a pool, with a slope, of their own.
+
+    Unit, direction, aggregation: those of `aslec_casl`.
+
+    Source: the driver that the authors of arXiv 2604.06834 published.
+
+    Args:
+        rows: of any teachers, with `first_token`.
+        window: ignored; the context is always the whole trace.
+
+    Raises:
+        UndefinedError: for the responses of a teacher, as `aslec_casl`.
+    """
+    pools: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        pools.setdefault(row.teacher, []).append(place)
+    scores = [math.nan] * len(rows)
+    for places in pools.values():
+        try:
+            found = aslec_casl([rows[place] for place in places])
+        except UndefinedError as cause:
+            out = [places[i] for i in cause.rows] or places
+            raise UndefinedError(str(cause), out) from None
+        for place, score in zip(places, found, strict=True):
+            scores[place] = score
+    return scores
+
+
+ASLEC_CASL = Metric(
+    name="aslec_casl",
+    higher_is_better=True,
+    scope="corpus",
+    unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-CASL); the pool: all teachers",
+    aggregate="mean",
+    compute=aslec_casl,
+    reads="global",
+    needs=frozenset({"first_token"}),
+)
+ASLEC_CASL_BY_TEACHER = Metric(
+    name="aslec_casl_by_teacher",
+    higher_is_better=True,
+    scope="corpus",
+    unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-CASL); the pool: each teacher, as its authors' driver",
+    aggregate="mean",
+    compute=aslec_casl_by_teacher,
+    reads="global",
+    needs=frozenset({"first_token"}),
+)

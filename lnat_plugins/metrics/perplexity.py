@@ -1,0 +1,125 @@
+"""IFD: how much the prompt helps the student to foresee the response.
+
+CAR: a reward that the rows bring, less the more the response surprises the student.
+
+Entropy: how undecided the student is along the response. It has no better or worse.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from lnat_plugins.metrics.base import GLOBAL, Metric, UndefinedError, log_prob, summed
+from lnat_plugins.scoring.record import StepSums
+
+
+def ifd(record: StepSums, window: str = GLOBAL) -> float:
+    """Mean NLL with the prompt / mean NLL without it, over the same k = `unprompted_tokens` tokens.
+
+    Unit: none, a ratio; below 1 where the prompt helps. Lower = easier = better here.
+    Aggregation: a value a response, then mean over prompts.
+
+    Source: instruction-following difficulty, arXiv 2308.12032. Ours: the direction. That paper
+    looks for instructions that are worth learning, and keeps the difficult ones, below 1.
+
+    Args:
+        record: one scored response, with `prompted`, `unprompted` and `unprompted_tokens`.
+        window: ignored; the context is always the whole trace.
+
+    Raises:
+        UndefinedError: no token is scored without the prompt, or their NLL is 0.
+    """
+    tokens = record.statistics.get("unprompted_tokens", math.nan)
+    unprompted = record.statistics.get("unprompted", math.nan)
+    if not tokens:
+        raise UndefinedError("no token can be scored without the prompt")
+    if not unprompted:
+        raise UndefinedError("the student is certain of every token even without the prompt")
+    prompted = record.statistics.get("prompted", math.nan)
+    return (-prompted / tokens) / (-unprompted / tokens)
+
+
+IFD = Metric(
+    name="ifd",
+    higher_is_better=False,
+    scope="response",
+    unit="ratio",
+    source="arXiv 2308.12032 (IFD); ours: lower is better",
+    aggregate="mean",
+    compute=ifd,
+    reads="global",
+    needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
+)
+
+BETA: Final = 3.0
+"""β, the weight of the NLL. Ours: the paper's own value could not be confirmed."""
+
+
+def car(record: StepSums, window: str = GLOBAL) -> float:
+    """reward / (1 + β·NLL), NLL the mean of −log p(y_t | x, y_<t) over the tokens, β = 3.
+
+    Unit: that of the reward. Higher is better.
+    Aggregation: a teacher's figure is the mean reward divided by the mean of 1 + β·NLL, which is
+    the paper's figure of a data set; not the mean of the responses' ratios.
+
+    Source: compatibility-adjusted reward, arXiv 2411.07133, which defines it for a data set. Ours:
+    the value of one response, and β.
+
+    Args:
+        record: one scored response, with `reward`.
+        window: ignored; the context is always the whole trace.
+    """
+    reward, discount = parts(record)
+    return reward / discount
+
+
+def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
+    """The reward, and 1 + β·NLL; NaN if undefined."""
+    nll = -log_prob(record) / record.n_tokens if record.n_tokens else math.nan
+    return record.statistics.get("reward", math.nan), 1 + BETA * nll
+
+
+CAR = Metric(
+    name="car",
+    higher_is_better=True,
+    scope="response",
+    unit="reward",
+    source="arXiv 2411.07133 (CAR); ours: beta",
+    aggregate="ratio_of_means",
+    compute=car,
+    reads="global",
+    needs=frozenset({"reward"}),
+    parts=parts,
+)
+
+
+def entropy(record: StepSums, window: str = GLOBAL) -> float:
+    """1/n · Σ_t −Σ_v p(v | x, y_<t) · log p(v | x, y_<t), over the n tokens of the response.
+
+    Unit: nats per token, ≥ 0. Descriptive: nothing is ranked by it.
+    Aggregation: mean over the tokens of a response, then mean over prompts.
+
+    Differs from −`global_naturalness` in the token asked about: the one that the student expects,
+    instead of the one that stands there.
+
+    Source: the definition; no paper's score.
+
+    Args:
+        record: one scored response, with `entropy`.
+        window: ignored; the context is always the whole trace.
+    """
+    return summed(record, "entropy") / record.n_tokens if record.n_tokens else math.nan
+
+
+ENTROPY = Metric(
+    name="entropy",
+    higher_is_better=None,
+    scope="response",
+    unit="nats per token",
+    source="the definition",
+    aggregate="mean",
+    compute=entropy,
+    reads="global",
+    needs=frozenset({"entropy"}),
+)

@@ -1,0 +1,261 @@
+"""Text in, scored responses out: the one place where definitions meet a student.
+
+Knows nothing of hosts and files. A `Scorer` holds what is the same for a whole run (the
+tokenizer, the back end, the settings, the student's context length) and turns the
+responses to one prompt into `StepSums`, from which every metric is computed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lnat_plugins.engine.types import ALL
+from lnat_plugins.errors import StudentError
+from lnat_plugins.scoring.backend import (
+    OF_ACTIVATIONS,
+    Backend,
+    Job,
+    JobSums,
+    Statistics,
+    Sum,
+)
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids, check_tokenizer, encode_response
+from lnat_plugins.steps import StepSpec
+from lnat_plugins.steps.windows import GLOBAL, Pair, Window
+from lnat_plugins.teacher_set.config import fingerprint
+
+
+class Candidate(NamedTuple):
+    """One response to be scored.
+
+    Args:
+        teacher: who wrote it.
+        sample: which of the teacher's responses to this prompt.
+        text: the response, verbatim.
+        steps: the row's own steps, or None.
+        where: file and row, for messages.
+        reward: as the row says, or None.
+    """
+
+    teacher: str
+    sample: int | str
+    text: str
+    steps: Sequence[str] | None = None
+    where: str = ""
+    reward: float | None = None
+
+
+class Prepared(NamedTuple):
+    """A prompt's responses, cut and tokenised.
+
+    Args:
+        prompt: shape (P,), token ids.
+        candidates: the responses.
+        encoded: text and supplied steps -> tokens and steps; equal responses once.
+    """
+
+    prompt: Ids
+    candidates: tuple[Candidate, ...]
+    encoded: Mapping[tuple[str, tuple[str, ...] | None], EncodedResponse]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores the responses to one prompt after another.
+
+    Args:
+        tokenizer: the student's, fast.
+        backend: who computes the sums.
+        spec: how responses are cut.
+        windows: which windows are scored.
+        settings: everything that decides the numbers, as JSON values; kept in each record
+            with its fingerprint.
+        max_length: tokens that the student can read at once, or None if there is no limit.
+        host: versions of the host's packages, kept in each record.
+        statistics: names of `statistics_names` that are wanted beside log-probabilities. One that
+            cannot be had is undefined in the record, with its reason.
+    """
+
+    tokenizer: Any
+    backend: Backend
+    spec: StepSpec
+    windows: tuple[Window, ...]
+    settings: Mapping[str, Any]
+    max_length: int | None = None
+    host: Mapping[str, str] = field(default_factory=dict)
+    statistics: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        check_tokenizer(self.tokenizer)
+
+    def score(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> list[StepSums]:
+        """Step sums of each candidate, in order; equal responses are scored once.
+
+        Args, Raises: as `prepare`.
+        """
+        return self.score_prepared(self.prepare(prompt, candidates))
+
+    def prepare(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> Prepared:
+        """What needs no student: steps and tokens.
+
+        Args:
+            prompt: the rendered prompt as token ids, at least one.
+            candidates: responses to it.
+
+        Raises:
+            StudentError: an empty prompt, a tokenizer that drops text.
+            DataError: supplied steps that are missing or do not fit.
+        """
+        if not len(prompt):
+            raise StudentError(
+                "the prompt has no tokens, so the first token of a response has no context",
+                where=candidates[0].where if candidates else "",
+                remedy="give a prompt, or a tokenizer with a beginning-of-text token",
+            )
+        encoded: dict[tuple[str, tuple[str, ...] | None], EncodedResponse] = {}
+        for one in candidates:
+            if _key(one) not in encoded:
+                encoded[_key(one)] = encode_response(
+                    self.tokenizer, one.text, self.spec, one.steps, one.where
+                )
+        return Prepared(np.asarray(prompt, np.int64), tuple(candidates), encoded)
+
+    def score_prepared(self, prepared: Prepared) -> list[StepSums]:
+        """Step sums of each candidate, in order."""
+        prompt, candidates, encoded = prepared
+        jobs = [self._job(response, len(prompt)) for response in encoded.values()]
+        answers = self.backend.sums(prompt, jobs)
+        sums = dict(zip(encoded, answers, strict=True))
+        return [
+            self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)])
+            for one in candidates
+        ]
+
+    def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
+        pairs: set[Pair] = set()
+        whole = False
+        for window in self.windows:
+            if window.name == GLOBAL and not self._global_fits(response, prompt_tokens):
+                continue
+            if window.name == GLOBAL and not self.backend.global_by_step:
+                whole = True
+                continue
+            pairs.update(
+                pair
+                for pair in window.pairs(response.n_steps)
+                if self._fits(_length(response, pair), prompt_tokens)
+            )
+        statistics = self.statistics - {"reward"} - self._not_had(response, prompt_tokens).keys()
+        if statistics:
+            pairs.update(Window(GLOBAL).pairs(response.n_steps))
+        opening = getattr(self.tokenizer, "bos_token_id", None)
+        return Job(response, frozenset(pairs), whole, statistics, opening)
+
+    def _not_had(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
+        """The statistics wanted that this response cannot have, each with its reason."""
+        found = dict(self.backend.lacks)
+        body = len(response.ids)
+        # The activation of the last token needs it to be read.
+        if not self._fits(body + 1, prompt_tokens):
+            too_long = self._too_long("the prompt and the whole trace", body + prompt_tokens)
+            late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
+            found = dict.fromkeys(late, too_long) | found
+        return {name: why for name, why in found.items() if name in self.statistics}
+
+    def _statistics(
+        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+    ) -> Statistics:
+        """Those of the answer, the reward, and the reason for each that is missing."""
+        missing = self._not_had(response, prompt_tokens)
+        found = answer.statistics + Statistics(undefined=missing)
+        if "reward" not in self.statistics:
+            return found
+        if candidate.reward is None:
+            return found + Statistics(undefined={"reward": "the row has no `reward`"})
+        return found + Statistics(values={"reward": candidate.reward})
+
+    def _global_fits(self, response: EncodedResponse, prompt_tokens: int) -> bool:
+        return self._fits(len(response.ids), prompt_tokens)
+
+    def _fits(self, body_tokens: int, prompt_tokens: int) -> bool:
+        """The last token is predicted, not read, so it needs no place in the context."""
+        return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
+
+    def _record(
+        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+    ) -> StepSums:
+        sums: dict[str, tuple[float, ...] | None] = {}
+        totals: dict[str, float] = {}
+        undefined: dict[str, str] = {}
+        for window in self.windows:
+            name = window.name
+            if name == GLOBAL and not self._global_fits(response, prompt_tokens):
+                sums[name], totals[name] = None, math.nan
+                undefined[name] = self._too_long(
+                    "the prompt and the whole trace", len(response.ids) + prompt_tokens
+                )
+                continue
+            if name == GLOBAL and answer.whole is not None:
+                sums[name], totals[name] = None, answer.whole.value
+                if answer.whole.failure:
+                    undefined[name] = answer.whole.failure
+                continue
+            found = [
+                answer.pairs.get(pair) or self._missing(response, pair, prompt_tokens)
+                for pair in window.pairs(response.n_steps)
+            ]
+            sums[name] = tuple(one.value for one in found)
+            totals[name] = math.fsum(sums[name] or ())
+            failures = [(i, one.failure) for i, one in enumerate(found) if one.failure]
+            if failures:
+                i, reason = failures[0]
+                undefined[name] = (
+                    f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
+                )
+        statistics = self._statistics(candidate, response, prompt_tokens, answer)
+        return StepSums(
+            teacher=candidate.teacher,
+            sample=candidate.sample,
+            spans=response.spans,
+            tokens=response.tokens_per_step,
+            sums=sums,
+            totals=totals,
+            undefined={**undefined, **statistics.undefined},
+            path=self.backend.path,
+            settings=self.settings,
+            settings_hash=fingerprint(self.settings),
+            splitter=str(self.spec),
+            versions={**_versions(), **self.host},
+            step_statistics=statistics.by_step,
+            statistics=statistics.values,
+        )
+
+    def _missing(self, response: EncodedResponse, pair: Pair, prompt_tokens: int) -> Sum:
+        length = prompt_tokens + _length(response, pair)
+        return Sum(math.nan, self._too_long("the prompt and the step with its window", length))
+
+    def _too_long(self, what: str, tokens: int) -> str:
+        return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
+
+
+def _key(one: Candidate) -> tuple[str, tuple[str, ...] | None]:
+    """What is scored: equal responses have exactly equal scores, so that a tie is one."""
+    return one.text, None if one.steps is None else tuple(one.steps)
+
+
+def _length(response: EncodedResponse, pair: Pair) -> int:
+    return response.bounds[pair.step + 1] - response.bounds[pair.start]
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    names = ("lnat-plugins", "torch", "transformers")
+    return {name.replace("-", "_"): importlib.metadata.version(name) for name in names}

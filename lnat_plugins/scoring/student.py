@@ -1,0 +1,226 @@
+"""Scoring in this process, without a host: what a trainer and a notebook use.
+
+Knows nothing of trainers.
+
+A student that lives in this process: scores and lengths computed by our own engine.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any, Protocol
+
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.errors import LnatError
+from lnat_plugins.metrics import Asked
+from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.chat import (
+    differs_in_training,
+    prompt_ids,
+    template_arguments,
+    template_digest,
+    training_tokens,
+)
+from lnat_plugins.scoring.parallel import Processes, Progress, Taken, ahead
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Candidate, Prepared, Scorer
+from lnat_plugins.selection import PoolRow
+from lnat_plugins.steps import StepSpec
+from lnat_plugins.steps.windows import Window
+from lnat_plugins.teacher_set.config import Settings
+from lnat_plugins.teacher_set.layouts import reward_of
+
+_log = logging.getLogger(__name__)
+
+_CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+
+
+class Scoring(Protocol):
+    """How rows are scored; a `SelectionSpec` says it too."""
+
+    @property
+    def settings(self) -> Settings:
+        """As written."""
+        ...
+
+    @property
+    def steps(self) -> StepSpec:
+        """How responses are cut."""
+        ...
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """What is scored."""
+        ...
+
+    @property
+    def asked(self) -> Asked:
+        """What for, which says what is gathered beside log-probabilities."""
+        ...
+
+
+class LocalStudent:
+    """A model and its tokenizer, with the settings that decide their scores.
+
+    Under several processes (accelerate, torchrun) every process must call the same methods with
+    the same rows: prompts are shared out by length, and each process gets all answers.
+
+    Args:
+        model: a transformers causal language model, PEFT included; left as it was found. Its
+            unwrapped self, never one prepared for distributed training.
+        tokenizer: its fast tokenizer, with the chat template that training will use.
+        scoring: steps and windows.
+        plain: see `Pool.plain`.
+        training: whether the rows are to be trained on, in this template: then one that would
+            be trained otherwise than it is scored is refused, or told.
+        processes: those that share the work; by default the ones accelerate knows of.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        scoring: Scoring,
+        *,
+        plain: bool,
+        training: bool = True,
+        processes: Processes | None = None,
+    ) -> None:
+        self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        self._model = model
+        self._tokenizer = tokenizer
+        self._scoring = scoring
+        self._plain = plain
+        self._training = training and not plain
+        self._processes = processes or Processes()
+        self._records: dict[int, StepSums] = {}
+
+    @property
+    def records(self) -> Mapping[int, StepSums]:
+        """Index of each row scored so far -> its step sums."""
+        return self._records
+
+    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+        """Step sums of each response; a row that was scored before is not scored again."""
+        missing = [row for row in rows if row.index not in self._records]
+        if missing:
+            self._records |= self._score(missing)
+        return [self._records[row.index] for row in rows]
+
+    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        """Tokens of each response alone."""
+        return [
+            len(self._tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"])
+            for row in rows
+        ]
+
+    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+        """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
+        return [
+            training_tokens(
+                self._tokenizer,
+                row.messages,
+                row.text,
+                plain=self._plain,
+                template_arguments=self._arguments(row),
+                where=row.where,
+            )
+            for row in rows
+        ]
+
+    def _score(self, rows: Sequence[PoolRow]) -> dict[int, StepSums]:
+        prompts: dict[tuple[str, str], list[PoolRow]] = {}
+        for row in rows:
+            # A prompt shown with other tools is another prompt to the student.
+            arguments = json.dumps(self._arguments(row), sort_keys=True)
+            prompts.setdefault((row.prompt_id, arguments), []).append(row)
+        groups = list(prompts.values())
+        for row in rows:
+            self._scoring.asked.check_reward(self._reward(row), row.where)
+        if self._training:
+            self._compare_with_training(rows)
+        found: dict[int, StepSums] = {}
+        for outcome in self._processes.gather(self._score_groups(groups)):
+            if isinstance(outcome, LnatError):
+                raise outcome
+            found |= outcome
+        return found
+
+    def _arguments(self, row: PoolRow) -> dict[str, Any]:
+        return {} if self._plain else template_arguments(row)
+
+    def _compare_with_training(self, rows: Sequence[PoolRow]) -> None:
+        other = [row for row in rows if differs_in_training(self._tokenizer, row)]
+        if other and self._processes.main:
+            _log.warning(
+                "%d of %d responses stand behind other text in training than where their turn "
+                "opens (the chat template adds or trims something; the first is %s): they are "
+                "scored as the student would answer, not exactly as it is trained.",
+                len(other), len(rows), other[0].where,
+            )  # fmt: skip
+
+    def _score_groups(self, groups: Sequence[Sequence[PoolRow]]) -> dict[int, StepSums] | LnatError:
+        """This process's share. An error is an answer: the others must hear of it, not wait."""
+        costs = [sum(len(row.text) for row in group) for group in groups]
+        found: dict[int, StepSums] = {}
+        with closing(self._processes.take(costs)) as mine:
+            try:
+                scorer = self._scorer()
+
+                def prepare(taken: Taken) -> Prepared:
+                    group = groups[taken.item]
+                    prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
+                    return scorer.prepare(prompt, [self._candidate(row) for row in group])
+
+                with Progress(
+                    sum(costs),
+                    "Scoring candidates",
+                    lambda: scorer.backend.tokens_read,
+                    disable=not self._processes.main,
+                ) as progress:
+                    for (i, behind, _), prepared in ahead(mine, prepare, lambda one: one.plenty):
+                        records = scorer.score_prepared(prepared)
+                        found |= {row.index: r for row, r in zip(groups[i], records, strict=True)}
+                        progress.done(costs[i], behind)
+            except LnatError as error:
+                return error
+        return found
+
+    def _scorer(self) -> Scorer:
+        settings = self._scoring.settings.as_dict() | {
+            "metrics": list(self._scoring.asked.names),
+            # Plain prompts bring their own delimiter; a template has its own.
+            "target_delimiter": "",
+            "splitter": str(self._scoring.steps),
+            "chat_template": template_digest(self._tokenizer, plain=self._plain),
+            "system_instruction": None,
+        }
+        backend = EngineBackend(Engine(self._model))
+        self._scoring.asked.check_student(backend.lacks)
+        return Scorer(
+            tokenizer=self._tokenizer,
+            backend=backend,
+            spec=self._scoring.steps,
+            windows=self._scoring.windows,
+            settings=settings,
+            max_length=_context(self._model),
+            statistics=self._scoring.asked.statistics,
+        )
+
+    def _candidate(self, row: PoolRow) -> Candidate:
+        own = row.response
+        return Candidate(own.teacher, own.sample, own.text, own.steps, row.where, self._reward(row))
+
+    def _reward(self, row: PoolRow) -> float | None:
+        wanted = "reward" in self._scoring.asked.statistics
+        return reward_of(row.response.extra, row.where) if wanted else None
+
+
+def _context(model: Any) -> int | None:
+    """Tokens that the model can read at once, or None if its configuration names no limit."""
+    config = model.config.get_text_config(decoder=True)
+    found = (getattr(config, name, None) for name in _CONTEXT)
+    return next((int(value) for value in found if isinstance(value, int)), None)

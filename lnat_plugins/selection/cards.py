@@ -1,0 +1,336 @@
+"""Where chosen rows and their scores come from, as far as the files are to tell it.
+
+Knows nothing of rows.
+
+What a selection took and left, by teacher, as tables. Knows nothing of files.
+
+`sft.yaml`: the training set as `trl sft --config` takes it (trl 1.16).
+
+Knows nothing of rows. Only keys that TRL's parser knows: it hands others to the launcher, which
+refuses them.
+
+`dataset_info.json`: the training set as LLaMA-Factory takes it (`dataset_dir`).
+
+Knows nothing of the other files. Conversations are "sharegpt" with role and content tags, plain
+text is "alpaca", which LLaMA-Factory puts into its own `template` unless that is `empty`.
+Source: data/README.md of LLaMA-Factory and its `data/converter.py`.
+
+`README.md`: the training set's card, for people and for the Hub's viewer.
+
+Knows nothing of how rows were chosen beyond what the selection says.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from lnat_plugins import __version__
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.formatting import markdown_table, number
+from lnat_plugins.selection.result import Selection
+from lnat_plugins.teacher_set.prompts import Pool
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a reader of the training set may want to look up.
+
+    Attributes:
+        task: name of the teacher set or of the data set.
+        files: the files read, as they were named.
+        scoring: how the rows were scored: settings, their fingerprint, splitter, engine paths.
+        versions: package -> version that scored; several versions joined by ", ".
+    """
+
+    task: str = ""
+    files: tuple[str, ...] = ()
+    scoring: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+_ALL: Final = "all"
+
+
+def counts(selection: Selection) -> str:
+    """Two tables in markdown: each teacher's part, and what was left out for which reason.
+
+    Means are over rows that have a score: those that passed the filters before it. The second
+    table is missing if all were chosen.
+    """
+    blocks = [_teachers(selection)]
+    if selection.reasons:
+        blocks.append(_left_out(selection))
+    return "\n\n".join(blocks) + "\n"
+
+
+def totals(selection: Selection) -> str:
+    """One line: "prompts: 3 of 4, responses: 3 of 9, ties: 0"."""
+    prompts = {selection.prompts[index] for index in selection.indices}
+    return (
+        f"prompts: {len(prompts)} of {len(set(selection.prompts))}, responses: "
+        f"{len(selection.indices)} of {len(selection.scores)}, ties: {selection.ties}"
+    )
+
+
+def _teachers(selection: Selection) -> str:
+    scored = selection.metric is not None
+    headers = ["Teacher", "Candidates", "Chosen", "Share"]
+    headers += ["Mean of chosen", "Mean of scored"] if scored else []
+    of_teacher: dict[str, list[int]] = {}
+    for index, teacher in enumerate(selection.teachers):
+        of_teacher.setdefault(teacher, []).append(index)
+    taken = set(selection.indices)
+    rows = []
+    for name, candidates in (*of_teacher.items(), (_ALL, [*range(len(selection.teachers))])):
+        chosen = [index for index in candidates if index in taken]
+        row = [name, str(len(candidates)), str(len(chosen))]
+        row.append(number(len(chosen) / max(1, len(taken)), 3))
+        if scored:
+            row += [_mean(selection, chosen), _mean(selection, candidates)]
+        rows.append(row)
+    return markdown_table(headers, rows, left=1)
+
+
+def _mean(selection: Selection, indices: Sequence[int]) -> str:
+    scores = [s for index in indices if not math.isnan(s := selection.scores[index])]
+    return number(math.fsum(scores) / len(scores) if scores else math.nan)
+
+
+def _left_out(selection: Selection) -> str:
+    teachers = list(selection.chosen_by_teacher)
+    by_reason = selection.left_out
+    rows = [
+        [reason, *(str(found.get(teacher, 0)) for teacher in teachers), str(sum(found.values()))]
+        for reason, found in by_reason.items()
+    ]
+    sums: Counter[str] = Counter()
+    for found in by_reason.values():
+        sums.update(found)
+    rows.append([_ALL, *(str(sums[teacher]) for teacher in teachers), str(sums.total())])
+    return markdown_table(["Left out", *teachers, _ALL], rows, left=1)
+
+
+SFT_CONFIG: Final = "sft.yaml"
+
+
+def sft_yaml(
+    folder: Path, data: Path, selection: Selection, training: Mapping[str, Any] | None = None
+) -> str:
+    """The file's text.
+
+    Args:
+        folder: where the training set will stand; the model goes beside it, not into it, because
+            the folder is replaced when rows are chosen again.
+        data: the parquet file's path there.
+        selection: names the student and may hold a `max_length`.
+        training: keys of TRL's that are settled already; they win over what is written here.
+    """
+    settled = dict(training or {})
+    student = Path(selection.student)
+    model = str(student.resolve()) if student.is_dir() else selection.student
+    length = settled.pop("max_length", selection.settings.get("max_length"))
+    output_dir = settled.pop("output_dir", f"{folder}-sft")
+    settled.pop("model_name_or_path", None)
+    others = f"\n{yaml.safe_dump(settled, allow_unicode=True)}" if settled else ""
+    weighted = (
+        "\n# The rows differ in weight (column lnat_weight); TRL trains on all of them alike.\n"
+        if selection.weighted
+        else ""
+    )
+    return f"""\
+# trl sft --config {folder / SFT_CONFIG}
+# Without a GPU, add --use_cpu. Any other setting of TRL's may be added here or on the command
+# line. Write this file again (lnat select) if the folder moves: it names the rows by their full
+# path.
+
+# The student that the rows were chosen for. TRL loads it in float32 unless `dtype` says else.
+model_name_or_path: {_text(model)}
+{weighted}
+datasets:
+  - path: parquet
+    data_files: {_text(str(data))}
+    split: train
+
+# TRL cuts rows at 1024 tokens unless told otherwise, and would cut long traces without a word.
+max_length: {"null" if length is None else json.dumps(length)}
+
+output_dir: {_text(str(output_dir))}
+{others}"""
+
+
+def _text(value: str) -> str:
+    """A string as YAML reads it back, whatever is in it: JSON's strings are YAML's."""
+    return json.dumps(value)
+
+
+DATASET_INFO: Final = "dataset_info.json"
+DATASET: Final = "lnat"
+
+# Every tag stands here: one that is left out is none at all for LLaMA-Factory, not its default.
+_TAGS: Final = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+    "observation_tag": "tool",
+    "function_tag": "function_call",
+}
+
+
+def check_llama_factory(pool: Pool, selection: Selection, form: str) -> None:
+    """Refuse what LLaMA-Factory cannot read, or would skip without failing.
+
+    Raises:
+        ConfigError: conversations in the form prompt_completion.
+        DataError: a conversation whose turns do not alternate.
+    """
+    if pool.plain:
+        return
+    if form != "messages":
+        raise ConfigError(
+            "LLaMA-Factory reads no conversations in `prompt` and `completion`",
+            found=form,
+            remedy="give --format messages",
+        )
+    for index in selection.indices:
+        row = pool.rows[index]
+        roles = [turn["role"] for turn in row.messages]
+        turns = roles[1:] if roles[0] == "system" else roles
+        asking, answering = set(turns[::2]), set(turns[1::2])
+        alternate = asking <= {"user", "tool"} and answering <= {"assistant"}
+        if not alternate or len(turns) % 2 == 0:
+            raise DataError(
+                "LLaMA-Factory would skip this conversation: its turns do not alternate",
+                where=row.where,
+                found=roles,
+                remedy="join its turns, or leave out --llama_factory",
+            )
+
+
+def dataset_info(pool: Pool, data: str) -> str:
+    """The file's text; the data set is called "lnat".
+
+    Args:
+        pool: says whether prompts are plain text.
+        data: the parquet file, relative to this one.
+    """
+    entry: dict[str, Any] = {"file_name": data}
+    if pool.plain:
+        entry |= {
+            "formatting": "alpaca",
+            "columns": {"prompt": "prompt", "response": "completion"},
+        }
+    else:
+        entry |= {
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages"},
+            "tags": _TAGS,
+        }
+    return json.dumps({DATASET: entry}, indent=2) + "\n"
+
+
+_FORMS = {
+    "prompt_completion": "`prompt` and `completion`; TRL trains on the completion alone",
+    "messages": "`messages`; TRL trains on all turns unless told otherwise",
+}
+
+
+def card(selection: Selection, origin: Origin, form: str, *, plain: bool, data: str) -> str:
+    """The file's text.
+
+    Args:
+        selection: what was chosen.
+        origin: where from.
+        form: one of `columns.FORMS`.
+        plain: whether prompts are plain text.
+        data: the parquet file, relative to this one.
+    """
+    student = _short(selection.student)
+    front = {
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": data}]},
+        ],
+        "task_categories": ["text-generation"],
+        "tags": ["lnat-plugins", "reasoning", "distillation", "sft", "trl"],
+    }
+    return f"""\
+---
+{yaml.safe_dump(front, sort_keys=False)}---
+
+# Reasoning traces chosen for {student}
+
+`lnat-plugins` chose these rows of the teacher set {origin.task or "(unnamed)"} for training
+{student} ({totals(selection)}).
+
+{counts(selection)}
+## How they were chosen
+
+{_settings(selection, origin)}
+`selection.json` holds the reason for every row that was left out, and the score of each row.
+
+## Columns
+
+{_FORMS[form]}. The texts are {"plain strings" if plain else "conversations"}.
+
+`lnat_teacher`, `lnat_sample` and `lnat_prompt_id` say whose response a row is; `lnat_score` is
+its score (null if undefined), `lnat_weight` its weight, `lnat_correct` whether it is correct (null
+if unknown), `lnat_index` its place among the candidates. The other columns are the rows' own; one
+whose name TRL would take for its own is called `row_<name>`, and one whose values have no type in
+common holds JSON text.
+
+## Training
+
+Where this was written:
+
+```bash
+trl sft --config sft.yaml
+```
+
+Elsewhere, name this folder or its repository under `datasets:` in a config of TRL's, and set
+`max_length`: by default TRL cuts rows at 1024 tokens.
+{_weights(selection)}"""
+
+
+def _settings(selection: Selection, origin: Origin) -> str:
+    files = ", ".join(Path(file).name for file in origin.files)
+    metric = selection.metric and (
+        f"{selection.metric}, {'higher' if selection.higher_is_better else 'lower'} is better"
+    )
+    facts: dict[str, Any] = {
+        "student": _short(selection.student),
+        "strategy": selection.strategy,
+        "metric": metric,
+        "window": selection.window,
+        "settings": _json(selection.settings),
+        "scoring": _json(origin.scoring) if origin.scoring else None,
+        "scores from": files,
+        "scored with": ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
+        "chosen with": f"lnat_plugins {__version__}",
+        "candidates": f"fingerprint {selection.pool}",
+    }
+    return "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
+
+
+def _json(value: Any) -> str:
+    return f"`{json.dumps(dict(value), ensure_ascii=False, default=str)}`"
+
+
+def _short(student: str) -> str:
+    """A path's last part: where a model lay on one machine is of no use on another."""
+    path = Path(student)
+    return path.name if path.is_absolute() or path.is_dir() else student
+
+
+def _weights(selection: Selection) -> str:
+    if not selection.weighted:
+        return ""
+    return "\nThe rows differ in weight (`lnat_weight`); TRL trains on all of them alike.\n"

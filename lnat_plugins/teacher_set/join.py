@@ -1,0 +1,174 @@
+"""Responses joined into prompts, filtered, and what was left out counted.
+
+Knows nothing of files or layouts. Rows belong together if they have the same prompt id
+or, where the data has no ids, exactly the same prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.teacher_set.config import DataSpec
+from lnat_plugins.teacher_set.layouts import Candidate
+from lnat_plugins.teacher_set.prompts import Message, Prompt, Response
+
+
+@dataclass
+class _Draft:
+    prompt_id: str
+    messages: tuple[Message, ...]
+    responses: list[Response]
+
+
+def join(candidates: Iterable[Candidate]) -> list[Prompt]:
+    """One prompt for each id, or for each distinct text, in order of first appearance.
+
+    Raises DataError for two prompts under one id, for a second response of one teacher
+    with the same sample, and for ids on some rows only.
+    """
+    drafts: dict[Any, _Draft] = {}
+    seen: dict[tuple[Any, str, int | str], str] = {}
+    first: dict[bool, str] = {}
+    for prompt_id, messages, response in candidates:
+        first.setdefault(prompt_id is None, response.where)
+        if len(first) == 2:
+            raise DataError(
+                "a row without a prompt id, while another has one",
+                where=first[True],
+                found=f"an id in {first[False]}",
+                remedy="give every row an id, or none, to join rows by the prompt's text",
+            )
+        key = prompt_id if prompt_id is not None else _signature(messages)
+        draft = drafts.get(key)
+        if draft is None:
+            name = prompt_id if prompt_id is not None else _name(messages)
+            draft = drafts[key] = _Draft(name, messages, [])
+        elif draft.messages != messages:
+            raise DataError(
+                f"two different prompts share the id {draft.prompt_id!r}; the first is in "
+                + draft.responses[0].where,
+                where=response.where,
+                found=_difference(messages, draft.messages),
+                remedy="give each prompt an id of its own, or leave the ids out",
+            )
+        _refuse_twin(seen, (key, response.teacher, response.sample), response, draft.prompt_id)
+        draft.responses.append(response)
+    return [Prompt(d.prompt_id, d.messages, tuple(d.responses)) for d in drafts.values()]
+
+
+def _refuse_twin(
+    seen: dict[tuple[Any, str, int | str], str],
+    key: tuple[Any, str, int | str],
+    response: Response,
+    prompt_id: str,
+) -> None:
+    if key in seen:
+        raise DataError(
+            f"a second response of teacher {response.teacher!r}, sample {response.sample!r}, to "
+            f"prompt {prompt_id!r}; the first is in {seen[key]}",
+            where=response.where,
+            remedy="number a teacher's responses in a `sample` column, or remove one",
+        )
+    seen[key] = response.where
+
+
+def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list[Prompt]:
+    """The prompts and responses that the set's filters keep; the rest is counted.
+
+    Raises ConfigError for a teacher that the data does not have, DataError when a
+    filter leaves nothing.
+    """
+    if spec.teachers is not None:
+        _check_teachers(prompts, spec)
+        wanted = frozenset(spec.teachers)
+        prompts = _keep(
+            prompts, lambda r: None if r.teacher in wanted else "not in `teachers`", dropped
+        )
+    if spec.require_correct:
+        if all(r.correct is None for prompt in prompts for r in prompt.responses):
+            raise ConfigError(
+                "`require_correct` needs a column that says which responses are correct",
+                where=spec.source,
+                remedy="name it under `naturalness: columns: {correct: ...}`, or remove "
+                "`require_correct`",
+            )
+        prompts = _keep(prompts, _why_not_correct, dropped)
+        _refuse_empty(prompts, "require_correct: true", spec, dropped)
+    kept = []
+    for prompt in prompts:
+        if len({response.teacher for response in prompt.responses}) >= spec.min_teachers:
+            kept.append(prompt)
+        else:
+            reason = f"the prompt has fewer than {spec.min_teachers} teachers"
+            dropped[reason] += len(prompt.responses)
+    _refuse_empty(kept, f"min_teachers: {spec.min_teachers}", spec, dropped)
+    return kept
+
+
+def _why_not_correct(response: Response) -> str | None:
+    if response.correct is None:
+        return "`correct` is not given"
+    return None if response.correct else "`correct` is false"
+
+
+def _keep(
+    prompts: list[Prompt], reason_against: Callable[[Response], str | None], dropped: Counter[str]
+) -> list[Prompt]:
+    kept = []
+    for prompt in prompts:
+        responses = []
+        for response in prompt.responses:
+            reason = reason_against(response)
+            if reason is None:
+                responses.append(response)
+            else:
+                dropped[reason] += 1
+        if responses:
+            kept.append(replace(prompt, responses=tuple(responses)))
+    return kept
+
+
+def _check_teachers(prompts: list[Prompt], spec: DataSpec) -> None:
+    present = {response.teacher for prompt in prompts for response in prompt.responses}
+    for teacher in spec.teachers or ():
+        if teacher not in present:
+            raise ConfigError(
+                "the data has no such teacher",
+                where=f"{spec.source}: naturalness: teachers",
+                found=teacher,
+                remedy=did_you_mean(teacher, present),
+            )
+
+
+def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str]) -> None:
+    if not prompts:
+        counts = ", ".join(f"{count} because {reason}" for reason, count in dropped.items())
+        raise DataError(
+            f"`{by}` leaves no response" + (f" (left out: {counts})" if counts else ""),
+            where=spec.source,
+            remedy="loosen it, or check that prompts and teachers are named alike in all files",
+        )
+
+
+def _signature(messages: tuple[Message, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], message["content"]) for message in messages)
+
+
+def _name(messages: tuple[Message, ...]) -> str:
+    text = json.dumps(_signature(messages), ensure_ascii=False)
+    return f"prompt-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _difference(here: tuple[Message, ...], there: tuple[Message, ...]) -> str:
+    """Both prompts around the first character in which they differ."""
+    texts = [json.dumps(_signature(turns), ensure_ascii=False) for turns in (here, there)]
+    pairs = enumerate(zip(*texts, strict=False))
+    differs = next((i for i, (a, b) in pairs if a != b), min(map(len, texts)))
+    start = max(0, differs - 10)
+    return " and ".join(repr(text[start : start + 25]) for text in texts)

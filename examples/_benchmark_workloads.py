@@ -17,10 +17,11 @@ import torch
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.scoring.backend import EngineBackend, Job
-from lnat_plugins.scoring.scorer import Candidate, Scorer
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import Pair, Window, plan_runs
+from lnat_plugins.teacher_set import Response
 
 STEPS: Final = "sentence"
 
@@ -156,7 +157,7 @@ class Workload:
     ) -> dict[Key, float]:
         scorer = Scorer(self.tokenizer, backend, parse_steps(STEPS), tuple(windows), {})
         prompt = self.tokenizer.encode(group[0][1].prompt_text)
-        records = scorer.score(prompt, [Candidate("", i, trace.text) for i, trace in group])
+        records = scorer.score(prompt, [Response("", trace.text, i) for i, trace in group])
         return {
             Key(i, pair): value
             for (i, trace), record in zip(group, records, strict=True)

@@ -24,11 +24,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import Counts
 from lnat_plugins.errors import LnatError
-from lnat_plugins.metrics import METRICS, Asked
+from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.backend import EngineBackend
-from lnat_plugins.scoring.scorer import Candidate, Prepared, Scorer
+from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
+from lnat_plugins.teacher_set import Response
 
 _ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = _ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
@@ -48,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refused(f"{args.data}: no row")
     tokenizer = AutoTokenizer.from_pretrained(args.student)
     model = AutoModelForCausalLM.from_pretrained(args.student, dtype=torch.float32)
-    asked = {
-        "local and global": Asked(tuple(METRICS[name] for name in TWO)),
-        "every metric": Asked(tuple(METRICS.values()), every=True),
+    gathered = {
+        "local and global": frozenset(need for name in TWO for need in METRICS[name].needs),
+        "every metric": frozenset(need for metric in METRICS.values() for need in metric.needs),
     }
     try:
-        scorers = {name: scorer(model, tokenizer, one) for name, one in asked.items()}
+        scorers = {name: scorer(model, tokenizer, one) for name, one in gathered.items()}
         prepared = {name: prepare(one, rows) for name, one in scorers.items()}
     except LnatError as error:
         return _refused(str(error))
@@ -100,7 +101,7 @@ def read(path: Path, limit: int) -> list[list[dict[str, str]]]:
     return list(prompts.values())[:limit]
 
 
-def scorer(model: torch.nn.Module, tokenizer: AutoTokenizer, asked: Asked) -> Scorer:
+def scorer(model: torch.nn.Module, tokenizer: AutoTokenizer, statistics: frozenset[str]) -> Scorer:
     """A scorer with an engine of its own, so that each has its own counts."""
     return Scorer(
         tokenizer=tokenizer,
@@ -108,7 +109,7 @@ def scorer(model: torch.nn.Module, tokenizer: AutoTokenizer, asked: Asked) -> Sc
         spec=parse_steps("sentence"),
         windows=parse_windows(["4", "global"]),
         settings={},
-        statistics=asked.statistics,
+        statistics=statistics,
     )
 
 
@@ -117,7 +118,7 @@ def prepare(one: Scorer, rows: Sequence[Sequence[dict[str, str]]]) -> list[Prepa
     return [
         one.prepare(
             one.tokenizer(group[0]["prompt"] + "\n\n")["input_ids"],
-            [Candidate(row["teacher"], i, row["response"]) for i, row in enumerate(group)],
+            [Response(row["teacher"], row["response"], i) for i, row in enumerate(group)],
         )
         for group in rows
     ]

@@ -47,9 +47,9 @@ def main() -> None:
     columns = ["local_naturalness[4]", "global_naturalness", "n_tokens"]
     print(scores.to_pandas().groupby("teacher")[columns].mean().round(3), end="\n\n")
 
-    # Of each prompt's responses the best one. Its texts stand in `scores.pool.rows`.
+    # Of each prompt's responses the best one. Its texts stand in `scores.rows`.
     chosen = scores.select("best")
-    first = scores.pool.rows[chosen.indices[0]]
+    first = scores.rows[chosen.indices[0]]
     print("ranks first:", ranking.teachers[0].teacher)
     print("rows chosen:", chosen.chosen_by_teacher)
     print(f"the first of them, by {first.teacher}: {first.text[:60]!r}")

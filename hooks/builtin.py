@@ -5,7 +5,7 @@ Registered as any plugin registers its own; the choice is asked last, after ever
 
 from __future__ import annotations
 
-from lnat_plugins import Pool, Registry, Selection, SelectionSpec, Student, choose, hookimpl
+from lnat_plugins import Candidates, Registry, Selection, SelectionSpec, Student, choose, hookimpl
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.steps import SPLITTERS
@@ -26,6 +26,6 @@ def lnat_register(registry: Registry) -> None:
 
 
 @hookimpl
-def lnat_select(candidates: Pool, student: Student, config: SelectionSpec) -> Selection:
+def lnat_select(candidates: Candidates, student: Student, config: SelectionSpec) -> Selection:
     """Filters, then scores, then the block's strategy."""
     return choose(candidates, student, config)

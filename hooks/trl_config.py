@@ -38,7 +38,7 @@ from lnat_plugins.files import read_yaml
 from lnat_plugins.hooks.trl_data import pool_of, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Pool, Selection
+from lnat_plugins.selection import Candidates, Selection
 from lnat_plugins.selection.cards import Origin
 from lnat_plugins.teacher_set.config import parse_task
 
@@ -338,7 +338,7 @@ class FirstStage:
         kept: columns that the rows were scored with, and that TRL must read as its own.
     """
 
-    pool: Pool
+    pool: Candidates
     selection: Selection
     origin: Origin
     training: Mapping[str, Any]

@@ -19,11 +19,11 @@ from datasets import Dataset, IterableDataset
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Pool, PoolRow, Selection
+from lnat_plugins.selection import Candidate, Candidates, Selection
 from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.join import join
-from lnat_plugins.teacher_set.layouts import candidates
+from lnat_plugins.teacher_set.layouts import parse_row
 from lnat_plugins.teacher_set.loaders import Row
 
 
@@ -128,7 +128,7 @@ def pool_of(
     name: str = "train_dataset",
     tokenized: bool = False,
     eos: str | None = None,
-) -> Pool:
+) -> Candidates:
     """The data set's rows as candidates, checked; row i of the data is row i of the pool.
 
     Args:
@@ -163,14 +163,14 @@ def pool_of(
         where = f"{name}[{number}]"
         if form == "prompt_completion":
             values = _one_kind(values, plain, where, eos)
-        found += candidates(Row(values, where), spec, None, dropped)
+        found += parse_row(Row(values, where), spec, None, dropped)
     place = {id(one.response): number for number, one in enumerate(found)}
     rows = [
-        PoolRow(place[id(response)], prompt.prompt_id, prompt.messages, response)
+        Candidate(place[id(response)], prompt.prompt_id, prompt.messages, response)
         for prompt in join(found)
         for response in prompt.responses
     ]
-    return Pool(tuple(sorted(rows, key=lambda row: row.index)), plain)
+    return Candidates(tuple(sorted(rows, key=lambda row: row.index)), plain)
 
 
 def refuse_kind(dataset: Any, name: str, *, tokenized: bool = False) -> None:

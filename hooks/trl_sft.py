@@ -53,7 +53,7 @@ from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
 from lnat_plugins.selection.cards import counts, totals
 
 FILE: Final = "lnat_selection.json"
@@ -79,7 +79,7 @@ class Kept(NamedTuple):
     begun: bool
 
 
-def probe_of(pool: Pool, records: Mapping[int, StepSums]) -> Probe:
+def probe_of(pool: Candidates, records: Mapping[int, StepSums]) -> Probe:
     """Of the first prompt that was scored, whatever the choice was made by."""
     scored = [row for row in pool.rows if row.index in records]
     return {
@@ -116,7 +116,9 @@ def find(folder: Path) -> Kept | None:
     return Kept(Selection.from_dict(values, str(path)), probe, begun)
 
 
-def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, folder: Path) -> bool:
+def reusable(
+    kept: Kept, pool: Candidates, student: Student, spec: SelectionSpec, folder: Path
+) -> bool:
     """Whether the kept choice is the one that this run would make.
 
     Raises:
@@ -136,7 +138,7 @@ def reusable(kept: Kept, pool: Pool, student: Student, spec: SelectionSpec, fold
     )
 
 
-def _changed(kept: Selection, pool: Pool, spec: SelectionSpec) -> str:
+def _changed(kept: Selection, pool: Candidates, spec: SelectionSpec) -> str:
     if kept.pool != pool.fingerprint:
         return "the data set changed"
     if _plain(kept.settings) != _plain(spec.written):
@@ -144,7 +146,7 @@ def _changed(kept: Selection, pool: Pool, spec: SelectionSpec) -> str:
     return ""
 
 
-def _same_student(probe: Probe, pool: Pool, student: Student) -> bool:
+def _same_student(probe: Probe, pool: Candidates, student: Student) -> bool:
     """Scores one prompt again: whatever changes a student shows there."""
     rows = [row for row in pool.rows if str(row.index) in probe]
     return all(
@@ -264,7 +266,7 @@ def _refuse_other_rows(fingerprints: list[str]) -> None:
 
 
 def _refuse_other_ids(
-    trainer: Any, dataset: Dataset, pool: Pool, student: LocalStudent, selection: Selection
+    trainer: Any, dataset: Dataset, pool: Candidates, student: LocalStudent, selection: Selection
 ) -> None:
     """Rows that somebody tokenised otherwise are not the rows that were scored."""
     limit = trainer.args.max_length
@@ -291,7 +293,9 @@ def _refuse_weights(weighted: bool, strategy: str) -> None:
         )
 
 
-def _warn_of_cuts(trainer: Any, pool: Pool, student: LocalStudent, selection: Selection) -> None:
+def _warn_of_cuts(
+    trainer: Any, pool: Candidates, student: LocalStudent, selection: Selection
+) -> None:
     limit = trainer.args.max_length
     if limit is None:
         return

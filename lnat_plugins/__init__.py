@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from lnat_plugins.plugins.registry import Registry
     from lnat_plugins.scoring.record import StepSums
     from lnat_plugins.selection import (
+        Candidate,
+        Candidates,
         Choice,
-        Contest,
         Option,
-        Pool,
-        PoolRow,
+        ScoredCandidates,
         Selection,
         SelectionSpec,
         Strategy,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Choice",
-    "Contest",
+    "ScoredCandidates",
     "Loader",
     "Metric",
     "Option",
-    "Pool",
-    "PoolRow",
+    "Candidates",
+    "Candidate",
     "Registry",
     "Row",
     "Scores",
@@ -71,10 +71,10 @@ _HOME: Final = {
     "plugins.registry": ("Registry",),
     "selection": (
         "Choice",
-        "Contest",
+        "ScoredCandidates",
         "Option",
-        "Pool",
-        "PoolRow",
+        "Candidates",
+        "Candidate",
         "Selection",
         "SelectionSpec",
         "Strategy",

@@ -11,22 +11,24 @@ The same as the commands, on scores that never were in a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
+from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import write_whole
-from lnat_plugins.metrics import Asked, ask_metrics, get_metric, metrics_to_compare
+from lnat_plugins.metrics import get_metric, metrics_to_compare, request_metrics
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank, read_reference
-from lnat_plugins.scoring.chat import template_arguments
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
+from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
+from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Pool, Selection
-from lnat_plugins.selection.training_set import ScoredStudent
+from lnat_plugins.selection import Candidates, Selection
+from lnat_plugins.selection.training_set import ScoredStudent, candidates_of_scores
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet
@@ -53,7 +55,7 @@ class _Scoring(NamedTuple):
     settings: Settings
     steps: StepSpec
     windows: tuple[Window, ...]
-    asked: Asked
+    requested: RequestedMetrics
 
 
 def score(
@@ -90,8 +92,7 @@ def score(
             remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
         )
     plain = not has_template if apply_chat_template is None else not apply_chat_template
-    named = [one for one in plugins if isinstance(one, str)]
-    loaded = load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
+    loaded = _load(plugins)
     settings = Settings(
         steps=steps or teacher_set.settings.steps,
         windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
@@ -104,25 +105,48 @@ def score(
         settings,
         parse_steps(settings.steps, "steps", loaded.registry.splitters),
         parse_windows(settings.windows),
-        ask_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
+        request_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
     )
-    pool = Pool.of_prompts(teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter)
+    candidates = Candidates.of_prompts(
+        teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter
+    )
     student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
-    records = tuple(student.score(pool.rows))
-    return Scores(
-        pool, records, settings.windows, student.name, teacher_set.name, loaded, tokenizer
-    )
+    records = student.score(candidates.rows)
+    rows = tuple(map(ScoredResponse, candidates.rows, records))
+    prompts = tuple(prompt.prompt_id for prompt in teacher_set.prompts)
+    scored = scored_set(rows, teacher_set.name, student.name, prompts)
+    return Scores(scored, loaded, tokenizer)
 
 
-class ScoredResponse(NamedTuple):
-    """One response with its step sums."""
+def read_scores(
+    *sources: str | Path, plugins: Sequence[str | object] = (), tokenizer: str | None = None
+) -> Scores:
+    """The scores that `lm_eval --log_samples` wrote, of one task and student.
 
-    prompt_id: str
-    teacher: str
-    record: StepSums
-    sample: int | str
-    text: str
-    correct: bool | None
+    Args:
+        sources: output folders or samples files.
+        plugins: modules, files and objects that bring metrics and strategies.
+        tokenizer: folder or name of the tokenizer that training will use, for `max_length`; by
+            default the student's.
+
+    Raises:
+        DataError: no such file, no samples file in a folder, a line that cannot be read, files
+            that do not belong together, or several tasks or students.
+    """
+    return Scores(read_scored_set(sources), _load(plugins), tokenizer)
+
+
+def read_all_scores(
+    *sources: str | Path, plugins: Sequence[str | object] = ()
+) -> tuple[Scores, ...]:
+    """As `read_scores`, for every task and student that the sources hold."""
+    loaded = _load(plugins)
+    return tuple(Scores(scored, loaded) for scored in read_scored_sets(sources))
+
+
+def _load(plugins: Sequence[str | object]) -> Plugins:
+    named = [one for one in plugins if isinstance(one, str)]
+    return load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,33 +154,42 @@ class Scores:
     """Every response of a teacher set, scored by one student.
 
     Attributes:
-        pool: the responses.
-        records: the step sums of each, in the pool's order.
-        windows: the names of the windows scored; the first is the default.
-        student: the student's name.
-        task: the teacher set's name.
+        scored: the responses with their step sums, and how they were scored.
         plugins: where metrics and strategies are looked up.
-        tokenizer: the student's; counts tokens for `max_length`.
+        tokenizer: the student's, or its folder or name; counts tokens for `max_length`.
     """
 
-    pool: Pool
-    records: tuple[StepSums, ...]
-    windows: tuple[str, ...]
-    student: str
-    task: str
+    scored: ScoredSet
     plugins: Plugins
-    tokenizer: Any = field(compare=False, repr=False)
+    tokenizer: Any = field(default=None, compare=False, repr=False)
 
     @property
-    def rows(self) -> list[ScoredResponse]:
-        """The responses with their step sums, in the pool's order."""
-        return [
-            ScoredResponse(
-                row.prompt_id, row.teacher, record,
-                row.response.sample, row.text, row.response.correct,
-            )
-            for row, record in zip(self.pool.rows, self.records, strict=True)
-        ]  # fmt: skip
+    def rows(self) -> tuple[ScoredResponse, ...]:
+        """The responses with their step sums."""
+        return self.scored.rows
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Teachers in order of first appearance."""
+        return self.scored.teachers
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """The names of the windows scored; the first is the default."""
+        return self.scored.windows
+
+    @cached_property
+    def candidates(self) -> Candidates:
+        """The responses as rows to choose from, with the prompts as they were rendered."""
+        return candidates_of_scores(self.scored)
+
+    def only(self, teachers: Collection[str] | None) -> Scores:
+        """The scores of these teachers only; None = all.
+
+        Raises:
+            ConfigError: one that is not among them.
+        """
+        return replace(self, scored=self.scored.only(teachers))
 
     def rank(
         self,
@@ -180,9 +213,10 @@ class Scores:
         """
         metrics = self.plugins.registry.metrics
         return rank(
-            self.rows, self._prompts, get_metric(metric, metrics), self._window(window),
-            bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics, student=self.student,
-            texts=[row.text for row in self.pool.rows], reference=self._reference(reference),
+            self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
+            student=self.scored.student, texts=[row.text for row in self.rows],
+            reference=self._reference(reference),
         )  # fmt: skip
 
     def compare(
@@ -203,23 +237,19 @@ class Scores:
         """
         names = [metrics] if isinstance(metrics, str) else metrics
         return compare(
-            self.rows, self._prompts,
+            self.rows, self.scored.prompts,
             metrics_to_compare(names, self.plugins.registry.metrics, "metrics"),
             self._window(window), bootstrap_iters=bootstrap_iters, seed=seed,
             reference=self._reference(reference),
         )  # fmt: skip
 
     def _reference(self, source: str | Path | None) -> Reference | None:
-        return None if source is None else read_reference(source, self.pool.teachers)
-
-    @property
-    def _prompts(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(row.prompt_id for row in self.pool.rows))
+        return None if source is None else read_reference(source, self.teachers)
 
     def __repr__(self) -> str:
         return (
-            f"<Scores of {len(self.pool.rows)} responses to {len(self._prompts)} prompts, teachers "
-            f"{', '.join(self.pool.teachers)}, windows {', '.join(self.windows)}>"
+            f"<Scores of {len(self.rows)} responses to {len(self.scored.prompts)} prompts, "
+            f"teachers {', '.join(self.teachers)}, windows {', '.join(self.windows)}>"
         )
 
     def report(
@@ -241,27 +271,18 @@ class Scores:
         Raises:
             ConfigError: as for `rank`, or the file cannot be written.
         """
-        from lnat_plugins.report import PROMPTS, ReportSource, leading_metric, report
+        from lnat_plugins.report import PROMPTS, leading_metric, report
 
-        source = ReportSource(
-            task=self.task,
-            student=self.student,
-            rows=self.rows,
-            prompts=self._prompts,
-            asked={row.prompt_id: row.messages[-1]["content"] for row in self.pool.rows},
-            windows=self.windows,
-            settings=self.records[0].settings,
-        )  # fmt: skip
         metrics = self.plugins.registry.metrics
         page = report(
-            source, leading_metric(metric, metrics), self._window(window), metrics=metrics,
+            self.scored, leading_metric(metric, metrics), self._window(window), metrics=metrics,
             reference=self._reference(reference), prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
         write_whole(Path(path), page, "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
-        """Rows to train on, by the keys of a `selection:` block; indices are those of `pool`.
+        """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.
 
         Raises:
             ConfigError, DataError: as for any choice, or a window that was not scored.
@@ -276,15 +297,18 @@ class Scores:
         if selection.get("window") is not None:
             selection["window"] = self._window(selection["window"])
         block = {"strategy": strategy, "windows": list(self.windows)}
+        candidates = self.candidates
+        in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
         student = ScoredStudent(
-            self.student,
-            self.records,
-            self.pool.plain,
-            load=lambda _: self.tokenizer,
-            arguments=None if self.pool.plain else template_arguments,
+            self.scored.student,
+            [row.record for row in self.rows],
+            candidates.plain,
+            None if in_process else self.tokenizer,
+            load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
+            arguments=template_arguments if in_process and not candidates.plain else None,
         )
         spec = resolve(block | selection, self.plugins)
-        return self.plugins.select(self.pool, student, spec)
+        return self.plugins.select(candidates, student, spec)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a response: prompt, teacher, sample, verdict, every metric for every window.
@@ -293,13 +317,13 @@ class Scores:
         """
         import pandas
 
-        rows = self.pool.rows
+        rows = self.rows
         return pandas.DataFrame(
             {
                 "prompt_id": [row.prompt_id for row in rows],
                 "teacher": [row.teacher for row in rows],
-                "sample": [row.response.sample for row in rows],
-                "correct": [row.response.correct for row in rows],
+                "sample": [row.sample for row in rows],
+                "correct": [row.correct for row in rows],
                 **self._values(),
             }
         )
@@ -308,7 +332,7 @@ class Scores:
         found: dict[str, tuple[float, ...]] = {}
         gathered = {
             name
-            for record in self.records
+            for record in (row.record for row in self.rows)
             for name in (*record.statistics, *record.step_statistics, *record.undefined)
         }
         for name, metric in self.plugins.registry.metrics.items():
@@ -324,10 +348,5 @@ class Scores:
     def _window(self, window: str | int | None) -> str:
         if window is None:
             return self.windows[0]
-        (asked,) = parse_windows([window], "window")
-        if asked.name not in self.windows:
-            raise ConfigError(
-                f"window {asked.name!r} was not scored",
-                remedy=did_you_mean(asked.name, self.windows),
-            )
-        return asked.name
+        (parsed,) = parse_windows([window], "window")
+        return self.scored.window(parsed.name)

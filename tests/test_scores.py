@@ -61,9 +61,11 @@ def test_the_choice(scores: Scores) -> None:
 
 def test_the_table(scores: Scores) -> None:
     table = scores.to_pandas()
-    assert len(table) == len(scores.pool.rows) == 6
+    assert len(table) == len(scores.candidates.rows) == 6
     assert {"prompt_id", "teacher", "sample", "correct", "n_tokens"} <= set(table.columns)
-    assert list(table["n_tokens"]) == [record.n_tokens for record in scores.records]
+    assert list(table["n_tokens"]) == [
+        record.n_tokens for record in (row.record for row in scores.rows)
+    ]
     assert table["local_naturalness[1]"].notna().all()
 
 
@@ -86,7 +88,7 @@ def test_lengths_are_counted_with_the_tokenizer_that_was_given(
         len(reader.apply_chat_template(
             [*row.messages, {"role": "assistant", "content": row.text}], tokenize=True
         )["input_ids"])
-        for row in scores.pool.rows
+        for row in scores.candidates.rows
     ]  # fmt: skip
     limit = sorted(lengths)[3]
     left_out = scores.select(max_length=limit, drop_duplicates=False).reasons.items()
@@ -112,7 +114,9 @@ def test_a_metric_of_a_plugin(folder: Path) -> None:
     teacher_set = load_teacher_set(folder / "my_teachers.yaml")
     found = score(student("llama"), tokenizer(), teacher_set, plugins=[Median()], windows=[0])
     assert found.rank("first_step", bootstrap_iters=50).metric == "first_step"
-    assert list(found.to_pandas()["first_step[0]"]) == [one.sums["0"][0] for one in found.records]
+    assert list(found.to_pandas()["first_step[0]"]) == [
+        one.sums["0"][0] for one in [row.record for row in found.rows]
+    ]
     assert found.select("best", metric="first_step").metric == "first_step"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.scoring.samples import read_scored_set, read_scores
+from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
 from tests.helpers_samples import (
     DATE,
     make_record,
@@ -40,7 +40,6 @@ def test_a_run_comes_back_as_it_was_scored(tmp_path: Path) -> None:
     ]
     assert scored.rows[1].record == TABLE["p0"][1]
     assert scored.rows[1].correct is True
-    assert scored.rows[1].response_chars == 10
     assert scored.windows == ("4", "global")
     assert (scored.splitter, scored.paths) == ("sentence@1", ("packed",))
     assert scored.files == (str(path),)
@@ -60,17 +59,20 @@ def test_the_texts_come_back_as_they_were_asked_and_answered(tmp_path: Path) -> 
     }
     scored = read_scored_set([write_lines(tmp_path / "x.jsonl", [line])])
     first, second = scored.rows
-    assert (first.text, first.steps, first.extra) == (
+    assert (first.text, first.candidate.response.steps, first.candidate.response.extra) == (
         text,
         (text[:5], text[5:]),
         {"year": [1, "x"]},
     )
-    assert (second.text, second.steps, second.extra) == ("x" * 20, None, {})
-    assert scored.asked["p0"].messages == tuple(turns)
-    assert scored.asked["p0"].text == "What?"
+    assert (second.text, second.candidate.response.steps, second.candidate.response.extra) == (
+        "x" * 20,
+        None,
+        {},
+    )
+    assert first.candidate.messages == tuple(turns)
     del line["doc"]["messages"]
     scored = read_scored_set([write_lines(tmp_path / "x.jsonl", [line])])
-    assert scored.asked["p0"].messages == ({"role": "user", "content": "What?"},)
+    assert scored.rows[0].candidate.messages == ({"role": "user", "content": "What?"},)
 
 
 def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
 def test_tasks_are_kept_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "m", TABLE, task="maths_b")
     write_run(tmp_path / "m", TABLE, task="maths_a")
-    assert [scored.task for scored in read_scores([tmp_path])] == ["maths_a", "maths_b"]
+    assert [scored.task for scored in read_scored_sets([tmp_path])] == ["maths_a", "maths_b"]
     with pytest.raises(
         DataError, match=r"several tasks or students are scored here \(found 'maths_a by"
     ):
@@ -99,10 +101,10 @@ def test_the_samples_of_other_tasks_are_left_aside(tmp_path: Path) -> None:
     )
     assert read_scored_set([tmp_path]).left_aside == (f"{other}: not the scores of a teacher set",)
     with pytest.raises(DataError, match=r"gsm8k_.*line 1: a sample of another task.*log_samples"):
-        read_scores([other])
+        read_scored_sets([other])
     (tmp_path / f"samples_local_naturalness_{DATE}.jsonl").unlink()
     with pytest.raises(DataError, match=r"no samples file here holds the scores of a teacher set"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 def test_shards_are_merged_and_rows_met_twice_counted_once(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_one_row_with_two_numbers_is_refused(tmp_path: Path, value: float) -> No
     write_run(tmp_path / "a", {"p0": [record_of("QwQ", -1.0)]})
     write_run(tmp_path / "b", {"p0": [record_of("QwQ", value)]})
     with pytest.raises(DataError, match=r"sample 0 has other numbers") as caught:
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
     for folder in "ab":
         assert f"{tmp_path / folder}" in str(caught.value)
     assert str(caught.value).count("line 1, prompt 'p0', teacher 'QwQ'") == 2
@@ -147,7 +149,7 @@ def test_one_row_with_two_verdicts_is_refused(tmp_path: Path) -> None:
         write_lines(tmp_path / f"{correct}" / f"samples_t_{DATE}.jsonl", [line])
         write_lines(tmp_path / f"{correct}" / f"results_{DATE}.json", [{"model_name": "s"}])
     with pytest.raises(DataError, match=r"sample 0 has other numbers"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 def test_one_row_with_two_texts_of_one_length_is_refused(tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_one_row_with_two_texts_of_one_length_is_refused(tmp_path: Path) -> None
     for folder in "ab":
         write_lines(tmp_path / folder / f"results_{DATE}.json", [{"model_name": "s"}])
     with pytest.raises(DataError, match=r"sample 0 has other numbers, another text or another"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 @pytest.mark.parametrize("change", [{"settings_hash": "f" * 12}, {"splitter": "sentence@2"}])
@@ -166,13 +168,13 @@ def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any]) -> N
     write_run(tmp_path / "a", {"p0": [make_record("QwQ")]})
     write_run(tmp_path / "b", {"p1": [make_record("QwQ", **change)]})
     with pytest.raises(DataError, match=r"b.samples.*scored with other settings than .*a.samples"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 def test_each_student_has_a_set_of_its_own(tmp_path: Path) -> None:
     write_run(tmp_path / "a", TABLE, student="org/two")
     write_run(tmp_path / "b", TABLE, student="org/one")
-    assert [scored.student for scored in read_scores([tmp_path])] == ["org/one", "org/two"]
+    assert [scored.student for scored in read_scored_sets([tmp_path])] == ["org/one", "org/two"]
 
 
 def test_one_id_for_two_prompts_is_refused(tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_one_id_for_two_prompts_is_refused(tmp_path: Path) -> None:
         write_lines(tmp_path / prompt[8:12] / f"samples_t_{DATE}.jsonl", [line])
         write_lines(tmp_path / prompt[8:12] / f"results_{DATE}.json", [{"model_name": "s"}])
     with pytest.raises(DataError, match=r"prompt 'p0' is another prompt than at"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,6 @@ def test_a_response_may_hold_any_line_separator(tmp_path: Path) -> None:
     line = samples_line("p0", [make_record("QwQ")])
     line["doc"]["responses"][0]["response"] = "a\u2028b\x85c\r\nd"
     path = write_lines(tmp_path / "x.jsonl", [line])
-    assert read_scored_set([path]).rows[0].response_chars == 8
 
 
 def test_a_prompt_without_responses_still_counts(tmp_path: Path) -> None:
@@ -226,9 +227,9 @@ def test_missing_sources_name_the_flag_that_writes_them(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"nowhere: no such file or folder\. Run lm_eval with --log"
     ):
-        read_scores([tmp_path / "nowhere"])
+        read_scored_sets([tmp_path / "nowhere"])
     with pytest.raises(DataError, match=r"no samples file in this folder\. Run lm_eval with --log"):
-        read_scores([tmp_path])
+        read_scored_sets([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -249,14 +250,14 @@ def test_an_unreadable_file_is_named_with_its_line(
     path.write_bytes(content)
     for source in (path, tmp_path):
         with pytest.raises(DataError, match=rf"samples_t_.*{message}"):
-            read_scores([source])
+            read_scored_sets([source])
 
 
 def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
     path = write_run(tmp_path, TABLE)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"line 2: not valid JSON"):
-        read_scores([path])
+        read_scored_sets([path])
 
 
 def damaged(**changes: Any) -> dict[str, Any]:
@@ -295,4 +296,4 @@ def damaged(**changes: Any) -> dict[str, Any]:
 def test_a_damaged_line_is_refused(tmp_path: Path, line: dict[str, Any], message: str) -> None:
     path = write_lines(tmp_path / "x.jsonl", [line])
     with pytest.raises(DataError, match=rf"x\.jsonl.*{message}"):
-        read_scores([path])
+        read_scored_sets([path])

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lnat_plugins import __version__
 from lnat_plugins.cli.info import add_plugins, read_plugins
 from lnat_plugins.cli.shared import Commands, names, say, tell_files, tell_unloaded, write_out
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.errors import DataError
 
 if TYPE_CHECKING:
     from lnat_plugins.metrics import Metric
     from lnat_plugins.ranking import Comparison, Ranking, Reference
-    from lnat_plugins.scoring.samples import ScoredRow, ScoredSet
+    from lnat_plugins.scoring.record import ScoredResponse
+    from lnat_plugins.scoring.samples import ScoredSet
 
 
 def add_rank_command(commands: Commands) -> None:
@@ -65,10 +66,10 @@ def run_rank_command(args: argparse.Namespace) -> int:
     """Print the tables of each task, and write them if asked to."""
     from lnat_plugins.metrics import ALL, metrics_to_compare
     from lnat_plugins.ranking import to_markdown
-    from lnat_plugins.scoring.samples import read_scores
+    from lnat_plugins.scoring.samples import read_scored_sets
 
     known = read_plugins(args).registry.metrics
-    scored_sets = read_scores(args.sources)
+    scored_sets = read_scored_sets(args.sources)
     asked_for = names(args.metric, "--metric") or []
     tell_unloaded(asked_for, known, scored_sets)
     metrics = metrics_to_compare(asked_for, known, "--metric")
@@ -100,7 +101,7 @@ class _Asked(NamedTuple):
     """One task's rows, of the teachers to compare."""
 
     scored: ScoredSet
-    rows: Sequence[ScoredRow]
+    rows: Sequence[ScoredResponse]
     window: str
     reference: Reference | None
 
@@ -108,14 +109,8 @@ class _Asked(NamedTuple):
 def _asked(scored: ScoredSet, args: argparse.Namespace, everybody: set[str]) -> _Asked:
     from lnat_plugins.ranking import read_reference
 
-    window = scored.windows[0] if args.window is None else args.window
-    if window not in scored.windows:
-        raise ConfigError(
-            f"window {window!r} was not scored",
-            where=f"task {scored.task}",
-            remedy=did_you_mean(window, scored.windows),
-        )
-    rows = scored.rows_of(names(args.teachers, "--teachers"))
+    window = scored.window(args.window)
+    rows = scored.only(names(args.teachers, "--teachers")).rows
     reference = None
     if args.reference is not None:
         compared = tuple(dict.fromkeys(row.teacher for row in rows))
@@ -274,7 +269,7 @@ def run_report_command(args: argparse.Namespace) -> int:
     """Write the file and say where."""
     from lnat_plugins.metrics import ALL
     from lnat_plugins.ranking import read_reference
-    from lnat_plugins.report import PROMPTS, leading_metric, report, source_of_scores
+    from lnat_plugins.report import PROMPTS, leading_metric, report
     from lnat_plugins.scoring.samples import read_scored_set
 
     metrics = read_plugins(args).registry.metrics
@@ -282,13 +277,12 @@ def run_report_command(args: argparse.Namespace) -> int:
     tell_unloaded([args.metric, ALL], metrics, [scored])
     metric = leading_metric(args.metric, metrics)
     tell_files(scored)
-    source = source_of_scores(scored, names(args.teachers, "--teachers"))
-    compared = tuple(dict.fromkeys(row.teacher for row in source.rows))
+    compared = scored.only(names(args.teachers, "--teachers"))
     reference = None
     if args.reference is not None:
-        reference = read_reference(args.reference, compared, known=scored.teachers)
+        reference = read_reference(args.reference, compared.teachers, known=scored.teachers)
     page = report(
-        source,
+        compared,
         metric,
         args.window,
         metrics=metrics,

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lnat_plugins.cli.info import add_plugins
 from lnat_plugins.cli.shared import Commands, names, remark, say, tell_files
-from lnat_plugins.errors import ConfigError, did_you_mean
+from lnat_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins.configured import Chooser
-    from lnat_plugins.scoring.samples import ScoredSet
-    from lnat_plugins.selection import Pool, Selection
+    from lnat_plugins.selection import Candidates, Selection
     from lnat_plugins.selection.cards import Origin
 
 SOURCE: Final = "lnat select"
@@ -250,7 +249,7 @@ class Chosen(NamedTuple):
     training and kept: see `training_set.write_training_set`.
     """
 
-    pool: Pool
+    pool: Candidates
     selection: Selection
     chooser: Chooser
     origin: Origin
@@ -299,14 +298,20 @@ def run_select_command(args: argparse.Namespace) -> int:
 def _by_scores(args: argparse.Namespace) -> Chosen:
     from lnat_plugins.plugins.configured import read_block
     from lnat_plugins.scoring.samples import read_scored_set
-    from lnat_plugins.selection.training_set import ScoredStudent, origin_of_scores, pool_of_scores
+    from lnat_plugins.selection.training_set import (
+        ScoredStudent,
+        candidates_of_scores,
+        origin_of_scores,
+    )
 
     scored = read_scored_set(args.sources)
     tell_files(scored)
-    _check_window(args.window, scored)
+    scored.window(args.window)
     block = block_of(args, scored.windows)
     chooser = read_block(block, source=SOURCE)
-    pool, records = pool_of_scores(scored, names(args.teachers, "--teachers"))
+    compared = scored.only(names(args.teachers, "--teachers"))
+    pool = candidates_of_scores(compared)
+    records = [row.record for row in compared.rows]
     student = ScoredStudent(scored.student, records, pool.plain, args.tokenizer)
     selection = chooser.choose(pool, student)
     return Chosen(pool, selection, chooser, origin_of_scores(scored), {}, ())
@@ -315,25 +320,16 @@ def _by_scores(args: argparse.Namespace) -> Chosen:
 def _by_config(args: argparse.Namespace) -> Chosen:
     from lnat_plugins.hooks.trl_config import SHARDING, first_stage, read_run_config
 
-    run_select_command = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
-    found = first_stage(run_select_command)
+    run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
+    found = first_stage(run)
     return Chosen(
         found.pool,
         found.selection,
-        run_select_command.chooser,
+        run.chooser,
         found.origin,
         found.training,
         found.kept,
     )
-
-
-def _check_window(window: str | None, scored: ScoredSet) -> None:
-    if window is not None and window not in scored.windows:
-        raise ConfigError(
-            f"window {window!r} was not scored",
-            where=f"task {scored.task}",
-            remedy=did_you_mean(window, scored.windows),
-        )
 
 
 def _write(args: argparse.Namespace, chosen: Chosen) -> tuple[Path, ...]:

@@ -41,18 +41,18 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.harness.command import plain_errors
-from lnat_plugins.metrics import Asked
 from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
 from lnat_plugins.scoring.parallel import Work, score_all
-from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate, Prepared, Scorer
+from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.tokens import Ids
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.layouts import reward_of
+from lnat_plugins.teacher_set.prompts import Response
 
-_NOTHING = Asked(())
+_NOTHING = RequestedMetrics()
 
 
 @dataclass
@@ -64,13 +64,13 @@ class Request(Instance):
     """
 
     steps: StepSpec | None = None
-    asked: Asked = _NOTHING
+    requested: RequestedMetrics = _NOTHING
 
 
-def asked_of(one: Instance) -> Asked:
+def requested_of(one: Instance) -> RequestedMetrics:
     """The metrics to serve beyond log-probabilities; none for a request of lm-eval's own kind."""
-    asked = getattr(one, "asked", _NOTHING)
-    return asked if isinstance(asked, Asked) else _NOTHING
+    requested = getattr(one, "requested", _NOTHING)
+    return requested if isinstance(requested, RequestedMetrics) else _NOTHING
 
 
 def steps_of(one: Instance) -> StepSpec:
@@ -163,7 +163,7 @@ class Cache:
         return self._hook.dbdict is not None
 
     def find(
-        self, prompt: Sequence[int], one: Candidate, settings_hash: str, wanted: frozenset[str]
+        self, prompt: Sequence[int], one: Response, settings_hash: str, wanted: frozenset[str]
     ) -> StepSums | None:
         """The record of a response that was scored before, with all statistics wanted, or None."""
         if not self.used:
@@ -175,14 +175,14 @@ class Cache:
         told = {*record.step_statistics, *record.statistics, *record.undefined}
         return record if wanted <= told else None
 
-    def keep(self, prompt: Sequence[int], one: Candidate, record: StepSums) -> None:
+    def keep(self, prompt: Sequence[int], one: Response, record: StepSums) -> None:
         """Writes a record at once."""
         key = self._key(prompt, one, record.settings_hash)
         self._hook.add_partial(REQUEST, key, record.to_json())
 
-    def _key(self, prompt: Sequence[int], one: Candidate, settings_hash: str) -> list[Any]:
+    def _key(self, prompt: Sequence[int], one: Response, settings_hash: str) -> list[Any]:
         steps = None if one.steps is None else list(one.steps)
-        where = [one.teacher, one.sample, one.reward]
+        where = [one.teacher, one.sample, reward_of(one.extra, one.where)]
         return [self._student, settings_hash, list(map(int, prompt)), one.text, steps, where]
 
 
@@ -258,8 +258,8 @@ def answer(lm: LM, requests: list[Instance]) -> list[Reply]:
                 remedy="use hf, vllm, sglang or another back end with a tokenizer",
             )
         backend = choose_backend(lm)
-        for asked in {id(asked): asked for asked in map(asked_of, requests)}.values():
-            asked.check_student(backend.lacks)
+        for requested in {id(each): each for each in map(requested_of, requests)}.values():
+            requested.check_student(backend.lacks)
         scoring = _Scoring(lm, backend)
         groups = _by_prompt(requests)
         works = [_work(group) for group in groups]
@@ -297,7 +297,7 @@ def _budget(lm: HFLM) -> int | None:
 def _by_prompt(requests: Iterable[Instance]) -> list[list[Instance]]:
     groups: dict[tuple[str, _Key], dict[int, Instance]] = {}
     for one in requests:
-        key = _key(_settings(one), steps_of(one), asked_of(one).statistics)
+        key = _key(_settings(one), steps_of(one), requested_of(one).statistics)
         groups.setdefault((one.args[0], key), {})[id(one)] = one
     return [list(group.values()) for group in groups.values()]
 
@@ -308,8 +308,8 @@ def _work(group: Sequence[Instance]) -> Work:
         first.args[0],
         _settings(first),
         steps_of(first),
-        tuple(map(_candidate, group)),
-        asked_of(first).statistics,
+        tuple(map(_response, group)),
+        requested_of(first).statistics,
     )
 
 
@@ -376,9 +376,9 @@ class _Scoring:
         prompt = self._lm.tok_encode(work.prompt)
         records = self._kept(prompt, work)
         missing = [i for i, record in enumerate(records) if record is None]
-        asked = [work.candidates[i] for i in missing]
+        responses = [work.responses[i] for i in missing]
         return _Ready(
-            records, missing, self._scorer(work).prepare(prompt, asked) if asked else None
+            records, missing, self._scorer(work).prepare(prompt, responses) if responses else None
         )
 
     def score(self, work: Work, ready: _Ready) -> list[StepSums]:
@@ -388,14 +388,14 @@ class _Scoring:
             prompt: list[int] = prepared.prompt.tolist()
             new = self._scorer(work).score_prepared(prepared)
             for i, record in zip(missing, new, strict=True):
-                self._cache.keep(prompt, work.candidates[i], record)
+                self._cache.keep(prompt, work.responses[i], record)
                 records[i] = record
         return [record for record in records if record is not None]
 
     def _kept(self, prompt: Sequence[int], work: Work) -> list[StepSums | None]:
         settings_hash = fingerprint(work.settings)
         return [
-            self._cache.find(prompt, one, settings_hash, work.statistics) for one in work.candidates
+            self._cache.find(prompt, one, settings_hash, work.statistics) for one in work.responses
         ]
 
     def _scorer(self, work: Work) -> Scorer:
@@ -424,13 +424,14 @@ def _context(lm: TemplateLM) -> int | None:
     return length if length is None or isinstance(lm, HFLM) else length - 2
 
 
-def _candidate(one: Instance) -> Candidate:
+def _response(one: Instance) -> Response:
     row = one.doc["responses"][one.idx]
-    where = f"prompt {one.doc['prompt_id']}, teacher {row['teacher']}"
-    reward = reward_of(row, where) if "reward" in asked_of(one).statistics else None
-    return Candidate(
-        row["teacher"], row["sample"], row["response"], row.get("steps"), where, reward
-    )
+    wanted = "reward" in requested_of(one).statistics
+    return Response(
+        row["teacher"], row["response"], row["sample"],
+        steps=row.get("steps"), extra={"reward": row.get("reward")} if wanted else {},
+        where=f"prompt {one.doc['prompt_id']}, teacher {row['teacher']}",
+    )  # fmt: skip
 
 
 def _tell(lm: TemplateLM, backend: Backend) -> None:

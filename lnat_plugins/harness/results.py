@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from lm_eval.api.metrics import mean
 
-from lnat_plugins.metrics import Asked, Metric, Scored, get_metric
+from lnat_plugins.metrics import Metric, Scored, get_metric
 from lnat_plugins.ranking.table import winners
 from lnat_plugins.scoring.record import StepSums
 
@@ -161,19 +161,21 @@ class Results:
     """What lm-eval's table shows, and how it comes about.
 
     Args:
-        asked: the metrics. Of "all" the table shows the two scores of the paper only; the figures
-            of the others stand in the results file.
+        metrics: those requested.
+        every: whether these are "all". Then the table shows the two scores of the paper only; the
+            figures of the others stand in the results file.
         teachers: of the whole set.
         window: of metrics that read one.
     """
 
-    def __init__(self, asked: Asked, teachers: Sequence[str], window: str) -> None:
-        self._asked = asked
+    def __init__(
+        self, metrics: Sequence[Metric], every: bool, teachers: Sequence[str], window: str
+    ) -> None:
+        self._metrics = tuple(metrics)
+        self._every = every
         self._teachers = tuple(teachers)
         self._window = window
-        self._shown = tuple(
-            metric for metric in asked.metrics if not asked.every or metric.name in SCORES
-        )
+        self._shown = tuple(metric for metric in metrics if not every or metric.name in SCORES)
         directed = [one for one in self._shown if one.higher_is_better is not None]
         # A prompt is won by a metric that sees one response, or one prompt, at a time.
         self._deciding = next((one for one in directed if one.scope != "corpus"), None)
@@ -211,7 +213,7 @@ class Results:
         covered = values if self._deciding else self._covered(self._shown[0], rows)
         for teacher in self._teachers:
             out[figure(COVERAGE, teacher)] = float(teacher in covered)
-        if self._asked.every:
+        if self._every:
             first = figure(COVERAGE, self._teachers[0])
             out[first] = Carried(out[first], tuple(rows))
         return out
@@ -264,14 +266,14 @@ class Results:
                     found[name] = RatedTogether(metric, self._window, teacher)
                 elif metric.parts:
                     found[name] = RatioOfMeans()
-        if self._asked.every:
+        if self._every:
             first = figure(COVERAGE, self._teachers[0])
             found[first] = CoverageThenRest(lambda rows: keep_rest(self._rest(rows)))
         return found
 
     def _rest(self, rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:
         rest: dict[str, dict[str, float | None]] = {}
-        for metric in self._asked.metrics:
+        for metric in self._metrics:
             if metric not in self._shown:
                 values = metric.rate(rows, self._window).values
                 rest[metric.name] = {

@@ -126,11 +126,14 @@ class NaturalnessTask(Task):
             self._steps = parse_steps(spec.settings.steps, f"{where}: steps", registry.splitters)
             windows = parse_windows(spec.settings.windows, f"{where}: windows")
             self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
-            self._asked = metrics_of(spec, self.teacher_set, registry.metrics)
+            self._requested = metrics_of(spec, self.teacher_set, registry.metrics)
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
         install()
-        self._results = Results(self._asked, self.teacher_set.teachers, windows[0].name)
+        metrics = [registry.metrics[name] for name in self._requested.names]
+        self._results = Results(
+            metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
+        )
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
         self._chat_template: Callable[..., str] | None = None
         self._system_instruction: str | None = None
@@ -231,7 +234,7 @@ class NaturalnessTask(Task):
                 idx=i,
                 metadata=kwargs["metadata"],
                 steps=self._steps,
-                asked=self._asked,
+                requested=self._requested,
             )
             for i, row in enumerate(doc["responses"])
         ]
@@ -254,7 +257,7 @@ class NaturalnessTask(Task):
         settings = self.teacher_set.settings.as_dict()
         settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
         settings["splitter"] = str(self._steps)
-        settings["metrics"] = list(self._asked.names)
+        settings["metrics"] = list(self._requested.names)
         return settings | {
             "chat_template": digest,
             "system_instruction": self._system_instruction,

@@ -8,11 +8,10 @@ Knows nothing of how anything is gathered.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from lnat_plugins.errors import ConfigError, DataError, StudentError, did_you_mean
+from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.metrics.aslec import ASLEC_CASL, ASLEC_CASL_BY_TEACHER, ASLEC_DROP, ASLEC_DROP2
 from lnat_plugins.metrics.base import GLOBAL, Metric, Ratings, Scored, UndefinedError
 from lnat_plugins.metrics.controls import CONTROLS, RANDOM
@@ -25,6 +24,7 @@ from lnat_plugins.metrics.naturalness import (
 from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD
 from lnat_plugins.metrics.rsr import RSR
 from lnat_plugins.metrics.scas import SCAS
+from lnat_plugins.scoring.record import RequestedMetrics
 
 __all__ = [
     "ALL",
@@ -125,56 +125,9 @@ def metrics_to_compare(
     return tuple(one for one in found if ALL not in names or one.higher_is_better is not None)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a run is to serve.
-
-    Attributes:
-        metrics: in order.
-        every: whether that is simply all there are. Then what cannot be had is undefined, and each
-            record says why; of metrics asked for by name it is refused.
-    """
-
-    metrics: tuple[Metric, ...]
-    every: bool = False
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics' names."""
-        return tuple(metric.name for metric in self.metrics)
-
-    @property
-    def statistics(self) -> frozenset[str]:
-        """What they need beside log-probabilities, by the names of `statistics_names`."""
-        return frozenset(name for metric in self.metrics for name in metric.needs)
-
-    def check_student(self, lacks: Mapping[str, str]) -> None:
-        """Before any forward: can this student's back end serve them?
-
-        Raises:
-            StudentError: a metric asked for by name needs what the back end lacks.
-        """
-        for metric in () if self.every else self.metrics:
-            for name in sorted(metric.needs & lacks.keys()):
-                raise StudentError(
-                    f"metric {metric.name!r} cannot be had here: {lacks[name]}",
-                    remedy="leave it out, or score with `--model hf` and a student that has it",
-                )
-
-    def check_reward(self, reward: float | None, where: str) -> None:
-        """Raises DataError if a metric asked for by name needs the reward that a row lacks."""
-        for metric in () if self.every or reward is not None else self.metrics:
-            if "reward" in metric.needs:
-                raise DataError(
-                    f"metric {metric.name!r} needs a reward, and this row has none",
-                    where=where,
-                    remedy="give the rows a column `reward`, or leave the metric out",
-                )
-
-
-def ask_metrics(
+def request_metrics(
     names: Sequence[str], windows: Collection[str], metrics: Mapping[str, Metric], where: str
-) -> Asked:
+) -> RequestedMetrics:
     """The metrics of those names; `["all"]` is every one that the windows allow.
 
     Args:
@@ -196,7 +149,8 @@ def ask_metrics(
             found=", ".join(windows),
             remedy="add `global` to `windows`, or leave the metric out",
         )
-    return Asked(tuple(one for one in found if one not in unread), every)
+    needs = {one.name: one.needs for one in found if one not in unread}
+    return RequestedMetrics(needs, optional=every)
 
 
 def score_again(what: str) -> str:

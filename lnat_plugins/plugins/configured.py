@@ -14,13 +14,13 @@ from typing import Any
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
-from lnat_plugins.metrics import Asked, Metric, ask_metrics
+from lnat_plugins.metrics import Metric, request_metrics
 from lnat_plugins.plugins.load import Plugins, load_plugins
-from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student, parse_selection
+from lnat_plugins.scoring.record import RequestedMetrics
+from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student, parse_selection
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
-from lnat_plugins.teacher_set.layouts import reward_of
 
 
 def plugins_of(spec: TaskSpec) -> Plugins:
@@ -51,7 +51,9 @@ def load_with_plugins(source: TaskSpec | str | Path | Mapping[str, Any]) -> Teac
     return teacher_set
 
 
-def metrics_of(spec: TaskSpec, teacher_set: TeacherSet, metrics: Mapping[str, Metric]) -> Asked:
+def metrics_of(
+    spec: TaskSpec, teacher_set: TeacherSet, metrics: Mapping[str, Metric]
+) -> RequestedMetrics:
     """The metrics that a teacher set asks for.
 
     Args:
@@ -65,11 +67,11 @@ def metrics_of(spec: TaskSpec, teacher_set: TeacherSet, metrics: Mapping[str, Me
     """
     where = f"{spec.data.source}: naturalness"
     windows = [one.name for one in parse_windows(spec.settings.windows, f"{where}: windows")]
-    asked = ask_metrics(spec.settings.metrics_asked, windows, metrics, f"{where}: metrics")
-    for prompt in teacher_set.prompts if "reward" in asked.statistics else ():
+    requested = request_metrics(spec.settings.metrics_asked, windows, metrics, f"{where}: metrics")
+    for prompt in teacher_set.prompts if "reward" in requested.statistics else ():
         for one in prompt.responses:
-            asked.check_reward(reward_of(one.extra, one.where), one.where)
-    return asked
+            requested.check_reward(one)
+    return requested
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Chooser:
     spec: SelectionSpec
     plugins: Plugins
 
-    def choose(self, pool: Pool, student: Student) -> Selection:
+    def choose(self, pool: Candidates, student: Student) -> Selection:
         """Ask the plugins, the built-in way last; tell those that listen."""
         return self.plugins.select(pool, student, self.spec)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pluggy
 
 from lnat_plugins.plugins.registry import Registry
-from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
 
 hookspec = pluggy.HookspecMarker("lnat_plugins")
 hookimpl = pluggy.HookimplMarker("lnat_plugins")
@@ -24,7 +24,9 @@ def lnat_register(registry: Registry) -> None:
 
 
 @hookspec(firstresult=True)
-def lnat_select(candidates: Pool, student: Student, config: SelectionSpec) -> Selection | None:
+def lnat_select(
+    candidates: Candidates, student: Student, config: SelectionSpec
+) -> Selection | None:
     """Decide which rows to train on; None leaves it to the plugin that was loaded before.
 
     A decider: what it raises ends the run, and what it returns is checked. Plugins are asked from

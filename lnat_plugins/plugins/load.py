@@ -46,7 +46,7 @@ import pluggy
 from lnat_plugins.errors import ConfigError, LnatError, PluginWarning, did_you_mean, shorten
 from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
-from lnat_plugins.selection import Pool, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
 
 
 @dataclass(frozen=True)
@@ -381,7 +381,7 @@ class Plugins:
     loaded: tuple[LoadedPlugin, ...]
     manager: pluggy.PluginManager
 
-    def select(self, pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
+    def select(self, pool: Candidates, student: Student, spec: SelectionSpec) -> Selection:
         """Ask for a choice, check it, and tell those that listen.
 
         Raises:
@@ -406,7 +406,7 @@ class Plugins:
                 stacklevel=3,
             )
 
-    def _decide(self, pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
+    def _decide(self, pool: Candidates, student: Student, spec: SelectionSpec) -> Selection:
         call = {"candidates": pool, "student": student, "config": spec}
         for name, plugin in self._implementing("lnat_select"):
             try:
@@ -435,7 +435,7 @@ def ask(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: o
     return manager.subset_hook_caller(hook, others)(**arguments)
 
 
-def _checked(answer: object, pool: Pool, name: str) -> Selection:
+def _checked(answer: object, pool: Candidates, name: str) -> Selection:
     if not isinstance(answer, Selection):
         raise _wrong(name, "something that is no `Selection`", answer)
     try:

@@ -31,7 +31,7 @@ from lnat_plugins.metrics import ALL as EVERY
 from lnat_plugins.metrics import Metric, Scored, UndefinedError
 from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection import KEYS, Choice, Contest, Option, Strategy
+from lnat_plugins.selection import KEYS, Choice, Option, ScoredCandidates, Strategy
 from lnat_plugins.steps import RESERVED, Span, Splitter
 from lnat_plugins.teacher_set import Loader, Row
 
@@ -274,9 +274,9 @@ class CheckedParts(_Checked):
 class CheckedChoose(_Checked):
     """`Strategy.choose`: a `Choice` of whole numbers; which ones is checked where it is used."""
 
-    choose: Callable[[Contest], Choice]
+    choose: Callable[[ScoredCandidates], Choice]
 
-    def __call__(self, contest: Contest) -> Choice:
+    def __call__(self, contest: ScoredCandidates) -> Choice:
         """The strategy's choice."""
         choice = self.ask(self.choose, contest)
         if not isinstance(choice, Choice):

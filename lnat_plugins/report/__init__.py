@@ -1,20 +1,12 @@
 """A ranking to look at: one HTML file with plots, tables and the traces step by step.
 
-Knows nothing of files and of the command line; it turns scored responses into text. The page
-needs no network and no other file, works with a keyboard alone, in light and dark and on paper,
-and its plots and first traces also without JavaScript.
+The page needs no network and no other file, works with a keyboard alone, in light and dark and on
+paper, and its plots and first traces also without JavaScript.
 """
 
 from __future__ import annotations
 
-from lnat_plugins.report.data import ReportRow, ReportSource, leading_metric, source_of_scores
+from lnat_plugins.report.data import leading_metric
 from lnat_plugins.report.page import PROMPTS, report
 
-__all__ = [
-    "PROMPTS",
-    "ReportRow",
-    "ReportSource",
-    "leading_metric",
-    "report",
-    "source_of_scores",
-]
+__all__ = ["PROMPTS", "leading_metric", "report"]

@@ -18,129 +18,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean
+from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, Scored, get_metric
 from lnat_plugins.metrics.base import step_means
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
-
-
-class ReportRow(Protocol):
-    """A scored response with its text; `store.ScoredRow` is one."""
-
-    @property
-    def prompt_id(self) -> str:
-        """Which prompt it answers."""
-
-    @property
-    def teacher(self) -> str:
-        """Who wrote it."""
-
-    @property
-    def sample(self) -> int | str:
-        """Which of the teacher's responses to this prompt."""
-
-    @property
-    def text(self) -> str:
-        """The response, verbatim."""
-
-    @property
-    def correct(self) -> bool | None:
-        """Whether it is correct; None = not known."""
-
-    @property
-    def record(self) -> StepSums:
-        """Its step sums."""
-
-
-@dataclass(frozen=True)
-class ReportSource:
-    """Scored responses, and how they came about.
-
-    Attributes:
-        task, student: their names.
-        rows: at least one response.
-        prompts: ids of all prompts, unscored ones included.
-        asked: prompt id -> what was asked, as plain text; a prompt may be missing.
-        windows: the scored windows; the first is the default.
-        settings: as they were scored, told as a table.
-        files: what was read; may be empty.
-    """
-
-    task: str
-    student: str
-    rows: Sequence[ReportRow]
-    prompts: Sequence[str]
-    asked: Mapping[str, str]
-    windows: Sequence[str]
-    settings: Mapping[str, Any]
-    files: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if not self.rows:
-            raise DataError("there is no scored response to report on", where=f"task {self.task}")
-        for row in self.rows:
-            spans = row.record.spans
-            end = spans[-1][1] if spans else 0
-            if end != len(row.text):
-                raise DataError(
-                    "the scored steps do not cover the response",
-                    where=f"prompt {row.prompt_id!r}, teacher {row.teacher!r}",
-                    found=f"steps up to character {end} of {len(row.text)}",
-                    remedy="score the responses again; the text was changed afterwards",
-                )
-
-    def window(self, asked: str | None) -> str:
-        """The window asked for, or the default.
-
-        Raises:
-            ConfigError: it was not scored.
-        """
-        if asked is None:
-            return self.windows[0]
-        if asked not in self.windows:
-            raise ConfigError(
-                f"window {asked!r} was not scored",
-                where=f"task {self.task}",
-                remedy=did_you_mean(asked, self.windows),
-            )
-        return asked
-
-
-def source_of_scores(scored: ScoredSet, teachers: Sequence[str] | None = None) -> ReportSource:
-    """The source that lm-eval's scores make.
-
-    Args:
-        scored: one task by one student.
-        teachers: take only these; None = all.
-
-    Raises:
-        ConfigError: a teacher that is not among them.
-        DataError: nothing is left.
-    """
-    settings = {
-        "splitter": scored.splitter,
-        "engine": ", ".join(scored.paths),
-        "settings hash": scored.settings_hash,
-        **scored.settings,
-    }
-    return ReportSource(
-        task=scored.task,
-        student=scored.student,
-        rows=scored.rows_of(teachers),
-        prompts=scored.prompts,
-        asked={prompt: asked.text for prompt, asked in scored.asked.items()},
-        windows=scored.windows,
-        settings=settings,
-        files=scored.files,
-    )
-
 
 BINS: Final = 10
 
@@ -278,42 +166,42 @@ def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
     return get_metric(name, metrics)
 
 
-def gather(source: ReportSource, asked: Asked) -> Figures:
+def gather(scored: ScoredSet, asked: Asked) -> Figures:
     """Compute them.
 
     Raises:
         ConfigError, DataError: as `rank`, for the metric asked for.
     """
-    windows, window = source.windows, asked.window
+    windows, window = scored.windows, asked.window
     others = [name for name in windows if name != GLOBAL]
     local_window = window if window != GLOBAL or not others else others[0]
     local, whole = METRICS["local_naturalness"], METRICS["global_naturalness"]
     ranking = rank(
-        source.rows, source.prompts, asked.metric, window,
+        scored.rows, scored.prompts, asked.metric, window,
         bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
-        metrics=asked.metrics, texts=[row.text for row in source.rows], student=source.student,
+        metrics=asked.metrics, texts=[row.text for row in scored.rows], student=scored.student,
     )  # fmt: skip
 
     def ranked(metric: Metric, by: str) -> Ranking | str:
         known = (metric, by) == (asked.metric, window)
-        return ranking if known else _rank(source, asked, metric, by)
+        return ranking if known else _rank(scored, asked, metric, by)
 
-    comparison = _compare(source, asked)
+    comparison = _compare(scored, asked)
     return Figures(
         ranking=ranking,
-        scores=asked.metric.rate(source.rows, window),
+        scores=asked.metric.rate(scored.rows, window),
         local_window=local_window,
         local_ranking=ranked(local, local_window),
         global_ranking=ranked(whole, GLOBAL),
-        local_scores=local.rate(source.rows, local_window),
-        global_scores=whole.rate(source.rows, GLOBAL),
-        values=_values(source, asked, windows),
+        local_scores=local.rate(scored.rows, local_window),
+        global_scores=whole.rate(scored.rows, GLOBAL),
+        values=_values(scored, asked, windows),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
             label(asked.metrics[one.metric], window): one.composition
             for one in comparison.metrics
         },
-        positions=positions(source.rows, windows, local_window),
+        positions=positions(scored.rows, windows, local_window),
     )  # fmt: skip
 
 
@@ -322,17 +210,17 @@ def label(metric: Metric, window: str) -> str:
     return f"{metric.name}[{window}]" if metric.reads == "window" else metric.name
 
 
-def _rank(source: ReportSource, asked: Asked, metric: Metric, window: str) -> Ranking | str:
+def _rank(scored: ScoredSet, asked: Asked, metric: Metric, window: str) -> Ranking | str:
     try:
         return rank(
-            source.rows, source.prompts, metric, window,
+            scored.rows, scored.prompts, metric, window,
             bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, metrics=asked.metrics,
         )  # fmt: skip
     except LnatError as why:
         return str(why).rstrip(".")
 
 
-def _compare(source: ReportSource, asked: Asked) -> Comparison | str:
+def _compare(scored: ScoredSet, asked: Asked) -> Comparison | str:
     beside = [
         metric
         for metric in asked.metrics.values()
@@ -340,16 +228,16 @@ def _compare(source: ReportSource, asked: Asked) -> Comparison | str:
     ]
     try:
         return compare(
-            source.rows, source.prompts, [asked.metric, *beside], asked.window,
+            scored.rows, scored.prompts, [asked.metric, *beside], asked.window,
             bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
         )  # fmt: skip
     except LnatError as why:
         return str(why).rstrip(".")
 
 
-def _values(source: ReportSource, asked: Asked, windows: Sequence[str]) -> dict[str, Ratings]:
+def _values(scored: ScoredSet, asked: Asked, windows: Sequence[str]) -> dict[str, Ratings]:
     """The metric asked for comes first; plain counts are told with the response itself."""
-    found = {label(asked.metric, asked.window): asked.metric.rate(source.rows, asked.window)}
+    found = {label(asked.metric, asked.window): asked.metric.rate(scored.rows, asked.window)}
     for metric in asked.metrics.values():
         if metric.reads == "counts" and not metric.needs:
             continue
@@ -357,7 +245,7 @@ def _values(source: ReportSource, asked: Asked, windows: Sequence[str]) -> dict[
             name = label(metric, window)
             if name in found:
                 continue
-            ratings = metric.rate(source.rows, window)
+            ratings = metric.rate(scored.rows, window)
             if not all(map(math.isnan, ratings.values)):
                 found[name] = ratings
     return found

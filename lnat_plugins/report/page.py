@@ -15,21 +15,22 @@ from string import Template
 from typing import Final
 
 from lnat_plugins import __version__
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.ranking import Reference
 from lnat_plugins.report import sections
-from lnat_plugins.report.data import Asked, Figures, ReportSource, gather
+from lnat_plugins.report.data import Asked, Figures, gather
 from lnat_plugins.report.markup import Cell, Markup, counted, esc, join, number, table, tag
 from lnat_plugins.report.plots import Marks
 from lnat_plugins.report.traces import Rated, shades_of, trace_view
+from lnat_plugins.scoring.samples import ScoredSet
 
 PROMPTS: Final = 20
 """Prompts in the trace view unless more are asked for: a few megabytes of text."""
 
 
 def report(
-    source: ReportSource,
+    scored: ScoredSet,
     metric: Metric = METRICS["local_naturalness"],
     window: str | None = None,
     *,
@@ -43,7 +44,7 @@ def report(
     """One HTML page with everything in it; the same input gives the same text.
 
     Args:
-        source: what was scored.
+        scored: what was scored.
         metric: ranks the teachers; must have a direction.
         window: a scored window; by default the first.
         metrics: by name, those to set beside it; what cannot be had is left out by name.
@@ -59,16 +60,17 @@ def report(
     """
     if prompts < 1:
         raise ConfigError("prompts is below 1", found=prompts, remedy="give 1 or more")
+    _check_texts(scored)
     known = {**metrics, metric.name: metric}
-    asked = Asked(metric, source.window(window), known, reference, bootstrap_iters, seed)
-    figures = gather(source, asked)
-    parts = _sections(source, asked, figures, prompts)
+    asked = Asked(metric, scored.window(window), known, reference, bootstrap_iters, seed)
+    figures = gather(scored, asked)
+    parts = _sections(scored, asked, figures, prompts)
     links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
     style, script = _read("style.css"), _read("script.js")
     return Template(_read("page.html")).substitute(
-        title=esc(title or f"{source.task}: teachers for {_short(source.student)}"),
+        title=esc(title or f"{scored.task}: teachers for {_short(scored.student)}"),
         version=esc(__version__),
-        summary=_summary(source, figures),
+        summary=_summary(scored, figures),
         contents=tag("ul", *links),
         sections=join(
             (tag("section", tag("h2", name), body, id=id_) for id_, name, body in parts), "\n"
@@ -80,35 +82,48 @@ def report(
     )
 
 
+def _check_texts(scored: ScoredSet) -> None:
+    for row in scored.rows:
+        spans = row.record.spans
+        end = spans[-1][1] if spans else 0
+        if end != len(row.text):
+            raise DataError(
+                "the scored steps do not cover the response",
+                where=f"prompt {row.prompt_id!r}, teacher {row.teacher!r}",
+                found=f"steps up to character {end} of {len(row.text)}",
+                remedy="score the responses again; the text was changed afterwards",
+            )
+
+
 def _sections(
-    source: ReportSource, asked: Asked, figures: Figures, prompts: int
+    scored: ScoredSet, asked: Asked, figures: Figures, prompts: int
 ) -> list[tuple[str, str, Markup]]:
     marks = Marks(figures.teachers)
-    shades = shades_of((row.record for row in source.rows), asked.window)
+    shades = shades_of((row.record for row in scored.rows), asked.window)
     values = figures.values.items()
     place = {teacher: number_ for number_, teacher in enumerate(figures.teachers)}
     rated = [
         Rated(row, {name: (each.values[i], each.reasons[i]) for name, each in values})
-        for i, row in enumerate(source.rows)
+        for i, row in enumerate(scored.rows)
     ]
     rated.sort(key=lambda each: place[each.row.teacher])
     agreed = join([sections.agreement(figures), sections.reference(figures)])
     return [
         ("teachers", "Teachers", sections.teachers(figures, marks)),
         ("ranks", "How sure each rank is", sections.chances(figures, marks)),
-        ("local", "Local against global", sections.local_global(source, figures, marks)),
-        ("length", "Score against length", sections.length(source, figures, asked.metric, marks)),
+        ("local", "Local against global", sections.local_global(scored, figures, marks)),
+        ("length", "Score against length", sections.length(scored, figures, asked.metric, marks)),
         ("position", "Score by position in the trace", sections.position(figures, marks)),
         ("stability", "How the order settles", sections.stability(figures)),
         ("composition", "Whose responses are chosen", sections.composition(figures, marks)),
         ("agreement", "Metric against metric", agreed),
         ("confounds", "What the score may only echo", sections.confound_panel(figures.ranking)),
-        ("traces", "Traces, step by step", trace_view(source, rated, shades, marks, prompts)),
-        ("settings", "Settings and versions", _settings(source, figures)),
+        ("traces", "Traces, step by step", trace_view(scored, rated, shades, marks, prompts)),
+        ("settings", "Settings and versions", _settings(scored, figures)),
     ]  # fmt: skip
 
 
-def _summary(source: ReportSource, figures: Figures) -> Markup:
+def _summary(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
     first = ranking.teachers[0]
     several = len(ranking.teachers) > 1
@@ -123,30 +138,36 @@ def _summary(source: ReportSource, figures: Figures) -> Markup:
             tag("p", "First by " if several else "The only teacher, by ",
                 sections.unit_of(ranking), ": ", tag("strong", first.teacher),
                 f" with {number(first.mean)}{sure}.", read_first, class_="lead"),
-            tag("p", f"Task {source.task}, student {_short(source.student)}; "
+            tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
                 f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
                 f"{counted(ranking.prompts, 'prompt')} scored for all of them, "
-                f"{counted(ranking.responses, 'response')}; windows {', '.join(source.windows)}."),
+                f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
         ]
     )  # fmt: skip
 
 
-def _settings(source: ReportSource, figures: Figures) -> Markup:
+def _settings(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
     versions: dict[str, dict[str, None]] = {}
-    for row in source.rows:
+    for row in scored.rows:
         for package, version in row.record.versions.items():
             versions.setdefault(package, {})[version] = None
+    settings = {
+        "splitter": scored.splitter,
+        "engine": ", ".join(scored.paths),
+        "settings hash": scored.settings_hash,
+        **scored.settings,
+    }
     told = [
-        ("task", source.task),
-        ("student", source.student),
-        *((name, _plain(value)) for name, value in source.settings.items()),
+        ("task", scored.task),
+        ("student", scored.student),
+        *((name, _plain(value)) for name, value in settings.items()),
         ("metric", ranking.metric + (f" ({ranking.unit})" if ranking.unit != "none" else "")),
         ("bootstrap_iters", str(ranking.bootstrap_iters)),
         ("seed", str(ranking.seed)),
         ("report written by", f"lnat-plugins {__version__}"),
         *(("scored with", f"{package} {', '.join(found)}") for package, found in versions.items()),
-        *(("file", file) for file in source.files),
+        *(("file", file) for file in scored.files),
     ]
     rows: list[list[Cell]] = [[name, value] for name, value in told]
     return table("How this was scored", ["Setting", "Value"], rows)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from lnat_plugins.metrics import GLOBAL, Metric
 from lnat_plugins.ranking import Comparison, Ranking, ReferenceFit, TeacherRank
-from lnat_plugins.ranking.notes import needed_prompts
-from lnat_plugins.report.data import BINS, Figures, ReportSource
+from lnat_plugins.ranking.result import needed_prompts
+from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
     Cell,
     Figure,
@@ -25,6 +25,7 @@ from lnat_plugins.report.markup import (
     tag,
 )
 from lnat_plugins.report.plots import Marks, Spread, bars, figure, lines, scatter, whiskers
+from lnat_plugins.scoring.samples import ScoredSet
 
 
 def undefined(reason: str) -> Markup:
@@ -114,7 +115,7 @@ def chances(figures: Figures, marks: Marks) -> Markup:
     return join([tag("p", said), table("Rank probabilities", headers, rows, shade=True)])
 
 
-def local_global(source: ReportSource, figures: Figures, marks: Marks) -> Markup:
+def local_global(scored: ScoredSet, figures: Figures, marks: Marks) -> Markup:
     """Local against global naturalness, for teachers and for responses."""
     local, whole = figures.local_ranking, figures.global_ranking
     if isinstance(local, str):
@@ -123,16 +124,16 @@ def local_global(source: ReportSource, figures: Figures, marks: Marks) -> Markup
         return undefined(whole)
     means = _both({line.teacher: _spread(line) for line in local.teachers}, whole)
     axes = (unit_of(local), unit_of(whole))
-    points = _points(source, figures.local_scores.values, figures.global_scores.values)
+    points = _points(scored, figures.local_scores.values, figures.global_scores.values)
     return _pair("local-global", "Local against global naturalness", means, points, marks, axes)
 
 
-def length(source: ReportSource, figures: Figures, metric: Metric, marks: Marks) -> Markup:
+def length(scored: ScoredSet, figures: Figures, metric: Metric, marks: Marks) -> Markup:
     """The score against the number of tokens, for teachers and for responses."""
     ranking = figures.ranking
     # A count of 0, which some plain metrics allow, has no logarithm.
-    tokens = [float(row.record.n_tokens) or math.nan for row in source.rows]
-    points = _points(source, tokens, figures.scores.values)
+    tokens = [float(row.record.n_tokens) or math.nan for row in scored.rows]
+    points = _points(scored, tokens, figures.scores.values)
     across = {
         line.teacher: Spread(line.controls["n_tokens"] or math.nan) for line in ranking.teachers
     }
@@ -251,10 +252,10 @@ def _both(across: Mapping[str, Spread], up: Ranking) -> dict[str, tuple[Spread, 
 
 
 def _points(
-    source: ReportSource, xs: Sequence[float], ys: Sequence[float]
+    scored: ScoredSet, xs: Sequence[float], ys: Sequence[float]
 ) -> dict[str, list[tuple[float, float]]]:
-    points: dict[str, list[tuple[float, float]]] = {row.teacher: [] for row in source.rows}
-    for row, x, y in zip(source.rows, xs, ys, strict=True):
+    points: dict[str, list[tuple[float, float]]] = {row.teacher: [] for row in scored.rows}
+    for row, x, y in zip(scored.rows, xs, ys, strict=True):
         if not math.isnan(x) and not math.isnan(y):
             points[row.teacher].append((x, y))
     return points

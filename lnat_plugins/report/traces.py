@@ -23,10 +23,11 @@ import numpy as np
 
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.metrics.base import step_means
-from lnat_plugins.report.data import ReportRow, ReportSource
 from lnat_plugins.report.markup import Markup, counted, esc, folded, items, join, number, tag
 from lnat_plugins.report.plots import Marks
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.teacher_set.prompts import plain_text
 
 QUANTILES: Final = (0.05, 0.15, 0.30, 0.70, 0.85, 0.95)
 """Shares of all steps at which the shades change; the middle one holds 40 %."""
@@ -90,29 +91,29 @@ _SNIPPET = 70
 class Rated(NamedTuple):
     """A response with its figures under the metrics shown: name -> (value, reason)."""
 
-    row: ReportRow
+    row: ScoredResponse
     values: Mapping[str, tuple[float, str]]
 
 
 def trace_view(
-    source: ReportSource, rated: Sequence[Rated], shades: Shades, marks: Marks, shown: int
+    scored: ScoredSet, rated: Sequence[Rated], shades: Shades, marks: Marks, shown: int
 ) -> Markup:
     """The controls, the legend and one article a prompt, the first of them visible.
 
     Args:
-        source: what is reported on.
+        scored: what is reported on.
         rated: its rows with their figures, in the order to show them.
         shades: what colours a step.
         marks: how teachers are drawn.
         shown: so many prompts at most, those first in the set.
     """
-    by_prompt: dict[str, list[Rated]] = {prompt: [] for prompt in source.prompts}
+    by_prompt: dict[str, list[Rated]] = {prompt: [] for prompt in scored.prompts}
     for each in rated:
         by_prompt[each.row.prompt_id].append(each)
-    answered = [prompt for prompt in source.prompts if by_prompt[prompt]]
+    answered = [prompt for prompt in scored.prompts if by_prompt[prompt]]
     chosen = answered[:shown]
     articles = [
-        _prompt(place, prompt, source, by_prompt[prompt], shades, marks)
+        _prompt(place, prompt, scored, by_prompt[prompt], shades, marks)
         for place, prompt in enumerate(chosen)
     ]
     return join(
@@ -123,7 +124,7 @@ def trace_view(
             tag("p", _KEYS, class_="needs-script"),
             tag("p", _shading(shades)),
             shades.legend(),
-            _controls([_label(source, prompt) for prompt in chosen]),
+            _controls([_label(prompt, by_prompt[prompt]) for prompt in chosen]),
             *articles,
             tag("p", "No step is chosen.", id="step-details", class_="needs-script"),
         ],
@@ -163,9 +164,13 @@ def _shading(shades: Shades) -> Markup:
     )
 
 
-def _label(source: ReportSource, prompt: str) -> str:
-    asked = _snippet(source.asked.get(prompt, ""))
-    return f"{prompt}: {asked}" if asked else prompt
+def _label(prompt: str, rated: Sequence[Rated]) -> str:
+    text = _snippet(_prompt_text(rated))
+    return f"{prompt}: {text}" if text else prompt
+
+
+def _prompt_text(rated: Sequence[Rated]) -> str:
+    return plain_text(rated[0].row.candidate.messages)
 
 
 def _controls(labels: Sequence[str]) -> Markup:
@@ -186,13 +191,12 @@ def _controls(labels: Sequence[str]) -> Markup:
 def _prompt(
     place: int,
     prompt: str,
-    source: ReportSource,
+    scored: ScoredSet,
     rated: Sequence[Rated],
     shades: Shades,
     marks: Marks,
 ) -> Markup:
-    asked = source.asked.get(prompt)
-    question = tag("div", esc(asked or "(the prompt's text is not known)"), class_="asked")
+    question = tag("div", esc(_prompt_text(rated)), class_="asked")
     samples = Counter(each.row.teacher for each in rated)
     responses = []
     for number_, each in enumerate(rated):
@@ -200,7 +204,7 @@ def _prompt(
         several = samples[row.teacher] > 1
         heading = f"{row.teacher}, sample {row.sample}" if several else row.teacher
         name = f"p{place}r{number_}"
-        responses.append(_response(name, heading, each, source.windows, shades, marks))
+        responses.append(_response(name, heading, each, scored.windows, shades, marks))
     return tag(
         "article",
         tag("h3", f"Prompt {prompt}", tabindex="-1"),
@@ -310,7 +314,9 @@ def _extremes(scores: Sequence[float]) -> tuple[list[int], list[int]]:
     return rising[:some], rising[::-1][:some]
 
 
-def _listed(name: str, row: ReportRow, scores: Sequence[float], steps: Sequence[int]) -> Markup:
+def _listed(
+    name: str, row: ScoredResponse, scores: Sequence[float], steps: Sequence[int]
+) -> Markup:
     if not steps:
         return tag("p", "Undefined: fewer than two steps have a score.", class_="why")
     links = []

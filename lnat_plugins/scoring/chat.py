@@ -27,7 +27,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.tokens import Ids
-from lnat_plugins.selection import PoolRow
+from lnat_plugins.teacher_set.prompts import Candidate
 
 
 def render(
@@ -144,13 +144,13 @@ def load_tokenizer(name: str) -> Any:
 _PROBE = [{"role": "user", "content": "?"}]
 
 
-def prompt_ids(tokenizer: Any, row: PoolRow, *, plain: bool) -> Ids:
+def prompt_ids(tokenizer: Any, row: Candidate, *, plain: bool) -> Ids:
     """The ids before the response, shape (P,).
 
     Args:
         tokenizer: the student's.
         row: its columns `tools` and `chat_template_kwargs` reach the template, as in TRL.
-        plain: see `Pool.plain`.
+        plain: see `Candidates.plain`.
 
     Raises:
         StudentError: a conversation, and the tokenizer has no chat template.
@@ -169,7 +169,7 @@ def prompt_ids(tokenizer: Any, row: PoolRow, *, plain: bool) -> Ids:
     return np.array(encoded, np.int64)
 
 
-def template_arguments(row: PoolRow) -> dict[str, Any]:
+def template_arguments(row: Candidate) -> dict[str, Any]:
     """What the row itself gives to the template, read as TRL reads it.
 
     Raises:
@@ -191,7 +191,7 @@ def template_arguments(row: PoolRow) -> dict[str, Any]:
     return {"tools": tools, **options}
 
 
-def differs_in_training(tokenizer: Any, row: PoolRow) -> bool:
+def differs_in_training(tokenizer: Any, row: Candidate) -> bool:
     """Whether training puts other text before or into the response than is scored.
 
     Templates may: some insert an empty thinking part, some trim.

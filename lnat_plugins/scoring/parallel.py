@@ -34,8 +34,8 @@ from tqdm import tqdm
 
 from lnat_plugins.errors import LnatError
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate
 from lnat_plugins.steps import StepSpec
+from lnat_plugins.teacher_set.prompts import Response
 
 T = TypeVar("T")
 
@@ -220,20 +220,20 @@ class Work(NamedTuple):
         prompt: rendered.
         settings: everything that decides the numbers, as JSON values.
         steps: how responses are cut.
-        candidates: the responses.
+        responses: in order.
         statistics: what is gathered beside log-probabilities.
     """
 
     prompt: str
     settings: Mapping[str, Any]
     steps: StepSpec
-    candidates: tuple[Candidate, ...]
+    responses: tuple[Response, ...]
     statistics: frozenset[str] = frozenset()
 
     @property
     def cost(self) -> int:
         """Characters of the responses."""
-        return sum(len(one.text) for one in self.candidates)
+        return sum(len(one.text) for one in self.responses)
 
 
 Records: TypeAlias = "list[StepSums]"

@@ -13,11 +13,66 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lnat_plugins.errors import DataError
+from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.teacher_set.layouts import reward_of
+from lnat_plugins.teacher_set.prompts import Candidate, Response
 
 T = TypeVar("T")
 
 _REMEDY = "score the responses again; the file was cut, edited, or written by another version"
+
+
+@dataclass(frozen=True)
+class RequestedMetrics:
+    """The metrics that a run serves, and the statistics that each needs beside log-probabilities.
+
+    Attributes:
+        needs: metric -> names of `engine.types` statistics, in the order requested.
+        optional: whether these are simply all metrics there are. Then one whose statistics are
+            unavailable is undefined, and each record says why; a metric requested by name is
+            refused.
+    """
+
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    optional: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics' names."""
+        return tuple(self.needs)
+
+    @property
+    def statistics(self) -> frozenset[str]:
+        """What the metrics need together."""
+        return frozenset().union(*self.needs.values())
+
+    def check_student(self, unavailable: Mapping[str, str]) -> None:
+        """Before any forward: can this back end serve the metrics?
+
+        Args:
+            unavailable: statistic -> why the back end cannot give it.
+
+        Raises:
+            StudentError: a metric requested by name needs one of them.
+        """
+        for metric, needs in () if self.optional else self.needs.items():
+            for name in sorted(needs & unavailable.keys()):
+                raise StudentError(
+                    f"metric {metric!r} cannot be had here: {unavailable[name]}",
+                    remedy="leave it out, or score with `--model hf` and a student that has it",
+                )
+
+    def check_reward(self, response: Response) -> None:
+        """Raises DataError if a metric requested by name needs a reward that the row lacks."""
+        needed = (
+            [] if self.optional else [m for m, needs in self.needs.items() if "reward" in needs]
+        )
+        if needed and reward_of(response.extra, response.where) is None:
+            raise DataError(
+                f"metric {needed[0]!r} needs a reward, and this row has none",
+                where=response.where,
+                remedy="give the rows a column `reward`, or leave the metric out",
+            )
 
 
 @dataclass(frozen=True)
@@ -98,6 +153,44 @@ class StepSums:
             DataError: not a record, or its parts do not fit each other; names `where` and field.
         """
         return _Reader(_as_mapping(record, where), where).read()
+
+
+@dataclass(frozen=True)
+class ScoredResponse:
+    """A candidate with its record: the row that travels from scoring to ranking and selection."""
+
+    candidate: Candidate
+    record: StepSums
+
+    @property
+    def prompt_id(self) -> str:
+        """Rows with the same id answer the same prompt."""
+        return self.candidate.prompt_id
+
+    @property
+    def teacher(self) -> str:
+        """Who wrote the response."""
+        return self.candidate.teacher
+
+    @property
+    def sample(self) -> int | str:
+        """Which of the teacher's responses to this prompt."""
+        return self.candidate.response.sample
+
+    @property
+    def text(self) -> str:
+        """The response, verbatim."""
+        return self.candidate.text
+
+    @property
+    def correct(self) -> bool | None:
+        """As the teacher set says; None = it does not."""
+        return self.candidate.response.correct
+
+    @property
+    def where(self) -> str:
+        """File and row, for messages."""
+        return self.candidate.where
 
 
 def _null_for_nan(value: float, where: str) -> float | None:

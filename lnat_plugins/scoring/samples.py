@@ -35,12 +35,13 @@ import json
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
 _AGAIN: Final = "the file was cut or edited: run lm_eval with --log_samples again"
 _NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for a teacher set"
@@ -48,59 +49,16 @@ _OWN_FIELDS: Final = ("teacher", "sample", "response", "correct", "steps")
 
 
 @dataclass(frozen=True)
-class ScoredRow:
-    """One response with its scores.
-
-    Attributes:
-        prompt_id, teacher, sample: together the row's key.
-        text: the response, verbatim.
-        correct: as the teacher set says; None = it does not.
-        record: the per-step sums.
-        where: file, line, prompt and teacher, for errors.
-        steps: the row's own steps, which join to `text`, or None.
-        extra: the row's other columns.
-    """
-
-    prompt_id: str
-    teacher: str
-    sample: int | str
-    text: str
-    correct: bool | None
-    record: StepSums
-    where: str
-    steps: tuple[str, ...] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def response_chars(self) -> int:
-        """Length of the response in characters."""
-        return len(self.text)
-
-
-@dataclass(frozen=True)
-class PromptText:
-    """What was asked, before a chat template or a delimiter.
-
-    Attributes:
-        text: as plain text.
-        messages: as turns, {"role": ..., "content": ...}; a plain prompt is one user turn.
-    """
-
-    text: str
-    messages: tuple[Mapping[str, str], ...]
-
-
-@dataclass(frozen=True)
 class ScoredPrompt:
     """One line: a prompt and its rows, in the order of its responses.
 
-    asked: the prompt's text and turns.
+    messages: the prompt's turns.
     where: file and line, for errors.
     """
 
     prompt_id: str
-    rows: tuple[ScoredRow, ...]
-    asked: PromptText
+    messages: tuple[Message, ...]
+    rows: tuple[ScoredResponse, ...]
     where: str
 
 
@@ -177,16 +135,13 @@ def _prompt(line: Mapping[str, Any], where: str) -> ScoredPrompt:
             found=answers,
             remedy=_AGAIN,
         )
+    messages = _messages(doc, where)
     pairs = zip(responses, answers, strict=True)
-    return ScoredPrompt(
-        prompt_id,
-        tuple(_row(prompt_id, response, answer, where) for response, answer in pairs),
-        _asked(doc, where),
-        where,
-    )
+    rows = tuple(_row(prompt_id, messages, response, answer, where) for response, answer in pairs)
+    return ScoredPrompt(prompt_id, messages, rows, where)
 
 
-def _asked(doc: Mapping[str, Any], where: str) -> PromptText:
+def _messages(doc: Mapping[str, Any], where: str) -> tuple[Message, ...]:
     text = doc.get("prompt")
     if not isinstance(text, str):
         raise DataError("field 'prompt' is not a text", where=where, found=text, remedy=_AGAIN)
@@ -201,10 +156,12 @@ def _asked(doc: Mapping[str, Any], where: str) -> PromptText:
         raise DataError(
             "field 'messages' is not a list of turns", where=where, found=turns, remedy=_AGAIN
         )
-    return PromptText(text, tuple(turns))
+    return tuple(turns)
 
 
-def _row(prompt_id: str, response: Any, answer: Any, where: str) -> ScoredRow:
+def _row(
+    prompt_id: str, messages: tuple[Message, ...], response: Any, answer: Any, where: str
+) -> ScoredResponse:
     if not isinstance(response, Mapping) or not isinstance(response.get("response"), str):
         raise DataError(
             "a response without the field 'response'", where=where, found=response, remedy=_AGAIN
@@ -225,17 +182,16 @@ def _row(prompt_id: str, response: Any, answer: Any, where: str) -> ScoredRow:
         raise DataError(
             "field 'correct' is neither true, false nor null", where=where, found=correct
         )
-    return ScoredRow(
-        prompt_id=prompt_id,
+    own = Response(
         teacher=record.teacher,
-        sample=record.sample,
         text=response["response"],
+        sample=record.sample,
         correct=correct,
-        record=record,
-        where=where,
         steps=_steps(response.get("steps"), where),
         extra={name: value for name, value in response.items() if name not in _OWN_FIELDS},
+        where=where,
     )
+    return ScoredResponse(Candidate(0, prompt_id, messages, own), record)
 
 
 def _steps(value: Any, where: str) -> tuple[str, ...] | None:
@@ -258,7 +214,6 @@ class ScoredSet:
             the name of the folder.
         rows: one per (prompt, teacher, sample).
         prompts: prompt ids in order of first appearance, those without a response included.
-        asked: prompt id -> what was asked.
         windows: as the settings list them; the first is the default.
         settings: the task's settings.
         settings_hash: their fingerprint; the same in every row.
@@ -271,9 +226,8 @@ class ScoredSet:
 
     task: str
     student: str
-    rows: tuple[ScoredRow, ...]
+    rows: tuple[ScoredResponse, ...]
     prompts: tuple[str, ...]
-    asked: Mapping[str, PromptText]
     windows: tuple[str, ...]
     settings: Mapping[str, Any]
     settings_hash: str
@@ -288,21 +242,39 @@ class ScoredSet:
         """Teachers in order of first appearance."""
         return tuple(dict.fromkeys(row.teacher for row in self.rows))
 
-    def rows_of(self, teachers: Collection[str] | None) -> tuple[ScoredRow, ...]:
-        """The rows of these teachers, None = all, in file order.
+    def only(self, teachers: Collection[str] | None) -> ScoredSet:
+        """The same with the rows of these teachers only, in file order; None = all.
 
         Raises:
             ConfigError: one that is not among them.
         """
+        if teachers is None:
+            return self
         known = self.teachers
-        for teacher in teachers or ():
+        for teacher in teachers:
             if teacher not in known:
                 raise ConfigError(
                     f"unknown teacher {teacher!r}",
                     where=f"task {self.task}",
                     remedy=did_you_mean(teacher, known),
                 )
-        return tuple(row for row in self.rows if teachers is None or row.teacher in teachers)
+        return replace(self, rows=tuple(row for row in self.rows if row.teacher in teachers))
+
+    def window(self, name: str | None) -> str:
+        """The scored window of that name; by default the first.
+
+        Raises:
+            ConfigError: it was not scored.
+        """
+        if name is None:
+            return self.windows[0]
+        if name not in self.windows:
+            raise ConfigError(
+                f"window {name!r} was not scored",
+                where=f"task {self.task}",
+                remedy=did_you_mean(name, self.windows),
+            )
+        return name
 
 
 _NAME: Final = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
@@ -430,13 +402,13 @@ def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSe
         DataError: a file cannot be read; prompts, settings or splitters differ; or the same
             (prompt, teacher, sample) has different numbers in two places.
     """
-    rows: dict[tuple[str, str, int | str], ScoredRow] = {}
+    rows: dict[tuple[str, str, int | str], ScoredResponse] = {}
     prompts: dict[str, ScoredPrompt] = {}
     duplicates = 0
     for file in files:
         for prompt in read_prompts(file.path):
             known = prompts.setdefault(prompt.prompt_id, prompt)
-            if known.asked != prompt.asked:
+            if known.messages != prompt.messages:
                 raise DataError(
                     f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
                     where=prompt.where,
@@ -447,24 +419,48 @@ def merge(files: Sequence[SamplesFile], left_aside: tuple[str, ...]) -> ScoredSe
                 if first is not row:
                     duplicates += 1
                     _refuse_other_numbers(first, row)
-    kept = tuple(rows.values())
+    kept = tuple(
+        replace(row, candidate=replace(row.candidate, index=index))
+        for index, row in enumerate(rows.values())
+    )
     if not kept:
         raise DataError("no scored response in the samples file", where=str(files[0].path))
     for row in kept:
         _refuse_other_settings(kept[0], row)
-    record = kept[0].record
+    return scored_set(
+        kept, files[0].task, files[0].student, tuple(prompts),
+        files=tuple(str(file.path) for file in files), left_aside=left_aside, duplicates=duplicates,
+    )  # fmt: skip
+
+
+def scored_set(
+    rows: tuple[ScoredResponse, ...],
+    task: str,
+    student: str,
+    prompts: tuple[str, ...],
+    *,
+    files: tuple[str, ...] = (),
+    left_aside: tuple[str, ...] = (),
+    duplicates: int = 0,
+) -> ScoredSet:
+    """The set that these rows make, all scored with the settings of the first.
+
+    Args:
+        rows: at least one.
+        task, student, prompts, files, left_aside, duplicates: see `ScoredSet`.
+    """
+    record = rows[0].record
     return ScoredSet(
-        task=files[0].task,
-        student=files[0].student,
-        rows=kept,
-        prompts=tuple(prompts),
-        asked={prompt_id: prompt.asked for prompt_id, prompt in prompts.items()},
+        task=task,
+        student=student,
+        rows=rows,
+        prompts=prompts,
         windows=_windows(record),
         settings=record.settings,
         settings_hash=record.settings_hash,
         splitter=record.splitter,
-        paths=tuple(sorted({row.record.path for row in kept})),
-        files=tuple(str(file.path) for file in files),
+        paths=tuple(sorted({row.record.path for row in rows})),
+        files=files,
         left_aside=left_aside,
         duplicates=duplicates,
     )
@@ -475,7 +471,7 @@ def _windows(record: StepSums) -> tuple[str, ...]:
     return tuple(map(str, listed if isinstance(listed, list) else record.sums))
 
 
-def _refuse_other_settings(first: ScoredRow, row: ScoredRow) -> None:
+def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:
     ours, theirs = first.record, row.record
     if theirs.settings_hash != ours.settings_hash:
         found = f"{dict(theirs.settings)}, not {dict(ours.settings)}"
@@ -491,7 +487,7 @@ def _refuse_other_settings(first: ScoredRow, row: ScoredRow) -> None:
     )
 
 
-def _refuse_other_numbers(first: ScoredRow, row: ScoredRow) -> None:
+def _refuse_other_numbers(first: ScoredResponse, row: ScoredResponse) -> None:
     _refuse_other_settings(first, row)
     same = (
         row.text == first.text
@@ -543,7 +539,7 @@ def _close_lists(one: tuple[float, ...] | None, other: tuple[float, ...] | None)
     return all(_close(a, b) for a, b in zip(one, other, strict=True))
 
 
-def read_scores(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
+def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
     """All scores in the files and folders, one `ScoredSet` per task and student, in that order.
 
     Raises:
@@ -566,9 +562,9 @@ def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
     """The scores of the one task and student that the files and folders hold.
 
     Raises:
-        DataError: as `read_scores`, or they hold several tasks or students.
+        DataError: as `read_scored_sets`, or they hold several tasks or students.
     """
-    sets = read_scores(sources)
+    sets = read_scored_sets(sources)
     if len(sets) > 1:
         raise DataError(
             "several tasks or students are scored here",

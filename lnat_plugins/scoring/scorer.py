@@ -31,26 +31,8 @@ from lnat_plugins.scoring.tokens import EncodedResponse, Ids, check_tokenizer, e
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import GLOBAL, Pair, Window
 from lnat_plugins.teacher_set.config import fingerprint
-
-
-class Candidate(NamedTuple):
-    """One response to be scored.
-
-    Args:
-        teacher: who wrote it.
-        sample: which of the teacher's responses to this prompt.
-        text: the response, verbatim.
-        steps: the row's own steps, or None.
-        where: file and row, for messages.
-        reward: as the row says, or None.
-    """
-
-    teacher: str
-    sample: int | str
-    text: str
-    steps: Sequence[str] | None = None
-    where: str = ""
-    reward: float | None = None
+from lnat_plugins.teacher_set.layouts import reward_of
+from lnat_plugins.teacher_set.prompts import Response
 
 
 class Prepared(NamedTuple):
@@ -58,12 +40,12 @@ class Prepared(NamedTuple):
 
     Args:
         prompt: shape (P,), token ids.
-        candidates: the responses.
+        responses: as given.
         encoded: text and supplied steps -> tokens and steps; equal responses once.
     """
 
     prompt: Ids
-    candidates: tuple[Candidate, ...]
+    responses: tuple[Response, ...]
     encoded: Mapping[tuple[str, tuple[str, ...] | None], EncodedResponse]
 
 
@@ -96,19 +78,19 @@ class Scorer:
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
 
-    def score(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> list[StepSums]:
-        """Step sums of each candidate, in order; equal responses are scored once.
+    def score(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> list[StepSums]:
+        """Step sums of each response, in order; equal responses are scored once.
 
         Args, Raises: as `prepare`.
         """
-        return self.score_prepared(self.prepare(prompt, candidates))
+        return self.score_prepared(self.prepare(prompt, responses))
 
-    def prepare(self, prompt: Sequence[int] | Ids, candidates: Sequence[Candidate]) -> Prepared:
+    def prepare(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> Prepared:
         """What needs no student: steps and tokens.
 
         Args:
             prompt: the rendered prompt as token ids, at least one.
-            candidates: responses to it.
+            responses: to that prompt.
 
         Raises:
             StudentError: an empty prompt, a tokenizer that drops text.
@@ -117,26 +99,25 @@ class Scorer:
         if not len(prompt):
             raise StudentError(
                 "the prompt has no tokens, so the first token of a response has no context",
-                where=candidates[0].where if candidates else "",
+                where=responses[0].where if responses else "",
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
         encoded: dict[tuple[str, tuple[str, ...] | None], EncodedResponse] = {}
-        for one in candidates:
+        for one in responses:
             if _key(one) not in encoded:
                 encoded[_key(one)] = encode_response(
                     self.tokenizer, one.text, self.spec, one.steps, one.where
                 )
-        return Prepared(np.asarray(prompt, np.int64), tuple(candidates), encoded)
+        return Prepared(np.asarray(prompt, np.int64), tuple(responses), encoded)
 
     def score_prepared(self, prepared: Prepared) -> list[StepSums]:
-        """Step sums of each candidate, in order."""
-        prompt, candidates, encoded = prepared
+        """Step sums of each response, in order."""
+        prompt, responses, encoded = prepared
         jobs = [self._job(response, len(prompt)) for response in encoded.values()]
         answers = self.backend.sums(prompt, jobs)
         sums = dict(zip(encoded, answers, strict=True))
         return [
-            self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)])
-            for one in candidates
+            self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)]) for one in responses
         ]
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
@@ -171,16 +152,17 @@ class Scorer:
         return {name: why for name, why in found.items() if name in self.statistics}
 
     def _statistics(
-        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, answer: JobSums
     ) -> Statistics:
         """Those of the answer, the reward, and the reason for each that is missing."""
-        missing = self._not_had(response, prompt_tokens)
+        missing = self._not_had(encoded, prompt_tokens)
         found = answer.statistics + Statistics(undefined=missing)
         if "reward" not in self.statistics:
             return found
-        if candidate.reward is None:
+        reward = reward_of(response.extra, response.where)
+        if reward is None:
             return found + Statistics(undefined={"reward": "the row has no `reward`"})
-        return found + Statistics(values={"reward": candidate.reward})
+        return found + Statistics(values={"reward": reward})
 
     def _global_fits(self, response: EncodedResponse, prompt_tokens: int) -> bool:
         return self._fits(len(response.ids), prompt_tokens)
@@ -190,17 +172,17 @@ class Scorer:
         return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
 
     def _record(
-        self, candidate: Candidate, response: EncodedResponse, prompt_tokens: int, answer: JobSums
+        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, answer: JobSums
     ) -> StepSums:
         sums: dict[str, tuple[float, ...] | None] = {}
         totals: dict[str, float] = {}
         undefined: dict[str, str] = {}
         for window in self.windows:
             name = window.name
-            if name == GLOBAL and not self._global_fits(response, prompt_tokens):
+            if name == GLOBAL and not self._global_fits(encoded, prompt_tokens):
                 sums[name], totals[name] = None, math.nan
                 undefined[name] = self._too_long(
-                    "the prompt and the whole trace", len(response.ids) + prompt_tokens
+                    "the prompt and the whole trace", len(encoded.ids) + prompt_tokens
                 )
                 continue
             if name == GLOBAL and answer.whole is not None:
@@ -209,8 +191,8 @@ class Scorer:
                     undefined[name] = answer.whole.failure
                 continue
             found = [
-                answer.pairs.get(pair) or self._missing(response, pair, prompt_tokens)
-                for pair in window.pairs(response.n_steps)
+                answer.pairs.get(pair) or self._missing(encoded, pair, prompt_tokens)
+                for pair in window.pairs(encoded.n_steps)
             ]
             sums[name] = tuple(one.value for one in found)
             totals[name] = math.fsum(sums[name] or ())
@@ -220,12 +202,12 @@ class Scorer:
                 undefined[name] = (
                     f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
                 )
-        statistics = self._statistics(candidate, response, prompt_tokens, answer)
+        statistics = self._statistics(response, encoded, prompt_tokens, answer)
         return StepSums(
-            teacher=candidate.teacher,
-            sample=candidate.sample,
-            spans=response.spans,
-            tokens=response.tokens_per_step,
+            teacher=response.teacher,
+            sample=response.sample,
+            spans=encoded.spans,
+            tokens=encoded.tokens_per_step,
             sums=sums,
             totals=totals,
             undefined={**undefined, **statistics.undefined},
@@ -246,7 +228,7 @@ class Scorer:
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
 
 
-def _key(one: Candidate) -> tuple[str, tuple[str, ...] | None]:
+def _key(one: Response) -> tuple[str, tuple[str, ...] | None]:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
     return one.text, None if one.steps is None else tuple(one.steps)
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import LnatError
-from lnat_plugins.metrics import Asked
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.chat import (
     differs_in_training,
@@ -25,13 +24,12 @@ from lnat_plugins.scoring.chat import (
     training_tokens,
 )
 from lnat_plugins.scoring.parallel import Processes, Progress, Taken, ahead
-from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate, Prepared, Scorer
-from lnat_plugins.selection import PoolRow
+from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Settings
-from lnat_plugins.teacher_set.layouts import reward_of
+from lnat_plugins.teacher_set.prompts import Candidate
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +55,7 @@ class Scoring(Protocol):
         ...
 
     @property
-    def asked(self) -> Asked:
+    def requested(self) -> RequestedMetrics:
         """What for, which says what is gathered beside log-probabilities."""
         ...
 
@@ -73,7 +71,7 @@ class LocalStudent:
             unwrapped self, never one prepared for distributed training.
         tokenizer: its fast tokenizer, with the chat template that training will use.
         scoring: steps and windows.
-        plain: see `Pool.plain`.
+        plain: see `Candidates.plain`.
         training: whether the rows are to be trained on, in this template: then one that would
             be trained otherwise than it is scored is refused, or told.
         processes: those that share the work; by default the ones accelerate knows of.
@@ -103,21 +101,21 @@ class LocalStudent:
         """Index of each row scored so far -> its step sums."""
         return self._records
 
-    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each response; a row that was scored before is not scored again."""
         missing = [row for row in rows if row.index not in self._records]
         if missing:
             self._records |= self._score(missing)
         return [self._records[row.index] for row in rows]
 
-    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response alone."""
         return [
             len(self._tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"])
             for row in rows
         ]
 
-    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
         return [
             training_tokens(
@@ -131,15 +129,15 @@ class LocalStudent:
             for row in rows
         ]
 
-    def _score(self, rows: Sequence[PoolRow]) -> dict[int, StepSums]:
-        prompts: dict[tuple[str, str], list[PoolRow]] = {}
+    def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
+        prompts: dict[tuple[str, str], list[Candidate]] = {}
         for row in rows:
             # A prompt shown with other tools is another prompt to the student.
             arguments = json.dumps(self._arguments(row), sort_keys=True)
             prompts.setdefault((row.prompt_id, arguments), []).append(row)
         groups = list(prompts.values())
         for row in rows:
-            self._scoring.asked.check_reward(self._reward(row), row.where)
+            self._scoring.requested.check_reward(row.response)
         if self._training:
             self._compare_with_training(rows)
         found: dict[int, StepSums] = {}
@@ -149,10 +147,10 @@ class LocalStudent:
             found |= outcome
         return found
 
-    def _arguments(self, row: PoolRow) -> dict[str, Any]:
+    def _arguments(self, row: Candidate) -> dict[str, Any]:
         return {} if self._plain else template_arguments(row)
 
-    def _compare_with_training(self, rows: Sequence[PoolRow]) -> None:
+    def _compare_with_training(self, rows: Sequence[Candidate]) -> None:
         other = [row for row in rows if differs_in_training(self._tokenizer, row)]
         if other and self._processes.main:
             _log.warning(
@@ -162,7 +160,9 @@ class LocalStudent:
                 len(other), len(rows), other[0].where,
             )  # fmt: skip
 
-    def _score_groups(self, groups: Sequence[Sequence[PoolRow]]) -> dict[int, StepSums] | LnatError:
+    def _score_groups(
+        self, groups: Sequence[Sequence[Candidate]]
+    ) -> dict[int, StepSums] | LnatError:
         """This process's share. An error is an answer: the others must hear of it, not wait."""
         costs = [sum(len(row.text) for row in group) for group in groups]
         found: dict[int, StepSums] = {}
@@ -173,7 +173,7 @@ class LocalStudent:
                 def prepare(taken: Taken) -> Prepared:
                     group = groups[taken.item]
                     prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
-                    return scorer.prepare(prompt, [self._candidate(row) for row in group])
+                    return scorer.prepare(prompt, [row.response for row in group])
 
                 with Progress(
                     sum(costs),
@@ -191,7 +191,7 @@ class LocalStudent:
 
     def _scorer(self) -> Scorer:
         settings = self._scoring.settings.as_dict() | {
-            "metrics": list(self._scoring.asked.names),
+            "metrics": list(self._scoring.requested.names),
             # Plain prompts bring their own delimiter; a template has its own.
             "target_delimiter": "",
             "splitter": str(self._scoring.steps),
@@ -199,7 +199,7 @@ class LocalStudent:
             "system_instruction": None,
         }
         backend = EngineBackend(Engine(self._model))
-        self._scoring.asked.check_student(backend.lacks)
+        self._scoring.requested.check_student(backend.lacks)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,
@@ -207,16 +207,8 @@ class LocalStudent:
             windows=self._scoring.windows,
             settings=settings,
             max_length=_context(self._model),
-            statistics=self._scoring.asked.statistics,
+            statistics=self._scoring.requested.statistics,
         )
-
-    def _candidate(self, row: PoolRow) -> Candidate:
-        own = row.response
-        return Candidate(own.teacher, own.sample, own.text, own.steps, row.where, self._reward(row))
-
-    def _reward(self, row: PoolRow) -> float | None:
-        wanted = "reward" in self._scoring.asked.statistics
-        return reward_of(row.response.extra, row.where) if wanted else None
 
 
 def _context(model: Any) -> int | None:

@@ -51,8 +51,8 @@ from lnat_plugins.ranking.table import best_mask
 from lnat_plugins.selection.base import (
     TIED,
     Choice,
-    Contest,
     Option,
+    ScoredCandidates,
     Strategy,
     near,
     quota,
@@ -359,7 +359,7 @@ class Cells:
     tied: NDArray[np.bool_]
 
 
-def cells_of(contest: Contest, teachers: Sequence[str]) -> Cells:
+def cells_of(contest: ScoredCandidates, teachers: Sequence[str]) -> Cells:
     """The table of these teachers; rows of others are left out."""
     column = {teacher: index for index, teacher in enumerate(teachers)}
     shape = len(contest.by_prompt), len(teachers)
@@ -386,7 +386,7 @@ def cells_of(contest: Contest, teachers: Sequence[str]) -> Cells:
     return cells
 
 
-def balanced(contest: Contest) -> Choice:
+def balanced(contest: ScoredCandidates) -> Choice:
     """One row a prompt: first for as many prompts as possible, then the largest total goodness.
 
     With `quota`, no teacher gives more rows than its quota; one that a mapping does not name has
@@ -419,7 +419,7 @@ def balanced(contest: Contest) -> Choice:
     return Choice(tuple(chosen.values()), reasons=reasons, ties=int(tied_P.sum()))
 
 
-def _parts(contest: Contest) -> tuple[Cells, Counts]:
+def _parts(contest: ScoredCandidates) -> tuple[Cells, Counts]:
     """The rows of the teachers that may give some, and how many each of them gives."""
     quota, mix = contest.options["quota"], contest.options["teacher_mix"]
     if quota is not None:
@@ -441,7 +441,9 @@ def _parts(contest: Contest) -> tuple[Cells, Counts]:
     return cells, in_shares(cells.rows >= 0, [shares[name] / whole for name in cells.teachers])
 
 
-def _why_not(contest: Contest, position: int, chosen: int | None, given: Mapping[str, int]) -> str:
+def _why_not(
+    contest: ScoredCandidates, position: int, chosen: int | None, given: Mapping[str, int]
+) -> str:
     """Why this row of a prompt is not the chosen one; `given` is teacher -> rows chosen."""
     teacher = contest.rows[position].teacher
     if teacher not in given:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.ranking.table import TIE
-from lnat_plugins.teacher_set.prompts import PoolRow
+from lnat_plugins.teacher_set.prompts import Candidate
 
 REQUIRED: Final = object()
 """The default of an option that has none."""
@@ -48,7 +48,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Contest:
+class ScoredCandidates:
     """The n rows to choose from, in the order of the pool.
 
     Attributes:
@@ -61,7 +61,7 @@ class Contest:
         higher_is_better: the metric's own direction, for an option written on its own scale.
     """
 
-    rows: tuple[PoolRow, ...]
+    rows: tuple[Candidate, ...]
     goodness: NDArray[np.float64]
     tokens: NDArray[np.int64]
     options: Mapping[str, Any]
@@ -87,7 +87,7 @@ class Choice:
     """What a strategy chose.
 
     Attributes:
-        positions: of the chosen rows in `Contest.rows`; each once, in any order.
+        positions: of the chosen rows in `ScoredCandidates.rows`; each once, in any order.
         weights: position -> weight for the chosen ones; None if all weigh the same.
         reasons: position -> why it was not chosen, where the strategy's `otherwise` does not say.
         ties: decisions in which several candidates were equally good and the first row won.
@@ -119,7 +119,7 @@ class Strategy:
 
     name: str
     description: str
-    choose: Callable[[Contest], Choice]
+    choose: Callable[[ScoredCandidates], Choice]
     otherwise: str
     needs: frozenset[Literal["scores", "tokens"]] = frozenset()
     options: Mapping[str, Option] = field(default_factory=dict)
@@ -215,7 +215,7 @@ def top_rows(values: NDArray[np.float64], count: int) -> Choice:
     return Choice(chosen, reasons=dict.fromkeys(tied, TIED), ties=int(bool(tied)))
 
 
-def first_of_each_prompt(contest: Contest, values: NDArray[np.float64]) -> Choice:
+def first_of_each_prompt(contest: ScoredCandidates, values: NDArray[np.float64]) -> Choice:
     """The row with the highest value of each prompt, as a choice.
 
     Args:

@@ -36,7 +36,7 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.formatting import markdown_table, number
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set.prompts import Pool
+from lnat_plugins.teacher_set.prompts import Candidates
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ _TAGS: Final = {
 }
 
 
-def check_llama_factory(pool: Pool, selection: Selection, form: str) -> None:
+def check_llama_factory(pool: Candidates, selection: Selection, form: str) -> None:
     """Refuse what LLaMA-Factory cannot read, or would skip without failing.
 
     Raises:
@@ -216,7 +216,7 @@ def check_llama_factory(pool: Pool, selection: Selection, form: str) -> None:
             )
 
 
-def dataset_info(pool: Pool, data: str) -> str:
+def dataset_info(pool: Candidates, data: str) -> str:
     """The file's text; the data set is called "lnat".
 
     Args:

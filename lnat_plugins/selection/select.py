@@ -23,16 +23,16 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import Ratings, score_again
 from lnat_plugins.ranking.table import TIE
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection.base import Choice, Contest
+from lnat_plugins.selection.base import Choice, ScoredCandidates
 from lnat_plugins.selection.result import Selection, category
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
-from lnat_plugins.teacher_set.prompts import Pool, PoolRow
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 Reasons = MutableMapping[int, str]
 
 
-def drop_incorrect(rows: Sequence[PoolRow], reasons: Reasons, source: str) -> list[PoolRow]:
+def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> list[Candidate]:
     """Keeps rows known to be correct. ConfigError if no row says whether it is."""
     if all(row.response.correct is None for row in rows):
         raise ConfigError(
@@ -51,9 +51,9 @@ def drop_incorrect(rows: Sequence[PoolRow], reasons: Reasons, source: str) -> li
     return kept
 
 
-def drop_duplicates(rows: Sequence[PoolRow], reasons: Reasons) -> list[PoolRow]:
+def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:
     """Keeps the first of equal responses (character by character) to one prompt."""
-    first: dict[tuple[str, str], PoolRow] = {}
+    first: dict[tuple[str, str], Candidate] = {}
     for row in rows:
         kept = first.setdefault((row.prompt_id, row.text), row)
         if kept is not row:
@@ -62,8 +62,8 @@ def drop_duplicates(rows: Sequence[PoolRow], reasons: Reasons) -> list[PoolRow]:
 
 
 def drop_long(
-    rows: Sequence[PoolRow], tokens: Sequence[int], max_length: int, reasons: Reasons
-) -> list[PoolRow]:
+    rows: Sequence[Candidate], tokens: Sequence[int], max_length: int, reasons: Reasons
+) -> list[Candidate]:
     """Keeps rows of at most `max_length` tokens, as training would read them."""
     kept = []
     for row, length in zip(rows, tokens, strict=True):
@@ -74,14 +74,14 @@ def drop_long(
     return kept
 
 
-def drop_undefined(rows: Sequence[PoolRow], reasons: Mapping[int, str]) -> list[PoolRow]:
+def drop_undefined(rows: Sequence[Candidate], reasons: Mapping[int, str]) -> list[Candidate]:
     """Keeps rows that have no reason against them yet."""
     return [row for row in rows if row.index not in reasons]
 
 
 def drop_narrow(
-    rows: Sequence[PoolRow], goodness_N: NDArray[np.float64], margin: float, reasons: Reasons
-) -> list[PoolRow]:
+    rows: Sequence[Candidate], goodness_N: NDArray[np.float64], margin: float, reasons: Reasons
+) -> list[Candidate]:
     """Keeps prompts whose best row leads the second best by at least `margin`.
 
     A prompt with one row has no rival and is kept. Rounding (`TIE`) does not take a lead away:
@@ -100,7 +100,7 @@ def drop_narrow(
     return [row for row in rows if row.prompt_id not in narrow]
 
 
-def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
+def choose(pool: Candidates, student: Student, spec: SelectionSpec) -> Selection:
     """Filter, score and choose.
 
     The filters that need no score come first, so that nothing is scored that cannot be chosen.
@@ -113,7 +113,7 @@ def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
     if spec.strategy.check is not None:
         spec.strategy.check(spec.options, pool.teachers, spec.source)
     reasons: dict[int, str] = {}
-    rows: Sequence[PoolRow] = pool.rows
+    rows: Sequence[Candidate] = pool.rows
     if spec.require_correct:
         rows = drop_incorrect(rows, reasons, spec.source)
     if spec.drop_duplicates:
@@ -150,7 +150,7 @@ def choose(pool: Pool, student: Student, spec: SelectionSpec) -> Selection:
     return _selection(pool, student, spec, values_N, chosen, choice, reasons)
 
 
-def rate(rows: Sequence[PoolRow], student: Student, spec: SelectionSpec) -> Ratings:
+def rate(rows: Sequence[Candidate], student: Student, spec: SelectionSpec) -> Ratings:
     """The metric of each row; one that looks beyond a response sees these rows only."""
     scored = [
         _Scored(row.prompt_id, row.response.teacher, record)
@@ -166,11 +166,14 @@ class _Scored(NamedTuple):
 
 
 def _contest(
-    rows: Sequence[PoolRow], goodness_N: NDArray[np.float64], student: Student, spec: SelectionSpec
-) -> Contest:
+    rows: Sequence[Candidate],
+    goodness_N: NDArray[np.float64],
+    student: Student,
+    spec: SelectionSpec,
+) -> ScoredCandidates:
     size = len(rows)
     needs = spec.strategy.needs
-    return Contest(
+    return ScoredCandidates(
         rows=tuple(rows),
         goodness=goodness_N[[row.index for row in rows]] if "scores" in needs else np.zeros(size),
         tokens=np.array(student.response_tokens(rows) if "tokens" in needs else [0] * size),
@@ -196,7 +199,7 @@ def _complaint(choice: Choice, size: int) -> str:
 
 
 def _selection(
-    pool: Pool,
+    pool: Candidates,
     student: Student,
     spec: SelectionSpec,
     values_N: NDArray[np.float64],

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.metrics import GLOBAL, Asked, Metric
+from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection.base import REQUIRED, Strategy
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
@@ -82,9 +83,9 @@ class SelectionSpec:
     source: str = "selection"
 
     @property
-    def asked(self) -> Asked:
+    def requested(self) -> RequestedMetrics:
         """What must be gathered to choose by the metric."""
-        return Asked((self.metric,) if self.needs_scores else ())
+        return RequestedMetrics({self.metric.name: self.metric.needs} if self.needs_scores else {})
 
     @property
     def needs_scores(self) -> bool:

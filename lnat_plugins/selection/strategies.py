@@ -39,8 +39,8 @@ from lnat_plugins.selection.base import (
     REQUIRED,
     TIED,
     Choice,
-    Contest,
     Option,
+    ScoredCandidates,
     Strategy,
     first_of_each_prompt,
     near,
@@ -52,7 +52,7 @@ from lnat_plugins.selection.base import (
 )
 
 
-def best(contest: Contest) -> Choice:
+def best(contest: ScoredCandidates) -> Choice:
     """argmax over the prompt's rows, whoever wrote them. Ties: the first row."""
     return first_of_each_prompt(contest, contest.goodness)
 
@@ -67,7 +67,7 @@ BEST = Strategy(
 )
 
 
-def best_teacher(contest: Contest) -> Choice:
+def best_teacher(contest: ScoredCandidates) -> Choice:
     """Every row of the best teacher, also on prompts that the others lack.
 
     Teachers are those with a row that passed the filters. Ties: the teacher whose first row comes
@@ -93,7 +93,7 @@ def best_teacher(contest: Contest) -> Choice:
     return Choice(chosen, reasons=reasons, ties=int(len(tied) > 1))
 
 
-def _cells(contest: Contest) -> NDArray[np.float64]:
+def _cells(contest: ScoredCandidates) -> NDArray[np.float64]:
     """(P, T) mean goodness of a teacher's samples on a prompt; NaN if it has none there."""
     column = {teacher: index for index, teacher in enumerate(contest.teachers)}
     cells_PT = np.full((len(contest.by_prompt), len(column)), math.nan)
@@ -107,7 +107,7 @@ def _cells(contest: Contest) -> NDArray[np.float64]:
     return cells_PT
 
 
-def _nothing_matched(contest: Contest, cells_PT: NDArray[np.float64]) -> DataError:
+def _nothing_matched(contest: ScoredCandidates, cells_PT: NDArray[np.float64]) -> DataError:
     has_T = (~np.isnan(cells_PT)).sum(axis=0)
     least = int(has_T.argmin())
     return DataError(
@@ -128,7 +128,7 @@ BEST_TEACHER = Strategy(
 )
 
 
-def longest(contest: Contest) -> Choice:
+def longest(contest: ScoredCandidates) -> Choice:
     """The response with the most tokens. Ties: the first row."""
     return first_of_each_prompt(contest, contest.tokens.astype(np.float64))
 
@@ -142,7 +142,7 @@ LONGEST = Strategy(
 )
 
 
-def random(contest: Contest) -> Choice:
+def random(contest: ScoredCandidates) -> Choice:
     """One of each prompt's rows, all equally likely; the same seed draws the same row.
 
     Every prompt has a generator of its own, seeded with `seed` and the prompt's id: what is drawn
@@ -164,7 +164,7 @@ RANDOM = Strategy(
 )
 
 
-def shortest(contest: Contest) -> Choice:
+def shortest(contest: ScoredCandidates) -> Choice:
     """The response with the fewest tokens. Ties: the first row."""
     return first_of_each_prompt(contest, -contest.tokens.astype(np.float64))
 
@@ -178,7 +178,7 @@ SHORTEST = Strategy(
 )
 
 
-def threshold(contest: Contest) -> Choice:
+def threshold(contest: ScoredCandidates) -> Choice:
     """Rows that reach the threshold, which is written on the metric's own scale.
 
     At least the threshold where the metric is better when higher, at most where it is better
@@ -210,7 +210,7 @@ THRESHOLD = Strategy(
 )
 
 
-def top_fraction(contest: Contest) -> Choice:
+def top_fraction(contest: ScoredCandidates) -> Choice:
     """The ceil(fraction · n) best of the n rows that passed the filters: at least one.
 
     The fraction is taken as written: 0.07 of 100 rows are 7, not the 8 that floating point
@@ -237,7 +237,7 @@ TOP_FRACTION = Strategy(
 )
 
 
-def top_k(contest: Contest) -> Choice:
+def top_k(contest: ScoredCandidates) -> Choice:
     """The k best of all rows, or all if there are no more; a prompt may get several or none.
 
     A tie at the cut counts as one.
@@ -255,7 +255,7 @@ TOP_K = Strategy(
 )
 
 
-def weighted(contest: Contest) -> Choice:
+def weighted(contest: ScoredCandidates) -> Choice:
     """The B = `budget` best rows of each prompt, with LARK's weights, which sum to 1 a prompt.
 
     w_k = (g_k − g_{B+1}) / Σ_{j≤B} (g_j − g_{B+1}), where g is goodness in falling order.

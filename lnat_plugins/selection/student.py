@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.teacher_set.prompts import PoolRow
+from lnat_plugins.teacher_set.prompts import Candidate
 
 
 class Student(Protocol):
@@ -23,14 +23,14 @@ class Student(Protocol):
         """The model's name or path."""
         ...
 
-    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each response under the selection's windows."""
         ...
 
-    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response alone, as it is scored."""
         ...
 
-    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as fine-tuning reads it: prompt, template, response, end."""
         ...

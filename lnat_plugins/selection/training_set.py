@@ -40,7 +40,7 @@ import math
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -52,7 +52,7 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.scoring.chat import load_tokenizer, training_tokens
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.samples import PromptText, ScoredRow, ScoredSet
+from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
     SFT_CONFIG,
@@ -63,8 +63,7 @@ from lnat_plugins.selection.cards import (
     sft_yaml,
 )
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set import Message, Response
-from lnat_plugins.teacher_set.prompts import Pool, PoolRow
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
 
 FORMS: Final = ("prompt_completion", "messages")
 """TRL's forms; with the first one it trains on the completion alone, with the second on all."""
@@ -81,7 +80,7 @@ RESERVED: Final = frozenset(
 _OURS: Final = "lnat_"
 
 
-def check_form(pool: Pool, form: str) -> None:
+def check_form(pool: Candidates, form: str) -> None:
     """Refuse a form that does not exist, or that these rows do not have.
 
     Raises:
@@ -97,7 +96,7 @@ def check_form(pool: Pool, form: str) -> None:
         )
 
 
-def row_columns(row: PoolRow, *, plain: bool, form: str) -> dict[str, Any]:
+def row_columns(row: Candidate, *, plain: bool, form: str) -> dict[str, Any]:
     """The columns that TRL reads: strings for plain text, else lists of turns."""
     turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
     answer = [{"role": "assistant", "content": row.text}]
@@ -108,7 +107,7 @@ def row_columns(row: PoolRow, *, plain: bool, form: str) -> dict[str, Any]:
     return {"prompt": turns, "completion": answer}
 
 
-def own_columns(pool: Pool, selection: Selection) -> list[dict[str, Any]]:
+def own_columns(pool: Candidates, selection: Selection) -> list[dict[str, Any]]:
     """Of each chosen row, ascending: where it comes from and what was thought of it.
 
     `lnat_sample` is text if any of the samples is.
@@ -237,7 +236,7 @@ _OWN: Final = {
 
 
 def write_parquet(
-    path: Path, pool: Pool, selection: Selection, form: str, kept: Collection[str] = ()
+    path: Path, pool: Candidates, selection: Selection, form: str, kept: Collection[str] = ()
 ) -> None:
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
@@ -351,7 +350,7 @@ _FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, CARD, DATASET_INFO})
 
 def write_training_set(
     folder: str | Path,
-    pool: Pool,
+    pool: Candidates,
     selection: Selection,
     *,
     form: str = "prompt_completion",
@@ -479,7 +478,7 @@ class ScoredStudent:
     Args:
         name: the model's name or path.
         records: one for each row of the pool, in its order.
-        plain: see `Pool.plain`.
+        plain: see `Candidates.plain`.
         tokenizer: folder or name of the tokenizer that training will use; by default `name`.
         load: how it is loaded, once, when a length is first asked for.
         arguments: what a row gives to the chat template in training; None for nothing, as where
@@ -491,21 +490,21 @@ class ScoredStudent:
     plain: bool
     tokenizer: str | None = None
     load: Callable[[str], Any] = load_tokenizer
-    arguments: Callable[[PoolRow], Mapping[str, Any]] | None = None
+    arguments: Callable[[Candidate], Mapping[str, Any]] | None = None
 
     @cached_property
     def _reader(self) -> Any:
         return self.load(self.tokenizer or self.name)
 
-    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """The stored record of each row."""
         return [self.records[row.index] for row in rows]
 
-    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response, as counted when it was scored."""
         return [self.records[row.index].n_tokens for row in rows]
 
-    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as training reads it.
 
         Raises:
@@ -525,51 +524,46 @@ class ScoredStudent:
         ]
 
 
-def pool_of_scores(
-    scored: ScoredSet, teachers: Collection[str] | None = None
-) -> tuple[Pool, tuple[StepSums, ...]]:
-    """The scored responses as a pool, in file order, and the record of each row.
-
-    Args:
-        scored: one task by one student.
-        teachers: only their responses; None = all.
+def candidates_of_scores(scored: ScoredSet) -> Candidates:
+    """The scored responses as rows to choose from, in order, prompts as they were rendered.
 
     Raises:
-        ConfigError: a teacher that the scores do not hold.
         DataError: scores that do not say how prompts were rendered.
     """
-    kept = scored.rows_of(teachers)
     missing = [name for name in _RENDERING if name not in scored.settings]
     if missing:
         raise DataError(
             "the scores do not say how prompts were rendered",
-            where=scored.files[0],
+            where=", ".join(scored.files[:1]),
             found=f"no {', '.join(missing)} among the settings",
             remedy="score the teacher set again with lm_eval --log_samples",
         )
     plain = scored.settings["chat_template"] is None
-    asked = {
-        prompt_id: _turns(prompt, scored.settings, plain)
-        for prompt_id, prompt in scored.asked.items()
-    }
     rows = (
-        PoolRow(index, row.prompt_id, asked[row.prompt_id], _response(row))
-        for index, row in enumerate(kept)
+        replace(
+            row.candidate,
+            index=index,
+            messages=_turns(row.candidate.messages, scored.settings, plain),
+        )
+        for index, row in enumerate(scored.rows)
     )
-    return Pool(tuple(rows), plain), tuple(row.record for row in kept)
+    return Candidates(tuple(rows), plain)
 
 
-def _turns(prompt: PromptText, settings: Mapping[str, Any], plain: bool) -> tuple[Message, ...]:
+def _turns(
+    messages: tuple[Message, ...], settings: Mapping[str, Any], plain: bool
+) -> tuple[Message, ...]:
     """As the harness's task renders it: the system instruction first, then the turns."""
     system = settings["system_instruction"]
     if plain:
         opening = f"{system}\n\n" if system else ""
-        return ({"role": "user", "content": opening + prompt.text + settings["target_delimiter"]},)
-    return (*([{"role": "system", "content": system}] if system else []), *prompt.messages)
-
-
-def _response(row: ScoredRow) -> Response:
-    return Response(row.teacher, row.text, row.sample, row.correct, row.steps, row.extra, row.where)
+        return (
+            {
+                "role": "user",
+                "content": opening + plain_text(messages) + settings["target_delimiter"],
+            },
+        )
+    return (*([{"role": "system", "content": system}] if system else []), *messages)
 
 
 def origin_of_scores(scored: ScoredSet) -> Origin:

@@ -15,7 +15,7 @@ from typing import Any
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.layouts import Candidate
+from lnat_plugins.teacher_set.layouts import ParsedResponse
 from lnat_plugins.teacher_set.prompts import Message, Prompt, Response
 
 
@@ -26,7 +26,7 @@ class _Draft:
     responses: list[Response]
 
 
-def join(candidates: Iterable[Candidate]) -> list[Prompt]:
+def join(candidates: Iterable[ParsedResponse]) -> list[Prompt]:
     """One prompt for each id, or for each distinct text, in order of first appearance.
 
     Raises DataError for two prompts under one id, for a second response of one teacher

@@ -308,7 +308,7 @@ def _ending_with_user(turns: tuple[Message, ...], where: str) -> tuple[Message, 
 NO_RESPONSE: Final = "the teacher has no response in its column"
 
 
-class Candidate(NamedTuple):
+class ParsedResponse(NamedTuple):
     """A response with the prompt it answers, before rows are joined."""
 
     prompt_id: str | None
@@ -330,9 +330,9 @@ class _Context:
             return self.teacher
         return checked_text(self.fields.required("teacher"), self.fields.at("teacher"))
 
-    def candidate(
+    def parsed(
         self, messages: tuple[Message, ...], text: str, used: tuple[str, ...]
-    ) -> Candidate:
+    ) -> ParsedResponse:
         """The one response of a row that holds one; `used` are the layout's own fields."""
         fields, typed = self.fields, self.fields.row.typed
         named_here = () if self.teacher is not None else ("teacher",)
@@ -345,7 +345,7 @@ class _Context:
             extra=fields.extra((*used, *named_here, "prompt_id", "sample", "correct", "steps")),
             where=fields.row.where,
         )
-        return Candidate(self.prompt_id(), messages, response)
+        return ParsedResponse(self.prompt_id(), messages, response)
 
     def prompt_id(self) -> str | None:
         return prompt_key(self.fields.optional("prompt_id"), self.fields.at("prompt_id"))
@@ -354,9 +354,9 @@ class _Context:
         return prompt_messages(self.fields.required("prompt"), self.fields.at("prompt"))
 
 
-def candidates(
+def parse_row(
     row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
-) -> list[Candidate]:
+) -> list[ParsedResponse]:
     """The row's responses under the set's layout.
 
     Args:
@@ -373,24 +373,24 @@ def candidates(
     return _LAYOUTS[spec.layout](_Context(fields, spec, teacher, dropped))
 
 
-def _long(row: _Context) -> list[Candidate]:
+def _long(row: _Context) -> list[ParsedResponse]:
     text = checked_text(row.fields.required("response"), row.fields.at("response"))
-    return [row.candidate(row.prompt(), text, ("prompt", "response"))]
+    return [row.parsed(row.prompt(), text, ("prompt", "response"))]
 
 
-def _prompt_completion(row: _Context) -> list[Candidate]:
+def _prompt_completion(row: _Context) -> list[ParsedResponse]:
     value = row.fields.required("response")
     text = completion_text(value, row.fields.at("response"))
-    return [row.candidate(row.prompt(), text, ("prompt", "response"))]
+    return [row.parsed(row.prompt(), text, ("prompt", "response"))]
 
 
-def _conversation(row: _Context) -> list[Candidate]:
+def _conversation(row: _Context) -> list[ParsedResponse]:
     value = row.fields.required("messages")
     messages, text = split_conversation(value, row.fields.at("messages"))
-    return [row.candidate(messages, text, ("messages",))]
+    return [row.parsed(messages, text, ("messages",))]
 
 
-def _wide(row: _Context) -> list[Candidate]:
+def _wide(row: _Context) -> list[ParsedResponse]:
     columns: Mapping[str, str] = row.spec.columns["responses"]
     verdicts: Mapping[str, str] = row.spec.columns.get("correct") or {}
     cuts: Mapping[str, str] = row.spec.columns.get("steps") or {}
@@ -418,11 +418,11 @@ def _wide(row: _Context) -> list[Candidate]:
             extra=extra,
             where=cell.at("response"),
         )
-        found.append(Candidate(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
     return found
 
 
-def _nested(row: _Context) -> list[Candidate]:
+def _nested(row: _Context) -> list[ParsedResponse]:
     fields, where = row.fields, row.fields.at("responses")
     items = fields.required("responses")
     if not isinstance(items, list) or not items:
@@ -460,7 +460,7 @@ def _nested(row: _Context) -> list[Candidate]:
             where=at,
         )  # fmt: skip
         count[teacher] += 1
-        found.append(Candidate(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
     return found
 
 
@@ -503,7 +503,7 @@ def _or_zero(sample: int | str | None) -> int | str:
     return 0 if sample is None else sample
 
 
-_LAYOUTS: Final[Mapping[str, Callable[[_Context], list[Candidate]]]] = {
+_LAYOUTS: Final[Mapping[str, Callable[[_Context], list[ParsedResponse]]]] = {
     "long": _long,
     "wide": _wide,
     "messages": _conversation,

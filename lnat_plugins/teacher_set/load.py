@@ -12,7 +12,7 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
 from lnat_plugins.teacher_set.join import join, select
-from lnat_plugins.teacher_set.layouts import Candidate, candidates
+from lnat_plugins.teacher_set.layouts import ParsedResponse, parse_row
 from lnat_plugins.teacher_set.loaders import LOADERS, Loader
 from lnat_plugins.teacher_set.prompts import Prompt, TeacherSet
 from lnat_plugins.teacher_set.sources import read_rows, resolve
@@ -50,10 +50,10 @@ def load(
 
 def _read(
     spec: DataSpec, loaders: Mapping[str, Loader], dropped: Counter[str]
-) -> Iterator[Candidate]:
+) -> Iterator[ParsedResponse]:
     for source in resolve(spec, loaders):
         for row in read_rows(source, spec, loaders):
-            yield from candidates(row, spec, source.teacher, dropped)
+            yield from parse_row(row, spec, source.teacher, dropped)
 
 
 def _require_steps(prompts: list[Prompt]) -> None:

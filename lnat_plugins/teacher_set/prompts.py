@@ -46,6 +46,11 @@ class Response:
     where: str = ""
 
 
+def plain_text(messages: Iterable[Message]) -> str:
+    """A conversation as plain text: the turns' contents, joined by a blank line."""
+    return "\n\n".join(message["content"] for message in messages)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One prompt and the responses to it, in the order of the data.
@@ -61,7 +66,7 @@ class Prompt:
     @property
     def text(self) -> str:
         """The prompt as plain text: the turns' contents, joined by a blank line."""
-        return "\n\n".join(message["content"] for message in self.messages)
+        return plain_text(self.messages)
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,13 +116,13 @@ def _add(digest: hashlib._Hash, value: object) -> None:
 
 
 @dataclass(frozen=True)
-class PoolRow:
+class Candidate:
     """One candidate: a response with the prompt that it answers.
 
     Attributes:
         index: its place in the pool, from 0; the row's number in the data set it came from.
         prompt_id: rows with the same id answer the same prompt.
-        messages: the conversation up to the response; see `Pool.plain`.
+        messages: the conversation up to the response; see `Candidates.plain`.
         response: teacher, text, sample, verdict, supplied steps and the row's other columns.
     """
 
@@ -143,7 +148,7 @@ class PoolRow:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Candidates:
     """All candidates, in the order of the data; `rows[i].index == i`.
 
     Attributes:
@@ -153,13 +158,13 @@ class Pool:
             are conversations, rendered with the student's chat template.
     """
 
-    rows: tuple[PoolRow, ...]
+    rows: tuple[Candidate, ...]
     plain: bool = False
 
     @classmethod
     def of_prompts(
         cls, prompts: Iterable[Prompt], *, plain: bool = False, delimiter: str = ""
-    ) -> Pool:
+    ) -> Candidates:
         """The responses of a teacher set, prompt by prompt.
 
         Args:
@@ -167,12 +172,12 @@ class Pool:
             plain: whether prompts become plain text, followed by `delimiter`.
             delimiter: of no effect on conversations.
         """
-        rows: list[PoolRow] = []
+        rows: list[Candidate] = []
         for prompt in prompts:
             text: Message = {"role": "user", "content": prompt.text + delimiter}
             messages = (text,) if plain else prompt.messages
             for response in prompt.responses:
-                rows.append(PoolRow(len(rows), prompt.prompt_id, messages, response))
+                rows.append(Candidate(len(rows), prompt.prompt_id, messages, response))
         return cls(tuple(rows), plain)
 
     @cached_property

@@ -69,7 +69,7 @@ def test_what_was_not_gathered_before_is_gathered(
 ) -> None:
     run(hf(model, tokenizer))
     wanted = property(lambda asked: frozenset({"entropy"}))
-    monkeypatch.setattr("lnat_plugins.metrics.asked.Asked.statistics", wanted)
+    monkeypatch.setattr("lnat_plugins.scoring.record.RequestedMetrics.statistics", wanted)
     found = records(run(hf(model, tokenizer)))
     assert all("entropy" in one["step_statistics"] for one in found.values())
     assert len(scored) == 6

@@ -9,17 +9,17 @@ from tokenizers import processors
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.chat import prompt_ids, template_digest
-from lnat_plugins.selection import PoolRow
+from lnat_plugins.selection import Candidate
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import CHATML, tokenizer
 
 TOOLS = "{% if tools %}{{ tools | length }} tools\n{% endif %}" + CHATML
 
 
-def row(*turns: str, **extra: Any) -> PoolRow:
+def row(*turns: str, **extra: Any) -> Candidate:
     roles = ["user", "assistant"] * len(turns)
     messages = tuple({"role": r, "content": t} for r, t in zip(roles, turns, strict=False))
-    return PoolRow(0, "p", messages, Response("QwQ", "Done.", extra=extra, where="rows[0]"))
+    return Candidate(0, "p", messages, Response("QwQ", "Done.", extra=extra, where="rows[0]"))
 
 
 def test_a_conversation_ends_where_the_response_begins() -> None:

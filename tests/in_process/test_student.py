@@ -10,7 +10,7 @@ import pytest
 
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Choice, Pool, Strategy, parse_selection
+from lnat_plugins.selection import Candidates, Choice, Strategy, parse_selection
 from lnat_plugins.teacher_set import Prompt, Response
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer, truth
@@ -24,7 +24,7 @@ def local_student(model: Any, plain: bool, **block: Any) -> LocalStudent:
     return LocalStudent(model, tokenizer(), spec, plain=plain)
 
 
-def pool_of_rows(plain: bool) -> Pool:
+def pool_of_rows(plain: bool) -> Candidates:
     prompts: dict[str, list[Any]] = {}
     for row in rows():
         prompts.setdefault(row["prompt_id"], []).append(row)
@@ -36,7 +36,7 @@ def pool_of_rows(plain: bool) -> Pool:
         )
         for name, own in prompts.items()
     ]
-    return Pool.of_prompts(built, plain=plain, delimiter="\n\n")
+    return Candidates.of_prompts(built, plain=plain, delimiter="\n\n")
 
 
 @pytest.mark.parametrize("plain", [True, False])

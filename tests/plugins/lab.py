@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lnat_plugins import (
+    Candidate,
+    Candidates,
     Choice,
     Loader,
     Metric,
-    Pool,
-    PoolRow,
     Selection,
     Splitter,
     StepSums,
@@ -79,7 +79,7 @@ class Registers:
 
 
 ROWS = tuple(
-    PoolRow(
+    Candidate(
         i,
         f"p{i // 2}",
         ({"role": "user", "content": "What?"},),
@@ -89,7 +89,7 @@ ROWS = tuple(
         [("QwQ", "So 3! It is 3!"), ("R1", "Three."), ("QwQ", "Four!"), ("R1", "It is four.")]
     )
 )
-POOL = Pool(ROWS)
+POOL = Candidates(ROWS)
 
 
 class Student:
@@ -100,13 +100,13 @@ class Student:
     def __init__(self, values: Sequence[float] = (-1.0, -2.0, -3.0, -4.0)) -> None:
         self.values = values
 
-    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         return [record_of(row.teacher, self.values[row.index]) for row in rows]
 
-    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         return [len(row.text.split()) for row in rows]
 
-    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         return [5 + len(row.text.split()) for row in rows]
 
 
@@ -116,7 +116,7 @@ def spec(**block: Any) -> SelectionSpec:
     return parse_selection(block, metrics=registry.metrics, strategies=registry.strategies)
 
 
-def chosen(*indices: int, pool: Pool = POOL) -> Selection:
+def chosen(*indices: int, pool: Candidates = POOL) -> Selection:
     """A selection of those rows, as a plugin that decides would give it."""
     size, wanted = len(pool.rows), set(indices)
     return Selection(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Contest, Registry
+from lnat_plugins import Choice, Registry, ScoredCandidates
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import UndefinedError
 from tests.helpers_samples import make_record
@@ -19,7 +19,7 @@ from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
 ROWS = [Row("p0", teacher, make_record(teacher)) for teacher in ("QwQ", "R1")]
-CONTEST = Contest(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
+CONTEST = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
 
 
 def add(kind: str, entry: Any) -> Registry:

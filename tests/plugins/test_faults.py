@@ -34,7 +34,10 @@ REFUSES = (
 
 FAULTS = [
     (MISSPELT, "there is no such hook .*'lnat_selekt'.*Did you mean 'lnat_select'"),
-    (WRONG_ARGUMENT, r"lnat_select is not implemented .*studnt.*lnat_select\(candidates: Pool, "),
+    (
+        WRONG_ARGUMENT,
+        r"lnat_select is not implemented .*studnt.*lnat_select\(candidates: Candidates, ",
+    ),
     (UNMARKED, "lnat_select is not marked as a hook"),
     (NO_HOOK, "this implements no hook. Mark functions named lnat_register, lnat_select"),
     (WRAPPER, "lnat_select is a wrapper"),

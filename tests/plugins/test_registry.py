@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Contest, Option, Registry
+from lnat_plugins import Choice, Option, Registry, ScoredCandidates
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.plugins.registry import NameClashError
 from tests.helpers_samples import make_record
@@ -16,7 +16,7 @@ from tests.helpers_samples import make_record
 from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
-CONTEST = Contest(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
+CONTEST = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
 
 
 def add(kind: str, entry: Any, registry: Registry | None = None) -> Registry:

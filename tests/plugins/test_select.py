@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins import Pool, Selection, choose, hookimpl, load_plugins
+from lnat_plugins import Candidates, Selection, choose, hookimpl, load_plugins
 from lnat_plugins.errors import ConfigError, DataError, PluginWarning
 
 from . import lab
@@ -45,7 +45,7 @@ class Listens:
             raise self.failure
 
 
-def select(*objects: Any, pool: Pool = lab.POOL, **block: Any) -> Selection:
+def select(*objects: Any, pool: Candidates = lab.POOL, **block: Any) -> Selection:
     spec = lab.spec(**{"strategy": "best", **block})
     return load_plugins(objects=objects).select(pool, lab.Student(), spec)
 
@@ -82,7 +82,7 @@ def test_tryfirst_and_trylast_are_heard() -> None:
 
 class Fewer:
     @hookimpl
-    def lnat_select(self, candidates: Pool) -> Selection:
+    def lnat_select(self, candidates: Candidates) -> Selection:
         return lab.chosen(0, pool=candidates)
 
 
@@ -90,7 +90,7 @@ def test_a_hook_may_take_fewer_arguments() -> None:
     assert select(Fewer()).indices == (0,)
 
 
-OTHER = lab.Pool(lab.ROWS[::-1])
+OTHER = lab.Candidates(lab.ROWS[::-1])
 
 WRONG: list[tuple[Any, str]] = [
     ("the best", "something that is no `Selection`"),
@@ -98,7 +98,7 @@ WRONG: list[tuple[Any, str]] = [
     (replace(CHOSEN, weights=(1.0, math.nan)), "a wrong selection: a weight is negative or not"),
     (replace(CHOSEN, reasons={}), "a wrong selection: not every row is either"),
     (replace(CHOSEN, indices=None), "a `Selection` whose parts cannot be read"),
-    (lab.chosen(0, pool=Pool(lab.ROWS[:2])), "a selection of 2 rows for a pool of 4"),
+    (lab.chosen(0, pool=Candidates(lab.ROWS[:2])), "a selection of 2 rows for a pool of 4"),
     (replace(CHOSEN, pool=OTHER.fingerprint), "a selection from another pool"),
     (lab.chosen(), "a selection of no row at all"),
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins import Pool, hookimpl, load_plugins
+from lnat_plugins import Candidates, hookimpl, load_plugins
 from lnat_plugins.errors import ConfigError, PluginWarning
 from lnat_plugins.plugins.load import brief
 
@@ -43,7 +43,7 @@ def test_every_call_is_printed(
     assert lines[0] == f"{head}splitters (built in): lnat_register(registry=<Registry>)"
     assert lines[1] == f"{head}splitters (built in): lnat_register -> None"
     calls = [line.removeprefix("lnat: trace: ") for line in lines[8:]]
-    given = "(candidates=Pool(rows=<tuple of 4>, plain=False), student=<Student>, config=Selection"
+    given = "(candidates=Candidates(rows=<tuple of 4>, plain=False), student=<Student>, config=Selection"
     assert calls[0].startswith(f"Both (object 1): lnat_select{given}")
     assert calls[1] == "Both (object 1): lnat_select -> None"
     assert calls[2].startswith(f"lnat_plugins.hooks.select (built in): lnat_select{given}")
@@ -74,8 +74,8 @@ def test_a_call_that_ends_the_run_is_printed(
 
 
 def test_a_large_pool_is_only_counted() -> None:
-    pool = Pool(lab.ROWS * 25_000)
-    assert brief(pool) == "Pool(rows=<tuple of 100000>, plain=False)"
+    pool = Candidates(lab.ROWS * 25_000)
+    assert brief(pool) == "Candidates(rows=<tuple of 100000>, plain=False)"
     assert len(brief(lab.chosen(*range(100_000), pool=pool))) <= 300
 
 
@@ -87,7 +87,7 @@ def test_a_large_pool_is_only_counted() -> None:
         ("text", "'text'"),
         ({"a": 1}, "<dict of 1>"),
         (object(), "<object>"),
-        (Pool, "<type>"),
+        (Candidates, "<type>"),
     ],
 )
 def test_a_value_in_a_few_words(value: Any, text: str) -> None:

@@ -8,22 +8,15 @@ from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-from lnat_plugins.report import ReportSource, report
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.report import report
+from lnat_plugins.scoring.record import ScoredResponse as Row
+from lnat_plugins.scoring.samples import ScoredSet, scored_set
+from lnat_plugins.teacher_set.prompts import Candidate, Response
 from tests.helpers_samples import SETTINGS, make_record
 
 WINDOWS = ("4", "global")
 FAST = {"bootstrap_iters": 200}
 VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Row(NamedTuple):
-    prompt_id: str
-    teacher: str
-    sample: int | str
-    text: str
-    correct: bool | None
-    record: StepSums
 
 
 def row(
@@ -51,17 +44,23 @@ def row(
     ends = [sum(map(len, texts[: place + 1])) for place in range(len(texts))]
     spans = tuple(zip([0, *ends], ends, strict=False))
     record = dataclasses.replace(record, spans=spans, totals=known)
-    return Row(prompt, teacher, 0, "".join(texts), correct, record)
+    messages = ({"role": "user", "content": f"What is {prompt}?"},)
+    response = Response(teacher, "".join(texts), correct=correct)
+    return Row(Candidate(0, prompt, messages, response), record)
 
 
-def source(rows: Sequence[Row], **more: Any) -> ReportSource:
+def with_response(scored: Row, **more: Any) -> Row:
+    """The same row with other fields of its response."""
+    response = dataclasses.replace(scored.candidate.response, **more)
+    return dataclasses.replace(
+        scored, candidate=dataclasses.replace(scored.candidate, response=response)
+    )
+
+
+def source(rows: Sequence[Row], **more: Any) -> ScoredSet:
     prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
-    asked = {prompt: f"What is {prompt}?" for prompt in prompts}
-    fields: dict[str, Any] = {
-        "task": "a_task", "student": "org/student", "rows": rows, "prompts": prompts,
-        "asked": asked, "windows": WINDOWS, "settings": SETTINGS,
-    }  # fmt: skip
-    return ReportSource(**{**fields, **more})
+    found = scored_set(tuple(rows), "a_task", "org/student", prompts)
+    return dataclasses.replace(found, **{"windows": WINDOWS, "settings": SETTINGS, **more})
 
 
 def three_teachers(n_prompts: int = 5) -> list[Row]:

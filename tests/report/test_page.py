@@ -14,7 +14,7 @@ from lnat_plugins.ranking import rank, read_reference
 from lnat_plugins.report import report
 from lnat_plugins.report.markup import number
 from tests.ranking.builders import LOWER
-from tests.report.builders import FAST, Page, page_of, row, source, three_teachers
+from tests.report.builders import FAST, Page, page_of, row, source, three_teachers, with_response
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +152,7 @@ def test_a_wrong_setting_is_told(more: dict[str, object], message: str) -> None:
         page_of(three_teachers(), **more)
 
 
-def test_nothing_scored_is_told() -> None:
-    with pytest.raises(DataError, match="no scored response"):
-        source([])
-
-
 def test_a_text_that_was_changed_is_told() -> None:
-    changed = row("p0", "QwQ", [-1.0, -2.0])._replace(text="another")
+    changed = with_response(row("p0", "QwQ", [-1.0, -2.0]), text="another")
     with pytest.raises(DataError, match=r"prompt 'p0', teacher 'QwQ': the scored steps do not"):
-        source([changed])
+        page_of([changed])

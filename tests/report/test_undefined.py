@@ -75,7 +75,7 @@ def test_totals_alone_have_no_steps() -> None:
     rows = []
     for each in three_teachers():
         only = dataclasses.replace(each.record, sums=dict.fromkeys(each.record.sums))
-        rows.append(each._replace(record=only))
+        rows.append(dataclasses.replace(each, record=only))
     text = page_of(rows, metric=METRICS["global_naturalness"])
     words(text)
     assert "window 4 undefined (the back end gives only the total, not the steps)" in text

@@ -13,7 +13,7 @@ from lnat_plugins.report.data import Asked, gather
 from lnat_plugins.report.markup import counted, number
 from lnat_plugins.report.page import _plain, _short
 from lnat_plugins.report.sections import stability
-from tests.report.builders import FAST, Page, page_of, row, source, three_teachers
+from tests.report.builders import FAST, Page, page_of, row, source, three_teachers, with_response
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_metric_without_a_unit_has_no_brackets() -> None:
 
 def test_samples_are_numbered_only_where_there_are_several() -> None:
     one = row("p", "A", [-1.0, -2.0])
-    rows = [one, one._replace(sample=1), row("p", "B", [-1.5, -2.0])]
+    rows = [one, with_response(one, sample=1), row("p", "B", [-1.5, -2.0])]
     page = Page(page_of(rows))
     headings = [page.text(node).strip() for node in page.all("h4")]
     assert headings == ["A, sample 0", "A, sample 1", "B"]

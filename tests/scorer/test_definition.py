@@ -11,7 +11,8 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate, Scorer
+from lnat_plugins.scoring.scorer import Scorer
+from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near, student, token_steps, truth
 
 from .scoring import LONG, scorer_of
@@ -40,7 +41,7 @@ def test_several_responses_under_every_window(name: str, tokenizer: Any) -> None
     scorer = scorer_of(model, tokenizer, WINDOWS)
     prompt = tokenizer.encode(PROMPT)
     texts = [LONG, "First step. Wait. So 3 + 4 = 7.", "Seven"]
-    records = scorer.score(prompt, [Candidate(f"t{i}", 0, text) for i, text in enumerate(texts)])
+    records = scorer.score(prompt, [Response(f"t{i}", text) for i, text in enumerate(texts)])
     for text, record in zip(texts, records, strict=True):
         expected = truth(model, tokenizer, prompt, text, WINDOWS)
         assert record.tokens == tuple(expected.tokens)
@@ -72,7 +73,7 @@ def test_other_steps(llama: Any, tokenizer: Any, how: str) -> None:
     text = "First step. Second\nstep.\n\nThird one:\n done."
     prompt = tokenizer.encode(PROMPT)
     scorer = scorer_of(llama, tokenizer, WINDOWS, how)
-    (record,) = scorer.score(prompt, [Candidate("t", 0, text)])
+    (record,) = scorer.score(prompt, [Response("t", text)])
     steps = [text[a:b] for a, b in record.spans]
     assert len(steps) > 1
     expected = truth(llama, tokenizer, prompt, text, WINDOWS, steps)
@@ -84,7 +85,7 @@ def test_supplied_steps(llama: Any, tokenizer: Any) -> None:
     steps = ["First step. Second ", "step.\n\nThird", " one: done."]
     prompt = tokenizer.encode(PROMPT)
     scorer = scorer_of(llama, tokenizer, ("1", "global"), "supplied")
-    (record,) = scorer.score(prompt, [Candidate("t", 0, "".join(steps), steps)])
+    (record,) = scorer.score(prompt, [Response("t", "".join(steps), steps=steps)])
     assert record.n_steps == 3
     expected = truth(llama, tokenizer, prompt, "".join(steps), ("1", "global"), steps)
     for window in ("1", "global"):
@@ -122,7 +123,7 @@ def test_the_response_is_not_tokenised_together_with_the_prompt(llama: Any, toke
     apart = tokenizer.encode(prompt) + tokenizer.encode(text)
     assert tokenizer.encode(prompt + text) != apart
     prompt_ids = tokenizer.encode(prompt)
-    (record,) = scorer_of(llama, tokenizer).score(prompt_ids, [Candidate("t", 0, text)])
+    (record,) = scorer_of(llama, tokenizer).score(prompt_ids, [Response("t", text)])
     assert record.n_tokens == len(apart) - len(prompt_ids)
     expected = truth(llama, tokenizer, prompt_ids, text, ("global",))
     assert_near(record.totals["global"], sum(expected.sums["global"]))
@@ -130,7 +131,7 @@ def test_the_response_is_not_tokenised_together_with_the_prompt(llama: Any, toke
 
 def test_the_order_and_number_of_candidates_change_nothing(llama: Any, tokenizer: Any) -> None:
     texts = [LONG, "Seven.", "First step. Second step.", "首先。其次。"]
-    candidates = [Candidate(f"t{i}", i, text) for i, text in enumerate(texts)]
+    candidates = [Response(f"t{i}", text, i) for i, text in enumerate(texts)]
     prompt = tokenizer.encode(PROMPT)
     model = llama
     together = scorer_of(model, tokenizer).score(prompt, candidates)
@@ -157,7 +158,7 @@ def test_the_order_and_number_of_candidates_change_nothing(llama: Any, tokenizer
 def test_two_equal_responses_have_equal_records(llama: Any, tokenizer: Any) -> None:
     prompt = tokenizer.encode(PROMPT)
     one, two = scorer_of(llama, tokenizer).score(
-        prompt, [Candidate("a", 0, LONG), Candidate("a", 1, LONG)]
+        prompt, [Response("a", LONG), Response("a", LONG, 1)]
     )
     assert (one.sample, two.sample) == (0, 1)
     assert one.sums == two.sums and one.totals == two.totals  # to the last bit: it is a tie
@@ -177,7 +178,7 @@ def score(
     model: Any, tokenizer: Any, text: str, windows: tuple[str, ...] = WINDOWS
 ) -> list[StepSums]:
     prompt = tokenizer.encode(PROMPT)
-    return scorer_of(model, tokenizer, windows).score(prompt, [Candidate("t", 0, text)])
+    return scorer_of(model, tokenizer, windows).score(prompt, [Response("t", text)])
 
 
 def sums(record: StepSums, window: str) -> tuple[float, ...]:

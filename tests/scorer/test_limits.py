@@ -15,7 +15,7 @@ from lnat_plugins.engine.types import RunScores, TokenRun
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.scoring.backend import EngineBackend, Job, JobSums, Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate
+from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near, student, truth
 
 from .scoring import LONG, scorer_of
@@ -25,7 +25,7 @@ PROMPT = list(range(40, 60))
 
 def score(model: Any, tokenizer: Any, text: str, **options: Any) -> StepSums:
     scorer = scorer_of(model, tokenizer, ("1", "global"), **options)
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, text)])
+    (record,) = scorer.score(PROMPT, [Response("t", text)])
     return record
 
 
@@ -63,7 +63,7 @@ def test_the_boundary_of_a_single_step(llama: Any, tokenizer: Any, windows: Any)
     limit = len(PROMPT) + len(tokenizer.encode(text)) - 1
     for max_length, defined in [(limit, True), (limit - 1, False)]:
         scorer = scorer_of(llama, tokenizer, windows, max_length=max_length)
-        (record,) = scorer.score(PROMPT, [Candidate("t", 0, text)])
+        (record,) = scorer.score(PROMPT, [Response("t", text)])
         assert (record.undefined == {}) is defined
         assert math.isnan(record.totals[windows[0]]) is not defined
 
@@ -90,21 +90,21 @@ def test_a_giant_step_leaves_the_local_score_undefined(llama: Any, tokenizer: An
 
 def test_a_window_that_fits_stands_beside_one_that_does_not(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer, ("0", "4", "global"), max_length=60)
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, LONG)])
+    (record,) = scorer.score(PROMPT, [Response("t", LONG)])
     assert set(record.undefined) == {"4", "global"}
     assert_near(record.sums["0"], truth(llama, tokenizer, PROMPT, LONG, ("0",)).sums["0"])
 
 
 def test_one_response_that_does_not_fit_harms_no_other(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer, max_length=60)
-    long, short = scorer.score(PROMPT, [Candidate("t", 0, LONG), Candidate("u", 0, "Seven.")])
+    long, short = scorer.score(PROMPT, [Response("t", LONG), Response("u", "Seven.")])
     assert long.undefined and not short.undefined
     assert_near(short.sums["4"], truth(llama, tokenizer, PROMPT, "Seven.").sums["4"])
 
 
 def test_a_prompt_that_fills_the_context_leaves_all_undefined(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer, max_length=len(PROMPT) - 1)
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, LONG)])
+    (record,) = scorer.score(PROMPT, [Response("t", LONG)])
     assert set(record.undefined) == {"4", "global"}
     assert StepSums.from_json(record.to_json()).undefined == record.undefined
 
@@ -140,7 +140,7 @@ def test_a_failure_of_the_engine_is_nan_with_its_reason(
     text = "Done. First step and second step and third one. Done. Wait."
     backend = EngineBackend(BrokenOnLongRuns(Engine(llama)))  # type: ignore[arg-type]
     scorer = scorer_of(llama, tokenizer, (window,), backend=backend)
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, text)])
+    (record,) = scorer.score(PROMPT, [Response("t", text)])
     assert record.undefined == {window: f"{reason}: the pass ran out of memory"}
     found = record.sums[window]
     assert found is not None
@@ -184,7 +184,7 @@ def test_a_back_end_without_steps_gives_a_total(
     tokenizer: Any, whole: Sum, undefined: dict[str, str]
 ) -> None:
     scorer = scorer_of(None, tokenizer, backend=OnlyTotals(whole))
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, "Yes. Well.")])
+    (record,) = scorer.score(PROMPT, [Response("t", "Yes. Well.")])
     assert (record.sums["4"], record.sums["global"]) == ((-1.0, -1.0), None)
     assert record.undefined == undefined
     assert record.totals["4"] == -2.0
@@ -194,6 +194,6 @@ def test_a_back_end_without_steps_gives_a_total(
 
 def test_a_back_end_without_steps_is_not_asked_for_what_does_not_fit(tokenizer: Any) -> None:
     scorer = scorer_of(None, tokenizer, max_length=30, backend=OnlyTotals(Sum(-12.5)))
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, LONG)])
+    (record,) = scorer.score(PROMPT, [Response("t", LONG)])
     assert math.isnan(record.totals["global"])
     assert "reads at most 30" in record.undefined["global"]

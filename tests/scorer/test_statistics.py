@@ -14,7 +14,7 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Candidate
+from lnat_plugins.teacher_set import Response
 from tests.helpers_students import student
 from tests.scorer.scoring import LONG, scorer_of
 from tests.scorer.test_limits import BrokenOnLongRuns, OnlyTotals
@@ -25,7 +25,7 @@ OF_BACKEND = ALL - {"reward"}
 
 def record_of(model: Any, tokenizer: Any, text: str = LONG, **options: Any) -> StepSums:
     scorer = scorer_of(model, tokenizer, **{"statistics": ALL, **options})
-    (record,) = scorer.score(PROMPT, [Candidate("t", 0, text, reward=0.5)])
+    (record,) = scorer.score(PROMPT, [Response("t", text, extra={"reward": 0.5})])
     return record
 
 
@@ -78,7 +78,7 @@ def test_one_token_alone_has_no_context(llama: Any, tokenizer: Any) -> None:
 
 def test_equal_responses_have_their_own_rewards(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer, statistics={"reward", "entropy"})
-    both = [Candidate("t", 0, "Yes.", reward=2.0), Candidate("u", 0, "Yes.")]
+    both = [Response("t", "Yes.", extra={"reward": 2.0}), Response("u", "Yes.")]
     one, other = scorer.score(PROMPT, both)
     assert one.statistics["reward"] == 2.0
     assert other.undefined == {"reward": "the row has no `reward`"}

@@ -13,10 +13,10 @@ import numpy as np
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import (
+    Candidate,
+    Candidates,
     Choice,
-    Contest,
-    Pool,
-    PoolRow,
+    ScoredCandidates,
     Selection,
     SelectionSpec,
     choose,
@@ -39,11 +39,11 @@ LOWER = Metric(
 KNOWN: Mapping[str, Metric] = MappingProxyType({**METRICS, LOWER.name: LOWER})
 
 
-def pool_of(*rows: PoolRow) -> Pool:
+def pool_of(*rows: Candidate) -> Candidates:
     """The rows, numbered in order."""
-    return Pool(
+    return Candidates(
         tuple(
-            PoolRow(index, row.prompt_id, row.messages, row.response)
+            Candidate(index, row.prompt_id, row.messages, row.response)
             for index, row in enumerate(rows)
         )
     )
@@ -58,15 +58,15 @@ def row(
     text: str | None = None,
     correct: bool | None = None,
     sample: int = 0,
-) -> PoolRow:
+) -> Candidate:
     """A row that brings its own score (of local naturalness) and length."""
     text = f"{teacher} {sample} on {prompt_id}" if text is None else text
     extra = {"score": score, "tokens": tokens}
     response = Response(teacher, text, sample, correct, extra=extra, where=f"rows of {teacher}")
-    return PoolRow(0, prompt_id, ({"role": "user", "content": prompt_id},), response)
+    return Candidate(0, prompt_id, ({"role": "user", "content": prompt_id},), response)
 
 
-def table(scores: Mapping[str, Sequence[float | None]]) -> Pool:
+def table(scores: Mapping[str, Sequence[float | None]]) -> Candidates:
     """teacher -> a score per prompt (p0, p1, ...), None = no such row; prompt by prompt."""
     n_prompts = len(next(iter(scores.values())))
     return pool_of(
@@ -91,18 +91,18 @@ class FakeStudent:
     measured: list[list[int]] = field(default_factory=list)
     read: list[list[int]] = field(default_factory=list)
 
-    def score(self, rows: Sequence[PoolRow]) -> list[StepSums]:
+    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         self.scored.append([row.index for row in rows])
         return [
             record_of(row.teacher, row.response.extra["score"], tokens=row.response.extra["tokens"])
             for row in rows
         ]
 
-    def response_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         self.measured.append([row.index for row in rows])
         return [row.response.extra["tokens"] for row in rows]
 
-    def training_tokens(self, rows: Sequence[PoolRow]) -> list[int]:
+    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         self.read.append([row.index for row in rows])
         return [row.response.extra["tokens"] + 5 for row in rows]
 
@@ -113,20 +113,22 @@ def spec_of(**block: Any) -> SelectionSpec:
     )
 
 
-def select(pool: Pool, student: FakeStudent | None = None, **block: Any) -> Selection:
+def select(pool: Candidates, student: FakeStudent | None = None, **block: Any) -> Selection:
     """The block's choice; every selection made here is checked as a stored one would be."""
     selection = choose(pool, student or FakeStudent(), spec_of(**block))
     assert selection.complaint() == ""
     return selection
 
 
-def contest_of(pool: Pool, strategy: str, *, seed: int = 1234, **written: Any) -> Contest:
+def contest_of(
+    pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any
+) -> ScoredCandidates:
     """All rows of the pool, with the options as a block would have them."""
     options = {
         name: option.parse(written[name]) if name in written else option.default
         for name, option in STRATEGIES[strategy].options.items()
     }
-    return Contest(
+    return ScoredCandidates(
         rows=pool.rows,
         goodness=np.array([row.response.extra["score"] for row in pool.rows], dtype=np.float64),
         tokens=np.array([row.response.extra["tokens"] for row in pool.rows], dtype=np.int64),
@@ -135,15 +137,15 @@ def contest_of(pool: Pool, strategy: str, *, seed: int = 1234, **written: Any) -
     )
 
 
-def run(pool: Pool, strategy: str, *, seed: int = 1234, **written: Any) -> Choice:
+def run(pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any) -> Choice:
     """What the strategy itself answers."""
     return STRATEGIES[strategy].choose(contest_of(pool, strategy, seed=seed, **written))
 
 
-def names(pool: Pool, positions: Sequence[int]) -> list[str]:
+def names(pool: Candidates, positions: Sequence[int]) -> list[str]:
     """ "p0 A" for each row, in the order of the pool."""
     return [f"{pool.rows[i].prompt_id} {pool.rows[i].teacher}" for i in sorted(positions)]
 
 
-def total(pool: Pool, positions: Sequence[int]) -> float:
+def total(pool: Candidates, positions: Sequence[int]) -> float:
     return math.fsum(pool.rows[i].response.extra["score"] for i in positions)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lnat_plugins.selection import Pool, PoolRow
+from lnat_plugins.selection import Candidate, Candidates
 from lnat_plugins.teacher_set import Prompt, Response
 from tests.selection.builders import pool_of, row
 
@@ -21,7 +21,7 @@ def prompts() -> tuple[Prompt, ...]:
 
 
 def test_a_teacher_set_becomes_a_pool_prompt_by_prompt() -> None:
-    pool = Pool.of_prompts(prompts())
+    pool = Candidates.of_prompts(prompts())
     assert [(row.index, row.prompt_id, row.teacher, row.text) for row in pool.rows] == [
         (0, "p0", "B", "Two."),
         (1, "p0", "A", "2"),
@@ -34,14 +34,14 @@ def test_a_teacher_set_becomes_a_pool_prompt_by_prompt() -> None:
 
 
 def test_a_plain_pool_holds_the_prompt_as_it_is_read() -> None:
-    pool = Pool.of_prompts(prompts(), plain=True, delimiter="\n\n")
+    pool = Candidates.of_prompts(prompts(), plain=True, delimiter="\n\n")
     assert pool.plain
     assert pool.rows[0].messages == ({"role": "user", "content": "Be brief.\n\n1 + 1?\n\n"},)
 
 
 def test_the_fingerprint_is_that_of_the_rows() -> None:
-    pool = Pool.of_prompts(prompts())
-    assert pool.fingerprint == Pool.of_prompts(prompts()).fingerprint
+    pool = Candidates.of_prompts(prompts())
+    assert pool.fingerprint == Candidates.of_prompts(prompts()).fingerprint
     assert len(pool.fingerprint) == 12
     assert int(pool.fingerprint, 16) >= 0
 
@@ -57,10 +57,10 @@ def test_the_fingerprint_is_that_of_the_rows() -> None:
     ],
 )
 def test_a_change_of_a_row_changes_the_fingerprint(changed: dict[str, object]) -> None:
-    pool = Pool.of_prompts(prompts())
+    pool = Candidates.of_prompts(prompts())
     first = pool.rows[0]
     other = replace(first, response=replace(first.response, **changed))
-    assert Pool((other, *pool.rows[1:])).fingerprint != pool.fingerprint
+    assert Candidates((other, *pool.rows[1:])).fingerprint != pool.fingerprint
 
 
 def test_what_is_not_chosen_from_plays_no_part_in_the_fingerprint() -> None:
@@ -69,15 +69,15 @@ def test_what_is_not_chosen_from_plays_no_part_in_the_fingerprint() -> None:
 
 
 def test_order_prompts_and_form_change_the_fingerprint() -> None:
-    rows = Pool.of_prompts(prompts()).rows
-    renamed = PoolRow(2, "p2", rows[2].messages, rows[2].response)
-    asked = PoolRow(2, "p1", rows[2].messages[1:], rows[2].response)
+    rows = Candidates.of_prompts(prompts()).rows
+    renamed = Candidate(2, "p2", rows[2].messages, rows[2].response)
+    asked = Candidate(2, "p1", rows[2].messages[1:], rows[2].response)
     pools = [
-        Pool(rows),
-        Pool(rows, plain=True),
-        Pool(rows[::-1]),
-        Pool(rows[:2]),
-        Pool((*rows[:2], renamed)),
-        Pool((*rows[:2], asked)),
+        Candidates(rows),
+        Candidates(rows, plain=True),
+        Candidates(rows[::-1]),
+        Candidates(rows[:2]),
+        Candidates((*rows[:2], renamed)),
+        Candidates((*rows[:2], asked)),
     ]
     assert len({pool.fingerprint for pool in pools}) == len(pools)

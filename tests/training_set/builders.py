@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lnat_plugins.selection import Pool, PoolRow, Selection
+from lnat_plugins.selection import Candidate, Candidates, Selection
 from lnat_plugins.selection.cards import Origin
 from lnat_plugins.teacher_set import Response
 
@@ -27,7 +27,7 @@ def pool_of(
     samples: Sequence[int | str] = (),
     correct: Sequence[bool | None] = (),
     roles: Sequence[str] = ("system", "user"),
-) -> Pool:
+) -> Candidates:
     """Four rows, two prompts with two teachers; or as many as there are extras."""
     rows = []
     for i in range(len(extras) if extras is not None else 4):
@@ -41,11 +41,11 @@ def pool_of(
             extra=extras[i] if extras is not None else {},
             where=f"x.jsonl line {i}",
         )
-        rows.append(PoolRow(i, f"p{i // 2}", tuple(turns), response))
-    return Pool(tuple(rows), plain)
+        rows.append(Candidate(i, f"p{i // 2}", tuple(turns), response))
+    return Candidates(tuple(rows), plain)
 
 
-def selection_of(pool: Pool, chosen: Sequence[int] = (1, 2), **changes: Any) -> Selection:
+def selection_of(pool: Candidates, chosen: Sequence[int] = (1, 2), **changes: Any) -> Selection:
     """Those rows, by local naturalness; the others have lost. Row i scores -i, row 2 nothing."""
     size = len(pool.rows)
     found: dict[str, Any] = {

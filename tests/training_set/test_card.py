@@ -8,13 +8,13 @@ import yaml
 from datasets import load_dataset
 
 from lnat_plugins import __version__
-from lnat_plugins.selection import Pool
+from lnat_plugins.selection import Candidates
 from lnat_plugins.selection.training_set import write_training_set
 
 from .builders import ORIGIN, pool_of, selection_of
 
 
-def card_of(folder: Path, pool: Pool, **changes: object) -> str:
+def card_of(folder: Path, pool: Candidates, **changes: object) -> str:
     write_training_set(folder / "c", pool, selection_of(pool, **changes), origin=ORIGIN)
     return (folder / "c" / "README.md").read_text(encoding="utf-8")
 

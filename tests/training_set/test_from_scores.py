@@ -13,7 +13,11 @@ import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set
-from lnat_plugins.selection.training_set import ScoredStudent, origin_of_scores, pool_of_scores
+from lnat_plugins.selection.training_set import (
+    ScoredStudent,
+    candidates_of_scores,
+    origin_of_scores,
+)
 from tests import helpers_students
 from tests.harness.lab import evaluate, hf, rows, save, write_set
 from tests.helpers_samples import make_record, samples_line, write_lines
@@ -48,7 +52,8 @@ def test_a_prompt_is_what_lm_eval_sent(
     model = hf(helpers_students.student("llama"), tokenizer)
     options = {"apply_chat_template": template, "system_instruction": system}
     path = save(evaluate(tmp_path, model, **options), tmp_path / "out")
-    pool, records = pool_of_scores(read_scored_set([path]))
+    found = read_scored_set([path])
+    pool, records = candidates_of_scores(found), [row.record for row in found.rows]
     assert pool.plain is not template
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     sent = {line["doc"]["prompt_id"]: line["arguments"]["gen_args_0"]["arg_0"] for line in lines}
@@ -77,7 +82,7 @@ def scored(tmp_path: Path, **settings: Any) -> ScoredSet:
 
 
 def test_rows_keep_all_they_carry(tmp_path: Path) -> None:
-    pool, _ = pool_of_scores(scored(tmp_path, **PLAIN))
+    pool = candidates_of_scores(scored(tmp_path, **PLAIN))
     assert [row.index for row in pool.rows] == [0, 1, 2, 3]
     assert [row.response.sample for row in pool.rows] == [0, 1, 2, 3]
     assert pool.rows[1].response.steps == ("x" * 5, "x" * 15)
@@ -87,23 +92,25 @@ def test_rows_keep_all_they_carry(tmp_path: Path) -> None:
 
 def test_only_some_teachers(tmp_path: Path) -> None:
     found = scored(tmp_path, **PLAIN)
-    pool, records = pool_of_scores(found, ["R1", "DSQ"])
+    two = found.only(["R1", "DSQ"])
+    pool, records = candidates_of_scores(two), [row.record for row in two.rows]
     assert pool.teachers == ("R1", "DSQ")
     assert [row.index for row in pool.rows] == [0, 1]
     assert [record.sample for record in records] == [1, 3]
     with pytest.raises(ConfigError, match=r"unknown teacher 'r1'\. Did you mean 'R1'"):
-        pool_of_scores(found, ["r1"])
+        found.only(["r1"])
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
 def test_scores_that_do_not_say_how_prompts_were_rendered(tmp_path: Path, name: str) -> None:
     known = {key: value for key, value in PLAIN.items() if key != name}
     with pytest.raises(DataError, match=rf"x\.jsonl: the scores do not say .*no {name} among"):
-        pool_of_scores(scored(tmp_path, **known))
+        candidates_of_scores(scored(tmp_path, **known))
 
 
 def test_the_student_answers_from_its_records(tmp_path: Path, tokenizer: Any) -> None:
-    pool, records = pool_of_scores(scored(tmp_path, **PLAIN))
+    found = scored(tmp_path, **PLAIN)
+    pool, records = candidates_of_scores(found), [row.record for row in found.rows]
     loaded: list[str] = []
 
     def load(name: str) -> Any:

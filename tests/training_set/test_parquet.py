@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset, load_dataset
 from trl import SFTConfig, SFTTrainer
 
-from lnat_plugins.selection import Pool, Selection
+from lnat_plugins.selection import Candidates, Selection
 from lnat_plugins.selection.training_set import RESERVED, spare_names, write_parquet
 from tests.helpers_students import student, tokenizer
 
@@ -20,7 +20,10 @@ from .builders import TEXTS, pool_of, selection_of
 
 
 def written(
-    folder: Path, pool: Pool, selection: Selection | None = None, form: str = "prompt_completion"
+    folder: Path,
+    pool: Candidates,
+    selection: Selection | None = None,
+    form: str = "prompt_completion",
 ) -> Dataset:
     """What `datasets` reads of the file."""
     path = folder / "train.parquet"
@@ -128,7 +131,7 @@ def test_a_column_that_the_rows_were_scored_with_keeps_its_name() -> None:
     assert list(spare_names(extras, kept=["tools"]).values()) == ["tools", "row_tools", "row_text"]
 
 
-def trained_ids(folder: Path, pool: Pool, form: str) -> list[Mapping[str, Any]]:
+def trained_ids(folder: Path, pool: Candidates, form: str) -> list[Mapping[str, Any]]:
     """What the trainer makes of the file."""
     reader = tokenizer()
     reader.pad_token = "<|end|>"

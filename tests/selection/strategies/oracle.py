@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from lnat_plugins.selection import Pool
+from lnat_plugins.selection import Candidates
 from tests.selection.builders import total
 
 
-def best_under_quotas(pool: Pool, quota: int | Mapping[str, int]) -> tuple[int, float]:
+def best_under_quotas(pool: Candidates, quota: int | Mapping[str, int]) -> tuple[int, float]:
     """Most prompts with a row, then the largest total, when no teacher exceeds its quota."""
     return max(
         (len(chosen), total(pool, chosen))
@@ -24,7 +24,7 @@ def best_under_quotas(pool: Pool, quota: int | Mapping[str, int]) -> tuple[int, 
     )
 
 
-def best_in_shares(pool: Pool, mix: Mapping[str, Fraction]) -> tuple[int, float]:
+def best_in_shares(pool: Candidates, mix: Mapping[str, Fraction]) -> tuple[int, float]:
     """The same when the chosen rows have the shares of `mix`, by largest remainder."""
     return max(
         (len(chosen), total(pool, chosen))
@@ -48,7 +48,7 @@ def keeps_shares(counts: Mapping[str, int], mix: Mapping[str, Fraction]) -> bool
     return min(up) >= max(down)
 
 
-def _choices(pool: Pool) -> Iterator[tuple[int, ...]]:
+def _choices(pool: Candidates) -> Iterator[tuple[int, ...]]:
     """Every way to take at most one row of each prompt."""
     prompts: dict[str, list[int | None]] = {}
     for row in pool.rows:
@@ -57,5 +57,5 @@ def _choices(pool: Pool) -> Iterator[tuple[int, ...]]:
         yield tuple(index for index in taken if index is not None)
 
 
-def _by_teacher(pool: Pool, chosen: tuple[int, ...]) -> Counter[str]:
+def _by_teacher(pool: Candidates, chosen: tuple[int, ...]) -> Counter[str]:
     return Counter(pool.rows[index].teacher for index in chosen)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.selection import Pool
+from lnat_plugins.selection import Candidates
 from tests.selection.builders import (
     LOWER,
     FakeStudent,
@@ -24,7 +24,7 @@ from tests.selection.builders import (
 LEADS = table({"A": [-1.0, -1.0, -1.0, -1.0], "B": [-6.0, -2.0, -4.0, -3.0]})
 
 
-def chosen(pool: Pool, **options: Any) -> list[str]:
+def chosen(pool: Candidates, **options: Any) -> list[str]:
     return names(pool, run(pool, "balanced", **options).positions)
 
 
@@ -149,7 +149,7 @@ def test_ties_prefer_rows_at_the_front_and_are_counted() -> None:
         (table({"A": [0.0, -3.0, 0.0], "B": [0.0, 0.0, -3.0], "C": [-3.0, 0.0, 0.0]}), 3),
     ],
 )
-def test_a_tie_is_an_exchange_that_costs_nothing(pool: Pool, ties: int) -> None:
+def test_a_tie_is_an_exchange_that_costs_nothing(pool: Candidates, ties: int) -> None:
     assert run(pool, "balanced").ties == ties
 
 

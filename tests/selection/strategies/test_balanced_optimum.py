@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from lnat_plugins.selection import Choice, Pool
+from lnat_plugins.selection import Candidates, Choice
 from lnat_plugins.selection.balanced import Counts, assign, in_shares, under_quotas
 from tests.selection.builders import pool_of, row, run, total
 from tests.selection.strategies import oracle
@@ -24,7 +24,7 @@ SCORES = st.one_of(
 
 
 @st.composite
-def pools(draw: st.DrawFn) -> Pool:
+def pools(draw: st.DrawFn) -> Candidates:
     """One to five prompts of up to three teachers, some with two rows; any order."""
     prompts = [f"p{i}" for i in range(draw(st.integers(1, 5)))]
     keys = [(prompt, teacher) for prompt in prompts for teacher in "ABC"]
@@ -37,7 +37,7 @@ def pools(draw: st.DrawFn) -> Pool:
     return pool_of(*draw(st.permutations(rows or [row("p0", "A")])))
 
 
-def found(pool: Pool, choice: Choice) -> tuple[int, float]:
+def found(pool: Candidates, choice: Choice) -> tuple[int, float]:
     chosen = choice.positions
     assert len({pool.rows[i].prompt_id for i in chosen}) == len(chosen)
     return len(chosen), pytest.approx(total(pool, chosen), abs=1e-10)
@@ -50,7 +50,7 @@ QUOTAS = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(pool=pools(), quota=QUOTAS)
-def test_no_choice_under_quotas_is_better(pool: Pool, quota: int | dict[str, int]) -> None:
+def test_no_choice_under_quotas_is_better(pool: Candidates, quota: int | dict[str, int]) -> None:
     choice = run(pool, "balanced", quota=quota)
     assert oracle.best_under_quotas(pool, quota) == found(pool, choice)
     counts = Counter(pool.rows[i].teacher for i in choice.positions)
@@ -60,7 +60,7 @@ def test_no_choice_under_quotas_is_better(pool: Pool, quota: int | dict[str, int
 
 @settings(max_examples=200, deadline=None)
 @given(pool=pools(), parts=st.tuples(*[st.sampled_from([0, 0.5, 1, 2, 7])] * 3))
-def test_no_choice_in_the_same_shares_is_better(pool: Pool, parts: tuple[float, ...]) -> None:
+def test_no_choice_in_the_same_shares_is_better(pool: Candidates, parts: tuple[float, ...]) -> None:
     mix = {
         teacher: part
         for teacher, part in zip("ABC", parts, strict=True)
@@ -75,7 +75,7 @@ def test_no_choice_in_the_same_shares_is_better(pool: Pool, parts: tuple[float, 
 
 @settings(max_examples=100, deadline=None)
 @given(pool=pools())
-def test_equal_shares_are_the_default(pool: Pool) -> None:
+def test_equal_shares_are_the_default(pool: Candidates) -> None:
     equal = dict.fromkeys(pool.teachers, Fraction(1))
     assert oracle.best_in_shares(pool, equal) == found(pool, run(pool, "balanced"))
 

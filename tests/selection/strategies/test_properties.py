@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnat_plugins.selection import Pool
+from lnat_plugins.selection import Candidates
 from lnat_plugins.selection.strategies import STRATEGIES
 from tests.selection.builders import pool_of, row, select
 
@@ -24,7 +24,7 @@ ONE_A_PROMPT = ["balanced", "best", "longest", "random", "shortest"]
 
 
 @st.composite
-def pools(draw: st.DrawFn, *, distinct: bool = False) -> Pool:
+def pools(draw: st.DrawFn, *, distinct: bool = False) -> Candidates:
     """Two to six prompts, the first of them with all three teachers, at least one good row."""
     keys = [("p0", teacher) for teacher in "ABC"]
     for i in range(1, draw(st.integers(2, 6))):
@@ -53,7 +53,7 @@ def block(strategy: str) -> dict[str, Any]:
 @pytest.mark.parametrize("strategy", ALL)
 @settings(max_examples=40, deadline=None)
 @given(pool=pools())
-def test_every_row_is_chosen_or_has_a_reason(strategy: str, pool: Pool) -> None:
+def test_every_row_is_chosen_or_has_a_reason(strategy: str, pool: Candidates) -> None:
     selection = select(pool, **block(strategy))  # checks that each row is one or the other
     assert all(selection.reasons.values())
     assert set(selection.teachers) == set(pool.teachers)
@@ -65,7 +65,7 @@ def test_every_row_is_chosen_or_has_a_reason(strategy: str, pool: Pool) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(pool=pools(), budget=st.integers(1, 5))
-def test_weights_of_a_prompt_sum_to_one(pool: Pool, budget: int) -> None:
+def test_weights_of_a_prompt_sum_to_one(pool: Candidates, budget: int) -> None:
     selection = select(pool, strategy="weighted", budget=budget)
     sums: defaultdict[str, float] = defaultdict(float)
     for index, weight in zip(selection.indices, selection.weights, strict=True):
@@ -79,7 +79,7 @@ def test_weights_of_a_prompt_sum_to_one(pool: Pool, budget: int) -> None:
 @pytest.mark.parametrize("strategy", sorted(set(ALL) - {"threshold"}))
 @settings(max_examples=30, deadline=None)
 @given(pool=pools(), more=st.sampled_from([-4.0, 0.5, 16.0]))
-def test_a_constant_more_changes_nothing(strategy: str, pool: Pool, more: float) -> None:
+def test_a_constant_more_changes_nothing(strategy: str, pool: Candidates, more: float) -> None:
     moved = pool_of(
         *(
             row(
@@ -100,7 +100,9 @@ def test_a_constant_more_changes_nothing(strategy: str, pool: Pool, more: float)
 @pytest.mark.parametrize("strategy", sorted(set(ALL) - {"random"}))
 @settings(max_examples=30, deadline=None)
 @given(pool=pools(distinct=True), draw=st.randoms(use_true_random=False))
-def test_the_order_of_rows_decides_nothing_but_ties(strategy: str, pool: Pool, draw: Any) -> None:
+def test_the_order_of_rows_decides_nothing_but_ties(
+    strategy: str, pool: Candidates, draw: Any
+) -> None:
     rows = draw.sample(pool.rows, len(pool.rows))
     shuffled = pool_of(*rows)
     one, other = select(pool, **block(strategy)), select(shuffled, **block(strategy))

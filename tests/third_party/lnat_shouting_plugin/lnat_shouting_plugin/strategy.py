@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lnat_plugins import Choice, Contest, Option, Strategy
+from lnat_plugins import Choice, Option, ScoredCandidates, Strategy
 
 
-def choose_quiet(contest: Contest) -> Choice:
+def choose_quiet(contest: ScoredCandidates) -> Choice:
     """Of each prompt's responses with at most `max_shouts` "!", the one that scored best."""
     chosen: list[int] = []
     reasons: dict[int, str] = {}

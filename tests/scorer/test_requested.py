@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
-from lnat_plugins.metrics import METRICS, Asked, ask_metrics
+from lnat_plugins.metrics import METRICS, request_metrics
+from lnat_plugins.scoring.record import RequestedMetrics
+from lnat_plugins.teacher_set import Response
 
 WINDOWS = ("4", "global")
+WITHOUT = Response("QwQ", "Yes.", where="a.jsonl row 3")
+WITH = Response("QwQ", "Yes.", extra={"reward": 0.0}, where="a.jsonl row 3")
 
 
-def ask(*names: str, windows: tuple[str, ...] = WINDOWS) -> Asked:
-    return ask_metrics(names, windows, METRICS, "set.yaml: metrics")
+def ask(*names: str, windows: tuple[str, ...] = WINDOWS) -> RequestedMetrics:
+    return request_metrics(names, windows, METRICS, "set.yaml: metrics")
 
 
 def test_names_in_their_order_and_what_they_need() -> None:
@@ -48,7 +52,7 @@ def test_what_the_back_end_lacks_is_refused_by_name() -> None:
 
 def test_a_missing_reward_is_refused_by_name() -> None:
     with pytest.raises(DataError, match=r"a\.jsonl row 3: metric 'car' needs a reward, and this"):
-        ask("car").check_reward(None, "a.jsonl row 3")
-    ask("car").check_reward(0.0, "a.jsonl row 3")
-    ask("rsr").check_reward(None, "a.jsonl row 3")
-    ask("all").check_reward(None, "a.jsonl row 3")
+        ask("car").check_reward(WITHOUT)
+    ask("car").check_reward(WITH)
+    ask("rsr").check_reward(WITHOUT)
+    ask("all").check_reward(WITHOUT)

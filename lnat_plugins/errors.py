@@ -1,6 +1,6 @@
 """The exceptions a user may meet, and how they are worded.
 
-Knows nothing of everything else. The tree::
+The tree::
 
     LnatError            one clear line, exit code 2
     ├── ConfigError      a setting: unknown key, name, window, splitter, option
@@ -8,14 +8,20 @@ Knows nothing of everything else. The tree::
     └── StudentError     a tokenizer, a model or a back end that cannot be scored with
     PluginWarning        a plugin that failed where the run can go on without it
 
-Every error says what is wrong, where, what was found, and what to do.
+Every error says what is wrong, where, what was found, and what to do. Input is checked once, where
+it enters, by pydantic models; `validate` turns their errors into ours.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _NOTHING: Final = object()
 
@@ -91,3 +97,97 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A question that offers the nearest known name, or nothing if none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+_MUST_BE: Final = {
+    "string_type": "text",
+    "string_too_short": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "too_short": "a list that is not empty",
+    "dict_type": "a mapping of names to values",
+    "mapping_type": "a mapping of names to values",
+    "model_type": "a mapping of names to values",
+    "model_attributes_type": "a mapping of names to values",
+}
+"""pydantic's type of error -> what the value must be, in words."""
+
+
+def validate(
+    model: type[Model],
+    values: Any,
+    *,
+    where: str = "",
+    kind: type[LnatError] = ConfigError,
+    key: str = "key",
+    prefix: str = "",
+) -> Model:
+    """The values as a model; the first thing wrong with them as one line.
+
+    A validator of the model says what is wrong by `ValueError("what")`, or by a `LnatError`, which
+    passes as it is. The words for a field of the wrong type come from its annotation; a field may
+    bring its own: `Field(json_schema_extra={"must_be": "...", "remedy": "..."})`.
+
+    Args:
+        model: strict, and refuses unknown keys (`extra="forbid"`).
+        values: as read.
+        where: file and place, for the message.
+        kind: the exception to raise.
+        key: what a key is called in the message ("key in `naturalness`").
+        prefix: written before the name of the field ("naturalness: ").
+
+    Raises:
+        LnatError: of that kind.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as cause:
+        raise _translated(cause.errors()[0], model, where, kind, key, prefix) from None
+
+
+def _translated(
+    first: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
+    prefix: str,
+) -> LnatError:  # fmt: skip
+    path = [str(part) for part in first["loc"]]
+    found = first["input"]
+    names = [one.alias or name for name, one in model.model_fields.items()]
+    if first["type"] == "extra_forbidden" and len(path) == 1:
+        return kind(
+            f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
+        )
+    if first["type"] == "missing" and len(path) == 1:
+        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=f"add `{path[0]}`")
+    words = _words(model, path[0]) if path else {}
+    place = f"{prefix}{': '.join(path)}"
+    at = f"{where}: {place}" if where and place else where or place
+    if first["type"] == "literal_error":
+        known = [
+            part.strip("'") for part in first["ctx"]["expected"].replace(" or ", ", ").split(", ")
+        ]
+        return kind("no such choice", where=at, found=found, remedy=did_you_mean(str(found), known))
+    if first["type"] == "value_error":
+        what = str(first["ctx"]["error"])
+    else:
+        must_be = words.get("must_be") or _must_be(first)
+        what = f"this must be {must_be}"
+    return kind(what, where=at, found=found, remedy=words.get("remedy", ""))
+
+
+def _words(model: type[BaseModel], name: str) -> Mapping[str, str]:
+    for field_name, field in model.model_fields.items():
+        if name in (field_name, field.alias):
+            extra = field.json_schema_extra
+            return {k: str(v) for k, v in extra.items()} if isinstance(extra, dict) else {}
+    return {}
+
+
+def _must_be(first: ErrorDetails) -> str:
+    if first["type"] in ("greater_than_equal", "greater_than"):
+        limit = first["ctx"].get("ge", first["ctx"].get("gt"))
+        return f"{limit} or more" if "ge" in first["ctx"] else f"above {limit}"
+    return _MUST_BE.get(first["type"], first["msg"][0].lower() + first["msg"][1:])

@@ -216,6 +216,7 @@ def test_a_response_may_hold_any_line_separator(tmp_path: Path) -> None:
     line = samples_line("p0", [make_record("QwQ")])
     line["doc"]["responses"][0]["response"] = "a\u2028b\x85c\r\nd"
     path = write_lines(tmp_path / "x.jsonl", [line])
+    assert read_scored_set([path]).rows[0].text == "a\u2028b\x85c\r\nd"
 
 
 def test_a_prompt_without_responses_still_counts(tmp_path: Path) -> None:

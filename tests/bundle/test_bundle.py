@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
+EXAMPLES = ROOT / "examples" / "bundled_set"
 TEACHER_SET = ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
 STUDENT = ROOT / "lnat_plugins" / "student"
 TEACHERS = ("stepwise", "reflective", "leaps", "shuffled", "padded")

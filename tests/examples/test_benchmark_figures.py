@@ -20,16 +20,16 @@ MANY = "0,1,2,3,4,global"
 @pytest.fixture
 def part(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """A module of the benchmark by its name."""
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "benchmark"))
     return importlib.import_module
 
 
 @pytest.fixture
 def line(part: Callable[[str], ModuleType]) -> Callable[..., Any]:
     """A line with the given fields; `walls` are its wall seconds, half of them in layers."""
-    report = part("_benchmark_report")
-    clock = part("_benchmark_clock")
-    flops = part("_benchmark_workloads").Flops(10.0, 100.0)
+    report = part("_report")
+    clock = part("_clock")
+    flops = part("_workloads").Flops(10.0, 100.0)
 
     def make(kind: str, walls: tuple[float, ...] = (1.0,), **fields: Any) -> Any:
         given = {
@@ -57,7 +57,7 @@ def line(part: Callable[[str], ModuleType]) -> Callable[..., Any]:
 @pytest.fixture
 def compared(part: Callable[[str], ModuleType]) -> Callable[..., Any]:
     """A comparison of lines."""
-    report = part("_benchmark_report")
+    report = part("_report")
 
     def make(*lines: Any, kind: str = "short_prompt") -> Any:
         return report.Comparison(kind, "a note", lines, report.Agreement(3, 1e-5, 1e-6))
@@ -75,7 +75,7 @@ def test_seconds_are_the_median_scaled_by_layers_and_by_share(line: Callable[...
 
 
 def test_a_reading_of_more_layers(part: Callable[[str], ModuleType]) -> None:
-    reading = part("_benchmark_clock").Reading(10.0, 20.0, 4.0, 8.0, 9.0)
+    reading = part("_clock").Reading(10.0, 20.0, 4.0, 8.0, 9.0)
     assert tuple(reading.stretched(3)) == (10 + 2 * 4, 20 + 2 * 8, 3 * 4, 3 * 8, 9 + 2 * 4)
     assert reading.stretched(1) == reading
 
@@ -89,7 +89,7 @@ def test_host_side_and_share_of_the_matmul_rate(line: Callable[..., Any]) -> Non
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
 def test_exponent_of_made_up_numbers(part: Callable[[str], ModuleType], power: float) -> None:
-    exponent = part("_benchmark_targets").exponent
+    exponent = part("_targets").exponent
     sizes = [1000, 4000, 16000]
     assert exponent(sizes, [3 * x**power for x in sizes]) == pytest.approx(power)
     # An error of the middle one alone does not tilt the line.
@@ -115,7 +115,7 @@ def test_targets_of_ratios(
 ) -> None:
     lines = [line("lm_eval", (29.0,)), line("fast", (1.0,)), line("floor", (0.8,))]
     many = [line(one.kind, (one.seconds,), windows=MANY) for one in lines]
-    targets = part("_benchmark_targets").targets
+    targets = part("_targets").targets
     found = targets([compared(*lines), compared(*many, kind="long_prompt")])
     assert [(one.what, one.bound, one.met) for one in found] == [
         ("seconds, lm-eval / fast", 3, True),
@@ -136,7 +136,7 @@ def test_targets_over_trace_lengths(
         line("fast", (n / 100,), trace_tokens=n, body_tokens=n, memory=2**30 * n // 4000)
         for n in sizes
     ]
-    found = part("_benchmark_targets").targets([compared(one, kind="lengths") for one in lines])
+    found = part("_targets").targets([compared(one, kind="lengths") for one in lines])
     by_length = {one.what: (round(one.found, 3), one.met) for one in found if "to" in one.where}
     assert by_length == {
         "exponent of seconds in trace length": (1.0, True),
@@ -150,7 +150,7 @@ def test_targets_over_trace_lengths(
 def test_the_table(
     line: Callable[..., Any], compared: Callable[..., Any], part: Callable[[str], ModuleType]
 ) -> None:
-    table = part("_benchmark_table")
+    table = part("_table")
     best = line("lm_eval", (8.0,), layers=2, share=0.25, scale=4.0, memory=3 * 2**20)
     comparison = compared(best, line("fast", (4.0,)))
     text = table.figures([comparison], 1e4, 1e-3)
@@ -162,14 +162,14 @@ def test_the_table(
     assert (found["this / floor"], found["Host side"]) == ("", "")
     assert dict(zip(rows[0], rows[3], strict=True))["lm-eval / this"] == "52.00"
     assert table.FLOOR in text and "- w: a note." in text and "3 step sums" in text
-    target = part("_benchmark_targets").Target("cost", "w", "≤", 1.5, 2.0)
+    target = part("_targets").Target("cost", "w", "≤", 1.5, 2.0)
     assert "| cost   | w        | ≤ 1.5 |     2 | missed |" in table.targets_table([target])
 
 
 def test_json_has_no_nan(
     line: Callable[..., Any], compared: Callable[..., Any], part: Callable[[str], ModuleType]
 ) -> None:
-    (one,) = part("_benchmark_report").to_json([compared(line("fast"))], 1e4)
+    (one,) = part("_report").to_json([compared(line("fast"))], 1e4)
     found = one["contenders"][0]
     assert found["faster"] is None and found["above_floor"] is None
     assert found["readings"] == [
@@ -179,7 +179,7 @@ def test_json_has_no_nan(
 
 
 def test_options(part: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
-    parse = part("_benchmark_arguments").parse_arguments
+    parse = part("_arguments").parse_arguments
     args = parse("", ["--quick", "--repeats", "4", "--workloads", "real,lengths"])
     assert (args.repeats, args.layers, args.workloads) == (4, 1, ["real", "lengths"])
     args = parse("", ["--memory", "none"])
@@ -224,7 +224,7 @@ def test_a_batch_whose_logits_are_too_large_is_left_out(
 def test_turns_are_taken_back_and_forth_until_patience_ends(
     part: Callable[[str], ModuleType],
 ) -> None:
-    contenders, clock = part("_benchmark_contenders"), part("_benchmark_clock")
+    contenders, clock = part("_contenders"), part("_clock")
     order: list[str] = []
     sides = [
         contenders.Contender("fast", name, None, lambda name=name: lambda: order.append(name) or {})
@@ -240,11 +240,11 @@ def test_turns_are_taken_back_and_forth_until_patience_ends(
 def test_the_clock_sees_layers_and_calls_and_leaves_nothing_behind(
     part: Callable[[str], ModuleType],
 ) -> None:
-    clock, arguments = part("_benchmark_clock"), part("_benchmark_arguments")
+    clock, arguments = part("_clock"), part("_arguments")
     args = arguments.parse_arguments("", ["--quick", "--workloads", "short_prompt"])
     workload = next(arguments.recipes(args)).build()
     run = (
-        part("_benchmark_contenders")
+        part("_contenders")
         .ours(workload, part("lnat_plugins.steps.windows").parse_windows([1]), "fast", None)
         .ready()
     )
@@ -261,21 +261,21 @@ def test_a_gpu_is_waited_for(
 ) -> None:
     waits: list[int] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waits.append(1))
-    part("_benchmark_clock").timed(lambda: None, "cuda:0")
+    part("_clock").timed(lambda: None, "cuda:0")
     assert len(waits) == 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark can be set back on Linux")
 def test_memory_is_each_contender_s_own(part: Callable[[str], ModuleType]) -> None:
     """The larger one first: in one process its peak would stand for the smaller one as well."""
-    arguments, memory = part("_benchmark_arguments"), part("_benchmark_memory")
+    arguments, memory = part("_arguments"), part("_memory")
     args = arguments.parse_arguments(
         "", ["--quick", "--workloads", "short_prompt", "--vocabulary", "20000", "--limit", "1"]
     )
     recipe = next(arguments.recipes(args))
     four = tuple(part("lnat_plugins.steps.windows").parse_windows([4]))
-    shape = part("_benchmark_floor").Shape(1, 8, 8)
-    workload, lm_eval = recipe.build(), part("_benchmark_lm_eval")
+    shape = part("_floor").Shape(1, 8, 8)
+    workload, lm_eval = recipe.build(), part("_lm_eval")
     asked = lm_eval.ask(workload, workload.requests(four))
     needed = lm_eval.logits_bytes(workload, asked, 8)
     peaks = [

@@ -1,4 +1,4 @@
-"""examples/benchmark_metrics.py: what it counts, and what it refuses. No clock is judged."""
+"""examples/benchmark/benchmark_metrics.py: what it counts, and what it refuses. No clock is judged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from .scripts import run
 
-SCRIPT = "benchmark_metrics.py"
+SCRIPT = "benchmark/benchmark_metrics.py"
 
 
 def test_the_table_and_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ WINDOWS = ["4", "0,1,2,3,4,global", "10%"]
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "benchmark"))
     return importlib.import_module("benchmark_scoring")
 
 
@@ -32,7 +32,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def part(script: ModuleType) -> Callable[[str], ModuleType]:
     """A helper of the script by the end of its name, as the script itself imports it."""
     del script
-    return lambda name: importlib.import_module(f"_benchmark_{name}")
+    return lambda name: importlib.import_module(f"_{name}")
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ from pathlib import Path
 from .scripts import EXAMPLES
 
 
-def public(folder: Path) -> list[str]:
-    """The files that a user is meant to open."""
-    names = (path.name for path in sorted(folder.iterdir()) if path.is_file())
-    return [name for name in names if not name.startswith(("_", "."))]
+def public(folder: Path) -> list[Path]:
+    """The files that a user is meant to open, those of sub-folders included."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(("_", ".")) and path.suffix != ".pyc"
+    ]
 
 
 def unnamed(names: Iterable[str], tests: Iterable[str]) -> list[str]:
@@ -32,19 +35,21 @@ def sources(repo: Path) -> list[str]:
 
 
 def test_every_example_is_named_by_a_test(repo: Path) -> None:
-    assert unnamed(public(EXAMPLES), sources(repo)) == []
+    assert unnamed([path.name for path in public(EXAMPLES)], sources(repo)) == []
 
 
 def test_an_example_that_is_not_named_is_caught(repo: Path, tmp_path: Path) -> None:
     for name in ("sft.yaml", "rank_teachers.py", "ranks.py", "_private.py", "more.yaml"):
         (tmp_path / name).touch()
-    assert unnamed(public(tmp_path), sources(repo)) == ["more.yaml", "ranks.py"]
+    names = [path.name for path in public(tmp_path)]
+    assert unnamed(names, sources(repo)) == ["more.yaml", "ranks.py"]
 
 
 def test_every_script_says_how_it_is_run() -> None:
-    for name in public(EXAMPLES):
-        text = (EXAMPLES / name).read_text(encoding="utf-8")
+    for path in public(EXAMPLES):
+        name = path.relative_to(EXAMPLES).as_posix()
+        text = path.read_text(encoding="utf-8")
         if not name.endswith(".jsonl"):
             assert f"examples/{name}" in text, f"{name} does not say how it is run"
         if name.endswith(".sh"):
-            assert os.access(EXAMPLES / name, os.X_OK)
+            assert os.access(path, os.X_OK)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from _benchmark_contenders import KINDS
-from _benchmark_recipes import Real, Recipe, Synthetic
+from _contenders import KINDS
+from _recipes import Real, Recipe, Synthetic
 
 import lnat_plugins
 
-REPO: Final = Path(__file__).resolve().parents[1]
+REPO: Final = Path(__file__).resolve().parents[2]
 BUNDLED: Final = REPO / "tasks" / "local_naturalness" / "teachers.jsonl"
 BUNDLED_STUDENT: Final = Path(lnat_plugins.__file__).parent / "student"
 SHARED: Final = REPO.parent / "shared"

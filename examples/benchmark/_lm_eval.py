@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from _benchmark_contenders import Contender, Sums
-from _benchmark_workloads import Key, Request, Workload
+from _contenders import Contender, Sums
+from _workloads import Key, Request, Workload
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import torch
-from _benchmark_clock import timed
-from _benchmark_contenders import Contender, Sums
-from _benchmark_workloads import Planned, Workload
+from _clock import timed
+from _contenders import Contender, Sums
+from _workloads import Planned, Workload
 from torch import Tensor
 
 from lnat_plugins.engine.types import Counts

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from _benchmark_report import Agreement, Comparison, Line
-from _benchmark_targets import Target
+from _report import Agreement, Comparison, Line
+from _targets import Target
 from pytablewriter import MarkdownTableWriter
 from pytablewriter.style import Style
 from pytablewriter.typehint import String

@@ -14,15 +14,15 @@ from typing import Final
 
 import psutil  # type: ignore[import-untyped]
 import torch
-from _benchmark_arguments import LENGTHS_CONTENDERS
-from _benchmark_clock import take_turns
-from _benchmark_contenders import PATHS, Contender, Sums, ours
-from _benchmark_floor import Shape, best_shape, floor_of
-from _benchmark_lm_eval import Asked, ask, baseline, by_ids, logits_bytes, sample
-from _benchmark_memory import Job, peak_memory
-from _benchmark_recipes import Recipe
-from _benchmark_report import Agreement, Comparison, Line
-from _benchmark_workloads import Key, Workload
+from _arguments import LENGTHS_CONTENDERS
+from _clock import take_turns
+from _contenders import PATHS, Contender, Sums, ours
+from _floor import Shape, best_shape, floor_of
+from _lm_eval import Asked, ask, baseline, by_ids, logits_bytes, sample
+from _memory import Job, peak_memory
+from _recipes import Recipe
+from _report import Agreement, Comparison, Line
+from _workloads import Key, Workload
 
 from lnat_plugins.engine.engine import default_budget
 from lnat_plugins.errors import ConfigError

@@ -38,9 +38,9 @@ Below the table: what each workload is; how far sums differ that should be equal
 of lm-eval's step sums are of other tokens, because it joins strings and tokenises them anew; then
 the targets, with the exponent of the fast path's cost in trace length; the machine.
 
-    OMP_NUM_THREADS=1 python examples/benchmark_scoring.py --layers 2 --output_path benchmark.json
-    python examples/benchmark_scoring.py --device cuda    # bfloat16, all layers
-    python examples/benchmark_scoring.py --quick          # toy sizes: shows that the script works
+    OMP_NUM_THREADS=1 python examples/benchmark/benchmark_scoring.py --layers 2 --output_path benchmark.json
+    python examples/benchmark/benchmark_scoring.py --device cuda    # bfloat16, all layers
+    python examples/benchmark/benchmark_scoring.py --quick          # toy sizes: shows that the script works
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ from typing import Any
 
 import torch
 import transformers
-from _benchmark_arguments import parse_arguments, recipes
-from _benchmark_clock import matmul_rate
-from _benchmark_compare import Bench
-from _benchmark_report import Comparison, to_json
-from _benchmark_table import figures, targets_table
-from _benchmark_targets import targets
+from _arguments import parse_arguments, recipes
+from _clock import matmul_rate
+from _compare import Bench
+from _report import Comparison, to_json
+from _table import figures, targets_table
+from _targets import targets
 
 from lnat_plugins.errors import LnatError
 

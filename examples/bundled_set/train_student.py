@@ -4,7 +4,7 @@ Knows nothing of scores. It learns from text of the project's own making (`_stud
 few minutes on two CPU cores; with the same seed, thread count and library versions it comes out
 the same. The prompts it learns from are disjoint from those of the bundled teacher set.
 
-    OMP_NUM_THREADS=2 python examples/train_student.py --output_dir lnat_plugins/student
+    OMP_NUM_THREADS=2 python examples/bundled_set/train_student.py --output_dir lnat_plugins/student
 
 Shapes: B sequences of a batch, T tokens of a sequence.
 """

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from _benchmark_clock import Reading
-from _benchmark_workloads import Flops
+from _clock import Reading
+from _workloads import Flops
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
-from _benchmark_workloads import STEPS, Trace, Workload
+from _workloads import STEPS, Trace, Workload
 from tokenizers import Tokenizer, models
 from transformers import (
     AutoModelForCausalLM,

@@ -4,8 +4,8 @@ Scores the same real traces twice in one process, interleaved: once for the two 
 once for every metric there is, in the same windows. Prints a markdown table with what was read and
 the ratio of the medians.
 
-    python examples/benchmark_metrics.py                       # the bundled set and student
-    python examples/benchmark_metrics.py --data traces.jsonl --student MODEL --limit 10
+    python examples/benchmark/benchmark_metrics.py                       # the bundled set and student
+    python examples/benchmark/benchmark_metrics.py --data traces.jsonl --student MODEL --limit 10
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Response
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 BUNDLED = _ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
 BUNDLED_STUDENT = _ROOT / "lnat_plugins" / "student"
 TWO = ("local_naturalness", "global_naturalness")

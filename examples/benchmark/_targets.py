@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from _benchmark_report import Comparison, Line
+from _report import Comparison, Line
 
 ABOVE_FLOOR: Final = 1.25
 HOST_SHARE: Final = 0.05

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from _benchmark_contenders import PATHS, Contender, ours
-from _benchmark_floor import Shape, floor_of
-from _benchmark_recipes import Recipe
-from _benchmark_workloads import Planned, Workload
+from _contenders import PATHS, Contender, ours
+from _floor import Shape, floor_of
+from _recipes import Recipe
+from _workloads import Planned, Workload
 
 from lnat_plugins.steps.windows import Window
 
@@ -81,7 +81,7 @@ def _contender(workload: Workload, job: Job) -> Contender:
         few = Planned(int(part * planned.body_tokens), int(part * planned.projected_tokens))
         return floor_of(workload, few, job.shape, job.seed)
     if job.kind == "lm_eval":
-        from _benchmark_lm_eval import ask, baseline, longest
+        from _lm_eval import ask, baseline, longest
 
         asked = ask(workload, workload.requests(job.windows))
         return baseline(workload, asked, longest(asked, job.batch_size), job.batch_size)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from _benchmark_workloads import Key, Workload
+from _workloads import Key, Workload
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import Counts, TokenRun

@@ -12,23 +12,38 @@ The same as the commands, on scores that never were in a file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import write_whole
-from lnat_plugins.metrics import get_metric, metrics_to_compare, request_metrics
+from lnat_plugins.metrics import ALL, get_metric, metrics_to_compare, request_metrics
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
-from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank, read_reference
+from lnat_plugins.ranking import (
+    Comparison,
+    Leaderboard,
+    Ranking,
+    Reference,
+    compare,
+    leaderboard,
+    rank,
+    read_reference,
+)
 from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
-from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.training_set import ScoredStudent, candidates_of_scores
+from lnat_plugins.selection.cards import Origin
+from lnat_plugins.selection.training_set import (
+    ScoredStudent,
+    candidates_of_scores,
+    origin_of_scores,
+    write_training_set,
+)
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet
@@ -67,7 +82,7 @@ def score(
     steps: str | None = None,
     metrics: str | Sequence[str] | None = None,
     apply_chat_template: bool | None = None,
-    plugins: Sequence[str | object] = (),
+    plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
     """Score every response of a teacher set with a model in this process.
 
@@ -85,6 +100,8 @@ def score(
     Raises:
         ConfigError, DataError, StudentError: one line that says what to change.
     """
+    from lnat_plugins.scoring.student import LocalStudent
+
     has_template = bool(getattr(tokenizer, "chat_template", None))
     if apply_chat_template and not has_template:
         raise StudentError(
@@ -119,13 +136,16 @@ def score(
 
 
 def read_scores(
-    *sources: str | Path, plugins: Sequence[str | object] = (), tokenizer: str | None = None
+    *sources: str | Path,
+    plugins: Plugins | Sequence[str | object] = (),
+    tokenizer: str | None = None,
 ) -> Scores:
     """The scores that `lm_eval --log_samples` wrote, of one task and student.
 
     Args:
         sources: output folders or samples files.
-        plugins: modules, files and objects that bring metrics and strategies.
+        plugins: modules, files and objects that bring metrics and strategies, or what
+            `load_plugins` made of them.
         tokenizer: folder or name of the tokenizer that training will use, for `max_length`; by
             default the student's.
 
@@ -137,14 +157,16 @@ def read_scores(
 
 
 def read_all_scores(
-    *sources: str | Path, plugins: Sequence[str | object] = ()
+    *sources: str | Path, plugins: Plugins | Sequence[str | object] = ()
 ) -> tuple[Scores, ...]:
     """As `read_scores`, for every task and student that the sources hold."""
     loaded = _load(plugins)
     return tuple(Scores(scored, loaded) for scored in read_scored_sets(sources))
 
 
-def _load(plugins: Sequence[str | object]) -> Plugins:
+def _load(plugins: Plugins | Sequence[str | object]) -> Plugins:
+    if isinstance(plugins, Plugins):
+        return plugins
     named = [one for one in plugins if isinstance(one, str)]
     return load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
 
@@ -243,8 +265,53 @@ class Scores:
             reference=self._reference(reference),
         )  # fmt: skip
 
-    def _reference(self, source: str | Path | None) -> Reference | None:
-        return None if source is None else read_reference(source, self.teachers)
+    def leaderboard(
+        self,
+        metrics: str | Sequence[str] = "local_naturalness",
+        window: str | int | None = None,
+        *,
+        reference: str | Path | None = None,
+        known_teachers: Collection[str] = (),
+        bootstrap_iters: int = 10_000,
+        seed: int = 1234,
+    ) -> Leaderboard:
+        """What `lnat rank` prints: the ranking by the first metric, several metrics compared.
+
+        Args: as for `rank`; `metrics` may be several, or "all"; `known_teachers` may stand in the
+            reference and need not.
+
+        Raises:
+            ConfigError, DataError: as for `rank`; a metric requested by name that cannot be
+                compared.
+        """
+        names = [metrics] if isinstance(metrics, str) else list(metrics)
+        known = self.plugins.registry.metrics
+        return leaderboard(
+            self.scored, metrics_to_compare(names, known, "metrics"), self._window(window),
+            every=names == [ALL], known=known, reference=self._reference(reference, known_teachers),
+            bootstrap_iters=bootstrap_iters, seed=seed,
+        )  # fmt: skip
+
+    @property
+    def unloaded_metrics(self) -> tuple[str, ...]:
+        """Metrics that the responses were scored for and that no loaded plugin brings."""
+        scored_for = self.scored.settings.get("metrics") or ()
+        return tuple(name for name in scored_for if name not in self.plugins.registry.metrics)
+
+    def check_metrics(self, names: Collection[str], where: str = "metrics") -> None:
+        """Raises ConfigError for a name among `unloaded_metrics`, saying what to do."""
+        for name in self.unloaded_metrics:
+            if name in names:
+                raise ConfigError(
+                    f"unknown metric {name!r}, though task {self.scored.task} was scored for it",
+                    where=where,
+                    remedy="give its plugin with --plugins",
+                )
+
+    def _reference(
+        self, source: str | Path | None, known_teachers: Collection[str] = ()
+    ) -> Reference | None:
+        return None if source is None else read_reference(source, self.teachers, known_teachers)
 
     def __repr__(self) -> str:
         return (
@@ -259,14 +326,15 @@ class Scores:
         window: str | int | None = None,
         *,
         reference: str | Path | None = None,
+        known_teachers: Collection[str] = (),
         prompts: int | None = None,
         bootstrap_iters: int = 10_000,
         seed: int = 1234,
     ) -> None:
         """Write one HTML file to look at, as `lnat report` does.
 
-        Args: as for `rank`; `prompts` is how many prompts' traces are in the file, by default as
-            many as the command's.
+        Args: as for `leaderboard`; `prompts` is how many prompts' traces are in the file, by
+            default as many as the command's.
 
         Raises:
             ConfigError: as for `rank`, or the file cannot be written.
@@ -276,7 +344,8 @@ class Scores:
         metrics = self.plugins.registry.metrics
         page = report(
             self.scored, leading_metric(metric, metrics), self._window(window), metrics=metrics,
-            reference=self._reference(reference), prompts=PROMPTS if prompts is None else prompts,
+            reference=self._reference(reference, known_teachers),
+            prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
         write_whole(Path(path), page, "the report")
@@ -297,6 +366,19 @@ class Scores:
         if selection.get("window") is not None:
             selection["window"] = self._window(selection["window"])
         block = {"strategy": strategy, "windows": list(self.windows)}
+        return self.select_by_block(block | selection)
+
+    def select_by_block(self, block: Mapping[str, Any], where: str = "selection") -> Selection:
+        """Rows to train on, by a whole `selection:` block, as `lnat select` chooses.
+
+        Args:
+            block: the keys; `plugins` must be loaded already.
+            where: where the block stands, for messages.
+
+        Raises:
+            ConfigError, DataError: as for any choice.
+        """
+        spec = resolve(block, self.plugins, where)
         candidates = self.candidates
         in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
         student = ScoredStudent(
@@ -307,8 +389,39 @@ class Scores:
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
             arguments=template_arguments if in_process and not candidates.plain else None,
         )
-        spec = resolve(block | selection, self.plugins)
         return self.plugins.select(candidates, student, spec)
+
+    @property
+    def origin(self) -> Origin:
+        """Where rows and scores come from, as a training set says it."""
+        return origin_of_scores(self.scored)
+
+    def write(
+        self,
+        selection: Selection,
+        folder: str | Path,
+        *,
+        format: Literal["prompt_completion", "messages"] = "prompt_completion",  # noqa: A002
+        llama_factory: bool = False,
+    ) -> tuple[Path, ...]:
+        """Write the chosen rows as a training set, as `lnat select --output_path` does.
+
+        Args:
+            selection: made from these scores.
+            folder: a training set that stands there is replaced; anything else is refused.
+            format: TRL's form of the rows.
+            llama_factory: whether LLaMA-Factory is to read it too.
+
+        Returns:
+            The files written.
+
+        Raises:
+            ConfigError, DataError: as `write_training_set`.
+        """
+        return write_training_set(
+            folder, self.candidates, selection, form=format, origin=self.origin,
+            llama_factory=llama_factory,
+        )  # fmt: skip
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a response: prompt, teacher, sample, verdict, every metric for every window.
@@ -346,7 +459,8 @@ class Scores:
         return found
 
     def _window(self, window: str | int | None) -> str:
-        if window is None:
-            return self.windows[0]
-        (parsed,) = parse_windows([window], "window")
-        return self.scored.window(parsed.name)
+        if window is None or str(window) in self.windows:
+            return self.scored.window(None if window is None else str(window))
+        with suppress(ConfigError):  # what is no window at all was not scored either
+            (window,) = (one.name for one in parse_windows([window]))
+        return self.scored.window(str(window))

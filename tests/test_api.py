@@ -1,15 +1,25 @@
-"""What a program calls: the same definitions as the commands, plugins included."""
+"""What a program calls: the same definitions as the commands, plugins included.
+
+`score()` in a program: ranked, chosen from, and as a table.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lnat_plugins import load_teacher_set
-from lnat_plugins.errors import ConfigError
+import lnat_plugins
+from lnat_plugins import hookimpl, load_teacher_set, score
+from lnat_plugins.api import Scores
+from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.metrics import Metric
 from lnat_plugins.plugins import load_with_plugins
 from lnat_plugins.teacher_set.config import parse_task
+from tests.harness.lab import evaluate, figures, hf, rows, write_set
+from tests.helpers_students import assert_near, student, tokenizer
 
 PLUGIN = """\
 from lnat_plugins import Loader, Splitter, hookimpl
@@ -57,3 +67,176 @@ def test_a_plugin_that_is_not_there_names_the_yaml(folder: Path) -> None:
     (folder / "mine.py").unlink()
     with pytest.raises(ConfigError, match=r"t\.yaml: naturalness: plugins: the file cannot be"):
         load_teacher_set(folder / "t.yaml")
+
+
+@pytest.fixture(scope="module")
+def scored_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("set")
+    write_set(found, rows(), block={"windows": [1, "global"]})
+    return found
+
+
+@pytest.fixture(scope="module")
+def scores(scored_folder: Path) -> Scores:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    return score(student("llama"), tokenizer(), teacher_set)
+
+
+def test_the_ranking_is_that_of_the_task(scores: Scores, scored_folder: Path) -> None:
+    told = figures(
+        evaluate(scored_folder, hf(student("llama"), tokenizer()), apply_chat_template=True)
+    )
+    ranking = scores.rank(bootstrap_iters=50)
+    assert [line.teacher for line in ranking.teachers] == sorted(
+        ("QwQ", "R1"), key=lambda name: -told[f"local_naturalness/{name}"]
+    )
+    for line in ranking.teachers:
+        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+    assert scores.rank("global_naturalness", bootstrap_iters=50).metric == "global_naturalness"
+
+
+def test_without_a_template_prompts_are_plain(scored_folder: Path) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    model = student("llama")
+    told = figures(evaluate(scored_folder, hf(model, tokenizer())))
+    found = score(model, tokenizer(), teacher_set, apply_chat_template=False)
+    for line in found.rank(bootstrap_iters=50).teachers:
+        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+
+
+def test_the_choice(scores: Scores) -> None:
+    chosen = scores.select("best")
+    table = scores.to_pandas()
+    best = table.groupby("prompt_id")["local_naturalness[1]"].idxmax()
+    assert list(chosen.indices) == sorted(best)
+    worst = scores.select("best", metric="global_naturalness", window="global")
+    assert list(worst.indices) == sorted(table.groupby("prompt_id")["global_naturalness"].idxmax())
+
+
+def test_the_table(scores: Scores) -> None:
+    table = scores.to_pandas()
+    assert len(table) == len(scores.candidates.rows) == 6
+    assert {"prompt_id", "teacher", "sample", "correct", "n_tokens"} <= set(table.columns)
+    assert list(table["n_tokens"]) == [
+        record.n_tokens for record in (row.record for row in scores.rows)
+    ]
+    assert table["local_naturalness[1]"].notna().all()
+
+
+def test_the_ranking_prints_itself(scores: Scores) -> None:
+    assert "|QwQ " in scores.rank(bootstrap_iters=50).to_markdown()
+
+
+def test_the_metric_s_own_window_decides(scores: Scores) -> None:
+    found = scores.select(metric="global_naturalness")
+    assert (found.window, found.settings["windows"]) == ("global", ["1", "global"])
+    assert scores.select("random", window=None).metric is None
+
+
+def test_lengths_are_counted_with_the_tokenizer_that_was_given(
+    scores: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", None)
+    reader = tokenizer()
+    lengths = [
+        len(reader.apply_chat_template(
+            [*row.messages, {"role": "assistant", "content": row.text}], tokenize=True
+        )["input_ids"])
+        for row in scores.candidates.rows
+    ]  # fmt: skip
+    limit = sorted(lengths)[3]
+    left_out = scores.select(max_length=limit, drop_duplicates=False).reasons.items()
+    assert {i for i, why in left_out if why.startswith("longer than max_length")} == {
+        i for i, length in enumerate(lengths) if length > limit
+    }
+    assert "tokenizer" not in repr(scores)
+    assert scores == replace(scores, tokenizer=None)
+
+
+class Median:
+    """A metric of one's own."""
+
+    @hookimpl
+    def lnat_register(self, registry: Any) -> None:
+        registry.add_metric(
+            Metric("first_step", True, "response", "nats", "made up", "mean",
+                   lambda record, window: record.sums[window][0], "window")
+        )  # fmt: skip
+
+
+def test_a_metric_of_a_plugin(scored_folder: Path) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    found = score(student("llama"), tokenizer(), teacher_set, plugins=[Median()], windows=[0])
+    assert found.rank("first_step", bootstrap_iters=50).metric == "first_step"
+    assert list(found.to_pandas()["first_step[0]"]) == [
+        one.sums["0"][0] for one in [row.record for row in found.rows]
+    ]
+    assert found.select("best", metric="first_step").metric == "first_step"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda scores: scores.rank("local_naturalnes"), "Did you mean 'local_naturalness'?"),
+        (lambda scores: scores.rank(window=7), "window '7' was not scored"),
+        (lambda scores: scores.select("bets"), "Did you mean 'best'?"),
+        (lambda scores: scores.select(window=7), "window '7' was not scored"),
+        (lambda scores: scores.select(steps="line"), "`steps` is settled"),
+        (lambda scores: scores.select(metric="n_tokens"), "has no better or worse"),
+        (lambda scores: scores.select("random", metric="n_tokens"), "`metric` does nothing"),
+        (lambda scores: scores.select(k=3), "`k` does nothing with strategy 'best'"),
+    ],
+)
+def test_what_is_refused(scores: Scores, call: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call(scores)
+    assert message in str(caught.value)
+
+
+def test_a_template_that_is_not_there(scored_folder: Path) -> None:
+    bare = tokenizer()
+    bare.chat_template = None
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    with pytest.raises(StudentError, match="no chat template to apply"):
+        score(student("llama"), bare, teacher_set, apply_chat_template=True)
+
+
+def test_the_public_names_are_there() -> None:
+    for name in lnat_plugins.__all__:
+        assert getattr(lnat_plugins, name) is not None
+
+
+def test_every_metric_from_one_pass(scored_folder: Path, tmp_path: Path) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    everything = score(student("llama"), tokenizer(), teacher_set, metrics="all")
+    table = everything.to_pandas()
+    for name in ("rsr", "lark", "scas", "ifd", "entropy", "aslec_drop", "random"):
+        assert table[name].notna().all(), name
+    assert table["car"].isna().all()
+    ranking = everything.rank("rsr", bootstrap_iters=50)
+    assert not ranking.higher_is_better
+    chosen = everything.select("best", metric="rsr", window=None)
+    best = table.groupby("prompt_id")["rsr"].idxmin()
+    assert list(chosen.indices) == sorted(best)
+    together = everything.compare(reference="QwQ>R1", bootstrap_iters=50)
+    assert {"rsr", "lark", "local_naturalness"} <= {one.metric for one in together.metrics}
+    text = together.to_markdown()
+    assert "|rsr " in text and "Against QwQ>R1" in text
+    ranked = everything.rank(reference="QwQ>R1", bootstrap_iters=50)
+    assert ranked.reference is not None
+    assert len(repr(everything)) < 200 > len(repr(teacher_set))
+    everything.report(tmp_path / "r.html", reference="QwQ>R1", prompts=1, bootstrap_iters=50)
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Against QwQ&gt;R1" in page and 'id="p0"' in page and 'id="p1"' not in page
+
+
+def test_what_was_not_gathered_is_not_in_the_table(scores: Scores) -> None:
+    assert {"rsr", "lark", "scas", "ifd"}.isdisjoint(scores.to_pandas().columns)
+
+
+def test_a_metric_by_name_needs_its_window(scored_folder: Path) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    with pytest.raises(ConfigError, match="metric 'rsr' reads the window 'global'"):
+        score(student("llama"), tokenizer(), teacher_set, windows=[1], metrics=["rsr"])
+    local = score(student("llama"), tokenizer(), teacher_set, windows=[1])
+    assert local.rows[0].record.settings["metrics"] == ["local_naturalness"]

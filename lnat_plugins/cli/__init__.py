@@ -1,42 +1,49 @@
-"""The command `lnat`: reads arguments, calls the layers below, prints. Computes nothing itself.
+"""The command `lnat`: a shell over the Python API. Reads arguments, calls it, prints.
 
-Each sub-command is a module with `add(commands)`, which declares its arguments, and `run(args)`,
-which imports what it needs and returns the exit code.
+A command is a function that declares its arguments and sets `run`, which imports what it needs and
+returns the exit code. Only the arguments of the command that is called are declared, so that
+`lnat --help` and `lnat plugins` load neither numpy nor torch.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from lnat_plugins import __version__
 from lnat_plugins.cli import info, rank, select
+from lnat_plugins.cli.shared import plugin_warnings_as_lines
 from lnat_plugins.errors import LnatError
 
-__all__ = [
-    "main",
-]
+_FORWARDS: Final[Mapping[str, Any]] = {"add_help": False, "prefix_chars": "\0"}
+"""A command that hands on every argument, `--help` too, declares none of its own."""
 
-_COMMANDS = (
-    info.add_eval_command,
-    rank.add_rank_command,
-    rank.add_report_command,
-    select.add_select_command,
-    info.add_tasks_command,
-    info.add_plugins_command,
-    info.add_student_command,
-)
+_COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
+    "eval": ("run lm_eval with all arguments as given", info.declare_eval),
+    "rank": ("rank teachers by the scores that lm_eval --log_samples wrote", rank.declare_rank),
+    "report": (
+        "write an HTML report: plots, tables, and the traces step by step", rank.declare_report
+    ),
+    "select": ("choose the rows to train on", select.declare_select),
+    "sft": ("choose rows and train on them: trl sft with a selection block", info.declare_sft),
+    "tasks": ("list teacher sets", info.declare_tasks),
+    "check": ("load a teacher set and say what is wrong with it", info.declare_check),
+    "plugins": ("list the plugins that are loaded", info.declare_plugins),
+    "student": ("print the folder of the bundled student", info.declare_student),
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command and return its exit code; 2 for bad input, told in one line.
+    """Run one command and return its exit code; 2 for bad input, with one line on stderr.
 
     Wrong arguments end in argparse's own SystemExit, whose code is 2 as well.
     """
-    args = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(arguments[:1]).parse_args(arguments)
     try:
-        with info.plugin_remarks():
+        with plugin_warnings_as_lines():
             code: int = args.run(args)
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
@@ -44,14 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(called: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lnat",
-        description="Tells which teacher's reasoning traces a student would learn most from.",
+        description="Which teacher's reasoning traces would a student learn most from?",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"lnat-plugins {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add_command in _COMMANDS:
-        add_command(commands)
+    for name, (summary, declare) in _COMMANDS.items():
+        options = _FORWARDS if name in ("eval", "sft") else {}
+        command = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
+        if name in called:
+            declare(command)
     return parser

@@ -1,170 +1,111 @@
-"""`lnat tasks`: the teacher sets at hand, and what is wrong with one that lm-eval does not show.
-
-`lnat plugins`: what is loaded, from where, and what each plugin brings; and `--plugins`.
-
-`lnat student`: where the bundled student lies, for `--model_args pretrained=$(lnat student)`.
-
-`lnat eval`: lm_eval itself, with the student's path checked first.
-"""
+"""`lnat tasks`, `check`, `plugins`, `student`; `eval` and `sft`, which hand on their arguments."""
 
 from __future__ import annotations
 
 import argparse
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from lnat_plugins.cli.shared import Commands, remark, say
-from lnat_plugins.errors import PluginWarning, StudentError
+from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
+from lnat_plugins.errors import StudentError
 
 if TYPE_CHECKING:
-    from lnat_plugins.plugins import LoadedPlugin, Plugins
-    from lnat_plugins.teacher_set.catalog import CheckReport, TaskInfo
+    from lnat_plugins.plugins import LoadedPlugin
+    from lnat_plugins.teacher_set.catalog import TaskInfo
 
 
-def add_tasks_command(commands: Commands) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "tasks",
-        help="list teacher sets, or check one",
-        description="Lists the teacher sets that lm_eval can score, or checks one YAML file.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--check", type=Path, metavar="FILE", help="load this YAML and its data, as a run would"
-    )
+def declare_tasks(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `lnat tasks`."""
+    parser.description = "Lists the teacher sets that lm_eval can score."
     parser.add_argument(
         "--include_path", type=Path, metavar="DIR", help="list the YAML files of this folder too"
     )
-    parser.set_defaults(run=run_tasks_command)
+    parser.set_defaults(run=run_tasks)
 
 
-def run_tasks_command(args: argparse.Namespace) -> int:
-    """Print the list or the report; an unusable YAML under --check is an error."""
-    from lnat_plugins.plugins import load_plugins, load_with_plugins
-    from lnat_plugins.teacher_set.catalog import check_task, list_tasks
+def run_tasks(args: argparse.Namespace) -> int:
+    """Print one block a teacher set."""
+    from lnat_plugins.plugins import load_plugins
+    from lnat_plugins.teacher_set.catalog import list_tasks
 
-    if args.check:
-        report = check_task(args.check, load_with_plugins)
-        if report.error is not None:
-            raise report.error
-        say(_report(report))
-        return 0
     splitters = load_plugins().registry.splitters
     tasks = list_tasks((), splitters)
     if args.include_path:
         tasks += list_tasks([args.include_path], splitters)
-    say(_listing(tasks))
+    # Of a task that is not ok, the description is the error, which names the file.
+    ordered = sorted(tasks, key=lambda task: not task.ok)
+    print_result("".join(map(_task_block, ordered)) or "No teacher set found.\n")
     return 0
 
 
-def _listing(tasks: list[TaskInfo]) -> str:
-    blocks = [
-        f"{task.name}\n"
-        + (f"    {task.description}\n" if task.description else "")
-        + f"    data: {task.data}\n    file: {task.path}\n"
-        for task in tasks
-        if task.ok
-    ]
-    # Of a task that is not ok, the description is the error, which names the file.
-    blocks += [f"cannot be used: {task.description}\n" for task in tasks if not task.ok]
-    return "".join(blocks) or "No teacher set found.\n"
+def _task_block(task: TaskInfo) -> str:
+    if not task.ok:
+        return f"cannot be used: {task.description}\n"
+    description = f"    {task.description}\n" if task.description else ""
+    return f"{task.name}\n{description}    data: {task.data}\n    file: {task.path}\n"
 
 
-def _report(report: CheckReport) -> str:
+def declare_check(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `lnat check`."""
+    parser.description = (
+        "Loads a teacher set's YAML and its data as a run would. lm_eval passes over a YAML that "
+        "cannot be used without a word; this says what is wrong with it."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the YAML")
+    parser.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Print what the teacher set holds."""
+    from lnat_plugins.plugins import load_with_plugins
+    from lnat_plugins.teacher_set.catalog import check_task
+
+    report = check_task(args.file, load_with_plugins)
+    if report.error is not None:
+        raise report.error
     lines = [
         f"{report.path}: ok",
         f"task: {report.name}, prompts: {report.n_prompts}, data: {report.fingerprint}",
         *(f"teacher {name}: {count} responses" for name, count in report.responses.items()),
         *(f"dropped {count} responses: {reason}" for reason, count in report.dropped.items()),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def add_plugins_command(commands: Commands) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "plugins",
-        help="list the plugins that are loaded",
-        description="Lists the plugins in the order of loading; the last one is asked first.",
-        allow_abbrev=False,
-    )
-    add_plugins(parser)
-    parser.set_defaults(run=run_plugins_command)
-
-
-def add_plugins(parser: argparse.ArgumentParser) -> None:
-    """Declare `--plugins`, for every command that can use some."""
-    parser.add_argument(
-        "--plugins",
-        metavar="A,B",
-        help="load these too: modules by name, or files by a path that ends in .py",
-    )
-
-
-def read_plugins(args: argparse.Namespace) -> Plugins:
-    """The plugins that are installed and those that `--plugins` names."""
-    from lnat_plugins.plugins import load_plugins
-
-    names = [name.strip() for name in (args.plugins or "").split(",") if name.strip()]
-    return load_plugins(names, where="--plugins")
-
-
-@contextmanager
-def plugin_remarks() -> Iterator[None]:
-    """Print warnings about plugins as remarks, one line each, as they come."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", PluginWarning)
-        show_others = warnings.showwarning
-
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
-            if issubclass(category, PluginWarning):
-                remark(f"warning: {message}")
-            else:
-                show_others(message, category, filename, lineno, file, line)
-
-        warnings.showwarning = show
-        yield
-
-
-def run_plugins_command(args: argparse.Namespace) -> int:
-    """Print one block a plugin."""
-    say("".join(map(_block, read_plugins(args).loaded)))
+    print_result("\n".join(lines) + "\n")
     return 0
 
 
-def _block(plugin: LoadedPlugin) -> str:
+def declare_plugins(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `lnat plugins`."""
+    parser.description = "Lists the plugins in the order of loading; the last one is called first."
+    add_plugins(parser)
+    parser.set_defaults(run=run_plugins)
+
+
+def run_plugins(args: argparse.Namespace) -> int:
+    """Print one block a plugin."""
+    print_result("".join(map(_plugin_block, read_plugins(args).loaded)))
+    return 0
+
+
+def _plugin_block(plugin: LoadedPlugin) -> str:
     lines = [plugin.name, f"    from: {plugin.origin}"]
     if plugin.error:
-        lines.append(f"    left out: {plugin.error}")
+        lines.append(f"    not loaded: {plugin.error}")
     if plugin.implements:
         lines.append(f"    implements: {', '.join(plugin.implements)}")
     lines += [f"    {kind}: {', '.join(names)}" for kind, names in plugin.registers.items()]
     return "\n".join(lines) + "\n"
 
 
-def add_student_command(commands: Commands) -> None:
-    """Declare the (no) arguments."""
-    parser = commands.add_parser(
-        "student",
-        help="print the folder of the bundled student",
-        description="Prints the absolute path of the small student that comes with the package.",
-        allow_abbrev=False,
+def declare_student(parser: argparse.ArgumentParser) -> None:
+    """`lnat student` has no arguments."""
+    parser.description = (
+        "Prints the absolute path of the small student that comes with the package."
     )
-    parser.set_defaults(run=run_student_command)
+    parser.set_defaults(run=run_student)
 
 
-def run_student_command(args: argparse.Namespace) -> int:
+def run_student(args: argparse.Namespace) -> int:
     """Print the path alone, so that a shell can use it."""
     folder = Path(str(files("lnat_plugins") / "student")).absolute()
     if not folder.is_dir():
@@ -173,28 +114,36 @@ def run_student_command(args: argparse.Namespace) -> int:
             where=str(folder),
             remedy="run pip install --force-reinstall lnat-plugins",
         )
-    say(f"{folder}\n")
+    print_result(f"{folder}\n")
     return 0
 
 
-def add_eval_command(commands: Commands) -> None:
-    """Declare that everything behind the word goes to lm_eval."""
-    parser = commands.add_parser(
-        "eval",
-        help="run lm_eval with all arguments as given",
-        description="Runs lm_eval with all arguments as given. Differs from it in two points: a "
-        "wrong path to the student is one line, and the shipped tasks are found from a source "
-        "checkout too.",
-        add_help=False,
-        allow_abbrev=False,
-        prefix_chars="\0",
-    )
+def declare_eval(parser: argparse.ArgumentParser) -> None:
+    """Everything behind the word goes to lm_eval.
+
+    Differs from it in two points: a wrong path to the student is one line, and the shipped tasks
+    are found from a source checkout too.
+    """
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
-    parser.set_defaults(run=run_eval_command)
+    parser.set_defaults(run=run_eval)
 
 
-def run_eval_command(args: argparse.Namespace) -> int:
+def run_eval(args: argparse.Namespace) -> int:
     """Hand over to the harness and return its exit code."""
     from lnat_plugins.harness.command import run_lm_eval
 
     return run_lm_eval(args.arguments)
+
+
+def declare_sft(parser: argparse.ArgumentParser) -> None:
+    """Everything behind the word goes to `python -m lnat_plugins.hooks.trl_sft`."""
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    parser.set_defaults(run=run_sft)
+
+
+def run_sft(args: argparse.Namespace) -> int:
+    """Choose and train in this process; several are started by `accelerate launch -m`."""
+    from lnat_plugins.hooks.trl_sft import main
+
+    code: int = main(args.arguments)
+    return code

@@ -1,30 +1,27 @@
-"""The arguments of `lnat select`, and the `selection:` block that they stand for.
-
-Knows nothing of rows. A strategy checks its own options; here they are only read as YAML. What is
-not given stays None, so that it can be told from what is given as the default.
-
-`lnat select`: rows to train on, from what lm-eval scored or as a training config says.
-
-Computes nothing itself.
-"""
+"""`lnat select`: rows to train on, from what lm-eval scored or as a training config says."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from lnat_plugins.cli.info import add_plugins
-from lnat_plugins.cli.shared import Commands, names, remark, say, tell_files
+from lnat_plugins.cli.shared import (
+    add_plugins,
+    log,
+    log_files,
+    print_result,
+    read_plugins,
+    split_names,
+)
 from lnat_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lnat_plugins.plugins.configured import Chooser
-    from lnat_plugins.selection import Candidates, Selection
+    from lnat_plugins.selection import Selection
     from lnat_plugins.selection.cards import Origin
 
-SOURCE: Final = "lnat select"
+_WHERE: Final = "lnat select"
 
 _BESIDE_CONFIG: Final = frozenset(
     "sources config format llama_factory output_path push_to_hub public_repo run".split()
@@ -39,20 +36,15 @@ _NEEDS: Final = {
     "tokenizer": ("max_length", "it only counts for that filter: give it, or leave this out"),
 }
 
-# Options of the shipped strategies; those of others come by --option.
-OPTIONS: Final = {
-    "k": "how many rows are chosen",
-    "fraction": "share of the rows, above 0 and at most 1",
-    "threshold": "the worst score that is chosen, in the metric's unit",
-    "budget": "how many rows of a prompt are chosen",
-    "quota": "the most rows of a teacher, or '{QwQ: 100, R1: 50}'",
-    "teacher_mix": "shares of the chosen rows, '{QwQ: 1, R1: 2}'; or the folder of an earlier "
-    "choice, for the shares chosen there",
-}
 
-
-def declare(parser: argparse.ArgumentParser) -> None:
-    """Declare all arguments."""
+def declare_select(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments; what is not given stays None, to tell it from a default."""
+    parser.description = (
+        "Chooses rows to train on and writes them as a training set, with the reason for every row "
+        "that is dropped: by the scores that lm_eval --log_samples wrote (OUT), or scored here and "
+        "now as a training config says (--config). Without --output_path it only prints what it "
+        "would choose."
+    )
     parser.add_argument(
         "sources",
         nargs="*",
@@ -66,9 +58,31 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="a training config, TRL's keys and a `selection:` block: score its rows and choose",
     )
     _choosing(parser.add_argument_group("what is chosen (with OUT; --config says it itself)"))
-    _options(parser.add_argument_group("options of the strategy, as YAML values"))
+    options = parser.add_argument_group("options of the strategy, as YAML values")
+    for name, words in strategy_options().items():
+        options.add_argument(f"--{name}", type=_yaml, metavar="VALUE", help=words)
+    options.add_argument(
+        "--option",
+        type=_pair,
+        action="append",
+        metavar="NAME=VALUE",
+        help="an option of a strategy that a plugin brings; may be given several times",
+    )
     _writing(parser.add_argument_group("what is written"))
     add_plugins(parser)
+    parser.set_defaults(run=run_select)
+
+
+def strategy_options() -> dict[str, str]:
+    """Option -> help, of all built-in strategies."""
+    from lnat_plugins.selection.strategies import STRATEGIES
+
+    found: dict[str, str] = {}
+    for strategy in STRATEGIES.values():
+        for name, option in strategy.options.items():
+            found.setdefault(name, option.help.replace("%", "%%"))
+    found["teacher_mix"] += "; or the folder of an earlier choice, for the shares chosen there"
+    return found
 
 
 def _choosing(group: argparse._ArgumentGroup) -> None:
@@ -109,18 +123,6 @@ def _choosing(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _options(group: argparse._ArgumentGroup) -> None:
-    for name, words in OPTIONS.items():
-        group.add_argument(f"--{name}", type=_yaml, metavar="VALUE", help=words)
-    group.add_argument(
-        "--option",
-        type=_pair,
-        action="append",
-        metavar="NAME=VALUE",
-        help="an option of a strategy that a plugin brings; may be given several times",
-    )
-
-
 def _writing(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
@@ -143,6 +145,85 @@ def _writing(group: argparse._ArgumentGroup) -> None:
     add("--public_repo", action="store_true", help="make a new repository public")
 
 
+def run_select(args: argparse.Namespace) -> int:
+    """Choose, write if requested, and print which rows are chosen and why others are not."""
+    from lnat_plugins.selection.cards import counts
+    from lnat_plugins.selection.training_set import check_folder, check_repo_id, push_to_hub
+
+    check(args)
+    if args.output_path:
+        check_folder(args.output_path)
+    if args.push_to_hub:
+        check_repo_id(args.push_to_hub)
+    selection, title, written = _by_config(args) if args.config else _by_scores(args)
+    print_result("\n".join(title) + "\n\n" + counts(selection))
+    for file in written:
+        log(f"wrote {file}")
+    if not written:
+        log("nothing is written: give --output_path a folder for the training set")
+    if args.push_to_hub:
+        address = push_to_hub(args.output_path, args.push_to_hub, private=not args.public_repo)
+        log(f"uploaded {address}")
+    return 0
+
+
+def _by_scores(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Path, ...]]:
+    from lnat_plugins.api import read_scores
+
+    plugins = read_plugins(args)
+    scores = read_scores(*args.sources, plugins=plugins, tokenizer=args.tokenizer)
+    log_files(scores)
+    scores.scored.window(args.window)
+    compared = scores.only(split_names(args.teachers, "--teachers"))
+    selection = compared.select_by_block(block_of(args, scores.windows), where=_WHERE)
+    written: tuple[Path, ...] = ()
+    if args.output_path:
+        written = compared.write(
+            selection, args.output_path, format=args.format or "prompt_completion",
+            llama_factory=args.llama_factory,
+        )  # fmt: skip
+    unit = plugins.registry.metrics[selection.metric].unit if selection.metric else ""
+    return selection, _title(selection, compared.origin, unit), written
+
+
+def _by_config(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Path, ...]]:
+    from lnat_plugins.hooks.trl_config import SHARDING, first_stage, read_run_config
+    from lnat_plugins.selection.training_set import write_training_set
+
+    run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
+    found = first_stage(run)
+    written: tuple[Path, ...] = ()
+    if args.output_path:
+        written = write_training_set(
+            args.output_path, found.pool, found.selection,
+            form=args.format or "prompt_completion", origin=found.origin,
+            llama_factory=args.llama_factory, training=found.training, kept=found.kept,
+        )  # fmt: skip
+    metrics = run.chooser.plugins.registry.metrics
+    metric = found.selection.metric
+    unit = metrics[metric].unit if metric else ""
+    return found.selection, _title(found.selection, found.origin, unit), written
+
+
+def _title(selection: Selection, origin: Origin, unit: str) -> list[str]:
+    from lnat_plugins.selection.cards import totals
+
+    by = f"strategy: {selection.strategy}"
+    if selection.metric:
+        direction = "higher" if selection.higher_is_better else "lower"
+        by += f", metric: {selection.metric} ({unit}, {direction} is better)"
+    if selection.window:
+        by += f", window: {selection.window}"
+    lines = [f"task: {origin.task}, student: {selection.student}, {totals(selection)}", by]
+    scoring: Mapping[str, Any] = origin.scoring
+    if scoring:
+        lines.append(
+            f"steps: {scoring['settings'].get('steps')} ({scoring['splitter']}), engine: "
+            f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
+        )
+    return lines
+
+
 def check(args: argparse.Namespace) -> None:
     """Refuse arguments that do not go together.
 
@@ -152,7 +233,7 @@ def check(args: argparse.Namespace) -> None:
     if bool(args.sources) == bool(args.config):
         raise ConfigError(
             "scores and a config are both named" if args.config else "no scores are named",
-            where=SOURCE,
+            where=_WHERE,
             remedy="name lm_eval's output folder or samples files, or a training config by "
             "--config FILE",
         )
@@ -161,7 +242,7 @@ def check(args: argparse.Namespace) -> None:
     for name, (needed, remedy) in _NEEDS.items():
         if _is_given(vars(args)[name]) and not _is_given(vars(args)[needed]):
             raise ConfigError(
-                f"--{name} does nothing without --{needed}", where=SOURCE, remedy=remedy
+                f"--{name} does nothing without --{needed}", where=_WHERE, remedy=remedy
             )
 
 
@@ -175,7 +256,7 @@ def _refuse_choosing(args: argparse.Namespace) -> None:
         if name not in _BESIDE_CONFIG and value is not None:
             raise ConfigError(
                 f"--{name} has no effect beside --config",
-                where=SOURCE,
+                where=_WHERE,
                 found=value,
                 remedy=f"write it in the `selection:` block of {args.config}",
             )
@@ -202,15 +283,17 @@ def block_of(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]
         "min_margin": args.min_margin,
         "drop_duplicates": False if args.keep_duplicates else None,
         "seed": args.seed,
-        "plugins": names(args.plugins, "--plugins"),
+        "plugins": split_names(args.plugins, "--plugins"),
     }
     block = {name: value for name, value in block.items() if value is not None}
-    options = [(name, vars(args)[name]) for name in OPTIONS if vars(args)[name] is not None]
+    options = [
+        (name, vars(args)[name]) for name in strategy_options() if vars(args)[name] is not None
+    ]
     for name, value in (*options, *(args.option or ())):
         if name in block or name in KEYS:
             raise ConfigError(
                 f"{name!r} is no option of a strategy, or is given twice",
-                where=f"{SOURCE}: --option",
+                where=f"{_WHERE}: --option",
                 remedy="give each option once; what is no option has an argument of its own",
             )
         block[name] = _mix(value) if name == "teacher_mix" else value
@@ -241,132 +324,3 @@ def _pair(text: str) -> tuple[str, Any]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"not NAME=VALUE: {text!r}")
     return name.strip(), _yaml(value)
-
-
-class Chosen(NamedTuple):
-    """What either way of choosing gives.
-
-    training and kept: see `training_set.write_training_set`.
-    """
-
-    pool: Candidates
-    selection: Selection
-    chooser: Chooser
-    origin: Origin
-    training: Mapping[str, Any]
-    kept: tuple[str, ...]
-
-
-def add_select_command(commands: Commands) -> None:
-    """Declare the arguments."""
-    parser = commands.add_parser(
-        "select",
-        help="choose the rows to train on",
-        description="Chooses rows to train on and writes them as a training set, with the reason "
-        "for every row left out: by the scores that lm_eval --log_samples wrote (OUT), or scored "
-        "here and now as a training config says (--config). Without --output_path it only prints "
-        "what it would choose.",
-        allow_abbrev=False,
-    )
-    declare(parser)
-    parser.set_defaults(run=run_select_command)
-
-
-def run_select_command(args: argparse.Namespace) -> int:
-    """Choose, write if asked to, and print who is chosen and why others are not."""
-    from lnat_plugins.selection.cards import counts
-    from lnat_plugins.selection.training_set import check_folder, check_repo_id, push_to_hub
-
-    check(args)
-    if args.output_path:
-        check_folder(args.output_path)
-    if args.push_to_hub:
-        check_repo_id(args.push_to_hub)
-    chosen = _by_config(args) if args.config else _by_scores(args)
-    written = _write(args, chosen)
-    say("\n".join(_title(chosen)) + "\n\n" + counts(chosen.selection))
-    for file in written:
-        remark(f"wrote {file}")
-    if not written:
-        remark("nothing is written: give --output_path a folder for the training set")
-    if args.push_to_hub:
-        address = push_to_hub(args.output_path, args.push_to_hub, private=not args.public_repo)
-        remark(f"uploaded {address}")
-    return 0
-
-
-def _by_scores(args: argparse.Namespace) -> Chosen:
-    from lnat_plugins.plugins.configured import read_block
-    from lnat_plugins.scoring.samples import read_scored_set
-    from lnat_plugins.selection.training_set import (
-        ScoredStudent,
-        candidates_of_scores,
-        origin_of_scores,
-    )
-
-    scored = read_scored_set(args.sources)
-    tell_files(scored)
-    scored.window(args.window)
-    block = block_of(args, scored.windows)
-    chooser = read_block(block, source=SOURCE)
-    compared = scored.only(names(args.teachers, "--teachers"))
-    pool = candidates_of_scores(compared)
-    records = [row.record for row in compared.rows]
-    student = ScoredStudent(scored.student, records, pool.plain, args.tokenizer)
-    selection = chooser.choose(pool, student)
-    return Chosen(pool, selection, chooser, origin_of_scores(scored), {}, ())
-
-
-def _by_config(args: argparse.Namespace) -> Chosen:
-    from lnat_plugins.hooks.trl_config import SHARDING, first_stage, read_run_config
-
-    run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
-    found = first_stage(run)
-    return Chosen(
-        found.pool,
-        found.selection,
-        run.chooser,
-        found.origin,
-        found.training,
-        found.kept,
-    )
-
-
-def _write(args: argparse.Namespace, chosen: Chosen) -> tuple[Path, ...]:
-    from lnat_plugins.selection.training_set import write_training_set
-
-    if not args.output_path:
-        return ()
-    return write_training_set(
-        args.output_path,
-        chosen.pool,
-        chosen.selection,
-        form=args.format or "prompt_completion",
-        origin=chosen.origin,
-        llama_factory=args.llama_factory,
-        training=chosen.training,
-        kept=chosen.kept,
-    )
-
-
-def _title(chosen: Chosen) -> list[str]:
-    from lnat_plugins.selection.cards import totals
-
-    selection, scoring = chosen.selection, chosen.origin.scoring
-    by = f"strategy: {selection.strategy}"
-    if selection.metric:
-        direction = "higher" if selection.higher_is_better else "lower"
-        unit = chosen.chooser.plugins.registry.metrics[selection.metric].unit
-        by += f", metric: {selection.metric} ({unit}, {direction} is better)"
-    if selection.window:
-        by += f", window: {selection.window}"
-    lines = [
-        f"task: {chosen.origin.task}, student: {selection.student}, {totals(selection)}",
-        by,
-    ]
-    if scoring:
-        lines.append(
-            f"steps: {scoring['settings'].get('steps')} ({scoring['splitter']}), engine: "
-            f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
-        )
-    return lines

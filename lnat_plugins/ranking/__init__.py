@@ -8,6 +8,7 @@ from __future__ import annotations
 from lnat_plugins.ranking.bootstrap import Stability
 from lnat_plugins.ranking.compare import Comparison, MetricOrder, compare, comparison_to_markdown
 from lnat_plugins.ranking.confounds import Confounds, ControlCorrelation, confounds
+from lnat_plugins.ranking.leaderboard import Leaderboard, leaderboard
 from lnat_plugins.ranking.orders import Agreement
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, read_reference
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "Confounds",
     "ControlCorrelation",
+    "Leaderboard",
     "MetricOrder",
     "Ranking",
     "Reference",
@@ -27,6 +29,7 @@ __all__ = [
     "compare",
     "comparison_to_markdown",
     "confounds",
+    "leaderboard",
     "rank",
     "read_reference",
     "to_markdown",

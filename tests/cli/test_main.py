@@ -11,7 +11,7 @@ import pytest
 
 from lnat_plugins import __version__
 from lnat_plugins.cli import main
-from lnat_plugins.cli.shared import say
+from lnat_plugins.cli.shared import print_result
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +25,17 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    for command in ("rank", "tasks", "plugins", "student"):
+    for command in (
+        "eval",
+        "rank",
+        "report",
+        "select",
+        "sft",
+        "tasks",
+        "check",
+        "plugins",
+        "student",
+    ):
         assert f"\n    {command} " in out
 
 
@@ -63,6 +73,6 @@ def test_help_loads_nothing_heavy() -> None:
 def test_a_terminal_without_arrows_gets_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
-    say("↑ better\n")
+    print_result("↑ better\n")
     sys.stdout.flush()
     assert written.getvalue() == b"? better\n"

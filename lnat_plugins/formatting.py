@@ -1,9 +1,4 @@
-"""Figures and counts as a table or a sentence gives them. Knows nothing of what they mean.
-
-A table in the look of lm-eval's own. Knows nothing of what stands in it.
-
-Results as plain JSON values. Knows nothing of what they mean.
-"""
+"""Numbers, plurals and markdown tables as lm-eval prints them; results as plain JSON values."""
 
 from __future__ import annotations
 
@@ -46,7 +41,7 @@ def plural(count: int, noun: str, *, separator: str = "") -> str:
 
 
 def roughly(count: int) -> int:
-    """A count of which two digits can be trusted: 1,827 is told as 1,800."""
+    """A count of which two digits can be trusted: 1,827 becomes 1,800."""
     return round(count, min(0, 2 - len(str(count))))
 
 

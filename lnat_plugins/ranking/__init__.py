@@ -1,6 +1,6 @@
-"""From scored responses to teachers in order, with how sure that is and what it may only echo.
+"""From scored responses to teachers in order, with what is sure and what is not.
 
-Knows no hosts, and no files but that of a known order.
+Reads no file but that of a known order, and knows nothing of hosts.
 """
 
 from __future__ import annotations

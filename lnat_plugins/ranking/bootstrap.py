@@ -1,11 +1,8 @@
-"""Paired percentile bootstrap over prompts: every resample draws the same prompts for all teachers.
+"""Paired percentile bootstrap over prompts: intervals, shares of ranks, and their stability.
 
-Knows nothing of what the values mean. Shapes: P prompts, C columns, T teachers, B resamples.
-
-How the order settles with the number of prompts, and how many prompts the first place needs.
-
-An m-out-of-n bootstrap: resamples of fewer or of more prompts than were scored. Beyond their own
-number it takes further prompts to be like these. Shapes: T teachers, B resamples.
+Every resample draws the same prompts for all teachers. Stability is an m-out-of-n bootstrap:
+resamples of fewer or of more prompts than were scored; beyond their own number it takes further
+prompts to be like these. Shapes: P prompts, C columns, T teachers, B resamples.
 """
 
 from __future__ import annotations
@@ -17,19 +14,32 @@ from typing import Final
 
 import numpy as np
 
-from lnat_plugins.ranking.orders import mean_known, places, rank_shares, tau_b
-from lnat_plugins.ranking.table import Cells, Floats
+from lnat_plugins.ranking.orders import mean_known, rank_shares, ranks, tau_b
+from lnat_plugins.ranking.table import Floats, ScoreTable
 
 _DRAWS_AT_ONCE: Final = 1 << 21
 _TAILS: Final = (0.025, 0.975)
+"""The quantiles of a 95 % interval; the only place where the level stands."""
+
+
+def interval(values_B: Floats) -> tuple[float, float]:
+    """The 95 % interval of those that are not NaN; NaN if none is left.
+
+    Each is one of the values: between two values of a tau there is none.
+    """
+    known = values_B[~np.isnan(values_B)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, _TAILS, method="inverted_cdf")
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """95 % intervals of the figures and of their differences to one teacher, and P(rank).
+    """95 % intervals of the teachers' scores and of their differences to one, and P(rank).
 
     Attributes:
-        low, high, difference_low, difference_high: (T,).
+        low, high, difference_low, difference_high: (T,), in the metric's own unit.
         p_rank: (T, T); the share of resamples in which teacher t takes rank r, ties shared.
     """
 
@@ -40,29 +50,29 @@ class Bootstrap:
     p_rank: Floats
 
 
-def bootstrap(figures_BT: Floats, higher_is_better: bool, first: int) -> Bootstrap:
-    """Intervals from resampled figures; without a resample all are NaN.
+def bootstrap(table: ScoreTable, scores_BT: Floats, first: int) -> Bootstrap:
+    """Intervals from resampled scores; without a resample all are NaN.
 
     Args:
-        figures_BT: one row a resample.
-        higher_is_better: the metric's direction.
+        table: says which way the metric points.
+        scores_BT: one row a resample, higher = better.
         first: the column that the differences are taken to.
     """
-    n_resamples, n_teachers = figures_BT.shape
+    n_resamples, n_teachers = scores_BT.shape
     if not n_resamples:
         nothing = np.full(n_teachers, np.nan)
         unknown = np.full((n_teachers, n_teachers), np.nan)
         return Bootstrap(nothing, nothing, nothing, nothing, unknown)
-    low_T, high_T = np.quantile(figures_BT, _TAILS, axis=0)
-    difference_BT = figures_BT - figures_BT[:, [first]]
-    difference_low_T, difference_high_T = np.quantile(difference_BT, _TAILS, axis=0)
-    p_rank_TT = rank_shares(places(figures_BT, higher_is_better))
+    own_BT = table.metric_scale(scores_BT)
+    low_T, high_T = np.quantile(own_BT, _TAILS, axis=0)
+    difference_low_T, difference_high_T = np.quantile(own_BT - own_BT[:, [first]], _TAILS, axis=0)
+    p_rank_TT = rank_shares(ranks(scores_BT))
     return Bootstrap(low_T, high_T, difference_low_T, difference_high_T, p_rank_TT)
 
 
-def known_rows(figures_BT: Floats) -> Floats:
-    """The resamples in which every teacher has a figure; a ratio's denominator may come to 0."""
-    return figures_BT[np.isfinite(figures_BT).all(axis=1)]
+def known_rows(scores_BT: Floats) -> Floats:
+    """The resamples in which every teacher has a score; a ratio's denominator may come to 0."""
+    return scores_BT[np.isfinite(scores_BT).all(axis=1)]
 
 
 def resampled_means(
@@ -113,7 +123,7 @@ class Stability:
     Attributes:
         sizes: numbers of prompts, ascending; the set's own number is one of them.
         p_best: for each, the share of resamples in which the first teacher is best; ties share. NaN
-            where no resample of that size gives every teacher a figure.
+            where no resample of that size gives every teacher a score.
         tau: for each, the mean Kendall tau-b of the resampled order with the order of the whole
             set; NaN if every resample, or the whole set, is one tie.
         needed: about the smallest number of prompts at which P(best) is 0.95; None if that is not
@@ -126,24 +136,21 @@ class Stability:
     needed: int | None
 
 
-def stability(
-    cells: Cells, first: int, figures_BT: Floats, higher_is_better: bool, iters: int, seed: int
-) -> Stability:
+def stability(table: ScoreTable, first: int, scores_BT: Floats, iters: int, seed: int) -> Stability:
     """The curve, and where it crosses 0.95; the same seed gives the same figures.
 
     Args:
-        cells: of the metric; its matched prompts are resampled.
+        table: of the metric; its matched prompts are resampled.
         first: the first teacher's column.
-        figures_BT: the resamples of the set's own size, so that its P(best) is that of the table.
-        higher_is_better: the metric's direction.
+        scores_BT: the resamples of the set's own size, so that its P(best) is that of the table.
         iters: resamples for every other size, at most 2,000; fewer for very many prompts.
         seed: of the resampling.
     """
-    if not len(figures_BT) or len(cells.teachers) < 2:
+    if not len(scores_BT) or len(table.teachers) < 2:
         return Stability((), (), (), None)
-    curve = _Curve(cells, first, higher_is_better, iters, seed)
+    curve = _Curve(table, first, iters, seed)
     own = len(curve.columns_PC)
-    curve.add(own, figures_BT)
+    curve.add(own, scores_BT)
     sizes = grid(own)
     p_best = tuple(curve.p_best(size) for size in sizes)
     tau = tuple(curve.known[size][1] for size in sizes)
@@ -158,30 +165,30 @@ def grid(own: int) -> tuple[int, ...]:
 
 
 class _Curve:
-    """P(best) and tau by number of prompts, each computed when first asked for."""
+    """P(best) and tau by number of prompts, each computed when first needed."""
 
-    def __init__(self, cells: Cells, first: int, higher: bool, iters: int, seed: int) -> None:
-        self.cells, self.first, self.higher = cells, first, higher
+    def __init__(self, table: ScoreTable, first: int, iters: int, seed: int) -> None:
+        self.table, self.first = table, first
         self.iters, self.seed = iters, seed
-        self.columns_PC = cells.columns(cells.matched)
-        whole_T = cells.figures(self.columns_PC.mean(axis=0))
-        self.whole = places(whole_T[None], higher)
+        self.columns_PC = table.columns(table.matched)
+        whole_T = table.of_means(self.columns_PC.mean(axis=0))
+        self.whole = ranks(whole_T[None])
         self.known: dict[int, tuple[float, float]] = {}
 
     def p_best(self, size: int) -> float:
         if size not in self.known:
             iters = min(self.iters, RESAMPLES, max(_FEWEST, _DRAWS // size))
             means_BC = resampled_means(self.columns_PC, iters, (self.seed, size), size)
-            self.add(size, known_rows(self.cells.figures(means_BC)))
+            self.add(size, known_rows(self.table.of_means(means_BC)))
         return self.known[size][0]
 
-    def add(self, size: int, figures_BT: Floats) -> None:
-        if not len(figures_BT):
+    def add(self, size: int, scores_BT: Floats) -> None:
+        if not len(scores_BT):
             self.known[size] = math.nan, math.nan
             return
-        drawn = places(figures_BT, self.higher)
-        best_B = (drawn.before[:, self.first] == 0) / drawn.sharing[:, self.first]
-        tau = mean_known(tau_b(drawn.before, self.whole.before))
+        drawn = ranks(scores_BT)
+        best_B = (drawn.better[:, self.first] == 0) / drawn.tied[:, self.first]
+        tau = mean_known(tau_b(drawn.better, self.whole.better))
         self.known[size] = (float(np.mean(best_B)), tau)
 
 

@@ -1,10 +1,8 @@
-"""Several metrics on the same responses: their orders, and how far they agree.
+"""Several metrics on the same responses: their orders, how far they agree, and both as text.
 
-Knows no files and no hosts. Each metric's figures rest on its own matched prompts, as in its own
-ranking; whatever sets two metrics side by side rests on the prompts that both have. Shapes: P
-prompts, T teachers, B resamples.
-
-A comparison of metrics as text. Knows nothing of files.
+Each metric's figures rest on its own matched prompts, as in its own ranking; whatever sets two
+metrics side by side rests on the prompts that both have. Shapes: P prompts, T teachers,
+B resamples.
 """
 
 from __future__ import annotations
@@ -15,23 +13,23 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import markdown_table, number, plain, share_of, span
 from lnat_plugins.metrics import Metric, Scored
-from lnat_plugins.ranking.bootstrap import known_rows, resampled_means
+from lnat_plugins.ranking.bootstrap import interval, known_rows, resampled_means
 from lnat_plugins.ranking.confounds import composition
-from lnat_plugins.ranking.orders import agreement, interval, places, tau_b
+from lnat_plugins.ranking.orders import agreement, ranks, tau_b
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit, resampled_tau
 from lnat_plugins.ranking.result import ARROW
 from lnat_plugins.ranking.table import (
-    Cells,
+    Bools,
     Floats,
-    build_cells,
+    ScoreTable,
     cannot_compare,
     check_resampling,
     none_compares,
+    score_table,
 )
 
 
@@ -111,7 +109,6 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The tables of `lnat rank --metric A,B`, below a line that says what is compared."""
-
         title = [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}"
@@ -121,11 +118,7 @@ class Comparison:
 
 class _Table(NamedTuple):
     metric: Metric
-    cells: Cells
-
-    @property
-    def higher(self) -> bool:
-        return bool(self.metric.higher_is_better)
+    scores: ScoreTable
 
 
 def compare(
@@ -159,18 +152,18 @@ def compare(
     tables: list[_Table] = []
     left_out: dict[str, str] = {}
     for metric in metrics:
-        cells = build_cells(rows, prompts, teachers, metric, window)
-        why = cannot_compare(cells, metric, rows)
+        table = score_table(rows, prompts, teachers, metric, window)
+        why = cannot_compare(table, metric, rows)
         if why:
             left_out[metric.name] = why
         else:
-            tables.append(_Table(metric, cells))
+            tables.append(_Table(metric, table))
     if not tables:
         raise none_compares(counted_out(left_out), metrics, rows)
     resampling = _Resampling(tables, bootstrap_iters, seed)
     pairs = [
         [
-            agreement(one.metric, one.cells, two.metric, two.cells, two.metric.window_read(window))
+            agreement(one.scores, two.scores, two.metric, two.metric.window_read(window))
             for two in tables
         ]
         for one in tables
@@ -208,20 +201,20 @@ class _Resampling:
         self.tables, self.iters, self.seed = tables, iters, seed
         self.drawn: dict[bytes, list[Floats]] = {}
 
-    def figures(self, index: int, used_P: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    def scores(self, index: int, used_P: Bools) -> tuple[Floats, Floats]:
         """(T,) and (B, T) of a metric that all of those prompts have."""
-        cells = self.tables[index].cells
+        table = self.tables[index].scores
         key = used_P.tobytes()
         if key not in self.drawn:
-            columns = [table.cells.columns(used_P) for table in self.tables]
+            columns = [each.scores.columns(used_P) for each in self.tables]
             ends = np.cumsum([each.shape[1] for each in columns])
-            # A metric that lacks some of these prompts is never asked for on them.
+            # A metric that lacks some of these prompts is never used on them.
             known = np.nan_to_num(np.concatenate(columns, axis=1))
             self.drawn[key] = np.split(
                 resampled_means(known, self.iters, self.seed), ends[:-1], axis=1
             )
-        whole_T = cells.figures(cells.columns(used_P).mean(axis=0))
-        return whole_T, cells.figures(self.drawn[key][index])
+        whole_T = table.of_means(table.columns(used_P).mean(axis=0))
+        return whole_T, table.of_means(self.drawn[key][index])
 
 
 def _order(
@@ -231,24 +224,25 @@ def _order(
     window: str,
     reference: Reference | None,
 ) -> MetricOrder:
-    metric, cells = tables[index]
-    used_P, higher, teachers = cells.matched, tables[index].higher, cells.teachers
-    figures_T, figures_BT = resampling.figures(index, used_P)
-    order = np.argsort(-figures_T if higher else figures_T, kind="stable")
-    drawn = places(known_rows(figures_BT), higher)
-    best_B = (drawn.before[:, order[0]] == 0) / drawn.sharing[:, order[0]]
+    metric, table = tables[index]
+    used_P, teachers = table.matched, table.teachers
+    scores_T, scores_BT = resampling.scores(index, used_P)
+    order = np.argsort(-scores_T, kind="stable")
+    drawn = ranks(known_rows(scores_BT))
+    best_B = (drawn.better[:, order[0]] == 0) / drawn.tied[:, order[0]]
+    own_T = table.metric_scale(scores_T)
     fit, difference = None, (math.nan, math.nan, math.nan)
     if reference is not None:
-        fit = reference_fit(reference, teachers, figures_T, figures_BT, higher)
+        fit = reference_fit(reference, teachers, scores_T, scores_BT)
         difference = _tau_difference(tables, index, resampling, reference)
     return MetricOrder(
         metric=metric.name,
         unit=metric.unit,
-        higher_is_better=higher,
+        higher_is_better=bool(metric.higher_is_better),
         window=metric.window_read(window),
         order=tuple(teachers[column] for column in order),
-        figures={teachers[column]: float(figures_T[column]) for column in order},
-        composition=composition(cells, higher),
+        figures={teachers[column]: float(own_T[column]) for column in order},
+        composition=composition(table),
         p_best=float(best_B.mean()) if len(best_B) else math.nan,
         prompts_used=int(used_P.sum()),
         fit=fit,
@@ -261,19 +255,18 @@ def _order(
 def _tau_difference(
     tables: Sequence[_Table], index: int, resampling: _Resampling, reference: Reference
 ) -> tuple[float, float, float]:
-    both_P = tables[0].cells.matched & tables[index].cells.matched
+    both_P = tables[0].scores.matched & tables[index].scores.matched
     if not both_P.any():
         return math.nan, math.nan, math.nan
-    teachers = tables[0].cells.teachers
+    teachers = tables[0].scores.teachers
     known_T = np.array([reference.values[teacher] for teacher in teachers])
-    known = places(known_T[None], True).before
+    known = ranks(known_T[None]).better
     whole: list[float] = []
     resampled: list[Floats] = []
     for place in (0, index):
-        figures_T, figures_BT = resampling.figures(place, both_P)
-        higher = tables[place].higher
-        whole.append(float(tau_b(places(figures_T[None], higher).before, known)[0]))
-        resampled.append(resampled_tau(reference, teachers, figures_BT, higher))
+        scores_T, scores_BT = resampling.scores(place, both_P)
+        whole.append(float(tau_b(ranks(scores_T[None]).better, known)[0]))
+        resampled.append(resampled_tau(reference, teachers, scores_BT))
     return (whole[1] - whole[0], *interval(resampled[1] - resampled[0]))
 
 
@@ -294,7 +287,7 @@ def comparison_to_markdown(comparison: Comparison, title: Sequence[str] = ()) ->
         _orders(comparison),
         _fits(comparison),
         _matrix(comparison),
-        "\n".join(_remarks(comparison)),
+        "\n".join(_closing_lines(comparison)),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -307,7 +300,7 @@ def _orders(comparison: Comparison) -> str:
             one.metric,
             one.window or "",
             ARROW[one.higher_is_better],
-            _comparison_markdown_order(one),
+            _order_in_words(one),
             number(one.p_best, 3),
             number(comparison.tau[0][index], 3),
             number(comparison.overlap[0][index], 3),
@@ -318,7 +311,7 @@ def _orders(comparison: Comparison) -> str:
     return markdown_table(headers, rows, left=4)
 
 
-def _comparison_markdown_order(one: MetricOrder) -> str:
+def _order_in_words(one: MetricOrder) -> str:
     left = len(one.order) - MOST_NAMED
     return one.in_words(MOST_NAMED) + (f" > … {left} more" if left > 0 else "")
 
@@ -356,7 +349,7 @@ def _matrix(comparison: Comparison) -> str:
     return markdown_table(["tau-b", *map(str, range(1, len(names) + 1))], rows, left=1)
 
 
-def _remarks(comparison: Comparison) -> list[str]:
+def _closing_lines(comparison: Comparison) -> list[str]:
     found = []
     fit = comparison.metrics[0].fit
     if fit is not None and fit.ties_excluded:

@@ -1,18 +1,6 @@
-"""How a score goes with a plain count, over all responses and inside each prompt.
+"""Possible confounds of a score: length, steps, loops, the whole context, the student's family.
 
-Shapes: R responses with a defined value.
-
-How much of what precedes a step each window really shows. Knows nothing of scores.
-
-Loops: how much of a text has been said before, word for word. Knows nothing of scores.
-
-Which family a model's name speaks of. Knows nothing but names: a hint, not a pedigree.
-
-What a score may only be echoing: length, steps, loops, the whole context, the student's family.
-
-Knows nothing of intervals. Shapes: P prompts, T teachers, R responses with a defined value.
-
-What the confound panel has to say in words. Computes nothing.
+Shapes: P prompts, T teachers, R responses with a defined value.
 """
 
 from __future__ import annotations
@@ -28,7 +16,7 @@ import numpy as np
 from lnat_plugins.formatting import plain
 from lnat_plugins.metrics import GLOBAL, METRICS, Metric, Scored
 from lnat_plugins.ranking.orders import spearman
-from lnat_plugins.ranking.table import Cells, Floats, Ints, build_cells, winners
+from lnat_plugins.ranking.table import Floats, Ints, ScoreTable, score_table, winners
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
 
@@ -57,14 +45,12 @@ class ControlCorrelation:
     spare: int
 
 
-def control_correlation(
-    name: str, control_R: Floats, cells: Cells, higher: bool
-) -> ControlCorrelation:
-    """The correlation of the cells' responses with the control's values of the same."""
-    better_R = cells.response_values if higher else -cells.response_values
+def control_correlation(name: str, control_R: Floats, table: ScoreTable) -> ControlCorrelation:
+    """The correlation of the responses' scores with the control's values of the same."""
+    better_R = table.response_scores
     inside = [
         (spearman(better_R[one], control_R[one]), len(one))
-        for one in _by_prompt(cells.response_prompt)
+        for one in _by_prompt(table.response_prompt)
     ]
     known = [(value, count) for value, count in inside if not math.isnan(value)]
     return ControlCorrelation(
@@ -87,10 +73,10 @@ def shown_context(records: Iterable[StepSums]) -> dict[str, float]:
     """Window -> the share of the preceding response tokens that it shows, 0 … 1.
 
     Σ tokens of the window's steps / Σ tokens of all preceding steps, averaged over the steps of a
-    response that hold a token and have one before them, then over responses. NaN where no response
-    has such a step. The global window, which shows all, is left out.
+    response that have one before them, then over responses. NaN where no response has such a step.
+    The global window, which shows all, is not among them.
     """
-    known = [record for record in records if record.n_tokens]
+    known = list(records)
     longest = max((len(record.tokens) for record in known), default=0)
     names = dict.fromkeys(name for record in known for name in record.sums if name != GLOBAL)
     found = {}
@@ -107,11 +93,10 @@ def _share(record: StepSums, preceding: np.ndarray[tuple[int], np.dtype[np.int64
     tokens = np.array(record.tokens, dtype=np.int64)
     step = np.arange(len(tokens))
     before = np.concatenate([[0], np.cumsum(tokens)])
-    has = (tokens > 0) & (before[:-1] > 0)
-    if not has.any():
+    if len(tokens) < 2:
         return math.nan
-    whole = before[:-1][has]
-    unseen = before[step - preceding[: len(tokens)]][has]
+    whole = before[1:-1]
+    unseen = before[step - preceding[: len(tokens)]][1:]
     return float(((whole - unseen) / whole).mean())
 
 
@@ -169,10 +154,10 @@ _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word
 
 
 def families(name: str) -> frozenset[str]:
-    """The families that a model's or teacher's name speaks of, by whole words.
+    """The families that a model's or teacher's name points to, by whole words; a heuristic.
 
     A word may carry a version: "Qwen2.5" and "gpt4o" count, "DSQ" and "dolphin" do not.
-    "DeepSeek-R1-Distill-Qwen-7B" speaks of two. Of a path only the last part is read, as the
+    "DeepSeek-R1-Distill-Qwen-7B" points to two. Of a path only the last part is read, as the
     folders above it say nothing of the model; of "org/model" both.
     """
     parts = name.rstrip("/\\").replace("\\", "/").split("/")
@@ -232,12 +217,12 @@ def confounds(
         student: its name or path; without it nothing is said of families.
     """
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
-    cells = build_cells(rows, prompts, teachers, metric, window)
-    return panel(cells, control_values(cells, rows), rows, metric, window, texts, student)
+    table = score_table(rows, prompts, teachers, metric, window)
+    return panel(table, control_values(table, rows), rows, metric, window, texts, student)
 
 
 def panel(
-    cells: Cells,
+    table: ScoreTable,
     controls: Mapping[str, Floats],
     rows: Sequence[Scored],
     metric: Metric,
@@ -245,14 +230,13 @@ def panel(
     texts: Sequence[str] | None,
     student: str,
 ) -> Confounds:
-    """The same from cells and the controls of their responses."""
-    repeated = {} if texts is None else _repetition(cells.teachers, rows, texts)
+    """The same from a table and the controls of its responses."""
+    repeated = {} if texts is None else _repetition(table.teachers, rows, texts)
     context = shown_context(row.record for row in rows)
     own = families(student)
-    same = tuple(teacher for teacher in cells.teachers if own & families(teacher))
+    same = tuple(teacher for teacher in table.teachers if own & families(teacher))
     correlations = tuple(
-        control_correlation(name, control_R, cells, bool(metric.higher_is_better))
-        for name, control_R in controls.items()
+        control_correlation(name, control_R, table) for name, control_R in controls.items()
     )
     found = (
         *count_notes(correlations),
@@ -264,27 +248,27 @@ def panel(
         correlations=correlations,
         repetition=repeated,
         context=context,
-        composition=composition(cells, bool(metric.higher_is_better)),
+        composition=composition(table),
         families=tuple(sorted(own)),
         same_family=same,
         notes=found,
     )
 
 
-def control_values(cells: Cells, rows: Sequence[Scored]) -> dict[str, Floats]:
+def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Floats]:
     """Control -> (R,) its value for every response that has a defined score."""
-    defined = [rows[index] for index in cells.defined]
+    defined = [rows[index] for index in table.defined]
     return {name: np.array(METRICS[name].rate(defined, "").values) for name in CONTROLS}
 
 
-def composition(cells: Cells, higher: bool) -> dict[str, float]:
+def composition(table: ScoreTable) -> dict[str, float]:
     """Teacher -> share of the matched prompts on which it is best; empty where there are none."""
-    used_P = cells.matched
+    used_P = table.matched
     if not used_P.any():
         return {}
-    winner_P, _ = winners(cells.values[used_P], cells.first_row[used_P], higher)
-    shares = np.bincount(winner_P, minlength=len(cells.teachers)) / len(winner_P)
-    return dict(zip(cells.teachers, map(float, shares), strict=True))
+    winner_P, _ = winners(table.scores[used_P], table.first_row[used_P])
+    shares = np.bincount(winner_P, minlength=len(table.teachers)) / len(winner_P)
+    return dict(zip(table.teachers, map(float, shares), strict=True))
 
 
 def _repetition(
@@ -302,13 +286,13 @@ NEARLY_ALL: Final = 0.9
 """From this share of the context on, a window is the global one under another name."""
 
 MUCH_REPEATED: Final = 0.1
-"""From this share of repeated words on, a teacher's loops are told."""
+"""From this share of repeated words on, a teacher's loops are noted."""
 
 NEARLY_ALONE: Final = 0.9
 """From this correlation on, up or down, a score orders much as the control does."""
 
 LEAST_SPARE: Final = 8
-"""Responses beyond two a prompt: with fewer, any two figures go together by luck."""
+"""Responses beyond two a prompt: with fewer, a correlation says little."""
 
 _CHOICE: Final = {
     "n_tokens": ("longest", "shortest"),

@@ -1,4 +1,4 @@
-"""What a reader must know before trusting the order. Knows only the finished ranking."""
+"""What a reader must know before trusting the order, in sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COUNTED: Final = {2: "Two", 3: "Three", 4: "Four"}
 
 
 def notes(ranking: Ranking) -> Ranking:
-    """The ranking with its notes: what was left out, what is unsure, what proves nothing."""
+    """The ranking with its notes: what was dropped, what is unsure, what proves nothing."""
     found = (
         *_left_out(ranking),
         *_undefined(ranking),

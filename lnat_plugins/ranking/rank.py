@@ -1,6 +1,6 @@
-"""Ranks teachers by one metric. Knows no files and no hosts.
+"""Ranks teachers by one metric.
 
-All teachers are compared on the same prompts: those with a defined value for each of them.
+All teachers are compared on the same prompts: those with a defined score for each of them.
 Shapes: P prompts, T teachers, B resamples.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
 from lnat_plugins.ranking.bootstrap import (
@@ -25,13 +24,14 @@ from lnat_plugins.ranking.orders import agreement
 from lnat_plugins.ranking.reference import Reference, reference_fit
 from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.table import (
-    Cells,
     Floats,
-    build_cells,
+    Ints,
+    ScoreTable,
     check_metric,
     check_resampling,
-    no_figure,
     no_matched_prompt,
+    no_score,
+    score_table,
     winners,
 )
 
@@ -76,89 +76,87 @@ def rank(
     check_metric(metric, metrics, rows, window)
     check_resampling(bootstrap_iters, seed)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
-    cells = build_cells(rows, prompts, teachers, metric, window)
-    used_P = cells.matched
+    table = score_table(rows, prompts, teachers, metric, window)
+    used_P = table.matched
     if not used_P.any():
-        raise no_matched_prompt(cells, metric, rows)
+        raise no_matched_prompt(table, metric, rows)
 
-    columns_PC = cells.columns(used_P)
-    higher = bool(metric.higher_is_better)
-    figures_T = cells.figures(columns_PC.mean(axis=0))
-    if not np.isfinite(figures_T).all():
-        raise no_figure(cells, metric, figures_T)
-    drawn_BT = cells.figures(resampled_means(columns_PC, bootstrap_iters, seed))
-    figures_BT = known_rows(drawn_BT)
-    order = np.argsort(-figures_T if higher else figures_T, kind="stable")
+    columns_PC = table.columns(used_P)
+    scores_T = table.of_means(columns_PC.mean(axis=0))
+    if not np.isfinite(scores_T).all():
+        raise no_score(table, metric, scores_T)
+    drawn_BT = table.of_means(resampled_means(columns_PC, bootstrap_iters, seed))
+    scores_BT = known_rows(drawn_BT)
+    order = np.argsort(-scores_T, kind="stable")
     first = int(order[0])
-    winner_P, ties = winners(cells.values[used_P], cells.first_row[used_P], higher)
-    boot = bootstrap(figures_BT, higher, first)
-    controls = control_values(cells, rows)
-    tables = {name: cells.mean(control_R) for name, control_R in controls.items()}
-    other = _counterpart(metric, metrics)
-    other_cells = build_cells(rows, prompts, teachers, other, window)
+    winner_P, ties = winners(table.scores[used_P], table.first_row[used_P])
+    boot = bootstrap(table, scores_BT, first)
+    controls = control_values(table, rows)
+    control_tables = {name: table.mean(control_R) for name, control_R in controls.items()}
+    name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
+    other = metrics.get(name, METRICS[name])
+    other_table = score_table(rows, prompts, teachers, other, window)
     fit = None
     if reference is not None:
-        fit = reference_fit(reference, teachers, figures_T, figures_BT, higher)
+        fit = reference_fit(reference, teachers, scores_T, scores_BT)
     ranking = Ranking(
         metric=metric.name,
         unit=metric.unit,
-        higher_is_better=higher,
+        higher_is_better=bool(metric.higher_is_better),
         window=metric.window_read(window),
         teachers=tuple(
-            _teacher(cells, figures_T, boot, winner_P, tables, first, place, int(column))
+            _teacher(table, scores_T, boot, winner_P, control_tables, first, place, int(column))
             for place, column in enumerate(order, start=1)
         ),
         prompts=len(prompts),
         prompts_used=int(used_P.sum()),
         responses=len(rows),
         ties=ties,
-        stability=stability(cells, first, figures_BT, higher, bootstrap_iters, seed),
-        agreement=agreement(metric, cells, other, other_cells, other.window_read(window)),
+        stability=stability(table, first, scores_BT, bootstrap_iters, seed),
+        agreement=agreement(table, other_table, other, other.window_read(window)),
         reference=fit,
-        confounds=panel(cells, controls, rows, metric, window, texts, student),
+        confounds=panel(table, controls, rows, metric, window, texts, student),
         bootstrap_iters=bootstrap_iters,
         seed=seed,
-        resamples_undefined=len(drawn_BT) - len(figures_BT),
+        resamples_undefined=len(drawn_BT) - len(scores_BT),
         notes=(),
     )
     return notes(ranking)
 
 
-def _counterpart(metric: Metric, metrics: Mapping[str, Metric]) -> Metric:
-    name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
-    return metrics.get(name, METRICS[name])
-
-
 def _teacher(
-    cells: Cells,
-    figures_T: Floats,
+    table: ScoreTable,
+    scores_T: Floats,
     boot: Bootstrap,
-    winner_P: NDArray[np.int64],
-    tables: Mapping[str, Floats],
+    winner_P: Ints,
+    control_tables: Mapping[str, Floats],
     first: int,
     place: int,
     column: int,
 ) -> TeacherRank:
-    used_P = cells.matched
-    scored = int(np.isfinite(cells.values[:, column]).sum())
+    used_P = table.matched
+    own_T = table.metric_scale(scores_T)
+    own_PT = table.metric_scale(table.scores)
+    scored = int(np.isfinite(own_PT[:, column]).sum())
     return TeacherRank(
         rank=place,
-        teacher=cells.teachers[column],
-        mean=float(figures_T[column]),
-        median=float(np.median(cells.values[used_P, column])),
+        teacher=table.teachers[column],
+        mean=float(own_T[column]),
+        median=float(np.median(own_PT[used_P, column])),
         low=float(boot.low[column]),
         high=float(boot.high[column]),
-        difference=float(figures_T[column] - figures_T[first]),
+        difference=float(own_T[column] - own_T[first]),
         difference_low=float(boot.difference_low[column]),
         difference_high=float(boot.difference_high[column]),
         p_best=float(boot.p_rank[column, 0]),
         p_rank=tuple(map(float, boot.p_rank[column])),
         win_rate=float((winner_P == column).mean()),
         scored_prompts=scored,
-        coverage=scored / len(cells.values),
-        responses=cells.responses[column],
-        undefined=cells.undefined[column],
+        coverage=scored / len(own_PT),
+        responses=table.responses[column],
+        undefined=table.undefined[column],
         controls={
-            name: float(table_PT[used_P, column].mean()) for name, table_PT in tables.items()
+            name: float(control_PT[used_P, column].mean())
+            for name, control_PT in control_tables.items()
         },
     )

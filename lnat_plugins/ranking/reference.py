@@ -1,10 +1,6 @@
-"""A known order of the teachers: what it is, and how it is read from a file or a line of text.
+"""A known order of the teachers: read from a file or a line of text, and how near a metric comes.
 
-Knows nothing of metrics.
-
-How near a metric's order of the teachers comes to a known one.
-
-Knows nothing of prompts. Shapes: B resamples, T teachers.
+Shapes: B resamples, T teachers.
 """
 
 from __future__ import annotations
@@ -21,7 +17,8 @@ import yaml
 
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import read_yaml
-from lnat_plugins.ranking.orders import interval, places, spearman, tau_b
+from lnat_plugins.ranking.bootstrap import interval
+from lnat_plugins.ranking.orders import ranks, spearman, tau_b
 from lnat_plugins.ranking.table import Floats
 
 _FORMS: Final = 'give a JSON or YAML file of teacher: accuracy, or a ranking such as "A>B=C>D"'
@@ -70,7 +67,7 @@ def read_reference(
     if is_file:
         found = Reference(path.name, _numbers(path), numeric=True)
     elif ">" in str(source) or "=" in str(source):
-        found = Reference(str(source), _places(str(source)), numeric=False)
+        found = Reference(str(source), _parse_order(str(source)), numeric=False)
     else:
         raise ConfigError(
             "neither a file nor a ranking", where="--reference", found=str(source), remedy=_FORMS
@@ -120,8 +117,8 @@ def _mapping(path: Path) -> Mapping[str, Any]:
         parsed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError):
         return _read_yaml(path)
-    except _TwiceError as cause:
-        raise _twice(str(cause), str(path)) from None
+    except _DuplicateError as cause:
+        raise _duplicate(str(cause), str(path)) from None
     if not isinstance(parsed, dict):
         raise ConfigError(
             "a reference maps each teacher to a number", where=str(path), found=parsed,
@@ -138,22 +135,22 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     keys = [str(key.value) for key, _ in pairs if key.tag != _MERGE]
     for place, name in enumerate(keys):
         if name in keys[:place]:
-            raise _twice(name, str(path))
+            raise _duplicate(name, str(path))
     return found
 
 
-class _TwiceError(Exception):
+class _DuplicateError(Exception):
     """Raised below by its name; never leaves this module."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for place, (name, _) in enumerate(pairs):
         if any(name == earlier for earlier, _ in pairs[:place]):
-            raise _TwiceError(name)
+            raise _DuplicateError(name)
     return dict(pairs)
 
 
-def _places(text: str) -> dict[str, float]:
+def _parse_order(text: str) -> dict[str, float]:
     values: dict[str, float] = {}
     for place, tied in enumerate(text.split(">")):
         for name in map(str.strip, tied.split("=")):
@@ -163,13 +160,13 @@ def _places(text: str) -> dict[str, float]:
                     where="--reference", found=text, remedy=_FORMS,
                 )  # fmt: skip
             if name in values:
-                raise _twice(name, f"--reference {text}")
+                raise _duplicate(name, f"--reference {text}")
             values[name] = -float(place)
     return values
 
 
-def _twice(name: str, where: str) -> ConfigError:
-    return ConfigError(f"teacher {name!r} stands twice", where=where, remedy="name it once")
+def _duplicate(name: str, where: str) -> ConfigError:
+    return ConfigError(f"duplicate name {name!r}", where=where, remedy="name it once")
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ class ReferenceFit:
 
     Attributes:
         name: of the reference.
-        tau: Kendall's tau-b of the teachers' figures, by the metric's direction, with the known
+        tau: Kendall's tau-b of the teachers' scores, by the metric's direction, with the known
             values; NaN if either is one tie.
         tau_low, tau_high: its 95 % percentile bootstrap interval, over prompts. It tells how far
             other prompts would change it, not how far other teachers would.
@@ -209,23 +206,22 @@ class ReferenceFit:
 def reference_fit(
     reference: Reference,
     teachers: tuple[str, ...],
-    figures_T: Floats,
-    figures_BT: Floats,
-    higher_is_better: bool,
+    scores_T: Floats,
+    scores_BT: Floats,
 ) -> ReferenceFit:
-    """Compare the figures, and their resamples, with the known values."""
+    """Compare the scores, and their resamples, with the known values; higher = better in both."""
     known_T = np.array([reference.values[teacher] for teacher in teachers])
-    theirs = places(known_T[None], True)
-    ours = places(figures_T[None], higher_is_better)
+    theirs = ranks(known_T[None])
+    ours = ranks(scores_T[None])
     first, second = np.triu_indices(len(teachers), k=1)
-    known = np.sign(theirs.before[0, first] - theirs.before[0, second])
-    found = np.sign(ours.before[0, first] - ours.before[0, second])
+    known = np.sign(theirs.better[0, first] - theirs.better[0, second])
+    found = np.sign(ours.better[0, first] - ours.better[0, second])
     right = np.where(found == 0, 0.5, found == known)[known != 0]
-    tau_low, tau_high = interval(resampled_tau(reference, teachers, figures_BT, higher_is_better))
-    best_T, chosen = theirs.before[0] == 0, int(np.argmin(ours.before[0]))
+    tau_low, tau_high = interval(resampled_tau(reference, teachers, scores_BT))
+    best_T, chosen = theirs.better[0] == 0, int(np.argmin(ours.better[0]))
     return ReferenceFit(
         name=reference.name,
-        tau=float(tau_b(ours.before, theirs.before)[0]),
+        tau=float(tau_b(ours.better, theirs.better)[0]),
         tau_low=tau_low,
         tau_high=tau_high,
         spearman=spearman(ours.middle[0], theirs.middle[0]),
@@ -238,11 +234,9 @@ def reference_fit(
     )
 
 
-def resampled_tau(
-    reference: Reference, teachers: tuple[str, ...], figures_BT: Floats, higher_is_better: bool
-) -> Floats:
-    """(B,) tau-b of each resample with the known values; NaN where a teacher has no figure."""
+def resampled_tau(reference: Reference, teachers: tuple[str, ...], scores_BT: Floats) -> Floats:
+    """(B,) tau-b of each resample with the known values; NaN where a teacher has no score."""
     known_T = np.array([reference.values[teacher] for teacher in teachers])
-    drawn = places(figures_BT, higher_is_better)
-    tau_B = tau_b(drawn.before, places(known_T[None], True).before)
-    return np.where(np.isfinite(figures_BT).all(axis=1), tau_B, np.nan)
+    drawn = ranks(scores_BT)
+    tau_B = tau_b(drawn.better, ranks(known_T[None]).better)
+    return np.where(np.isfinite(scores_BT).all(axis=1), tau_B, np.nan)

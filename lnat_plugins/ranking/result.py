@@ -1,8 +1,6 @@
-"""What a ranking says: the teachers in order, how sure that is, and what it may only echo.
+"""The result types of a ranking, and a ranking as text in the look of lm-eval's tables.
 
-Knows nothing of how the figures are computed. Undefined figures are NaN, written as null.
-
-A ranking as text, in the look of lm-eval's own tables. Knows nothing of files.
+Undefined figures are NaN, written as null.
 """
 
 from __future__ import annotations
@@ -77,7 +75,7 @@ class Ranking:
         stability: P(best) of the first and the order's tau, by number of prompts.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
-        confounds: what the score may only be echoing.
+        confounds: what the score may follow instead of naturalness.
         bootstrap_iters, seed: of the intervals.
         resamples_undefined: those in which a teacher's ratio has the denominator 0; they count
             nowhere.
@@ -109,7 +107,6 @@ class Ranking:
 
     def to_markdown(self) -> str:
         """The tables of `lnat rank` and its notes, below two lines that say what is ranked."""
-
         direction = "higher" if self.higher_is_better else "lower"
         title = [
             f"prompts: {self.prompts_used} of {self.prompts}, responses: {self.responses}",
@@ -125,11 +122,11 @@ FEWEST_TOLD: Final = 10
 """Below this many the number of prompts needed is not told: it is a guess."""
 
 MOST_RANKS: Final = 12
-"""With more teachers than this, P(rank) is left to the json."""
+"""With more teachers than this, P(rank) stands in the json alone."""
 
 
 def to_markdown(ranking: Ranking, title: Sequence[str] = ()) -> str:
-    """Title lines, the teachers, how sure that is, what the score may echo, and the notes."""
+    """Title lines, the teachers, how sure that is, possible confounds, and the notes."""
     lines = (
         *_reference(ranking.reference),
         *_stability(ranking),

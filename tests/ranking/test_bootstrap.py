@@ -1,4 +1,7 @@
-"""The paired bootstrap where the answer is known."""
+"""The paired bootstrap where the answer is known.
+
+How the order settles with the number of prompts: against brute force, and where it is known.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,42 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from lnat_plugins.metrics import get_metric
+from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking import bootstrap as module
-from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, resampled_means
-from tests.ranking.builders import lines, rank_rows, table
+from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, grid, resampled_means
+from lnat_plugins.ranking.table import score_table
+from tests.ranking.builders import LOWER, Row, lines, rank_rows, row, table
 
 
-def boot_of(values_PT: np.ndarray, higher: bool, first: int, iters: int, seed: int) -> Bootstrap:
-    return bootstrap(resampled_means(values_PT, iters, seed), higher, first)
+def boot_of(scores_PT: np.ndarray, first: int, iters: int, seed: int, sign: int = 1) -> Bootstrap:
+    """Of scores that are higher = better; `sign` -1 gives the intervals of a metric's opposite."""
+    rows = [row("p0", name, -1.0) for name in "ABCDE"[: scores_PT.shape[1]]]
+    metric = get_metric("local_naturalness") if sign == 1 else LOWER
+    bare = score_table(rows, ["p0"], [one.teacher for one in rows], metric, "4")
+    assert bare.sign == sign
+    return bootstrap(bare, resampled_means(scores_PT, iters, seed), first)
 
 
 def test_a_constant_difference_is_certain() -> None:
     prompts = np.random.default_rng(0).normal(size=40)
     values_PT = np.stack([prompts - 0.01, prompts, prompts - 0.5], axis=1)
-    boot = boot_of(values_PT, True, first=1, iters=500, seed=3)
+    boot = boot_of(values_PT, first=1, iters=500, seed=3)
     assert boot.p_rank.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
     assert boot.difference_low == pytest.approx([-0.01, 0.0, -0.5])
     assert boot.difference_high == pytest.approx(boot.difference_low)
     assert boot.low[0] < boot.high[0]
-    lower = boot_of(values_PT, False, first=2, iters=500, seed=3)
-    assert lower.p_rank.tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]
+    lower = boot_of(values_PT, first=1, iters=500, seed=3, sign=-1)
+    assert lower.p_rank.tolist() == boot.p_rank.tolist()
+    assert lower.low == pytest.approx(-boot.high)
+    assert lower.difference_low == pytest.approx([0.01, 0.0, 0.5])
 
 
 def test_equal_teachers_share_every_rank() -> None:
     values = np.random.default_rng(1).normal(size=(20, 1))
-    boot = boot_of(np.repeat(values, 4, axis=1), True, first=0, iters=100, seed=3)
+    boot = boot_of(np.repeat(values, 4, axis=1), first=0, iters=100, seed=3)
     assert boot.p_rank == pytest.approx(np.full((4, 4), 0.25))
 
 
@@ -44,7 +58,7 @@ def test_p_best_is_the_share_of_the_first_rank() -> None:
 
 def test_the_interval_is_that_of_the_normal_approximation_for_many_prompts() -> None:
     values = np.random.default_rng(4).normal(size=(2000, 1))
-    boot = boot_of(values, True, 0, 4000, 6)
+    boot = boot_of(values, 0, 4000, 6)
     error = values.std() / math.sqrt(2000)
     assert boot.low[0] == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
     assert boot.high[0] == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
@@ -54,7 +68,7 @@ def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
     generator = np.random.default_rng(8)
     hits = 0
     for seed in range(300):
-        boot = boot_of(generator.normal(size=(60, 1)), True, 0, 300, seed)
+        boot = boot_of(generator.normal(size=(60, 1)), 0, 300, seed)
         hits += boot.low[0] <= 0 <= boot.high[0]
     assert 0.90 <= hits / 300 <= 0.98
 
@@ -94,3 +108,103 @@ def test_nothing_to_resample_gives_no_figure(n_prompts: int, iters: int) -> None
     stability = ranking.stability
     assert (stability.sizes, stability.p_best, stability.tau) == ((), (), ())
     assert stability.needed is None
+
+
+def noisy(n_prompts: int, gap: float, seed: int = 0, teachers: str = "AB") -> list[Row]:
+    """Independent normal noise of size 1 around means that lie `gap` apart, exactly."""
+    noise = np.random.default_rng(seed).normal(size=(n_prompts, len(teachers)))
+    noise -= noise.mean(axis=0)
+    return table({name: list(noise[:, t] - 10 - gap * t) for t, name in enumerate(teachers)})
+
+
+def at(ranking: Ranking) -> dict[int, tuple[float, float]]:
+    found = ranking.stability
+    return {n: (p, t) for n, p, t in zip(found.sizes, found.p_best, found.tau, strict=True)}
+
+
+def test_the_sizes() -> None:
+    assert grid(817) == (10, 20, 50, 100, 200, 500, 817, 1000, 2000, 5000, 8170)
+    assert grid(100) == (10, 20, 50, 100, 200, 500, 1000)
+    assert grid(3) == (3, 10, 20, 30)
+
+
+def test_at_its_own_size_the_curve_is_the_table() -> None:
+    ranking = rank_rows(noisy(30, 0.2), bootstrap_iters=500)
+    assert at(ranking)[30][0] == ranking.teachers[0].p_best
+
+
+def test_by_brute_force() -> None:
+    rows = noisy(20, 0.3, seed=3, teachers="ABCD")
+    ranking = rank_rows(rows, bootstrap_iters=2000, seed=4)
+    values_PT = np.array([row.record.sums["4"][0] / 10 for row in rows]).reshape(20, 4)  # type: ignore[index]
+    generator = np.random.default_rng(99)
+    for size in (10, 50):
+        means_BT = values_PT[generator.integers(0, 20, size=(4000, size))].mean(axis=1)
+        best = (means_BT.argmax(axis=1) == 0).mean()
+        taus = [stats.kendalltau(means, [4, 3, 2, 1]).statistic for means in means_BT]
+        assert at(ranking)[size][0] == pytest.approx(best, abs=0.04)
+        assert at(ranking)[size][1] == pytest.approx(np.mean(taus), abs=0.04)
+
+
+def test_needed_is_where_the_normal_curve_says() -> None:
+    rows = noisy(100, 0.1, seed=1)
+    ranking = rank_rows(rows, bootstrap_iters=2000)
+    values = [row.record.totals["4"] / 10 for row in rows]
+    spread = np.std(np.array(values[0::2]) - np.array(values[1::2]))
+    expected = (1.645 * spread / 0.1) ** 2
+    needed = ranking.stability.needed
+    assert needed == pytest.approx(expected, rel=0.15)
+    assert needed > 100
+    assert f"at about {needed} prompts: need about {needed - 100} more" in ranking.notes[0]
+
+
+def test_needed_below_the_set_s_own_size_is_the_nearest_crossing() -> None:
+    rows = noisy(100, 0.4, seed=3)
+    stability = rank_rows(rows, bootstrap_iters=2000).stability
+    values = [row.record.totals["4"] / 10 for row in rows]
+    lead = np.array(values[0::2]) - np.array(values[1::2])
+    expected = (1.645 * lead.std() / lead.mean()) ** 2
+    assert stability.needed is not None
+    assert 10 < stability.needed < 100
+    assert stability.needed == pytest.approx(expected, rel=0.25)
+    below = [size for size in stability.sizes if size < stability.needed]
+    p_best = dict(zip(stability.sizes, stability.p_best, strict=True))
+    assert all(p_best[size] < 0.95 for size in below)
+    assert all(p >= 0.95 for size, p in p_best.items() if size >= stability.needed)
+
+
+def test_a_clear_first_needs_few() -> None:
+    ranking = rank_rows(noisy(60, 2.0), bootstrap_iters=500)
+    assert ranking.stability.needed is not None
+    assert ranking.stability.needed <= 6
+    assert ranking.stability.p_best[-1] == 1.0
+
+
+def test_equal_teachers_never_settle() -> None:
+    ranking = rank_rows(noisy(30, 0.0), bootstrap_iters=1000)
+    assert ranking.stability.needed is None
+    assert ranking.stability.sizes[-1] == 300
+    assert "does not reach 0.95 with 300 prompts" in ranking.notes[0]
+
+
+def test_ties_share_the_first_place() -> None:
+    same = [-1.0, -2.0, -3.0]
+    ranking = rank_rows(table({"A": same, "B": same}))
+    assert ranking.stability.p_best == tuple([0.5] * 4)
+    assert all(np.isnan(ranking.stability.tau))
+
+
+def test_the_direction_of_the_metric_counts() -> None:
+    rows = noisy(40, 0.3)
+    assert rank_rows(rows, LOWER).stability == rank_rows(rows).stability
+
+
+def test_the_seed_decides_stability() -> None:
+    rows = noisy(40, 0.2)
+    one, again, other = (rank_rows(rows, seed=seed).stability for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+
+
+def test_one_teacher_has_no_stability() -> None:
+    assert rank_rows(table({"A": [-1.0, -2.0]})).stability.sizes == ()

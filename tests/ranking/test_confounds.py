@@ -1,14 +1,32 @@
-"""What a score may only be echoing: correlations, composition, and the notes."""
+"""What a score may only be echoing: correlations, composition, and the notes.
+
+How much a window shows of what precedes a step: by hand and by plain loops.
+
+Families by name: what counts, and what only looks alike.
+
+Loops, counted word by word.
+"""
 
 from __future__ import annotations
 
 import math
+import random
+import statistics
 
 import pytest
 
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import Confounds, ControlCorrelation, confounds
-from lnat_plugins.ranking.confounds import CONTROLS
+from lnat_plugins.ranking.confounds import (
+    CONTROLS,
+    FAMILIES,
+    WINDOW,
+    families,
+    repetition,
+    shown_context,
+)
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.steps.windows import parse_window
 from tests.helpers_samples import make_record
 from tests.ranking import oracle
 from tests.ranking.builders import LOWER, Row, random_rows, rank_rows, row, table
@@ -126,6 +144,8 @@ def test_a_score_that_is_nearly_a_count_is_told() -> None:
     assert panel(rows).notes[0] == f"Within prompts {LIKE.format('')} longest."
     alone = [row(f"p{n}", "A", -1.0 - n, 10 + n) for n in range(10)]
     assert panel(alone).notes[0] == f"Over all responses {LIKE.format('-')} shortest."
+    assert (length(alone).spare, length(alone[:9]).spare) == (8, 7)
+    assert not [note for note in panel(alone[:9]).notes if "much like" in note]
 
 
 def test_a_few_responses_or_a_loose_relation_are_not_told_as_a_count() -> None:
@@ -142,3 +162,139 @@ def test_a_few_responses_or_a_loose_relation_are_not_told_as_a_count() -> None:
     assert length(loose).within_prompt == pytest.approx(1 / 3)
     for rows in (few, two, loose):
         assert not [note for note in panel(rows).notes if "much like choosing" in note]
+
+
+def record(tokens: list[int], windows: tuple[str, ...] = ("1",)) -> StepSums:
+    return make_record("A", {w: [-1.0] * len(tokens) for w in windows}, tokens)
+
+
+def test_by_hand() -> None:
+    assert shown_context([record([10, 30, 5])]) == pytest.approx({"1": (1 + 30 / 40) / 2})
+
+
+def test_responses_count_alike_however_many_steps_they_have() -> None:
+    both = [record([1, 1]), record([1] * 101)]
+    assert shown_context(both)["1"] == pytest.approx((1 + shown_context(both[1:])["1"]) / 2)
+
+
+def test_the_ends_of_the_scale() -> None:
+    found = shown_context([record([3, 4, 5], ("0", "2", "100%", "global"))])
+    assert found == {"0": 0.0, "2": 1.0, "100%": 1.0}
+
+
+def test_where_nothing_precedes_a_step_there_is_no_share() -> None:
+    assert math.isnan(shown_context([record([5]), record([7])])["1"])
+    assert shown_context([]) == {}
+
+
+@pytest.mark.parametrize("window", ["0", "1", "3", "10%", "50%"])
+def test_the_loops_agree_context(window: str) -> None:
+    draw = random.Random(window)
+    records = [
+        record([draw.randint(1, 9) for _ in range(draw.randint(1, 12))], (window,))
+        for _ in range(10)
+    ]
+    of_responses = []
+    for one in records:
+        of_steps = []
+        for step in range(len(one.tokens)):
+            start = step - parse_window(window).preceding(step)
+            before = sum(one.tokens[:step])
+            if before:
+                of_steps.append(sum(one.tokens[start:step]) / before)
+        if of_steps:
+            of_responses.append(statistics.fmean(of_steps))
+    assert shown_context(records)[window] == pytest.approx(statistics.fmean(of_responses))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", {"qwen"}),
+        ("QwQ", {"qwen"}),
+        ("student-qwq", {"qwen"}),
+        ("qwen3_32b", {"qwen"}),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", {"deepseek", "qwen"}),
+        ("meta-llama/Llama-3.1-8B", {"llama"}),
+        ("mistralai/Mixtral-8x7B-v0.1", {"mistral"}),
+        ("google/gemma-3-1b-it", {"gemma"}),
+        ("microsoft/phi-4", {"phi"}),
+        ("Phi4", {"phi"}),
+        ("openai/gpt-oss-20b", {"gpt"}),
+        ("gpt4o", {"gpt"}),
+        ("claude-sonnet", {"claude"}),
+        ("DSQ", set()),
+        ("R1", set()),
+        ("s1.1", set()),
+        ("dolphin", set()),
+        ("philosopher", set()),
+        ("human", set()),
+        ("", set()),
+    ],
+)
+def test_names(name: str, expected: set[str]) -> None:
+    assert families(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/home/claude/models/student-base", set()),
+        ("/models/qwen/Llama-3-8B/", {"llama"}),
+        ("../qwen", {"qwen"}),
+        ("./Qwen3-4B", {"qwen"}),
+        ("C:\\phi\\work\\gemma-2b", {"gemma"}),
+    ],
+)
+def test_of_a_path_only_the_last_part_is_read(path: str, expected: set[str]) -> None:
+    assert families(path) == expected
+
+
+def test_no_word_stands_for_two_families() -> None:
+    words = [word for each in FAMILIES.values() for word in each]
+    assert len(words) == len(set(words))
+    assert all(word.isalpha() and word.islower() for word in words)
+
+
+def by_loops(text: str) -> int:
+    words = text.split()
+    stretches = [words[i : i + WINDOW] for i in range(len(words) - WINDOW + 1)]
+    marked = {
+        i + offset
+        for i, stretch in enumerate(stretches)
+        if stretch in stretches[:i]
+        for offset in range(WINDOW)
+    }
+    return len(marked)
+
+
+def numbered(start: int, stop: int) -> str:
+    return " ".join(map(str, range(start, stop)))
+
+
+def test_a_stretch_of_twenty_words_said_again() -> None:
+    assert repetition(numbered(0, 20) + " and " + numbered(0, 20)) == (20, 41)
+    assert repetition(numbered(0, 19) + " and " + numbered(0, 19)) == (0, 39)
+    assert repetition(numbered(0, 25) + " and " + numbered(0, 25)) == (25, 51)
+
+
+def test_white_space_is_no_difference() -> None:
+    assert repetition(numbered(0, 20) + "\n\n" + numbered(0, 20).replace(" ", "\t")).repeated == 20
+
+
+def test_a_loop_of_one_word_overlaps_itself() -> None:
+    assert repetition("wait " * 100) == (99, 100)
+    assert repetition("wait " * 20) == (0, 20)
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "one"])
+def test_short_texts_repeat_nothing(text: str) -> None:
+    assert repetition(text) == (0, len(text.split()))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_loops_agree_repetition(seed: int) -> None:
+    draw = random.Random(seed)
+    phrases = [[draw.choice("abc") for _ in range(draw.randint(5, 30))] for _ in range(3)]
+    text = " ".join(word for _ in range(12) for word in draw.choice(phrases))
+    assert repetition(text).repeated == by_loops(text)

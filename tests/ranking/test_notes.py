@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from lnat_plugins.ranking import to_markdown
-from lnat_plugins.ranking.notes import needed_prompts, smallest_p
+from lnat_plugins.ranking.notes import smallest_p
+from lnat_plugins.ranking.result import needed_prompts
 from tests.ranking.builders import rank_rows, row, table
 
 
@@ -89,6 +90,9 @@ def test_few_resamples() -> None:
         settled(30, 5), bootstrap_iters=999
     )
     assert "Only 1 resample:" in notes_of(settled(30, 5), bootstrap_iters=1)
+    one_prompt = notes_of(settled(1, 5), bootstrap_iters=10)
+    assert "One prompt" in one_prompt
+    assert "resample" not in one_prompt  # nothing was resampled
     for many in (0, 1000):
         assert "resample" not in notes_of(settled(30, 5), bootstrap_iters=many)
 

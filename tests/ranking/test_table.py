@@ -1,16 +1,47 @@
-"""The remedy fits the reason: scoring again is advised only where it can help."""
+"""Who is best, and ties.
+
+The remedy fits the reason: scoring again is advised only where it can help.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric, get_metric
 from lnat_plugins.ranking import compare
+from lnat_plugins.ranking.table import best_mask, winners
 from tests.ranking.builders import Row, rank_rows, table
+
+ROWS = np.arange(6, dtype=np.int64).reshape(2, 3)
+
+
+def test_the_highest_score_wins() -> None:
+    scores_PT = np.array([[-1.0, -2.0, -3.0], [-3.0, -1.0, -2.0]])
+    assert winners(scores_PT, ROWS)[0].tolist() == [0, 1]
+    assert winners(-scores_PT, ROWS)[0].tolist() == [2, 0]
+
+
+def test_the_first_row_of_a_prompt_wins_its_tie_whatever_the_column() -> None:
+    values_PT = np.array([[-1.0, -1.0, -3.0], [-1.0, -1.0, -1.0]])
+    first_row_PT = np.array([[1, 0, 2], [5, 4, 3]], dtype=np.int64)
+    winner_P, ties = winners(values_PT, first_row_PT)
+    assert winner_P.tolist() == [1, 2]
+    assert ties == 2
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_only_the_rounding_of_a_mean_makes_a_tie(size: float) -> None:
+    rounded = np.array([[-size, -size * (1 + 2e-16)]])
+    assert best_mask(rounded).tolist() == best_mask(-rounded).tolist() == [[True, True]]
+    apart = np.array([[-size, -size - 1e-9 * max(size, 1)]])
+    assert best_mask(apart).tolist() == [[True, False]]
+    assert best_mask(-apart).tolist() == [[False, True]]
+
 
 AGAIN = "core again with"
 ENTROPY = replace(get_metric("local_naturalness"), name="needy", needs=frozenset({"entropy"}))

@@ -133,7 +133,7 @@ def _math_regions(text: str, code: list[Span]) -> list[Span]:
     skipped = next(remaining)
     for found in _MATH.finditer(text):
         start, end = found.span()
-        while start >= skipped[1] and skipped[0] < len(text):
+        while start >= skipped[1]:
             skipped = next(remaining)
         if start >= skipped[0]:
             continue
@@ -171,7 +171,7 @@ def _math_regions(text: str, code: list[Span]) -> list[Span]:
 
 def _opens_dollar(text: str, position: int) -> bool:
     before, after = text[position - 1 : position], text[position + 1 : position + 2]
-    return after != "" and not after.isspace() and not _is_ascii_word(before)
+    return not after.isspace() and not _is_ascii_word(before)
 
 
 def _closes_dollar(text: str, opened: int, position: int) -> bool:

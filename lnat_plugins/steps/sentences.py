@@ -82,7 +82,7 @@ def _boundaries(text: str, regions: list[Span]) -> list[int]:
         start, end = found.span()
         if end == length:
             break
-        while start >= region[1] and region[0] < length:
+        while start >= region[1]:
             region = next(remaining)
         if start >= region[0]:
             continue
@@ -153,9 +153,8 @@ def _is_abbreviation(text: str, since: int, stop: int, after: int) -> bool:
         return False
     if word in _NEVER_END:
         return True
-    if len(word) <= 6 or word.isdecimal():
-        if stop - since <= _REACH and _ENUMERATOR.fullmatch(head):
-            return True
+    if len(word) <= 6 and stop - since <= _REACH and _ENUMERATOR.fullmatch(head):
+        return True
     if word.isdecimal():
         return len(word) <= 2 and _numbers_an_item(text, stop - len(word), after)
     if len(word) > 5:

@@ -80,7 +80,7 @@ def parse_window(spec: object, where: str = "") -> Window:
     Raises:
         ConfigError: none of these, or a share outside (0, 100] percent.
     """
-    text = str(spec).strip() if isinstance(spec, (int, str)) and not isinstance(spec, bool) else ""
+    text = str(spec).strip()
     if text == GLOBAL:
         return Window(GLOBAL)
     if re.fullmatch(r"\d{1,18}", text):

@@ -39,6 +39,7 @@ PLAIN = [
 
 QUOTES = [
     'She said "stop." ¦Then he stopped.',
+    'He said "stop."Then he stopped.',
     "She said “stop.” ¦Then he stopped.",
     "She asked “why?” and left. ¦Nobody knew.",
     'He asked: "Why?" ¦"Because," she said.',
@@ -64,7 +65,10 @@ ABBREVIATIONS = [
     "See Figs. 3 and 4, Sec. 2 and pp. 12 to 14. ¦They agree.",
     "It took approx. 5 minutes. ¦That is fast.",
     "Take No. 5 first. ¦Is it right? No. ¦But it works.",
+    "Is it right? No. ¦Ann works.",
     "He lives in the U.S. Army base. ¦She lives in the U.S. ¦They met.",
+    "He lives in the U.S. ¦500 of them do.",
+    "So we get Dr . ¦Ann left.",
     "Wake at 6 a.m. and rest. ¦Eat at 5 p.m. ¦Alice sleeps.",
     "We meet at 5 p.m. Monday. ¦Bring tea.",
     "Acme Inc. ¦The firm grew. ¦Acme Inc. Berlin closed.",
@@ -86,6 +90,12 @@ INITIALS = [
     "So the number of pears is P. ¦Two thirds are ripe.",
     "It starts with a K. ¦Wait, why?",
     "He took Job A. ¦Pay there is better.",
+    "Job A. ¦Ann took it.",
+    "It is Room7 A. ¦Ann left.",
+    "Here is type X B. ¦Ann left.",
+    "Take points B, C. ¦Ann left.",
+    "A book by J. ¦500 were sold.",
+    "Written by J. ¦The book sold.",
 ]
 
 NUMBERS = [
@@ -94,6 +104,10 @@ NUMBERS = [
     "It is 0.5. ¦0.25 is half of it.",
     "Version 1.2.3. ¦Then 2.0. ¦Done.",
     "Divide by 3. ¦It gives 12. ¦So 12 it is.",
+    "It is five (each) 120. ¦Ann left.",
+    "It is five (each) 12. Price is six.",
+    "It is   12. ¦Ann left.",
+    "The total of it: 12. ¦Ann left.",
     "Add 1/3. ¦That is all.",
 ]
 
@@ -174,6 +188,8 @@ LINES = [
     "Lines with a hard break  \n¦Second line here",
     "We find:\n¦the total is five",
     "Hence,\nNumber of cows = 3",
+    "The number of pears = the number of apples plus that of grapes\n¦Paris is next.",
+    "Take f(one\n) plus two.",
     "A stop at a line's end.\n¦then lower case.",
     "He met Dr.\nJones there. ¦Fine.",
     "A blank line\n\n¦always cuts, even here",

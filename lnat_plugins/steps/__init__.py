@@ -107,9 +107,9 @@ def parse_steps(
         return StepSpec("supplied_or_sentence", splitter=SPLITTERS["sentence"])
     if name in splitters:
         return StepSpec("splitter", splitter=splitters[name])
-    kind, colon, count = name.partition(":")
+    kind, _, count = name.partition(":")
     if kind == "tokens":
-        if colon and _COUNT.fullmatch(count):
+        if _COUNT.fullmatch(count):
             return StepSpec("tokens", n=int(count))
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",

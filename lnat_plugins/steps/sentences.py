@@ -196,14 +196,11 @@ def _numbers_an_item(text: str, start: int, after: int) -> bool:
 
     It does in "(three) 2. A = S" and "equations: 1. Cost".
     """
-    before = text[max(0, start - 3) : start]
-    bare = before.rstrip()
-    if not bare or bare == before:
-        return False
-    if bare[-1] == ":":
+    before = text[max(0, start - 3) : start].rstrip()
+    if before.endswith(":"):
         following = _next_word(text, after)  # "1. A = S + 5": here "A" is a quantity
         return text.startswith("1.", start) and (following == "A" or following not in _STARTERS)
-    return bare[-1] in ")]" or bare[-1].isdecimal()
+    return before.endswith((")", "]")) or before[-1:].isdecimal()
 
 
 def _is_initial(text: str, head: str, after: int) -> bool:

@@ -103,7 +103,11 @@ def test_supplied_spans() -> None:
 @pytest.mark.parametrize(
     ("text", "steps", "message"),
     [
-        ("ab c", ["ab", "c"], "x.jsonl row 3: step 2 of 2 differs .* at character 2"),
+        (
+            "ab c",
+            ["ab", "c"],
+            "x.jsonl row 3: step 2 of 2 differs .* at character 2, which reads ' c' ",
+        ),
         ("ab", ["ab", ""], "x.jsonl row 3: step 2 of 2 is empty"),
         ("ab", ["abc"], "step 1 of 1 differs"),
         ("abc", ["ab"], "the steps end at character 2, the response at 3"),

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -20,6 +21,10 @@ os.environ.update(
 )
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A deadline would fail examples on a busy machine.
+settings.register_profile("lnat", deadline=None)
+settings.load_profile("lnat")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from lnat_plugins.steps import get_splitter
+from lnat_plugins.steps import SPLITTERS
 
 from .engine.oracle import step_sums
 from .engine.students import ARCHITECTURES
@@ -79,7 +79,7 @@ def truth(
 def token_steps(tokenizer: Any, text: str, steps: Sequence[str] | str) -> list[list[int]]:
     """The token ids of each step; a step without a token of its own joins the one before."""
     if isinstance(steps, str):
-        steps = [text[a:b] for a, b in get_splitter(steps).split(text)]
+        steps = [text[a:b] for a, b in SPLITTERS[steps].split(text)]
     owner = [i for i, step in enumerate(steps) for _ in step]
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     found: dict[int, list[int]] = {}

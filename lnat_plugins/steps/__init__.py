@@ -1,10 +1,11 @@
-"""How a response is cut into steps: named splitters, supplied steps, the `steps` setting.
+"""Cut a response into steps: named splitters, supplied steps, the `steps` setting.
 
-Knows nothing of tokens, windows or torch. Every splitter maps a text to spans that are
-contiguous, non-empty and tile it; text is never changed, stripped or re-joined. A step owns the
-white space that follows it, and the white space a text begins with belongs to its first step.
-Every splitter takes time linear in the text. A splitter's version changes whenever its cuts do,
-because scores cut by different rules cannot be compared.
+A splitter maps a text to spans that tile it: contiguous, none empty, no character changed, stripped
+or joined anew. A step owns the white space that follows it, and the white space a text begins with
+belongs to its first step. Every splitter takes time linear in the text. Its version changes
+whenever its cuts do, because scores cut by different rules cannot be compared.
+
+This folder knows characters and the numbers of steps; tokens, models and torch are above it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ __all__ = [
     "Span",
     "Splitter",
     "StepSpec",
-    "get_splitter",
     "parse_steps",
     "supplied_spans",
     "tile",
@@ -34,14 +34,14 @@ __all__ = [
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
-"""What the `steps` setting understands beside the names of splitters, so no splitter's name."""
+"""Words of the `steps` setting that no splitter may have as its name."""
 
 StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
 
 
 @dataclass(frozen=True)
 class Splitter:
-    """A named way to cut a text. `str(splitter)` is `name@version`, as results record it."""
+    """A named, versioned function that cuts a text; `str()` gives `name@version` for results."""
 
     name: str
     version: str
@@ -66,10 +66,14 @@ SPLITTERS: Final[Mapping[str, Splitter]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class StepSpec:
-    """What the `steps` setting asks for.
+    """The `steps` setting: how responses are cut.
 
-    `splitter` is set for the kinds "splitter" and "supplied_or_sentence" (rows that carry no
-    steps), `n` (tokens a step, at least 1) for "tokens" alone.
+    Args:
+        kind: "splitter" cuts every response by `splitter`, "tokens" after every `n` tokens;
+            "supplied" takes the steps of the row, "supplied_or_sentence" those or, where the row
+            has none, the cuts of `splitter`.
+        splitter: for the kinds "splitter" and "supplied_or_sentence", else None.
+        n: tokens per step, at least 1, for the kind "tokens", else None.
     """
 
     kind: StepKind
@@ -77,25 +81,11 @@ class StepSpec:
     n: int | None = None
 
     def __str__(self) -> str:
-        """As results record it: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
+        """As written in results: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
         if self.kind == "tokens":
             return f"tokens:{self.n}"
         parts = [] if self.kind == "splitter" else ["supplied"]
         return "|".join([*parts, *([str(self.splitter)] if self.splitter else [])])
-
-
-def get_splitter(name: str) -> Splitter:
-    """The built-in splitter of that name.
-
-    Raises:
-        ConfigError: no splitter has that name.
-    """
-    try:
-        return SPLITTERS[name]
-    except KeyError:
-        raise ConfigError(
-            "unknown splitter", found=name, remedy=did_you_mean(name, SPLITTERS)
-        ) from None
 
 
 def parse_steps(
@@ -105,8 +95,8 @@ def parse_steps(
 
     Args:
         name: the setting.
-        where: for messages.
-        splitters: those that may be named.
+        where: file and key, for the error.
+        splitters: those that the setting may name.
 
     Raises:
         ConfigError: none of these, or an N that is not a whole number of at least 1.
@@ -117,9 +107,9 @@ def parse_steps(
         return StepSpec("supplied_or_sentence", splitter=SPLITTERS["sentence"])
     if name in splitters:
         return StepSpec("splitter", splitter=splitters[name])
-    kind, colon, count = name.partition(":")
+    kind, _, count = name.partition(":")
     if kind == "tokens":
-        if colon and _COUNT.fullmatch(count):
+        if _COUNT.fullmatch(count):
             return StepSpec("tokens", n=int(count))
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",
@@ -134,11 +124,12 @@ def parse_steps(
 
 
 def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Span]:
-    """Spans of the steps that a row brings along; `"".join(steps)` must be the text itself.
+    """Spans of the steps that a row supplies; `"".join(steps)` must be exactly `text`.
+
+    Nothing is stripped or repaired: each step includes the white space that follows it.
 
     Raises:
-        DataError: an empty step, or steps that do not add up to the text. Nothing is stripped or
-            repaired: a step carries its own white space.
+        DataError: an empty step, or steps that do not join to the text.
     """
     spans: list[Span] = []
     start = 0

@@ -1,13 +1,8 @@
-"""Spans: how a text is tiled, and who owns the white space.
+r"""Tile a text with spans; the splitters `line`, `paragraph` and `turn`.
 
-Knows nothing of sentences, lines or turns: a splitter hands over cuts, this makes spans.
-
-Splitters that look at line breaks and turn markers only.
-
-Knows nothing of sentences, markdown or LaTeX. Every rule is plain: no fragment is joined to a
-neighbour and no region is protected. As everywhere, a step owns the white space that follows it
-(the indentation of the next line included), and the white space a text begins with belongs to
-its first step. A line break is ``\\n``, ``\\r\\n`` or ``\\r``.
+Every splitter finds cuts and hands them to `tile`, which decides who owns the white space. The
+splitters here look at line breaks and turn markers only: they join no fragments and protect no
+formulas or code. A line break is ``\n``, ``\r\n`` or ``\r``.
 """
 
 from __future__ import annotations
@@ -19,20 +14,31 @@ from typing import Final
 Span = tuple[int, int]
 """(start, end) character offsets into the text, half open; never empty."""
 
-_SPACE = re.compile(r"\s*")
+_SPACE: Final = re.compile(r"\s*")
+_BREAK: Final = re.compile(r"[\r\n]\s*")
+_TURN: Final = re.compile(
+    r"(?P<close></think(?:ing)?>)"
+    r"|<think(?:ing)?>"
+    r"|^[^\S\r\n]*answer[^\S\r\n]*$"
+    r"|<\|im_start\|>|<\|start_header_id\|>"
+    r"|^(?:User|Human|Assistant):",
+    re.MULTILINE,
+)
+_BARE_THINK: Final = re.compile(r"\s*think[^\S\r\n]*[\r\n]")
 
 
 def tile(text: str, cuts: Iterable[int]) -> list[Span]:
-    """Spans that tile `text`, one more than there are cuts that hold.
+    """Spans that tile `text`: contiguous, none empty, no character missing.
 
-    `cuts` ascend. Each cut moves right over white space, so a step owns what follows it; a cut
-    with nothing visible before or after it is dropped. Empty text: no span. Only white space: one.
+    `cuts` ascend. Each cut moves right over white space, so that a step owns the white space after
+    it; a cut with nothing visible before or after it is dropped. Empty text gives no span, white
+    space alone gives one.
     """
     if not text:
         return []
     spans: list[Span] = []
     start = 0
-    reach = _end_of_space(text, 0)
+    reach = _end_of_space(text, 0)  # a cut up to here would give no new step
     length = len(text)
     for cut in cuts:
         if cut <= reach:
@@ -51,16 +57,9 @@ def _end_of_space(text: str, position: int) -> int:
     return found.end() if found else position
 
 
-_BREAK: Final = re.compile(r"[\r\n]\s*")
-_TURN: Final = re.compile(
-    r"(?P<close></think(?:ing)?>)"
-    r"|<think(?:ing)?>"
-    r"|^[^\S\r\n]*answer[^\S\r\n]*$"
-    r"|<\|im_start\|>|<\|start_header_id\|>"
-    r"|^(?:User|Human|Assistant):",
-    re.MULTILINE,
-)
-_BARE_THINK: Final = re.compile(r"\s*think[^\S\r\n]*[\r\n]")
+def has_blank_line(space: str) -> bool:
+    """Whether this white space holds two line breaks, that is, at least one blank line."""
+    return space.count("\n") + space.count("\r") - space.count("\r\n") > 1
 
 
 def split_lines(text: str) -> list[Span]:
@@ -75,8 +74,8 @@ def split_lines(text: str) -> list[Span]:
 def split_paragraphs(text: str) -> list[Span]:
     """One step a paragraph.
 
-    Cuts where at least one blank line stands (two line breaks with nothing visible between them).
-    Does not look inside code fences: a blank line in a program cuts too.
+    Cuts at every blank line (two line breaks with nothing visible between them). Does not look
+    inside code fences: a blank line in a program cuts too.
     """
     breaks = _BREAK.finditer(text)
     return tile(text, (found.end() for found in breaks if has_blank_line(found.group())))
@@ -87,7 +86,7 @@ def split_turns(text: str) -> list[Span]:
 
     Cuts:
 
-    1. before ``<think>`` and after ``</think>`` (``<thinking>`` likewise), wherever they stand;
+    1. before ``<think>`` and after ``</think>`` (``<thinking>`` likewise), anywhere in the text;
        the tags stay with the thinking part, and either may be missing;
     2. before the first line that holds only ``answer``, if the text's first line holds only
        ``think`` (the plain markers of s1.1); later ``answer`` lines do not cut;
@@ -97,22 +96,13 @@ def split_turns(text: str) -> list[Span]:
     Does not cut inside a part, so a response without any marker is one step, for which local and
     global naturalness are the same. Lower case ``answer`` only: ``Answer:`` is ordinary text.
     """
-    bare = _BARE_THINK.match(text) is not None
+    answer_cuts = _BARE_THINK.match(text) is not None
     cuts = []
-    for found in _TURN.finditer(_normal_breaks(text)):
+    # `^` and `$` do not see "\r"; replacing it keeps every offset.
+    for found in _TURN.finditer(text.replace("\r", "\n")):
         if found.group().strip() == "answer":
-            if not bare:
+            if not answer_cuts:
                 continue
-            bare = False
+            answer_cuts = False
         cuts.append(found.end() if found.group("close") else found.start())
     return tile(text, cuts)
-
-
-def has_blank_line(space: str) -> bool:
-    """Whether this white space holds two line breaks, that is, at least one blank line."""
-    return space.count("\n") + space.count("\r") - space.count("\r\n") > 1
-
-
-def _normal_breaks(text: str) -> str:
-    r"""Same length, but `^` and `$` also see ``\r``; offsets stay those of the text."""
-    return text.replace("\r", "\n") if "\r" in text else text

@@ -1,20 +1,18 @@
-"""Windows: how much of what went before each step may see, and the runs that show it.
-
-Knows steps only by their number; nothing of text, tokens or models.
+"""Context windows: how many preceding steps each step sees, and the runs that score them.
 
 A *window* turns a step's index into the number of preceding steps in its context. A
 *pair* ``(start, step)`` is one conditional: step ``step`` given the prompt and the steps
 ``start … step - 1``. A *run* is the prompt followed by the consecutive steps
-``start … stop - 1``, read once: step ``start`` sees none before it, ``start + 1`` sees
-one, and so on, so a run answers every pair with its start. Pairs are therefore grouped
-by start, and several windows cost little more than the widest of them.
+``start … stop - 1``, read in one forward pass: step ``start`` sees no step before it,
+``start + 1`` sees one, and so on, so one run serves every pair with its start. Pairs are
+therefore grouped by start, and several windows cost little more than the widest of them.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -73,14 +71,22 @@ class Window:
 
 
 def parse_window(spec: object, where: str = "") -> Window:
-    """Reads one window. Raises ConfigError with what is allowed; `where` is for its message."""
-    text = str(spec).strip() if isinstance(spec, (int, str)) and not isinstance(spec, bool) else ""
+    """Read one window: a whole number, a share such as "10%", or "global".
+
+    Args:
+        spec: as written in a config or on the command line.
+        where: file and key, for the error.
+
+    Raises:
+        ConfigError: none of these, or a share outside (0, 100] percent.
+    """
+    text = str(spec).strip()
     if text == GLOBAL:
         return Window(GLOBAL)
-    if re.fullmatch(r"\d+", text):
+    if re.fullmatch(r"\d{1,18}", text):
         return Window(str(int(text)), count=int(text))
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text):
-        share = Fraction(match[1]) / 100
+    if match := re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*%", text):
+        share = Fraction(match[1]) / 100  # exact: 0.07 * 100 steps in floating point gives 8
         if 0 < share <= 1:
             return Window(f"{float(match[1]):g}%", share=share)
     remedy = nearest(text, [GLOBAL]) + _REMEDY
@@ -88,22 +94,26 @@ def parse_window(spec: object, where: str = "") -> Window:
 
 
 def parse_windows(specs: Iterable[object], where: str = "") -> tuple[Window, ...]:
-    """Reads a list of windows; refuses an empty list and a window named twice."""
+    """Read a list of windows, or one.
+
+    Raises:
+        ConfigError: an unknown window, an empty list, or the same window twice.
+    """
     if isinstance(specs, (str, int)):
         specs = [specs]
     windows = tuple(parse_window(spec, where) for spec in specs)
     names = [window.name for window in windows]
     if not windows:
-        raise ConfigError("no window is asked for", where=where, remedy=_REMEDY)
+        raise ConfigError("no window given", where=where, remedy=_REMEDY)
     if len(set(names)) < len(names):
         raise ConfigError(
-            "a window is named twice", where=where, found=names, remedy="name each window once"
+            "duplicate window", where=where, found=names, remedy="name each window once"
         )
     return windows
 
 
 def plan_runs(pairs: Iterable[Pair]) -> tuple[Run, ...]:
-    """The fewest runs that answer all `pairs`: one for each start, in order of start."""
+    """The fewest runs that cover all `pairs`: one for each start, in order of start."""
     steps_by_start: dict[int, set[int]] = {}
     for start, step in pairs:
         steps_by_start.setdefault(start, set()).add(step)
@@ -111,13 +121,3 @@ def plan_runs(pairs: Iterable[Pair]) -> tuple[Run, ...]:
         Run(start, max(steps) + 1, tuple(sorted(steps)))
         for start, steps in sorted(steps_by_start.items())
     )
-
-
-def body_tokens(runs: Iterable[Run], tokens_per_step: Sequence[int]) -> int:
-    """Tokens after the prompt that the runs read: Σ over runs of |s_start … s_stop-1|."""
-    return sum(sum(tokens_per_step[run.start : run.stop]) for run in runs)
-
-
-def projected_tokens(runs: Iterable[Run], tokens_per_step: Sequence[int]) -> int:
-    """Tokens whose log-probability the runs ask for, each a row of the vocabulary."""
-    return sum(tokens_per_step[step] for run in runs for step in run.scored)

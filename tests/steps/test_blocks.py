@@ -1,14 +1,33 @@
-"""The line, paragraph and turn splitters, with a broken bar wherever a cut is due."""
+"""Tiling; the line, paragraph and turn splitters, with a broken bar at every cut."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 
 from lnat_plugins.steps import SPLITTERS
+from lnat_plugins.steps.blocks import tile
+
+from .builders import TEXTS, marked
 
 
-def marked(name: str, text: str) -> str:
-    return "¦".join(text[start:end] for start, end in SPLITTERS[name].split(text))
+@pytest.mark.parametrize(
+    ("text", "cuts", "expected"),
+    [
+        ("", [], []),
+        ("ab", [], [(0, 2)]),
+        ("ab", [1], [(0, 1), (1, 2)]),
+        ("a  b", [1], [(0, 3), (3, 4)]),
+        ("a  b", [1, 2, 3], [(0, 3), (3, 4)]),
+        ("  ab", [1], [(0, 4)]),
+        ("  ab", [2], [(0, 4)]),
+        ("ab  ", [2], [(0, 4)]),
+        ("ab", [0, 2], [(0, 2)]),
+        (" \n ", [1], [(0, 3)]),
+    ],
+)
+def test_tile(text: str, cuts: list[int], expected: list[tuple[int, int]]) -> None:
+    assert tile(text, cuts) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,3 +81,25 @@ def test_paragraph(expected: str) -> None:
 )
 def test_turn(expected: str) -> None:
     assert marked("turn", expected.replace("¦", "")) == expected
+
+
+@pytest.mark.parametrize("name", ["line", "paragraph"])
+@given(text=TEXTS)
+def test_a_step_is_not_cut_again(name: str, text: str) -> None:
+    split = SPLITTERS[name].split
+    for start, end in split(text):
+        assert split(text[start:end]) == [(0, end - start)]
+
+
+@given(left=TEXTS, right=TEXTS)
+@settings(max_examples=50)
+def test_paragraphs_are_cut_alike_alone_and_together(left: str, right: str) -> None:
+    left, right = left.strip(), right.strip()
+    if not left or not right:
+        return
+    split = SPLITTERS["paragraph"].split
+    offset = len(left) + 2
+    first = split(left)
+    first[-1] = (first[-1][0], offset)
+    second = [(start + offset, end + offset) for start, end in split(right)]
+    assert split(f"{left}\n\n{right}") == first + second

@@ -1,3 +1,5 @@
+"""How much each step sees, the names of windows, and the runs that cover their pairs."""
+
 from __future__ import annotations
 
 import math
@@ -11,11 +13,9 @@ from lnat_plugins.errors import ConfigError
 from lnat_plugins.steps.windows import (
     Pair,
     Run,
-    body_tokens,
     parse_window,
     parse_windows,
     plan_runs,
-    projected_tokens,
 )
 
 WINDOWS = st.lists(
@@ -38,7 +38,7 @@ def test_a_count_is_clipped_at_the_start() -> None:
     assert starts("2", 6) == [0, 0, 0, 1, 2, 3]
 
 
-def test_window_zero_sees_nothing_before_the_step() -> None:
+def test_window_zero_sees_only_the_prompt() -> None:
     assert starts("0", 4) == [0, 1, 2, 3]
 
 
@@ -66,20 +66,24 @@ def test_names_are_canonical() -> None:
     assert names == ["4", "4", "4", "10%", "10%", "2.5%", "global"]
 
 
-@pytest.mark.parametrize("bad", [-1, "-1", "all", "0%", "101%", 0.1, True, None, "", "4.5", [4]])
-def test_what_is_no_window_is_refused_with_what_is_allowed(bad: object) -> None:
+@pytest.mark.parametrize(
+    "bad",
+    [-1, "-1", "all", "0%", "101%", 0.1, True, None, "", "4.5", [4], "9" * 5000, "9" * 5000 + "%"],
+    ids=lambda bad: repr(bad)[:9],
+)
+def test_a_bad_window_is_refused_with_the_allowed_forms(bad: object) -> None:
     with pytest.raises(ConfigError, match="whole number of preceding steps"):
         parse_window(bad)
 
 
-def test_a_window_named_twice_or_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="named twice"):
+def test_duplicate_windows_and_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="duplicate window"):
         parse_windows(["10%", "10.0%"])
-    with pytest.raises(ConfigError, match="no window"):
+    with pytest.raises(ConfigError, match="no window given"):
         parse_windows([])
 
 
-def test_one_window_may_stand_alone() -> None:
+def test_one_window_needs_no_list() -> None:
     assert [window.name for window in parse_windows(4)] == ["4"]
 
 
@@ -88,14 +92,14 @@ def test_runs_of_a_fixed_window() -> None:
     assert runs == (Run(0, 2, (0, 1)), Run(1, 3, (2,)), Run(2, 4, (3,)))
 
 
-def test_narrower_windows_cost_no_more_body_tokens() -> None:
+def test_narrower_windows_read_few_tokens_more() -> None:
     tokens = [3, 1, 4, 1, 5, 9, 2, 6]
     widest = plan_runs(parse_window("4").pairs(8))
     together = plan_runs(p for w in parse_windows([0, 1, 2, 3, 4]) for p in w.pairs(8))
-    extra = body_tokens(together, tokens) - body_tokens(widest, tokens)
-    # Only the starts whose run of five steps is cut off by the end of the response are new.
-    assert extra == sum(sum(tokens[start:]) for start in range(4, 8))
-    assert projected_tokens(widest, tokens) == sum(tokens)
+    read = [sum(sum(tokens[run.start : run.stop]) for run in runs) for runs in (widest, together)]
+    # Only the starts whose run of five steps would pass the end of the response are new.
+    assert read[1] - read[0] == sum(sum(tokens[start:]) for start in range(4, 8))
+    assert sorted(step for run in widest for step in run.scored) == list(range(8))
 
 
 def test_the_global_run_reads_the_response_once() -> None:
@@ -103,7 +107,7 @@ def test_the_global_run_reads_the_response_once() -> None:
 
 
 @given(n=st.integers(0, 30), specs=WINDOWS)
-def test_runs_answer_exactly_the_pairs_asked_for(n: int, specs: list[str]) -> None:
+def test_runs_cover_exactly_the_requested_pairs(n: int, specs: list[str]) -> None:
     pairs = {pair for window in parse_windows(specs) for pair in window.pairs(n)}
     runs = plan_runs(pairs)
     assert {Pair(run.start, step) for run in runs for step in run.scored} == pairs

@@ -1,4 +1,4 @@
-"""What is protected, as pieces of the text."""
+"""Protected regions, as pieces of the text."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def pieces(text: str) -> list[str]:
         ("Pay $5 and $6.", []),
         ("Pay $5 or so$ then.", []),
         ("Pay $20 to the $man$.", ["$man$"]),
+        ("Pay $a and b$4 more.", []),
+        ("Pay A$a and b$ more.", []),
+        ("Pay $ b$ more.", []),
+        ("Let $x'$, or 5$.", ["$x'$"]),
         ("A $ alone, $ spaced $.", []),
         ("In \\$5 and \\$6$.", []),
         ("One $a\n\nb$ two.", []),
@@ -35,6 +39,7 @@ def pieces(text: str) -> list[str]:
         ),
         ("\\begin{a}x\\begin{b}y\\end{b}", ["\\begin{b}y\\end{b}"]),
         ("\\begin{a}x\\begin{b}y\\end{a}z\\end{b}", ["\\begin{a}x\\begin{b}y\\end{a}"]),
+        ("\\begin{}x\\end{} y\\end{}", ["\\begin{}x\\end{}"]),
         ("\\end{a}\\begin{a}", []),
         ("`a` and ``b ` c``", ["`a`", "``b ` c``"]),
         ("`a\n\nb`", []),
@@ -44,6 +49,8 @@ def pieces(text: str) -> list[str]:
         ("```\r\na\r\n```\r\nb", ["```\r\na\r\n```"]),
         ("~~~\n```\n~~~", ["~~~\n```\n~~~"]),
         ("```\na `b` c", ["`b`"]),
+        ("```\na `b` c\n~~~\nd", ["`b`"]),
+        ("a ` b\n```\nx\n```\nc ` d", ["```\nx\n```"]),
         ("`$a` and $b$", ["`$a`", "$b$"]),
         ("no marks at all", []),
     ],
@@ -53,5 +60,5 @@ def test_regions(text: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("mark", ["$", "$$", "\\(", "\\[", "`", "```\n", "~~~\n", "\\begin{a}"])
-def test_what_is_not_closed_protects_nothing(mark: str) -> None:
+def test_an_unclosed_mark_protects_nothing(mark: str) -> None:
     assert pieces(f"{mark}a. B") == []

@@ -99,6 +99,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
+_UNKNOWN: Final = ("extra_forbidden", "invalid_key")
+
 _MUST_BE: Final = {
     "string_type": "text",
     "string_too_short": "text",
@@ -146,7 +148,11 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        raise _translated(cause.errors()[0], model, where, kind, key, prefix) from None
+        # a misspelt key explains the missing one, so it comes first
+        errors = cause.errors()
+        unknown = [one for one in errors if one["type"] in _UNKNOWN and len(one["loc"]) == 1]
+        first = (unknown or errors)[0]
+        raise _translated(first, model, where, kind, key, prefix) from None
 
 
 def _translated(
@@ -156,15 +162,19 @@ def _translated(
     path = [str(part) for part in first["loc"]]
     found = first["input"]
     names = [one.alias or name for name, one in model.model_fields.items()]
-    if first["type"] == "extra_forbidden" and len(path) == 1:
+    if first["type"] in _UNKNOWN and len(path) == 1:
         return kind(
             f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
         )
-    if first["type"] == "missing" and len(path) == 1:
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=f"add `{path[0]}`")
     words = _words(model, path[0]) if path else {}
+    if first["type"] == "missing" and len(path) == 1:
+        remedy = words.get("remedy") or f"add `{path[0]}`"
+        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
     place = f"{prefix}{': '.join(path)}"
     at = f"{where}: {place}" if where and place else where or place
+    if path[-1:] == ["[key]"]:
+        at = at.removesuffix(": ".join(["", *path[-2:]]))
+        return kind("keys must be text, in quotes", where=at, found=found)
     if first["type"] == "literal_error":
         known = [
             part.strip("'") for part in first["ctx"]["expected"].replace(" or ", ", ").split(", ")

@@ -113,7 +113,7 @@ def _position(cause: yaml.YAMLError) -> str:
     return f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
 
 
-def write_whole(path: Path, text: str, option: str) -> None:
+def write_atomic(path: Path, text: str, option: str) -> None:
     """Write a text file so that no half of it is ever seen; makes the folders above it.
 
     Args:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.scoring.samples import ScoredSet
@@ -39,7 +39,7 @@ def write_out(path: Path, text: str) -> None:
     Raises:
         ConfigError: the folder cannot be made or written to.
     """
-    write_whole(path, text, "--output_path")
+    write_atomic(path, text, "--output_path")
     remark(f"wrote {path}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -22,7 +23,8 @@ from lnat_plugins.errors import PluginWarning, StudentError
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins import LoadedPlugin, Plugins
-    from lnat_plugins.teacher_set.catalog import CheckReport, TaskInfo
+    from lnat_plugins.teacher_set import TeacherSet
+    from lnat_plugins.teacher_set.catalog import TaskInfo
 
 
 def add_tasks_command(commands: Commands) -> None:
@@ -48,10 +50,7 @@ def run_tasks_command(args: argparse.Namespace) -> int:
     from lnat_plugins.teacher_set.catalog import check_task, list_tasks
 
     if args.check:
-        report = check_task(args.check, load_with_plugins)
-        if report.error is not None:
-            raise report.error
-        say(_report(report))
+        say(_report(args.check, check_task(args.check, load_with_plugins)))
         return 0
     splitters = load_plugins().registry.splitters
     tasks = list_tasks((), splitters)
@@ -74,12 +73,13 @@ def _listing(tasks: list[TaskInfo]) -> str:
     return "".join(blocks) or "No teacher set found.\n"
 
 
-def _report(report: CheckReport) -> str:
+def _report(path: Path, found: TeacherSet) -> str:
+    counts = Counter(one.teacher for prompt in found.prompts for one in prompt.responses)
     lines = [
-        f"{report.path}: ok",
-        f"task: {report.name}, prompts: {report.n_prompts}, data: {report.fingerprint}",
-        *(f"teacher {name}: {count} responses" for name, count in report.responses.items()),
-        *(f"dropped {count} responses: {reason}" for reason, count in report.dropped.items()),
+        f"{path}: ok",
+        f"task: {found.name}, prompts: {len(found.prompts)}, data: {found.fingerprint}",
+        *(f"teacher {name}: {counts[name]} responses" for name in found.teachers),
+        *(f"dropped {count} responses: {reason}" for reason, count in found.dropped.items()),
     ]
     return "\n".join(lines) + "\n"
 

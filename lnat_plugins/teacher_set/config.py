@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -37,14 +37,12 @@ IDLE_KEYS: Final = (
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
 DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
-Layout = Literal["long", "wide", "messages", "prompt_completion", "nested"]
-TeacherFrom = Literal["column", "file_stem", "parent_dir"]
 
 THINK_TEMPLATE: Final = "<think>\n{think}\n</think>\n\n{answer}"
 
 _ROW: Final = ("prompt", "response", "teacher", "prompt_id", "sample", "correct", "steps")
 
-LAYOUT_COLUMNS: Final[Mapping[Layout, tuple[str, ...]]] = {
+LAYOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "long": _ROW,
     "wide": ("prompt", "responses", "prompt_id", "correct", "steps"),
     "messages": ("messages", "teacher", "prompt_id", "sample", "correct", "steps"),
@@ -120,10 +118,10 @@ class DataSpec:
     dataset_name: str | None = None
     dataset_kwargs: Mapping[str, Any] = field(default_factory=dict)
     split: str = "train"
-    layout: Layout = "long"
+    layout: str = "long"
     columns: Mapping[str, Any] = field(default_factory=dict)
     teachers: tuple[str, ...] | None = None
-    teacher_from: TeacherFrom = "column"
+    teacher_from: str = "column"
     think_template: str = THINK_TEMPLATE
     require_correct: bool = False
     min_teachers: int = 2
@@ -313,13 +311,11 @@ def _dataset_path(value: Any) -> DatasetPath:
 
 def _by_teacher(value: Any) -> dict[str, str]:
     """{teacher: column}; a list of columns names teachers after their columns."""
-    pairs = value.items() if isinstance(value, Mapping) else ()
-    if isinstance(value, list | tuple):
-        pairs = zip(value, value, strict=True)
-    columns = {_name(teacher): _name(column) for teacher, column in pairs}
-    if not columns:
-        raise ValueError("this must map teachers to columns")
-    return columns
+    if isinstance(value, list | tuple) and value:
+        return {_name(column): column for column in value}
+    if isinstance(value, Mapping) and value:
+        return {_name(teacher): _name(column) for teacher, column in value.items()}
+    raise ValueError("this must map teachers to columns")
 
 
 def _think_template(value: str) -> str:
@@ -362,9 +358,7 @@ class _TaskKeys(_Keys):
     dataset_name: Text | None = _field(None)
     dataset_kwargs: Mapping[str, Any] | None = None
     test_split: Annotated[Text | None, BeforeValidator(lambda value: value or None)] = _field(None)
-    target_delimiter: str = _field(
-        Settings.target_delimiter, 'write it in double quotes: "\\n\\n"'
-    )
+    target_delimiter: str = _field(Settings.target_delimiter, 'write it in double quotes: "\\n\\n"')
     num_fewshot: Annotated[None, PlainValidator(_no_examples)] = _field(
         None,
         "remove it, or set it to 0: responses are scored as the student would be trained on them",
@@ -387,10 +381,10 @@ class _TaskKeys(_Keys):
 class _Block(_Keys):
     """The keys of `naturalness:`; empty steps and windows are the preset's."""
 
-    layout: Layout = "long"
+    layout: Literal["long", "wide", "messages", "prompt_completion", "nested"] = "long"
     columns: Mapping[str, Any] | None = None
     teachers: Names = _field((), "write [QwQ, R1]")
-    teacher_from: TeacherFrom = "column"
+    teacher_from: Literal["column", "file_stem", "parent_dir"] = "column"
     think_template: Annotated[Text, AfterValidator(_think_template)] = _field(
         THINK_TEMPLATE, 'write "<think>{think}</think>{answer}"'
     )
@@ -408,7 +402,7 @@ class _Block(_Keys):
     plugins: Names = _field((), "write [my_plugin.py, installed_module]")
 
 
-def _columns_model(layout: Layout) -> type[BaseModel]:
+def _columns_model(layout: str) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for name in LAYOUT_COLUMNS[layout]:
         by_teacher = layout == "wide" and name in ("responses", "correct", "steps")
@@ -420,4 +414,4 @@ def _columns_model(layout: Layout) -> type[BaseModel]:
     return create_model(f"_{layout}_columns", __base__=_Keys, **fields)
 
 
-_COLUMNS: Final = {layout: _columns_model(layout) for layout in get_args(Layout)}
+_COLUMNS: Final = {layout: _columns_model(layout) for layout in LAYOUT_COLUMNS}

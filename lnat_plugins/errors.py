@@ -52,7 +52,7 @@ class LnatError(Exception):
         super().__init__(message + ".")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels between processes as it is worded; what was found may not."""
+        """Pickled by its message, because what was found may not be picklable."""
         return _again, (type(self), str(self), self.what, self.where, self.remedy)
 
 
@@ -63,7 +63,7 @@ def _again(kind: type[LnatError], message: str, what: str, where: str, remedy: s
 
 
 class ConfigError(LnatError):
-    """A setting, an option or a name that does not exist or cannot hold."""
+    """A setting, an option or a name that does not exist or has a wrong value."""
 
 
 class DataError(LnatError):
@@ -71,11 +71,11 @@ class DataError(LnatError):
 
 
 class StudentError(LnatError):
-    """A tokenizer, a model or a back end that cannot score what was asked."""
+    """A tokenizer, a model or a back end that cannot score what was requested."""
 
 
 class PluginWarning(UserWarning):
-    """A plugin was left out, or one that only listens failed; the rest goes on without it."""
+    """A plugin was skipped, or an observer failed; the rest goes on without it."""
 
 
 def shorten(value: object, limit: int = 80) -> str:

@@ -149,7 +149,7 @@ def parse_row(
     names |= named
     for name, column in spec.columns.items():
         if column is None:
-            del names[name]
+            names.pop(name, None)
     return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
 
 
@@ -208,12 +208,12 @@ def _nested(row: _Fields) -> list[ParsedResponse]:
     teachers = _beside(row, "teacher", len(items))
     verdicts = _beside(row, "correct", len(items))
     extra = row.extra("prompt", "prompt_id", "responses", "teacher", "correct")
+    # A column that the YAML names must be there: in the item, or beside the list.
+    named = {field for field in _ABOUT_RESPONSE if field in row.named and not row.has(field)}
     count: Counter[str] = Counter()
     found = []
     for i, item in enumerate(items):
         where = f"{row.place('responses')}, item {i + 1}"
-        # A column that the YAML names must be there: in the item, or beside the list.
-        named = {field for field in _ABOUT_RESPONSE if field in row.named and not row.has(field)}
         if not isinstance(item, Mapping):
             item = {row.names["response"]: item}
         own = _Fields(Row(item, where), row.names, named, row.spec, row.teacher, row.dropped)

@@ -47,7 +47,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTTrainer
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 from lnat_plugins.hooks.trl_data import chosen_rows, pool_of, refuse_kind
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
@@ -97,7 +97,7 @@ def _means(record: StepSums) -> dict[str, float]:
 def keep(folder: Path, selection: Selection, probe: Probe) -> None:
     """Write the choice whole, or not at all. ConfigError if the folder cannot be written to."""
     document = {**selection.as_dict(), "probe": probe}
-    write_whole(folder / FILE, json.dumps(document, default=str), "`output_dir`")
+    write_atomic(folder / FILE, json.dumps(document, default=str), "`output_dir`")
 
 
 def find(folder: Path) -> Kept | None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 from lnat_plugins.metrics import ALL, get_metric, metrics_to_compare, request_metrics
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
@@ -122,7 +122,7 @@ def score(
         settings,
         parse_steps(settings.steps, "steps", loaded.registry.splitters),
         parse_windows(settings.windows),
-        request_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
+        request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
     )
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter
@@ -348,7 +348,7 @@ class Scores:
             prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
-        write_whole(Path(path), page, "the report")
+        write_atomic(Path(path), page, "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.

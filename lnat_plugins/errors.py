@@ -52,7 +52,7 @@ class LnatError(Exception):
         super().__init__(message + ".")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels between processes as it is worded; what was found may not."""
+        """Pickled by its message, because what was found may not be picklable."""
         return _again, (type(self), str(self), self.what, self.where, self.remedy)
 
 
@@ -63,7 +63,7 @@ def _again(kind: type[LnatError], message: str, what: str, where: str, remedy: s
 
 
 class ConfigError(LnatError):
-    """A setting, an option or a name that does not exist or cannot hold."""
+    """A setting, an option or a name that does not exist or has a wrong value."""
 
 
 class DataError(LnatError):
@@ -71,11 +71,11 @@ class DataError(LnatError):
 
 
 class StudentError(LnatError):
-    """A tokenizer, a model or a back end that cannot score what was asked."""
+    """A tokenizer, a model or a back end that cannot score what was requested."""
 
 
 class PluginWarning(UserWarning):
-    """A plugin was left out, or one that only listens failed; the rest goes on without it."""
+    """A plugin was skipped, or an observer failed; the rest goes on without it."""
 
 
 def shorten(value: object, limit: int = 80) -> str:
@@ -98,6 +98,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}? " if close else ""
 
+
+_UNKNOWN: Final = ("extra_forbidden", "invalid_key")
 
 _MUST_BE: Final = {
     "string_type": "text",
@@ -146,7 +148,11 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        raise _translated(cause.errors()[0], model, where, kind, key, prefix) from None
+        # a misspelt key explains the missing one, so it comes first
+        errors = cause.errors()
+        unknown = [one for one in errors if one["type"] in _UNKNOWN and len(one["loc"]) == 1]
+        first = (unknown or errors)[0]
+        raise _translated(first, model, where, kind, key, prefix) from None
 
 
 def _translated(
@@ -156,15 +162,19 @@ def _translated(
     path = [str(part) for part in first["loc"]]
     found = first["input"]
     names = [one.alias or name for name, one in model.model_fields.items()]
-    if first["type"] == "extra_forbidden" and len(path) == 1:
+    if first["type"] in _UNKNOWN and len(path) == 1:
         return kind(
             f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
         )
-    if first["type"] == "missing" and len(path) == 1:
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=f"add `{path[0]}`")
     words = _words(model, path[0]) if path else {}
+    if first["type"] == "missing" and len(path) == 1:
+        remedy = words.get("remedy") or f"add `{path[0]}`"
+        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
     place = f"{prefix}{': '.join(path)}"
     at = f"{where}: {place}" if where and place else where or place
+    if path[-1:] == ["[key]"]:
+        at = at.removesuffix(": ".join(["", *path[-2:]]))
+        return kind("keys must be text, in quotes", where=at, found=found)
     if first["type"] == "literal_error":
         known = [
             part.strip("'") for part in first["ctx"]["expected"].replace(" or ", ", ").split(", ")

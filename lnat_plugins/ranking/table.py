@@ -175,7 +175,7 @@ def _parts(metric: Metric, row: Scored, window: str, value: float) -> tuple[floa
     """What is averaged: the value, or its numerator and denominator."""
     if metric.parts is None or not math.isfinite(value):
         return (value,)
-    return metric.parts(row.record, window)
+    return metric.parts_of(row.record, window)
 
 
 _BY_ZERO: Final = "the denominators add up to 0"

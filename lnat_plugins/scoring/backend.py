@@ -88,6 +88,8 @@ def of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
         job: the response, the special tokens and the statistics wanted.
     """
     wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
+    if not wanted:
+        return Statistics()
     own = ~is_special(job.response.ids, job.special)
     n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
     failure = run.failure or ("" if n_own else "the response holds only special tokens")

@@ -1,8 +1,7 @@
-"""The built-in metrics by name. Each reads scored responses; none knows of files and of hosts.
+"""The built-in metrics by name, and the metrics that a setting names.
 
-The metrics that a scoring run is asked for, and what must be gathered for them.
-
-Knows nothing of how anything is gathered.
+A metric turns scored responses into numbers. No metric knows of files, of hosts, of models, or of
+how the statistics that it needs are gathered.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from lnat_plugins.engine.types import ALL as STATISTICS
-from lnat_plugins.errors import ConfigError, LnatError
+from lnat_plugins.errors import ConfigError, LnatError, shorten
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -139,7 +139,7 @@ class Metric:
         if not holds:
             raise ConfigError(
                 f"a metric's `{field}` must be {must_be}",
-                where=f"metric {self.name}" if isinstance(self.name, str) and self.name else "",
+                where=f"metric {shorten(self.name)}",
                 found=getattr(self, field),
                 remedy="fix the metric's definition",
             )
@@ -214,8 +214,8 @@ class Metric:
             if name not in record.statistics and name not in record.step_statistics:
                 # Requested, yet not there: what the metric needs has changed since.
                 requested = {self.name, ALL} & set(record.settings.get("metrics") or ())
-                by = " by the version that scored this; score again" if requested else ""
-                return f"the statistic {name!r} was not gathered{by}"
+                again = ": older version, score again" if requested else ""
+                return f"the statistic {name!r} was not gathered{again}"
         return ""
 
     def _groups(self, rows: Sequence[Scored], reasons: Sequence[str]) -> list[list[int]]:

@@ -63,7 +63,7 @@ def by_step(run: RunScores, bounds: Sequence[int], names: frozenset[str]) -> Sta
     Args:
         run: the whole response.
         bounds: n + 1 token positions at which the n steps begin and end.
-        names: of `STEP`, others are left out.
+        names: of `statistics_names.STEP`, others are left out.
     """
     asked = [name for name in STEP if name in names]
     if run.failure:
@@ -155,7 +155,7 @@ class Job(NamedTuple):
         pairs: the (start, step) conditionals wanted.
         whole: whether log p(response | prompt) is wanted as one number; asked only of a
             back end that does not give the global score step by step.
-        statistics: names of statistics (`engine.types`), wanted under the whole trace; then `pairs` holds
+        statistics: names of `statistics_names`, wanted under the whole trace; then `pairs` holds
             every step after all that precede it.
         opening: the token that begins a text without a prompt, if the tokenizer has one.
         special: ids of special tokens, which `content_nll`, `prompt_nll` and the cosines skip.
@@ -188,7 +188,7 @@ class Backend(Protocol):
 
     @property
     def lacks(self) -> Mapping[str, str]:
-        """Names of statistics but "reward", each with its reason."""
+        """Names of `statistics_names` but "reward", each with its reason."""
         ...
 
     @property

@@ -183,6 +183,12 @@ def test_ranks_above_the_cap_count_as_the_cap() -> None:
     assert measure(logits, torch.tensor([299]), ("capped_rank",))[1].item() == 1
 
 
+def test_equal_logits_do_not_raise_the_rank() -> None:
+    logits = torch.tensor([[1.0, 2.0, 1.0, 2.0, 0.5]])
+    for token, rank in enumerate([3, 1, 3, 1, 5]):
+        assert measure(logits, torch.tensor([token]), ("capped_rank",))[1].item() == rank
+
+
 def test_a_token_outside_the_top_has_no_share_of_it() -> None:
     logits = torch.arange(300.0)[None]
     outside = measure(logits, torch.tensor([0]), ("brier_top50",))[1].item()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.rows import Row, rate, reason, record_with, row, value
@@ -144,6 +144,7 @@ def test_means_that_move_together_leave_the_slope_undetermined() -> None:
     assert set(rate("aslec_casl", *rows).reasons) == {"the responses are too alike to fit CASL on"}
 
 
+@settings(deadline=None)
 @given(st.permutations(range(len(SHAPES))), st.floats(0.1, 10))
 def test_neither_order_nor_unit_matter(order: list[int], scale: float) -> None:
     rows = pool()

@@ -36,7 +36,7 @@ def test_statistics_of_the_earlier_version_give_no_value(requested: list[str]) -
     old = replace(record, settings={**record.settings, "metrics": requested})
     assert math.isnan(value("scas", old))
     assert reason("scas", old) == (
-        "the statistic 'content_nll' was not gathered by the version that scored this; score again"
+        "the statistic 'content_nll' was not gathered: older version, score again"
     )
 
 

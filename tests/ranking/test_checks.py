@@ -45,7 +45,7 @@ def rows_without(
         (
             rows_without({}, asked=["needy"]),
             ENTROPY,
-            'by the version that scored this; score again (4)"). Score again with needy among the '
+            'was not gathered: older version, score again (4)"). Score again with needy among the '
             "metrics (`naturalness: metrics:`",
         ),
         (rows_without({}, path="loglikelihood"), ENTROPY, ". Rank by another metric."),

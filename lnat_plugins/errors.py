@@ -15,6 +15,7 @@ it enters, by pydantic models; `validate` turns their errors into ours.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -201,3 +202,32 @@ def _must_be(first: ErrorDetails) -> str:
         limit = first["ctx"].get("ge", first["ctx"].get("gt"))
         return f"{limit} or more" if "ge" in first["ctx"] else f"above {limit}"
     return _MUST_BE.get(first["type"], first["msg"][0].lower() + first["msg"][1:])
+
+
+NAME_RULE: Final = "a name of lower-case letters, digits and underscores"
+
+
+def is_name(value: object) -> bool:
+    """Whether a value follows `NAME_RULE`, as the names that plugins register must."""
+    return isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value) is not None
+
+
+def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:
+    """Refuse an entry of a plugin (a splitter, metric, strategy, loader) with a wrong field.
+
+    Args:
+        kind: "metric", ...; the entry has a `name`.
+        field: of the entry.
+        holds: whether it is right.
+        must_be: what it must be, in words.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not holds:
+        raise ConfigError(
+            f"a {kind}'s `{field}` must be {must_be}",
+            where=f"{kind} {shorten(entry.name)}",
+            found=getattr(entry, field),
+            remedy=f"fix the {kind}'s definition",
+        )

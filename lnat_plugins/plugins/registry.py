@@ -18,7 +18,7 @@ from lnat_plugins.selection import Strategy
 from lnat_plugins.steps import Splitter
 from lnat_plugins.teacher_set import Loader
 
-E = TypeVar("E", Splitter, Metric, Strategy, Loader)
+E = TypeVar("E")
 
 
 class NameClashError(ConfigError):
@@ -39,7 +39,7 @@ class _Table(Generic[E]):
         self.entries: dict[str, E] = {}
         self.owners: dict[str, str] = {}
 
-    def add(self, entry: E, owner: str) -> None:
+    def add(self, entry: Any, owner: str) -> None:
         if not isinstance(entry, self.wanted):
             name = self.wanted.__name__
             raise ConfigError(
@@ -56,7 +56,7 @@ class _Table(Generic[E]):
 
 
 def _defined_at(function: Any) -> str:
-    """", /path/plugin.py line 12", or nothing for what has no source."""
+    """ ", /path/plugin.py line 12", or nothing for what has no source."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return "" if code is None else f", {code.co_filename} line {code.co_firstlineno}"
 

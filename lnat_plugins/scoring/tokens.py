@@ -110,7 +110,7 @@ def encode_response(
 
 def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -> list[Span]:
     if spec.splitter is not None and (steps is None or spec.kind == "splitter"):
-        return spec.splitter.split(text)
+        return spec.splitter.cut(text)
     if steps is None:
         raise DataError(
             "the row carries no steps",

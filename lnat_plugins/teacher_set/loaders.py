@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from lnat_plugins.errors import DataError
+from lnat_plugins.errors import NAME_RULE, ConfigError, DataError, LnatError, is_name, require
 
 
 class Row(NamedTuple):
@@ -41,11 +42,26 @@ class Loader:
         read: (path, the file's name in messages) -> its rows, in order. A row is a `Row`, or a
             plain mapping of column to value, which is then counted from 1. Text must come out as
             it stands in the file. Raises DataError with file and row for what it cannot read.
+        owner: the plugin that registered it, for messages; set by the registry.
+
+    Raises:
+        ConfigError: a field that is not as above.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Path, str], Iterable[Row | Mapping[str, Any]]]
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        require("loader", self, "name", is_name(self.name), NAME_RULE)
+        suffixes: object = self.suffixes
+        rightly = isinstance(suffixes, tuple) and all(
+            isinstance(suffix, str) and re.fullmatch(r"\.[a-z0-9_]+", suffix) for suffix in suffixes
+        )
+        must_be = 'a tuple of lower-case suffixes such as (".jsonl",)'
+        require("loader", self, "suffixes", rightly, must_be)
+        require("loader", self, "read", callable(self.read), "a function")
 
 
 def by_suffix(loaders: Mapping[str, Loader]) -> dict[str, Loader]:
@@ -58,6 +74,7 @@ def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
 
     Raises:
         DataError: a file that is not there or cannot be opened, and whatever the loader finds.
+        ConfigError: the loader fails otherwise; names its owner.
     """
     try:
         for number, row in enumerate(loader.read(path, shown), start=1):
@@ -72,6 +89,8 @@ def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
                     )
                 row = Row(row, where)
             yield row
+    except LnatError:
+        raise
     except FileNotFoundError:
         raise DataError("no such file", where=shown, remedy="check `dataset_path`") from None
     except OSError as cause:
@@ -79,6 +98,12 @@ def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
             f"the file cannot be read: {cause.strerror or cause}",
             where=shown,
             remedy="check the path and its permissions",
+        ) from cause
+    except Exception as cause:
+        raise ConfigError(
+            f"loader {loader.name} failed: {type(cause).__name__}: {cause}",
+            where=loader.owner,
+            remedy="fix the plugin",
         ) from cause
 
 

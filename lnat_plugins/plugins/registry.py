@@ -39,7 +39,7 @@ class _Table(Generic[E]):
         self.entries: dict[str, E] = {}
         self.owners: dict[str, str] = {}
 
-    def add(self, entry: Any, owner: str) -> None:
+    def add(self, entry: object, owner: str) -> None:
         if not isinstance(entry, self.wanted):
             name = self.wanted.__name__
             raise ConfigError(
@@ -48,11 +48,12 @@ class _Table(Generic[E]):
                 found=entry,
                 remedy=f"write from lnat_plugins import {name}",
             )
-        if entry.name in self.entries:
-            raise name_clash(f"the {self.kind} {entry.name!r}", self.owners[entry.name], owner)
-        function = getattr(entry, self.function)
-        self.entries[entry.name] = replace(entry, owner=f"{owner}{_defined_at(function)}")
-        self.owners[entry.name] = owner
+        mine: Any = entry
+        if mine.name in self.entries:
+            raise name_clash(f"the {self.kind} {mine.name!r}", self.owners[mine.name], owner)
+        function = getattr(mine, self.function)
+        self.entries[mine.name] = replace(mine, owner=f"{owner}{_defined_at(function)}")
+        self.owners[mine.name] = owner
 
 
 def _defined_at(function: Any) -> str:

@@ -27,8 +27,12 @@ from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.training_set import ScoredStudent, candidates_of_scores
+from lnat_plugins.selection import (
+    Candidates,
+    ScoredStudent,
+    Selection,
+    candidates_of_scores,
+)
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet

@@ -22,7 +22,7 @@ from lnat_plugins.errors import ConfigError
 if TYPE_CHECKING:
     from lnat_plugins.plugins.configured import Chooser
     from lnat_plugins.selection import Candidates, Selection
-    from lnat_plugins.selection.cards import Origin
+    from lnat_plugins.selection.cards import Provenance
 
 SOURCE: Final = "lnat select"
 
@@ -252,7 +252,7 @@ class Chosen(NamedTuple):
     pool: Candidates
     selection: Selection
     chooser: Chooser
-    origin: Origin
+    provenance: Provenance
     training: Mapping[str, Any]
     kept: tuple[str, ...]
 
@@ -298,10 +298,10 @@ def run_select_command(args: argparse.Namespace) -> int:
 def _by_scores(args: argparse.Namespace) -> Chosen:
     from lnat_plugins.plugins.configured import read_block
     from lnat_plugins.scoring.samples import read_scored_set
-    from lnat_plugins.selection.training_set import (
+    from lnat_plugins.selection import (
         ScoredStudent,
         candidates_of_scores,
-        origin_of_scores,
+        provenance_of_scores,
     )
 
     scored = read_scored_set(args.sources)
@@ -314,7 +314,7 @@ def _by_scores(args: argparse.Namespace) -> Chosen:
     records = [row.record for row in compared.rows]
     student = ScoredStudent(scored.student, records, pool.plain, args.tokenizer)
     selection = chooser.choose(pool, student)
-    return Chosen(pool, selection, chooser, origin_of_scores(scored), {}, ())
+    return Chosen(pool, selection, chooser, provenance_of_scores(scored), {}, ())
 
 
 def _by_config(args: argparse.Namespace) -> Chosen:
@@ -341,18 +341,18 @@ def _write(args: argparse.Namespace, chosen: Chosen) -> tuple[Path, ...]:
         args.output_path,
         chosen.pool,
         chosen.selection,
-        form=args.format or "prompt_completion",
-        origin=chosen.origin,
+        format=args.format or "prompt_completion",
+        provenance=chosen.provenance,
         llama_factory=args.llama_factory,
-        training=chosen.training,
-        kept=chosen.kept,
+        sft_settings=chosen.training,
+        keep_columns=chosen.kept,
     )
 
 
 def _title(chosen: Chosen) -> list[str]:
     from lnat_plugins.selection.cards import totals
 
-    selection, scoring = chosen.selection, chosen.origin.scoring
+    selection, scoring = chosen.selection, chosen.provenance.scoring
     by = f"strategy: {selection.strategy}"
     if selection.metric:
         direction = "higher" if selection.higher_is_better else "lower"
@@ -361,7 +361,7 @@ def _title(chosen: Chosen) -> list[str]:
     if selection.window:
         by += f", window: {selection.window}"
     lines = [
-        f"task: {chosen.origin.task}, student: {selection.student}, {totals(selection)}",
+        f"task: {chosen.provenance.task}, student: {selection.student}, {totals(selection)}",
         by,
     ]
     if scoring:

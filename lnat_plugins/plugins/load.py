@@ -439,11 +439,11 @@ def _checked(answer: object, pool: Candidates, name: str) -> Selection:
     if not isinstance(answer, Selection):
         raise _wrong(name, "something that is no `Selection`", answer)
     try:
-        complaint = answer.complaint()
+        problem = answer.problem()
     except Exception as cause:
         raise _wrong(name, "a `Selection` whose parts cannot be read", cause) from cause
-    if complaint:
-        raise _wrong(name, f"a wrong selection: {complaint}", answer)
+    if problem:
+        raise _wrong(name, f"a wrong selection: {problem}", answer)
     if len(answer.scores) != len(pool.rows):
         what = f"a selection of {len(answer.scores)} rows for a pool of {len(pool.rows)}"
         raise _wrong(name, what, answer)

@@ -31,7 +31,7 @@ from lnat_plugins.metrics import ALL as EVERY
 from lnat_plugins.metrics import Metric, Scored, UndefinedError
 from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection import KEYS, Choice, Option, ScoredCandidates, Strategy
+from lnat_plugins.selection import Strategy
 from lnat_plugins.steps import RESERVED, Span, Splitter
 from lnat_plugins.teacher_set import Loader, Row
 
@@ -39,7 +39,6 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _NAME_RULE: Final = "a name of lower-case letters, digits and underscores"
 _VERSION: Final = re.compile(r"[A-Za-z0-9._+-]+")
 _SUFFIX: Final = re.compile(r"\.[a-z0-9_]+")
-_NEEDS: Final = frozenset({"scores", "tokens"})
 
 
 class _Rule(NamedTuple):
@@ -60,13 +59,6 @@ def check_metric(metric: object, owner: str) -> None:
     if not isinstance(metric, Metric):
         raise _not_a("Metric", metric, owner)
     _check("metric", metric, _of_metric(metric), owner)
-
-
-def check_strategy(strategy: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(strategy, Strategy):
-        raise _not_a("Strategy", strategy, owner)
-    _check("strategy", strategy, _of_strategy(strategy), owner)
 
 
 def check_loader(loader: object, owner: str) -> None:
@@ -101,27 +93,6 @@ def _of_metric(metric: Any) -> Iterator[_Rule]:
     yield _Rule("parts", parts, 'a function with aggregate "ratio_of_means", else None')
     single = metric.aggregate == "mean" or metric.scope == "response"
     yield _Rule("scope", single, '"response" with aggregate "ratio_of_means"')
-
-
-def _of_strategy(strategy: Any) -> Iterator[_Rule]:
-    yield _Rule("name", _is_name(strategy.name), _NAME_RULE)
-    yield _Rule("description", _is_text(strategy.description), "one line of text")
-    yield _Rule("choose", callable(strategy.choose), "a function")
-    yield _Rule("otherwise", _is_text(strategy.otherwise), "text: why a row was not chosen")
-    needs = isinstance(strategy.needs, frozenset) and strategy.needs <= _NEEDS
-    yield _Rule("needs", needs, 'a frozenset of "scores" and "tokens", or of neither')
-    options = strategy.options
-    yield _Rule("options", isinstance(options, Mapping), "a mapping of names to `Option`s")
-    for name, option in options.items():
-        yield _Rule("options", _is_name(name), f"named: {_NAME_RULE}")
-        free = name not in KEYS
-        yield _Rule("options", free, f"named unlike the selection's own keys ({name!r} is one)")
-        yield _Rule("options", isinstance(option, Option), "a mapping of names to `Option`s")
-        yield _Rule("options", callable(option.parse), f"parsed by a function ({name!r} is not)")
-    yield _Rule("source", isinstance(strategy.source, str), "text")
-    checked = strategy.check is None or callable(strategy.check)
-    yield _Rule("check", checked, "a function, or None")
-    yield _Rule("weighs", isinstance(strategy.weighs, bool), "True or False")
 
 
 def _of_loader(loader: Any) -> Iterator[_Rule]:
@@ -271,43 +242,6 @@ class CheckedParts(_Checked):
 
 
 @dataclass(frozen=True)
-class CheckedChoose(_Checked):
-    """`Strategy.choose`: a `Choice` of whole numbers; which ones is checked where it is used."""
-
-    choose: Callable[[ScoredCandidates], Choice]
-
-    def __call__(self, contest: ScoredCandidates) -> Choice:
-        """The strategy's choice."""
-        choice = self.ask(self.choose, contest)
-        if not isinstance(choice, Choice):
-            raise self.wrong("gave no `Choice`", choice)
-        try:
-            weights = choice.weights
-            return replace(
-                choice,
-                positions=tuple(map(operator.index, choice.positions)),
-                weights=None
-                if weights is None
-                else {operator.index(place): float(weight) for place, weight in weights.items()},
-                reasons={operator.index(place): str(why) for place, why in choice.reasons.items()},
-                ties=operator.index(choice.ties),
-            )
-        except (TypeError, ValueError, AttributeError) as cause:
-            raise self.wrong(f"gave a `Choice` that cannot be read ({cause})", choice) from None
-
-
-@dataclass(frozen=True)
-class CheckedCheck(_Checked):
-    """`Strategy.check`: it refuses by an LnatError; its answer says nothing."""
-
-    check: Callable[[Mapping[str, Any], Sequence[str], str], None]
-
-    def __call__(self, options: Mapping[str, Any], teachers: Sequence[str], where: str) -> None:
-        """Nothing, or the strategy's refusal."""
-        self.ask(self.check, options, teachers, where)
-
-
-@dataclass(frozen=True)
 class CheckedRead(_Checked):
     """`Loader.read`; a file that cannot be opened is the file's fault and passes through too."""
 
@@ -394,12 +328,10 @@ class Registry:
         self._metrics.add(replace(metric, compute=compute, parts=parts), self._owner)
 
     def add_strategy(self, strategy: Strategy) -> None:
-        """Add a selection strategy; its answers must be a `Choice`."""
-        check_strategy(strategy, self._owner)
-        what = f"strategy {strategy.name}"
-        choose = CheckedChoose(what, self._owner, strategy.choose)
-        check = strategy.check and CheckedCheck(what, self._owner, strategy.check)
-        self._strategies.add(replace(strategy, choose=choose, check=check), self._owner)
+        """Add a selection strategy; what it returns is checked where it is used."""
+        if not isinstance(strategy, Strategy):
+            raise _not_a("Strategy", strategy, self._owner)
+        self._strategies.add(replace(strategy, owner=self._owner), self._owner)
 
     def add_loader(self, loader: Loader) -> None:
         """Add a loader; no other loader may read the same suffix."""

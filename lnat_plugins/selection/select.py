@@ -101,7 +101,7 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
 
 
 def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> list[Candidate]:
-    """Keeps rows known to be correct. ConfigError if no row says whether it is."""
+    """Keep rows known to be correct. ConfigError if no row says whether it is."""
     if all(row.response.correct is None for row in rows):
         raise ConfigError(
             "`require_correct` needs a column that says which rows are correct, and none does",
@@ -116,7 +116,7 @@ def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> 
 
 
 def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:
-    """Keeps the first of equal responses (character by character) to one prompt."""
+    """Keep the first of equal responses (character by character) to one prompt."""
     first: dict[tuple[str, str], Candidate] = {}
     for row in rows:
         kept = first.setdefault((row.prompt_id, row.text), row)
@@ -128,7 +128,7 @@ def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candida
 def drop_long(
     rows: Sequence[Candidate], tokens: Sequence[int], max_length: int, reasons: Reasons
 ) -> list[Candidate]:
-    """Keeps rows of at most `max_length` tokens, as training would read them."""
+    """Keep rows of at most `max_length` tokens, as training would read them."""
     kept = []
     for row, length in zip(rows, tokens, strict=True):
         if length <= max_length:
@@ -141,7 +141,7 @@ def drop_long(
 def drop_narrow(
     rows: Sequence[Candidate], scores_N: Floats, margin: float, reasons: Reasons
 ) -> list[Candidate]:
-    """Keeps prompts whose best row leads the second best by at least `margin`.
+    """Keep prompts whose best row leads the second best by at least `margin`.
 
     A prompt with one row has no rival and is kept. Rounding does not take a lead away: -1.0 leads
     -1.2 by 0.2.

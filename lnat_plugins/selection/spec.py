@@ -86,7 +86,7 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _no_names(value: Any) -> Any:
+def _mapping_of_names(value: Any) -> Any:
     if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
         raise PydanticCustomError("mapping_type", "names that are no text")
     return {} if value is None else value
@@ -121,7 +121,7 @@ class _Block(BaseModel):
     )
     drop_duplicates: bool = True
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
-    columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_no_names)] = {}
+    columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
     teacher_set: Annotated[
         _Text | None, BeforeValidator(lambda path: None if path is None else str(path))
     ] = Field(None, json_schema_extra=_QUOTES)

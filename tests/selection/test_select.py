@@ -404,7 +404,7 @@ def given_to_a_strategy(metric: Metric, **fields: Any) -> tuple[ScoredCandidates
         return Choice(tuple(range(len(candidates.rows))))
 
     mine = replace(STRATEGIES["best"], choose=strategy, **fields)
-    spec = replace(spec_of(), strategy=mine, metric=metric)
+    spec = replace(spec_of(min_margin=0), strategy=mine, metric=metric)
     reasons = choose(POOL, FakeStudent(), spec).reasons
     return given[0], dict(reasons)
 
@@ -433,7 +433,7 @@ def test_a_strategy_gets_the_parts_of_a_ratio_of_means_as_the_metric_gives_them(
     assert reasons == {}
     assert given_to_a_strategy(LOWER)[0].parts is None
     unscored = given_to_a_strategy(ratio(lambda s: s, lambda s: s), needs=frozenset())[0]
-    assert unscored.parts is None
+    assert (unscored.parts, unscored.scores.tolist()) == (None, [0.0] * 4)
 
 
 def test_a_row_whose_parts_give_no_ratio_is_undefined() -> None:

@@ -39,7 +39,7 @@ from lnat_plugins.hooks.trl_data import pool_of, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.cards import Origin
+from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set.config import parse_task
 
 _GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
@@ -340,7 +340,7 @@ class FirstStage:
 
     pool: Candidates
     selection: Selection
-    origin: Origin
+    origin: Provenance
     training: Mapping[str, Any]
     kept: tuple[str, ...]
 
@@ -372,7 +372,7 @@ def first_stage(run: RunConfig) -> FirstStage:
     )
 
 
-def _origin(run: RunConfig, student: LocalStudent) -> Origin:
+def _origin(run: RunConfig, student: LocalStudent) -> Provenance:
     record = next(iter(student.records.values()), None)
     scoring = {} if record is None else {
         "settings": dict(record.settings),
@@ -380,7 +380,7 @@ def _origin(run: RunConfig, student: LocalStudent) -> Origin:
         "splitter": record.splitter,
         "engine": sorted({one.path for one in student.records.values()}),
     }  # fmt: skip
-    return Origin(
+    return Provenance(
         task=_name(run),
         files=(str(run.path),),
         scoring=scoring,

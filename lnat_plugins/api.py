@@ -37,13 +37,13 @@ from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.cards import Origin
-from lnat_plugins.selection.training_set import (
+from lnat_plugins.selection.cards import Provenance
+from lnat_plugins.selection.student import (
     ScoredStudent,
     candidates_of_scores,
-    origin_of_scores,
-    write_training_set,
+    provenance_of_scores,
 )
+from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet
@@ -392,9 +392,9 @@ class Scores:
         return self.plugins.select(candidates, student, spec)
 
     @property
-    def origin(self) -> Origin:
+    def provenance(self) -> Provenance:
         """Where rows and scores come from, as a training set says it."""
-        return origin_of_scores(self.scored)
+        return provenance_of_scores(self.scored)
 
     def write(
         self,
@@ -419,7 +419,7 @@ class Scores:
             ConfigError, DataError: as `write_training_set`.
         """
         return write_training_set(
-            folder, self.candidates, selection, form=format, origin=self.origin,
+            folder, self.candidates, selection, format=format, provenance=self.provenance,
             llama_factory=llama_factory,
         )  # fmt: skip
 

@@ -128,6 +128,7 @@ def validate(
     kind: type[LnatError] = ConfigError,
     key: str = "key",
     prefix: str = "",
+    remedy: str = "",
 ) -> Model:
     """The values as a model; the first thing wrong with them as one line.
 
@@ -142,6 +143,7 @@ def validate(
         kind: the exception to raise.
         key: what a key is called in the message ("key in `naturalness`").
         prefix: written before the name of the field ("naturalness: ").
+        remedy: what to do, where neither the field nor the error has a remedy of its own.
 
     Raises:
         LnatError: of that kind.
@@ -153,12 +155,12 @@ def validate(
         errors = cause.errors()
         unknown = [one for one in errors if one["type"] in _UNKNOWN and len(one["loc"]) == 1]
         first = (unknown or errors)[0]
-        raise _translated(first, model, where, kind, key, prefix) from None
+        raise _translated(first, model, where, kind, key, prefix, remedy) from None
 
 
 def _translated(
     first: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
-    prefix: str,
+    prefix: str, remedy: str,
 ) -> LnatError:  # fmt: skip
     path = [str(part) for part in first["loc"]]
     found = first["input"]
@@ -169,8 +171,8 @@ def _translated(
         )
     words = _words(model, path[0]) if path else {}
     if first["type"] == "missing" and len(path) == 1:
-        remedy = words.get("remedy") or f"add `{path[0]}`"
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
+        add = words.get("remedy") or remedy or f"add `{path[0]}`"
+        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=add)
     place = f"{prefix}{': '.join(path)}"
     at = f"{where}: {place}" if where and place else where or place
     if path[-1:] == ["[key]"]:
@@ -186,7 +188,7 @@ def _translated(
     else:
         must_be = words.get("must_be") or _must_be(first)
         what = f"this must be {must_be}"
-    return kind(what, where=at, found=found, remedy=words.get("remedy", ""))
+    return kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
 
 
 def _words(model: type[BaseModel], name: str) -> Mapping[str, str]:
@@ -212,6 +214,11 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value) is not None
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is text that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
 def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:
     """Refuse an entry of a plugin (a splitter, metric, strategy, loader) with a wrong field.
 
@@ -227,7 +234,7 @@ def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> Non
     if not holds:
         raise ConfigError(
             f"a {kind}'s `{field}` must be {must_be}",
-            where=f"{kind} {shorten(entry.name)}",
+            where=f"{kind} {entry.name}" if is_text(entry.name) else kind,
             found=getattr(entry, field),
             remedy=f"fix the {kind}'s definition",
         )

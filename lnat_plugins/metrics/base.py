@@ -7,14 +7,20 @@ there are. What a metric's own functions return is checked here, where it is use
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from lnat_plugins.engine.types import ALL as STATISTICS
-from lnat_plugins.errors import ConfigError, LnatError, shorten
+from lnat_plugins.errors import (
+    NAME_RULE,
+    ConfigError,
+    LnatError,
+    is_name,
+    is_text,
+    require,
+)
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -27,7 +33,6 @@ SCOPES: Final = ("response", "prompt", "corpus")
 AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _NO_REASON: Final = "no reason was recorded"
 
 
@@ -113,41 +118,39 @@ class Metric:
     owner: str = ""
 
     def __post_init__(self) -> None:
-        rule = "a name of lower-case letters, digits and underscores"
-        self._require("name", _is_name(self.name), rule)
+        require("metric", self, "name", is_name(self.name), NAME_RULE)
         other = self.name != ALL
-        self._require("name", other, f"other than {ALL!r}, which stands for all of them")
+        require("metric", self, "name", other, f"other than {ALL!r}, which stands for all of them")
         direction: object = self.higher_is_better
         directed = direction is None or isinstance(direction, bool)
-        self._require("higher_is_better", directed, "True, False or None")
+        require("metric", self, "higher_is_better", directed, "True, False or None")
         self._require_one_of("scope", SCOPES)
-        self._require("unit", _is_text(self.unit), 'text such as "nats per token"')
-        self._require("source", _is_text(self.source), "text: a paper, or who defined it")
+        require("metric", self, "unit", is_text(self.unit), 'text such as "nats per token"')
+        require("metric", self, "source", is_text(self.source), "text: a paper, or who defined it")
         self._require_one_of("aggregate", AGGREGATES)
-        self._require("compute", callable(self.compute), "a function")
+        require("metric", self, "compute", callable(self.compute), "a function")
         self._require_one_of("reads", READS)
         needs: Any = self.needs
         known = isinstance(needs, frozenset) and needs <= STATISTICS
-        self._require("needs", known, f"a frozenset of some of {', '.join(sorted(STATISTICS))}")
+        require(
+            "metric",
+            self,
+            "needs",
+            known,
+            f"a frozenset of some of {', '.join(sorted(STATISTICS))}",
+        )
         ratio = self.aggregate == "ratio_of_means"
         parts = callable(self.parts) if ratio else self.parts is None
-        self._require("parts", parts, 'a function with aggregate "ratio_of_means", else None')
+        require(
+            "metric", self, "parts", parts, 'a function with aggregate "ratio_of_means", else None'
+        )
         single = not ratio or self.scope == "response"
-        self._require("scope", single, '"response" with aggregate "ratio_of_means"')
-
-    def _require(self, field: str, holds: bool, must_be: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"a metric's `{field}` must be {must_be}",
-                where=f"metric {shorten(self.name)}",
-                found=getattr(self, field),
-                remedy="fix the metric's definition",
-            )
+        require("metric", self, "scope", single, '"response" with aggregate "ratio_of_means"')
 
     def _require_one_of(self, field: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, field)
         known = isinstance(value, str) and value in choices
-        self._require(field, known, "one of " + ", ".join(f'"{one}"' for one in choices))
+        require("metric", self, field, known, "one of " + ", ".join(f'"{one}"' for one in choices))
 
     def window_read(self, window: str) -> str | None:
         """The window whose sums the metric reads when `window` is requested; None = none."""
@@ -281,14 +284,6 @@ class _Alone(NamedTuple):
     record: StepSums
     prompt_id: str = ""
     teacher: str = ""
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(_NAME.fullmatch(value))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
 
 
 def step_means(record: StepSums, window: str) -> list[float] | None:

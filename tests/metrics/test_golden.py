@@ -28,9 +28,9 @@ from lnat_plugins.metrics.base import log_prob, summed
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Scorer
-from lnat_plugins.teacher_set import Response
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
+from lnat_plugins.teacher_set import Response
 
 TEACHER = "teacher_a"
 TAIL = "<|im_end|>\n"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Option, Registry, ScoredCandidates
+from lnat_plugins import Choice, Registry, ScoredCandidates
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.plugins.registry import NameClashError
 from tests.helpers_samples import make_record
@@ -16,7 +16,7 @@ from tests.helpers_samples import make_record
 from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
-CONTEST = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
+CANDIDATES = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
 
 
 def add(kind: str, entry: Any, registry: Registry | None = None) -> Registry:
@@ -32,7 +32,7 @@ def test_what_is_added_is_there_by_name() -> None:
     add("loader", lab.loader(), registry)
     assert registry.splitters["whole"].split("a b") == [(0, 3)]
     assert registry.metrics["longer"].of(RECORD, "4") == 20.0
-    assert registry.strategies["first"].choose(CONTEST) == Choice((0,))
+    assert registry.strategies["first"].choose(CANDIDATES) == Choice((0,))
     assert list(registry.loaders["none"].read(Path("x"), "x")) == []
     assert registry.added_by("mine (module)") == {
         "splitters": ("whole",),
@@ -54,6 +54,7 @@ def test_what_a_strategy_declares_is_kept() -> None:
     entry = lab.strategy(weighs=True, check=lambda *given: asked.append(given))
     found = add("strategy", entry).strategies["first"]
     assert found.weighs
+    assert found.owner == "mine (module)"
     assert found.check is not None
     found.check({"k": 1}, ("QwQ",), "here")
     assert asked == [({"k": 1}, ("QwQ",), "here")]
@@ -85,26 +86,31 @@ def test_a_clash_of_suffixes_names_both_owners() -> None:
         add("loader", lab.loader(name="other", suffixes=(".b", ".c")), second)
 
 
+def pair(record: Any, window: str) -> tuple[float, float]:
+    return 1.0, 2.0
+
+
+RATIO: dict[str, Any] = {"aggregate": "ratio_of_means", "parts": pair}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("splitter", {"name": "Whole"}, "`name` must be a name of lower-case letters"),
     ("splitter", {"name": "tokens"}, "`name` must be none of supplied"),
     ("splitter", {"version": 1}, "`version` must be text"),
     ("splitter", {"version": "1|2"}, "`version` must be text"),
     ("splitter", {"split": "."}, "`split` must be a function"),
-    ("strategy", {"name": "the first"}, "`name` must be"),
-    ("strategy", {"description": " "}, "`description` must be one line"),
-    ("strategy", {"choose": 3}, "`choose` must be a function"),
-    ("strategy", {"otherwise": ""}, "`otherwise` must be text"),
-    ("strategy", {"needs": frozenset({"score"})}, "`needs` must be a frozenset"),
-    ("strategy", {"needs": {"scores"}}, "`needs` must be a frozenset"),
-    ("strategy", {"options": ["k"]}, "`options` must be a mapping"),
-    ("strategy", {"options": {"k": 3}}, "`options` must be a mapping of names to `Option`s"),
-    ("strategy", {"options": {"a-b": Option(int, 1, "")}}, "`options` must be named"),
-    ("strategy", {"options": {"seed": Option(int, 1, "")}}, "'seed' is one"),
-    ("strategy", {"options": {"k": Option(3, 1, "")}}, "'k' is not"),  # type: ignore[arg-type]
-    ("strategy", {"source": None}, "`source` must be text"),
-    ("strategy", {"check": "k"}, "`check` must be a function, or None"),
-    ("strategy", {"weighs": 1}, "`weighs` must be True or False"),
+    ("metric", {"name": ""}, "`name` must be"),
+    ("metric", {"higher_is_better": 1}, "`higher_is_better` must be True, False or None"),
+    ("metric", {"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus"'),
+    ("metric", {"unit": ""}, "`unit` must be text"),
+    ("metric", {"source": None}, "`source` must be text"),
+    ("metric", {"aggregate": "sum"}, '`aggregate` must be one of "mean", "ratio_of_means"'),
+    ("metric", {"compute": None}, "`compute` must be a function"),
+    ("metric", {"reads": "steps"}, '`reads` must be one of "window", "global", "counts"'),
+    ("metric", {"needs": frozenset({"ranks"})}, "`needs` must be a frozenset of some of activ"),
+    ("metric", {"needs": {"entropy"}}, "`needs` must be a frozenset of some of"),
+    ("metric", {"parts": pair}, '`parts` must be a function with aggregate "ratio_of_means"'),
+    ("metric", {"aggregate": "ratio_of_means"}, "`parts` must be a function with aggregate"),
+    ("metric", RATIO | {"parts": (1, 2)}, "`parts` must be a function with aggregate"),
+    ("metric", RATIO | {"scope": "prompt"}, '`scope` must be "response" with aggregate "ratio'),
     ("loader", {"name": "my loader"}, "`name` must be"),
     ("loader", {"suffixes": ".tsv"}, "`suffixes` must be a tuple"),
     ("loader", {"suffixes": (".TSV",)}, "`suffixes` must be a tuple"),

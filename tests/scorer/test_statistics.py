@@ -16,8 +16,8 @@ from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import special_ids
-from tests import helpers_students
 from lnat_plugins.teacher_set import Response
+from tests import helpers_students
 from tests.helpers_students import student
 from tests.scorer.scoring import LONG, scorer_of
 from tests.scorer.test_limits import BrokenOnLongRuns, OnlyTotals

@@ -1,4 +1,4 @@
-"""What holds for every strategy, whatever the pool."""
+"""What holds for every strategy, whatever the candidates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from lnat_plugins.selection import Candidates
 from lnat_plugins.selection.strategies import STRATEGIES
-from tests.selection.builders import pool_of, row, select
+from tests.selection.builders import (
+    pool_of,
+    row,
+    select,
+)
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "top_k": {"k": 4},

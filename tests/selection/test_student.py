@@ -1,4 +1,4 @@
-"""Stored scores as a pool and a student: the prompts are those that the student was given."""
+"""Stored scores as candidates and a student: the prompts are those that the student was given."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set
-from lnat_plugins.selection.training_set import (
-    ScoredStudent,
-    candidates_of_scores,
-    origin_of_scores,
-)
+from lnat_plugins.selection import ScoredStudent, candidates_of_scores, provenance_of_scores
 from tests import helpers_students
 from tests.harness.lab import evaluate, hf, rows, save, write_set
 from tests.helpers_samples import make_record, samples_line, write_lines
-
-from . import builders
+from tests.selection.builders import four_rows
 
 TURNS = [
     {"role": "user", "content": "What is 3 + 4?"},
@@ -135,7 +130,7 @@ def test_what_a_row_gives_to_the_template_is_counted(tokenizer: Any) -> None:
     reader.chat_template = (
         "{{ hint or '' }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
     )
-    pool = builders.pool_of([{"hint": "Take care. " * 9}, {"hint": None}])
+    pool = four_rows([{"hint": "Take care. " * 9}, {"hint": None}])
     student = ScoredStudent(
         "x", [], pool.plain, load=lambda _: reader, arguments=lambda row: row.response.extra
     )
@@ -150,8 +145,8 @@ def test_the_origin_tells_all_versions_that_scored(tmp_path: Path) -> None:
     found = scored(tmp_path, **PLAIN)
     first = dataclasses.replace(found.rows[0].record, versions={"torch": "2.12", "trl": "1"})
     one = dataclasses.replace(found.rows[0], record=first)
-    origin = origin_of_scores(dataclasses.replace(found, rows=(one, *found.rows[1:])))
-    assert origin.versions == {"torch": "2.12, 2.13", "trl": "1", "lnat_plugins": "0.1.0"}
-    assert (origin.task, origin.files) == ("unknown", (str(tmp_path / "x.jsonl"),))
-    assert origin.scoring["settings"]["target_delimiter"] == "\n\n"
-    assert origin.scoring["engine"] == ["packed"]
+    provenance = provenance_of_scores(dataclasses.replace(found, rows=(one, *found.rows[1:])))
+    assert provenance.versions == {"torch": "2.12, 2.13", "trl": "1", "lnat_plugins": "0.1.0"}
+    assert (provenance.task, provenance.files) == ("unknown", (str(tmp_path / "x.jsonl"),))
+    assert provenance.scoring["settings"]["target_delimiter"] == "\n\n"
+    assert provenance.scoring["engine"] == ["packed"]

@@ -53,8 +53,9 @@ from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Selection, SelectionSpec, Student
 from lnat_plugins.selection.cards import counts, totals
+from lnat_plugins.teacher_set import Candidates
 
 FILE: Final = "lnat_selection.json"
 _TOLERANCE: Final = 0.02

@@ -16,7 +16,8 @@ from lnat_plugins.harness.requests import answer
 from .lab import TEXTS, evaluate, hf, load, records, rows, save, write_set
 
 PLUGIN = """\
-from lnat_plugins import Loader, Splitter, hookimpl, tile
+from lnat_plugins import Loader, Splitter, hookimpl
+from lnat_plugins.steps import tile
 
 def split(text):
     return tile(text, [len(text) * i // {parts} for i in range(1, {parts})])

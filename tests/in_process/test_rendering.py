@@ -9,8 +9,7 @@ from tokenizers import processors
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.chat import prompt_ids, template_digest
-from lnat_plugins.selection import Candidate
-from lnat_plugins.teacher_set import Response
+from lnat_plugins.teacher_set import Candidate, Response
 from tests.helpers_students import CHATML, tokenizer
 
 TOOLS = "{% if tools %}{{ tools | length }} tools\n{% endif %}" + CHATML

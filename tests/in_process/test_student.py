@@ -10,8 +10,8 @@ import pytest
 
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidates, Choice, Strategy, parse_selection
-from lnat_plugins.teacher_set import Prompt, Response
+from lnat_plugins.selection import Choice, Strategy, parse_selection
+from lnat_plugins.teacher_set import Candidates, Prompt, Response
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer, truth
 

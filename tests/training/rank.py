@@ -11,9 +11,10 @@ from typing import Any
 
 from accelerate import PartialState
 
-from lnat_plugins import Selection, choose, hookimpl
+from lnat_plugins import Selection, hookimpl
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
+from lnat_plugins.selection import choose
 from tests.helpers_students import student, tokenizer
 
 from .lab import candidates, config, record_steps

@@ -13,7 +13,7 @@ import torch
 from lnat_plugins.engine import attention
 from lnat_plugins.engine.attention import SharedCache, formula
 from lnat_plugins.engine.engine import SMALLEST_BUDGET, Engine, bytes_per_token, default_budget
-from lnat_plugins.engine.types import RunScores
+from lnat_plugins.engine.types import ACTIVATIONS, RunScores
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.scoring.backend import EngineBackend, Job
 from lnat_plugins.scoring.tokens import EncodedResponse
@@ -330,6 +330,20 @@ def test_a_run_that_never_fits_leaves_the_budget_to_the_others(path: str) -> Non
     assert passes[0] == passes[1] <= 2
     # Only the packed pass can cut a run, so only there a smaller budget is worth a try.
     assert scarce.refused == {"packed": 4, "batched": 1}[path]
+
+
+def test_the_budget_goes_back_to_the_last_that_fitted() -> None:
+    model = student("qwen2")
+    engine = Engine(model, token_budget=190, path="packed")
+    engine.score(PROMPT, [run(5)])
+    scarce = Scarce(model, tokens=100, context=100)
+    # Those that want activations are read first.
+    first = [run(10, seed=k, wanted=frozenset({ACTIVATIONS})) for k in range(19)]
+    *_, giant = engine.score(PROMPT, [*first, run(150)])
+    assert "out of memory" in giant.failure
+    refused = scarce.refused
+    engine.score(PROMPT, [run(11, seed=k) for k in range(19)])
+    assert scarce.refused == refused > 1
 
 
 def test_one_shortage_does_not_shrink_every_pass_after_it() -> None:

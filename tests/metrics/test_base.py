@@ -91,7 +91,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "Mine"}, "metric Mine: a metric's `name` must be a name of lower-case letters"),
     ({"name": ["mine"]}, "a metric's `name` must be a name of lower-case letters"),
     ({"name": None}, "a metric's `name` must be a name of lower-case letters"),
-    ({"name": "all"}, "metric 'all': a metric's `name` must be other than 'all', which stands"),
+    ({"name": "all"}, "metric all: a metric's `name` must be other than 'all', which stands"),
     ({"higher_is_better": 1}, "`higher_is_better` must be True, False or None (found 1)"),
     ({"higher_is_better": "up"}, "`higher_is_better` must be True, False or None"),
     ({"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus" (found \'token\')'),

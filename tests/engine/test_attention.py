@@ -1,4 +1,4 @@
-"""Attention in two parts is attention: against one line of naive code, over shapes and dtypes."""
+"""Attention in two parts against one line of naive code, and the cache behind it."""
 
 from __future__ import annotations
 
@@ -92,3 +92,64 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
     ):
         raise RuntimeError("midway")
     assert config._attn_implementation == "eager"
+
+
+# The cache: what it keeps, where, and how much of it is copied.
+
+
+def part(n: int, seed: int = 0) -> Tensor:
+    return torch.randn(1, 2, n, 4, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_cache_keeps_only_while_keep_is_true() -> None:
+    cache = SharedCache()
+    assert cache.update(part(3), part(3), 0)[0].shape == (1, 2, 3, 4)
+    cache.keep = False
+    assert cache.update(part(3), part(3), 0)[0].shape == (1, 2, 3, 4)
+    assert cache.get_seq_length() == 3
+    cache.keep = True
+    cache.update(part(3), part(3), 0)
+    assert cache.get_seq_length() == 6
+
+
+def test_reserved_room_holds_the_same_and_does_not_move() -> None:
+    roomy, plain = SharedCache(), SharedCache()
+    for cache in (roomy, plain):
+        cache.update(part(3), part(3, 1), 0)
+    roomy.reserve(10)
+    place = roomy.layers[0].keys.data_ptr()
+    for seed, n in [(2, 4), (3, 3)]:
+        for cache in (roomy, plain):
+            cache.update(part(n, seed), part(n, seed + 9), 0)
+        assert roomy.layers[0].keys.data_ptr() == place
+    assert torch.equal(roomy.layers[0].keys, plain.layers[0].keys)
+    assert torch.equal(roomy.layers[0].values, plain.layers[0].values)
+
+
+def test_the_cache_grows_beyond_its_room() -> None:
+    cache = SharedCache()
+    cache.update(part(3), part(3), 0)
+    cache.reserve(5)
+    cache.update(part(4, 1), part(4, 1), 0)
+    assert torch.equal(cache.layers[0].keys, torch.cat([part(3), part(4, 1)], -2))
+
+
+def test_a_cropped_cache_is_filled_again() -> None:
+    cache = SharedCache()
+    cache.update(part(3), part(3), 0)
+    cache.reserve(9)
+    cache.update(part(4, 1), part(4, 1), 0)
+    cache.crop(-4)
+    cache.update(part(2, 5), part(2, 5), 0)
+    assert torch.equal(cache.layers[0].keys, torch.cat([part(3), part(2, 5)], -2))
+
+
+def test_more_room_is_made_once_for_a_longer_run() -> None:
+    cache = SharedCache()
+    cache.update(part(3), part(3), 0)
+    cache.reserve(5)
+    cache.reserve(20)
+    place = cache.layers[0].keys.data_ptr()
+    cache.reserve(8)
+    assert cache.layers[0].keys.data_ptr() == place
+    assert torch.equal(cache.layers[0].keys, part(3))

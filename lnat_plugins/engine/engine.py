@@ -188,7 +188,7 @@ class Engine:
             failure, fits = "", True
             try:
                 worst = self._largest_gap(prompt[: 2 * size // 3], longest[: size // 4])
-                if not worst <= tolerance:  # NaN is not either
+                if not worst <= tolerance:  # true of NaN, too
                     failure = f"the packed pass is off by {worst:.2g} nats on a token"
             except Exception as error:  # noqa: BLE001 - the batched pass takes over, with a warning
                 failure = f"the trial fails: {type(error).__name__}: {error}"
@@ -205,7 +205,7 @@ class Engine:
         """Largest difference of the two passes on a token of a run's halves and of the whole run.
 
         The packed pass reads all three in one row, then the whole run in pieces. In half precision
-        single tokens differ by more than a wrong mask costs, so there it is the mean difference.
+        it is the mean difference, since single tokens are rounded by much more than the mean.
         """
         middle = -(-len(ids) // 2)
         cuts = [part for part in (ids[:middle], ids[middle:], ids) if len(part)]

@@ -125,6 +125,7 @@ def validate(
     kind: type[LnatError] = ConfigError,
     key: str = "key",
     prefix: str = "",
+    remedy: str = "",
 ) -> Model:
     """The values as a model; the first thing wrong with them as one line.
 
@@ -139,6 +140,7 @@ def validate(
         kind: the exception to raise.
         key: what a key is called in the message ("key in `naturalness`").
         prefix: written before the name of the field ("naturalness: ").
+        remedy: what to do, where neither the field nor the error has a remedy of its own.
 
     Raises:
         LnatError: of that kind.
@@ -146,12 +148,12 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        raise _translated(cause.errors()[0], model, where, kind, key, prefix) from None
+        raise _translated(cause.errors()[0], model, where, kind, key, prefix, remedy) from None
 
 
 def _translated(
     first: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
-    prefix: str,
+    prefix: str, remedy: str,
 ) -> LnatError:  # fmt: skip
     path = [str(part) for part in first["loc"]]
     found = first["input"]
@@ -161,7 +163,9 @@ def _translated(
             f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
         )
     if first["type"] == "missing" and len(path) == 1:
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=f"add `{path[0]}`")
+        return kind(
+            f"the {key} `{path[0]}` is missing", where=where, remedy=remedy or f"add `{path[0]}`"
+        )
     words = _words(model, path[0]) if path else {}
     place = f"{prefix}{': '.join(path)}"
     at = f"{where}: {place}" if where and place else where or place
@@ -175,7 +179,7 @@ def _translated(
     else:
         must_be = words.get("must_be") or _must_be(first)
         what = f"this must be {must_be}"
-    return kind(what, where=at, found=found, remedy=words.get("remedy", ""))
+    return kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
 
 
 def _words(model: type[BaseModel], name: str) -> Mapping[str, str]:

@@ -43,7 +43,7 @@ def test_a_run_comes_back_as_it_was_scored(tmp_path: Path) -> None:
     assert scored.windows == ("4", "global")
     assert (scored.splitter, scored.paths) == ("sentence@1", ("packed",))
     assert scored.files == (str(path),)
-    assert scored.left_aside == ()
+    assert scored.skipped == ()
     assert scored.duplicates == 0
 
 
@@ -80,7 +80,7 @@ def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
     newer = write_run(tmp_path / "m", teacher_table({"QwQ": [-9.0]}), date=LATER)
     scored = read_scored_set([tmp_path])
     assert scored.files == (str(newer),)
-    assert scored.left_aside == (f"{older}: older than {newer.name}",)
+    assert scored.skipped == (f"{older}: older than {newer.name}",)
     assert read_scored_set([older]).prompts == ("p0", "p1")
 
 
@@ -99,7 +99,7 @@ def test_the_samples_of_other_tasks_are_left_aside(tmp_path: Path) -> None:
     other = write_lines(
         tmp_path / f"samples_gsm8k_{DATE}.jsonl", [{"doc": {"question": "?"}, "resps": [["4"]]}]
     )
-    assert read_scored_set([tmp_path]).left_aside == (f"{other}: not the scores of a teacher set",)
+    assert read_scored_set([tmp_path]).skipped == (f"{other}: not the scores of a teacher set",)
     with pytest.raises(DataError, match=r"gsm8k_.*line 1: a sample of another task.*log_samples"):
         read_scored_sets([other])
     (tmp_path / f"samples_local_naturalness_{DATE}.jsonl").unlink()

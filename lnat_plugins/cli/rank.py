@@ -213,7 +213,7 @@ def _document(scored: ScoredSet, ranking: Ranking, comparison: Comparison | None
         "splitter": scored.splitter,
         "engine": list(scored.paths),
         "files": list(scored.files),
-        "left_aside": list(scored.left_aside),
+        "left_aside": list(scored.skipped),
         "duplicates": scored.duplicates,
         **compared,
         "ranking": ranking.as_dict(),

@@ -85,7 +85,7 @@ def tell_files(scored: ScoredSet) -> None:
     """Say which files were read, which were not, and what stands in several of them."""
     for file in scored.files:
         remark(f"read {file}")
-    for reason in scored.left_aside:
+    for reason in scored.skipped:
         remark(f"left aside {reason}")
     if scored.duplicates:
         remark(f"{scored.duplicates} responses stand in several files; each counts once")

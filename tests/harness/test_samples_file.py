@@ -74,12 +74,12 @@ def test_our_reader_takes_the_file(run: Any) -> None:
     assert (found.task, found.teachers) == ("my_teachers", ("QwQ", "R1"))
     assert found.windows == ("1", "4", "global")
     assert found.prompts == ("p0", "p1", "p2")
-    assert found.left_aside == () and found.duplicates == 0
+    assert found.skipped == () and found.duplicates == 0
     assert len(found.rows) == 6
     for row in found.rows:
         raw = in_memory[row.prompt_id, row.teacher, "a"]
         assert json.loads(row.record.to_json()) == raw
-        assert row.response_chars == raw["spans"][-1][1]
+        assert len(row.text) == raw["spans"][-1][1]
     assert [row.correct for row in found.rows] == [True, False] * 3
 
 

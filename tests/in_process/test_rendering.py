@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 from tokenizers import processors
 
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.scoring.chat import prompt_ids, template_digest
+from lnat_plugins.scoring.chat import prompt_ids, render, template_digest
 from lnat_plugins.selection import Candidate
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import CHATML, tokenizer
@@ -74,5 +75,6 @@ def test_a_template_that_refuses_is_told() -> None:
 def test_the_digest_tells_templates_apart() -> None:
     built, other = tokenizer(), tokenizer()
     other.chat_template = TOOLS.replace("user", "human").replace("im_start", "start")
-    assert template_digest(built, plain=False) != template_digest(other, plain=False)
-    assert template_digest(built, plain=True) is None
+    one, two = (template_digest(partial(render, own)) for own in (built, other))
+    assert one and two and one != two
+    assert template_digest(None) is None

@@ -268,7 +268,9 @@ class NaturalnessTask(Task):
         found: list[Instance] | None = super().apply_filters()
         return found
 
-    def process_results(self, doc: Mapping[str, Any], results: Sequence[FilteredReply]) -> dict[str, Any]:
+    def process_results(
+        self, doc: Mapping[str, Any], results: Sequence[FilteredReply]
+    ) -> dict[str, Any]:
         """The figures of one prompt."""
         candidates = self._candidates[str(doc["prompt_id"])]
         records = [reply.record for reply in results]

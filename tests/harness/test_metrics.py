@@ -145,7 +145,7 @@ def test_rewards_come_from_the_rows(model: Any, tokenizer: Any, tmp_path: Path) 
 def test_a_student_that_cannot_serve_a_metric_is_refused(tokenizer: Any, tmp_path: Path) -> None:
     write_set(tmp_path, rows(), block={"windows": WINDOWS, "metrics": ["scas"]})
     lm = hf(student("gpt2"), tokenizer)
-    with pytest.raises(StudentError, match=r"metric 'scas' cannot be had here: .*mlp\.up_proj"):
+    with pytest.raises(StudentError, match=r"metric 'scas' is not supported by this back end: .*mlp\.up_proj"):
         evaluate(tmp_path, lm)
 
 

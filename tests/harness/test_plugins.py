@@ -11,7 +11,7 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.harness.requests import answer
+from lnat_plugins.harness.requests import score_requests
 
 from .lab import TEXTS, evaluate, hf, load, records, rows, save, write_set
 
@@ -93,7 +93,7 @@ def test_two_sets_may_name_different_splitters_alike(
         write_plugin(folder, parts)
         write_set(folder, rows(prompts=1), block=BLOCK)
         asked += requests(load(folder))
-    replies = answer(hf(model, tokenizer), asked)
+    replies = score_requests(hf(model, tokenizer), asked)
     assert [reply.record.n_steps for reply in replies] == [2, 2, 3, 3]
 
 
@@ -107,4 +107,4 @@ def test_requests_of_lm_evals_own_kind_know_the_built_in_splitters(
         for one in ours
     ]
     lm = hf(model, tokenizer)
-    assert [str(reply) for reply in answer(lm, plain)] == [str(reply) for reply in answer(lm, ours)]
+    assert [str(reply) for reply in score_requests(lm, plain)] == [str(reply) for reply in score_requests(lm, ours)]

@@ -164,7 +164,7 @@ class OnlyTotals:
 
     global_by_step = False
     path = "loglikelihood"
-    lacks: ClassVar[dict[str, str]] = {"entropy": "log-probabilities only"}
+    unavailable: ClassVar[dict[str, str]] = {"entropy": "log-probabilities only"}
 
     def __init__(self, whole: Sum) -> None:
         self.whole = whole

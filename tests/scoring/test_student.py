@@ -1,4 +1,4 @@
-"""A student in this process scores as the definition says, and as lm-eval's task does."""
+"""A student in this process scores as the definition says, and as the task of lm-eval does."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Samples files: which are read, what comes out, and every way in which they can be wrong."""
+"""Samples files: which are read, what is read from them, and what is refused."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
@@ -47,7 +47,7 @@ def test_a_run_comes_back_as_it_was_scored(tmp_path: Path) -> None:
     assert scored.duplicates == 0
 
 
-def test_the_texts_come_back_as_they_were_asked_and_answered(tmp_path: Path) -> None:
+def test_the_texts_come_back_as_they_were_read(tmp_path: Path) -> None:
     line = samples_line("p0", [make_record("QwQ"), make_record("R1")])
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": "What?"}]
     line["doc"]["messages"] = turns
@@ -94,7 +94,7 @@ def test_tasks_are_kept_apart(tmp_path: Path) -> None:
         read_scored_set([tmp_path])
 
 
-def test_the_samples_of_other_tasks_are_left_aside(tmp_path: Path) -> None:
+def test_the_samples_of_other_tasks_are_skipped(tmp_path: Path) -> None:
     write_run(tmp_path, TABLE)
     other = write_lines(
         tmp_path / f"samples_gsm8k_{DATE}.jsonl", [{"doc": {"question": "?"}, "resps": [["4"]]}]
@@ -191,6 +191,9 @@ def test_one_id_for_two_prompts_is_refused(tmp_path: Path) -> None:
     ("results", "student"),
     [
         ({"model_name": "org/tuned"}, "org/tuned"),
+        ({"model_name": 7}, "folder"),
+        ({"model_name": ["org/tuned"], "config": {"model_args": {"pretrained": "./s"}}}, "./s"),
+        ({"model_name": "", "config": {"model_args": {"pretrained": "./s"}}}, "./s"),
         ({"config": {"model_args": {"pretrained": "./s", "dtype": "float32"}}}, "./s"),
         ({"config": {"model_args": "pretrained=./s,dtype=float32"}}, "./s"),
         ({"config": {"model_args": {"pretrained": "./s", "peft": "./lora"}}}, "./lora"),
@@ -261,40 +264,32 @@ def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
         read_scored_sets([path])
 
 
-def damaged(**changes: Any) -> dict[str, Any]:
-    line = json.loads(json.dumps(samples_line("p0", [make_record("QwQ"), make_record("R1")])))
-    for key, value in changes.items():
-        of_the_prompt = ("prompt_id", "responses", "prompt", "messages")
-        target = line["doc"] if key in of_the_prompt else line
-        if key in ("teacher", "sample", "response", "correct", "steps"):
-            target = line["doc"]["responses"][1]
-        target[key] = value
-    return line
+def bad_lines() -> list[dict[str, Any]]:
+    text = (Path(__file__).parents[1] / "data" / "bad_samples_lines.yaml").read_text("utf-8")
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        (damaged(prompt_id=None), r"'prompt_id' is not a text \(found None\)"),
-        (damaged(responses=None), r"a sample of another task"),
-        (damaged(responses=["x", "y"]), r"prompt 'p0': a response without the field 'response'"),
-        (damaged(resps=[["1"]]), r"not one scored record for each of 2 responses"),
-        (damaged(resps=[["-3.5"], ["-2"]]), r"teacher 'QwQ': not a scored record \(found '-3.5'"),
-        (damaged(resps=[[], []]), r"teacher 'QwQ': not a scored record"),
-        (damaged(response=None), r"a response without the field 'response'"),
-        (damaged(teacher="s1"), r"teacher 's1': the record belongs to another response"),
-        (damaged(sample="0"), r"the record belongs to another response"),
-        (damaged(correct="yes"), r"'correct' is neither true, false nor null \(found 'yes'\)"),
-        (damaged(steps="One."), r"teacher 'R1': field 'steps' is not a list of text"),
-        (damaged(steps=["One.", 2]), r"field 'steps' is not a list of text"),
-        (damaged(prompt=None), r"prompt 'p0': field 'prompt' is not a text \(found None\)"),
-        (damaged(messages="What?"), r"field 'messages' is not a list of turns"),
-        (damaged(messages=[{"role": "user"}]), r"field 'messages' is not a list of turns"),
-        (damaged(messages=[{"role": "user", "content": 1}]), r"is not a list of turns"),
-        (samples_line("p0", []), r"no scored response"),
-    ],
-)
-def test_a_damaged_line_is_refused(tmp_path: Path, line: dict[str, Any], message: str) -> None:
-    path = write_lines(tmp_path / "x.jsonl", [line])
-    with pytest.raises(DataError, match=rf"x\.jsonl.*{message}"):
+@pytest.mark.parametrize("case", bad_lines(), ids=lambda case: str(case)[:60])
+def test_a_bad_line_is_refused_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = samples_line("p0", [make_record("QwQ"), make_record("R1")])
+    for key, value in case.get("prompt", {}).items():
+        line["doc"][key] = value
+    for key, value in case.get("second_response", {}).items():
+        line["doc"]["responses"][1][key] = value
+    if "without" in case:
+        del line["doc"]["responses"][1][case["without"]]
+    line |= case.get("line", {})
+    write_lines(Path("x.jsonl"), [line])
+    with pytest.raises(DataError) as caught:
+        read_scored_sets(["x.jsonl"])
+    assert str(caught.value) == f"x.jsonl line 1{case['error']}"
+
+
+def test_a_file_without_any_response_is_refused(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "x.jsonl", [samples_line("p0", [])])
+    with pytest.raises(DataError, match=r"x\.jsonl: no scored response in the samples file"):
         read_scored_sets([path])

@@ -1,4 +1,4 @@
-"""`--use_cache`: a killed run goes on, and no score of another run is taken for this one's."""
+"""`--use_cache`: a killed run is resumed, and no score of another run is taken for its own."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class RecordCache:
 
 
 def student_fingerprint(lm: Any) -> str:
-    """12 hex digits that tell one student from another.
+    """Fingerprint of a student, 12 hex digits.
 
     By context, tokenizer, configuration and a sample of the weights; a student that lives
     elsewhere by its name alone.

@@ -91,9 +91,10 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for requested in {id(each): each for each in map(_requested, requests)}.values():
             requested.check_student(backend.unavailable)
         groups: dict[tuple[str, _ScorerKey], dict[int, Instance]] = {}
-        for one in requests:
-            key = _scorer_key(_settings(one), _steps(one), _requested(one).statistics)
-            groups.setdefault((one.args[0], key), {})[id(one)] = one
+        for request in requests:
+            statistics = _requested(request).statistics
+            key = _scorer_key(_settings(request), _steps(request), statistics)
+            groups.setdefault((request.args[0], key), {})[id(request)] = request
         jobs = [_prompt_job([*group.values()]) for group in groups.values()]
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
         if lm.rank == 0:
@@ -103,11 +104,11 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
                     _log.info("Not packed: %s", backend.engine.reason)
                 _log.info("Read: %s", json.dumps(vars(backend.engine.counts)))
         replies = {
-            request: Reply(record)
+            request_id: Reply(record)
             for group, of_group in zip(groups.values(), records, strict=True)
-            for request, record in zip(group, of_group, strict=True)
+            for request_id, record in zip(group, of_group, strict=True)
         }
-        return [replies[id(one)] for one in requests]
+        return [replies[id(request)] for request in requests]
 
 
 def choose_backend(lm: TemplateLM) -> Backend:
@@ -273,8 +274,8 @@ def _scorer_key(
 ) -> _ScorerKey:
     """What requests must share to be scored alike.
 
-    Two YAMLs may each bring a splitter of the same name and version: the id tells the objects
-    apart where they are not the same. So may metrics of one name differ in their needs.
+    Two YAMLs may each bring a splitter of the same name and version: the id is that
+    of the object. Metrics of one name may differ in their needs, too.
     """
     splitter = steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None

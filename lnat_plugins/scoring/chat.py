@@ -1,7 +1,7 @@
 """A row rendered for the student: chat template, prompt token ids, and what training reads.
 
 Conversations are rendered with the student's own chat template; a plain prompt is taken as it
-stands. Scoring reads the prompt up to where the student's turn begins. Training reads prompt and
+is. Scoring reads the prompt up to where the student's turn begins. Training reads prompt and
 response in one, as TRL's SFTTrainer does before it cuts anything (trl 1.16,
 `SFTTrainer._prepare_dataset`).
 """
@@ -119,8 +119,7 @@ def differs_in_training(tokenizer: Any, row: Candidate) -> bool:
     Templates may: some insert an empty thinking part, some trim.
 
     Raises:
-        DataError: training would not see the response at all as it stands, so that its score
-            is of another text.
+        DataError: training would not see the response as it is, so its score is of another text.
     """
     arguments = template_arguments(row)
     trained = render(tokenizer, row.messages, row.text, arguments=arguments, where=row.where)
@@ -184,7 +183,7 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
 
 
 def template_digest(apply_template: Callable[[list[dict[str, str]]], str] | None) -> str | None:
-    """12 hex digits that tell one chat template from another; None where none is applied.
+    """Fingerprint of a chat template, 12 hex digits; None where none is applied.
 
     Args:
         apply_template: renders a conversation up to where the student's turn begins.

@@ -26,13 +26,13 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True)
 class RequestedMetrics:
-    """The metrics that a run serves, and the statistics that each needs beside log-probabilities.
+    """The metrics that a run is scored for, and the statistics that each needs.
 
     Attributes:
-        needs: metric -> names of `engine.types` statistics, in the order requested.
+        needs: metric -> names of statistics in `engine.types` that it needs beside
+            log-probabilities, in the order requested.
         optional: whether these are simply all metrics there are. Then one whose statistics are
-            unavailable is undefined, and each record says why; a metric requested by name is
-            refused.
+            unavailable is undefined, and each record holds the reason; else it is refused.
     """
 
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class RequestedMetrics:
         return frozenset().union(*self.needs.values())
 
     def check_student(self, unavailable: Mapping[str, str]) -> None:
-        """Before any forward: can this back end serve the metrics?
+        """Whether this back end can serve the metrics; called before any forward.
 
         Args:
             unavailable: statistic -> why the back end cannot give it.
@@ -97,7 +97,7 @@ class StepSums:
         versions: package -> version.
         step_statistics: statistic -> n sums over the step's tokens, under the global window.
         statistics: statistic -> one number for the response (NaN = undefined). What the names of
-            both mean stands in `engine.types`; `undefined` holds the reason for each NaN.
+            both mean is in `engine.types`; `undefined` holds the reason for each NaN.
     """
 
     teacher: str
@@ -210,7 +210,7 @@ class ScoredResponse:
 
     @property
     def correct(self) -> bool | None:
-        """As the teacher set says; None = it does not."""
+        """As the teacher set has it; None = unknown."""
         return self.candidate.response.correct
 
     @property

@@ -189,7 +189,7 @@ class _StoredPrompt(BaseModel):
 
 
 class _StoredResponse(BaseModel):
-    """A response in its document; the row's other columns stand beside the fields of ours."""
+    """A response in its document; with the other columns of its row."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 

@@ -51,7 +51,7 @@ class EncodedResponse:
 
 
 def check_tokenizer(tokenizer: Any) -> None:
-    """Refuses a tokenizer that cannot say where in the text its tokens are."""
+    """Raises StudentError for a tokenizer without character offsets."""
     if not getattr(tokenizer, "is_fast", False):
         raise StudentError(
             "the student's tokenizer gives no character offsets, so steps cannot be found",

@@ -23,7 +23,7 @@ from .lab import TEXTS, evaluate, figures, hf, load, records, rows, save, write_
 
 
 class Delegate(TemplateLM):
-    """A back end that is not `hf` but asks it."""
+    """A back end that is not `hf` but calls it."""
 
     def __init__(self, inner: HFLM, max_length: int | None = None) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ WINDOWS = {"windows": [0, 1, 4, "50%", "global"]}
 
 
 @pytest.fixture(scope="module")
-def answered() -> list[dict[str, Any]]:
+def responses() -> list[dict[str, Any]]:
     """With short responses, and one whose steps repeat each other."""
     found = rows(("QwQ", "R1", "s1"))
     found[2]["response"] = "Done. Wait."
@@ -70,9 +70,9 @@ def answered() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, answered: Any) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, responses: Any) -> Path:
     folder = tmp_path_factory.mktemp("set")
-    write_set(folder, answered, block=WINDOWS)
+    write_set(folder, responses, block=WINDOWS)
     return folder
 
 
@@ -130,7 +130,7 @@ def test_mixed_precision_is_left_to_the_harness(folder: Path, model: Any, tokeni
 def test_no_request_is_longer_than_every_back_end_reads_uncut(
     folder: Path, model: Any, tokenizer: Any, by_engine: Any
 ) -> None:
-    """vLLM reads max_length - 1 tokens and cuts a longer request on its left, unasked."""
+    """vLLM reads max_length - 1 tokens and cuts a longer request on its left."""
     lengths = [sum(record["tokens"]) for record in records(by_engine).values()]
     prompt = len(tokenizer.encode("What is 0 + 4?\n\n"))
     limit = prompt + max(lengths)
@@ -247,13 +247,13 @@ def test_two_sets_may_name_different_splitters_alike(
     tmp_path: Path, model: Any, tokenizer: Any
 ) -> None:
     """Same name, same version, same prompt: each response is cut by its own set's."""
-    asked = []
+    naturalness_requests = []
     for parts in (2, 3):
         folder = tmp_path / str(parts)
         write_plugin(folder, parts)
         write_set(folder, rows(prompts=1), block=BLOCK)
-        asked += requests(load(folder))
-    replies = score_requests(hf(model, tokenizer), asked)
+        naturalness_requests += requests(load(folder))
+    replies = score_requests(hf(model, tokenizer), naturalness_requests)
     assert [reply.record.n_steps for reply in replies] == [2, 2, 3, 3]
 
 

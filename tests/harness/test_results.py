@@ -251,8 +251,8 @@ def teacher_values(results: dict[str, Any], name: str, teacher: str) -> list[flo
 
 @pytest.fixture(scope="module")
 def named(model: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    asked = ["rsr", "lark", "aslec_casl", "entropy", "local_naturalness"]
-    return run(tmp_path_factory.mktemp("named"), hf(model, tokenizer), asked, rows(prompts=6))
+    requested = ["rsr", "lark", "aslec_casl", "entropy", "local_naturalness"]
+    return run(tmp_path_factory.mktemp("named"), hf(model, tokenizer), requested, rows(prompts=6))
 
 
 def test_the_table_shows_what_was_asked_for_with_its_arrows(named: Any) -> None:

@@ -22,7 +22,7 @@ AWKWARD = "Line\u2028separator. Next\x85line.\x0bNUL \x00 here. 🎉 Done."
 
 
 @pytest.fixture(scope="module")
-def answered() -> list[dict[str, Any]]:
+def source() -> list[dict[str, Any]]:
     """Rows with all that a row may carry."""
     found = [row | {"sample": "a", "correct": i % 2 == 0} for i, row in enumerate(rows())]
     found[1]["response"] = AWKWARD
@@ -33,17 +33,17 @@ def answered() -> list[dict[str, Any]]:
 def run(
     model: Any,
     tokenizer: Any,
-    answered: list[dict[str, Any]],
+    source: list[dict[str, Any]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[dict[tuple[str, str, Any], Any], Path]:
     """The records as they were in memory, and the samples file."""
     folder = tmp_path_factory.mktemp("run")
-    write_set(folder, answered, block={"windows": ["1", "4", "global"]})
+    write_set(folder, source, block={"windows": ["1", "4", "global"]})
     results = evaluate(folder, hf(model, tokenizer))
     return records(results), save(results, folder / "out")
 
 
-def test_a_line_holds_the_rows_and_their_records_as_json_text(run: Any, answered: Any) -> None:
+def test_a_line_holds_the_rows_and_their_records_as_json_text(run: Any, source: Any) -> None:
     in_memory, path = run
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     assert len(lines) == 3
@@ -54,7 +54,7 @@ def test_a_line_holds_the_rows_and_their_records_as_json_text(run: Any, answered
     first = lines[0]["doc"]
     assert first["prompt"] == "What is 0 + 4?"
     assert [row["response"] for row in first["responses"]] == [
-        row["response"] for row in answered[:2]
+        row["response"] for row in source[:2]
     ]
     assert [row["correct"] for row in first["responses"]] == [True, False]
     assert first["responses"][0]["source"] == {"file": "x.json"}

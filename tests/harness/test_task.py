@@ -236,11 +236,11 @@ def test_the_turns_of_a_conversation_keep_their_roles(
         {"role": "assistant", "content": "7."},
         {"role": "user", "content": "And 5?"},
     ]
-    answered = [
+    conversations = [
         {"messages": [*turns, {"role": "assistant", "content": text}], "teacher": teacher}
         for teacher, text in [("QwQ", "First step. So 12."), ("R1", "12.")]
     ]
-    write_set(tmp_path, answered, block={"layout": "messages"})
+    write_set(tmp_path, conversations, block={"layout": "messages"})
     (chat,) = contexts(evaluate(tmp_path, hf(model, tokenizer), apply_chat_template=True))
     assert chat == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     (plain,) = contexts(evaluate(tmp_path, hf(model, tokenizer)))

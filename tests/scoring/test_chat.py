@@ -90,7 +90,7 @@ def test_the_digest_tells_templates_apart() -> None:
     assert template_digest(None) is None
 
 
-ASKED = ("What is 3 + 4?", "Second step.\n\nThird one", " ")
+PROMPTS = ("What is 3 + 4?", "Second step.\n\nThird one", " ")
 RESPONSES = (
     "<think>\nFirst step. Wait.\n</think>\n\nDone.",
     "\n\nSo 3 + 4 = 7.  ",
@@ -98,7 +98,7 @@ RESPONSES = (
     "Done.<|end|>",
     "step " * 1200,
 )
-ROWS = [(asked, response) for asked in ASKED for response in RESPONSES]
+ROWS = [(prompt, response) for prompt in PROMPTS for response in RESPONSES]
 
 
 def lengths_in_trl(folder: Path, model: Any, reader: Any, rows: list[dict[str, Any]]) -> list[int]:
@@ -117,15 +117,15 @@ def lengths_in_trl(folder: Path, model: Any, reader: Any, rows: list[dict[str, A
     return [len(ids) for ids in trainer.train_dataset["input_ids"]]
 
 
-def turns(asked: str, response: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    prompt = [{"role": "system", "content": "Think."}, {"role": "user", "content": asked}]
-    return prompt, [{"role": "assistant", "content": response}]
+def turns(prompt: str, response: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    messages = [{"role": "system", "content": "Think."}, {"role": "user", "content": prompt}]
+    return messages, [{"role": "assistant", "content": response}]
 
 
 def table(form: str) -> list[dict[str, Any]]:
     """The rows as a data set in that form has them."""
     if form == "plain":
-        return [{"prompt": asked, "completion": response} for asked, response in ROWS]
+        return [{"prompt": prompt, "completion": response} for prompt, response in ROWS]
     pairs = [turns(*row) for row in ROWS]
     if form == "messages":
         return [{"messages": prompt + answer} for prompt, answer in pairs]
@@ -135,8 +135,8 @@ def table(form: str) -> list[dict[str, Any]]:
 def counted(reader: Any, form: str) -> list[int]:
     if form == "plain":
         return [
-            training_tokens(reader, [{"role": "user", "content": asked}], response, plain=True)
-            for asked, response in ROWS
+            training_tokens(reader, [{"role": "user", "content": prompt}], response, plain=True)
+            for prompt, response in ROWS
         ]
     return [training_tokens(reader, turns(*row)[0], row[1], plain=False) for row in ROWS]
 

@@ -288,11 +288,11 @@ SETS: Mapping[str, list[dict[str, Any]]] = {
         {**rows(prompts=2)[2], "teacher": "s1"},
     ],
     "metrics of every scope": rows(prompts=7),
-    "every metric": rows(prompts=5),
+    "a splitter that cannot be sent to the other rank": rows(prompts=5),
 }
-METRICS: Mapping[str, Any] = {
-    "metrics of every scope": ["rsr", "lark", "aslec_casl", "scas", "ifd"],
-    "every metric": "all",
+BLOCKS: Mapping[str, Mapping[str, Any]] = {
+    "metrics of every scope": {"metrics": ["rsr", "lark", "aslec_casl", "scas", "ifd"]},
+    "a splitter that cannot be sent to the other rank": {**BLOCK, "windows": [4, "global"]},
 }
 
 
@@ -302,8 +302,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, P
     folders = {name: tmp_path_factory.mktemp("set") for name in SETS}
     for name, folder in folders.items():
         found = [{"sample": 0, **row} for row in SETS[name]]
-        metrics = METRICS.get(name)
-        write_set(folder, found, block={"metrics": metrics} if metrics else None)
+        write_plugin(folder, 2)
+        write_set(folder, found, block=BLOCKS.get(name))
     first, *_ = folders.values()
     launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
     return folders

@@ -6,7 +6,7 @@ are scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -36,12 +36,16 @@ STEP: Final[tuple[str, ...]] = (*TOKEN, "first_token", "first_two_tokens")
 """Sums over the tokens of a step: those of `TOKEN`, and log p of its first one or two tokens."""
 
 RESPONSE: Final[tuple[str, ...]] = (
-    "activation_self", "activation_prompt", "unprompted", "prompted", "unprompted_tokens", "reward",
+    "cosine_self", "cosine_prompt", "content_nll", "prompt_nll", "unprompted", "prompted",
+    "unprompted_tokens", "reward",
 )  # fmt: skip
 """One number a response. u: a token's output of the last layer's `mlp.up_proj`, scaled to length 1;
-A the tokens of the response, Q those of the prompt.
+A the tokens of the response, Q those of the prompt, special tokens in neither.
 
-- activation_self: ‖Σ_A u‖²; activation_prompt: Σ_A u · Σ_Q u;
+- cosine_self: ‖mean_A u‖², the mean cosine over all pairs of A, a token with itself included;
+- cosine_prompt: mean_A u · mean_Q u, the mean cosine over all pairs of A × Q;
+- content_nll: mean of −log p over A; prompt_nll: over Q, but for the prompt's first token, which
+  nothing precedes; nats per token;
 - unprompted: Σ log p of the response without the prompt, nats; prompted: Σ log p of the same tokens
   with it; unprompted_tokens: their number;
 - reward: the row's column `reward`.
@@ -60,11 +64,13 @@ class TokenRun(NamedTuple):
         ids: shape (T,), the tokens after the prompt.
         scored: shape (T,), True where a token's log-probability is wanted.
         wanted: further results: statistics of the scored tokens, of `TOKEN`, and `ACTIVATIONS`.
+        special: token ids whose activations are not summed, in the run and in the prompt.
     """
 
     ids: Ids
     scored: npt.NDArray[np.bool_]
     wanted: frozenset[str] = frozenset()
+    special: frozenset[int] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,6 +86,8 @@ class TokenRun(NamedTuple):
 class Activations(NamedTuple):
     """Products of summed unit vectors u (see `RESPONSE`); A the run's tokens, Q the prompt's.
 
+    Special tokens (`TokenRun.special`) are in neither.
+
     Args:
         own: ‖Σ_A u‖².
         prompt: Σ_A u · Σ_Q u.
@@ -87,6 +95,11 @@ class Activations(NamedTuple):
 
     own: float
     prompt: float
+
+
+def is_special(ids: Ids, special: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Which of these tokens are special, shape (T,)."""
+    return np.isin(ids, sorted(special))
 
 
 class RunScores(NamedTuple):

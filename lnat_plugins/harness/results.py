@@ -124,7 +124,7 @@ class Results:
             return {t: statistics.fmean(value for value, _ in each) for t, each in own.items()}
         found: dict[str, float | tuple[float, float]] = {}
         for teacher, each in own.items():
-            parts = [metric.parts(row.record, self._window) for _, row in each]
+            parts = [metric.parts_of(row.record, self._window) for _, row in each]
             above, below = zip(*parts, strict=True)
             found[teacher] = statistics.fmean(above), statistics.fmean(below)
         return found
@@ -192,7 +192,7 @@ def _rated_together(
     by_prompt: dict[str, list[tuple[float, float]]] = {}
     for row, value in zip(rows, metric.rate(rows, window).values, strict=True):
         if row.teacher == teacher and math.isfinite(value):
-            parts = metric.parts(row.record, window) if metric.parts else (value, 1.0)
+            parts = metric.parts_of(row.record, window) if metric.parts else (value, 1.0)
             by_prompt.setdefault(row.prompt_id, []).append(parts)
     cells = [tuple(map(statistics.fmean, zip(*own, strict=True))) for own in by_prompt.values()]
     return _ratio_of_means(cells)

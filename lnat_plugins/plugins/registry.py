@@ -15,22 +15,16 @@ added function answers later is checked by the wrapper that it gets here.
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.metrics import ALL as EVERY
-from lnat_plugins.metrics import Metric, Scored, UndefinedError
-from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.metrics import Metric
 from lnat_plugins.selection import KEYS, Choice, Option, ScoredCandidates, Strategy
 from lnat_plugins.steps import RESERVED, Span, Splitter
 from lnat_plugins.teacher_set import Loader, Row
@@ -55,13 +49,6 @@ def check_splitter(splitter: object, owner: str) -> None:
     _check("splitter", splitter, _of_splitter(splitter), owner)
 
 
-def check_metric(metric: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(metric, Metric):
-        raise _not_a("Metric", metric, owner)
-    _check("metric", metric, _of_metric(metric), owner)
-
-
 def check_strategy(strategy: object, owner: str) -> None:
     """Raises ConfigError, naming the owner and the field."""
     if not isinstance(strategy, Strategy):
@@ -82,25 +69,6 @@ def _of_splitter(splitter: Any) -> Iterator[_Rule]:
     version = isinstance(splitter.version, str) and bool(_VERSION.fullmatch(splitter.version))
     yield _Rule("version", version, 'text such as "1"')
     yield _Rule("split", callable(splitter.split), "a function")
-
-
-def _of_metric(metric: Any) -> Iterator[_Rule]:
-    direction = metric.higher_is_better is None or isinstance(metric.higher_is_better, bool)
-    yield _Rule("name", _is_name(metric.name), _NAME_RULE)
-    yield _Rule("name", metric.name != EVERY, f"other than {EVERY!r}, which stands for all of them")
-    yield _Rule("higher_is_better", direction, "True, False or None")
-    yield _Rule("scope", metric.scope in SCOPES, _one_of(SCOPES))
-    yield _Rule("unit", _is_text(metric.unit), 'text such as "nats per token"')
-    yield _Rule("source", _is_text(metric.source), "text: a paper, or who defined it")
-    yield _Rule("aggregate", metric.aggregate in AGGREGATES, _one_of(AGGREGATES))
-    yield _Rule("compute", callable(metric.compute), "a function")
-    yield _Rule("reads", metric.reads in READS, _one_of(READS))
-    needs = isinstance(metric.needs, frozenset) and metric.needs <= ALL
-    yield _Rule("needs", needs, f"a frozenset of some of {', '.join(sorted(ALL))}")
-    parts = callable(metric.parts) if metric.aggregate == "ratio_of_means" else metric.parts is None
-    yield _Rule("parts", parts, 'a function with aggregate "ratio_of_means", else None')
-    single = metric.aggregate == "mean" or metric.scope == "response"
-    yield _Rule("scope", single, '"response" with aggregate "ratio_of_means"')
 
 
 def _of_strategy(strategy: Any) -> Iterator[_Rule]:
@@ -154,10 +122,6 @@ def _not_a(wanted: str, found: object, owner: str) -> ConfigError:
     )
 
 
-def _one_of(names: tuple[str, ...]) -> str:
-    return "one of " + ", ".join(f'"{name}"' for name in names)
-
-
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(_NAME.fullmatch(value))
 
@@ -185,18 +149,10 @@ class _Checked:
             remedy="mend the plugin",
         )
 
-    def number(self, value: object, record: StepSums) -> float:
-        """A value that a metric may give."""
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
-            raise self.wrong(
-                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
-            )
-        return float(value)
-
     def ask(self, function: Callable[..., object], *arguments: object) -> Any:
         try:
             return function(*arguments)
-        except (LnatError, UndefinedError):
+        except LnatError:
             raise
         except Exception as cause:
             raise self.failed(cause) from cause
@@ -226,48 +182,6 @@ class CheckedSplit(_Checked):
         if reached != len(text):
             raise self.wrong(f"ended at another character than the text, at {reached}", text)
         return spans
-
-
-@dataclass(frozen=True)
-class CheckedCompute(_Checked):
-    """`Metric.compute`: the value must be a number, finite or NaN."""
-
-    compute: Callable[[StepSums, str], float]
-
-    def __call__(self, record: StepSums, window: str) -> float:
-        """The metric of one response."""
-        return self.number(self.ask(self.compute, record, window), record)
-
-
-@dataclass(frozen=True)
-class CheckedRate(_Checked):
-    """`Metric.compute` over several responses: a number for each, finite or NaN."""
-
-    compute: Callable[[Sequence[Scored], str], Sequence[float]]
-
-    def __call__(self, rows: Sequence[Scored], window: str) -> list[float]:
-        """The metric of each response."""
-        found = self.ask(self.compute, rows, window)
-        if not isinstance(found, Iterable):
-            raise self.wrong(f"gave no list of {len(rows)} values", found)
-        values = list(found)
-        if len(values) != len(rows):
-            raise self.wrong(f"gave {len(values)} values for {len(rows)} responses", values)
-        return [self.number(value, row.record) for value, row in zip(values, rows, strict=True)]
-
-
-@dataclass(frozen=True)
-class CheckedParts(_Checked):
-    """`Metric.parts`: numerator and denominator, each a number."""
-
-    parts: Callable[[StepSums, str], tuple[float, float]]
-
-    def __call__(self, record: StepSums, window: str) -> tuple[float, float]:
-        """The parts of one response."""
-        found = self.ask(self.parts, record, window)
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise self.wrong("gave no pair of numerator and denominator", found)
-        return self.number(found[0], record), self.number(found[1], record)
 
 
 @dataclass(frozen=True)
@@ -386,12 +300,9 @@ class Registry:
 
     def add_metric(self, metric: Metric) -> None:
         """Add a metric; its values must be numbers, finite or NaN."""
-        check_metric(metric, self._owner)
-        what = f"metric {metric.name}"
-        checked = CheckedCompute if metric.scope == "response" else CheckedRate
-        compute = checked(what, self._owner, metric.compute)
-        parts = metric.parts and CheckedParts(what, self._owner, metric.parts)
-        self._metrics.add(replace(metric, compute=compute, parts=parts), self._owner)
+        if not isinstance(metric, Metric):
+            raise _not_a("Metric", metric, self._owner)
+        self._metrics.add(replace(metric, owner=self._owner), self._owner)
 
     def add_strategy(self, strategy: Strategy) -> None:
         """Add a selection strategy; its answers must be a `Choice`."""

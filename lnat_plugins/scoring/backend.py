@@ -16,16 +16,17 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.types import ACTIVATIONS, STEP, TOKEN, RunScores, TokenRun
+from lnat_plugins.engine.types import ACTIVATIONS, STEP, TOKEN, RunScores, TokenRun, is_special
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair, Run, plan_runs
 
-OF_ACTIVATIONS: Final = ("activation_self", "activation_prompt")
+OF_ACTIVATIONS: Final = ("cosine_self", "cosine_prompt")
 """Statistics that need the student's last up-projection."""
 
 OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
 """Statistics that need the response read without its prompt."""
 
+_BARE_PROMPT: Final = "the prompt holds no tokens but special ones and its first"
 _FIRST_TOKENS: Final = {"first_token": 1, "first_two_tokens": 2}
 
 
@@ -69,6 +70,7 @@ class Job(NamedTuple):
         statistics: names in `engine.types`, wanted under the whole trace; then `pairs` holds
             every step after all that precede it.
         opening: the token that begins a text without a prompt, if the tokenizer has one.
+        special: ids of special tokens, which `content_nll`, `prompt_nll` and the cosines skip.
     """
 
     response: EncodedResponse
@@ -76,6 +78,7 @@ class Job(NamedTuple):
     whole: bool
     statistics: frozenset[str] = frozenset()
     opening: int | None = None
+    special: frozenset[int] = frozenset()
 
 
 class JobSums(NamedTuple):
@@ -160,8 +163,13 @@ class EngineBackend:
             if run.start == 0:
                 whole[i] = score
                 statistics[i] = _statistics_of_run(score, jobs[i])
+                statistics[i] += _statistics_of_content(score, prompt, jobs[i])
         for i, of_unprompted in self._unprompted(jobs, whole).items():
             statistics[i] += of_unprompted
+        of_prompt = self._prompt_nll(prompt, jobs)
+        for i, job in enumerate(jobs):
+            if "prompt_nll" in job.statistics:
+                statistics[i] += of_prompt
         return [JobSums(*both) for both in zip(pairs, itertools.repeat(None), statistics)]
 
     def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
@@ -170,6 +178,19 @@ class EngineBackend:
         distinct = dict(zip(keys, runs, strict=True))
         found = dict(zip(distinct, self.engine.score(prompt, [*distinct.values()]), strict=True))
         return [found[key] for key in keys]
+
+    def _prompt_nll(self, prompt: Ids, jobs: Sequence[Job]) -> Statistics:
+        """The mean NLL of the prompt's tokens, each after those before it, if a job wants it."""
+        special = next((job.special for job in jobs if "prompt_nll" in job.statistics), None)
+        if special is None:
+            return Statistics()
+        scored = ~is_special(prompt[1:], special)
+        if not scored.any():
+            return Statistics(undefined={"prompt_nll": _BARE_PROMPT})
+        (run,) = self.engine.score(prompt[:1], [TokenRun(prompt[1:], scored)])
+        if run.failure:
+            return Statistics(undefined={"prompt_nll": run.failure})
+        return Statistics(values={"prompt_nll": -float(run.logprobs[scored].mean())})
 
     def _unprompted(
         self, jobs: Sequence[Job], whole: Mapping[int, RunScores]
@@ -217,22 +238,42 @@ def _token_run(job: Job, run: Run) -> TokenRun:
         wanted = set(job.statistics & set(TOKEN))
         if job.statistics & set(OF_ACTIVATIONS):
             wanted.add(ACTIVATIONS)
-    return TokenRun(ids, scored, frozenset(wanted))
+    special = job.special if ACTIVATIONS in wanted else frozenset()
+    return TokenRun(ids, scored, frozenset(wanted), special)
 
 
 def _statistics_of_run(run: RunScores, job: Job) -> Statistics:
-    """Those of steps and of activations, from the run over the whole response."""
-    of_steps = [name for name in STEP if name in job.statistics]
-    of_activations = [name for name in OF_ACTIVATIONS if name in job.statistics]
+    """Those of steps, from the run over the whole response."""
+    names = [name for name in STEP if name in job.statistics]
     if run.failure:
-        return Statistics(undefined=dict.fromkeys([*of_steps, *of_activations], run.failure))
+        return Statistics(undefined=dict.fromkeys(names, run.failure))
     by_step: dict[str, tuple[float, ...]] = {}
-    for name in of_steps:
+    for name in names:
         values = run.statistics[name] if name in TOKEN else run.logprobs
         n = _FIRST_TOKENS.get(name, len(values))
         by_step[name] = tuple(
             float(values[begin : min(end, begin + n)].sum())
             for begin, end in itertools.pairwise(job.response.bounds)
         )
-    activations = dict(zip(OF_ACTIVATIONS, run.activations or (), strict=False))
-    return Statistics(by_step, {name: activations[name] for name in of_activations})
+    return Statistics(by_step)
+
+
+def _statistics_of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
+    """Mean cosines and mean NLL over the tokens that are not special."""
+    wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
+    if not wanted:
+        return Statistics()
+    own = ~is_special(job.response.ids, job.special)
+    n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
+    failure = run.failure or ("" if n_own else "the response holds only special tokens")
+    if failure:
+        return Statistics(undefined=dict.fromkeys(wanted, failure))
+    values = {"content_nll": -float(run.logprobs[own].mean())}
+    if run.activations is not None:
+        values["cosine_self"] = run.activations.own / n_own**2
+        if n_prompt:
+            values["cosine_prompt"] = run.activations.prompt / (n_own * n_prompt)
+    return Statistics(
+        values={name: values[name] for name in wanted if name in values},
+        undefined={name: _BARE_PROMPT for name in wanted if name not in values},
+    )

@@ -60,6 +60,16 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """The ids of the tokenizer's special tokens: end of text, turn and role markers, padding.
+
+    Of all that are flagged as special, not only of those with a role of their own, such as `eos`.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    flagged = (index for index, token in added.items() if token.special)
+    return frozenset({*tokenizer.all_special_ids, *flagged})
+
+
 def encode_response(
     tokenizer: Any,
     text: str,

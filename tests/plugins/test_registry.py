@@ -85,31 +85,12 @@ def test_a_clash_of_suffixes_names_both_owners() -> None:
         add("loader", lab.loader(name="other", suffixes=(".b", ".c")), second)
 
 
-def pair(record: Any, window: str) -> tuple[float, float]:
-    return 1.0, 2.0
-
-
-RATIO: dict[str, Any] = {"aggregate": "ratio_of_means", "parts": pair}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("splitter", {"name": "Whole"}, "`name` must be a name of lower-case letters"),
     ("splitter", {"name": "tokens"}, "`name` must be none of supplied"),
     ("splitter", {"version": 1}, "`version` must be text"),
     ("splitter", {"version": "1|2"}, "`version` must be text"),
     ("splitter", {"split": "."}, "`split` must be a function"),
-    ("metric", {"name": ""}, "`name` must be"),
-    ("metric", {"higher_is_better": 1}, "`higher_is_better` must be True, False or None"),
-    ("metric", {"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus"'),
-    ("metric", {"unit": ""}, "`unit` must be text"),
-    ("metric", {"source": None}, "`source` must be text"),
-    ("metric", {"aggregate": "sum"}, '`aggregate` must be one of "mean", "ratio_of_means"'),
-    ("metric", {"compute": None}, "`compute` must be a function"),
-    ("metric", {"reads": "steps"}, '`reads` must be one of "window", "global", "counts"'),
-    ("metric", {"needs": frozenset({"ranks"})}, "`needs` must be a frozenset of some of activ"),
-    ("metric", {"needs": {"entropy"}}, "`needs` must be a frozenset of some of"),
-    ("metric", {"parts": pair}, '`parts` must be a function with aggregate "ratio_of_means"'),
-    ("metric", {"aggregate": "ratio_of_means"}, "`parts` must be a function with aggregate"),
-    ("metric", RATIO | {"parts": (1, 2)}, "`parts` must be a function with aggregate"),
-    ("metric", RATIO | {"scope": "prompt"}, '`scope` must be "response" with aggregate "ratio'),
     ("strategy", {"name": "the first"}, "`name` must be"),
     ("strategy", {"description": " "}, "`description` must be one line"),
     ("strategy", {"choose": 3}, "`choose` must be a function"),

@@ -164,7 +164,7 @@ def test_a_metric_by_name_needs_its_window() -> None:
 
 
 def test_what_is_unavailable_is_refused_by_name() -> None:
-    unavailable = {"activation_self": "no projection", "activation_prompt": "no projection"}
+    unavailable = {"cosine_self": "no projection", "cosine_prompt": "no projection"}
     with pytest.raises(
         StudentError, match="metric 'scas' is not supported by this back end: no projection"
     ):

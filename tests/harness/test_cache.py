@@ -1,4 +1,4 @@
-"""`--use_cache`: a killed run goes on, and no score of another run is taken for this one's."""
+"""`--use_cache`: a killed run is resumed, and no score of another run is taken for its own."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .lab import evaluate, figures, hf, records, rows, write_set
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Prompts' token counts, in the order in which an engine scored them."""
-    asked: list[int] = []
+    prompt_lengths: list[int] = []
     original = Engine.score
 
     def watched(engine: Engine, prompt: Any, runs: Any) -> Any:
-        asked.append(len(prompt))
+        prompt_lengths.append(len(prompt))
         return original(engine, prompt, runs)
 
     monkeypatch.setattr(Engine, "score", watched)
-    return asked
+    return prompt_lengths
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_was_not_gathered_before_is_gathered(
     run: Any, model: Any, tokenizer: Any, scored: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(hf(model, tokenizer))
-    wanted = property(lambda asked: frozenset({"entropy"}))
+    wanted = property(lambda _: frozenset({"entropy"}))
     monkeypatch.setattr("lnat_plugins.scoring.record.RequestedMetrics.statistics", wanted)
     found = records(run(hf(model, tokenizer)))
     assert all("entropy" in one["step_statistics"] for one in found.values())

@@ -1,3 +1,5 @@
+"""Token ids of responses: every token belongs to one step, and no text is lost."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,8 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.tokens import check_tokenizer, encode_response
 from lnat_plugins.steps import parse_steps
-
-from .helpers_tokenizers import byte_level, metaspace
+from tests.helpers_tokenizers import byte_level, metaspace
 
 
 @pytest.fixture(scope="module", params=["offsets_with_blank", "offsets_without_blank"])

@@ -1,4 +1,4 @@
-"""A student in this process scores as the definition says, and as lm-eval's task does."""
+"""A student in this process scores as the definition says, and as the task of lm-eval does."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_the_scores_are_those_of_the_definition(plain: bool) -> None:
 def test_the_scores_are_those_of_the_task(tmp_path: Path, plain: bool) -> None:
     model = student("llama")
     write_set(tmp_path, [{"sample": 0, **row} for row in rows()], block={"windows": WINDOWS})
-    told = records(evaluate(tmp_path, hf(model, tokenizer()), apply_chat_template=not plain))
+    of_task = records(evaluate(tmp_path, hf(model, tokenizer()), apply_chat_template=not plain))
     pool = pool_of_rows(plain)
     for row, record in zip(pool.rows, local_student(model, plain).score(pool.rows), strict=True):
-        theirs = told[row.prompt_id, row.teacher, 0]
+        theirs = of_task[row.prompt_id, row.teacher, 0]
         mine = json.loads(record.to_json())
         for part in ("spans", "tokens", "splitter", "path"):
             assert mine[part] == theirs[part]

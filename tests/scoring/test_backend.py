@@ -1,4 +1,4 @@
-"""Statistics of steps and of a response: of the right tokens, or with a reason."""
+"""Back ends: sums and statistics of the right tokens, or NaN with a reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from tokenizers import AddedToken
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.backend import EngineBackend, Sum
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import special_ids
 from lnat_plugins.teacher_set import Response
 from tests import helpers_students
-from tests.helpers_students import student
-from tests.scorer.scoring import LONG, scorer_of
-from tests.scorer.test_limits import BrokenOnLongRuns, OnlyTotals
+from tests.helpers_students import assert_near, student
+from tests.scoring.builders import LONG, BrokenOnLongRuns, OnlyTotals, scorer_of
 
 PROMPT = [5, 6, 7]
 OF_BACKEND = ALL - {"reward"}
@@ -204,9 +203,20 @@ def test_a_failed_pass_is_told_for_each_statistic(llama: Any, tokenizer: Any) ->
     assert again.undefined == record.undefined
 
 
-def test_a_back_end_tells_what_it_lacks(llama: Any, tokenizer: Any) -> None:
-    from lnat_plugins.scoring.backend import Sum
+def test_a_failed_pass_without_the_prompt_keeps_its_reason(llama: Any, tokenizer: Any) -> None:
+    """Only the reading without the prompt fails: the other statistics stand."""
+    engine = BrokenOnLongRuns(Engine(llama), only_after=[1])
+    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(1)
+    record = record_of(llama, tokenizer, backend=EngineBackend(engine))  # type: ignore[arg-type]
+    tokenizer.bos_token = None
+    failed = ("unprompted", "prompted", "unprompted_tokens")
+    assert record.undefined == dict.fromkeys(failed, "the pass ran out of memory")
+    assert not record.statistics.keys() & set(failed)
+    assert math.isfinite(record.statistics["cosine_self"])
+    assert StepSums.from_json(record.to_json()).undefined == record.undefined
 
+
+def test_a_back_end_says_what_is_unavailable(llama: Any, tokenizer: Any) -> None:
     backend = OnlyTotals(Sum(-9.0))
     record = record_of(llama, tokenizer, backend=backend, statistics={"entropy", "reward"})
     assert record.undefined == {"entropy": "log-probabilities only"}
@@ -220,3 +230,80 @@ def test_a_student_without_the_projection_lacks_activations(name: str, tokenizer
     assert record.undefined == {"cosine_self": reason, "cosine_prompt": reason}
     assert math.isfinite(record.statistics["unprompted"])
     assert math.isfinite(record.statistics["content_nll"])
+
+
+OPENING = "First step. Second step. Third one: done. "
+TEXTS = [f"{OPENING}So 3 + 4 = 7.", f"{OPENING}Wait.", OPENING.strip()]
+
+
+def test_common_openings_are_read_once(llama: Any, tokenizer: Any) -> None:
+    windows = ["0"]
+    together = scorer_of(llama, tokenizer, windows=windows)
+    found = together.score(PROMPT, [Response(str(i), text) for i, text in enumerate(TEXTS)])
+    read = together.backend.engine.counts.body_tokens
+    apart = 0
+    for text, record in zip(TEXTS, found, strict=True):
+        scorer = scorer_of(llama, tokenizer, windows=windows)
+        (alone,) = scorer.score(PROMPT, [Response("alone", text)])
+        assert_near(record.sums["0"], alone.sums["0"])
+        apart += scorer.backend.engine.counts.body_tokens
+    # Under window 0 a run is a step: the three of the opening are common to two responses,
+    # and two of them to all three, whose last step ends without a blank.
+    tokens = found[0].tokens
+    assert apart - read == sum(n - 1 for n in tokens[:3]) + sum(n - 1 for n in tokens[:2])
+
+
+@pytest.mark.parametrize(
+    ("window", "failed", "reason"),
+    [
+        ("0", [False, True, False, False], "1 of 4 steps have no score; step 2"),
+        ("global", [True] * 4, "4 of 4 steps have no score; step 1"),
+    ],
+)
+def test_a_failure_of_the_engine_is_nan_with_its_reason(
+    llama: Any, tokenizer: Any, window: str, failed: list[bool], reason: str
+) -> None:
+    text = "Done. First step and second step and third one. Done. Wait."
+    backend = EngineBackend(BrokenOnLongRuns(Engine(llama)))  # type: ignore[arg-type]
+    scorer = scorer_of(llama, tokenizer, (window,), backend=backend)
+    (record,) = scorer.score(PROMPT, [Response("t", text)])
+    assert record.undefined == {window: f"{reason}: the pass ran out of memory"}
+    found = record.sums[window]
+    assert found is not None
+    assert [math.isnan(value) for value in found] == failed
+    assert math.isnan(record.totals[window])
+    back = StepSums.from_json(record.to_json())
+    assert back.undefined == record.undefined and back.sums[window] is not None
+
+
+def test_a_student_of_nans_is_undefined_and_never_zero(tokenizer: Any) -> None:
+    model = student("llama")
+    model.lm_head.weight.data.fill_(math.nan)
+    scorer = scorer_of(model, tokenizer, ("1", "global"))
+    (record,) = scorer.score(PROMPT, [Response("t", "First step. Second step.")])
+    assert set(record.undefined) == {"1", "global"}
+    assert "NaN or infinity" in record.undefined["1"]
+    assert math.isnan(record.totals["1"]) and math.isnan(record.totals["global"])
+
+
+@pytest.mark.parametrize(
+    ("whole", "undefined"),
+    [(Sum(-12.5), {}), (Sum(math.nan, "no answer"), {"global": "no answer"})],
+)
+def test_a_back_end_without_steps_gives_a_total(
+    tokenizer: Any, whole: Sum, undefined: dict[str, str]
+) -> None:
+    scorer = scorer_of(None, tokenizer, backend=OnlyTotals(whole))
+    (record,) = scorer.score(PROMPT, [Response("t", "Yes. Well.")])
+    assert (record.sums["4"], record.sums["global"]) == ((-1.0, -1.0), None)
+    assert record.undefined == undefined
+    assert record.totals["4"] == -2.0
+    np.testing.assert_equal(record.totals["global"], whole.value)
+    assert record.path == "loglikelihood"
+
+
+def test_a_back_end_without_steps_is_not_asked_for_what_does_not_fit(tokenizer: Any) -> None:
+    scorer = scorer_of(None, tokenizer, max_length=30, backend=OnlyTotals(Sum(-12.5)))
+    (record,) = scorer.score(PROMPT, [Response("t", LONG)])
+    assert math.isnan(record.totals["global"])
+    assert "reads at most 30" in record.undefined["global"]

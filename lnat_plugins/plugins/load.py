@@ -123,7 +123,7 @@ def _of(source: PluginSource, cause: LnatError) -> LnatError:
 def _raised_at(cause: BaseException) -> str:
     """ ", /path/plugin.py line 12": the last line outside this package that led to the error."""
     frames = traceback.extract_tb(cause.__traceback__)
-    theirs = [one for one in frames if not one.filename.startswith((_PACKAGE, "<frozen"))]
+    theirs = [one for one in frames if not one.filename.startswith((_PACKAGE, "<"))]
     return f", {theirs[-1].filename} line {theirs[-1].lineno}" if theirs else ""
 
 

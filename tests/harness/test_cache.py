@@ -255,10 +255,11 @@ def test_another_tokenizer_is_not_served_the_old_numbers(
     run: Any, model: Any, tokenizer: Any, scored: list[int]
 ) -> None:
     """One that encodes the prompts alike and the responses otherwise."""
-    run(hf(model, tokenizer))
     other = copy.deepcopy(tokenizer)
     other.add_tokens(["Second"])
-    model.resize_token_embeddings(len(other))
+    larger = copy.deepcopy(model)  # the other tests share `model`
+    larger.resize_token_embeddings(len(other))
+    run(hf(larger, tokenizer))
     before = len(scored)
-    run(hf(model, other))
+    run(hf(larger, other))
     assert len(scored) == 2 * before

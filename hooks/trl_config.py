@@ -38,7 +38,7 @@ from lnat_plugins.hooks.trl_data import candidates_of, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.cards import Origin
+from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.teacher_set.config import parse_task
 
@@ -330,14 +330,14 @@ class FirstStage:
     run: RunConfig
     candidates: Candidates
     selection: Selection
-    provenance: Origin
+    provenance: Provenance
     keep_columns: tuple[str, ...]
 
     def write(
         self,
         folder: Path,
         *,
-        format: str,  # noqa: A002
+        format: str,
         llama_factory: bool = False,
     ) -> tuple[Path, ...]:
         """Write the training set, with the config's keys of TRL's but for those of the data.
@@ -348,11 +348,13 @@ class FirstStage:
             folder,
             self.candidates,
             self.selection,
-            form=format,
-            origin=self.provenance,
+            format=format,
+            provenance=self.provenance,
             llama_factory=llama_factory,
-            training={key: value for key, value in self.run.keys.items() if key not in _DATA_KEYS},
-            kept=self.keep_columns,
+            sft_settings={
+                key: value for key, value in self.run.keys.items() if key not in _DATA_KEYS
+            },
+            keep_columns=self.keep_columns,
         )
 
 
@@ -404,6 +406,6 @@ def choose_by_config(path: str | Path) -> FirstStage:
         run,
         candidates,
         selection,
-        Origin(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
+        Provenance(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
         tuple(name for name in _READ_BY_TEMPLATE if name in rows.column_names),
     )

@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
@@ -52,7 +52,7 @@ def store_choice(
         if row.prompt_id == scored[0].prompt_id
     }
     document = {**selection.as_dict(), "probe": probe}
-    write_whole(folder / OF_TRAINER, json.dumps(document, default=str), "`output_dir`")
+    write_atomic(folder / OF_TRAINER, json.dumps(document, default=str), "`output_dir`")
 
 
 def stored_choice(

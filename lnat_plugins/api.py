@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 from lnat_plugins.metrics import ALL, get_metric, metrics_to_compare, request_metrics
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
@@ -37,13 +37,13 @@ from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.selection import Candidates, Selection
-from lnat_plugins.selection.cards import Origin
-from lnat_plugins.selection.training_set import (
+from lnat_plugins.selection.cards import Provenance
+from lnat_plugins.selection.student import (
     ScoredStudent,
     candidates_of_scores,
-    origin_of_scores,
-    write_training_set,
+    provenance_of_scores,
 )
+from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet
@@ -122,7 +122,7 @@ def score(
         settings,
         parse_steps(settings.steps, "steps", loaded.registry.splitters),
         parse_windows(settings.windows),
-        request_metrics(settings.metrics_asked, settings.windows, known, "metrics"),
+        request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
     )
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter
@@ -348,7 +348,7 @@ class Scores:
             prompts=PROMPTS if prompts is None else prompts,
             bootstrap_iters=bootstrap_iters, seed=seed,
         )  # fmt: skip
-        write_whole(Path(path), page, "the report")
+        write_atomic(Path(path), page, "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.
@@ -392,9 +392,9 @@ class Scores:
         return self.plugins.select(candidates, student, spec)
 
     @property
-    def origin(self) -> Origin:
+    def provenance(self) -> Provenance:
         """Where rows and scores come from, as a training set says it."""
-        return origin_of_scores(self.scored)
+        return provenance_of_scores(self.scored)
 
     def write(
         self,
@@ -419,7 +419,7 @@ class Scores:
             ConfigError, DataError: as `write_training_set`.
         """
         return write_training_set(
-            folder, self.candidates, selection, form=format, origin=self.origin,
+            folder, self.candidates, selection, format=format, provenance=self.provenance,
             llama_factory=llama_factory,
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ it enters, by pydantic models; `validate` turns their errors into ours.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -52,7 +53,7 @@ class LnatError(Exception):
         super().__init__(message + ".")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels between processes as it is worded; what was found may not."""
+        """Pickled by its message, because what was found may not be picklable."""
         return _again, (type(self), str(self), self.what, self.where, self.remedy)
 
 
@@ -63,7 +64,7 @@ def _again(kind: type[LnatError], message: str, what: str, where: str, remedy: s
 
 
 class ConfigError(LnatError):
-    """A setting, an option or a name that does not exist or cannot hold."""
+    """A setting, an option or a name that does not exist or has a wrong value."""
 
 
 class DataError(LnatError):
@@ -71,11 +72,11 @@ class DataError(LnatError):
 
 
 class StudentError(LnatError):
-    """A tokenizer, a model or a back end that cannot score what was asked."""
+    """A tokenizer, a model or a back end that cannot score what was requested."""
 
 
 class PluginWarning(UserWarning):
-    """A plugin was left out, or one that only listens failed; the rest goes on without it."""
+    """A plugin was skipped, or an observer failed; the rest goes on without it."""
 
 
 def shorten(value: object, limit: int = 80) -> str:
@@ -98,6 +99,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}? " if close else ""
 
+
+_UNKNOWN: Final = ("extra_forbidden", "invalid_key")
 
 _MUST_BE: Final = {
     "string_type": "text",
@@ -125,6 +128,7 @@ def validate(
     kind: type[LnatError] = ConfigError,
     key: str = "key",
     prefix: str = "",
+    remedy: str = "",
 ) -> Model:
     """The values as a model; the first thing wrong with them as one line.
 
@@ -139,6 +143,7 @@ def validate(
         kind: the exception to raise.
         key: what a key is called in the message ("key in `naturalness`").
         prefix: written before the name of the field ("naturalness: ").
+        remedy: what to do, where neither the field nor the error has a remedy of its own.
 
     Raises:
         LnatError: of that kind.
@@ -146,25 +151,33 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        raise _translated(cause.errors()[0], model, where, kind, key, prefix) from None
+        # a misspelt key explains the missing one, so it comes first
+        errors = cause.errors()
+        unknown = [one for one in errors if one["type"] in _UNKNOWN and len(one["loc"]) == 1]
+        first = (unknown or errors)[0]
+        raise _translated(first, model, where, kind, key, prefix, remedy) from None
 
 
 def _translated(
     first: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
-    prefix: str,
+    prefix: str, remedy: str,
 ) -> LnatError:  # fmt: skip
     path = [str(part) for part in first["loc"]]
     found = first["input"]
     names = [one.alias or name for name, one in model.model_fields.items()]
-    if first["type"] == "extra_forbidden" and len(path) == 1:
+    if first["type"] in _UNKNOWN and len(path) == 1:
         return kind(
             f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
         )
-    if first["type"] == "missing" and len(path) == 1:
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=f"add `{path[0]}`")
     words = _words(model, path[0]) if path else {}
+    if first["type"] == "missing" and len(path) == 1:
+        add = words.get("remedy") or remedy or f"add `{path[0]}`"
+        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=add)
     place = f"{prefix}{': '.join(path)}"
     at = f"{where}: {place}" if where and place else where or place
+    if path[-1:] == ["[key]"]:
+        at = at.removesuffix(": ".join(["", *path[-2:]]))
+        return kind("keys must be text, in quotes", where=at, found=found)
     if first["type"] == "literal_error":
         known = [
             part.strip("'") for part in first["ctx"]["expected"].replace(" or ", ", ").split(", ")
@@ -175,7 +188,7 @@ def _translated(
     else:
         must_be = words.get("must_be") or _must_be(first)
         what = f"this must be {must_be}"
-    return kind(what, where=at, found=found, remedy=words.get("remedy", ""))
+    return kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
 
 
 def _words(model: type[BaseModel], name: str) -> Mapping[str, str]:
@@ -191,3 +204,37 @@ def _must_be(first: ErrorDetails) -> str:
         limit = first["ctx"].get("ge", first["ctx"].get("gt"))
         return f"{limit} or more" if "ge" in first["ctx"] else f"above {limit}"
     return _MUST_BE.get(first["type"], first["msg"][0].lower() + first["msg"][1:])
+
+
+NAME_RULE: Final = "a name of lower-case letters, digits and underscores"
+
+
+def is_name(value: object) -> bool:
+    """Whether a value follows `NAME_RULE`, as the names that plugins register must."""
+    return isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value) is not None
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is text that says something."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:
+    """Refuse an entry of a plugin (a splitter, metric, strategy, loader) with a wrong field.
+
+    Args:
+        kind: "metric", ...; the entry has a `name`.
+        field: of the entry.
+        holds: whether it is right.
+        must_be: what it must be, in words.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not holds:
+        raise ConfigError(
+            f"a {kind}'s `{field}` must be {must_be}",
+            where=f"{kind} {entry.name}" if is_text(entry.name) else kind,
+            found=getattr(entry, field),
+            remedy=f"fix the {kind}'s definition",
+        )

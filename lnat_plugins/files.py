@@ -1,12 +1,7 @@
-"""One YAML file as a plain dictionary, read the way lm-evaluation-harness reads it.
+"""Files: YAML read as lm-evaluation-harness reads it, and text written atomically.
 
-Knows nothing of what the keys mean. `include:` is resolved relative to the including
-file and local keys win at the top level, without deep merging; `!function a.b.c` stays
-the string "a.b.c", so that reading a task imports no host.
-
-Text files written as a whole: under a temporary name, then moved.
-
-Knows nothing of what it writes.
+`include:` is resolved relative to the including file and local keys win at the top level, without
+deep merging; `!function a.b.c` stays the string "a.b.c", so that reading a task imports no host.
 """
 
 from __future__ import annotations
@@ -41,7 +36,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
     Raises ConfigError for a file that is missing or unreadable, for bad YAML (line and
     column), for a file that is not a mapping, and for a file included twice, which
-    lm-eval takes for a cycle and then skips the task without a word.
+    lm-eval takes for a cycle and then skips the task without a message.
     """
     return _read(Path(path).expanduser().resolve(), seen=[])
 
@@ -88,10 +83,12 @@ def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
         ) from cause
     try:
         config = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as cause:
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
+        # ValueError: a date that does not exist, as in `2025-02-30`
+        problem, mark = (getattr(cause, name, None) for name in ("problem", "problem_mark"))
         raise ConfigError(
-            f"not valid YAML: {_problem(cause)}",
-            where=str(path) + _position(cause),
+            f"not valid YAML: {problem or str(cause).splitlines()[0]}",
+            where=str(path) + (f" line {mark.line + 1} column {mark.column + 1}" if mark else ""),
             remedy="quote values that hold ': ', '#' or start with '%', '*', '&' or '@'",
         ) from cause
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
@@ -104,17 +101,8 @@ def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
     return config
 
 
-def _problem(cause: yaml.YAMLError) -> str:
-    return str(getattr(cause, "problem", None) or str(cause).splitlines()[0])
-
-
-def _position(cause: yaml.YAMLError) -> str:
-    mark = getattr(cause, "problem_mark", None)
-    return f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
-
-
-def write_whole(path: Path, text: str, option: str) -> None:
-    """Write a text file so that no half of it is ever seen; makes the folders above it.
+def write_atomic(path: Path, text: str, option: str) -> None:
+    """Write a text file under a temporary name, then move it; makes the folders above it.
 
     Args:
         path: the file.
@@ -132,7 +120,9 @@ def write_whole(path: Path, text: str, option: str) -> None:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
             # mkstemp's files are private; a result is as readable as any other file.
-            temporary.chmod(0o666 & ~_umask())
+            mask = os.umask(0)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -150,9 +140,3 @@ def write_whole(path: Path, text: str, option: str) -> None:
             found=error.strerror,
             remedy=f"give {option} a folder that can be written to",
         ) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,14 +62,14 @@ def run_check(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_with_plugins
     from lnat_plugins.teacher_set.catalog import check_task
 
-    report = check_task(args.file, load_with_plugins)
-    if report.error is not None:
-        raise report.error
+    teacher_set = check_task(args.file, load_with_plugins)
+    responses = Counter(r.teacher for prompt in teacher_set.prompts for r in prompt.responses)
     lines = [
-        f"{report.path}: ok",
-        f"task: {report.name}, prompts: {report.n_prompts}, data: {report.fingerprint}",
-        *(f"teacher {name}: {count} responses" for name, count in report.responses.items()),
-        *(f"dropped {count} responses: {reason}" for reason, count in report.dropped.items()),
+        f"{args.file}: ok",
+        f"task: {teacher_set.name}, prompts: {len(teacher_set.prompts)}, data: "
+        f"{teacher_set.fingerprint}",
+        *(f"teacher {name}: {responses[name]} responses" for name in teacher_set.teachers),
+        *(f"dropped {count} responses: {reason}" for reason, count in teacher_set.dropped.items()),
     ]
     print_result("\n".join(lines) + "\n")
     return 0

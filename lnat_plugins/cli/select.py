@@ -19,7 +19,7 @@ from lnat_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from lnat_plugins.selection import Selection
-    from lnat_plugins.selection.cards import Origin
+    from lnat_plugins.selection.cards import Provenance
 
 _WHERE: Final = "lnat select"
 
@@ -183,7 +183,7 @@ def _by_scores(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Pa
             llama_factory=args.llama_factory,
         )  # fmt: skip
     unit = plugins.registry.metrics[selection.metric].unit if selection.metric else ""
-    return selection, _title(selection, compared.origin, unit), written
+    return selection, _title(selection, compared.provenance, unit), written
 
 
 def _by_config(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Path, ...]]:
@@ -202,7 +202,7 @@ def _by_config(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Pa
     return found.selection, _title(found.selection, found.provenance, unit), written
 
 
-def _title(selection: Selection, origin: Origin, unit: str) -> list[str]:
+def _title(selection: Selection, provenance: Provenance, unit: str) -> list[str]:
     from lnat_plugins.selection.cards import totals
 
     by = f"strategy: {selection.strategy}"
@@ -211,8 +211,8 @@ def _title(selection: Selection, origin: Origin, unit: str) -> list[str]:
         by += f", metric: {selection.metric} ({unit}, {direction} is better)"
     if selection.window:
         by += f", window: {selection.window}"
-    lines = [f"task: {origin.task}, student: {selection.student}, {totals(selection)}", by]
-    scoring: Mapping[str, Any] = origin.scoring
+    lines = [f"task: {provenance.task}, student: {selection.student}, {totals(selection)}", by]
+    scoring: Mapping[str, Any] = provenance.scoring
     if scoring:
         lines.append(
             f"steps: {scoring['settings'].get('steps')} ({scoring['splitter']}), engine: "

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lnat_plugins.errors import ConfigError, PluginWarning
-from lnat_plugins.files import write_whole
+from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.api import Scores
@@ -35,7 +35,7 @@ def write_output(path: Path, text: str) -> None:
     Raises:
         ConfigError: the folder cannot be made or written to.
     """
-    write_whole(path, text, "--output_path")
+    write_atomic(path, text, "--output_path")
     log(f"wrote {path}")
 
 

@@ -15,7 +15,15 @@ import numpy as np
 import torch
 
 from lnat_plugins.engine.projection import Projector, UnitSums
-from lnat_plugins.engine.types import ACTIVATIONS, Activations, Counts, Ids, RunScores, TokenRun
+from lnat_plugins.engine.types import (
+    ACTIVATIONS,
+    Activations,
+    Counts,
+    Ids,
+    RunScores,
+    TokenRun,
+    is_special,
+)
 
 
 def length_dependent_rope(config: Any) -> str:
@@ -77,6 +85,7 @@ class BatchedPass:
             mask_BL[row, : len(read)] = 1
             segment_BL[row, : len(prompt)] = row
             segment_BL[row, len(prompt) : len(read)] = row + len(runs)
+            segment_BL[row, : len(read)][is_special(read, run.special)] = -1
             where.append(row * length + len(prompt) - 1 + np.flatnonzero(run.scored))
         targets_N = np.concatenate([run.ids[run.scored] for run in runs])
         wants_sums = ACTIVATIONS in runs[0].wanted

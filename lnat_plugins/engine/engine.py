@@ -190,11 +190,11 @@ class Engine:
         Activations come first, so that the prompt's are taken when it is read.
         """
         chosen = self._packed or self._batched
-        kinds: dict[frozenset[str], list[int]] = {}
+        kinds: dict[tuple[frozenset[str], frozenset[int]], list[int]] = {}
         for i in indices:
-            kinds.setdefault(runs[i].wanted, []).append(i)
+            kinds.setdefault((runs[i].wanted, runs[i].special), []).append(i)
         groups: list[list[int]] = []
-        for _, kind in sorted(kinds.items(), key=lambda item: ACTIVATIONS not in item[0]):
+        for _, kind in sorted(kinds.items(), key=lambda item: ACTIVATIONS not in item[0][0]):
             part = [runs[i] for i in kind]
             groups += [[kind[i] for i in one] for one in chosen.plan(prompt, part, self._budget)]
         return groups

@@ -19,7 +19,7 @@ from torch import Tensor
 from lnat_plugins.engine.attention import REPLACEABLE, SharedCache, split_attention
 from lnat_plugins.engine.batched import ended, length_dependent_rope, scatter
 from lnat_plugins.engine.projection import Projector, UnitSums, measure
-from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun
+from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun, is_special
 
 
 def unsuited(model: Any) -> str:
@@ -58,6 +58,7 @@ class PackedPass:
         self._first_V: Tensor = torch.empty(0)
         self._unit_sums = unit_sums
         self._prompt_sum_I: Tensor | None = None
+        self._special: frozenset[int] = frozenset()
 
     def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each row, longest first, so that a row's runs are of a length.
@@ -84,7 +85,7 @@ class PackedPass:
         """
         names, wants_sums = runs[0].names, ACTIVATIONS in runs[0].wanted
         try:
-            self._read_prompt(prompt, budget, wants_sums)
+            self._read_prompt(prompt, budget, wants_sums, runs[0].special)
             with self._unit_sums.collected(len(runs) if wants_sums else 0) as sums:
                 if len(runs) == 1 and len(runs[0].read) > budget:
                     later = self._read_on(runs[0], budget)
@@ -109,10 +110,13 @@ class PackedPass:
         found = scatter(runs, torch.cat(values, dim=-1))
         return ended(found, sums, self._prompt_sum_I)
 
-    def _read_prompt(self, prompt: Ids, budget: int, wants_sum: bool) -> None:
+    def _read_prompt(
+        self, prompt: Ids, budget: int, wants_sum: bool, special: frozenset[int]
+    ) -> None:
         """Fills the cache with the prompt, unless it is the one that is there."""
         known = self._prompt is not None and np.array_equal(self._prompt, prompt)
-        if known and (self._prompt_sum_I is not None or not wants_sum):
+        summed = self._prompt_sum_I is not None and self._special == special
+        if known and (summed or not wants_sum):
             return
         self._prompt = self._prompt_sum_I = None
         self._cache = SharedCache()
@@ -121,7 +125,7 @@ class PackedPass:
                 last = torch.tensor([len(piece) - 1], device=self._device)
                 with (
                     split_attention(self._config, self._cache, [len(piece)], self._device),
-                    self._unit_sums.adding(np.zeros(len(piece), np.int64)),
+                    self._unit_sums.adding(np.where(is_special(piece, special), -1, 0)),
                 ):
                     self._first_V = self._projector.log_softmax(self._going_on(piece), last).cpu()
                 self._counts.forwards += 1
@@ -129,7 +133,7 @@ class PackedPass:
                     self._cache.reserve(len(prompt))
         self._prompt_sum_I = sums[0] if wants_sum else None
         self._counts.prompt_tokens += len(prompt)
-        self._prompt = prompt
+        self._prompt, self._special = prompt, special
 
     def _read_packed(self, runs: Sequence[TokenRun]) -> Tensor:
         """The numbers of the scored tokens but each run's first, in order."""
@@ -188,9 +192,10 @@ class PackedPass:
         wanted = torch.from_numpy(targets_Q[scored_Q]).to(self._device)
         self._counts.forwards += 1
         self._counts.body_tokens += len(scored_Q)
+        special_Q = is_special(np.concatenate([run.read for run in runs])[part], runs[0].special)
         with (
             split_attention(self._config, self._cache, lengths, self._device),
-            self._unit_sums.adding(run_of_Q),
+            self._unit_sums.adding(np.where(special_Q, -1, run_of_Q)),
         ):
             return self._projector.measure(inputs, where, wanted, runs[0].names)
 

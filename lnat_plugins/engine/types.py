@@ -8,7 +8,7 @@ What goes into the engine and what comes out: token ids and numbers, no text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -35,12 +35,16 @@ STEP: Final[tuple[str, ...]] = (*TOKEN, "first_token", "first_two_tokens")
 """Sums over the tokens of a step: those of `TOKEN`, and log p of its first one or two tokens."""
 
 RESPONSE: Final[tuple[str, ...]] = (
-    "activation_self", "activation_prompt", "unprompted", "prompted", "unprompted_tokens", "reward",
+    "cosine_self", "cosine_prompt", "content_nll", "prompt_nll", "unprompted", "prompted",
+    "unprompted_tokens", "reward",
 )  # fmt: skip
 """One number a response. u: the last layer's `mlp.up_proj` output of a token, scaled to length 1;
-A the tokens of the response, Q those of the prompt.
+A the tokens of the response, Q those of the prompt, special tokens in neither.
 
-- activation_self: ‖Σ_A u‖²; activation_prompt: Σ_A u · Σ_Q u;
+- cosine_self: ‖mean_A u‖², the mean cosine over all pairs of A, a token with itself included;
+- cosine_prompt: mean_A u · mean_Q u, the mean cosine over all pairs of A × Q;
+- content_nll: mean of −log p over A; prompt_nll: over Q, but for the prompt's first token, which
+  nothing precedes; nats per token;
 - unprompted: Σ log p of the response without the prompt, nats; prompted: Σ log p of the same tokens
   with it; unprompted_tokens: how many they are;
 - reward: as the row's column `reward` says.
@@ -63,11 +67,13 @@ class TokenRun(NamedTuple):
         scored: shape (T,), True where a token's log-probability is wanted.
         wanted: what else is wanted: statistics of the scored tokens, by their names in
             `statistics_names.TOKEN`, and `ACTIVATIONS`.
+        special: token ids whose activations are not summed, in the run and in the prompt.
     """
 
     ids: Ids
     scored: npt.NDArray[np.bool_]
     wanted: frozenset[str] = frozenset()
+    special: frozenset[int] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,6 +89,8 @@ class TokenRun(NamedTuple):
 class Activations(NamedTuple):
     """Of the unit vectors u of the last up-projection; A the run's tokens, Q the prompt's.
 
+    Special tokens (`TokenRun.special`) are in neither.
+
     Args:
         own: ‖Σ_A u‖².
         prompt: Σ_A u · Σ_Q u.
@@ -90,6 +98,11 @@ class Activations(NamedTuple):
 
     own: float
     prompt: float
+
+
+def is_special(ids: Ids, special: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Which of these tokens are special, shape (T,)."""
+    return np.isin(ids, sorted(special))
 
 
 class RunScores(NamedTuple):

@@ -128,7 +128,7 @@ def teacher_figure(
     by_prompt: dict[str, list[Any]] = {}
     for row, value in zip(rows, values, strict=True):
         if row.teacher == teacher and math.isfinite(value):
-            one = metric.parts(row.record, window) if metric.parts else (value, 1.0)
+            one = metric.parts_of(row.record, window) if metric.parts else (value, 1.0)
             by_prompt.setdefault(row.prompt_id, []).append(one)
     if not by_prompt:
         return None
@@ -244,7 +244,7 @@ class Results:
                 if row.teacher == teacher and math.isfinite(value)
             ]
             if own and metric.parts:
-                both = [metric.parts(row.record, self._window) for row, _ in own]
+                both = [metric.parts_of(row.record, self._window) for row, _ in own]
                 above, below = zip(*both, strict=True)
                 found[teacher] = Parts(statistics.fmean(above), statistics.fmean(below))
             elif own:

@@ -1,19 +1,17 @@
-"""The built-in metrics by name. Each reads scored responses; none knows of files and of hosts.
+"""The built-in metrics by name, and the metrics that a setting names.
 
-The metrics that a scoring run is asked for, and what must be gathered for them.
-
-Knows nothing of how anything is gathered.
+A metric turns scored responses into numbers. No metric knows of files, of hosts, of models, or of
+how the statistics that it needs are gathered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
 
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.metrics.aslec import ASLEC_CASL, ASLEC_CASL_BY_TEACHER, ASLEC_DROP, ASLEC_DROP2
-from lnat_plugins.metrics.base import GLOBAL, Metric, Ratings, Scored, UndefinedError
+from lnat_plugins.metrics.base import ALL, GLOBAL, Metric, Ratings, Scored, UndefinedError
 from lnat_plugins.metrics.controls import CONTROLS, RANDOM
 from lnat_plugins.metrics.lark import LARK, LARK_TOP50
 from lnat_plugins.metrics.naturalness import (
@@ -38,9 +36,6 @@ __all__ = [
     "metrics_to_compare",
     "resolve_metrics",
 ]
-
-ALL: Final = "all"
-"""Stands for every metric there is, where metrics are named."""
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
@@ -86,7 +81,7 @@ def resolve_metrics(
     Args:
         names: at least one, each once.
         metrics: name -> metric, all there are.
-        where: who names them, for messages.
+        where: the setting that names them, for messages.
 
     Raises:
         ConfigError: an unknown name, with the nearest known one; a name twice; "all" beside
@@ -105,15 +100,13 @@ def resolve_metrics(
                 remedy=f"name {ALL!r} alone, or leave it out",
             )
         return tuple(metrics.values())
-    for place, name in enumerate(names):
+    for i, name in enumerate(names):
         if name not in metrics:
             raise ConfigError(
                 f"unknown metric {name!r}", where=where, remedy=did_you_mean(name, metrics)
             )
-        if name in names[:place]:
-            raise ConfigError(
-                f"the metric {name!r} is named twice", where=where, remedy="name it once"
-            )
+        if name in names[:i]:
+            raise ConfigError(f"duplicate metric name {name!r}", where=where, remedy="name it once")
     return tuple(metrics[name] for name in names)
 
 

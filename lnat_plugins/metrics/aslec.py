@@ -1,6 +1,6 @@
-"""ASLEC-DROP: the mean log-probability of all tokens but those that open a step.
+"""ASLEC: mean log-probability, corrected for the improbable first token of each step.
 
-ASLEC-CASL: the mean log-probability without what the share of first tokens explains of it.
+DROP leaves these tokens out of the mean; CASL subtracts what their share explains of it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from lnat_plugins.engine.types import Floats
 from lnat_plugins.metrics.base import GLOBAL, Metric, Scored, UndefinedError, log_prob, summed
 from lnat_plugins.scoring.record import StepSums
 
@@ -27,7 +28,7 @@ def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
     improbable, and a long step dilutes it, so that means over all tokens reward long steps.
 
     Source: ASLEC-DROP, arXiv 2604.06834. Ours: a token belongs to the step that holds its first
-    character.
+    character that is not white space.
 
     Args:
         record: one scored response, with `first_token`.
@@ -45,7 +46,8 @@ def aslec_drop2(record: StepSums, window: str = GLOBAL) -> float:
     Unit, direction, aggregation: those of `aslec_drop`.
 
     Source: the driver that the authors of arXiv 2604.06834 published skips two tokens; the paper
-    skips one.
+    skips one. Theirs counts the prompt's last token as the first of the first step, and so skips
+    one token of it.
 
     Args:
         record: one scored response, with `first_two_tokens`.
@@ -90,16 +92,15 @@ ASLEC_DROP2 = Metric(
 FEWEST: Final = 5
 """Responses below which four coefficients are not fitted."""
 
-# What rounding leaves of a column that the others give is some 1e-16 of its length.
 _RCOND: Final = 1e-10
+"""Share of the largest singular value below which one is 0: rounding leaves some 1e-16 of it."""
 
 
 def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     """M − g·F, with g from least squares over the rows given: M ~ b1·M_non + b2·M_first + g·F + c.
 
     Of a response, M is the mean log p over its tokens under the whole trace, M_first over the
-    first token of each step, M_non over the others, F = steps / tokens. Steps without a token
-    count nowhere.
+    first token of each step, M_non over the others, F = steps / tokens.
 
     Unit: nats per token. Higher = more natural to the student = better.
     Aggregation: a value a response, then mean over prompts. Every value depends on all rows of
@@ -108,7 +109,8 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     Differs from `global_naturalness` by g·F only. M = F·M_first + (1 − F)·M_non exactly, so the
     regression tells apart what depends on the means from what depends on their mixture.
 
-    Source: ASLEC-CASL, arXiv 2604.06834. Ours: the pool is all that is scored.
+    Source: ASLEC-CASL, arXiv 2604.06834. Ours: the pool is all that is scored. The paper's one
+    token a step; the authors' driver takes two, here too, and F as their share.
 
     Args:
         rows: the pool, with `first_token`.
@@ -132,7 +134,16 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     first_R = np.array([summed(record, "first_token") for record in records])
     mean_R = total_R / tokens_R
     non_R = (total_R - first_R) / (tokens_R - steps_R)
-    design_RC = np.stack([non_R, first_R / steps_R, ratio_R, np.ones_like(ratio_R)], axis=1)
+    return without_slope(mean_R, non_R, first_R / steps_R, ratio_R)
+
+
+def without_slope(mean_R: Floats, non_R: Floats, first_R: Floats, ratio_R: Floats) -> list[float]:
+    """CASL's regression M ~ b1·M_non + b2·M_first + g·F + c over R responses, and M − g·F.
+
+    Raises:
+        UndefinedError: the columns depend on each other, so that g is undetermined.
+    """
+    design_RC = np.stack([non_R, first_R, ratio_R, np.ones_like(ratio_R)], axis=1)
     coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=_RCOND)
     if rank < design_RC.shape[1]:
         raise UndefinedError("the responses are too alike to fit CASL on")
@@ -141,11 +152,11 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
 
 
 def aslec_casl_by_teacher(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
-    """As `aslec_casl`, each teacher's responses being a pool, with a slope, of their own.
+    """As `aslec_casl`, with a pool, and so a slope, for each teacher.
 
     Unit, direction, aggregation: those of `aslec_casl`.
 
-    Source: the driver that the authors of arXiv 2604.06834 published.
+    Source: the pools are those of the driver that the authors of arXiv 2604.06834 published.
 
     Args:
         rows: of any teachers, with `first_token`.
@@ -155,17 +166,17 @@ def aslec_casl_by_teacher(rows: Sequence[Scored], window: str = GLOBAL) -> list[
         UndefinedError: for the responses of a teacher, as `aslec_casl`.
     """
     pools: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        pools.setdefault(row.teacher, []).append(place)
+    for i, row in enumerate(rows):
+        pools.setdefault(row.teacher, []).append(i)
     scores = [math.nan] * len(rows)
-    for places in pools.values():
+    for pool in pools.values():
         try:
-            found = aslec_casl([rows[place] for place in places])
+            found = aslec_casl([rows[i] for i in pool])
         except UndefinedError as cause:
-            out = [places[i] for i in cause.rows] or places
-            raise UndefinedError(str(cause), out) from None
-        for place, score in zip(places, found, strict=True):
-            scores[place] = score
+            undefined = [pool[k] for k in cause.rows] or pool
+            raise UndefinedError(str(cause), undefined) from None
+        for i, score in zip(pool, found, strict=True):
+            scores[i] = score
     return scores
 
 

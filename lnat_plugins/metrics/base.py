@@ -1,30 +1,43 @@
-"""What a metric declares, so that nothing downstream has to guess it.
+"""A metric: what it declares about itself, and how its values are taken from scored responses.
 
-Knows nothing of files, hosts and of how a metric is computed. Most metrics see one scored response
-at a time; some need all responses to its prompt, or the whole corpus.
+Most metrics look at one scored response at a time; some need all responses to a prompt, or all
+there are. What a metric's own functions return is checked here, where it is used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from lnat_plugins.engine.types import ALL as STATISTICS
+from lnat_plugins.errors import (
+    NAME_RULE,
+    ConfigError,
+    LnatError,
+    is_name,
+    is_text,
+    require,
+)
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
-"""The window that sees the whole trace before the step."""
+"""The window in which a step sees the whole trace before it."""
+
+ALL: Final = "all"
+"""Stands for every metric, where metrics are named; no metric may have this name."""
 
 SCOPES: Final = ("response", "prompt", "corpus")
 AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
 
-_UNTOLD: Final = "no reason was recorded"
+_NO_REASON: Final = "no reason was recorded"
 
 
 class Scored(Protocol):
-    """A scored response; `store.ScoredRow` is one."""
+    """A scored response, with the prompt that it answers."""
 
     @property
     def prompt_id(self) -> str:
@@ -43,9 +56,9 @@ class UndefinedError(Exception):
     """Raised by a metric for responses that have no value. It never ends a run.
 
     Args:
-        reason: told with each of those responses, and counted.
-        rows: their places among the rows given; the metric is asked again without them. Empty
-            = all of the rows.
+        reason: reported with each of those responses, and counted.
+        rows: their positions among the rows given; the metric is computed again without them.
+            Empty = all of the rows.
     """
 
     def __init__(self, reason: str, rows: Collection[int] = ()) -> None:
@@ -70,7 +83,8 @@ class Metric:
     """A named number for a response, with all that a table needs to print and rank by it.
 
     Attributes:
-        name: as written on the command line and in results.
+        name: as written on the command line and in results: lower-case letters, digits and
+            underscores.
         higher_is_better: the direction; None = descriptive, nothing may be ranked by it.
         scope: what `compute` looks at: one response, those of one prompt, or all.
         unit: "nats per token", "tokens", ...
@@ -80,10 +94,15 @@ class Metric:
         compute: scope "response": (record, window) -> the value; NaN if undefined, never a stand-in
             number. Otherwise (rows, window) -> a value for each row, in order; it gets only rows
             that hold what the metric reads and needs. Either may raise `UndefinedError`.
-        reads: "window" = the sums of the window asked for, "global" = those of the global
-            window whatever is asked for, "counts" = no log-probability at all.
-        needs: statistics beyond log-probabilities, by their names in `statistics_names`.
-        parts: (record, window) -> numerator and denominator of one response; for "ratio_of_means".
+        reads: "window" = the sums of the requested window, "global" = those of the global window
+            whatever is requested, "counts" = no log-probability at all.
+        needs: statistics beyond log-probabilities, by their names in `lnat_plugins.engine.types`.
+        parts: (record, window) -> numerator and denominator of one response; for "ratio_of_means",
+            whose scope is "response". Called through `parts_of`, which checks what it returns.
+        owner: the plugin that registered the metric, for messages; set by the registry.
+
+    Raises:
+        ConfigError: a field that is not as above; names the metric and the field.
     """
 
     name: str
@@ -96,9 +115,45 @@ class Metric:
     reads: Literal["window", "global", "counts"]
     needs: frozenset[str] = frozenset()
     parts: Callable[[StepSums, str], tuple[float, float]] | None = None
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        require("metric", self, "name", is_name(self.name), NAME_RULE)
+        other = self.name != ALL
+        require("metric", self, "name", other, f"other than {ALL!r}, which stands for all of them")
+        direction: object = self.higher_is_better
+        directed = direction is None or isinstance(direction, bool)
+        require("metric", self, "higher_is_better", directed, "True, False or None")
+        self._require_one_of("scope", SCOPES)
+        require("metric", self, "unit", is_text(self.unit), 'text such as "nats per token"')
+        require("metric", self, "source", is_text(self.source), "text: a paper, or who defined it")
+        self._require_one_of("aggregate", AGGREGATES)
+        require("metric", self, "compute", callable(self.compute), "a function")
+        self._require_one_of("reads", READS)
+        needs: Any = self.needs
+        known = isinstance(needs, frozenset) and needs <= STATISTICS
+        require(
+            "metric",
+            self,
+            "needs",
+            known,
+            f"a frozenset of some of {', '.join(sorted(STATISTICS))}",
+        )
+        ratio = self.aggregate == "ratio_of_means"
+        parts = callable(self.parts) if ratio else self.parts is None
+        require(
+            "metric", self, "parts", parts, 'a function with aggregate "ratio_of_means", else None'
+        )
+        single = not ratio or self.scope == "response"
+        require("metric", self, "scope", single, '"response" with aggregate "ratio_of_means"')
+
+    def _require_one_of(self, field: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, field)
+        known = isinstance(value, str) and value in choices
+        require("metric", self, field, known, "one of " + ", ".join(f'"{one}"' for one in choices))
 
     def window_read(self, window: str) -> str | None:
-        """The window whose sums the metric reads when `window` is asked for; None = none."""
+        """The window whose sums the metric reads when `window` is requested; None = none."""
         return {"window": window, "global": GLOBAL, "counts": None}[self.reads]
 
     def rate(self, rows: Sequence[Scored], window: str) -> Ratings:
@@ -108,23 +163,27 @@ class Metric:
             rows: all that the metric may look at. For scope "prompt" those of several prompts may
                 stand in any order.
             window: a scored window; ignored by metrics that read none or the global one.
+
+        Raises:
+            ConfigError: `compute` fails, or returns something else than a number for each row,
+                finite or NaN; names the metric and its owner.
         """
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         for group in self._groups(rows, reasons):
             while group:
                 try:
-                    found = self._compute([rows[i] for i in group], window)
+                    found = self._computed([rows[i] for i in group], window)
                 except UndefinedError as cause:
-                    out = {i for place, i in enumerate(group) if place in cause.rows} or set(group)
+                    out = {i for k, i in enumerate(group) if k in cause.rows} or set(group)
                     for i in out:
-                        reasons[i] = str(cause) or _UNTOLD
+                        reasons[i] = str(cause) or _NO_REASON
                     group = [i for i in group if i not in out]
                     continue
                 for i, value in zip(group, found, strict=True):
                     values[i] = value
                     if math.isnan(value):
-                        reasons[i] = self._unexplained(rows[i].record, window)
+                        reasons[i] = self._why_nan(rows[i].record, window)
                 break
         return Ratings(tuple(values), tuple(reasons))
 
@@ -132,25 +191,20 @@ class Metric:
         """The value of one response by itself, for a metric of scope "response"; or NaN."""
         return self.rate([_Alone(record)], window).values[0]
 
-    def _compute(self, rows: Sequence[Scored], window: str) -> Sequence[float]:
-        if self.scope == "response":
-            return [float(self.compute(row.record, window)) for row in rows]
-        return [float(value) for value in self.compute(rows, window)]
+    def parts_of(self, record: StepSums, window: str) -> tuple[float, float]:
+        """Numerator and denominator of one response, for aggregate "ratio_of_means".
 
-    def _groups(self, rows: Sequence[Scored], reasons: Sequence[str]) -> list[list[int]]:
-        """Places of the rows to be computed together, by first appearance."""
-        groups: dict[object, list[int]] = {}
-        for i, row in enumerate(rows):
-            if not reasons[i]:
-                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
-                groups.setdefault(key, []).append(i)
-        return list(groups.values())
+        Raises:
+            ConfigError: `parts` fails or returns no pair of numbers.
+        """
+        assert self.parts is not None
+        found: object = self._call(self.parts, record, window)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise self._wrong("gave no pair of numerator and denominator", found)
+        return self._number(found[0], record), self._number(found[1], record)
 
     def lacks(self, record: StepSums, window: str) -> str:
         """What the metric reads or needs and this record does not hold; "" if it holds all."""
-        if not record.n_tokens:
-            counts = self.scope == "response" and self.reads == "counts"
-            return "" if counts else "the response holds no token"
         read = self.window_read(window)
         if self.scope != "response" and read is not None:
             if read in record.undefined:
@@ -161,22 +215,69 @@ class Metric:
             if name in record.undefined:
                 return record.undefined[name]
             if name not in record.statistics and name not in record.step_statistics:
-                return f"the statistic {name!r} was not gathered"
+                # Requested, yet not there: what the metric needs has changed since.
+                requested = {self.name, ALL} & set(record.settings.get("metrics") or ())
+                again = ": older version, score again" if requested else ""
+                return f"the statistic {name!r} was not gathered{again}"
         return ""
 
-    def _unexplained(self, record: StepSums, window: str) -> str:
-        if not record.n_tokens:
-            return "the response holds no token"
+    def _groups(self, rows: Sequence[Scored], reasons: Sequence[str]) -> list[list[int]]:
+        """Positions of the rows to be computed together, by first appearance."""
+        groups: dict[object, list[int]] = {}
+        for i, row in enumerate(rows):
+            if not reasons[i]:
+                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
+                groups.setdefault(key, []).append(i)
+        return list(groups.values())
+
+    def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:
+        """What `compute` gives for rows that are looked at together: a number each."""
+        if self.scope == "response":
+            values = [self._call(self.compute, row.record, window) for row in rows]
+        else:
+            found = self._call(self.compute, rows, window)
+            if not isinstance(found, Iterable):
+                raise self._wrong(f"gave no list of {len(rows)} values", found)
+            values = list(found)
+            if len(values) != len(rows):
+                raise self._wrong(f"gave {len(values)} values for {len(rows)} responses", values)
+        return [self._number(value, row.record) for value, row in zip(values, rows, strict=True)]
+
+    def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return function(*arguments)
+        except (LnatError, UndefinedError):
+            raise
+        except Exception as cause:
+            raise ConfigError(
+                f"metric {self.name} failed: {type(cause).__name__}: {cause}",
+                where=self.owner,
+                remedy="fix the metric",
+            ) from cause
+
+    def _number(self, value: object, record: StepSums) -> float:
+        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+            raise self._wrong(
+                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
+            )
+        return float(value)
+
+    def _wrong(self, problem: str, found: object) -> ConfigError:
+        return ConfigError(
+            f"metric {self.name} {problem}", where=self.owner, found=found, remedy="fix the metric"
+        )
+
+    def _why_nan(self, record: StepSums, window: str) -> str:
         read = self.window_read(window)
         if read is None:
-            return _UNTOLD
+            return _NO_REASON
         if read in record.undefined:
             return record.undefined[read]
         if read not in record.sums:
             return f"window {read!r} was not scored"
         if record.sums[read] is None:
             return "the back end gives only the total, not the steps"
-        return _UNTOLD
+        return _NO_REASON
 
 
 class _Alone(NamedTuple):
@@ -186,15 +287,14 @@ class _Alone(NamedTuple):
 
 
 def step_means(record: StepSums, window: str) -> list[float] | None:
-    """Σ log p / tokens of each step that holds a token, in nats per token.
+    """Σ log p / tokens of each step, in nats per token.
 
-    None if the window was not scored, or if only its total is known. A step without a token
-    (its characters all lie in a token begun earlier) has no mean and is left out.
+    None if the window was not scored, or if only its total is known.
     """
     sums = record.sums.get(window)
     if sums is None:
         return None
-    return [total / count for total, count in zip(sums, record.tokens, strict=True) if count]
+    return [total / count for total, count in zip(sums, record.tokens, strict=True)]
 
 
 def log_prob(record: StepSums) -> float:

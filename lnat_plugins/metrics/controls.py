@@ -1,17 +1,15 @@
-"""Controls: plain counts that a score may only be echoing. None of them has a direction.
+"""Controls: plain counts that may explain a score, and a random score to compare with.
 
 Scores reward long steps, because the improbable first token of a step is diluted (ASLEC, arXiv
-2604.06834), and on some traces plain length ranks teachers better than any likelihood. So these
-stand beside every ranking. None looks at a log-probability; all ignore the window.
-
-A value by lot, a control: what a score achieves beyond this is not luck.
+2604.06834), and on some traces plain length ranks teachers better than any likelihood. So the
+counts stand beside every ranking; they have no direction. What a score achieves beyond the random
+one is not luck. None looks at a log-probability; all ignore the window.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -25,25 +23,25 @@ def n_tokens(record: StepSums, window: str = "") -> float:
 
 
 def n_steps(record: StepSums, window: str = "") -> float:
-    """p: steps of the response that hold at least one token. Unit: steps."""
+    """p: steps of the response. Unit: steps."""
     return float(record.n_steps)
 
 
 def mean_step_tokens(record: StepSums, window: str = "") -> float:
-    """Σ |s_i| / p: mean length of a step. Unit: tokens per step. NaN without a token.
+    """Σ |s_i| / p: mean length of a step. Unit: tokens per step.
 
     The inverse of `first_token_ratio` for one response; their means over responses are not
     inverses of each other.
     """
-    return record.n_tokens / record.n_steps if record.n_steps else math.nan
+    return record.n_tokens / record.n_steps
 
 
 def first_token_ratio(record: StepSums, window: str = "") -> float:
-    """F = p / Σ |s_i|: the share of tokens that open a step. No unit. NaN without a token.
+    """F = p / Σ |s_i|: the share of tokens that open a step. No unit.
 
     Source: F of ASLEC, arXiv 2604.06834.
     """
-    return record.n_steps / record.n_tokens if record.n_tokens else math.nan
+    return record.n_steps / record.n_tokens
 
 
 def _control(name: str, unit: str, source: str, compute: Callable[..., float]) -> Metric:
@@ -65,7 +63,7 @@ def random(rows: Sequence[Scored], window: str = "") -> list[float]:
 
     The same response has the same value in every run, whatever else is scored, by any student.
 
-    Unit: none. Higher is better by decree, so that it can be ranked by and compared with.
+    Unit: none. Higher is better by convention, so that it can be ranked by and compared with.
     Aggregation: mean over prompts.
 
     Source: ours, a control.
@@ -74,14 +72,14 @@ def random(rows: Sequence[Scored], window: str = "") -> list[float]:
         rows: responses to one prompt.
         window: ignored.
     """
-    return [_draw(row.prompt_id, row.teacher, row.record.sample) for row in rows]
-
-
-def _draw(prompt_id: str, teacher: str, sample: int | str) -> float:
-    # As JSON, in which no two triples read the same.
-    key = json.dumps([SEED, prompt_id, teacher, sample]).encode()
-    bits = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 11
-    return bits / 2**53
+    values = []
+    for row in rows:
+        # As JSON, in which no two triples read the same.
+        key = json.dumps([SEED, row.prompt_id, row.teacher, row.record.sample]).encode()
+        # 53 bits, as many as a float holds.
+        bits = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 11
+        values.append(bits / 2**53)
+    return values
 
 
 RANDOM = Metric(

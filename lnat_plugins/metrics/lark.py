@@ -1,4 +1,4 @@
-"""LARK: what a response adds to the ratio of Brier score and loss of its prompt's responses.
+"""LARK: how much a response adds to the speed at which its prompt's loss falls in training.
 
 The weights that LARK gives the best few are the selection strategy `weighted`.
 """
@@ -15,7 +15,9 @@ def lark(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     """g_k = 2·B_k / ΣL − L_k·ΣB / (ΣL)², the sums over the responses to the prompt.
 
     L_k is the mean over the tokens of response k of −log p(y_t), B_k that of the Brier score
-    1 − 2·p(y_t) + Σ_v p(v)², both under the whole trace.
+    1 − 2·p(y_t) + Σ_v p(v)², both under the whole trace. The Brier score of a token is the squared
+    length of the gradient of its loss by its logits, and g_k is ∂/∂w_k of Σ w²B / Σ wL where all
+    weights w are 1.
 
     Unit: Brier score per nat. Higher is better.
     Aggregation: a value a response, then mean over prompts. It depends on which other responses

@@ -1,15 +1,12 @@
-"""Local naturalness: every step counts the same, and sees only the steps of its window.
+"""Local, global and global step naturalness: mean log-probabilities of a response.
 
-Global naturalness: every token counts the same, and sees the whole trace before it.
-
-Global step naturalness: the whole trace as context, and every step counts the same.
+They differ in context (the window's steps, or the whole trace) and in weights (every step the
+same, or every token).
 """
 
 from __future__ import annotations
 
-import math
-
-from lnat_plugins.metrics.base import GLOBAL, Metric, mean, step_means
+from lnat_plugins.metrics.base import GLOBAL, Metric, log_prob, mean, step_means
 from lnat_plugins.scoring.record import StepSums
 
 
@@ -25,7 +22,7 @@ def local_naturalness(record: StepSums, window: str) -> float:
     with token weights.
 
     Source: arXiv 2510.03988 v1 (window of k = 4 preceding steps); LALP, eq. 2, in v2 (window a
-    share of the preceding steps). Ours: a step that holds no token is left out of p.
+    share of the preceding steps).
 
     Args:
         record: one scored response.
@@ -69,9 +66,7 @@ def global_naturalness(record: StepSums, window: str = GLOBAL) -> float:
         The score; NaN if the whole trace does not fit the student's context (there is no
         fallback to a part of it) or the global window was not scored.
     """
-    if GLOBAL not in record.totals or not record.n_tokens:
-        return math.nan
-    return record.totals[GLOBAL] / record.n_tokens
+    return log_prob(record) / record.n_tokens
 
 
 GLOBAL_NATURALNESS = Metric(
@@ -92,11 +87,11 @@ def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     Unit: nats per token, ≤ 0. Higher (nearer 0) = more natural to the student = better.
     Aggregation: mean over the p steps of a response, then mean over prompts.
 
-    Takes the context of `global_naturalness` and the weights of `local_naturalness`, so the
-    two differences between those can be told apart: against GN only the weights change,
-    against LN only the context.
+    Takes the context of `global_naturalness` and the weights of `local_naturalness`, so it
+    separates the two differences between those: against GN only the weights change, against LN
+    only the context.
 
-    Source: ours, a control; no paper defines it. A step that holds no token is left out of p.
+    Source: ours, a control; no paper defines it.
 
     Args:
         record: one scored response.

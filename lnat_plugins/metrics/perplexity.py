@@ -1,8 +1,7 @@
-"""IFD: how much the prompt helps the student to foresee the response.
+"""IFD, CAR and entropy: what the student's loss on a response says beside its mean.
 
-CAR: a reward that the rows bring, less the more the response surprises the student.
-
-Entropy: how undecided the student is along the response. It has no better or worse.
+IFD: how much the prompt lowers it. CAR: a reward that the rows bring, discounted by it. Entropy:
+what it would be if the student had written the response; it has no better or worse.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
     Unit: none, a ratio; below 1 where the prompt helps. Lower = easier = better here.
     Aggregation: a value a response, then mean over prompts.
 
-    Source: instruction-following difficulty, arXiv 2308.12032. Ours: the direction. That paper
-    looks for instructions that are worth learning, and keeps the difficult ones, below 1.
+    Source: instruction-following difficulty, arXiv 2308.12032, and its authors' code. Ours: the
+    direction (that paper looks for instructions that are worth learning, and keeps the difficult
+    ones, below 1); and no template stands before the response that is read without its prompt,
+    where the authors leave their `### Response:`.
 
     Args:
         record: one scored response, with `prompted`, `unprompted` and `unprompted_tokens`.
@@ -53,7 +54,7 @@ IFD = Metric(
 )
 
 BETA: Final = 3.0
-"""β, the weight of the NLL. Ours: the paper's own value could not be confirmed."""
+"""β, the weight of the NLL. Ours: the paper's value is not known to us."""
 
 
 def car(record: StepSums, window: str = GLOBAL) -> float:
@@ -76,7 +77,7 @@ def car(record: StepSums, window: str = GLOBAL) -> float:
 
 def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
     """The reward, and 1 + β·NLL; NaN if undefined."""
-    nll = -log_prob(record) / record.n_tokens if record.n_tokens else math.nan
+    nll = -log_prob(record) / record.n_tokens
     return record.statistics.get("reward", math.nan), 1 + BETA * nll
 
 
@@ -100,8 +101,8 @@ def entropy(record: StepSums, window: str = GLOBAL) -> float:
     Unit: nats per token, ≥ 0. Descriptive: nothing is ranked by it.
     Aggregation: mean over the tokens of a response, then mean over prompts.
 
-    Differs from −`global_naturalness` in the token asked about: the one that the student expects,
-    instead of the one that stands there.
+    Differs from −`global_naturalness` in what −log p is averaged over: the student's own
+    distribution at each place, instead of the token that stands there.
 
     Source: the definition; no paper's score.
 
@@ -109,7 +110,7 @@ def entropy(record: StepSums, window: str = GLOBAL) -> float:
         record: one scored response, with `entropy`.
         window: ignored; the context is always the whole trace.
     """
-    return summed(record, "entropy") / record.n_tokens if record.n_tokens else math.nan
+    return summed(record, "entropy") / record.n_tokens
 
 
 ENTROPY = Metric(

@@ -1,8 +1,6 @@
-"""RSR: how far down the student's list the tokens stand, for how surprising they are."""
+"""RSR: the rank of the tokens among all that could stand there, relative to their surprise."""
 
 from __future__ import annotations
-
-import math
 
 from lnat_plugins.metrics.base import GLOBAL, Metric, UndefinedError, log_prob, summed
 from lnat_plugins.scoring.record import StepSums
@@ -11,12 +9,12 @@ from lnat_plugins.scoring.record import StepSums
 def rsr(record: StepSums, window: str = GLOBAL) -> float:
     """Σ_t min(rank_t, 100) / Σ_t NLL_t, with rank_t = 1 + #{v: logit_v > logit of y_t}.
 
-    Unit: ranks per nat. Lower is better: tokens that surprise the student, yet stand near the
-    top of its list.
+    Unit: ranks per nat. Lower is better: tokens that surprise the student, yet rank near the top
+    of its distribution. Equal logits do not raise the rank.
     Aggregation: a teacher's figure is the mean over prompts of the average rank, divided by
     the mean of the average NLL; not the mean of the responses' ratios.
 
-    Source: rank-surprisal ratio, arXiv 2601.14249.
+    Source: rank-surprisal ratio, arXiv 2601.14249; teachers as in its appendix A.8.
 
     Args:
         record: one scored response, with `capped_rank`.
@@ -33,8 +31,6 @@ def rsr(record: StepSums, window: str = GLOBAL) -> float:
 
 def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
     """Average capped rank, and average NLL in nats per token; NaN if undefined."""
-    if not record.n_tokens:
-        return math.nan, math.nan
     return summed(record, "capped_rank") / record.n_tokens, -log_prob(record) / record.n_tokens
 
 

@@ -67,7 +67,9 @@ def metrics_of(
     """
     where = f"{spec.data.source}: naturalness"
     windows = [one.name for one in parse_windows(spec.settings.windows, f"{where}: windows")]
-    requested = request_metrics(spec.settings.metrics_asked, windows, metrics, f"{where}: metrics")
+    requested = request_metrics(
+        spec.settings.requested_metrics, windows, metrics, f"{where}: metrics"
+    )
     for prompt in teacher_set.prompts if "reward" in requested.statistics else ():
         for one in prompt.responses:
             requested.check_reward(one)

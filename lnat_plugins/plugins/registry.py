@@ -1,364 +1,80 @@
-"""What a registered splitter, metric, strategy or loader must be.
+"""The registry: splitters, metrics, strategies and loaders by name, each with its owner.
 
-Knows nothing of names that are taken and of what the functions will answer.
-
-What a plugin's functions answer, checked where it enters; a failure names the plugin.
-
-Knows nothing of tables. Each wrapper is called as the function that it wraps. An LnatError
-passes through; any other exception, and an answer of the wrong kind, becomes a ConfigError.
-
-The registry: splitters, metrics, strategies and loaders by name, each with its owner.
-
-Knows nothing of how plugins are found or called. What is added is checked here, once; what an
-added function answers later is checked by the wrapper that it gets here.
+An entry checks itself where it is made, and what its functions return is checked where they are
+used; the registry only refuses a name that is taken, and tells each entry whose it is.
 """
 
 from __future__ import annotations
 
-import math
-import operator
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
-from pathlib import Path
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
-
-from lnat_plugins.engine.types import ALL
-from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.metrics import ALL as EVERY
-from lnat_plugins.metrics import Metric, Scored, UndefinedError
-from lnat_plugins.metrics.base import AGGREGATES, READS, SCOPES
-from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection import KEYS, Choice, Option, ScoredCandidates, Strategy
-from lnat_plugins.steps import RESERVED, Span, Splitter
-from lnat_plugins.teacher_set import Loader, Row
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
-_NAME_RULE: Final = "a name of lower-case letters, digits and underscores"
-_VERSION: Final = re.compile(r"[A-Za-z0-9._+-]+")
-_SUFFIX: Final = re.compile(r"\.[a-z0-9_]+")
-_NEEDS: Final = frozenset({"scores", "tokens"})
-
-
-class _Rule(NamedTuple):
-    field: str
-    holds: bool
-    must_be: str
-
-
-def check_splitter(splitter: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(splitter, Splitter):
-        raise _not_a("Splitter", splitter, owner)
-    _check("splitter", splitter, _of_splitter(splitter), owner)
-
-
-def check_metric(metric: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(metric, Metric):
-        raise _not_a("Metric", metric, owner)
-    _check("metric", metric, _of_metric(metric), owner)
-
-
-def check_strategy(strategy: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(strategy, Strategy):
-        raise _not_a("Strategy", strategy, owner)
-    _check("strategy", strategy, _of_strategy(strategy), owner)
-
-
-def check_loader(loader: object, owner: str) -> None:
-    """Raises ConfigError, naming the owner and the field."""
-    if not isinstance(loader, Loader):
-        raise _not_a("Loader", loader, owner)
-    _check("loader", loader, _of_loader(loader), owner)
-
-
-def _of_splitter(splitter: Any) -> Iterator[_Rule]:
-    yield _Rule("name", _is_name(splitter.name), _NAME_RULE)
-    yield _Rule("name", splitter.name not in RESERVED, f"none of {', '.join(RESERVED)}")
-    version = isinstance(splitter.version, str) and bool(_VERSION.fullmatch(splitter.version))
-    yield _Rule("version", version, 'text such as "1"')
-    yield _Rule("split", callable(splitter.split), "a function")
-
-
-def _of_metric(metric: Any) -> Iterator[_Rule]:
-    direction = metric.higher_is_better is None or isinstance(metric.higher_is_better, bool)
-    yield _Rule("name", _is_name(metric.name), _NAME_RULE)
-    yield _Rule("name", metric.name != EVERY, f"other than {EVERY!r}, which stands for all of them")
-    yield _Rule("higher_is_better", direction, "True, False or None")
-    yield _Rule("scope", metric.scope in SCOPES, _one_of(SCOPES))
-    yield _Rule("unit", _is_text(metric.unit), 'text such as "nats per token"')
-    yield _Rule("source", _is_text(metric.source), "text: a paper, or who defined it")
-    yield _Rule("aggregate", metric.aggregate in AGGREGATES, _one_of(AGGREGATES))
-    yield _Rule("compute", callable(metric.compute), "a function")
-    yield _Rule("reads", metric.reads in READS, _one_of(READS))
-    needs = isinstance(metric.needs, frozenset) and metric.needs <= ALL
-    yield _Rule("needs", needs, f"a frozenset of some of {', '.join(sorted(ALL))}")
-    parts = callable(metric.parts) if metric.aggregate == "ratio_of_means" else metric.parts is None
-    yield _Rule("parts", parts, 'a function with aggregate "ratio_of_means", else None')
-    single = metric.aggregate == "mean" or metric.scope == "response"
-    yield _Rule("scope", single, '"response" with aggregate "ratio_of_means"')
-
-
-def _of_strategy(strategy: Any) -> Iterator[_Rule]:
-    yield _Rule("name", _is_name(strategy.name), _NAME_RULE)
-    yield _Rule("description", _is_text(strategy.description), "one line of text")
-    yield _Rule("choose", callable(strategy.choose), "a function")
-    yield _Rule("otherwise", _is_text(strategy.otherwise), "text: why a row was not chosen")
-    needs = isinstance(strategy.needs, frozenset) and strategy.needs <= _NEEDS
-    yield _Rule("needs", needs, 'a frozenset of "scores" and "tokens", or of neither')
-    options = strategy.options
-    yield _Rule("options", isinstance(options, Mapping), "a mapping of names to `Option`s")
-    for name, option in options.items():
-        yield _Rule("options", _is_name(name), f"named: {_NAME_RULE}")
-        free = name not in KEYS
-        yield _Rule("options", free, f"named unlike the selection's own keys ({name!r} is one)")
-        yield _Rule("options", isinstance(option, Option), "a mapping of names to `Option`s")
-        yield _Rule("options", callable(option.parse), f"parsed by a function ({name!r} is not)")
-    yield _Rule("source", isinstance(strategy.source, str), "text")
-    checked = strategy.check is None or callable(strategy.check)
-    yield _Rule("check", checked, "a function, or None")
-    yield _Rule("weighs", isinstance(strategy.weighs, bool), "True or False")
-
-
-def _of_loader(loader: Any) -> Iterator[_Rule]:
-    yield _Rule("name", _is_name(loader.name), _NAME_RULE)
-    suffixes = isinstance(loader.suffixes, tuple) and all(
-        isinstance(suffix, str) and _SUFFIX.fullmatch(suffix) for suffix in loader.suffixes
-    )
-    yield _Rule("suffixes", suffixes, 'a tuple of lower-case suffixes such as (".jsonl",)')
-    yield _Rule("read", callable(loader.read), "a function")
-
-
-def _check(kind: str, entry: object, rules: Iterator[_Rule], owner: str) -> None:
-    """The first rule that does not hold ends it, so a later one may rely on the earlier ones."""
-    for rule in rules:
-        if not rule.holds:
-            raise ConfigError(
-                f"a {kind}'s `{rule.field}` must be {rule.must_be}",
-                where=owner,
-                found=getattr(entry, rule.field),
-                remedy="mend the plugin",
-            )
-
-
-def _not_a(wanted: str, found: object, owner: str) -> ConfigError:
-    return ConfigError(
-        f"add_{wanted.lower()} takes a `{wanted}`",
-        where=owner,
-        found=found,
-        remedy=f"write from lnat_plugins import {wanted}",
-    )
-
-
-def _one_of(names: tuple[str, ...]) -> str:
-    return "one of " + ", ".join(f'"{name}"' for name in names)
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(_NAME.fullmatch(value))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-@dataclass(frozen=True)
-class _Checked:
-    """What is wrapped ("splitter clauses@1"), and the plugin that it comes from."""
-
-    what: str
-    owner: str
-
-    def wrong(self, complaint: str, found: object) -> ConfigError:
-        return ConfigError(
-            f"{self.what} {complaint}", where=self.owner, found=found, remedy="mend the plugin"
-        )
-
-    def failed(self, cause: Exception) -> ConfigError:
-        return ConfigError(
-            f"{self.what} failed: {type(cause).__name__}: {cause}",
-            where=self.owner,
-            remedy="mend the plugin",
-        )
-
-    def number(self, value: object, record: StepSums) -> float:
-        """A value that a metric may give."""
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
-            raise self.wrong(
-                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
-            )
-        return float(value)
-
-    def ask(self, function: Callable[..., object], *arguments: object) -> Any:
-        try:
-            return function(*arguments)
-        except (LnatError, UndefinedError):
-            raise
-        except Exception as cause:
-            raise self.failed(cause) from cause
-
-
-@dataclass(frozen=True)
-class CheckedSplit(_Checked):
-    """`Splitter.split`: the spans must be contiguous, non-empty and tile the text."""
-
-    split: Callable[[str], list[Span]]
-
-    def __call__(self, text: str) -> list[Span]:
-        """The spans of the text."""
-        found = self.ask(self.split, text)
-        try:
-            spans = [(operator.index(start), operator.index(end)) for start, end in found]
-        except (TypeError, ValueError):
-            raise self.wrong("gave no list of (start, end) spans", found) from None
-        reached = 0
-        for start, end in spans:
-            if start != reached or end <= start:
-                raise self.wrong(
-                    f"left a gap, overlapped or gave an empty step at character {reached}",
-                    (start, end),
-                )
-            reached = end
-        if reached != len(text):
-            raise self.wrong(f"ended at another character than the text, at {reached}", text)
-        return spans
-
-
-@dataclass(frozen=True)
-class CheckedCompute(_Checked):
-    """`Metric.compute`: the value must be a number, finite or NaN."""
-
-    compute: Callable[[StepSums, str], float]
-
-    def __call__(self, record: StepSums, window: str) -> float:
-        """The metric of one response."""
-        return self.number(self.ask(self.compute, record, window), record)
-
-
-@dataclass(frozen=True)
-class CheckedRate(_Checked):
-    """`Metric.compute` over several responses: a number for each, finite or NaN."""
-
-    compute: Callable[[Sequence[Scored], str], Sequence[float]]
-
-    def __call__(self, rows: Sequence[Scored], window: str) -> list[float]:
-        """The metric of each response."""
-        found = self.ask(self.compute, rows, window)
-        if not isinstance(found, Iterable):
-            raise self.wrong(f"gave no list of {len(rows)} values", found)
-        values = list(found)
-        if len(values) != len(rows):
-            raise self.wrong(f"gave {len(values)} values for {len(rows)} responses", values)
-        return [self.number(value, row.record) for value, row in zip(values, rows, strict=True)]
-
-
-@dataclass(frozen=True)
-class CheckedParts(_Checked):
-    """`Metric.parts`: numerator and denominator, each a number."""
-
-    parts: Callable[[StepSums, str], tuple[float, float]]
-
-    def __call__(self, record: StepSums, window: str) -> tuple[float, float]:
-        """The parts of one response."""
-        found = self.ask(self.parts, record, window)
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise self.wrong("gave no pair of numerator and denominator", found)
-        return self.number(found[0], record), self.number(found[1], record)
-
-
-@dataclass(frozen=True)
-class CheckedChoose(_Checked):
-    """`Strategy.choose`: a `Choice` of whole numbers; which ones is checked where it is used."""
-
-    choose: Callable[[ScoredCandidates], Choice]
-
-    def __call__(self, contest: ScoredCandidates) -> Choice:
-        """The strategy's choice."""
-        choice = self.ask(self.choose, contest)
-        if not isinstance(choice, Choice):
-            raise self.wrong("gave no `Choice`", choice)
-        try:
-            weights = choice.weights
-            return replace(
-                choice,
-                positions=tuple(map(operator.index, choice.positions)),
-                weights=None
-                if weights is None
-                else {operator.index(place): float(weight) for place, weight in weights.items()},
-                reasons={operator.index(place): str(why) for place, why in choice.reasons.items()},
-                ties=operator.index(choice.ties),
-            )
-        except (TypeError, ValueError, AttributeError) as cause:
-            raise self.wrong(f"gave a `Choice` that cannot be read ({cause})", choice) from None
-
-
-@dataclass(frozen=True)
-class CheckedCheck(_Checked):
-    """`Strategy.check`: it refuses by an LnatError; its answer says nothing."""
-
-    check: Callable[[Mapping[str, Any], Sequence[str], str], None]
-
-    def __call__(self, options: Mapping[str, Any], teachers: Sequence[str], where: str) -> None:
-        """Nothing, or the strategy's refusal."""
-        self.ask(self.check, options, teachers, where)
-
-
-@dataclass(frozen=True)
-class CheckedRead(_Checked):
-    """`Loader.read`; a file that cannot be opened is the file's fault and passes through too."""
-
-    read: Callable[[Path, str], Iterable[Row | Mapping[str, Any]]]
-
-    def __call__(self, path: Path, shown: str) -> Iterator[Row | Mapping[str, Any]]:
-        """The rows of one file."""
-        try:
-            yield from self.read(path, shown)
-        except (LnatError, OSError):
-            raise
-        except Exception as cause:
-            raise self.failed(cause) from cause
+from typing import Any, Final, Generic, TypeVar
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.metrics import Metric
+from lnat_plugins.selection import Strategy
+from lnat_plugins.steps import Splitter
+from lnat_plugins.teacher_set import Loader
+
+E = TypeVar("E")
 
 
 class NameClashError(ConfigError):
     """Two plugins register the same name, so nobody can say which one is meant."""
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
+class _Table(Generic[E]):
+    """The entries of one kind, and whose they are.
 
+    Args:
+        kind: as written in messages.
+        wanted: the class of an entry.
+        function: the field whose function a message points to.
+    """
 
-T = TypeVar("T", bound=_Named)
-
-
-class _Table(Generic[T]):
-    """The entries of one kind, and whose they are."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.entries: dict[str, T] = {}
+    def __init__(self, kind: str, wanted: type[E], function: str) -> None:
+        self.kind, self.wanted, self.function = kind, wanted, function
+        self.entries: dict[str, E] = {}
         self.owners: dict[str, str] = {}
 
-    def take(self, earlier: _Table[T]) -> None:
-        self.entries |= earlier.entries
-        self.owners |= earlier.owners
+    def add(self, entry: object, owner: str) -> None:
+        if not isinstance(entry, self.wanted):
+            name = self.wanted.__name__
+            raise ConfigError(
+                f"add_{self.kind} takes a `{name}`",
+                where=owner,
+                found=entry,
+                remedy=f"write from lnat_plugins import {name}",
+            )
+        mine: Any = entry
+        if mine.name in self.entries:
+            raise name_clash(f"the {self.kind} {mine.name!r}", self.owners[mine.name], owner)
+        function = getattr(mine, self.function)
+        self.entries[mine.name] = replace(mine, owner=f"{owner}{_defined_at(function)}")
+        self.owners[mine.name] = owner
 
-    def add(self, entry: T, owner: str) -> None:
-        if entry.name in self.entries:
-            raise _clash(f"the {self.kind} {entry.name!r}", self.owners[entry.name], owner)
-        self.entries[entry.name] = entry
-        self.owners[entry.name] = owner
+
+def _defined_at(function: Any) -> str:
+    """ ", /path/plugin.py line 12", or nothing for what has no source."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return "" if code is None else f", {code.co_filename} line {code.co_firstlineno}"
+
+
+def name_clash(what: str, first: str, second: str) -> NameClashError:
+    """The error for a name that two plugins register."""
+    return NameClashError(
+        f"two plugins register {what}: {first} and {second}",
+        remedy="rename one of them, or leave one of the two plugins out",
+    )
 
 
 class Registry:
     """What `lnat_register` adds to: named splitters, metrics, strategies and loaders.
 
-    Each `add_*` raises ConfigError for an entry that is not what it must be, and for a name (or a
-    loader's suffix) that is taken; the latter names both owners. Adding is possible only during
+    Each `add_*` raises ConfigError for an entry of another class, and for a name (or a loader's
+    suffix) that is taken; the latter names both owners. Adding is possible only during
     `lnat_register`: a registry that was kept changes nothing for anybody else.
 
     Args:
@@ -368,48 +84,38 @@ class Registry:
 
     def __init__(self, owner: str = "", earlier: Registry | None = None) -> None:
         self._owner = owner
-        self._splitters: _Table[Splitter] = _Table("splitter")
-        self._metrics: _Table[Metric] = _Table("metric")
-        self._strategies: _Table[Strategy] = _Table("strategy")
-        self._loaders: _Table[Loader] = _Table("loader")
+        self._splitters = _Table("splitter", Splitter, "split")
+        self._metrics = _Table("metric", Metric, "compute")
+        self._strategies = _Table("strategy", Strategy, "choose")
+        self._loaders = _Table("loader", Loader, "read")
         if earlier is not None:
-            self._splitters.take(earlier._splitters)
-            self._metrics.take(earlier._metrics)
-            self._strategies.take(earlier._strategies)
-            self._loaders.take(earlier._loaders)
+            for mine, theirs in zip(self._tables(), earlier._tables(), strict=True):
+                mine.entries |= theirs.entries
+                mine.owners |= theirs.owners
+
+    def _tables(self) -> tuple[_Table[Any], ...]:
+        return self._splitters, self._metrics, self._strategies, self._loaders
 
     def add_splitter(self, splitter: Splitter) -> None:
         """Add a splitter; the spans of every text must tile it, or scoring stops."""
-        check_splitter(splitter, self._owner)
-        split = CheckedSplit(f"splitter {splitter}", self._owner, splitter.split)
-        self._splitters.add(replace(splitter, split=split), self._owner)
+        self._splitters.add(splitter, self._owner)
 
     def add_metric(self, metric: Metric) -> None:
         """Add a metric; its values must be numbers, finite or NaN."""
-        check_metric(metric, self._owner)
-        what = f"metric {metric.name}"
-        checked = CheckedCompute if metric.scope == "response" else CheckedRate
-        compute = checked(what, self._owner, metric.compute)
-        parts = metric.parts and CheckedParts(what, self._owner, metric.parts)
-        self._metrics.add(replace(metric, compute=compute, parts=parts), self._owner)
+        self._metrics.add(metric, self._owner)
 
     def add_strategy(self, strategy: Strategy) -> None:
-        """Add a selection strategy; its answers must be a `Choice`."""
-        check_strategy(strategy, self._owner)
-        what = f"strategy {strategy.name}"
-        choose = CheckedChoose(what, self._owner, strategy.choose)
-        check = strategy.check and CheckedCheck(what, self._owner, strategy.check)
-        self._strategies.add(replace(strategy, choose=choose, check=check), self._owner)
+        """Add a selection strategy; it must return a `Choice`."""
+        self._strategies.add(strategy, self._owner)
 
     def add_loader(self, loader: Loader) -> None:
         """Add a loader; no other loader may read the same suffix."""
-        check_loader(loader, self._owner)
-        for other in self._loaders.entries.values():
-            for suffix in set(loader.suffixes) & set(other.suffixes):
-                other_owner = self._loaders.owners[other.name]
-                raise _clash(f"a loader of {suffix} files", other_owner, self._owner)
-        read = CheckedRead(f"loader {loader.name}", self._owner, loader.read)
-        self._loaders.add(replace(loader, read=read), self._owner)
+        if isinstance(loader, Loader):
+            for other in self._loaders.entries.values():
+                for suffix in set(loader.suffixes) & set(other.suffixes):
+                    first = self._loaders.owners[other.name]
+                    raise name_clash(f"a loader of {suffix} files", first, self._owner)
+        self._loaders.add(loader, self._owner)
 
     @property
     def splitters(self) -> Mapping[str, Splitter]:
@@ -432,22 +138,10 @@ class Registry:
         return MappingProxyType(self._loaders.entries)
 
     def added_by(self, owner: str) -> dict[str, tuple[str, ...]]:
-        """Kind in the plural -> the names that this owner added; kinds without any left out."""
-        owners = {
-            "splitters": self._splitters.owners,
-            "metrics": self._metrics.owners,
-            "strategies": self._strategies.owners,
-            "loaders": self._loaders.owners,
-        }
+        """Kind in the plural -> the names that this owner added; only kinds that have some."""
+        plurals: Final = ("splitters", "metrics", "strategies", "loaders")
         found = {
-            kind: tuple(name for name, own in names.items() if own == owner)
-            for kind, names in owners.items()
+            plural: tuple(name for name, own in table.owners.items() if own == owner)
+            for plural, table in zip(plurals, self._tables(), strict=True)
         }
-        return {kind: names for kind, names in found.items() if names}
-
-
-def _clash(what: str, first: str, second: str) -> NameClashError:
-    return NameClashError(
-        f"two plugins register {what}: {first} and {second}",
-        remedy="rename one of them, or leave one of the two plugins out",
-    )
+        return {plural: names for plural, names in found.items() if names}

@@ -180,7 +180,7 @@ def _parts(metric: Metric, row: Scored, window: str, value: float) -> tuple[floa
     """What is averaged: the value, or its numerator and denominator."""
     if metric.parts is None or not math.isfinite(value):
         return (value,)
-    return metric.parts(row.record, window)
+    return metric.parts_of(row.record, window)
 
 
 _BY_ZERO: Final = "the denominators add up to 0"
@@ -229,10 +229,9 @@ def counted(reasons: Mapping[str, int]) -> str:
 
 
 def not_gathered(metric: Metric, rows: Sequence[Scored]) -> bool:
-    """Whether the scoring run was not asked for what the metric needs, and could have had it."""
+    """Whether the scoring run did not gather what the metric needs, and could have."""
     return any(
-        metric.name not in (row.record.settings.get("metrics") or ())
-        and (row.record.path != "loglikelihood" or name == "reward")
+        (row.record.path != "loglikelihood" or name == "reward")
         and not any(name in held for held in (
             row.record.undefined, row.record.statistics, row.record.step_statistics
         ))

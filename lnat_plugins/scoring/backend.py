@@ -20,11 +20,11 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.types import ACTIVATIONS, STEP, TOKEN, RunScores, TokenRun
+from lnat_plugins.engine.types import ACTIVATIONS, STEP, TOKEN, RunScores, TokenRun, is_special
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair, Run, plan_runs
 
-OF_ACTIVATIONS: Final = ("activation_self", "activation_prompt")
+OF_ACTIVATIONS: Final = ("cosine_self", "cosine_prompt")
 OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
 
 _FIRST: Final = {"first_token": 1, "first_two_tokens": 2}
@@ -79,13 +79,31 @@ def by_step(run: RunScores, bounds: Sequence[int], names: frozenset[str]) -> Sta
     return Statistics(found)
 
 
-def of_response(run: RunScores, names: frozenset[str]) -> Statistics:
-    """What the run's activations say."""
-    asked = [name for name in OF_ACTIVATIONS if name in names]
-    if run.activations is None:
-        return Statistics(undefined=dict.fromkeys(asked, run.failure))
-    both = dict(zip(OF_ACTIVATIONS, run.activations, strict=True))
-    return Statistics(values={name: both[name] for name in asked})
+def of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
+    """Mean cosines and mean NLL over the tokens that are not special.
+
+    Args:
+        run: the whole response.
+        prompt: shape (P,).
+        job: the response, the special tokens and the statistics wanted.
+    """
+    wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
+    if not wanted:
+        return Statistics()
+    own = ~is_special(job.response.ids, job.special)
+    n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
+    failure = run.failure or ("" if n_own else "the response holds only special tokens")
+    if failure:
+        return Statistics(undefined=dict.fromkeys(wanted, failure))
+    values = {"content_nll": -float(run.logprobs[own].mean())}
+    if run.activations is not None:
+        values["cosine_self"] = run.activations.own / n_own**2
+        if n_prompt:
+            values["cosine_prompt"] = run.activations.prompt / (n_own * n_prompt)
+    return Statistics(
+        values={name: values[name] for name in wanted if name in values},
+        undefined={name: _BARE_PROMPT for name in wanted if name not in values},
+    )
 
 
 class Unprompted(NamedTuple):
@@ -140,6 +158,7 @@ class Job(NamedTuple):
         statistics: names of `statistics_names`, wanted under the whole trace; then `pairs` holds
             every step after all that precede it.
         opening: the token that begins a text without a prompt, if the tokenizer has one.
+        special: ids of special tokens, which `content_nll`, `prompt_nll` and the cosines skip.
     """
 
     response: EncodedResponse
@@ -147,6 +166,7 @@ class Job(NamedTuple):
     whole: bool
     statistics: frozenset[str] = frozenset()
     opening: int | None = None
+    special: frozenset[int] = frozenset()
 
 
 class JobSums(NamedTuple):
@@ -230,18 +250,32 @@ class EngineBackend:
                 value = float(score.logprobs[bounds[step] : bounds[step + 1]].sum())
                 found[id(job)][Pair(run.start, step)] = Sum(value, score.failure)
         alone = self._without_prompt([job for job in jobs if "unprompted" in job.statistics])
-        return [
-            JobSums(
-                found[id(job)],
-                statistics=_statistics(job, whole.get(id(job)), alone.get(id(job))),
-            )
-            for job in jobs
-        ]
+        of_prompt = self._prompt_nll(prompt, jobs)
+        answers = []
+        for job in jobs:
+            statistics = _statistics(job, prompt, whole.get(id(job)), alone.get(id(job)))
+            if "prompt_nll" in job.statistics:
+                statistics += of_prompt
+            answers.append(JobSums(found[id(job)], statistics=statistics))
+        return answers
 
     def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> dict[_Identity, RunScores]:
         distinct = {_identity(one): one for one in runs}
         answers = self.engine.score(prompt, list(distinct.values()))
         return dict(zip(distinct, answers, strict=True))
+
+    def _prompt_nll(self, prompt: Ids, jobs: Sequence[Job]) -> Statistics:
+        """The mean NLL of the prompt's tokens, each after those before it, if a job wants it."""
+        wanting = [job for job in jobs if "prompt_nll" in job.statistics]
+        if not wanting:
+            return Statistics()
+        scored = ~is_special(prompt[1:], wanting[0].special)
+        if not scored.any():
+            return Statistics(undefined={"prompt_nll": _BARE_PROMPT})
+        (run,) = self.engine.score(prompt[:1], [TokenRun(prompt[1:], scored)])
+        if run.failure:
+            return Statistics(undefined={"prompt_nll": run.failure})
+        return Statistics(values={"prompt_nll": -float(run.logprobs[scored].mean())})
 
     def _without_prompt(self, jobs: Sequence[Job]) -> dict[int, Unprompted]:
         """Each response read alone; those that begin alike together."""
@@ -258,15 +292,18 @@ class EngineBackend:
         return found
 
 
-def _statistics(job: Job, whole: RunScores | None, alone: Unprompted | None) -> Statistics:
+def _statistics(
+    job: Job, prompt: Ids, whole: RunScores | None, alone: Unprompted | None
+) -> Statistics:
     """`whole`: the run that begins with the first step; it goes on to the last one."""
     if whole is None:
         return Statistics()
     found = by_step(whole, job.response.bounds, job.statistics)
-    found += of_response(whole, job.statistics)
+    found += of_content(whole, prompt, job)
     return found if alone is None else found + of_unprompted(alone, whole)
 
 
+_BARE_PROMPT: Final = "the prompt holds no tokens but special ones and its first"
 _NO_PROJECTION: Final = "the last layer of this student has no `mlp.up_proj`"
 _Identity = tuple[bytes, bytes, frozenset[str]]
 
@@ -281,6 +318,6 @@ def _token_run(job: Job, run: Run) -> TokenRun:
     scored = np.zeros(len(ids), bool)
     for step in run.scored:
         scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
-    return TokenRun(
-        ids, scored, wanted_of_tokens(job.statistics if run.start == 0 else frozenset())
-    )
+    wanted = wanted_of_tokens(job.statistics if run.start == 0 else frozenset())
+    special = job.special if ACTIVATIONS in wanted else frozenset()
+    return TokenRun(ids, scored, wanted, special)

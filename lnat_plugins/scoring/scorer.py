@@ -27,7 +27,13 @@ from lnat_plugins.scoring.backend import (
     Sum,
 )
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.tokens import EncodedResponse, Ids, check_tokenizer, encode_response
+from lnat_plugins.scoring.tokens import (
+    EncodedResponse,
+    Ids,
+    check_tokenizer,
+    encode_response,
+    special_ids,
+)
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import GLOBAL, Pair, Window
 from lnat_plugins.teacher_set.config import fingerprint
@@ -138,7 +144,11 @@ class Scorer:
         if statistics:
             pairs.update(Window(GLOBAL).pairs(response.n_steps))
         opening = getattr(self.tokenizer, "bos_token_id", None)
-        return Job(response, frozenset(pairs), whole, statistics, opening)
+        return Job(response, frozenset(pairs), whole, statistics, opening, self._special)
+
+    @functools.cached_property
+    def _special(self) -> frozenset[int]:
+        return special_ids(self.tokenizer)
 
     def _not_had(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
         """The statistics wanted that this response cannot have, each with its reason."""

@@ -61,6 +61,16 @@ def check_tokenizer(tokenizer: Any) -> None:
         )
 
 
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """The ids of the tokenizer's special tokens: end of text, turn and role markers, padding.
+
+    Of all that are flagged as special, not only of those with a role of their own, such as `eos`.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    flagged = (index for index, token in added.items() if token.special)
+    return frozenset({*tokenizer.all_special_ids, *flagged})
+
+
 def encode_response(
     tokenizer: Any,
     text: str,
@@ -100,7 +110,7 @@ def encode_response(
 
 def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -> list[Span]:
     if spec.splitter is not None and (steps is None or spec.kind == "splitter"):
-        return spec.splitter.split(text)
+        return spec.splitter.cut(text)
     if steps is None:
         raise DataError(
             "the row carries no steps",

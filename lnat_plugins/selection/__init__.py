@@ -1,30 +1,46 @@
-"""Which rows to train on: filters, strategies, and a reason for every row left out.
+"""Which rows to train on: filters, strategies, a reason for every row dropped, and the files.
 
-Knows nothing of files, models and hosts: rows come as a `Candidates`, scores through a `Student`.
+Knows no hosts, and loads no model: rows come as `Candidates`, scores through a `Student`. The files
+are what TRL, LLaMA-Factory and the Hub read; none of them is imported to write them.
 """
 
 from __future__ import annotations
 
-from lnat_plugins.selection.base import REQUIRED, Choice, Option, ScoredCandidates, Strategy
+from lnat_plugins.selection.base import (
+    KEYS,
+    REQUIRED,
+    Choice,
+    Option,
+    ScoredCandidates,
+    Strategy,
+)
 from lnat_plugins.selection.result import Selection, category
 from lnat_plugins.selection.select import choose
-from lnat_plugins.selection.spec import KEYS, SelectionSpec, parse_selection
-from lnat_plugins.selection.student import Student
+from lnat_plugins.selection.spec import SelectionSpec, parse_selection
+from lnat_plugins.selection.student import (
+    ScoredStudent,
+    Student,
+    candidates_of_scores,
+    provenance_of_scores,
+)
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 __all__ = [
-    "Choice",
-    "ScoredCandidates",
     "KEYS",
-    "Option",
-    "Candidates",
-    "Candidate",
     "REQUIRED",
+    "Candidate",
+    "Candidates",
+    "Choice",
+    "Option",
+    "ScoredCandidates",
+    "ScoredStudent",
     "Selection",
     "SelectionSpec",
     "Strategy",
     "Student",
+    "candidates_of_scores",
     "category",
     "choose",
     "parse_selection",
+    "provenance_of_scores",
 ]

@@ -1,15 +1,7 @@
-"""What a selection strategy declares, what it is given, and what it answers.
+"""A selection strategy: its options, the scored rows that it gets, and the choice that it makes.
 
-A strategy sees rows that passed the filters, with one number each that is better when higher,
-whatever the metric's own direction. It knows nothing of students, files and hosts.
-
-How strategies read their options: each raises ValueError with what is allowed.
-
-Knows nothing of rows. A flag is not a number, and neither is text that looks like one.
-
-The best few of several values. Ties: the first ones win, and those that lost so are told.
-
-Knows nothing of metrics and options: higher is better.
+Also what the built-in strategies share: how options are read, and the highest of several values
+with ties counted.
 """
 
 from __future__ import annotations
@@ -24,11 +16,35 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lnat_plugins.errors import NAME_RULE, ConfigError, is_name, is_text, require
 from lnat_plugins.ranking.table import TIE
 from lnat_plugins.teacher_set.prompts import Candidate
 
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+KEYS: Final = (
+    "strategy",
+    "metric",
+    "window",
+    "windows",
+    "steps",
+    "require_correct",
+    "max_length",
+    "min_margin",
+    "drop_duplicates",
+    "seed",
+    "columns",
+    "teacher_set",
+    "plugins",
+)
+"""Keys of every selection block. The options of the strategy stand beside them."""
+
 REQUIRED: Final = object()
-"""The default of an option that has none."""
+"""The default of an option that must be given."""
+
+TIED: Final = "an equally good row comes first"
+"""The reason of a row that lost a tie."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +65,27 @@ class Option:
 
 @dataclass(frozen=True)
 class ScoredCandidates:
-    """The n rows to choose from, in the order of the pool.
+    """The n rows to choose from, each with a score that is better when higher.
 
     Attributes:
-        rows: n rows, at least one; those without a defined score are not among them if the
-            strategy needs scores.
-        goodness: (n,) the metric, turned so that higher is better; zeros if not needed.
+        rows: n rows, at least one, in the order of the data; those without a defined score are
+            not among them if the strategy needs scores.
+        scores: (n,) the metric, negated if lower is better; zeros if not needed.
         tokens: (n,) tokens of the responses; zeros if not needed.
         options: every declared option, parsed.
-        seed: for strategies that draw.
-        higher_is_better: the metric's own direction, for an option written on its own scale.
+        seed: for strategies that draw at random.
+        higher_is_better: the metric's own direction, for an option in the metric's unit.
+        parts: (2, n) numerators and denominators of a metric whose figure for several rows is a
+            ratio of means, as the metric gives them (not negated); None for a plain mean.
     """
 
     rows: tuple[Candidate, ...]
-    goodness: NDArray[np.float64]
-    tokens: NDArray[np.int64]
+    scores: Floats
+    tokens: Ints
     options: Mapping[str, Any]
     seed: int
     higher_is_better: bool = True
+    parts: Floats | None = None
 
     @cached_property
     def by_prompt(self) -> tuple[tuple[int, ...], ...]:
@@ -89,7 +108,8 @@ class Choice:
     Attributes:
         positions: of the chosen rows in `ScoredCandidates.rows`; each once, in any order.
         weights: position -> weight for the chosen ones; None if all weigh the same.
-        reasons: position -> why it was not chosen, where the strategy's `otherwise` does not say.
+        reasons: position -> why it was not chosen, where it is not the strategy's
+            `default_reason`; "category: detail" or just a category.
         ties: decisions in which several candidates were equally good and the first row won.
     """
 
@@ -101,56 +121,96 @@ class Choice:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A named way to choose.
+    """A named rule that chooses rows to train on.
 
     Attributes:
-        name: as written after `strategy:`.
+        name: as written after `strategy:`; lower-case letters, digits and underscores.
         description: one line.
-        choose: contest -> choice.
-        otherwise: why a row that was not chosen was not ("another response scored higher").
-        needs: what the contest must hold: "scores", "tokens".
+        choose: scored candidates -> choice. What it returns is checked where it is used.
+        default_reason: why a row was not chosen ("another response scored higher").
+        needs: what the candidates must hold: "scores", "tokens".
         options: its settings by name.
         source: paper and section, where there is one.
-        check: (options, teachers of the pool, where) -> nothing, or a ConfigError at `where` if
-            the options do not go together or with this pool. Asked before anything is scored.
+        check: (options, teachers of the candidates, where) -> nothing, or a ConfigError at
+            `where` if the options do not fit each other or these teachers. Called before anything
+            is scored.
         weighs: whether chosen rows may differ in weight. A trainer that cannot weigh rows then
             refuses the strategy before anything is scored.
+        owner: the plugin that registered the strategy, for messages; set by the registry.
+
+    Raises:
+        ConfigError: a field that is not as above; names the strategy and the field.
     """
 
     name: str
     description: str
     choose: Callable[[ScoredCandidates], Choice]
-    otherwise: str
+    default_reason: str
     needs: frozenset[Literal["scores", "tokens"]] = frozenset()
     options: Mapping[str, Option] = field(default_factory=dict)
     source: str = ""
     check: Callable[[Mapping[str, Any], Sequence[str], str], None] | None = None
     weighs: bool = False
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        require("strategy", self, "name", is_name(self.name), NAME_RULE)
+        require("strategy", self, "description", is_text(self.description), "one line of text")
+        require("strategy", self, "choose", callable(self.choose), "a function")
+        reason = is_text(self.default_reason)
+        require("strategy", self, "default_reason", reason, "text: why a row was not chosen")
+        needs: Any = self.needs
+        known = isinstance(needs, frozenset) and needs <= {"scores", "tokens"}
+        require(
+            "strategy", self, "needs", known, 'a frozenset of "scores" and "tokens", or of neither'
+        )
+        options: Any = self.options
+        mapping = "a mapping of names to `Option`s"
+        require("strategy", self, "options", isinstance(options, Mapping), mapping)
+        for name, option in options.items():
+            require("strategy", self, "options", is_name(name), f"named: {NAME_RULE}")
+            free = f"named unlike the selection's own keys ({name!r} is one)"
+            require("strategy", self, "options", name not in KEYS, free)
+            require("strategy", self, "options", isinstance(option, Option), mapping)
+            parsed = f"parsed by a function ({name!r} is not)"
+            require("strategy", self, "options", callable(option.parse), parsed)
+        require("strategy", self, "source", isinstance(self.source, str), "text")
+        check: object = self.check
+        require("strategy", self, "check", check is None or callable(check), "a function, or None")
+        require("strategy", self, "weighs", isinstance(self.weighs, bool), "True or False")
+
+    def failed(self, cause: Exception) -> ConfigError:
+        """The error for an exception in one of the strategy's functions."""
+        return ConfigError(
+            f"strategy {self.name} failed: {type(cause).__name__}: {cause}",
+            where=self.owner,
+            remedy="fix the strategy",
+        )
 
 
-def whole(value: Any) -> int:
-    """A whole number, 1 or more."""
+def whole_number(value: Any) -> int:
+    """Parse a whole number, 1 or more."""
     if not _is_whole(value) or value < 1:
         raise ValueError("a whole number, 1 or more")
     return int(value)
 
 
 def number(value: Any) -> float:
-    """Any finite number."""
+    """Parse a finite number."""
     if not _is_number(value):
         raise ValueError("a number, in the metric's unit")
     return float(value)
 
 
 def share(value: Any) -> Fraction:
-    """A share above 0, at most 1; exactly as written, so that 7 % of 100 are 7."""
+    """Parse a share above 0, at most 1; exact, so that 0.07 of 100 rows are 7."""
     if not _is_number(value) or not 0 < value <= 1:
         raise ValueError("a share of the rows, above 0 and at most 1")
     return Fraction(str(value))
 
 
 def quota(value: Any) -> int | dict[str, int]:
-    """The most rows of every teacher, or of each teacher named."""
+    """Parse the most rows of every teacher, or of each teacher named."""
     if _is_whole(value) and value >= 1:
         return int(value)
     if _is_by_teacher(value) and all(_is_whole(most) and most >= 0 for most in value.values()):
@@ -161,7 +221,7 @@ def quota(value: Any) -> int | dict[str, int]:
 
 
 def teacher_mix(value: Any) -> dict[str, Fraction]:
-    """Teacher -> share of the rows, exactly as written; the shares need not sum to 1."""
+    """Parse teacher -> share of the rows, exact; the shares need not sum to 1."""
     if _is_by_teacher(value) and all(_is_number(part) and part > 0 for part in value.values()):
         return {teacher: Fraction(str(part)) for teacher, part in value.items()}
     raise ValueError("a mapping of teachers to shares above 0")
@@ -181,53 +241,44 @@ def _is_by_teacher(value: Any) -> bool:
     )
 
 
-TIED: Final = "an equally good row comes first"
-"""Why a row was not chosen that only its place speaks against."""
-
-
 class Top(NamedTuple):
-    """Places of the chosen values, ascending, and of those that are as good as the last chosen."""
+    """Positions of the chosen values, ascending, and of those that tie with the last chosen."""
 
     chosen: tuple[int, ...]
     tied: tuple[int, ...]
 
 
-def near(value: float) -> float:
-    """How far from `value` another may be and still be equal to it."""
+def tolerance(value: float) -> float:
+    """How far from `value` another may be and still be equal to it but for rounding."""
     return TIE * max(1.0, abs(value))
 
 
-def top(values: NDArray[np.float64], count: int) -> Top:
-    """The `count` highest values, or all if there are no more."""
+def top(values: Floats, count: int) -> Top:
+    """The `count` highest values, or all if there are no more. Ties: the first ones win."""
     if count >= len(values):
         return Top(tuple(range(len(values))), ())
     cut = float(np.partition(values, -count)[-count])
-    above = np.flatnonzero(values > cut + near(cut))
-    level = np.flatnonzero(np.abs(values - cut) <= near(cut))
+    above = np.flatnonzero(values > cut + tolerance(cut))
+    level = np.flatnonzero(np.abs(values - cut) <= tolerance(cut))
     room = count - len(above)
     chosen = sorted((*above.tolist(), *level[:room].tolist()))
     return Top(tuple(chosen), tuple(level[room:].tolist()))
 
 
-def top_rows(values: NDArray[np.float64], count: int) -> Choice:
-    """The `count` best of all rows, as a choice."""
+def choose_top(values: Floats, count: int) -> Choice:
+    """The `count` rows with the highest values, whatever their prompts."""
     chosen, tied = top(values, count)
     return Choice(chosen, reasons=dict.fromkeys(tied, TIED), ties=int(bool(tied)))
 
 
-def first_of_each_prompt(contest: ScoredCandidates, values: NDArray[np.float64]) -> Choice:
-    """The row with the highest value of each prompt, as a choice.
-
-    Args:
-        contest: n rows.
-        values: (n,) what the rows are compared by.
-    """
+def choose_one_per_prompt(candidates: ScoredCandidates, values: Floats) -> Choice:
+    """The row with the highest value of each prompt; `values` (n,) is what rows are compared by."""
     positions: list[int] = []
     reasons: dict[int, str] = {}
     ties = 0
-    for group in contest.by_prompt:
+    for group in candidates.by_prompt:
         chosen, tied = top(values[list(group)], 1)
         positions.append(group[chosen[0]])
-        reasons |= {group[place]: TIED for place in tied}
+        reasons |= {group[i]: TIED for i in tied}
         ties += bool(tied)
     return Choice(tuple(positions), reasons=reasons, ties=ties)

@@ -1,23 +1,10 @@
-"""Where chosen rows and their scores come from, as far as the files are to tell it.
+"""The files that describe a training set: README card, `sft.yaml`, `dataset_info.json`.
 
-Knows nothing of rows.
-
-What a selection took and left, by teacher, as tables. Knows nothing of files.
-
-`sft.yaml`: the training set as `trl sft --config` takes it (trl 1.16).
-
-Knows nothing of rows. Only keys that TRL's parser knows: it hands others to the launcher, which
-refuses them.
-
-`dataset_info.json`: the training set as LLaMA-Factory takes it (`dataset_dir`).
-
-Knows nothing of the other files. Conversations are "sharegpt" with role and content tags, plain
-text is "alpaca", which LLaMA-Factory puts into its own `template` unless that is `empty`.
-Source: data/README.md of LLaMA-Factory and its `data/converter.py`.
-
-`README.md`: the training set's card, for people and for the Hub's viewer.
-
-Knows nothing of how rows were chosen beyond what the selection says.
+`sft.yaml` is for `trl sft --config` (trl 1.16) and holds only keys that TRL's parser knows: it
+hands others to the launcher, which refuses them. `dataset_info.json` is for LLaMA-Factory
+(`dataset_dir`): conversations are "sharegpt" with role and content tags; plain text is "alpaca",
+which LLaMA-Factory puts into its own `template` unless that is `empty`. Source: data/README.md of
+LLaMA-Factory and its `data/converter.py`.
 """
 
 from __future__ import annotations
@@ -40,12 +27,12 @@ from lnat_plugins.teacher_set.prompts import Candidates
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What a reader of the training set may want to look up.
+class Provenance:
+    """Where chosen rows and their scores come from.
 
     Attributes:
         task: name of the teacher set or of the data set.
-        files: the files read, as they were named.
+        files: the files read, as they were given.
         scoring: how the rows were scored: settings, their fingerprint, splitter, engine paths.
         versions: package -> version that scored; several versions joined by ", ".
     """
@@ -60,15 +47,13 @@ _ALL: Final = "all"
 
 
 def counts(selection: Selection) -> str:
-    """Two tables in markdown: each teacher's part, and what was left out for which reason.
+    """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
-    blocks = [_teachers(selection)]
-    if selection.reasons:
-        blocks.append(_left_out(selection))
-    return "\n\n".join(blocks) + "\n"
+    tables = [_teachers(selection), *([_dropped(selection)] if selection.reasons else [])]
+    return "\n\n".join(tables) + "\n"
 
 
 def totals(selection: Selection) -> str:
@@ -89,12 +74,12 @@ def _teachers(selection: Selection) -> str:
         of_teacher.setdefault(teacher, []).append(index)
     taken = set(selection.indices)
     rows = []
-    for name, candidates in (*of_teacher.items(), (_ALL, [*range(len(selection.teachers))])):
-        chosen = [index for index in candidates if index in taken]
-        row = [name, str(len(candidates)), str(len(chosen))]
-        row.append(number(len(chosen) / max(1, len(taken)), 3))
+    for name, indices in (*of_teacher.items(), (_ALL, [*range(len(selection.teachers))])):
+        chosen = [index for index in indices if index in taken]
+        share = len(chosen) / max(1, len(taken))
+        row = [name, str(len(indices)), str(len(chosen)), number(share, 3)]
         if scored:
-            row += [_mean(selection, chosen), _mean(selection, candidates)]
+            row += [_mean(selection, chosen), _mean(selection, indices)]
         rows.append(row)
     return markdown_table(headers, rows, left=1)
 
@@ -104,17 +89,16 @@ def _mean(selection: Selection, indices: Sequence[int]) -> str:
     return number(math.fsum(scores) / len(scores) if scores else math.nan)
 
 
-def _left_out(selection: Selection) -> str:
+def _dropped(selection: Selection) -> str:
     teachers = list(selection.chosen_by_teacher)
-    by_reason = selection.left_out
-    rows = [
-        [reason, *(str(found.get(teacher, 0)) for teacher in teachers), str(sum(found.values()))]
-        for reason, found in by_reason.items()
-    ]
+    table = list(selection.dropped.items())
     sums: Counter[str] = Counter()
-    for found in by_reason.values():
-        sums.update(found)
-    rows.append([_ALL, *(str(sums[teacher]) for teacher in teachers), str(sums.total())])
+    for _, by_teacher in table:
+        sums.update(by_teacher)
+    rows = [
+        [reason, *(str(found.get(name, 0)) for name in teachers), str(sum(found.values()))]
+        for reason, found in (*table, (_ALL, sums))
+    ]
     return markdown_table(["Left out", *teachers, _ALL], rows, left=1)
 
 
@@ -122,18 +106,21 @@ SFT_CONFIG: Final = "sft.yaml"
 
 
 def sft_yaml(
-    folder: Path, data: Path, selection: Selection, training: Mapping[str, Any] | None = None
+    folder: Path,
+    data: Path,
+    selection: Selection,
+    sft_settings: Mapping[str, Any] | None = None,
 ) -> str:
-    """The file's text.
+    """The text of `sft.yaml`.
 
     Args:
-        folder: where the training set will stand; the model goes beside it, not into it, because
+        folder: where the training set will be; the model goes beside it, not into it, because
             the folder is replaced when rows are chosen again.
         data: the parquet file's path there.
         selection: names the student and may hold a `max_length`.
-        training: keys of TRL's that are settled already; they win over what is written here.
+        sft_settings: keys of TRL's that are settled already; they win over what is written here.
     """
-    settled = dict(training or {})
+    settled = dict(sft_settings or {})
     student = Path(selection.student)
     model = str(student.resolve()) if student.is_dir() else selection.student
     length = settled.pop("max_length", selection.settings.get("max_length"))
@@ -172,9 +159,8 @@ def _text(value: str) -> str:
 
 
 DATASET_INFO: Final = "dataset_info.json"
-DATASET: Final = "lnat"
 
-# Every tag stands here: one that is left out is none at all for LLaMA-Factory, not its default.
+# All tags: one that is missing is none at all for LLaMA-Factory, not its default.
 _TAGS: Final = {
     "role_tag": "role",
     "content_tag": "content",
@@ -186,27 +172,27 @@ _TAGS: Final = {
 }
 
 
-def check_llama_factory(pool: Candidates, selection: Selection, form: str) -> None:
+def check_llama_factory(candidates: Candidates, selection: Selection, format: str) -> None:
     """Refuse what LLaMA-Factory cannot read, or would skip without failing.
 
     Raises:
-        ConfigError: conversations in the form prompt_completion.
+        ConfigError: conversations in the format prompt_completion.
         DataError: a conversation whose turns do not alternate.
     """
-    if pool.plain:
+    if candidates.plain:
         return
-    if form != "messages":
+    if format != "messages":
         raise ConfigError(
             "LLaMA-Factory reads no conversations in `prompt` and `completion`",
-            found=form,
+            found=format,
             remedy="give --format messages",
         )
     for index in selection.indices:
-        row = pool.rows[index]
+        row = candidates.rows[index]
         roles = [turn["role"] for turn in row.messages]
         turns = roles[1:] if roles[0] == "system" else roles
-        asking, answering = set(turns[::2]), set(turns[1::2])
-        alternate = asking <= {"user", "tool"} and answering <= {"assistant"}
+        users, assistants = set(turns[::2]), set(turns[1::2])
+        alternate = users <= {"user", "tool"} and assistants <= {"assistant"}
         if not alternate or len(turns) % 2 == 0:
             raise DataError(
                 "LLaMA-Factory would skip this conversation: its turns do not alternate",
@@ -216,41 +202,50 @@ def check_llama_factory(pool: Candidates, selection: Selection, form: str) -> No
             )
 
 
-def dataset_info(pool: Candidates, data: str) -> str:
-    """The file's text; the data set is called "lnat".
+def dataset_info(plain: bool, data: str) -> str:
+    """The text of `dataset_info.json`; the data set is called "lnat".
 
     Args:
-        pool: says whether prompts are plain text.
+        plain: whether prompts are plain text.
         data: the parquet file, relative to this one.
     """
-    entry: dict[str, Any] = {"file_name": data}
-    if pool.plain:
-        entry |= {
+    entry: dict[str, Any]
+    if plain:
+        entry = {
+            "file_name": data,
             "formatting": "alpaca",
             "columns": {"prompt": "prompt", "response": "completion"},
         }
     else:
-        entry |= {
+        entry = {
+            "file_name": data,
             "formatting": "sharegpt",
             "columns": {"messages": "messages"},
             "tags": _TAGS,
         }
-    return json.dumps({DATASET: entry}, indent=2) + "\n"
+    return json.dumps({"lnat": entry}, indent=2) + "\n"
 
 
-_FORMS = {
+_FORMATS: Final = {
     "prompt_completion": "`prompt` and `completion`; TRL trains on the completion alone",
     "messages": "`messages`; TRL trains on all turns unless told otherwise",
 }
 
 
-def card(selection: Selection, origin: Origin, form: str, *, plain: bool, data: str) -> str:
-    """The file's text.
+def card(
+    selection: Selection,
+    provenance: Provenance,
+    format: str,
+    *,
+    plain: bool,
+    data: str,
+) -> str:
+    """The text of `README.md`: the training set's card, for people and for the Hub's viewer.
 
     Args:
         selection: what was chosen.
-        origin: where from.
-        form: one of `columns.FORMS`.
+        provenance: where from.
+        format: one of `training_set.FORMATS`.
         plain: whether prompts are plain text.
         data: the parquet file, relative to this one.
     """
@@ -268,18 +263,18 @@ def card(selection: Selection, origin: Origin, form: str, *, plain: bool, data: 
 
 # Reasoning traces chosen for {student}
 
-`lnat-plugins` chose these rows of the teacher set {origin.task or "(unnamed)"} for training
+`lnat-plugins` chose these rows of the teacher set {provenance.task or "(unnamed)"} for training
 {student} ({totals(selection)}).
 
 {counts(selection)}
 ## How they were chosen
 
-{_settings(selection, origin)}
+{_settings(selection, provenance)}
 `selection.json` holds the reason for every row that was left out, and the score of each row.
 
 ## Columns
 
-{_FORMS[form]}. The texts are {"plain strings" if plain else "conversations"}.
+{_FORMATS[format]}. The texts are {"plain strings" if plain else "conversations"}.
 
 `lnat_teacher`, `lnat_sample` and `lnat_prompt_id` say whose response a row is; `lnat_score` is
 its score (null if undefined), `lnat_weight` its weight, `lnat_correct` whether it is correct (null
@@ -300,8 +295,8 @@ Elsewhere, name this folder or its repository under `datasets:` in a config of T
 {_weights(selection)}"""
 
 
-def _settings(selection: Selection, origin: Origin) -> str:
-    files = ", ".join(Path(file).name for file in origin.files)
+def _settings(selection: Selection, provenance: Provenance) -> str:
+    files = ", ".join(Path(file).name for file in provenance.files)
     metric = selection.metric and (
         f"{selection.metric}, {'higher' if selection.higher_is_better else 'lower'} is better"
     )
@@ -311,9 +306,11 @@ def _settings(selection: Selection, origin: Origin) -> str:
         "metric": metric,
         "window": selection.window,
         "settings": _json(selection.settings),
-        "scoring": _json(origin.scoring) if origin.scoring else None,
+        "scoring": _json(provenance.scoring) if provenance.scoring else None,
         "scores from": files,
-        "scored with": ", ".join(f"{name} {version}" for name, version in origin.versions.items()),
+        "scored with": ", ".join(
+            f"{name} {version}" for name, version in provenance.versions.items()
+        ),
         "chosen with": f"lnat_plugins {__version__}",
         "candidates": f"fingerprint {selection.pool}",
     }

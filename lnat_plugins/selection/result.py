@@ -1,20 +1,18 @@
-"""What was chosen, with a reason for every row that was not.
-
-Knows nothing of how the choice came about.
-"""
+"""A selection: which rows are chosen, and a reason for every row that is not."""
 
 from __future__ import annotations
 
 import math
-import operator
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
-from lnat_plugins.errors import DataError
+from pydantic import BaseModel, ConfigDict
 
-_REMEDY = "it was cut or edited; delete it to choose again"
+from lnat_plugins.errors import DataError, validate
+
+_REMEDY: Final = "it was cut or edited; delete it to choose again"
 
 
 def category(reason: str) -> str:
@@ -34,10 +32,10 @@ def json_value(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of a pool to train on. N rows in the pool, n of them chosen.
+    """Which of the candidates to train on: n rows of N.
 
     Attributes:
-        indices: n indices into the pool, ascending.
+        indices: n indices into the candidates, ascending.
         weights: n weights, all 1.0 unless the strategy weighs rows.
         scores: N values of the metric; NaN where a row has none.
         reasons: index -> why the row was not chosen, N - n entries; "category: detail" or just
@@ -45,12 +43,12 @@ class Selection:
         teachers: N names.
         prompts: N prompt ids.
         strategy: name of the strategy that decided.
-        metric, window: what it went by; None if it needed no score. The window is None too for
-            a metric that reads none.
+        metric, window: what rows were scored by; None if no score was needed. The window is None
+            too for a metric that reads none.
         higher_is_better: the metric's direction; None without a metric.
         ties: decisions in which several rows were equally good and the first one won.
         settings: the whole selection block, defaults filled in (`SelectionSpec.written`).
-        pool: the pool's fingerprint.
+        pool: the candidates' fingerprint.
         student: the student's name.
     """
 
@@ -76,13 +74,13 @@ class Selection:
 
     @property
     def chosen_by_teacher(self) -> dict[str, int]:
-        """Teacher -> rows chosen, every teacher of the pool, in order of first appearance."""
+        """Teacher -> rows chosen, for every teacher, in order of first appearance."""
         chosen = Counter(self.teachers[i] for i in self.indices)
         return {teacher: chosen[teacher] for teacher in dict.fromkeys(self.teachers)}
 
     @property
-    def left_out(self) -> dict[str, dict[str, int]]:
-        """Category of reason -> teacher -> rows left out for it, most frequent category first."""
+    def dropped(self) -> dict[str, dict[str, int]]:
+        """Category of reason -> teacher -> rows not chosen for it, most frequent category first."""
         found: dict[str, Counter[str]] = {}
         for index, reason in self.reasons.items():
             found.setdefault(category(reason), Counter())[self.teachers[index]] += 1
@@ -119,10 +117,10 @@ class Selection:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "") -> Selection:
-        """Read what `as_dict` gave.
+        """Read what `as_dict` gave; other keys are ignored.
 
         Raises:
-            DataError: no mapping, a part that is missing or of the wrong kind, or parts that do
+            DataError: no mapping, a part that is missing or of the wrong type, or parts that do
                 not fit each other.
         """
         if not isinstance(values, Mapping):
@@ -136,32 +134,23 @@ class Selection:
                 where=where,
                 remedy=_REMEDY,
             )
-        try:
-            found = {one.name: values[one.name] for one in fields(cls)} | {
-                "indices": tuple(map(operator.index, values["indices"])),
-                "weights": tuple(map(float, values["weights"])),
-                "scores": tuple(
-                    math.nan if score is None else float(score) for score in values["scores"]
-                ),
-                "reasons": {int(index): str(why) for index, why in values["reasons"].items()},
-                "teachers": tuple(map(str, values["teachers"])),
-                "prompts": tuple(map(str, values["prompts"])),
-                "ties": operator.index(values["ties"]),
-                "settings": dict(values["settings"]),
-            }
-        except (TypeError, ValueError, AttributeError) as cause:
-            raise DataError(
-                "a part of the stored selection is of the wrong kind",
-                where=where,
-                found=str(cause),
-                remedy=_REMEDY,
-            ) from None
+        stored = validate(
+            _Stored, {one.name: values[one.name] for one in fields(cls)}, where=where,
+            kind=DataError, remedy=_REMEDY,
+        )  # fmt: skip
+        found = stored.model_dump() | {
+            "scores": tuple(math.nan if score is None else score for score in stored.scores),
+            # What is no index becomes one that no row has.
+            "reasons": {int(i) if i.isdecimal() else -1: why for i, why in stored.reasons.items()},
+        }
+        for name in ("indices", "weights", "teachers", "prompts"):
+            found[name] = tuple(found[name])
         selection = cls(**found)
-        if complaint := selection.complaint():
-            raise DataError(complaint, where=where, remedy=_REMEDY)
+        if problem := selection.problem():
+            raise DataError(problem, where=where, remedy=_REMEDY)
         return selection
 
-    def complaint(self) -> str:
+    def problem(self) -> str:
         """What is wrong with the parts taken together; "" if nothing is."""
         size = len(self.scores)
         if not len(self.teachers) == len(self.prompts) == size:
@@ -177,3 +166,24 @@ class Selection:
         if sorted([*self.indices, *self.reasons]) != list(range(size)):
             return "not every row is either chosen or has a reason why not"
         return ""
+
+
+class _Stored(BaseModel):
+    """A selection as JSON has it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    indices: list[int]
+    weights: list[float]
+    scores: list[float | None]
+    reasons: dict[str, str]
+    teachers: list[str]
+    prompts: list[str]
+    strategy: str
+    metric: str | None
+    window: str | None
+    higher_is_better: bool | None
+    ties: int
+    settings: dict[str, Any]
+    pool: str
+    student: str

@@ -1,58 +1,122 @@
-"""Filters before any strategy: each takes rows away and writes down why.
+"""Choosing rows: filters, then scores, then the strategy.
 
-Every filter returns the rows that it keeps, in order, and adds the others to `reasons`
-(index -> reason). Knows nothing of metrics: `goodness` is higher where a row is better.
-
-The way rows are chosen unless a plugin decides: filters, then scores, then the strategy.
-
-Knows nothing of where rows, scores and names come from. A row that is left out keeps the
-reason of the first step that it failed.
+A row that is dropped keeps the reason of the first step that it failed. Shapes: N candidates.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
-from collections.abc import Mapping, MutableMapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.metrics import Ratings, score_again
-from lnat_plugins.ranking.table import TIE
-from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection.base import Choice, ScoredCandidates
+from lnat_plugins.errors import ConfigError, DataError, LnatError
+from lnat_plugins.metrics import score_again
+from lnat_plugins.scoring.record import ScoredResponse
+from lnat_plugins.selection.base import Choice, Floats, ScoredCandidates, Strategy, tolerance
 from lnat_plugins.selection.result import Selection, category
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 Reasons = MutableMapping[int, str]
+"""Index of a row -> why it is dropped. Each filter adds to it, and returns the rows it keeps."""
+
+
+def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
+    """Filter, score and choose: what decides unless a plugin does.
+
+    The filters that need no score come first, so that nothing is scored that cannot be chosen.
+
+    Raises:
+        DataError: nothing is left; says how many rows each step dropped.
+        ConfigError: a filter or the strategy cannot be applied to these candidates, or the
+            strategy fails or returns no valid choice.
+    """
+    strategy = spec.strategy
+    if strategy.check is not None:
+        _call(strategy, strategy.check, spec.options, candidates.teachers, spec.source)
+    reasons: dict[int, str] = {}
+    rows: Sequence[Candidate] = candidates.rows
+    if spec.require_correct:
+        rows = drop_incorrect(rows, reasons, spec.source)
+    if spec.drop_duplicates:
+        rows = drop_duplicates(rows, reasons)
+    if spec.max_length is not None and rows:
+        rows = drop_long(rows, student.training_tokens(rows), spec.max_length, reasons)
+    _refuse_empty(rows, reasons, spec)
+
+    values_N = np.full(len(candidates.rows), np.nan)
+    parts_2N = None
+    if spec.needs_scores:
+        values_N, parts_2N = _score(rows, len(values_N), student, spec, reasons)
+        rows = [row for row in rows if row.index not in reasons]
+        _refuse_empty(rows, reasons, spec)
+    scores_N = values_N if spec.metric.higher_is_better else -values_N
+    if spec.min_margin is not None:
+        rows = drop_narrow(rows, scores_N, spec.min_margin, reasons)
+        _refuse_empty(rows, reasons, spec)
+
+    index_n = [row.index for row in rows]
+    scored = "scores" in strategy.needs
+    tokens = student.response_tokens(rows) if "tokens" in strategy.needs else [0] * len(rows)
+    given = ScoredCandidates(
+        rows=tuple(rows),
+        scores=scores_N[index_n] if scored else np.zeros(len(rows)),
+        tokens=np.array(tokens),
+        options=spec.options,
+        seed=spec.seed,
+        higher_is_better=bool(spec.metric.higher_is_better),
+        parts=parts_2N[:, index_n] if scored and parts_2N is not None else None,
+    )
+    choice = _checked(_call(strategy, strategy.choose, given), len(rows), strategy)
+    chosen = {rows[position].index: position for position in choice.positions}
+    for position, row in enumerate(rows):
+        if row.index not in chosen:
+            reasons[row.index] = choice.reasons.get(position, strategy.default_reason)
+    _refuse_empty(chosen, reasons, spec)
+    indices = tuple(sorted(chosen))
+    weights = choice.weights or dict.fromkeys(choice.positions, 1.0)
+    metric = spec.metric if spec.needs_scores else None
+    return Selection(
+        indices=indices,
+        weights=tuple(weights[chosen[index]] for index in indices),
+        scores=tuple(map(float, values_N)),
+        reasons=dict(sorted(reasons.items())),
+        teachers=tuple(row.teacher for row in candidates.rows),
+        prompts=tuple(row.prompt_id for row in candidates.rows),
+        strategy=strategy.name,
+        metric=metric.name if metric else None,
+        window=spec.window if metric else None,
+        higher_is_better=metric.higher_is_better if metric else None,
+        ties=choice.ties,
+        settings=dict(spec.written),
+        pool=candidates.fingerprint,
+        student=student.name,
+    )
 
 
 def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> list[Candidate]:
-    """Keeps rows known to be correct. ConfigError if no row says whether it is."""
+    """Keep rows known to be correct. ConfigError if no row says whether it is."""
     if all(row.response.correct is None for row in rows):
         raise ConfigError(
             "`require_correct` needs a column that says which rows are correct, and none does",
             where=source,
             remedy="name it under `columns: {correct: ...}`, or remove `require_correct`",
         )
-    kept = []
     for row in rows:
-        if row.response.correct:
-            kept.append(row)
-        elif row.response.correct is None:
-            reasons[row.index] = "`correct` is not given"
-        else:
-            reasons[row.index] = "`correct` is false"
-    return kept
+        if not row.response.correct:
+            known = row.response.correct is not None
+            reasons[row.index] = f"`correct` is {'false' if known else 'not given'}"
+    return [row for row in rows if row.response.correct]
 
 
 def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:
-    """Keeps the first of equal responses (character by character) to one prompt."""
+    """Keep the first of equal responses (character by character) to one prompt."""
     first: dict[tuple[str, str], Candidate] = {}
     for row in rows:
         kept = first.setdefault((row.prompt_id, row.text), row)
@@ -64,7 +128,7 @@ def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candida
 def drop_long(
     rows: Sequence[Candidate], tokens: Sequence[int], max_length: int, reasons: Reasons
 ) -> list[Candidate]:
-    """Keeps rows of at most `max_length` tokens, as training would read them."""
+    """Keep rows of at most `max_length` tokens, as training would read them."""
     kept = []
     for row, length in zip(rows, tokens, strict=True):
         if length <= max_length:
@@ -74,176 +138,138 @@ def drop_long(
     return kept
 
 
-def drop_undefined(rows: Sequence[Candidate], reasons: Mapping[int, str]) -> list[Candidate]:
-    """Keeps rows that have no reason against them yet."""
-    return [row for row in rows if row.index not in reasons]
-
-
 def drop_narrow(
-    rows: Sequence[Candidate], goodness_N: NDArray[np.float64], margin: float, reasons: Reasons
+    rows: Sequence[Candidate], scores_N: Floats, margin: float, reasons: Reasons
 ) -> list[Candidate]:
-    """Keeps prompts whose best row leads the second best by at least `margin`.
+    """Keep prompts whose best row leads the second best by at least `margin`.
 
-    A prompt with one row has no rival and is kept. Rounding (`TIE`) does not take a lead away:
-    -1.0 leads -1.2 by 0.2.
+    A prompt with one row has no rival and is kept. Rounding does not take a lead away: -1.0 leads
+    -1.2 by 0.2.
     """
-    values: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for row in rows:
-        values.setdefault(row.prompt_id, []).append(float(goodness_N[row.index]))
+        scores.setdefault(row.prompt_id, []).append(float(scores_N[row.index]))
     narrow = {}
-    for prompt_id, found in values.items():
+    for prompt_id, found in scores.items():
         best, *others = sorted(found, reverse=True)
         lead = best - others[0] if others else math.inf
-        if lead < margin - TIE * max(1.0, abs(best)):
+        if lead < margin - tolerance(best):
             narrow[prompt_id] = f"below min_margin: the best row leads by {lead:.4g}"
     reasons.update({row.index: narrow[row.prompt_id] for row in rows if row.prompt_id in narrow})
     return [row for row in rows if row.prompt_id not in narrow]
 
 
-def choose(pool: Candidates, student: Student, spec: SelectionSpec) -> Selection:
-    """Filter, score and choose.
+def _score(
+    rows: Sequence[Candidate], size: int, student: Student, spec: SelectionSpec, reasons: Reasons
+) -> tuple[Floats, Floats | None]:
+    """(N,) the metric, and (2, N) its parts if it is a ratio of means; NaN where undefined.
 
-    The filters that need no score come first, so that nothing is scored that cannot be chosen.
+    A metric that looks beyond one response sees these rows only.
+    """
+    metric = spec.metric
+    scored = list(map(ScoredResponse, rows, student.score(rows)))
+    values_N = np.full(size, math.nan)
+    parts_2N = None if metric.parts is None else np.full((2, size), math.nan)
+    ratings = metric.rate(scored, spec.window or "")
+    for row, value, reason in zip(scored, *ratings, strict=True):
+        index = row.candidate.index
+        if metric.parts is not None and parts_2N is not None and not reason:
+            parts_2N[:, index] = metric.parts_of(row.record, spec.window or "")
+            if not np.isfinite(parts_2N[:, index]).all():
+                reason = "the value is not finite"
+            elif parts_2N[1, index] == 0:
+                reason = "the denominator is 0"
+        if reason:
+            reasons[index] = f"the score is undefined: {reason}"
+        else:
+            values_N[index] = value
+    return values_N, parts_2N
+
+
+def _call(strategy: Strategy, function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a strategy's function. What it refuses passes; any other exception names its owner."""
+    try:
+        return function(*arguments)
+    except LnatError:
+        raise
+    except Exception as cause:
+        raise strategy.failed(cause) from cause
+
+
+def _checked(choice: object, size: int, strategy: Strategy) -> Choice:
+    """The strategy's choice of `size` rows, in plain numbers.
 
     Raises:
-        DataError: nothing is left; says how many rows each step took.
-        ConfigError: a filter or the strategy cannot be applied to this pool, or the strategy's
-            answer is no choice.
+        ConfigError: names what is wrong and the strategy's owner.
     """
-    if spec.strategy.check is not None:
-        spec.strategy.check(spec.options, pool.teachers, spec.source)
-    reasons: dict[int, str] = {}
-    rows: Sequence[Candidate] = pool.rows
-    if spec.require_correct:
-        rows = drop_incorrect(rows, reasons, spec.source)
-    if spec.drop_duplicates:
-        rows = drop_duplicates(rows, reasons)
-    if spec.max_length is not None and rows:
-        rows = drop_long(rows, student.training_tokens(rows), spec.max_length, reasons)
-    _refuse_empty(rows, reasons, spec)
-
-    values_N = np.full(len(pool.rows), np.nan)
-    if spec.needs_scores:
-        for row, value, reason in zip(rows, *rate(rows, student, spec), strict=True):
-            values_N[row.index] = value
-            if reason:
-                reasons[row.index] = f"the score is undefined: {reason}"
-        rows = drop_undefined(rows, reasons)
-        _refuse_empty(rows, reasons, spec)
-    goodness_N = values_N if spec.metric.higher_is_better else -values_N
-    if spec.min_margin is not None:
-        rows = drop_narrow(rows, goodness_N, spec.min_margin, reasons)
-        _refuse_empty(rows, reasons, spec)
-    contest = _contest(rows, goodness_N, student, spec)
-    choice = spec.strategy.choose(contest)
-    if complaint := _complaint(choice, len(rows)):
+    if not isinstance(choice, Choice):
         raise ConfigError(
-            f"strategy {spec.strategy.name!r} gave no valid choice: {complaint}",
-            where=spec.source,
-            remedy="mend the plugin that brings the strategy",
+            f"strategy {strategy.name} gave no `Choice`",
+            where=strategy.owner,
+            found=choice,
+            remedy="fix the strategy",
         )
-    chosen = {contest.rows[position].index: position for position in choice.positions}
-    for position, row in enumerate(contest.rows):
-        if row.index not in chosen:
-            reasons[row.index] = choice.reasons.get(position, spec.strategy.otherwise)
-    _refuse_empty(chosen, reasons, spec)
-    return _selection(pool, student, spec, values_N, chosen, choice, reasons)
+    try:
+        positions = tuple(map(operator.index, choice.positions))
+        weights = choice.weights and {
+            operator.index(i): weight for i, weight in choice.weights.items()
+        }
+        reasons = {operator.index(i): reason for i, reason in choice.reasons.items()}
+        ties = operator.index(choice.ties)
+    except (TypeError, AttributeError) as cause:
+        problem = f"it cannot be read ({cause})"
+    else:
+        problem = _problem(positions, weights, reasons, ties, size)
+    if problem:
+        raise ConfigError(
+            f"strategy {strategy.name} gave no valid choice: {problem}",
+            where=strategy.owner,
+            remedy="fix the strategy",
+        )
+    floats = weights and {i: float(weight) for i, weight in weights.items()}
+    return Choice(positions, floats, reasons, ties)
 
 
-def rate(rows: Sequence[Candidate], student: Student, spec: SelectionSpec) -> Ratings:
-    """The metric of each row; one that looks beyond a response sees these rows only."""
-    scored = [
-        _Scored(row.prompt_id, row.response.teacher, record)
-        for row, record in zip(rows, student.score(rows), strict=True)
-    ]
-    return spec.metric.rate(scored, spec.window or "")
-
-
-class _Scored(NamedTuple):
-    prompt_id: str
-    teacher: str
-    record: StepSums
-
-
-def _contest(
-    rows: Sequence[Candidate],
-    goodness_N: NDArray[np.float64],
-    student: Student,
-    spec: SelectionSpec,
-) -> ScoredCandidates:
-    size = len(rows)
-    needs = spec.strategy.needs
-    return ScoredCandidates(
-        rows=tuple(rows),
-        goodness=goodness_N[[row.index for row in rows]] if "scores" in needs else np.zeros(size),
-        tokens=np.array(student.response_tokens(rows) if "tokens" in needs else [0] * size),
-        options=spec.options,
-        seed=spec.seed,
-        higher_is_better=bool(spec.metric.higher_is_better),
-    )
-
-
-def _complaint(choice: Choice, size: int) -> str:
-    """What a strategy of someone else's may have got wrong; "" if nothing."""
-    positions = choice.positions
+def _problem(
+    positions: Sequence[int],
+    weights: Mapping[int, object] | None,
+    reasons: Mapping[int, object],
+    ties: int,
+    size: int,
+) -> str:
+    """What is wrong with a strategy's choice; "" if nothing."""
     if not set(positions) <= set(range(size)):
         return f"a position outside of 0 to {size - 1}"
     if len(set(positions)) < len(positions):
         return "a position twice"
-    if choice.weights is not None:
-        if set(choice.weights) != set(positions):
-            return "weights for other rows than the chosen ones"
-        if not all(math.isfinite(weight) and weight >= 0 for weight in choice.weights.values()):
+    if weights is not None and set(weights) != set(positions):
+        return "weights for other rows than the chosen ones"
+    for weight in (weights or {}).values():
+        if isinstance(weight, bool) or not isinstance(weight, Real):
+            return f"a weight that is no number, {weight!r}"
+        if not math.isfinite(weight) or weight < 0:
             return "a weight that is negative or not finite"
-    return ""
-
-
-def _selection(
-    pool: Candidates,
-    student: Student,
-    spec: SelectionSpec,
-    values_N: NDArray[np.float64],
-    chosen: Mapping[int, int],
-    choice: Choice,
-    reasons: Mapping[int, str],
-) -> Selection:
-    indices = tuple(sorted(chosen))
-    metric = spec.metric if spec.needs_scores else None
-    return Selection(
-        indices=indices,
-        weights=tuple(
-            1.0 if choice.weights is None else float(choice.weights[chosen[index]])
-            for index in indices
-        ),
-        scores=tuple(map(float, values_N)),
-        reasons=dict(sorted(reasons.items())),
-        teachers=tuple(row.teacher for row in pool.rows),
-        prompts=tuple(row.prompt_id for row in pool.rows),
-        strategy=spec.strategy.name,
-        metric=metric.name if metric else None,
-        window=spec.window if metric else None,
-        higher_is_better=metric.higher_is_better if metric else None,
-        ties=choice.ties,
-        settings=dict(spec.written),
-        pool=pool.fingerprint,
-        student=student.name,
-    )
+    for reason in reasons.values():
+        if not isinstance(reason, str) or not reason.strip():
+            return f"a reason that is no text, {reason!r}"
+    return "a negative number of ties" if ties < 0 else ""
 
 
 def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec) -> None:
     if left:
         return
     counts = Counter(category(reason) for reason in reasons.values())
-    whole: dict[str, set[str]] = {}
+    distinct: dict[str, set[str]] = {}
     for reason in reasons.values():
-        whole.setdefault(category(reason), set()).add(reason)
-    # A detail that all rows of a category share is told with it.
-    told = {name: min(found) if len(found) == 1 else name for name, found in whole.items()}
-    left_out = "; ".join(
-        f"{count} row{'s' * (count > 1)}: {told[name]}" for name, count in counts.most_common()
+        distinct.setdefault(category(reason), set()).add(reason)
+    dropped = "; ".join(
+        # The detail too, if all rows of the category share it.
+        f"{count} row{'s' * (count > 1)}: "
+        + (name if len(distinct[name]) > 1 else min(distinct[name]))
+        for name, count in counts.most_common()
     )
     raise DataError(
-        f"the selection would be empty ({left_out})",
+        f"the selection would be empty ({dropped})",
         where=spec.source,
         remedy=score_again("the metric")
         if any("was not gathered" in reason for reason in reasons.values())

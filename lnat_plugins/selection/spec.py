@@ -1,44 +1,31 @@
-"""The `selection:` block: which rows may be chosen, by what, and how they are scored for it.
+"""The `selection:` block: which rows may be chosen, by what rule, and how they are scored.
 
-Knows nothing of rows and students. The same keys serve `lnat select`, a training config, the
-trainer's `selection=` and the keyword arguments of `select_dataset`.
+The same keys serve `lnat select`, a training config, the trainer's `selection=` and the keyword
+arguments of `select_dataset`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from lnat_plugins.errors import ConfigError, did_you_mean
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from lnat_plugins.errors import ConfigError, did_you_mean, validate
 from lnat_plugins.metrics import GLOBAL, Metric
 from lnat_plugins.scoring.record import RequestedMetrics
-from lnat_plugins.selection.base import REQUIRED, Strategy
+from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_window, parse_windows
-from lnat_plugins.teacher_set.config import Checks, Settings
-
-KEYS: Final = (
-    "strategy",
-    "metric",
-    "window",
-    "windows",
-    "steps",
-    "require_correct",
-    "max_length",
-    "min_margin",
-    "drop_duplicates",
-    "seed",
-    "columns",
-    "teacher_set",
-    "plugins",
-)
-"""Keys of every selection block; the chosen strategy's own options stand beside them."""
+from lnat_plugins.teacher_set.config import Settings
 
 DEFAULT_WINDOW: Final = "4"
 """Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
+
+_AS_WRITTEN: Final = ("require_correct", "max_length", "min_margin", "drop_duplicates", "seed")
 
 
 @dataclass(frozen=True)
@@ -55,13 +42,13 @@ class SelectionSpec:
         max_length: keep only rows of at most so many tokens, as training reads them.
         min_margin: keep only prompts whose best row leads the second best by at least so much.
         drop_duplicates: of equal responses to one prompt, keep the first.
-        seed: for strategies that draw.
+        seed: for strategies that draw at random.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
-        written: the whole block as JSON values, what was left out filled in: equal wherever two
-            blocks mean the same. `metric` and `window` only if scores are needed; `columns`,
-            `teacher_set` and `plugins` only where given.
+        written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
+            the same. `metric` and `window` only if scores are needed; `columns`, `teacher_set` and
+            `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -93,6 +80,54 @@ class SelectionSpec:
         return "scores" in self.strategy.needs or self.min_margin is not None
 
 
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("string_type", "blank")
+    return text
+
+
+def _mapping_of_names(value: Any) -> Any:
+    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("mapping_type", "names that are no text")
+    return {} if value is None else value
+
+
+_Text = Annotated[str, AfterValidator(_not_blank)]
+_QUOTES: Final[dict[str, Any]] = {"remedy": "put it in quotes"}
+
+
+class _Block(BaseModel):
+    """The values that a block may hold, apart from those that name something.
+
+    Names of strategies and metrics, windows and the options of a strategy are looked up elsewhere.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    strategy: Any = "best"
+    metric: Any = "local_naturalness"
+    window: Any = None
+    windows: Any = None
+    steps: _Text = Field(Settings.steps, json_schema_extra=_QUOTES)
+    require_correct: bool = False
+    max_length: int | None = Field(
+        None, ge=1, json_schema_extra={"must_be": "a whole number, 1 or more"}
+    )
+    min_margin: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        json_schema_extra={"must_be": "a number, 0 or more, in the metric's unit"},
+    )
+    drop_duplicates: bool = True
+    seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
+    columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
+    teacher_set: Annotated[
+        _Text | None, BeforeValidator(lambda path: None if path is None else str(path))
+    ] = Field(None, json_schema_extra=_QUOTES)
+    plugins: Any = None
+
+
 def parse_selection(
     block: Mapping[str, Any],
     *,
@@ -103,141 +138,94 @@ def parse_selection(
 ) -> SelectionSpec:
     """Check a block's keys and values; no row is read.
 
-    Raises ConfigError for an unknown key, strategy, metric, window or splitter (with the nearest
-    known name), a value that cannot hold, a key that would do nothing, and a metric that has no
-    direction to choose by.
+    Raises:
+        ConfigError: an unknown key, strategy, metric, window or splitter (with the nearest known
+            name), a value that is not allowed, a key that would do nothing, or a metric that has
+            no direction to choose by.
     """
-    check = Checks(source)
-    strategy = _named(block.get("strategy", "best"), strategies, "strategy", check)
-    _refuse_unknown(block, strategy, strategies, check)
-    metric = _named(block.get("metric", "local_naturalness"), metrics, "metric", check)
-    windows, window = _windows(block, metric, source)
-    steps = check.text(block.get("steps", Settings.steps), "steps")
-    seed = block.get("seed", SelectionSpec.seed)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ConfigError("`seed` must be a whole number, 0 or more", where=source, found=seed)
-    max_length = block.get("max_length")
-    teacher_set = block.get("teacher_set")
+    strategy = _look_up(block.get("strategy", "best"), strategies, "strategy", source)
+    for key in block:
+        owners = [one.name for one in strategies.values() if key in one.options]
+        if key in KEYS or key in strategy.options:
+            continue
+        if owners:
+            raise ConfigError(
+                f"`{key}` does nothing with strategy {strategy.name!r}",
+                where=source,
+                remedy=f"it belongs to {', '.join(owners)}: choose that, or remove the key",
+            )
+        known = (*KEYS, *strategy.options)
+        raise ConfigError(
+            "unknown key in the selection",
+            where=source,
+            found=key,
+            remedy=did_you_mean(str(key), known),
+        )
+    options = _options(block, strategy, source)
+    values = validate(_Block, {k: v for k, v in block.items() if k in KEYS}, where=source)
+    metric = _look_up(values.metric, metrics, "metric", source)
+    windows, window = _windows(values, metric, source)
     spec = SelectionSpec(
         strategy=strategy,
-        options=_options(block, strategy, source),
+        options=options,
         metric=metric,
         window=window,
         settings=Settings(
-            steps=steps,
+            steps=values.steps,
             windows=tuple(one.name for one in windows),
             metrics=(metric.name,),
         ),
-        steps=parse_steps(steps, f"{source}: steps", splitters),
+        steps=parse_steps(values.steps, f"{source}: steps", splitters),
         windows=windows,
-        require_correct=check.flag(block.get("require_correct", False), "require_correct"),
-        max_length=None if max_length is None else check.count(max_length, "max_length"),
-        min_margin=_margin(block.get("min_margin"), source),
-        drop_duplicates=check.flag(block.get("drop_duplicates", True), "drop_duplicates"),
-        seed=seed,
-        columns={
-            name: None if column is None else check.text(column, f"columns: {name}")
-            for name, column in check.mapping(block.get("columns"), "columns").items()
-        },
-        teacher_set=None if teacher_set is None else check.text(str(teacher_set), "teacher_set"),
+        **{name: getattr(values, name) for name in _AS_WRITTEN},
+        columns=values.columns,
+        teacher_set=values.teacher_set,
         source=source,
     )
     if not spec.needs_scores:
-        _refuse_idle(block, strategy, source)
+        # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
+        for key in ("metric", "window") if values.teacher_set else ("metric", "window", "steps"):
+            if block.get(key) is not None:
+                raise ConfigError(
+                    f"`{key}` does nothing with strategy {strategy.name!r}",
+                    where=source,
+                    found=block[key],
+                    remedy="remove it: this strategy needs no scores",
+                )
     elif metric.higher_is_better is None:
+        directed = (name for name, one in metrics.items() if one.higher_is_better is not None)
         raise ConfigError(
             f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
             where=source,
-            remedy="choose one of "
-            + ", ".join(name for name, one in metrics.items() if one.higher_is_better is not None),
+            remedy=f"choose one of {', '.join(directed)}",
         )
     return replace(spec, written=_written(spec, block))
 
 
-def _written(spec: SelectionSpec, block: Mapping[str, Any]) -> dict[str, Any]:
-    options = {name: block.get(name, one.default) for name, one in spec.strategy.options.items()}
-    scored = {"metric": spec.metric.name, "window": spec.window} if spec.needs_scores else {}
-    found = {
-        "strategy": spec.strategy.name,
-        **options,
-        **scored,
-        "windows": spec.settings.windows,
-        "steps": spec.settings.steps,
-        "require_correct": spec.require_correct,
-        "max_length": spec.max_length,
-        "min_margin": spec.min_margin,
-        "drop_duplicates": spec.drop_duplicates,
-        "seed": spec.seed,
-    }
-    given = {
-        "columns": spec.columns,
-        "teacher_set": spec.teacher_set,
-        "plugins": block.get("plugins"),
-    }
-    found |= {name: value for name, value in given.items() if value}
-    plain: dict[str, Any] = json_value(found)
-    return plain
-
-
-def _named(name: Any, table: Mapping[str, Any], kind: str, check: Checks) -> Any:
+def _look_up(name: Any, table: Mapping[str, Any], kind: str, source: str) -> Any:
     if not isinstance(name, str) or name not in table:
-        raise ConfigError(
-            f"unknown {kind}",
-            where=check.source,
-            found=name,
-            remedy=did_you_mean(str(name), table),
-        )
+        remedy = did_you_mean(str(name), table)
+        raise ConfigError(f"unknown {kind}", where=source, found=name, remedy=remedy)
     return table[name]
 
 
-def _refuse_unknown(
-    block: Mapping[str, Any],
-    strategy: Strategy,
-    strategies: Mapping[str, Strategy],
-    check: Checks,
-) -> None:
-    for key in block:
-        owners = [one.name for one in strategies.values() if key in one.options]
-        if key not in KEYS and key not in strategy.options and owners:
-            raise ConfigError(
-                f"`{key}` does nothing with strategy {strategy.name!r}",
-                where=check.source,
-                remedy=f"it belongs to {', '.join(owners)}: choose that, or remove the key",
-            )
-    check.known(block, (*KEYS, *strategy.options), "key in the selection")
-
-
-def _refuse_idle(block: Mapping[str, Any], strategy: Strategy, source: str) -> None:
-    """Refuse what only scoring reads. `windows` may stand, because it says what was scored."""
-    # A teacher set's own steps stand in the block too, whatever its rows are chosen by.
-    idle = ("metric", "window") if block.get("teacher_set") else ("metric", "window", "steps")
-    for key in idle:
-        if block.get(key) is not None:
-            raise ConfigError(
-                f"`{key}` does nothing with strategy {strategy.name!r}",
-                where=source,
-                found=block[key],
-                remedy="remove it: this strategy needs no scores",
-            )
-
-
-def _windows(
-    block: Mapping[str, Any], metric: Metric, source: str
-) -> tuple[tuple[Window, ...], str | None]:
+def _windows(values: _Block, metric: Metric, source: str) -> tuple[tuple[Window, ...], str | None]:
     """What is scored, and which of it decides; by default no more than the metric reads."""
-    asked = block.get("window")
-    wanted = None if asked is None else parse_window(asked, f"{source}: window").name
-    if wanted is not None and metric.window_read(wanted) != wanted:
+    wanted = None
+    if values.window is not None:
+        wanted = parse_window(values.window, f"{source}: window").name
         only = metric.window_read(wanted)
-        raise ConfigError(
-            f"metric {metric.name!r} reads "
-            + (f"the window {only!r}, whatever `window` says" if only else "no window"),
-            where=f"{source}: window",
-            found=asked,
-            remedy="remove `window`",
-        )
-    reads = metric.window_read(wanted or DEFAULT_WINDOW) or wanted or GLOBAL
-    listed = [reads] if block.get("windows") is None else block["windows"]
+        if only != wanted:
+            raise ConfigError(
+                f"metric {metric.name!r} reads "
+                + (f"the window {only!r}, whatever `window` says" if only else "no window"),
+                where=f"{source}: window",
+                found=values.window,
+                remedy="remove `window`",
+            )
+    listed = values.windows
+    if listed is None:
+        listed = metric.window_read(wanted or DEFAULT_WINDOW) or wanted or GLOBAL
     if not isinstance(listed, list | tuple):
         listed = [listed]
     windows = parse_windows(listed, f"{source}: windows")
@@ -264,6 +252,8 @@ def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[
                 raise ConfigError(
                     f"`{name}` must be {cause}", where=f"{source}: {name}", found=block[name]
                 ) from None
+            except Exception as cause:
+                raise strategy.failed(cause) from cause
         elif option.default is REQUIRED:
             raise ConfigError(
                 f"strategy {strategy.name!r} needs `{name}`",
@@ -275,14 +265,19 @@ def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[
     return found
 
 
-def _margin(value: Any, source: str) -> float | None:
-    if value is None:
-        return None
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
-        raise ConfigError(
-            "`min_margin` must be a number, 0 or more, in the metric's unit",
-            where=source,
-            found=value,
-        )
-    return float(value)
+def _written(spec: SelectionSpec, block: Mapping[str, Any]) -> dict[str, Any]:
+    options = {name: block.get(name, one.default) for name, one in spec.strategy.options.items()}
+    scored = {"metric": spec.metric.name, "window": spec.window} if spec.needs_scores else {}
+    found = {
+        "strategy": spec.strategy.name,
+        **options,
+        **scored,
+        "windows": spec.settings.windows,
+        "steps": spec.settings.steps,
+        **{name: getattr(spec, name) for name in _AS_WRITTEN},
+    }
+    given = (spec.columns, spec.teacher_set, block.get("plugins"))
+    names = ("columns", "teacher_set", "plugins")
+    found |= {name: value for name, value in zip(names, given, strict=True) if value}
+    plain: dict[str, Any] = json_value(found)
+    return plain

@@ -1,24 +1,6 @@
-"""`best`: the best row of each prompt. Knows nothing of what rows are compared by.
+"""The built-in selection strategies, by name; `balanced` has a file of its own.
 
-`best_teacher`: all rows of the teacher that ranks first. Knows nothing of other teachers' rows.
-
-The mean is that of `lnat rank`: over prompts that every teacher has, samples averaged first.
-
-`longest`: the longest row of each prompt, a control for `best`. Knows no scores.
-
-`random`: one row of each prompt by lot, a control for `best`. Knows no scores.
-
-`shortest`: the shortest row of each prompt, a control for `best`. Knows no scores.
-
-`threshold`: every row that is good enough. Knows nothing of prompts.
-
-`top_fraction`: the best share of the whole pool. Knows nothing of prompts.
-
-`top_k`: the k best rows of the whole pool. Knows nothing of prompts.
-
-`weighted`: the best few rows of each prompt, weighed by their lead. Knows no teachers.
-
-The built-in strategies by name, one a file. None knows of students, files and hosts.
+Of equally good rows the first one is chosen, and the tie is counted. Shapes: P prompts, T teachers.
 """
 
 from __future__ import annotations
@@ -30,202 +12,75 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.ranking.table import best_mask
 from lnat_plugins.selection.balanced import BALANCED
 from lnat_plugins.selection.base import (
     REQUIRED,
     TIED,
     Choice,
+    Floats,
     Option,
     ScoredCandidates,
     Strategy,
-    first_of_each_prompt,
-    near,
+    choose_one_per_prompt,
+    choose_top,
     number,
     share,
+    tolerance,
     top,
-    top_rows,
-    whole,
+    whole_number,
 )
 
 
-def best(contest: ScoredCandidates) -> Choice:
-    """argmax over the prompt's rows, whoever wrote them. Ties: the first row."""
-    return first_of_each_prompt(contest, contest.goodness)
+def best(candidates: ScoredCandidates) -> Choice:
+    """The best row of each prompt, whichever teacher wrote it."""
+    return choose_one_per_prompt(candidates, candidates.scores)
 
 
 BEST = Strategy(
     name="best",
     description="the best row of each prompt",
     choose=best,
-    otherwise="another response to the prompt scored better",
+    default_reason="another response to the prompt scored better",
     needs=frozenset({"scores"}),
     source="arXiv 2510.03988 (response selection)",
 )
 
 
-def best_teacher(contest: ScoredCandidates) -> Choice:
-    """Every row of the best teacher, also on prompts that the others lack.
+def top_k(candidates: ScoredCandidates) -> Choice:
+    """The k best of all rows, or all if there are no more; a prompt may get several or none.
 
-    Teachers are those with a row that passed the filters. Ties: the teacher whose first row comes
-    first.
-
-    Raises:
-        DataError: no prompt has a row of every teacher, so that they cannot be compared.
+    A tie at the cut counts as one.
     """
-    cells_PT = _cells(contest)
-    matched_P = ~np.isnan(cells_PT).any(axis=1)
-    if not matched_P.any():
-        raise _nothing_matched(contest, cells_PT)
-    tied_T = best_mask(cells_PT[matched_P].mean(axis=0)[None], True)[0]
-    winner = contest.teachers[int(tied_T.argmax())]
-    chosen = tuple(i for i, row in enumerate(contest.rows) if row.teacher == winner)
-    why = f"another teacher ranks higher: {winner}"
-    tied = {name for name, level in zip(contest.teachers, tied_T, strict=True) if level}
-    reasons = {
-        i: f"an equally good teacher comes first: {winner}" if row.teacher in tied else why
-        for i, row in enumerate(contest.rows)
-        if row.teacher != winner
-    }
-    return Choice(chosen, reasons=reasons, ties=int(len(tied) > 1))
+    return choose_top(candidates.scores, candidates.options["k"])
 
 
-def _cells(contest: ScoredCandidates) -> NDArray[np.float64]:
-    """(P, T) mean goodness of a teacher's samples on a prompt; NaN if it has none there."""
-    column = {teacher: index for index, teacher in enumerate(contest.teachers)}
-    cells_PT = np.full((len(contest.by_prompt), len(column)), math.nan)
-    for prompt, positions in enumerate(contest.by_prompt):
-        samples: dict[int, list[float]] = {}
-        for position in positions:
-            teacher = column[contest.rows[position].teacher]
-            samples.setdefault(teacher, []).append(float(contest.goodness[position]))
-        for teacher, values in samples.items():
-            cells_PT[prompt, teacher] = math.fsum(values) / len(values)
-    return cells_PT
-
-
-def _nothing_matched(contest: ScoredCandidates, cells_PT: NDArray[np.float64]) -> DataError:
-    has_T = (~np.isnan(cells_PT)).sum(axis=0)
-    least = int(has_T.argmin())
-    return DataError(
-        "no prompt has a row of every teacher, so that teachers cannot be compared",
-        where="strategy 'best_teacher'",
-        found=f"{contest.teachers[least]}: {has_T[least]} of {len(cells_PT)} prompts",
-        remedy="leave that teacher's rows out, loosen the filters, or choose by `strategy: best`",
-    )
-
-
-BEST_TEACHER = Strategy(
-    name="best_teacher",
-    description="all rows of the teacher with the best mean score",
-    choose=best_teacher,
-    otherwise="another teacher ranks higher",
+TOP_K = Strategy(
+    name="top_k",
+    description="the k best rows of all, whatever their prompts",
+    choose=top_k,
+    default_reason="not among the k best rows",
     needs=frozenset({"scores"}),
-    source="arXiv 2510.03988 (teacher selection)",
+    options={"k": Option(whole_number, REQUIRED, "how many rows are chosen")},
 )
 
 
-def longest(contest: ScoredCandidates) -> Choice:
-    """The response with the most tokens. Ties: the first row."""
-    return first_of_each_prompt(contest, contest.tokens.astype(np.float64))
-
-
-LONGEST = Strategy(
-    name="longest",
-    description="the longest row of each prompt (a control)",
-    choose=longest,
-    otherwise="another response to the prompt is longer",
-    needs=frozenset({"tokens"}),
-)
-
-
-def random(contest: ScoredCandidates) -> Choice:
-    """One of each prompt's rows, all equally likely; the same seed draws the same row.
-
-    Every prompt has a generator of its own, seeded with `seed` and the prompt's id: what is drawn
-    depends on these and on the number of its rows, not on other prompts or their order.
-    """
-    positions = []
-    for group in contest.by_prompt:
-        name = hashlib.sha256(contest.rows[group[0]].prompt_id.encode()).digest()
-        draw = np.random.default_rng([contest.seed, int.from_bytes(name, "big")])
-        positions.append(group[int(draw.integers(len(group)))])
-    return Choice(tuple(positions))
-
-
-RANDOM = Strategy(
-    name="random",
-    description="a row of each prompt by lot (a control)",
-    choose=random,
-    otherwise="another response to the prompt was drawn",
-)
-
-
-def shortest(contest: ScoredCandidates) -> Choice:
-    """The response with the fewest tokens. Ties: the first row."""
-    return first_of_each_prompt(contest, -contest.tokens.astype(np.float64))
-
-
-SHORTEST = Strategy(
-    name="shortest",
-    description="the shortest row of each prompt (a control)",
-    choose=shortest,
-    otherwise="another response to the prompt is shorter",
-    needs=frozenset({"tokens"}),
-)
-
-
-def threshold(contest: ScoredCandidates) -> Choice:
-    """Rows that reach the threshold, which is written on the metric's own scale.
-
-    At least the threshold where the metric is better when higher, at most where it is better
-    when lower. A value that rounding alone keeps from it (`ranking.winners.TIE`) reaches it.
-    If none does, every reason tells the best score.
-    """
-    sign = 1 if contest.higher_is_better else -1
-    bar = contest.options["threshold"] * sign
-    chosen = tuple(np.flatnonzero(contest.goodness >= bar - near(bar)).tolist())
-    if chosen:
-        return Choice(chosen)
-    why = f"{THRESHOLD.otherwise}: the best score is {sign * float(contest.goodness.max()):.4g}"
-    return Choice((), reasons=dict.fromkeys(range(len(contest.rows)), why))
-
-
-THRESHOLD = Strategy(
-    name="threshold",
-    description="every row whose score reaches a threshold",
-    choose=threshold,
-    otherwise="short of the threshold",
-    needs=frozenset({"scores"}),
-    options={
-        "threshold": Option(
-            number,
-            REQUIRED,
-            "in the metric's unit: at least so much, or at most where lower is better",
-        )
-    },
-)
-
-
-def top_fraction(contest: ScoredCandidates) -> Choice:
+def top_fraction(candidates: ScoredCandidates) -> Choice:
     """The ceil(fraction · n) best of the n rows that passed the filters: at least one.
 
-    The fraction is taken as written: 0.07 of 100 rows are 7, not the 8 that floating point
-    gives. A tie at the cut counts as one.
+    The fraction is exact: 0.07 of 100 rows are 7, not the 8 that floating point gives. A tie at
+    the cut counts as one.
     """
-    return top_rows(
-        contest.goodness, math.ceil(contest.options["fraction"] * len(contest.goodness))
-    )
+    count = math.ceil(candidates.options["fraction"] * len(candidates.scores))
+    return choose_top(candidates.scores, count)
 
 
 TOP_FRACTION = Strategy(
     name="top_fraction",
     description="the best share of all rows, whatever their prompts",
     choose=top_fraction,
-    otherwise="not among the best fraction of the rows",
+    default_reason="not among the best fraction of the rows",
     needs=frozenset({"scores"}),
     options={
         "fraction": Option(
@@ -237,31 +92,128 @@ TOP_FRACTION = Strategy(
 )
 
 
-def top_k(contest: ScoredCandidates) -> Choice:
-    """The k best of all rows, or all if there are no more; a prompt may get several or none.
+def threshold(candidates: ScoredCandidates) -> Choice:
+    """Rows that reach the threshold, which is given in the metric's own unit and direction.
 
-    A tie at the cut counts as one.
+    At least the threshold where the metric is better when higher, at most where it is better
+    when lower. A score that misses it by rounding alone reaches it. If none does, every reason
+    gives the best score.
     """
-    return top_rows(contest.goodness, contest.options["k"])
+    sign = 1 if candidates.higher_is_better else -1
+    bar = candidates.options["threshold"] * sign
+    chosen = tuple(np.flatnonzero(candidates.scores >= bar - tolerance(bar)).tolist())
+    if chosen:
+        return Choice(chosen)
+    best_score = sign * float(candidates.scores.max())
+    reason = f"{THRESHOLD.default_reason}: the best score is {best_score:.4g}"
+    return Choice((), reasons=dict.fromkeys(range(len(candidates.rows)), reason))
 
 
-TOP_K = Strategy(
-    name="top_k",
-    description="the k best rows of all, whatever their prompts",
-    choose=top_k,
-    otherwise="not among the k best rows",
+THRESHOLD = Strategy(
+    name="threshold",
+    description="every row whose score reaches a threshold",
+    choose=threshold,
+    default_reason="short of the threshold",
     needs=frozenset({"scores"}),
-    options={"k": Option(whole, REQUIRED, "how many rows are chosen")},
+    options={
+        "threshold": Option(
+            number,
+            REQUIRED,
+            "in the metric's unit: at least so much, or at most where lower is better",
+        )
+    },
 )
 
 
-def weighted(contest: ScoredCandidates) -> Choice:
+def best_teacher(candidates: ScoredCandidates) -> Choice:
+    """Every row of the teacher that ranks first, also on prompts that the others lack.
+
+    Teachers are those with a row that passed the filters. They are ranked as `lnat rank` does: by
+    the prompts that every teacher has, samples averaged first; a metric whose figure is a ratio of
+    means by the ratio of the means. Ties: the teacher whose first row comes first.
+
+    Raises:
+        DataError: no prompt has a row of every teacher, or a teacher's denominators add up to 0.
+    """
+    scores_T = _teacher_scores(candidates)
+    (first,), level = top(scores_T, 1)
+    winner = candidates.teachers[first]
+    reasons = dict.fromkeys(candidates.teachers, f"another teacher ranks higher: {winner}")
+    for tied in level:
+        reasons[candidates.teachers[tied]] = f"an equally good teacher comes first: {winner}"
+    teacher_of = [row.teacher for row in candidates.rows]
+    return Choice(
+        tuple(i for i, teacher in enumerate(teacher_of) if teacher == winner),
+        reasons={i: reasons[name] for i, name in enumerate(teacher_of) if name != winner},
+        ties=int(bool(level)),
+    )
+
+
+def _teacher_scores(candidates: ScoredCandidates) -> Floats:
+    """(T,) the figure that each teacher is ranked by; higher is better."""
+    ratio = candidates.parts is not None
+    parts_Kn = candidates.scores[None] if candidates.parts is None else candidates.parts
+    prompt_n = np.empty(len(candidates.rows), dtype=np.int64)
+    for prompt, positions in enumerate(candidates.by_prompt):
+        prompt_n[list(positions)] = prompt
+    column = {teacher: i for i, teacher in enumerate(candidates.teachers)}
+    cell_n = prompt_n * len(column) + [column[row.teacher] for row in candidates.rows]
+    shape = len(candidates.by_prompt), len(column)
+    count_PT = np.bincount(cell_n, minlength=shape[0] * shape[1]).reshape(shape)
+    parts_KPT = np.full((len(parts_Kn), *shape), math.nan)
+    for part_PT, part_n in zip(parts_KPT, parts_Kn, strict=True):
+        sums_PT = np.bincount(cell_n, weights=part_n, minlength=count_PT.size).reshape(shape)
+        np.divide(sums_PT, count_PT, out=part_PT, where=count_PT > 0)
+
+    value_PT = _ratio(*parts_KPT) if ratio else parts_KPT[0]
+    matched_P = np.isfinite(value_PT).all(axis=1)
+    if not matched_P.any():
+        has_T = np.isfinite(value_PT).sum(axis=0)
+        least = int(has_T.argmin())
+        raise DataError(
+            "no prompt has a row of every teacher, so that teachers cannot be compared",
+            where="strategy 'best_teacher'",
+            found=f"{candidates.teachers[least]}: {has_T[least]} of {len(value_PT)} prompts",
+            remedy="leave that teacher's rows out, loosen the filters, or choose by "
+            "`strategy: best`",
+        )
+    means_KT = parts_KPT[:, matched_P].mean(axis=1)
+    if not ratio:
+        return np.asarray(means_KT[0])
+    scores_T = _ratio(*means_KT) * (1 if candidates.higher_is_better else -1)
+    if not np.isfinite(scores_T).all():
+        raise DataError(
+            "a teacher cannot be ranked by this metric: its denominators add up to 0",
+            where="strategy 'best_teacher'",
+            found=candidates.teachers[int(np.isfinite(scores_T).argmin())],
+            remedy="leave that teacher's rows out, or choose by another metric",
+        )
+    return scores_T
+
+
+def _ratio(numerators: Floats, denominators: Floats) -> Floats:
+    """NaN where the denominator is 0."""
+    undefined = np.full(numerators.shape, math.nan)
+    return np.asarray(np.divide(numerators, denominators, out=undefined, where=denominators != 0))
+
+
+BEST_TEACHER = Strategy(
+    name="best_teacher",
+    description="all rows of the teacher with the best mean score",
+    choose=best_teacher,
+    default_reason="another teacher ranks higher",
+    needs=frozenset({"scores"}),
+    source="arXiv 2510.03988 (teacher selection)",
+)
+
+
+def weighted(candidates: ScoredCandidates) -> Choice:
     """The B = `budget` best rows of each prompt, with LARK's weights, which sum to 1 a prompt.
 
-    w_k = (g_k − g_{B+1}) / Σ_{j≤B} (g_j − g_{B+1}), where g is goodness in falling order.
+    w_k = (s_k − s_{B+1}) / Σ_{j≤B} (s_j − s_{B+1}), where s are the prompt's scores, falling.
 
-    Deviation: with B rows or fewer there is no g_{B+1}, and all weigh the same; the authors' code
-    takes the last row's g instead, and so gives that row weight 0. All weigh the same, too, if
+    Deviation: with B rows or fewer there is no s_{B+1}, and all weigh the same; the authors' code
+    takes the last row's s instead, and so gives that row weight 0. All weigh the same, too, if
     all differences are 0. A tie at a prompt's cut counts as one; a chosen row in it has weight 0
     unless all have.
 
@@ -270,36 +222,86 @@ def weighted(contest: ScoredCandidates) -> Choice:
     weights: dict[int, float] = {}
     reasons: dict[int, str] = {}
     ties = 0
-    for group in contest.by_prompt:
-        values = contest.goodness[list(group)]
-        chosen, tied = top(values, contest.options["budget"])
-        shares = _weights(values, chosen).tolist()
-        weights |= {group[place]: share for place, share in zip(chosen, shares, strict=True)}
-        reasons |= {group[place]: TIED for place in tied}
+    for group in candidates.by_prompt:
+        scores = candidates.scores[list(group)]
+        chosen, tied = top(scores, candidates.options["budget"])
+        for i, weight in zip(chosen, _lark_weights(scores, chosen).tolist(), strict=True):
+            weights[group[i]] = weight
+        reasons |= {group[i]: TIED for i in tied}
         ties += bool(tied)
     return Choice(tuple(weights), weights, reasons, ties)
 
 
-def _weights(values: NDArray[np.float64], chosen: tuple[int, ...]) -> NDArray[np.float64]:
-    left = np.delete(values, chosen)
-    uniform = np.full(len(chosen), 1 / len(chosen))
-    if not len(left):
-        return uniform
-    lead = values[list(chosen)] - left.max()
-    # Of rows in a tie the first is chosen, even if rounding puts it below the one left out.
-    lead[lead <= near(float(left.max()))] = 0.0
-    return lead / lead.sum() if lead.any() else uniform
+def _lark_weights(scores: Floats, chosen: tuple[int, ...]) -> Floats:
+    others = np.delete(scores, chosen)
+    equal = np.full(len(chosen), 1 / len(chosen))
+    if not len(others):
+        return equal
+    lead = scores[list(chosen)] - others.max()
+    # The first row of a tie is chosen, even if rounding puts it below the best of the others.
+    lead[lead <= tolerance(float(others.max()))] = 0.0
+    return lead / lead.sum() if lead.any() else equal
 
 
 WEIGHTED = Strategy(
     name="weighted",
     description="the best rows of each prompt, weighed by how far they lead the next one",
     choose=weighted,
-    otherwise="not among the best `budget` rows of its prompt",
+    default_reason="not among the best `budget` rows of its prompt",
     needs=frozenset({"scores"}),
-    options={"budget": Option(whole, REQUIRED, "how many rows of each prompt are chosen")},
+    options={"budget": Option(whole_number, REQUIRED, "how many rows of each prompt are chosen")},
     source="arXiv 2605.30651 (LARK)",
     weighs=True,
+)
+
+
+def random(candidates: ScoredCandidates) -> Choice:
+    """One of each prompt's rows, all equally likely; the same seed draws the same row.
+
+    Every prompt has a generator of its own, seeded with `seed` and the prompt's id: what is drawn
+    depends on these and on the number of its rows, not on other prompts or their order.
+    """
+    positions = []
+    for group in candidates.by_prompt:
+        digest = hashlib.sha256(candidates.rows[group[0]].prompt_id.encode()).digest()
+        draw = np.random.default_rng([candidates.seed, int.from_bytes(digest, "big")])
+        positions.append(group[int(draw.integers(len(group)))])
+    return Choice(tuple(positions))
+
+
+RANDOM = Strategy(
+    name="random",
+    description="a row of each prompt at random (a control)",
+    choose=random,
+    default_reason="another response to the prompt was drawn",
+)
+
+
+def shortest(candidates: ScoredCandidates) -> Choice:
+    """The row of each prompt with the fewest tokens."""
+    return choose_one_per_prompt(candidates, -candidates.tokens.astype(np.float64))
+
+
+SHORTEST = Strategy(
+    name="shortest",
+    description="the shortest row of each prompt (a control)",
+    choose=shortest,
+    default_reason="another response to the prompt is shorter",
+    needs=frozenset({"tokens"}),
+)
+
+
+def longest(candidates: ScoredCandidates) -> Choice:
+    """The row of each prompt with the most tokens."""
+    return choose_one_per_prompt(candidates, candidates.tokens.astype(np.float64))
+
+
+LONGEST = Strategy(
+    name="longest",
+    description="the longest row of each prompt (a control)",
+    choose=longest,
+    default_reason="another response to the prompt is longer",
+    needs=frozenset({"tokens"}),
 )
 
 STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(

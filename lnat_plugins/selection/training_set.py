@@ -1,36 +1,9 @@
-"""A chosen row as named values: its texts in one of TRL's two forms, and where it comes from.
+"""The training set: chosen rows as a folder of files for TRL and others, and on the Hub.
 
-Knows nothing of files. What a column may be called is TRL's affair, because TRL tells a data
-set's form by its column names (trl 1.16): a second form beside ours makes it read the wrong one,
-and names such as `input_ids` or `images` make it skip its own preparation. A row's other column
-of such a name is kept as "row_<name>".
-
-`selection.json`: the selection itself, and what a reader needs to make it again.
-
-Knows nothing of the other files. One line a key, so that the head of a large file can be read.
-
-Chosen rows as one parquet file. Knows nothing of what the columns mean.
-
-Arrow wants one type a column. A column of the rows' own whose values have none in common
-(numbers here, text there) is written as JSON text, value by value; a missing value is null.
-
-A training set on the Hugging Face Hub. Knows nothing of what is in it.
-
-A training set as a folder: written aside, then moved into place as a whole.
-
-A run that is killed leaves the old folder or the new one, never half of one; at worst a hidden
-folder beside it. Knows nothing of what stands in the files.
-
-What lm-eval has scored, as rows to choose from and as the student that scored them.
-
-Prompts come back the way the run rendered them, up to the chat template itself: the settings in
-each record say whether there was one. Knows nothing of models; a tokenizer is loaded only if
-something asks for lengths that the records do not hold.
-
-The chosen rows as files: a training set for TRL and others, and rows out of lm-eval's scores.
-
-Knows nothing of hosts: the files are what TRL, LLaMA-Factory and the Hub read, and none of them
-is asked.
+The rows are one parquet file in one of TRL's two formats, with our columns (`lnat_*`) and the rows'
+other columns. TRL detects a data set's format by its column names (trl 1.16): a second format
+beside ours makes it read the wrong one, and names such as `input_ids` or `images` make it skip its
+own preparation. A row's other column of such a name is written as "row_<name>".
 """
 
 from __future__ import annotations
@@ -39,9 +12,7 @@ import json
 import math
 import secrets
 import shutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,23 +21,20 @@ import pyarrow.parquet as pq
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.scoring.chat import load_tokenizer, training_tokens
-from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
     SFT_CONFIG,
-    Origin,
+    Provenance,
     card,
     check_llama_factory,
     dataset_info,
     sft_yaml,
 )
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
-FORMS: Final = ("prompt_completion", "messages")
-"""TRL's forms; with the first one it trains on the completion alone, with the second on all."""
+FORMATS: Final = ("prompt_completion", "messages")
+"""TRL's formats; with the first one it trains on the completion alone, with the second on all."""
 
 RESERVED: Final = frozenset(
     """
@@ -75,101 +43,170 @@ RESERVED: Final = frozenset(
     completion_mask assistant_masks seq_lengths
     """.split()
 )
-"""Names that mean something to TRL; none of a row's other columns may go by them."""
+"""Column names that mean something to TRL; none of a row's other columns may have one of them."""
 
-_OURS: Final = "lnat_"
+DATA: Final = "data/train.parquet"
+SELECTION: Final = "selection.json"
+OF_TRAINER: Final = "lnat_selection.json"
+"""What a trainer keeps in its output folder: the selection alone."""
+
+_FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, "README.md", DATASET_INFO})
+_MARK: Final = "lnat_plugins"
+_REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
+_BATCH: Final = 1000
+_TURNS: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+_LNAT_TYPES: Final = {
+    "lnat_teacher": pa.string(),
+    "lnat_sample": pa.int64(),
+    "lnat_prompt_id": pa.string(),
+    "lnat_score": pa.float64(),
+    "lnat_weight": pa.float64(),
+    "lnat_correct": pa.bool_(),
+    "lnat_index": pa.int64(),
+}
 
 
-def check_form(pool: Candidates, form: str) -> None:
-    """Refuse a form that does not exist, or that these rows do not have.
+def write_training_set(
+    folder: str | Path,
+    candidates: Candidates,
+    selection: Selection,
+    *,
+    format: str = "prompt_completion",
+    provenance: Provenance | None = None,
+    llama_factory: bool = False,
+    keep_columns: Collection[str] = (),
+    sft_settings: Mapping[str, Any] | None = None,
+) -> tuple[Path, ...]:
+    """Write the chosen rows and all that training and a reader need; the files written.
+
+    `data/train.parquet`, `selection.json`, `sft.yaml` (for `trl sft --config`), `README.md` (a
+    data set's card), and `dataset_info.json` if `llama_factory`. The folder is written aside and
+    moved into place as a whole: a run that is killed leaves the old folder or the new one.
+
+    Args:
+        folder: where to. A training set that is there is replaced, `sft.yaml` included; anything
+            else is refused.
+        candidates: the rows that were chosen from.
+        selection: made from these candidates.
+        format: "prompt_completion" or "messages".
+        provenance: where rows and scores come from.
+        llama_factory: whether LLaMA-Factory is to read it too.
+        keep_columns: other columns of the rows that TRL is to read as its own, because the rows
+            were scored with them: `tools`, `chat_template_kwargs`. By default they are renamed.
+        sft_settings: keys of TRL's that `sft.yaml` takes over, such as those of the config that
+            the rows were chosen by.
 
     Raises:
-        ConfigError: says which one works.
+        ConfigError: the folder cannot be used or written, or the rows do not have this format.
+        DataError: the selection was made from other rows, or is empty.
     """
-    if form not in FORMS:
-        raise ConfigError("unknown form of rows", found=form, remedy=did_you_mean(form, FORMS))
-    if form == "messages" and pool.plain:
+    folder = Path(folder).resolve()
+    provenance = provenance or Provenance()
+    if format not in FORMATS:
+        remedy = did_you_mean(format, FORMATS)
+        raise ConfigError("unknown format of rows", found=format, remedy=remedy)
+    if format == "messages" and candidates.plain:
         raise ConfigError(
             "prompts that are plain text cannot be written as `messages`",
             remedy="write them as prompt_completion; or score them as conversations (lm_eval "
             "--apply_chat_template) and choose again",
         )
+    if llama_factory:
+        check_llama_factory(candidates, selection, format)
+    if selection.pool != candidates.fingerprint:
+        raise DataError(
+            "the selection was made from other rows",
+            found=f"{selection.pool!r}, not {candidates.fingerprint!r}",
+            remedy="choose again",
+        )
+    if not selection.indices:
+        raise DataError("no row is chosen", remedy="loosen the selection")
+    check_folder(folder)
+    texts = {
+        SELECTION: _selection_json(selection, provenance, format),
+        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings),
+        "README.md": card(selection, provenance, format, plain=candidates.plain, data=DATA),
+    }
+    if llama_factory:
+        texts[DATASET_INFO] = dataset_info(candidates.plain, DATA)
+    temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    try:
+        (temporary / DATA).parent.mkdir(parents=True)
+        write_parquet(temporary / DATA, candidates, selection, format, keep_columns)
+        for name, text in texts.items():
+            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
+        _replace(folder, temporary)
+    except BaseException as cause:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(cause, OSError):
+            raise
+        raise ConfigError(
+            "the training set cannot be written",
+            where=str(folder),
+            found=cause.strerror or str(cause),
+            remedy="give a folder that can be written to",
+        ) from None
+    return tuple(folder / name for name in (DATA, *texts))
 
 
-def row_columns(row: Candidate, *, plain: bool, form: str) -> dict[str, Any]:
-    """The columns that TRL reads: strings for plain text, else lists of turns."""
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
-    answer = [{"role": "assistant", "content": row.text}]
-    if form == "messages":
-        return {"messages": turns + answer}
-    if plain:
-        return {"prompt": row.messages[0]["content"], "completion": row.text}
-    return {"prompt": turns, "completion": answer}
+def check_folder(folder: str | Path) -> None:
+    """Refuse a folder that holds anything but a training set of ours.
 
-
-def own_columns(pool: Candidates, selection: Selection) -> list[dict[str, Any]]:
-    """Of each chosen row, ascending: where it comes from and what was thought of it.
-
-    `lnat_sample` is text if any of the samples is.
+    Raises:
+        ConfigError: names what is in the way.
     """
-    samples = [pool.rows[index].response.sample for index in selection.indices]
-    numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    return [
-        {
-            "lnat_teacher": pool.rows[index].teacher,
-            "lnat_sample": sample if numbers else str(sample),
-            "lnat_prompt_id": pool.rows[index].prompt_id,
-            "lnat_score": None if math.isnan(selection.scores[index]) else selection.scores[index],
-            "lnat_weight": weight,
-            "lnat_correct": pool.rows[index].response.correct,
-            "lnat_index": index,
-        }
-        for index, sample, weight in zip(selection.indices, samples, selection.weights, strict=True)
-    ]
+    folder = Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(
+            "a file stands where the training set is to go",
+            where=str(folder),
+            remedy="give another folder, or remove the file",
+        )
+    try:
+        is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
+    except DataError:
+        is_ours = False
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    foreign = sorted(found - _FILES if is_ours else found)
+    if foreign:
+        raise ConfigError(
+            "the folder holds files that are no part of a training set",
+            where=str(folder),
+            found=", ".join(foreign),
+            remedy="give another folder, or move them away",
+        )
 
 
-def spare_names(extras: Iterable[Mapping[str, Any]], kept: Collection[str] = ()) -> dict[str, str]:
-    """Name of a row's other column -> the name it is written under, in order of appearance.
+def _replace(folder: Path, new: Path) -> None:
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = new.with_name(f"{new.name}.old")
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
 
-    Names in `kept` stay what they are.
+
+def _selection_json(selection: Selection, provenance: Provenance, format: str) -> str:
+    """The text of `selection.json`: one line a key, so that the head of a large file can be read.
+
+    `Selection.from_dict` reads the selection back out of it.
     """
-    names = list(dict.fromkeys(name for extra in extras for name in extra))
-    taken = {name for name in names if name in kept or not _refused(name)}
-    found = {}
-    for name in names:
-        written = name
-        if name not in taken:
-            written = f"row_{name}"
-            while written in taken:
-                written = f"row_{written}"
-            taken.add(written)
-        found[name] = written
-    return found
-
-
-def _refused(name: str) -> bool:
-    return name in RESERVED or name.startswith(_OURS)
-
-
-SELECTION: Final = "selection.json"
-OF_TRAINER: Final = "lnat_selection.json"
-"""What a trainer keeps in its output folder: the selection alone."""
-
-_MARK: Final = "lnat_plugins"
-_REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
-
-
-def selection_text(selection: Selection, origin: Origin, form: str) -> str:
-    """The file's text. `Selection.from_dict` reads the selection back out of its JSON."""
     values = {
         _MARK: __version__,
-        "task": origin.task,
-        "files": list(origin.files),
-        "scoring": dict(origin.scoring),
-        "versions": dict(origin.versions),
-        "form": form,
+        "task": provenance.task,
+        "files": list(provenance.files),
+        "scoring": dict(provenance.scoring),
+        "versions": dict(provenance.versions),
+        "form": format,
         "chosen_by_teacher": selection.chosen_by_teacher,
-        "left_out": selection.left_out,
+        "left_out": selection.dropped,
         **selection.as_dict(),
     }
     # A setting may be a date or a path where YAML or a program gave one.
@@ -192,17 +229,11 @@ def read_selection(path: str | Path) -> Selection:
     """
     path = Path(path)
     if path.is_dir():
-        kept = path / OF_TRAINER
-        path = kept if kept.exists() and not (path / SELECTION).exists() else path / SELECTION
+        of_trainer = path / OF_TRAINER
+        path = path / SELECTION
+        if of_trainer.exists() and not path.exists():
+            path = of_trainer
     return Selection.from_dict(_read(path), str(path))
-
-
-def is_ours(folder: Path) -> bool:
-    """Whether the folder holds the `selection.json` of a training set that we wrote."""
-    try:
-        return {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
-    except DataError:
-        return False
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -222,54 +253,103 @@ def _read(path: Path) -> Mapping[str, Any]:
     return values
 
 
-_BATCH: Final = 1000
-_TURNS: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_OWN: Final = {
-    "lnat_teacher": pa.string(),
-    "lnat_sample": pa.int64(),
-    "lnat_prompt_id": pa.string(),
-    "lnat_score": pa.float64(),
-    "lnat_weight": pa.float64(),
-    "lnat_correct": pa.bool_(),
-    "lnat_index": pa.int64(),
-}
-
-
 def write_parquet(
-    path: Path, pool: Candidates, selection: Selection, form: str, kept: Collection[str] = ()
+    path: Path,
+    candidates: Candidates,
+    selection: Selection,
+    format: str,
+    keep_columns: Collection[str] = (),
 ) -> None:
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
     Args:
-        path: the file; its folder is there.
-        pool: all candidates.
-        selection: of that pool, at least one row chosen.
-        form: one of `columns.FORMS`, and one that these rows have.
-        kept: other columns of the rows that keep their name though TRL reads them.
+        path: the file; its folder exists.
+        candidates, selection: at least one row is chosen.
+        format: one of `FORMATS`, and one that these rows have.
+        keep_columns: see `write_training_set`.
     """
-    rows = [pool.rows[index] for index in selection.indices]
-    texts = [row_columns(row, plain=pool.plain, form=form) for row in rows]
-    own = own_columns(pool, selection)
-    types = dict.fromkeys(texts[0], pa.string() if pool.plain else _TURNS) | _OWN
-    if isinstance(own[0]["lnat_sample"], str):
-        types["lnat_sample"] = pa.string()
-    spare = {
-        written: _column([row.response.extra.get(name) for row in rows])
-        for name, written in spare_names((row.response.extra for row in rows), kept).items()
+    rows = [candidates.rows[index] for index in selection.indices]
+    lines = [
+        _text_columns(row, candidates.plain, format) | ours
+        for row, ours in zip(rows, _lnat_columns(rows, selection), strict=True)
+    ]
+    types = {
+        name: _LNAT_TYPES.get(name, pa.string() if candidates.plain else _TURNS)
+        for name in lines[0]
     }
-    schema = pa.schema([*types.items(), *((name, one.type) for name, one in spare.items())])
+    if isinstance(lines[0]["lnat_sample"], str):
+        types["lnat_sample"] = pa.string()
+    extra = {
+        written: _column([row.response.extra.get(name) for row in rows])
+        for name, written in extra_names((row.response.extra for row in rows), keep_columns).items()
+    }
+    schema = pa.schema([*types.items(), *((name, one.type) for name, one in extra.items())])
     with pq.ParquetWriter(path, schema) as writer:
-        # In parts, because the texts of one list column must stay below two gigabytes.
+        # In parts, because the texts of one list column must stay below two gigabytes. (A
+        # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
         for begin in range(0, len(rows), _BATCH):
-            part = slice(begin, begin + _BATCH)
-            lines = [ours | theirs for ours, theirs in zip(texts[part], own[part], strict=True)]
-            arrays = [pa.array([line[name] for line in lines], types[name]) for name in types]
-            arrays += [column.slice(begin, _BATCH) for column in spare.values()]
+            part = lines[begin : begin + _BATCH]
+            arrays = [pa.array([line[name] for line in part], types[name]) for name in types]
+            arrays += [column.slice(begin, _BATCH) for column in extra.values()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
+def _text_columns(row: Candidate, plain: bool, format: str) -> dict[str, Any]:
+    """The columns that TRL reads: strings for plain text, else lists of turns."""
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
+    answer = [{"role": "assistant", "content": row.text}]
+    if format == "messages":
+        return {"messages": turns + answer}
+    if plain:
+        return {"prompt": row.messages[0]["content"], "completion": row.text}
+    return {"prompt": turns, "completion": answer}
+
+
+def _lnat_columns(rows: Sequence[Candidate], selection: Selection) -> list[dict[str, Any]]:
+    """Whose response each chosen row is, its score and its weight.
+
+    `lnat_sample` is text if any of the samples is.
+    """
+    samples = [row.response.sample for row in rows]
+    numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
+    return [
+        {
+            "lnat_teacher": row.teacher,
+            "lnat_sample": row.response.sample if numbers else str(row.response.sample),
+            "lnat_prompt_id": row.prompt_id,
+            "lnat_score": None if math.isnan(selection.scores[index]) else selection.scores[index],
+            "lnat_weight": weight,
+            "lnat_correct": row.response.correct,
+            "lnat_index": index,
+        }
+        for row, index, weight in zip(rows, selection.indices, selection.weights, strict=True)
+    ]
+
+
+def extra_names(
+    extras: Iterable[Mapping[str, Any]], keep_columns: Collection[str] = ()
+) -> dict[str, str]:
+    """Name of a row's other column -> the name it is written under, in order of appearance."""
+    names = list(dict.fromkeys(name for extra in extras for name in extra))
+    taken = {
+        name
+        for name in names
+        if name in keep_columns or not (name in RESERVED or name.startswith("lnat_"))
+    }
+    found = {}
+    for name in names:
+        written = name
+        if name not in taken:
+            written = f"row_{name}"
+            while written in taken:
+                written = f"row_{written}"
+            taken.add(written)
+        found[name] = written
+    return found
+
+
 def _column(values: Sequence[Any]) -> Any:
-    """The values in the type that they share, else each as JSON text."""
+    """The values in the type that they share; without one, each as JSON text. None is null."""
     try:
         column = pa.array(values)
         if _can_be_written(column.type):
@@ -281,9 +361,9 @@ def _column(values: Sequence[Any]) -> Any:
 
 
 def _can_be_written(kind: Any) -> bool:
-    """Parquet has no structure without fields."""
+    """Parquet has no struct without fields."""
     if pa.types.is_struct(kind):
-        fields = [kind.field(place).type for place in range(kind.num_fields)]
+        fields = [kind.field(i).type for i in range(kind.num_fields)]
         return bool(fields) and all(map(_can_be_written, fields))
     return not pa.types.is_list(kind) or _can_be_written(kind.value_type)
 
@@ -308,14 +388,14 @@ def check_repo_id(repo_id: str) -> None:
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> str:
-    """Upload a training set as a data set's repository, made if it is not there; its address.
+    """Upload a training set to the Hugging Face Hub as a data set; its address.
 
-    `sft.yaml` stays behind: its paths are those of this machine.
+    `sft.yaml` is not uploaded: its paths are those of this machine.
 
     Args:
         folder: as `write_training_set` wrote it.
-        repo_id: "name" or "owner/name".
-        private: whether a new repository is private; one that is there stays as it is.
+        repo_id: "name" or "owner/name"; made if it does not exist.
+        private: whether a new repository is private; one that exists stays as it is.
 
     Raises:
         ConfigError: the Hub refuses or cannot be reached; the folder is left as it is.
@@ -341,245 +421,3 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
             remedy=f"log in with `hf auth login`, or upload the folder {folder} yourself",
         ) from cause
     return f"https://huggingface.co/datasets/{repo_id}"
-
-
-DATA: Final = "data/train.parquet"
-CARD: Final = "README.md"
-_FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, CARD, DATASET_INFO})
-
-
-def write_training_set(
-    folder: str | Path,
-    pool: Candidates,
-    selection: Selection,
-    *,
-    form: str = "prompt_completion",
-    origin: Origin | None = None,
-    llama_factory: bool = False,
-    kept: Collection[str] = (),
-    training: Mapping[str, Any] | None = None,
-) -> tuple[Path, ...]:
-    """Write the chosen rows and all that training and a reader need; the files written.
-
-    `data/train.parquet`, `selection.json`, `sft.yaml` (for `trl sft --config`), `README.md` (a
-    data set's card), and `dataset_info.json` if `llama_factory`.
-
-    Args:
-        folder: where to. A training set that stands there is replaced, `sft.yaml` included;
-            anything else is refused.
-        pool: the candidates.
-        selection: made from this pool.
-        form: "prompt_completion" or "messages"; see `columns.FORMS`.
-        origin: where rows and scores come from.
-        llama_factory: whether LLaMA-Factory is to read it too.
-        kept: other columns of the rows that TRL is to read as its own, because the rows were
-            scored with them: `tools`, `chat_template_kwargs`. By default they are renamed.
-        training: keys of TRL's that `sft.yaml` takes over, such as those of the config that the
-            rows were chosen by.
-
-    Raises:
-        ConfigError: the folder cannot be taken or written, or the rows do not have this form.
-        DataError: the selection was made from other rows, or is empty.
-    """
-    folder = Path(folder).resolve()
-    origin = origin or Origin()
-    check_form(pool, form)
-    if llama_factory:
-        check_llama_factory(pool, selection, form)
-    if selection.pool != pool.fingerprint:
-        raise DataError(
-            "the selection was made from other rows",
-            found=f"{selection.pool!r}, not {pool.fingerprint!r}",
-            remedy="choose again",
-        )
-    if not selection.indices:
-        raise DataError("no row is chosen", remedy="loosen the selection")
-    check_folder(folder)
-    texts = {
-        SELECTION: selection_text(selection, origin, form),
-        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, training),
-        CARD: card(selection, origin, form, plain=pool.plain, data=DATA),
-    }
-    if llama_factory:
-        texts[DATASET_INFO] = dataset_info(pool, DATA)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _in_one_move(folder, lambda path: write_parquet(path, pool, selection, form, kept), texts)
-    except OSError as cause:
-        raise ConfigError(
-            "the training set cannot be written",
-            where=str(folder),
-            found=cause.strerror or str(cause),
-            remedy="give a folder that can be written to",
-        ) from None
-    return tuple(folder / name for name in (DATA, *texts))
-
-
-def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that holds anything but a training set of ours.
-
-    Raises:
-        ConfigError: names what is in the way.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError(
-            "a file stands where the training set is to go",
-            where=str(folder),
-            remedy="give another folder, or remove the file",
-        )
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = sorted(found - _FILES if is_ours(folder) else found)
-    if foreign:
-        raise ConfigError(
-            "the folder holds files that are no part of a training set",
-            where=str(folder),
-            found=", ".join(foreign),
-            remedy="give another folder, or move them away",
-        )
-
-
-def _in_one_move(folder: Path, write_data: Callable[[Path], None], texts: dict[str, str]) -> None:
-    aside = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
-    try:
-        (aside / DATA).parent.mkdir(parents=True)
-        write_data(aside / DATA)
-        for name, text in texts.items():
-            (aside / name).write_text(text, encoding="utf-8", newline="\n")
-        _replace(folder, aside)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-
-
-def _replace(folder: Path, new: Path) -> None:
-    if not folder.exists():
-        new.rename(folder)
-        return
-    old = new.with_name(f"{new.name}.old")
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except BaseException:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)
-
-
-_RENDERING: Final = ("chat_template", "system_instruction", "target_delimiter")
-
-
-@dataclass(frozen=True)
-class ScoredStudent:
-    """A student that has scored everything already; a `selection.Student`.
-
-    Args:
-        name: the model's name or path.
-        records: one for each row of the pool, in its order.
-        plain: see `Candidates.plain`.
-        tokenizer: folder or name of the tokenizer that training will use; by default `name`.
-        load: how it is loaded, once, when a length is first asked for.
-        arguments: what a row gives to the chat template in training; None for nothing, as where
-            lm-eval renders it.
-    """
-
-    name: str
-    records: Sequence[StepSums]
-    plain: bool
-    tokenizer: str | None = None
-    load: Callable[[str], Any] = load_tokenizer
-    arguments: Callable[[Candidate], Mapping[str, Any]] | None = None
-
-    @cached_property
-    def _reader(self) -> Any:
-        return self.load(self.tokenizer or self.name)
-
-    def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
-        """The stored record of each row."""
-        return [self.records[row.index] for row in rows]
-
-    def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
-        """Tokens of each response, as counted when it was scored."""
-        return [self.records[row.index].n_tokens for row in rows]
-
-    def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
-        """Tokens of each row as training reads it.
-
-        Raises:
-            StudentError: the tokenizer cannot be loaded, or cannot render the rows.
-            DataError: the template does not take a row.
-        """
-        return [
-            training_tokens(
-                self._reader,
-                row.messages,
-                row.text,
-                plain=self.plain,
-                template_arguments=self.arguments and self.arguments(row),
-                where=row.where,
-            )
-            for row in rows
-        ]
-
-
-def candidates_of_scores(scored: ScoredSet) -> Candidates:
-    """The scored responses as rows to choose from, in order, prompts as they were rendered.
-
-    Raises:
-        DataError: scores that do not say how prompts were rendered.
-    """
-    missing = [name for name in _RENDERING if name not in scored.settings]
-    if missing:
-        raise DataError(
-            "the scores do not say how prompts were rendered",
-            where=", ".join(scored.files[:1]),
-            found=f"no {', '.join(missing)} among the settings",
-            remedy="score the teacher set again with lm_eval --log_samples",
-        )
-    plain = scored.settings["chat_template"] is None
-    rows = (
-        replace(
-            row.candidate,
-            index=index,
-            messages=_turns(row.candidate.messages, scored.settings, plain),
-        )
-        for index, row in enumerate(scored.rows)
-    )
-    return Candidates(tuple(rows), plain)
-
-
-def _turns(
-    messages: tuple[Message, ...], settings: Mapping[str, Any], plain: bool
-) -> tuple[Message, ...]:
-    """As the harness's task renders it: the system instruction first, then the turns."""
-    system = settings["system_instruction"]
-    if plain:
-        opening = f"{system}\n\n" if system else ""
-        return (
-            {
-                "role": "user",
-                "content": opening + plain_text(messages) + settings["target_delimiter"],
-            },
-        )
-    return (*([{"role": "system", "content": system}] if system else []), *messages)
-
-
-def origin_of_scores(scored: ScoredSet) -> Origin:
-    """What the training set tells of these scores."""
-    versions: dict[str, dict[str, None]] = {}
-    for row in scored.rows:
-        for package, version in row.record.versions.items():
-            versions.setdefault(package, {})[version] = None
-    return Origin(
-        task=scored.task,
-        files=scored.files,
-        scoring={
-            "settings": dict(scored.settings),
-            "settings_hash": scored.settings_hash,
-            "splitter": scored.splitter,
-            "engine": list(scored.paths),
-        },
-        versions={package: ", ".join(found) for package, found in versions.items()},
-    )

@@ -10,13 +10,22 @@ This folder knows characters and the numbers of steps; tokens, models and torch 
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.errors import (
+    NAME_RULE,
+    ConfigError,
+    DataError,
+    LnatError,
+    did_you_mean,
+    is_name,
+    require,
+)
 from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split_turns, tile
 from lnat_plugins.steps.sentences import split_sentences
 
@@ -31,6 +40,7 @@ __all__ = [
     "tile",
 ]
 
+_VERSION: Final = re.compile(r"[A-Za-z0-9._+-]+")
 _COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
 
 RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
@@ -41,14 +51,68 @@ StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
 
 @dataclass(frozen=True)
 class Splitter:
-    """A named, versioned function that cuts a text; `str()` gives `name@version` for results."""
+    """A named, versioned function that cuts a text; `str()` gives `name@version` for results.
+
+    Attributes:
+        name: as written after `steps:`.
+        version: changes whenever the cuts do.
+        split: text -> (start, end) spans, contiguous and not empty, that tile it. Call `cut`,
+            which checks what it returns.
+        owner: the plugin that registered it, for messages; set by the registry.
+
+    Raises:
+        ConfigError: a field that is not as above.
+    """
 
     name: str
     version: str
     split: Callable[[str], list[Span]]
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        require("splitter", self, "name", is_name(self.name), NAME_RULE)
+        free = self.name not in RESERVED
+        require("splitter", self, "name", free, f"none of {', '.join(RESERVED)}")
+        version: object = self.version
+        versioned = isinstance(version, str) and bool(_VERSION.fullmatch(version))
+        require("splitter", self, "version", versioned, 'text such as "1"')
+        require("splitter", self, "split", callable(self.split), "a function")
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+    def cut(self, text: str) -> list[Span]:
+        """The spans of the text.
+
+        Raises:
+            ConfigError: the function fails, or its spans do not tile the text.
+        """
+        try:
+            found = self.split(text)
+        except LnatError:
+            raise
+        except Exception as cause:
+            raise self._wrong(f"failed: {type(cause).__name__}: {cause}", text) from cause
+        try:
+            spans = [(operator.index(start), operator.index(end)) for start, end in found]
+        except (TypeError, ValueError):
+            raise self._wrong("gave no list of (start, end) spans", found) from None
+        reached = 0
+        for start, end in spans:
+            if start != reached or end <= start:
+                raise self._wrong(
+                    f"left a gap, overlapped or gave an empty step at character {reached}",
+                    (start, end),
+                )
+            reached = end
+        if reached != len(text):
+            raise self._wrong(f"ended at another character than the text, at {reached}", text)
+        return spans
+
+    def _wrong(self, problem: str, found: object) -> ConfigError:
+        return ConfigError(
+            f"splitter {self} {problem}", where=self.owner, found=found, remedy="fix the plugin"
+        )
 
 
 SPLITTERS: Final[Mapping[str, Splitter]] = MappingProxyType(

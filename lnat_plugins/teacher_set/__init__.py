@@ -1,16 +1,24 @@
 """Teacher sets: prompts, each with responses from several teachers, read from data.
 
-Knows nothing of steps' tokens, models, hosts or plugins. `load` reads what a definition
-names, with the splitters and loaders that it is given; every row that cannot be used is one
-DataError that names file, row and field, and every response left out is counted with its
-reason.
+`load` reads what a definition names: sources → rows → layout → join → filters. Every row that
+cannot be used is one DataError that names file, row and field, and every response dropped is
+counted with its reason. Nothing here knows of tokens, models, hosts or plugins: splitters and
+loaders are given by the caller.
 """
 
 from __future__ import annotations
 
-from lnat_plugins.teacher_set.load import load
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
+from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
+from lnat_plugins.teacher_set.join import join, select
+from lnat_plugins.teacher_set.layouts import ParsedResponse, parse_row
 from lnat_plugins.teacher_set.loaders import LOADERS, Loader, Row
 from lnat_plugins.teacher_set.prompts import JSON, Message, Prompt, Response, TeacherSet
+from lnat_plugins.teacher_set.sources import read_rows, resolve
 
 __all__ = [
     "JSON",
@@ -23,3 +31,46 @@ __all__ = [
     "TeacherSet",
     "load",
 ]
+
+
+def load(
+    spec: TaskSpec,
+    splitters: Mapping[str, Splitter] = SPLITTERS,
+    loaders: Mapping[str, Loader] = LOADERS,
+) -> TeacherSet:
+    """Read, check, join and filter the rows of a teacher set.
+
+    Args:
+        spec: the definition.
+        splitters: those that its `steps` may name.
+        loaders: those that may read its files.
+
+    Raises ConfigError for the definition, DataError for the data.
+    """
+    where = f"{spec.data.source}: naturalness: steps"
+    kind = parse_steps(spec.settings.steps, where, splitters).kind
+    dropped: Counter[str] = Counter()
+    prompts = select(join(_read(spec.data, loaders, dropped)), spec.data, dropped)
+    responses = [response for prompt in prompts for response in prompt.responses]
+    for response in responses if kind == "supplied" else ():
+        if response.steps is None:
+            raise DataError(
+                "`steps: supplied` is set, but this response has no steps",
+                where=response.where,
+                remedy="add a `steps` column, or set `steps: supplied_or_sentence`",
+            )
+    return TeacherSet(
+        name=spec.name,
+        prompts=tuple(prompts),
+        teachers=tuple(dict.fromkeys(response.teacher for response in responses)),
+        dropped=dict(dropped),
+        settings=spec.settings,
+    )
+
+
+def _read(
+    spec: DataSpec, loaders: Mapping[str, Loader], dropped: Counter[str]
+) -> Iterator[ParsedResponse]:
+    for source in resolve(spec, loaders):
+        for row in read_rows(source, spec, loaders):
+            yield from parse_row(row, spec, source.teacher, dropped)

@@ -1,7 +1,7 @@
-"""Responses joined into prompts, filtered, and what was left out counted.
+"""Responses joined into prompts and filtered; what is dropped is counted by reason.
 
-Knows nothing of files or layouts. Rows belong together if they have the same prompt id
-or, where the data has no ids, exactly the same prompt.
+Rows belong together if they have the same prompt id or, where the data has no ids, exactly the
+same prompt.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
@@ -19,23 +19,16 @@ from lnat_plugins.teacher_set.layouts import ParsedResponse
 from lnat_plugins.teacher_set.prompts import Message, Prompt, Response
 
 
-@dataclass
-class _Draft:
-    prompt_id: str
-    messages: tuple[Message, ...]
-    responses: list[Response]
-
-
-def join(candidates: Iterable[ParsedResponse]) -> list[Prompt]:
+def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     """One prompt for each id, or for each distinct text, in order of first appearance.
 
     Raises DataError for two prompts under one id, for a second response of one teacher
     with the same sample, and for ids on some rows only.
     """
-    drafts: dict[Any, _Draft] = {}
+    prompts: dict[Any, tuple[tuple[Message, ...], list[Response]]] = {}
     seen: dict[tuple[Any, str, int | str], str] = {}
     first: dict[bool, str] = {}
-    for prompt_id, messages, response in candidates:
+    for prompt_id, messages, response in rows:
         first.setdefault(prompt_id is None, response.where)
         if len(first) == 2:
             raise DataError(
@@ -44,49 +37,49 @@ def join(candidates: Iterable[ParsedResponse]) -> list[Prompt]:
                 found=f"an id in {first[False]}",
                 remedy="give every row an id, or none, to join rows by the prompt's text",
             )
-        key = prompt_id if prompt_id is not None else _signature(messages)
-        draft = drafts.get(key)
-        if draft is None:
-            name = prompt_id if prompt_id is not None else _name(messages)
-            draft = drafts[key] = _Draft(name, messages, [])
-        elif draft.messages != messages:
+        key = _turns(messages) if prompt_id is None else prompt_id
+        known, responses = prompts.setdefault(key, (messages, []))
+        if known != messages:
             raise DataError(
-                f"two different prompts share the id {draft.prompt_id!r}; the first is in "
-                + draft.responses[0].where,
+                f"two different prompts share the id {prompt_id!r}; the first is in "
+                + responses[0].where,
                 where=response.where,
-                found=_difference(messages, draft.messages),
-                remedy="give each prompt an id of its own, or leave the ids out",
+                found=_difference(messages, known),
+                remedy="give each prompt an id of its own, or remove the ids",
             )
-        _refuse_twin(seen, (key, response.teacher, response.sample), response, draft.prompt_id)
-        draft.responses.append(response)
-    return [Prompt(d.prompt_id, d.messages, tuple(d.responses)) for d in drafts.values()]
-
-
-def _refuse_twin(
-    seen: dict[tuple[Any, str, int | str], str],
-    key: tuple[Any, str, int | str],
-    response: Response,
-    prompt_id: str,
-) -> None:
-    if key in seen:
-        raise DataError(
-            f"a second response of teacher {response.teacher!r}, sample {response.sample!r}, to "
-            f"prompt {prompt_id!r}; the first is in {seen[key]}",
-            where=response.where,
-            remedy="number a teacher's responses in a `sample` column, or remove one",
-        )
-    seen[key] = response.where
+        own = (key, response.teacher, response.sample)
+        if own in seen:
+            raise DataError(
+                f"a second response of teacher {response.teacher!r}, sample {response.sample!r}, "
+                f"to prompt {_name(key)!r}; the first is in {seen[own]}",
+                where=response.where,
+                remedy="number a teacher's responses in a `sample` column, or remove one",
+            )
+        seen[own] = response.where
+        responses.append(response)
+    return [
+        Prompt(_name(key), messages, tuple(responses))
+        for key, (messages, responses) in prompts.items()
+    ]
 
 
 def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list[Prompt]:
-    """The prompts and responses that the set's filters keep; the rest is counted.
+    """The prompts and responses that the set's filters keep; the rest is counted in `dropped`.
 
     Raises ConfigError for a teacher that the data does not have, DataError when a
     filter leaves nothing.
     """
     if spec.teachers is not None:
-        _check_teachers(prompts, spec)
         wanted = frozenset(spec.teachers)
+        present = {response.teacher for prompt in prompts for response in prompt.responses}
+        for teacher in spec.teachers:
+            if teacher not in present:
+                raise ConfigError(
+                    "the data has no such teacher",
+                    where=f"{spec.source}: naturalness: teachers",
+                    found=teacher,
+                    remedy=did_you_mean(teacher, present),
+                )
         prompts = _keep(
             prompts, lambda r: None if r.teacher in wanted else "not in `teachers`", dropped
         )
@@ -98,7 +91,8 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
                 remedy="name it under `naturalness: columns: {correct: ...}`, or remove "
                 "`require_correct`",
             )
-        prompts = _keep(prompts, _why_not_correct, dropped)
+        reasons = {None: "`correct` is not given", False: "`correct` is false", True: None}
+        prompts = _keep(prompts, lambda r: reasons[r.correct], dropped)
         _refuse_empty(prompts, "require_correct: true", spec, dropped)
     kept = []
     for prompt in prompts:
@@ -109,12 +103,6 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
             dropped[reason] += len(prompt.responses)
     _refuse_empty(kept, f"min_teachers: {spec.min_teachers}", spec, dropped)
     return kept
-
-
-def _why_not_correct(response: Response) -> str | None:
-    if response.correct is None:
-        return "`correct` is not given"
-    return None if response.correct else "`correct` is false"
 
 
 def _keep(
@@ -134,40 +122,31 @@ def _keep(
     return kept
 
 
-def _check_teachers(prompts: list[Prompt], spec: DataSpec) -> None:
-    present = {response.teacher for prompt in prompts for response in prompt.responses}
-    for teacher in spec.teachers or ():
-        if teacher not in present:
-            raise ConfigError(
-                "the data has no such teacher",
-                where=f"{spec.source}: naturalness: teachers",
-                found=teacher,
-                remedy=did_you_mean(teacher, present),
-            )
-
-
 def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str]) -> None:
     if not prompts:
         counts = ", ".join(f"{count} because {reason}" for reason, count in dropped.items())
         raise DataError(
-            f"`{by}` leaves no response" + (f" (left out: {counts})" if counts else ""),
+            f"`{by}` leaves no response" + (f" (dropped: {counts})" if counts else ""),
             where=spec.source,
             remedy="loosen it, or check that prompts and teachers are named alike in all files",
         )
 
 
-def _signature(messages: tuple[Message, ...]) -> tuple[tuple[str, str], ...]:
+def _turns(messages: tuple[Message, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((message["role"], message["content"]) for message in messages)
 
 
-def _name(messages: tuple[Message, ...]) -> str:
-    text = json.dumps(_signature(messages), ensure_ascii=False)
+def _name(key: str | tuple[tuple[str, str], ...]) -> str:
+    """The prompt's id, or one made of its turns."""
+    if isinstance(key, str):
+        return key
+    text = json.dumps(key, ensure_ascii=False)
     return f"prompt-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _difference(here: tuple[Message, ...], there: tuple[Message, ...]) -> str:
     """Both prompts around the first character in which they differ."""
-    texts = [json.dumps(_signature(turns), ensure_ascii=False) for turns in (here, there)]
+    texts = [json.dumps(_turns(turns), ensure_ascii=False) for turns in (here, there)]
     pairs = enumerate(zip(*texts, strict=False))
     differs = next((i for i, (a, b) in pairs if a != b), min(map(len, texts)))
     start = max(0, differs - 10)

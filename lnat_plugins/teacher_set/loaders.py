@@ -1,25 +1,22 @@
-"""Loaders: what reads one kind of file, and how a file finds its loader.
+"""Loaders: JSON lines, JSON, CSV and parquet files as rows, with the row's number kept.
 
-Knows nothing of any file format or of which columns matter.
-
-The built-in loaders: JSON lines, JSON, CSV and parquet, with the row's number kept.
-
-Knows nothing of which columns matter. Text comes out exactly as it stands in the file;
-a byte-order mark at the very start is not text. A file that cannot be read, or a row
-that is not a set of named values, is a DataError with file and row.
+Text comes out exactly as it stands in the file; a byte-order mark at the very start is not text. A
+file that cannot be read, or a row that is not a set of named values, is a DataError with file and
+row. A file finds its loader by its suffix, or by the name after `naturalness: loader:`.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.errors import NAME_RULE, ConfigError, DataError, LnatError, is_name, require
 
 
 class Row(NamedTuple):
@@ -40,34 +37,36 @@ class Loader:
 
     Attributes:
         name: as written after `naturalness: loader:`.
-        suffixes: of the files it reads unasked, in lower case (".jsonl"); none for a loader that
-            is only used where it is named.
+        suffixes: of the files it reads by default, in lower case (".jsonl"); none for a loader
+            that is only used where it is named.
         read: (path, the file's name in messages) -> its rows, in order. A row is a `Row`, or a
             plain mapping of column to value, which is then counted from 1. Text must come out as
             it stands in the file. Raises DataError with file and row for what it cannot read.
+        owner: the plugin that registered it, for messages; set by the registry.
+
+    Raises:
+        ConfigError: a field that is not as above.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Path, str], Iterable[Row | Mapping[str, Any]]]
+    owner: str = ""
+
+    def __post_init__(self) -> None:
+        require("loader", self, "name", is_name(self.name), NAME_RULE)
+        suffixes: object = self.suffixes
+        rightly = isinstance(suffixes, tuple) and all(
+            isinstance(suffix, str) and re.fullmatch(r"\.[a-z0-9_]+", suffix) for suffix in suffixes
+        )
+        must_be = 'a tuple of lower-case suffixes such as (".jsonl",)'
+        require("loader", self, "suffixes", rightly, must_be)
+        require("loader", self, "read", callable(self.read), "a function")
 
 
 def by_suffix(loaders: Mapping[str, Loader]) -> dict[str, Loader]:
-    """Suffix -> the loader that reads such files unasked."""
+    """Suffix -> the loader that reads such files by default."""
     return {suffix: loader for loader in loaders.values() for suffix in loader.suffixes}
-
-
-def get_loader(name: str, where: str, loaders: Mapping[str, Loader]) -> Loader:
-    """The loader of that name.
-
-    Raises:
-        ConfigError: there is none; offers the nearest.
-    """
-    if name not in loaders:
-        raise ConfigError(
-            "unknown loader", where=where, found=name, remedy=did_you_mean(name, loaders)
-        )
-    return loaders[name]
 
 
 def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
@@ -75,10 +74,23 @@ def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
 
     Raises:
         DataError: a file that is not there or cannot be opened, and whatever the loader finds.
+        ConfigError: the loader fails otherwise; names its owner.
     """
     try:
         for number, row in enumerate(loader.read(path, shown), start=1):
-            yield row if isinstance(row, Row) else _counted(row, f"{shown} row {number}", loader)
+            if not isinstance(row, Row):
+                where = f"{shown} row {number}"
+                if not isinstance(row, Mapping):
+                    raise DataError(
+                        f"loader {loader.name!r} gave something that is no row of named values",
+                        where=where,
+                        found=row,
+                        remedy="fix the plugin that brings the loader",
+                    )
+                row = Row(row, where)
+            yield row
+    except LnatError:
+        raise
     except FileNotFoundError:
         raise DataError("no such file", where=shown, remedy="check `dataset_path`") from None
     except OSError as cause:
@@ -87,10 +99,16 @@ def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
             where=shown,
             remedy="check the path and its permissions",
         ) from cause
+    except Exception as cause:
+        raise ConfigError(
+            f"loader {loader.name} failed: {type(cause).__name__}: {cause}",
+            where=loader.owner,
+            remedy="fix the plugin",
+        ) from cause
 
 
 def loader_of(path: Path, shown: str, loaders: Mapping[str, Loader]) -> Loader:
-    """The loader that the file's suffix asks for.
+    """The loader for the file's suffix.
 
     Raises:
         DataError: none reads such files.
@@ -105,17 +123,6 @@ def loader_of(path: Path, shown: str, loaders: Mapping[str, Loader]) -> Loader:
             remedy=f"give one of {', '.join(known)}, or name a loader under `naturalness: loader`",
         )
     return known[suffix]
-
-
-def _counted(values: object, where: str, loader: Loader) -> Row:
-    if not isinstance(values, Mapping):
-        raise DataError(
-            f"loader {loader.name!r} gave something that is no row of named values",
-            where=where,
-            found=values,
-            remedy="mend the plugin that brings the loader",
-        )
-    return Row(values, where)
 
 
 def _read_jsonl(path: Path, shown: str) -> Iterator[Row]:
@@ -139,8 +146,7 @@ def _read_json(path: Path, shown: str) -> Iterator[Row]:
             remedy="if every line is a row of its own, name the file .jsonl",
         )
     for number, values in enumerate(rows, start=1):
-        where = f"{shown} row {number}"
-        yield _row(values, where)
+        yield _row(values, f"{shown} row {number}")
 
 
 def _parse_json(data: bytes, where: str) -> Any:
@@ -156,7 +162,7 @@ def _parse_json(data: bytes, where: str) -> Any:
     except json.JSONDecodeError as cause:
         line = f"line {cause.lineno} " if cause.lineno > 1 else ""
         raise DataError(
-            f"not valid JSON: {cause.msg} at {line}column {cause.colno}",
+            f"not valid JSON: {cause.msg.removesuffix(' at')} at {line}column {cause.colno}",
             where=where,
             found=cause.doc[max(0, cause.pos - 20) : cause.pos + 20],
             remedy="if every line is a row of its own, name the file .jsonl"
@@ -198,7 +204,7 @@ def _read_csv(path: Path, shown: str) -> Iterator[Row]:
     header = records[0]
     if len(set(header)) < len(header):
         raise DataError(
-            "a column name appears twice", where=f"{shown} header", found=header,
+            "duplicate column name", where=f"{shown} header", found=header,
             remedy="rename one of them",
         )  # fmt: skip
     for number, record in enumerate(records[1:], start=1):
@@ -214,7 +220,7 @@ def _read_csv(path: Path, shown: str) -> Iterator[Row]:
 
 
 def _csv_records(path: Path) -> list[list[str]]:
-    """Every record, the header first; lines without a cell are left out."""
+    """Every record, the header first; lines without a cell are skipped."""
     # the default limit is 131,072 characters a cell; a trace is often longer
     limit = csv.field_size_limit(2**31 - 1)
     try:

@@ -1,10 +1,6 @@
-"""The rows of a teacher set once read: prompts, each with its teachers' responses.
+"""Prompts with their teachers' responses, and the same rows one by one as candidates for training.
 
-Knows nothing of files, columns or layouts. Text is kept exactly as it was read.
-
-The rows that could be trained on: one pool, whatever file or trainer they came from.
-
-Knows nothing of scores.
+Text is kept exactly as it was read, whatever file or trainer the rows come from.
 """
 
 from __future__ import annotations
@@ -29,11 +25,11 @@ JSON = Any
 class Response:
     """One teacher's answer to one prompt.
 
-    sample: tells several answers of one teacher to one prompt apart; 0 if there is one.
-    correct: None where the row does not say.
+    sample: number or name of one of several answers of a teacher to a prompt; 0 if there is one.
+    correct: None where it is not known.
     steps: the row's own steps, which join to `text`, or None.
-    extra: the row's other columns, as far as JSON can hold them. A column whose name
-        would hide a field of ours is kept as "row_<name>".
+    extra: the row's other columns that JSON can hold. One that has the name of a field of ours is
+        kept as "row_<name>".
     where: file and row, for messages.
     """
 
@@ -47,7 +43,7 @@ class Response:
 
 
 def plain_text(messages: Iterable[Message]) -> str:
-    """A conversation as plain text: the turns' contents, joined by a blank line."""
+    """A conversation as plain text: the contents of its turns, joined by a blank line."""
     return "\n\n".join(message["content"] for message in messages)
 
 
@@ -74,7 +70,7 @@ class TeacherSet:
     """Prompts with responses from several teachers, ready to be scored.
 
     teachers: in order of first appearance.
-    dropped: reason -> number of responses left out for it.
+    dropped: reason -> number of responses dropped for it.
     """
 
     name: str
@@ -91,7 +87,7 @@ class TeacherSet:
 
     @property
     def n_responses(self) -> int:
-        """The number of responses kept."""
+        """Number of responses kept."""
         return sum(len(prompt.responses) for prompt in self.prompts)
 
     @cached_property
@@ -117,13 +113,14 @@ def _add(digest: hashlib._Hash, value: object) -> None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One candidate: a response with the prompt that it answers.
+    """One row that could be trained on: a response with the prompt that it answers.
 
     Attributes:
-        index: its place in the pool, from 0; the row's number in the data set it came from.
+        index: its place among the candidates, from 0; the row's number in the data set it came
+            from.
         prompt_id: rows with the same id answer the same prompt.
         messages: the conversation up to the response; see `Candidates.plain`.
-        response: teacher, text, sample, verdict, supplied steps and the row's other columns.
+        response: teacher, text, sample, correctness, supplied steps and the row's other columns.
     """
 
     index: int
@@ -153,9 +150,9 @@ class Candidates:
 
     Attributes:
         rows: at least one.
-        plain: whether prompts are plain text, read exactly as they stand in the one user
-            message of `messages` and followed by the response with nothing between. Else they
-            are conversations, rendered with the student's chat template.
+        plain: whether prompts are plain text: the one user message of `messages` is read as it
+            is and followed by the response with nothing between. Otherwise they are
+            conversations, rendered with the student's chat template.
     """
 
     rows: tuple[Candidate, ...]
@@ -187,9 +184,9 @@ class Candidates:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits that tell these rows, in this order, from others.
+        """12 hex digits, equal for equal rows in the same order.
 
-        Covers prompts, teachers, samples, responses, verdicts, supplied steps and rewards.
+        Covers prompts, teachers, samples, responses, correctness, supplied steps and rewards.
         """
         digest = hashlib.sha256(b"plain" if self.plain else b"conversations")
         for row in self.rows:

@@ -1,13 +1,9 @@
-"""Rows from the Hugging Face hub: whole datasets, and single files at hf://datasets/...
+"""`dataset_path` as a list of files and hub datasets, and the rows of each.
 
-Knows nothing of columns or teachers. `datasets` and `huggingface_hub` are imported
-when they are needed; whatever goes wrong there becomes one DataError with the dataset's
-name and the cause.
-
-`dataset_path` as a list of files and hub datasets, each with the teacher it names.
-
-Knows nothing of columns. Local paths start from the YAML's folder; a name that is
-neither a file, a folder nor a pattern there is taken for a dataset on the hub.
+Local paths start from the YAML's folder; a name that is neither a file, a folder nor a pattern
+there is a dataset's id on the Hugging Face hub. Single files of a hub dataset are addressed as
+hf://datasets/owner/name[@revision]/path. Whatever goes wrong on the hub becomes one DataError with
+the dataset's name and the cause.
 """
 
 from __future__ import annotations
@@ -18,98 +14,18 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal
 
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.loaders import (
-    Loader,
-    Row,
-    by_suffix,
-    get_loader,
-    loader_of,
-    read_file,
-)
+from lnat_plugins.teacher_set.loaders import Loader, Row, by_suffix, loader_of, read_file
 
 PREFIX: Final = "hf://datasets/"
-_FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
-_REMEDY: Final = (
-    "check the name (nothing local is called that) and the network, or give a local copy's path"
-)
 
-
-class HubFile(NamedTuple):
-    """One file of a dataset's repository; revision None is the main branch."""
-
-    repo: str
-    revision: str | None
-    path: str
-
-
-def parse_url(url: str, where: str) -> HubFile:
-    """The parts of hf://datasets/owner/name[@revision]/path."""
-    found = _FILE.fullmatch(url)
-    if found is None:
-        raise DataError(
-            "not the address of a file on the hub",
-            where=where,
-            found=url,
-            remedy="write hf://datasets/owner/name/path/to/file.json",
-        )
-    return HubFile(*found.groups())
-
-
-def expand(url: str, where: str) -> list[str]:
-    """The addresses that match a pattern such as hf://datasets/o/n/*/gen1.json, sorted."""
-    parse_url(url, where)
-    try:
-        from huggingface_hub import HfFileSystem
-
-        paths = HfFileSystem().glob(url.removeprefix("hf://"))
-    except Exception as cause:
-        raise _failed(url, cause) from cause
-    return sorted(f"hf://{path}" for path in paths)
-
-
-def fetch(url: str, revision: str | None, where: str) -> Path:
-    """A local copy of the file, downloaded once and then taken from the hub's cache."""
-    file = parse_url(url, where)
-    try:
-        from huggingface_hub import hf_hub_download
-
-        return Path(
-            hf_hub_download(
-                file.repo, file.path, repo_type="dataset", revision=file.revision or revision
-            )
-        )
-    except Exception as cause:
-        raise _failed(url, cause) from cause
-
-
-def read_dataset(
-    dataset: str, config: str | None, split: str, kwargs: Mapping[str, Any]
-) -> Iterator[Row]:
-    """The rows of one split of a hub dataset; `kwargs` go to `datasets.load_dataset`."""
-    try:
-        from datasets import load_dataset
-
-        rows = load_dataset(dataset, config, split=split, **kwargs)
-        for number, values in enumerate(rows, start=1):
-            yield Row(values, f"{dataset}[{split}] row {number}")
-    except Exception as cause:
-        raise _failed(dataset, cause) from cause
-
-
-def _failed(name: str, cause: Exception) -> DataError:
-    reason = next(iter(str(cause).strip().splitlines()), "no reason given")
-    return DataError(
-        f"the dataset cannot be loaded: {type(cause).__name__}: {reason.rstrip('.')}",
-        where=name,
-        remedy=_REMEDY,
-    )
-
-
+_HUB_FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+SourceKind = Literal["file", "hub_file", "hub_dataset"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +37,7 @@ class Source:
     shown: its name in messages.
     """
 
-    kind: Literal["file", "hub_file", "hub_dataset"]
+    kind: SourceKind
     location: str
     teacher: str | None
     shown: str
@@ -130,10 +46,10 @@ class Source:
 def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]:
     """Every file and hub dataset of the set, patterns and folders expanded, in order.
 
-    Of a folder, the files whose suffix one of the loaders knows.
+    Of a folder, the files whose suffix one of the loaders reads.
 
-    Raises DataError for a path that leads to nothing, ConfigError for settings that
-    the data cannot follow.
+    Raises DataError for a path without data, ConfigError for settings that do not apply to
+    the data.
     """
     if isinstance(spec.dataset_path, Mapping):
         named: list[tuple[str | None, str]] = [
@@ -144,23 +60,52 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
         named = [(None, path) for path in listed]
     suffixes = tuple(by_suffix(loaders))
     sources = tuple(
-        source for teacher, path in named for source in _expand(path, teacher, spec, suffixes)
+        _source(kind, location, teacher, spec)
+        for teacher, path in named
+        for kind, location in _expand(path, spec, suffixes)
     )
-    _check_kwargs(sources, spec)
-    _check_loader(sources, spec, loaders)
+    kinds = {source.kind for source in sources}
+    legal = {"revision"} if "hub_file" in kinds else set()
+    unused = set(spec.dataset_kwargs) - legal
+    if unused and "hub_dataset" not in kinds:
+        raise ConfigError(
+            "`dataset_kwargs` only reach datasets loaded from the hub by their id",
+            where=spec.source,
+            found=sorted(unused),
+            remedy="remove them; name local files in `dataset_path`",
+        )
+    if spec.loader is not None:
+        where = f"{spec.source}: naturalness: loader"
+        if spec.loader not in loaders:
+            raise ConfigError(
+                "unknown loader",
+                where=where,
+                found=spec.loader,
+                remedy=did_you_mean(spec.loader, loaders),
+            )
+        for source in sources:
+            if source.kind == "hub_dataset":
+                raise ConfigError(
+                    "a loader reads files, and this is a dataset on the hub",
+                    where=where,
+                    found=source.location,
+                    remedy="remove `loader`, or name the dataset's files: "
+                    f"dataset_path: {PREFIX}{source.location}/*.json",
+                )
     return sources
 
 
 def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> Iterator[Row]:
-    """The source's rows, a file's through the set's loader or else the one that its suffix asks
-    for; a source without any is a DataError.
+    """The source's rows; a file is read by the set's loader or by the one for its suffix.
+
+    Raises DataError for what cannot be read, and for a source without rows.
     """
     if source.kind == "hub_dataset":
-        rows = read_dataset(source.location, spec.dataset_name, spec.split, spec.dataset_kwargs)
+        rows = _read_dataset(source.location, spec)
     else:
         path = Path(source.location)
         if source.kind == "hub_file":
-            path = fetch(source.location, spec.dataset_kwargs.get("revision"), spec.source)
+            path = _download(source.location, spec)
         named = None if spec.loader is None else loaders[spec.loader]
         rows = read_file(path, source.shown, named or loader_of(path, source.shown, loaders))
     empty = True
@@ -171,27 +116,70 @@ def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> 
         raise DataError("there is no row", where=source.shown, remedy="remove it or fill it")
 
 
-def _expand(
-    path: str, teacher: str | None, spec: DataSpec, suffixes: tuple[str, ...]
-) -> list[Source]:
+def parse_url(url: str, where: str) -> tuple[str, str | None, str]:
+    """Repository, revision (None is the main branch) and path of hf://datasets/..."""
+    found = _HUB_FILE.fullmatch(url)
+    if found is None:
+        raise DataError(
+            "not the address of a file on the hub",
+            where=where,
+            found=url,
+            remedy="write hf://datasets/owner/name/path/to/file.json",
+        )
+    return found[1], found[2], found[3]
+
+
+def _download(url: str, spec: DataSpec) -> Path:
+    """A local copy of the file, downloaded once and then taken from the hub's cache."""
+    repo, revision, path = parse_url(url, spec.source)
+    try:
+        from huggingface_hub import hf_hub_download
+
+        revision = revision or spec.dataset_kwargs.get("revision")
+        return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
+    except Exception as cause:
+        raise _hub_error(url, cause) from cause
+
+
+def _read_dataset(dataset: str, spec: DataSpec) -> Iterator[Row]:
+    try:
+        from datasets import load_dataset
+
+        rows = load_dataset(dataset, spec.dataset_name, split=spec.split, **spec.dataset_kwargs)
+        for number, values in enumerate(rows, start=1):
+            yield Row(values, f"{dataset}[{spec.split}] row {number}")
+    except Exception as cause:
+        raise _hub_error(dataset, cause) from cause
+
+
+def _hub_error(name: str, cause: Exception) -> DataError:
+    reason = next(iter(str(cause).strip().splitlines()), "no reason given")
+    return DataError(
+        f"the dataset cannot be loaded: {type(cause).__name__}: {reason.rstrip('.')}",
+        where=name,
+        remedy="check the name (nothing local is called that) and the network, or give a local "
+        "copy's path",
+    )
+
+
+def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[SourceKind, str]]:
+    """Kind and location of everything that a path of `dataset_path` stands for; never empty."""
+    local = spec.base_dir / Path(path).expanduser()
+    found: list[tuple[SourceKind, str]] = []
     if path.startswith("hf://"):
-        urls = expand(path, spec.source) if glob.has_magic(path) else [path]
-        found = [_source("hub_file", url, teacher, spec) for url in urls]
-    else:
-        local = spec.base_dir / Path(path).expanduser()
-        if glob.has_magic(path) and not local.exists():
-            names = sorted(glob.glob(str(local), recursive=True))
-            files = [name for name in names if os.path.isfile(name)]
-            found = [_source("file", name, teacher, spec) for name in files]
-        elif local.is_dir():
-            inside = [file for file in sorted(local.rglob("*")) if _is_data(file, local, suffixes)]
-            found = [_source("file", str(file), teacher, spec) for file in inside]
-        elif local.exists() or local.suffix.lower() in suffixes:
-            found = [_source("file", str(local), teacher, spec)]
-        elif _HUB_ID.fullmatch(path):
-            found = [_source("hub_dataset", path, teacher, spec)]
-        else:
-            found = []
+        found = [("hub_file", url) for url in _expand_url(path, spec.source)]
+    elif glob.has_magic(path) and not local.exists():
+        names = sorted(glob.glob(str(local), recursive=True))
+        found = [("file", name) for name in names if os.path.isfile(name)]
+    elif local.is_dir():
+        for file in sorted(local.rglob("*")):
+            hidden = any(part.startswith(".") for part in file.relative_to(local).parts)
+            if file.is_file() and file.suffix.lower() in suffixes and not hidden:
+                found.append(("file", str(file)))
+    elif local.exists() or local.suffix.lower() in suffixes:
+        found = [("file", str(local))]
+    elif _HUB_ID.fullmatch(path):
+        found = [("hub_dataset", path)]
     if not found:
         raise DataError(
             "this leads to no data",
@@ -203,17 +191,20 @@ def _expand(
     return found
 
 
-def _is_data(file: Path, folder: Path, suffixes: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.is_file() and file.suffix.lower() in suffixes and not hidden
+def _expand_url(url: str, where: str) -> list[str]:
+    """The address, or those that match a pattern such as hf://datasets/o/n/*/gen1.json, sorted."""
+    if not glob.has_magic(url):
+        return [url]
+    parse_url(url, where)
+    try:
+        from huggingface_hub import HfFileSystem
+
+        return sorted(f"hf://{path}" for path in HfFileSystem().glob(url.removeprefix("hf://")))
+    except Exception as cause:
+        raise _hub_error(url, cause) from cause
 
 
-def _source(
-    kind: Literal["file", "hub_file", "hub_dataset"],
-    location: str,
-    teacher: str | None,
-    spec: DataSpec,
-) -> Source:
+def _source(kind: SourceKind, location: str, teacher: str | None, spec: DataSpec) -> Source:
     if spec.teacher_from != "column":
         if kind == "hub_dataset":
             raise ConfigError(
@@ -224,42 +215,7 @@ def _source(
             )
         path = PurePosixPath(Path(location).as_posix())
         teacher = path.stem if spec.teacher_from == "file_stem" else path.parent.name
-    return Source(kind, location, teacher, _shown(location, spec) if kind == "file" else location)
-
-
-def _shown(location: str, spec: DataSpec) -> str:
-    try:
-        return Path(location).relative_to(spec.base_dir).as_posix()
-    except ValueError:
-        return location
-
-
-def _check_kwargs(sources: tuple[Source, ...], spec: DataSpec) -> None:
-    kinds = {source.kind for source in sources}
-    legal = {"revision"} if "hub_file" in kinds else set()
-    unused = {} if "hub_dataset" in kinds else set(spec.dataset_kwargs) - legal
-    if unused:
-        raise ConfigError(
-            "`dataset_kwargs` only reach datasets loaded from the hub by their id",
-            where=spec.source,
-            found=sorted(unused),
-            remedy="remove them; name local files in `dataset_path`",
-        )
-
-
-def _check_loader(
-    sources: tuple[Source, ...], spec: DataSpec, loaders: Mapping[str, Loader]
-) -> None:
-    if spec.loader is None:
-        return
-    where = f"{spec.source}: naturalness: loader"
-    get_loader(spec.loader, where, loaders)
-    for source in sources:
-        if source.kind == "hub_dataset":
-            raise ConfigError(
-                "a loader reads files, and this is a dataset on the hub",
-                where=where,
-                found=source.location,
-                remedy="remove `loader`, or name the dataset's files: "
-                f"dataset_path: {PREFIX}{source.location}/*.json",
-            )
+    shown = location
+    if kind == "file" and Path(location).is_relative_to(spec.base_dir):
+        shown = Path(location).relative_to(spec.base_dir).as_posix()
+    return Source(kind, location, teacher, shown)

@@ -112,7 +112,7 @@ def test_filters_and_options_reach_the_selection(out: Path, tmp_path: Path) -> N
     arguments = ["select", str(out), "--output_path", str(target), "--teachers", "QwQ, DSQ"]
     assert main([*arguments, "--require_correct", "--strategy", "top_k", "--k", "2"]) == 0
     assert [row["lnat_teacher"] for row in rows(target)] == ["QwQ", "QwQ"]
-    assert read_selection(target).left_out["`correct` is false"] == {"DSQ": 3}
+    assert read_selection(target).dropped["`correct` is false"] == {"DSQ": 3}
     assert main([*arguments, "--min_margin", "1.1"]) == 0
     assert [row["lnat_prompt_id"] for row in rows(target)] == ["p2"]
     assert main([*arguments, "--strategy", "random", "--seed", "7"]) == 0
@@ -172,7 +172,7 @@ def test_equal_responses_are_kept_if_asked(tmp_path: Path) -> None:
     assert main([*arguments, "--k", "2", "--keep_duplicates"]) == 0
     assert len(rows(tmp_path / "c")) == 2
     assert main([*arguments, "--k", "1"]) == 0
-    assert read_selection(tmp_path / "c").left_out == {"duplicate": {"R1": 1}}
+    assert read_selection(tmp_path / "c").dropped == {"duplicate": {"R1": 1}}
 
 
 PLUGIN = """
@@ -181,8 +181,8 @@ from lnat_plugins import Choice, Option, Strategy, hookimpl
 @hookimpl
 def lnat_register(registry):
     registry.add_strategy(Strategy(
-        "of_prompt", "one prompt's rows", otherwise="another prompt",
-        choose=lambda contest: Choice(contest.by_prompt[contest.options["place"]]),
+        "of_prompt", "one prompt's rows", default_reason="another prompt",
+        choose=lambda candidates: Choice(candidates.by_prompt[candidates.options["place"]]),
         options={"place": Option(int, 0, "which prompt")},
     ))
 """
@@ -260,9 +260,9 @@ def test_the_upload(
         (["--option", "seed=3"], "'seed' is no option of a strategy, or is given twice"),
         (["--k", "2", "--option", "k=3"], "'k' is no option of a strategy, or is given twice"),
         (["--max_length", "0"], "max_length"),
-        (["--min_margin", "-1"], "`min_margin` must be a number, 0 or more"),
+        (["--min_margin", "-1"], "min_margin: this must be a number, 0 or more"),
         (["--min_margin", "99"], "the selection would be empty"),
-        (["--seed", "-1"], "`seed` must be a whole number, 0 or more"),
+        (["--seed", "-1"], "seed: this must be a whole number, 0 or more"),
         (["--plugins", "no_such_module"], "no_such_module"),
         (["--strategy", "balanced", "--teacher_mix", "nowhere"], "cannot be opened"),
         (["--format", "messages"], "cannot be written as `messages`"),

@@ -47,8 +47,10 @@ def by_definition(model: Any, prompt: Any, tokens: Any) -> dict[str, list[float]
 
 
 @torch.no_grad()
-def activations_by_definition(model: Any, prompt: Any, tokens: Any) -> tuple[float, float]:
-    """N_A² · cos_AA and N_A · N_Q · cos_AQ from the n × n cosines themselves."""
+def activations_by_definition(
+    model: Any, prompt: Any, tokens: Any, special: frozenset[int] = frozenset()
+) -> tuple[float, float]:
+    """The sums of the n × n cosines themselves, without the rows and columns of special tokens."""
     held = []
     layers = getattr(model, "model", model).layers
     hook = layers[-1].mlp.up_proj.register_forward_hook(lambda *a: held.append(a[2]))
@@ -56,7 +58,9 @@ def activations_by_definition(model: Any, prompt: Any, tokens: Any) -> tuple[flo
     model.eval()(input_ids=whole, use_cache=False)
     hook.remove()
     unit = torch.nn.functional.normalize(held[0][0].double(), dim=-1)
-    answer, question = unit[len(prompt) :], unit[: len(prompt)]
+    kept = torch.tensor([int(token) not in special for token in whole[0]])
+    answer = unit[len(prompt) :][kept[len(prompt) :]]
+    question = unit[: len(prompt)][kept[: len(prompt)]]
     return float((answer @ answer.T).sum()), float((answer @ question.T).sum())
 
 
@@ -107,6 +111,33 @@ def test_a_model_without_the_projection_says_so(name: str) -> None:
     assert not Engine(student(name)).has_activations
 
 
+@pytest.mark.parametrize("path", ["packed", "batched"])
+@pytest.mark.parametrize("budget", [3, 4096])
+@pytest.mark.parametrize("name", ["qwen2", "granite"])
+def test_special_tokens_are_in_no_sum(name: str, path: str, budget: int) -> None:
+    model = student(name)
+    runs = [ids(20), ids(9, 1), ids(2, 2)]
+    engine = Engine(model, token_budget=budget, path=path)
+    first = int(runs[0][3])
+    for special in (frozenset({5, 33}), frozenset({9, first, int(runs[1][-1])}), frozenset()):
+        asked = [run_of(tokens, EVERYTHING)._replace(special=special) for tokens in runs]
+        for tokens, one in zip(runs, engine.score(PROMPT, asked), strict=True):
+            assert_agrees(model, tokens, one)
+            assert one.activations == pytest.approx(
+                activations_by_definition(model, PROMPT, tokens, special), rel=1e-5, abs=1e-6
+            )
+
+
+def test_runs_of_one_call_may_have_other_special_tokens() -> None:
+    model = student("qwen2")
+    specials = [frozenset({5}), frozenset(), frozenset({9, 33})]
+    runs = [run_of(ids(9), EVERYTHING)._replace(special=special) for special in specials]
+    for special, one in zip(specials, Engine(model).score(PROMPT, runs), strict=True):
+        assert one.activations == pytest.approx(
+            activations_by_definition(model, PROMPT, ids(9), special), rel=1e-5
+        )
+
+
 def test_activations_asked_for_after_the_prompt_was_read() -> None:
     model = student("qwen2")
     engine = Engine(model)
@@ -150,6 +181,12 @@ def test_ranks_above_the_cap_count_as_the_cap() -> None:
     logits = torch.arange(300.0)[None]
     assert measure(logits, torch.tensor([0]), ("capped_rank",))[1].item() == 100
     assert measure(logits, torch.tensor([299]), ("capped_rank",))[1].item() == 1
+
+
+def test_equal_logits_do_not_raise_the_rank() -> None:
+    logits = torch.tensor([[1.0, 2.0, 1.0, 2.0, 0.5]])
+    for token, rank in enumerate([3, 1, 3, 1, 5]):
+        assert measure(logits, torch.tensor([token]), ("capped_rank",))[1].item() == rank
 
 
 def test_a_token_outside_the_top_has_no_share_of_it() -> None:

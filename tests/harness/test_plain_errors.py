@@ -64,11 +64,11 @@ def test_a_program_without_arguments_at_all(
 @pytest.mark.parametrize(
     ("block", "keys", "message"),
     [
-        ({"windows": [4, "4"]}, {}, "a window is listed twice"),
+        ({"windows": [4, "4"]}, {}, "duplicate window"),
         ({"windows": ["four"]}, {}, "unknown window"),
         ({"steps": "sentense"}, {}, "sentence"),
         ({"step": "line"}, {}, "Did you mean 'steps'"),
-        ({"steps": "supplied"}, {}, "brings no steps"),
+        ({"steps": "supplied"}, {}, "has no steps"),
         ({}, {"dataset_path": "missing.jsonl"}, "missing.jsonl"),
         ({}, {"num_fewshot": 2}, "no few-shot examples"),
         ({}, {"naturalnes": {}}, "naturalness"),

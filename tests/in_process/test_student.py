@@ -15,7 +15,7 @@ from lnat_plugins.teacher_set import Prompt, Response
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer, truth
 
-NONE = {"best": Strategy("best", "", lambda contest: Choice((0,)), "")}
+NONE = {"best": Strategy("best", "the first", lambda candidates: Choice((0,)), "not the first")}
 WINDOWS = ["1", "global"]
 
 

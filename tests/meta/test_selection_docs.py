@@ -93,7 +93,7 @@ def test_every_strategy_names_its_source(text: str) -> None:
 
 
 def test_every_reason_is_told(text: str) -> None:
-    wanted = {strategy.otherwise for strategy in STRATEGIES.values()}
+    wanted = {strategy.default_reason for strategy in STRATEGIES.values()}
     assert untold(wanted, reasons(text)) == []
 
 
@@ -111,7 +111,7 @@ def test_what_only_stands_in_prose_is_caught(text: str) -> None:
     prose = text.replace("| `best_teacher` |", "| the best teacher |")
     assert untold(STRATEGIES, first_cells(prose, "Strategies")) == ["best_teacher"]
     prose = text.replace("| `short of the threshold` |", "| too low |")
-    assert untold([STRATEGIES["threshold"].otherwise], reasons(prose)) != []
+    assert untold([STRATEGIES["threshold"].default_reason], reasons(prose)) != []
     prose = text.replace("| `budget` | `weighted` |", "| budget | `weighted` |")
     assert untold(options(), first_cells(prose, "Strategies")) == ["budget"]
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import fmean
 
+import torch
+
 from tests.helpers_samples import make_record
 from tests.metrics.rows import Row
 
@@ -23,13 +25,15 @@ VOCABULARY = 130
 class Token:
     """What the student gives for each word of its vocabulary at one place, and what stands there.
 
-    `alone` is log p of the token without the prompt, `hidden` its activation.
+    `alone` is log p of the token without the prompt, `hidden` its activation; `special` tokens have
+    a part in SCAS alone: none.
     """
 
     p: tuple[float, ...]
     gold: int
     alone: float
     hidden: tuple[float, ...]
+    special: bool = False
 
     @property
     def nll(self) -> float:
@@ -45,7 +49,7 @@ class Response:
     prompt_id: str
     teacher: str
     steps: tuple[tuple[Token, ...], ...]
-    question: tuple[tuple[float, ...], ...]  # the activations of the prompt's tokens
+    question: tuple[Token, ...]  # the prompt's tokens; nothing precedes the first
     reward: float
 
     @property
@@ -54,7 +58,7 @@ class Response:
 
 
 def draw(seed: int, prompts: int = 3, teachers: int = 4) -> list[Response]:
-    """Random responses, each teacher's to each prompt; some steps hold no token."""
+    """Random responses, each teacher's to each prompt."""
     dice = random.Random(seed)
 
     def vector() -> tuple[float, ...]:
@@ -63,14 +67,21 @@ def draw(seed: int, prompts: int = 3, teachers: int = 4) -> list[Response]:
     def token() -> Token:
         weights = [math.exp(dice.gauss(0, 2)) for _ in range(VOCABULARY)]
         p = tuple(weight / sum(weights) for weight in weights)
-        return Token(p, dice.randrange(VOCABULARY), -dice.expovariate(0.3), vector())
+        gold, alone = dice.randrange(VOCABULARY), -dice.expovariate(0.3)
+        return Token(p, gold, alone, vector(), special=dice.random() < 0.2)
 
     def steps() -> tuple[tuple[Token, ...], ...]:
-        lengths = [dice.randrange(3, 6), *(dice.randrange(5) for _ in range(dice.randrange(1, 6)))]
+        lengths = [
+            dice.randrange(3, 6),
+            *(dice.randrange(1, 5) for _ in range(dice.randrange(1, 6))),
+        ]
         return tuple(tuple(token() for _ in range(length)) for length in lengths)
 
+    def question() -> tuple[Token, ...]:
+        return (token(), replace(token(), special=True), *(replace(token(), special=False),) * 2)
+
     return [
-        Response(f"p{p}", f"T{t}", steps(), tuple(vector() for _ in range(3)), dice.gauss(1, 1))
+        Response(f"p{p}", f"T{t}", steps(), question(), dice.gauss(1, 1))
         for p in range(prompts)
         for t in range(teachers)
     ]
@@ -89,8 +100,7 @@ def row_of(response: Response) -> Row:
     record = make_record(
         response.teacher, {"4": sums, "global": sums}, [len(step) for step in response.steps]
     )
-    own, asked = _units([t.hidden for t in response.tokens]), _units(response.question)
-    own_sum, asked_sum = [[sum(column) for column in zip(*u, strict=True)] for u in (own, asked)]
+    own, question = _content(response.tokens), _content(response.question)
     heard = response.tokens[1:]  # without the prompt nothing stands before the first token
     record = replace(
         record,
@@ -100,8 +110,10 @@ def row_of(response: Response) -> Row:
             "first_two_tokens": opening(2),
         },
         statistics={
-            "activation_self": sum(x * x for x in own_sum),
-            "activation_prompt": sum(x * y for x, y in zip(own_sum, asked_sum, strict=True)),
+            "cosine_self": _mean_cosine(own, own),
+            "cosine_prompt": _mean_cosine(own, question),
+            "content_nll": fmean(token.nll for token in own),
+            "prompt_nll": fmean(token.nll for token in response.question[1:] if not token.special),
             "unprompted": sum(token.alone for token in heard),
             "prompted": sum(-token.nll for token in heard),
             "unprompted_tokens": float(len(heard)),
@@ -132,8 +144,18 @@ def _brier_of_top(token: Token, size: int) -> float:
     return 1 - 2 * share[token.gold] + sum(one * one for one in share)
 
 
-def _units(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
-    return [[x / math.hypot(*vector) for x in vector] for vector in vectors]
+def _content(tokens: Sequence[Token]) -> list[Token]:
+    return [token for token in tokens if not token.special]
+
+
+def _mean_cosine(left: Sequence[Token], right: Sequence[Token]) -> float:
+    """Over all pairs, by looking at all pairs."""
+    return fmean(
+        sum(x * y for x, y in zip(a.hidden, b.hidden, strict=True))
+        / (math.hypot(*a.hidden) * math.hypot(*b.hidden))
+        for a in left
+        for b in right
+    )
 
 
 # the scores
@@ -147,7 +169,7 @@ def casl(pool: Sequence[Response]) -> list[float]:
     """Least squares by the normal equations, exactly."""
     table, means, ratios = [], [], []
     for response in pool:
-        first = [-step[0].nll for step in response.steps if step]
+        first = [-step[0].nll for step in response.steps]
         rest = [-token.nll for step in response.steps for token in step[1:]]
         means.append(fmean(first + rest))
         ratios.append(len(first) / len(first + rest))
@@ -183,28 +205,50 @@ def rsr_of_teacher(responses: Sequence[Response]) -> float:
 
 
 def lark(group: Sequence[Response], top: int = VOCABULARY) -> list[float]:
+    """∂/∂w_k of Σ_j w_j²·B_j / Σ_j w_j·L_j where all weights are 1, by central differences.
+
+    B_j is the mean squared length of the gradient of a token's loss by its logits, so the quotient
+    is how fast the weighted loss falls, relative to itself. Nothing of the closed form is used.
+    """
     losses = [fmean(token.nll for token in r.tokens) for r in group]
-    briers = [fmean(_brier_of_top(token, top) for token in r.tokens) for r in group]
+    speeds = [fmean(_squared_gradient(token, top) for token in r.tokens) for r in group]
+
+    def fall(weights: Sequence[float]) -> float:
+        return sum(w * w * s for w, s in zip(weights, speeds, strict=True)) / sum(
+            w * loss for w, loss in zip(weights, losses, strict=True)
+        )
+
+    h = 1e-5
+    ones = [1.0] * len(group)
     return [
-        2 * b / sum(losses) - loss * sum(briers) / sum(losses) ** 2
-        for b, loss in zip(briers, losses, strict=True)
+        (fall([*ones[:k], 1 + h, *ones[k + 1 :]]) - fall([*ones[:k], 1 - h, *ones[k + 1 :]]))
+        / (2 * h)
+        for k in range(len(group))
     ]
 
 
+def _squared_gradient(token: Token, top: int) -> float:
+    """Of −log softmax(z)[gold] by z, by autograd, with z cut to its `top` largest.
+
+    A gold token that is cut away has probability 0, and its own logit no gradient but −1.
+    """
+    order = sorted(range(len(token.p)), key=lambda v: -token.p[v])[:top]
+    logits = torch.tensor([math.log(token.p[v]) for v in order], dtype=torch.float64)
+    logits.requires_grad_()
+    if token.gold in order:
+        loss = -logits.log_softmax(-1)[order.index(token.gold)]
+        (gradient,) = torch.autograd.grad(loss, logits)
+        return float((gradient**2).sum())
+    (gradient,) = torch.autograd.grad(logits.logsumexp(-1), logits)
+    return float((gradient**2).sum()) + 1
+
+
 def scas(response: Response) -> float:
-    """The mean cosine over all pairs, by looking at all pairs."""
-
-    def mean_cosine(left: Sequence[Sequence[float]], right: Sequence[Sequence[float]]) -> float:
-        return fmean(
-            sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
-            for a in left
-            for b in right
-        )
-
-    own = [token.hidden for token in response.tokens]
-    asked = response.question
-    within = len(own) ** 2 * mean_cosine(own, own)
-    between = len(own) * len(asked) * mean_cosine(own, asked)
+    own, question = _content(response.tokens), _content(response.question)
+    surprise = fmean(token.nll for token in own)
+    of_prompt = fmean(token.nll for token in response.question[1:] if not token.special)
+    within = surprise**2 * _mean_cosine(own, own)
+    between = surprise * of_prompt * _mean_cosine(own, question)
     return 0.5 * within + 0.5 * between
 
 
@@ -218,4 +262,5 @@ def ifd(response: Response) -> float:
 
 
 def car(response: Response) -> float:
+    """With β = 3, which is ours."""
     return response.reward / (1 + 3 * fmean(token.nll for token in response.tokens))

@@ -1,16 +1,20 @@
-"""`Metric.rate`: who is looked at together, the order of the values, and why some are NaN."""
+"""A metric: what may be declared, who is looked at together, what it may return, why it is NaN."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import Metric, Scored, UndefinedError
 from lnat_plugins.metrics.base import SCOPES, log_prob, summed
+from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 from tests.metrics.rows import Row, record_with
 
@@ -71,9 +75,154 @@ def test_of_no_rows_there_are_no_values(scope: str) -> None:
     assert metric(places, scope).rate([], "4") == ((), ())
 
 
-def test_as_many_values_as_rows() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        metric(lambda rows, window: [1.0]).rate(ROWS, "4")
+# what may be declared
+
+
+def pair(record: StepSums, window: str) -> tuple[float, float]:
+    return 1.0, 2.0
+
+
+RATIO: dict[str, Any] = {"aggregate": "ratio_of_means", "parts": pair}
+BAD: list[tuple[dict[str, Any], str]] = [
+    (
+        {"name": ""},
+        "a metric's `name` must be a name of lower-case letters, digits and underscores",
+    ),
+    ({"name": "Mine"}, "metric 'Mine': a metric's `name` must be a name of lower-case letters"),
+    ({"name": ["mine"]}, "a metric's `name` must be a name of lower-case letters"),
+    ({"name": None}, "a metric's `name` must be a name of lower-case letters"),
+    ({"name": "all"}, "metric 'all': a metric's `name` must be other than 'all', which stands"),
+    ({"higher_is_better": 1}, "`higher_is_better` must be True, False or None (found 1)"),
+    ({"higher_is_better": "up"}, "`higher_is_better` must be True, False or None"),
+    ({"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus" (found \'token\')'),
+    ({"scope": {}}, "`scope` must be one of"),
+    ({"unit": ""}, "`unit` must be text such as \"nats per token\" (found '')"),
+    ({"source": None}, "`source` must be text: a paper, or who defined it (found None)"),
+    ({"aggregate": "sum"}, '`aggregate` must be one of "mean", "ratio_of_means"'),
+    ({"compute": None}, "`compute` must be a function (found None)"),
+    ({"reads": "steps"}, '`reads` must be one of "window", "global", "counts"'),
+    ({"needs": frozenset({"ranks"})}, "`needs` must be a frozenset of some of brier, brier_top50"),
+    ({"needs": {"entropy"}}, "`needs` must be a frozenset of some of"),
+    ({"needs": ["entropy"]}, "`needs` must be a frozenset of some of"),
+    ({"parts": pair}, '`parts` must be a function with aggregate "ratio_of_means", else None'),
+    ({"aggregate": "ratio_of_means"}, "`parts` must be a function with aggregate"),
+    (RATIO | {"parts": (1, 2)}, "`parts` must be a function with aggregate"),
+    (RATIO | {"scope": "prompt"}, '`scope` must be "response" with aggregate "ratio_of_means"'),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), BAD)
+def test_a_wrong_declaration_names_the_metric_and_the_field(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        metric(**{"compute": places, "scope": "response", **fields})
+    text = str(caught.value)
+    assert message in text
+    assert text.endswith(". Fix the metric's definition.")
+    assert text.startswith(f"metric {fields.get('name', 'mine')!r}: a metric's `")
+
+
+def test_a_ratio_of_means_is_declared_with_its_parts() -> None:
+    assert metric(places, "response", **RATIO).parts_of(ROWS[0].record, "4") == (1.0, 2.0)
+
+
+# what a metric's functions may return
+
+
+@pytest.mark.parametrize("value", [None, "1", True, math.inf, -math.inf, [1.0]])
+def test_a_value_must_be_a_number(value: Any) -> None:
+    each = metric(lambda record, window: value, "response", owner="plugin.py (file)")
+    with pytest.raises(ConfigError) as caught:
+        each.rate(ROWS, "4")
+    assert str(caught.value) == (
+        "plugin.py (file): metric mine gave no number for teacher 'A'; undefined is NaN (found "
+        f"{value!r}). Fix the metric."
+    )
+
+
+@pytest.mark.parametrize("value", [np.float32(-1.5), Fraction(-3, 2), -2, math.nan])
+def test_a_value_may_be_any_number(value: Any) -> None:
+    found = metric(lambda record, window: value, "response").of(ROWS[0].record, "4")
+    assert type(found) is float
+    assert found == pytest.approx(float(value), nan_ok=True)
+
+
+@pytest.mark.parametrize("values", [[1, 2], (1.0, 2.0), np.array([1.0, 2.0]), iter([1.0, 2.0])])
+def test_values_of_several_rows_may_be_any_iterable(values: Any) -> None:
+    rows = [ROWS[0], ROWS[2]]
+    assert metric(lambda rows, window: values).rate(rows, "4").values == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "gave no list of 2 values"),
+        (1.0, "gave no list of 2 values"),
+        ([1.0], "gave 1 values for 2 responses"),
+        ([1.0, 2.0, 3.0], "gave 3 values for 2 responses"),
+        ([1.0, None], "gave no number for teacher 'B'"),
+        ([math.inf, 1.0], "gave no number for teacher 'A'"),
+        ("ab", "gave no number for teacher 'A'"),
+    ],
+)
+def test_values_of_several_rows_are_a_number_each(values: Any, message: str) -> None:
+    each = metric(lambda rows, window: values, owner="plugin.py (file)")
+    with pytest.raises(ConfigError, match=rf"^plugin.py \(file\): metric mine {message}"):
+        each.rate([ROWS[0], ROWS[2]], "4")
+
+
+def test_parts_become_plain_floats() -> None:
+    ratio = RATIO | {"parts": lambda record, window: (np.float32(1.5), record.n_tokens)}
+    found = metric(places, "response", **ratio).parts_of(ROWS[0].record, "4")
+    assert found == (1.5, 8.0)
+    assert {type(one) for one in found} == {float}
+    undefined = RATIO | {"parts": lambda record, window: (math.nan, 1.0)}
+    assert math.isnan(metric(places, "response", **undefined).parts_of(ROWS[0].record, "4")[0])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (1.0, "gave no pair of numerator and denominator"),
+        ((1.0,), "gave no pair of numerator and denominator"),
+        ((1.0, 2.0, 3.0), "gave no pair of numerator and denominator"),
+        ((1.0, None), "gave no number for teacher 'A'"),
+        ((math.inf, 1.0), "gave no number for teacher 'A'"),
+    ],
+)
+def test_parts_must_be_a_pair_of_numbers(parts: Any, message: str) -> None:
+    ratio = RATIO | {"parts": lambda record, window: parts, "owner": "plugin.py (file)"}
+    with pytest.raises(ConfigError, match=rf"^plugin.py \(file\): metric mine {message}"):
+        metric(places, "response", **ratio).parts_of(ROWS[0].record, "4")
+
+
+def fails(*arguments: Any) -> Any:
+    raise KeyError("no such thing")
+
+
+def refuses(*arguments: Any) -> Any:
+    raise DataError("not of these", where="row 3")
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_foreign_exception_names_the_metric_and_ours_passes(scope: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        metric(fails, scope, owner="plugin.py (file)").rate(ROWS, "4")
+    assert str(caught.value) == (
+        "plugin.py (file): metric mine failed: KeyError: 'no such thing'. Fix the metric."
+    )
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(DataError, match="^row 3: not of these"):
+        metric(refuses, scope).rate(ROWS, "4")
+
+
+def test_exceptions_of_parts_are_treated_the_same() -> None:
+    ratio = metric(places, "response", **RATIO | {"parts": fails})
+    with pytest.raises(ConfigError, match="^metric mine failed: KeyError: 'no such thing'"):
+        ratio.parts_of(ROWS[0].record, "4")
+    with pytest.raises(DataError, match="^row 3: not of these"):
+        dataclasses.replace(ratio, parts=refuses).parts_of(ROWS[0].record, "4")
 
 
 # why a row has no value
@@ -92,8 +241,6 @@ def lacking(record_of: Any, **fields: Any) -> tuple[tuple[float, ...], tuple[str
         (make_record(sums={"4": [-1.0, -1.0]}), {}, "window 'global' was not scored"),
         (make_record(sums={"global": [-1.0, -1.0]}), {"reads": "window"}, "window '4' was not"),
         (make_record(undefined={"global": "too long"}), {}, "too long"),
-        (record_with(tokens=(0, 0)), {}, "the response holds no token"),
-        (record_with(tokens=(0, 0)), {"reads": "counts"}, "the response holds no token"),
     ],
 )
 def test_a_group_is_computed_without_rows_that_lack_what_is_read(
@@ -118,6 +265,16 @@ def test_a_statistic_that_is_needed_and_not_there(scope: str) -> None:
     assert ratings.values[0] == 0.0
     assert all(map(math.isnan, ratings.values[1:]))
     assert ratings.reasons == ("", "the statistic 'entropy' was not gathered", "NaN logits")
+
+
+@pytest.mark.parametrize("requested", [["mine"], ["all"], ["rsr", "mine"]])
+def test_a_statistic_that_another_version_did_not_gather(requested: list[str]) -> None:
+    record = record_with(capped_rank=(1.0, 2.0))
+    old = dataclasses.replace(record, settings={**record.settings, "metrics": requested})
+    (reason,) = (
+        metric(places, needs=frozenset({"entropy"})).rate([Row("p0", "A", old)], "4").reasons
+    )
+    assert reason == ("the statistic 'entropy' was not gathered: older version, score again")
 
 
 def test_a_statistic_may_be_of_the_response() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.rows import Row, rate, record_with, row
@@ -62,6 +62,7 @@ def test_no_loss_at_all_is_undefined_for_that_prompt() -> None:
 pairs = st.lists(st.tuples(st.floats(0.01, 20), st.floats(0.0, 2)), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(pairs, st.floats(0.1, 10), st.floats(0.1, 10))
 def test_scales_with_brier_and_inversely_with_loss(
     group: list[tuple[float, float]], losses: float, briers: float
@@ -72,6 +73,7 @@ def test_scales_with_brier_and_inversely_with_loss(
     assert scaled == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_the_gains_of_a_prompt_sum_to_its_ratio(group: list[tuple[float, float]]) -> None:
     total = math.fsum(rate("lark", *(one(loss, brier) for loss, brier in group)).values)

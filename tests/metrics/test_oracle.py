@@ -16,7 +16,7 @@ SEEDS = range(3)
 ALONE: dict[str, Callable[[Response], float]] = {
     "global_naturalness": lambda r: fmean(-token.nll for token in r.tokens),
     "global_step_naturalness": lambda r: fmean(
-        fmean(-token.nll for token in step) for step in r.steps if step
+        fmean(-token.nll for token in step) for step in r.steps
     ),
     "aslec_drop": lambda r: oracle.drop(r, 1),
     "aslec_drop2": lambda r: oracle.drop(r, 2),
@@ -26,9 +26,9 @@ ALONE: dict[str, Callable[[Response], float]] = {
     "ifd": oracle.ifd,
     "car": oracle.car,
     "n_tokens": lambda r: len(r.tokens),
-    "n_steps": lambda r: len([step for step in r.steps if step]),
-    "mean_step_tokens": lambda r: fmean(len(step) for step in r.steps if step),
-    "first_token_ratio": lambda r: len([step for step in r.steps if step]) / len(r.tokens),
+    "n_steps": lambda r: len(r.steps),
+    "mean_step_tokens": lambda r: fmean(len(step) for step in r.steps),
+    "first_token_ratio": lambda r: len(r.steps) / len(r.tokens),
 }
 TOGETHER: dict[str, Callable[[Sequence[Response]], list[float]]] = {
     "aslec_casl": oracle.casl,
@@ -48,8 +48,8 @@ def by(
     """The score of each group by itself, back in the order of the responses."""
     found = {}
     for name in {key(response) for response in responses}:
-        places = [i for i, response in enumerate(responses) if key(response) == name]
-        found |= dict(zip(places, score([responses[i] for i in places]), strict=True))
+        indices = [i for i, response in enumerate(responses) if key(response) == name]
+        found |= dict(zip(indices, score([responses[i] for i in indices]), strict=True))
     return [found[i] for i in range(len(responses))]
 
 
@@ -77,8 +77,7 @@ def test_of_several_responses(name: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_teachers_rsr(seed: int) -> None:
     responses = [each for each in oracle.draw(seed) if each.teacher == "T1"]
-    parts = METRICS["rsr"].parts
-    assert parts is not None
+    parts = METRICS["rsr"].parts_of
     ranks, surprise = zip(*(parts(oracle.row_of(r).record, "4") for r in responses), strict=True)
     found = fmean(ranks) / fmean(surprise)
     assert found == pytest.approx(oracle.rsr_of_teacher(responses))
@@ -86,5 +85,5 @@ def test_a_teachers_rsr(seed: int) -> None:
 
 
 def test_every_metric_has_an_oracle() -> None:
-    """Local naturalness has one for its windows in tests/engine, and luck has no formula."""
+    """Local naturalness has one for its windows in tests/engine; a random score has no formula."""
     assert set(METRICS) - set(ALONE) - set(TOGETHER) == {"local_naturalness", "random"}

@@ -52,8 +52,8 @@ def strategy(**fields: Any) -> Strategy:
         **{
             "name": "first",
             "description": "the first row",
-            "choose": lambda contest: Choice((0,)),
-            "otherwise": "not the first row",
+            "choose": lambda candidates: Choice((0,)),
+            "default_reason": "not the first row",
             **fields,
         }
     )

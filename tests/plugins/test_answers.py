@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Registry, ScoredCandidates
+from lnat_plugins import Registry
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import UndefinedError
 from tests.helpers_samples import make_record
@@ -19,7 +19,6 @@ from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
 ROWS = [Row("p0", teacher, make_record(teacher)) for teacher in ("QwQ", "R1")]
-CONTEST = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
 
 
 def add(kind: str, entry: Any) -> Registry:
@@ -77,22 +76,6 @@ def test_a_value_may_be_any_float(value: Any) -> None:
     found = registry.metrics["longer"].of(RECORD, "4")
     assert type(found) is float
     assert found == pytest.approx(float(value), nan_ok=True)
-
-
-@pytest.mark.parametrize(
-    ("choice", "message"),
-    [
-        (None, "gave no `Choice`"),
-        ((0, 1), "gave no `Choice`"),
-        (Choice((0.5,)), "gave a `Choice` that cannot be read"),  # type: ignore[arg-type]
-        (Choice((0,), weights={0: "heavy"}), "gave a `Choice` that cannot be read"),  # type: ignore[dict-item]
-        (Choice((0,), reasons=["late"]), "gave a `Choice` that cannot be read"),  # type: ignore[arg-type]
-    ],
-)
-def test_a_choice_must_be_readable(choice: Any, message: str) -> None:
-    registry = add("strategy", lab.strategy(choose=lambda contest: choice))
-    with pytest.raises(ConfigError, match=f"strategy first {message}"):
-        registry.strategies["first"].choose(CONTEST)
 
 
 def of_rows(compute: Any) -> Any:
@@ -197,8 +180,6 @@ CALLS: list[tuple[str, str, dict[str, Any], Any]] = [
     ("metric", "compute", {}, lambda registry: registry.metrics["longer"].of(RECORD, "4")),
     ("metric", "compute", {"scope": "corpus"}, rate),
     ("metric", "parts", RATIO, parts),
-    ("strategy", "choose", {}, lambda registry: registry.strategies["first"].choose(CONTEST)),
-    ("strategy", "check", {}, lambda registry: registry.strategies["first"].check({}, (), "here")),
     ("loader", "read", {}, read),
 ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Option, Registry, ScoredCandidates
+from lnat_plugins import Choice, Registry, ScoredCandidates
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.plugins.registry import NameClashError
 from tests.helpers_samples import make_record
@@ -16,7 +16,7 @@ from tests.helpers_samples import make_record
 from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
-CONTEST = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
+CANDIDATES = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
 
 
 def add(kind: str, entry: Any, registry: Registry | None = None) -> Registry:
@@ -32,7 +32,7 @@ def test_what_is_added_is_there_by_name() -> None:
     add("loader", lab.loader(), registry)
     assert registry.splitters["whole"].split("a b") == [(0, 3)]
     assert registry.metrics["longer"].of(RECORD, "4") == 20.0
-    assert registry.strategies["first"].choose(CONTEST) == Choice((0,))
+    assert registry.strategies["first"].choose(CANDIDATES) == Choice((0,))
     assert list(registry.loaders["none"].read(Path("x"), "x")) == []
     assert registry.added_by("mine (module)") == {
         "splitters": ("whole",),
@@ -54,6 +54,7 @@ def test_what_a_strategy_declares_is_kept() -> None:
     entry = lab.strategy(weighs=True, check=lambda *given: asked.append(given))
     found = add("strategy", entry).strategies["first"]
     assert found.weighs
+    assert found.owner == "mine (module)"
     assert found.check is not None
     found.check({"k": 1}, ("QwQ",), "here")
     assert asked == [({"k": 1}, ("QwQ",), "here")]
@@ -110,20 +111,6 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("metric", {"aggregate": "ratio_of_means"}, "`parts` must be a function with aggregate"),
     ("metric", RATIO | {"parts": (1, 2)}, "`parts` must be a function with aggregate"),
     ("metric", RATIO | {"scope": "prompt"}, '`scope` must be "response" with aggregate "ratio'),
-    ("strategy", {"name": "the first"}, "`name` must be"),
-    ("strategy", {"description": " "}, "`description` must be one line"),
-    ("strategy", {"choose": 3}, "`choose` must be a function"),
-    ("strategy", {"otherwise": ""}, "`otherwise` must be text"),
-    ("strategy", {"needs": frozenset({"score"})}, "`needs` must be a frozenset"),
-    ("strategy", {"needs": {"scores"}}, "`needs` must be a frozenset"),
-    ("strategy", {"options": ["k"]}, "`options` must be a mapping"),
-    ("strategy", {"options": {"k": 3}}, "`options` must be a mapping of names to `Option`s"),
-    ("strategy", {"options": {"a-b": Option(int, 1, "")}}, "`options` must be named"),
-    ("strategy", {"options": {"seed": Option(int, 1, "")}}, "'seed' is one"),
-    ("strategy", {"options": {"k": Option(3, 1, "")}}, "'k' is not"),  # type: ignore[arg-type]
-    ("strategy", {"source": None}, "`source` must be text"),
-    ("strategy", {"check": "k"}, "`check` must be a function, or None"),
-    ("strategy", {"weighs": 1}, "`weighs` must be True or False"),
     ("loader", {"name": "my loader"}, "`name` must be"),
     ("loader", {"suffixes": ".tsv"}, "`suffixes` must be a tuple"),
     ("loader", {"suffixes": (".TSV",)}, "`suffixes` must be a tuple"),

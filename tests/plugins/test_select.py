@@ -128,7 +128,7 @@ def test_a_failure_of_a_decider_ends_the_run_and_names_it() -> None:
 
 
 def test_a_failure_of_a_strategy_names_its_own_plugin() -> None:
-    broken = lab.Registers(strategy=lab.strategy(choose=lambda contest: 1 / 0))
+    broken = lab.Registers(strategy=lab.strategy(choose=lambda candidates: 1 / 0))
     plugins = load_plugins(objects=[broken])
     spec = replace(lab.spec(strategy="best"), strategy=plugins.registry.strategies["first"])
     with pytest.raises(ConfigError, match=r"^Registers \(object 1\): strategy first failed: Zero"):

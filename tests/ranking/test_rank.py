@@ -284,13 +284,13 @@ def test_a_constant_ratio_has_no_spread() -> None:
     assert first.p_best == 1.0
 
 
-def test_an_empty_denominator_is_undefined_and_counted() -> None:
-    infinite = replace(
-        TOKENS_PER_STEP, compute=lambda record, window: math.inf if record.n_steps == 1 else 1.0
+def test_an_undefined_ratio_is_counted() -> None:
+    of_several = replace(
+        TOKENS_PER_STEP, compute=lambda record, window: math.nan if record.n_steps == 1 else 1.0
     )
-    ranking = rank_rows([*ROWS, steps("p2", "A", 1, 1), steps("p2", "B", 1, 1)], infinite)
+    ranking = rank_rows([*ROWS, steps("p2", "A", 1, 1), steps("p2", "B", 1, 1)], of_several)
     assert ranking.prompts_used == 1
-    assert lines(ranking)["A"].undefined == {"the value is not finite": 1}
+    assert lines(ranking)["A"].undefined == {"no reason was recorded": 1}
 
 
 def test_compare_takes_the_same_figures() -> None:

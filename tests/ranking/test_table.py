@@ -73,7 +73,12 @@ def rows_without(
             ENTROPY,
             "Score again with needy among the metrics (`naturalness: metrics:`",
         ),
-        (rows_without({}, asked=["needy"]), ENTROPY, ". Rank by another metric."),
+        (
+            rows_without({}, asked=["needy"]),
+            ENTROPY,
+            'was not gathered: older version, score again (4)"). Score again with needy among the '
+            "metrics (`naturalness: metrics:`",
+        ),
         (rows_without({}, path="loglikelihood"), ENTROPY, ". Rank by another metric."),
         (
             rows_without({"entropy": "this back end gives log-probabilities only"}),

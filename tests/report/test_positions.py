@@ -52,11 +52,6 @@ def test_flat_responses_of_any_length_give_flat_lines() -> None:
     assert positions(rows, ["4"], "4").means["4"] == pytest.approx((-16 / 3,) * 10)
 
 
-def test_steps_without_a_token_do_not_count() -> None:
-    some = positions([row("p", "A", [-1.0, 0.0, -2.0], tokens=[1, 0, 1])], ["4"], "4")
-    assert some.means["4"] == pytest.approx((-1.0,) * 5 + (-2.0,) * 5)
-
-
 def test_all_windows_rest_on_the_same_responses() -> None:
     whole = row("p", "A", [-1.0] * 10, whole=[-0.5] * 10)
     cut = row("q", "B", [-9.0] * 10, whole=[-9.0] * 9 + [math.nan])

@@ -82,8 +82,3 @@ def test_totals_alone_have_no_steps() -> None:
     assert 'class="u" role="listitem"' in text
     assert 'class="s3" role="listitem"' not in text
     assert "Undefined: fewer than two steps have a score." in text
-
-
-def test_a_step_without_a_token_has_no_number() -> None:
-    rows = [row(f"p{p}", t, [-1.0, 0.0, -3.0], tokens=[2, 0, 3]) for p in range(2) for t in "AB"]
-    assert "step 2 of 3, 0 tokens: its characters lie in a token" in page_of(rows)

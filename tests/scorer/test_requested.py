@@ -43,7 +43,7 @@ def test_a_metric_by_name_needs_its_window() -> None:
 
 
 def test_what_the_back_end_lacks_is_refused_by_name() -> None:
-    lacks = {"activation_self": "no projection", "activation_prompt": "no projection"}
+    lacks = {"cosine_self": "no projection", "cosine_prompt": "no projection"}
     with pytest.raises(StudentError, match="metric 'scas' cannot be had here: no projection"):
         ask("rsr", "scas").check_student(lacks)
     ask("rsr", "ifd").check_student(lacks)

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import AddedToken
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.tokens import special_ids
 from lnat_plugins.teacher_set import Response
+from tests import helpers_students
 from tests.helpers_students import student
 from tests.scorer.scoring import LONG, scorer_of
 from tests.scorer.test_limits import BrokenOnLongRuns, OnlyTotals
@@ -69,6 +72,85 @@ def test_without_a_prompt_from_the_opening_token(llama: Any, tokenizer: Any) -> 
         assert found["prompted"] == pytest.approx(sum(with_prompt), abs=1e-3)
 
 
+@torch.no_grad()
+def content_by_definition(
+    model: Any, prompt: list[int], ids: list[int], special: frozenset[int]
+) -> dict[str, float]:
+    """Mean cosines over all pairs and mean NLLs, of the tokens that are not special."""
+    held: list[torch.Tensor] = []
+    module = model.model.layers[-1].mlp.up_proj
+    handle = module.register_forward_hook(lambda *args: held.append(args[2]))
+    model(torch.tensor([prompt + ids]))
+    handle.remove()
+    unit = torch.nn.functional.normalize(held[0][0].double(), dim=-1)
+    nll = [math.nan, *(-value for value in logprobs(model, prompt[:1], prompt[1:] + ids))]
+    kept = [i for i, token in enumerate(prompt + ids) if token not in special]
+    answer = [i for i in kept if i >= len(prompt)]
+    question = [i for i in kept if i < len(prompt)]
+    return {
+        "cosine_self": float((unit[answer] @ unit[answer].T).mean()),
+        "cosine_prompt": float((unit[answer] @ unit[question].T).mean()),
+        "content_nll": float(np.mean([nll[i] for i in answer])),
+        "prompt_nll": float(np.mean([nll[i] for i in question if i])),
+    }
+
+
+@pytest.fixture
+def own_tokenizer() -> Any:
+    """One that a test may change."""
+    return helpers_students.tokenizer()
+
+
+@pytest.mark.parametrize("flagged", [(), (6,), (5, 7)])
+def test_cosines_and_mean_nlls_leave_special_tokens_out(
+    llama: Any, own_tokenizer: Any, flagged: tuple[int, ...]
+) -> None:
+    ids = own_tokenizer.encode(LONG)
+    names = own_tokenizer.convert_ids_to_tokens([*flagged, ids[2]])
+    own_tokenizer.add_special_tokens({"additional_special_tokens": names})
+    special = special_ids(own_tokenizer)
+    assert {*flagged, ids[2]} <= special
+    found = record_of(llama, own_tokenizer)
+    spelled = own_tokenizer.encode(LONG)  # a special token is cut out of the text before all others
+    expected = content_by_definition(llama, PROMPT, spelled, special)
+    assert {name: found.statistics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+def test_every_token_that_is_flagged_is_special(own_tokenizer: Any) -> None:
+    """Llama's role markers have no role of their own among the tokenizer's special tokens."""
+    before = special_ids(own_tokenizer)
+    marker = AddedToken("<|role|>", special=True)
+    own_tokenizer.add_tokens([marker, AddedToken("<think>", special=False)])
+    added = own_tokenizer.convert_tokens_to_ids("<|role|>")
+    assert added not in own_tokenizer.all_special_ids
+    assert special_ids(own_tokenizer) == before | {added}
+
+
+def test_a_prompt_of_special_tokens_has_no_content(llama: Any, own_tokenizer: Any) -> None:
+    own_tokenizer.add_special_tokens(
+        {"additional_special_tokens": own_tokenizer.convert_ids_to_tokens(PROMPT)}
+    )
+    record = record_of(llama, own_tokenizer)
+    reason = "the prompt holds no tokens but special ones and its first"
+    assert record.undefined == {"prompt_nll": reason, "cosine_prompt": reason}
+    assert set(record.statistics) > {"cosine_self", "content_nll"}
+
+
+def test_a_prompt_of_one_token_has_no_mean_nll(llama: Any, own_tokenizer: Any) -> None:
+    scorer = scorer_of(llama, own_tokenizer, statistics=OF_BACKEND)
+    (record,) = scorer.score(PROMPT[:1], [Response("t", LONG)])
+    assert set(record.undefined) == {"prompt_nll"}
+
+
+def test_a_response_of_special_tokens_has_no_content(llama: Any, own_tokenizer: Any) -> None:
+    own_tokenizer.add_special_tokens({"additional_special_tokens": ["<|a|>", "<|b|>"]})
+    llama = student("llama", vocab_size=len(own_tokenizer))
+    record = record_of(llama, own_tokenizer, "<|a|><|b|>")
+    reason = "the response holds only special tokens"
+    names = ("cosine_self", "cosine_prompt", "content_nll")
+    assert record.undefined == dict.fromkeys(names, reason)
+
+
 def test_one_token_alone_has_no_context(llama: Any, tokenizer: Any) -> None:
     record = record_of(llama, tokenizer, "7")
     assert record.n_tokens == 1
@@ -107,7 +189,7 @@ def test_too_long_a_trace_has_none_and_says_why(llama: Any, tokenizer: Any) -> N
 def test_the_last_activation_needs_a_place_of_its_own(llama: Any, tokenizer: Any) -> None:
     limit = len(PROMPT) + len(tokenizer.encode(LONG)) - 1
     record = record_of(llama, tokenizer, max_length=limit)
-    assert set(record.undefined) == {"activation_self", "activation_prompt"}
+    assert set(record.undefined) == {"cosine_self", "cosine_prompt"}
     assert record_of(llama, tokenizer, max_length=limit + 1).undefined == {}
 
 
@@ -115,7 +197,9 @@ def test_a_failed_pass_is_told_for_each_statistic(llama: Any, tokenizer: Any) ->
     backend = EngineBackend(BrokenOnLongRuns(Engine(llama)))  # type: ignore[arg-type]
     record = record_of(llama, tokenizer, backend=backend)
     assert record.step_statistics == {}
-    assert {record.undefined[name] for name in OF_BACKEND} == {"the pass ran out of memory"}
+    of_response = OF_BACKEND - {"prompt_nll"}
+    assert {record.undefined[name] for name in of_response} == {"the pass ran out of memory"}
+    assert record.statistics.keys() == {"prompt_nll", "reward"}  # the prompt is a short run
     again = StepSums.from_json(record.to_json())
     assert again.undefined == record.undefined
 
@@ -133,5 +217,6 @@ def test_a_back_end_tells_what_it_lacks(llama: Any, tokenizer: Any) -> None:
 def test_a_student_without_the_projection_lacks_activations(name: str, tokenizer: Any) -> None:
     record = record_of(student(name), tokenizer)
     reason = "the last layer of this student has no `mlp.up_proj`"
-    assert record.undefined == {"activation_self": reason, "activation_prompt": reason}
+    assert record.undefined == {"cosine_self": reason, "cosine_prompt": reason}
     assert math.isfinite(record.statistics["unprompted"])
+    assert math.isfinite(record.statistics["content_nll"])

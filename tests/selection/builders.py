@@ -1,4 +1,4 @@
-"""Small pools with their scores in them, and a student that counts what it is asked."""
+"""Candidates with their scores in them, selections by hand, and a student that counts calls."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lnat_plugins.selection import (
     choose,
     parse_selection,
 )
+from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.teacher_set import Response
 from tests.helpers_samples import record_of
@@ -116,11 +117,11 @@ def spec_of(**block: Any) -> SelectionSpec:
 def select(pool: Candidates, student: FakeStudent | None = None, **block: Any) -> Selection:
     """The block's choice; every selection made here is checked as a stored one would be."""
     selection = choose(pool, student or FakeStudent(), spec_of(**block))
-    assert selection.complaint() == ""
+    assert selection.problem() == ""
     return selection
 
 
-def contest_of(
+def scored_candidates_of(
     pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any
 ) -> ScoredCandidates:
     """All rows of the pool, with the options as a block would have them."""
@@ -130,7 +131,7 @@ def contest_of(
     }
     return ScoredCandidates(
         rows=pool.rows,
-        goodness=np.array([row.response.extra["score"] for row in pool.rows], dtype=np.float64),
+        scores=np.array([row.response.extra["score"] for row in pool.rows], dtype=np.float64),
         tokens=np.array([row.response.extra["tokens"] for row in pool.rows], dtype=np.int64),
         options=options,
         seed=seed,
@@ -139,7 +140,7 @@ def contest_of(
 
 def run(pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any) -> Choice:
     """What the strategy itself answers."""
-    return STRATEGIES[strategy].choose(contest_of(pool, strategy, seed=seed, **written))
+    return STRATEGIES[strategy].choose(scored_candidates_of(pool, strategy, seed=seed, **written))
 
 
 def names(pool: Candidates, positions: Sequence[int]) -> list[str]:
@@ -149,3 +150,61 @@ def names(pool: Candidates, positions: Sequence[int]) -> list[str]:
 
 def total(pool: Candidates, positions: Sequence[int]) -> float:
     return math.fsum(pool.rows[i].response.extra["score"] for i in positions)
+
+
+TEXTS = ("First. Wait.", "<think>\nSecond.\n</think>\n\nDone.", "结果是七！", "Third\u2028one ")
+TEACHERS = ("QwQ", "R1")
+PROVENANCE = Provenance(
+    task="sums",
+    files=("out/org__student/samples_sums_2025.jsonl",),
+    scoring={"settings": {"steps": "sentence"}, "splitter": "sentence@1"},
+    versions={"lnat_plugins": "0.0.9", "torch": "2.13"},
+)
+
+
+def four_rows(
+    extras: Sequence[Mapping[str, Any]] | None = None,
+    *,
+    plain: bool = False,
+    samples: Sequence[int | str] = (),
+    correct: Sequence[bool | None] = (),
+    roles: Sequence[str] = ("system", "user"),
+) -> Candidates:
+    """Four rows, two prompts with two teachers; or as many as there are extras."""
+    rows = []
+    for i in range(len(extras) if extras is not None else 4):
+        asked = f"What is {i // 2}? \n\n"
+        turns = [{"role": role, "content": asked} for role in (["user"] if plain else roles)]
+        response = Response(
+            teacher=TEACHERS[i % 2],
+            text=TEXTS[i % 4],
+            sample=samples[i] if samples else 0,
+            correct=correct[i] if correct else None,
+            extra=extras[i] if extras is not None else {},
+            where=f"x.jsonl line {i}",
+        )
+        rows.append(Candidate(i, f"p{i // 2}", tuple(turns), response))
+    return Candidates(tuple(rows), plain)
+
+
+def selection_of(pool: Candidates, chosen: Sequence[int] = (1, 2), **changes: Any) -> Selection:
+    """Those rows, by local naturalness; the others have lost. Row i scores -i, row 2 nothing."""
+    size = len(pool.rows)
+    found: dict[str, Any] = {
+        "indices": tuple(chosen),
+        "weights": (1.0,) * len(chosen),
+        "scores": tuple(math.nan if i == 2 else -float(i) for i in range(size)),
+        "reasons": {
+            i: "another response scored higher: by 1" for i in range(size) if i not in chosen
+        },
+        "teachers": tuple(row.teacher for row in pool.rows),
+        "prompts": tuple(row.prompt_id for row in pool.rows),
+        "strategy": "best",
+        "metric": "local_naturalness",
+        "window": "4",
+        "higher_is_better": True,
+        "settings": {"strategy": "best"},
+        "pool": pool.fingerprint,
+        "student": "org/student",
+    }
+    return Selection(**found | changes)

@@ -1,12 +1,18 @@
-"""Five layouts of rows, one set; and every row that cannot be used."""
+"""Five layouts of rows, one set. Rows that cannot be used: test_bad_input.py."""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.teacher_set.config import DataSpec
+from lnat_plugins.teacher_set.layouts import parse_row, reward_of
+from lnat_plugins.teacher_set.loaders import Row
 from tests.teacher_set.conftest import Load, row, two
 
 USER = {"role": "user", "content": "p1"}
@@ -117,6 +123,14 @@ def test_other_columns_travel_along_as_far_as_json_can_hold_them(load: Load) -> 
     assert extra == {"source": {"a": [1]}}
 
 
+@pytest.mark.parametrize("value", [b"x", {1, 2}, float("inf"), object(), {"a": [float("nan")]}])
+def test_a_column_that_json_cannot_hold_drops_only_itself(value: Any) -> None:
+    row_ = Row({**row(), "first": 1, "odd": value, "last": [2]}, "row 1")
+    spec = DataSpec("t", "t.yaml", Path(), "rows.jsonl")
+    (found,) = parse_row(row_, spec, None, Counter())
+    assert found.response.extra == {"first": 1, "last": [2]}
+
+
 def test_a_column_of_another_meaning_can_be_ignored(load: Load) -> None:
     rows = two(steps=4, correct="gold", sample=[1])
     columns = {"steps": None, "correct": None, "sample": None}
@@ -125,108 +139,46 @@ def test_a_column_of_another_meaning_can_be_ignored(load: Load) -> None:
     assert response[0].extra == {"row_steps": 4, "row_correct": "gold", "row_sample": [1]}
 
 
-BAD_ROWS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({"prompt": "p", "response": "r"}, {}, "there is no column 'teacher'.*columns: {teacher:"),
-    ({"promt": "p", "response": "r", "teacher": "t"}, {}, "no column 'prompt'.*mean 'promt'"),
-    (row(), {"columns": {"correct": "is_right"}}, "no column 'is_right' .*prompt, teacher"),
-    (row(), {"columns": {"prompt_id": "id"}}, "no column 'id'"),
-    (row(response=""), {}, "column 'response': the text is empty"),
-    (row(response=" \n\t"), {}, "column 'response': the text is nothing but white space"),
-    (row(response=None), {}, "column 'response': the value is null"),
-    (row(response=3), {}, "column 'response': this must be text, not int"),
-    (row(prompt=" "), {}, "column 'prompt': the text is nothing but"),
-    (row(prompt={"a": 1}), {}, "column 'prompt': this must be text, not dict"),
-    (row(teacher=""), {}, "column 'teacher': the text is empty"),
-    (row(teacher=7), {}, "column 'teacher': this must be text, not int"),
-    (row(response="half \ud83d emoji"), {}, r"a lone surrogate at character 5.*\\ud83d"),
-    (row(note="\udc00"), {}, "column 'note': a lone surrogate"),
-    (row(prompt_id=1.5), {}, "column 'prompt_id': this must be text, not float"),
-    (row(prompt_id=" "), {}, "column 'prompt_id': the text is nothing"),
-    (row(correct="yes"), {}, r"`correct` must be true, false, 0, 1 or null \(found 'yes'\)"),
-    (row(correct=0.5), {}, "`correct` must be"),
-    (row(sample=1.5), {}, "`sample` must be a whole number or text"),
-    (row(sample=True), {}, "`sample` must be a whole number or text"),
-    (row(steps="r"), {}, "`steps` must be a list of text"),
-    (row(steps=["r", 1]), {}, "`steps` must be a list of text"),
-    (row(steps=["x"]), {}, "row 1, column 'steps'"),
-    (row(steps=["r", ""]), {}, "row 1, column 'steps'"),
-    (row(prompt=[]), {}, "this must be a list of turns"),
-    (row(prompt=[said("x")]), {}, "the prompt must end with a user turn"),
-    (row(prompt=[{"role": "user", "content": " "}]), {}, "turn 1: the text is nothing"),
-    (row(prompt=[{"role": "user", "content": ""}]), {}, "last turn: the text is empty"),
-]
-
-MESSAGES: list[tuple[Any, str]] = [
-    ("hello", "this must be a list of turns"),
-    ([USER], "no assistant turn"),
-    ([USER, said("x"), USER], "does not end with an assistant turn"),
-    ([said("x")], "the prompt must end with a user turn"),
-    ([{"role": "system", "content": "s"}, said("x")], "the prompt must end with a user turn"),
-    ([{"from": "human", "value": "x"}], "turn 1: a turn must have a `role`.*ShareGPT"),
-    (["x"], "turn 1: a turn must have a `role`"),
-    ([{"role": "human", "content": "x"}], "unknown role .*'human'.*Known: system"),
-    ([USER, said("x", reasoning_content="y")], "turn 2: the turn holds more .*reasoning_content"),
-    ([{"role": "user", "content": [{"type": "text"}]}, said("x")], "must be text, not list"),
-    ([USER, said("")], "last turn: the text is empty"),
-]
-BAD_ROWS += [
-    ({"teacher": "A", "messages": messages}, {"layout": "messages"}, message)
-    for messages, message in MESSAGES
-]
-BAD_ROWS += [
-    ({"prompt": "p", **more}, {"layout": "nested"}, message)
-    for more, message in [
-        ({"responses": "x"}, "must be a list of responses"),
-        ({"responses": []}, "must be a list of responses"),
-        ({"responses": ["x"], "teacher": ["A", "B"]}, "must be a list of 1, one for each"),
-        ({"responses": ["x", "y"], "correct": True}, "must be a list of 2"),
-        ({"responses": [{"text": "x"}]}, "item 1: a response must be text, or .*'text'"),
-        ({"responses": [{"think": "x", "answer": None}]}, "item 1, column 'answer': the value is"),
-        ({"responses": ["x", ""]}, "item 2, column 'response': the text is empty"),
-        ({"responses": [7]}, "item 1, column 'response': this must be text"),
-    ]
-]
-BAD_ROWS += [
-    (
-        {"prompt": "p", "teacher": "A", "completion": [USER, said("x")]},
-        {"layout": "prompt_completion"},
-        "a completion must be exactly one assistant turn",
-    ),
-    (
-        {"prompt": "p", "A": "a"},
-        {"layout": "wide", "columns": {"responses": ["A", "B"]}},
-        "there is no column 'B'",
-    ),
-    (
-        {"prompt": "p", "A": "a", "B": ""},
-        {"layout": "wide", "columns": {"responses": ["A", "B"]}},
-        "column 'B': the text is empty",
-    ),
-]
-
-
-@pytest.mark.parametrize(("bad", "naturalness", "message"), BAD_ROWS)
-def test_a_bad_row_is_one_clear_error(
-    load: Load, bad: dict[str, Any], naturalness: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        load([bad], **naturalness)
-    assert "rows.jsonl row 1" in str(caught.value)
-    assert caught.value.remedy
-
-
-def test_a_mistyped_column_of_nested_items_is_refused(load: Load) -> None:
-    """Else teachers would be told apart by their place in the list, which is another thing."""
+def test_the_columns_of_nested_items_may_be_named(load: Load) -> None:
     items = [{"text": "a.", "model": "A", "ok": True}, {"text": "b.", "model": "B", "ok": True}]
     rows = [{"prompt": "p1", "responses": items}]
-    for columns, name in (({"teacher": "modle"}, "modle"), ({"correct": "okk"}, "okk")):
-        with pytest.raises(DataError, match=f"item 1: there is no column '{name}'"):
-            load(rows, layout="nested", columns={"response": "text", **columns})
-    kept = load(rows, layout="nested", columns={"response": "text", "teacher": "model"})
+    columns = {"response": "text", "teacher": "model", "correct": "ok"}
+    kept = load(rows, layout="nested", columns=columns)
     assert kept.teachers == ("A", "B")
+    assert [r.correct for r in kept.prompts[0].responses] == [True, True]
+    assert kept.prompts[0].responses[0].extra == {}
 
 
 def test_wide_rows_may_go_without_an_id(load: Load) -> None:
     rows = [{"prompt": "p1", "prompt_id": 3.5, "A": "a.", "B": "b."}]
     columns = {"responses": ["A", "B"], "prompt_id": None}
     assert load(rows, layout="wide", columns=columns).n_responses == 2
+
+
+def test_the_teacher_of_a_file_outranks_those_in_its_rows() -> None:
+    nested = {"prompt": "p", "responses": [{"response": "x", "teacher": "inner"}]}
+    spec = DataSpec("t", "t.yaml", Path(), "rows.jsonl", layout="nested")
+    (found,) = parse_row(Row(nested, "row 1"), spec, "outer", Counter())
+    assert found.response.teacher == "outer"
+    spec = DataSpec("t", "t.yaml", Path(), "rows.jsonl")
+    (found,) = parse_row(Row(row(teacher="inner"), "row 1"), spec, "outer", Counter())
+    assert (found.response.teacher, found.response.extra) == ("outer", {"row_teacher": "inner"})
+
+
+# the column `reward`
+
+
+@pytest.mark.parametrize(("extra", "expected"), [({}, None), ({"reward": None}, None)])
+def test_no_reward_is_none(extra: dict[str, Any], expected: None) -> None:
+    assert reward_of(extra, "row 1") is expected
+
+
+@pytest.mark.parametrize("value", [0, -1.5, 3])
+def test_a_reward_is_a_number(value: float) -> None:
+    assert reward_of({"reward": value}, "row 1") == value
+
+
+@pytest.mark.parametrize("value", ["0.5", True, math.nan, math.inf, [1.0]])
+def test_another_reward_is_refused(value: Any) -> None:
+    with pytest.raises(DataError, match=r"row 1: column 'reward' is not a number"):
+        reward_of({"reward": value}, "row 1")

@@ -1,19 +1,23 @@
 # make demo   install the wheel and rank the bundled teachers for the bundled student
 # make test   install the wheel and run the tests against it
 # make lint   ruff and mypy
+# make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
 
 PYTHON ?= python3
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST_ARGS ?=
 
+TORCH := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
+
 # Stamps carry checksums, not times: a deleted or checked-out file counts as a change.
 CHECKSUM = cksum | cut -d ' ' -f 1
-DEPS := $(shell cat pyproject.toml constraints.txt | $(CHECKSUM))
+DEPS := $(shell cat pyproject.toml $(CONSTRAINTS) | $(CHECKSUM))
 SOURCES := $(shell find lnat_plugins hooks tasks pyproject.toml README.md LICENSE -type f \
 	! -name '*.py[co]' | LC_ALL=C sort | tr '\n' '\0' | xargs -0 cksum | $(CHECKSUM))
 READY_VENV := $(VENV)/.torch-$(DEPS)
@@ -26,7 +30,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint matrix clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -43,12 +47,21 @@ lint: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# What meets torch, transformers, lm-eval and pydantic; training and the examples are left to `test`.
+CORE := tests/steps tests/teacher_set tests/engine tests/scoring tests/metrics tests/ranking \
+	tests/selection tests/plugins tests/harness tests/cli tests/test_api.py
+
+matrix:
+	$(MAKE) test VENV=.venv-oldest PYTHON=python3.10 CONSTRAINTS=constraints-oldest.txt \
+		PYTEST_ARGS="$(CORE)"
+	$(MAKE) test VENV=.venv-newest PYTHON=python3.13 PYTEST_ARGS="$(CORE)"
+
 # torch comes first and alone, so that nothing else can choose another build of it.
 # setuptools comes with it: the wheel is built here, not in a fresh environment.
 $(READY_VENV):
 	$(PYTHON) -m venv $(VENV)
 	rm -f $(VENV)/.torch-*
-	$(PIP) install --constraint constraints.txt torch==2.13.0 setuptools
+	$(PIP) install --constraint $(CONSTRAINTS) torch==$(TORCH) setuptools
 	touch $@
 
 # An old build/ would put deleted files into the wheel.
@@ -57,15 +70,15 @@ $(READY_WHEEL): $(READY_VENV)
 	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 	rm -rf build lnat_plugins.egg-info
 	$(PIP) install --no-deps --force-reinstall dist/*.whl
-	$(PIP) install --constraint constraints.txt lnat-plugins
+	$(PIP) install --constraint $(CONSTRAINTS) lnat-plugins
 	touch $@
 
 $(READY_TEST): $(READY_WHEEL)
 	rm -f $(VENV)/.test-*
-	$(PIP) install --constraint constraints.txt "lnat-plugins[test]"
+	$(PIP) install --constraint $(CONSTRAINTS) "lnat-plugins[test]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist lnat_plugins.egg-info out junit.xml \
+	rm -rf $(VENV) .venv-oldest .venv-newest build dist lnat_plugins.egg-info out junit.xml \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,8 @@ from __future__ import annotations
 import math
 import statistics
 
-from lnat_plugins import Metric, Registry, StepSums, hookimpl
+from lnat_plugins import Metric, Registry, hookimpl
+from lnat_plugins.scoring.record import StepSums
 
 
 def median_step(record: StepSums, window: str) -> float:

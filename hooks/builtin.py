@@ -5,11 +5,12 @@ Registered as any plugin registers its own; the choice is asked last, after ever
 
 from __future__ import annotations
 
-from lnat_plugins import Candidates, Registry, Selection, SelectionSpec, Student, choose, hookimpl
+from lnat_plugins import Registry, Selection, hookimpl
 from lnat_plugins.metrics import METRICS
+from lnat_plugins.selection import SelectionSpec, Student, choose
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.steps import SPLITTERS
-from lnat_plugins.teacher_set import LOADERS
+from lnat_plugins.teacher_set import LOADERS, Candidates
 
 
 @hookimpl

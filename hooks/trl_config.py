@@ -37,9 +37,10 @@ from lnat_plugins.files import read_yaml
 from lnat_plugins.hooks.trl_data import candidates_of, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidates, Selection
+from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.training_set import write_training_set
+from lnat_plugins.teacher_set import Candidates
 from lnat_plugins.teacher_set.config import parse_task
 
 _GROUPS: Final = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)

@@ -16,8 +16,8 @@ from datasets import Dataset, IterableDataset
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidate, Candidates, Selection
-from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.selection import Selection
+from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.join import join
 from lnat_plugins.teacher_set.layouts import parse_row

@@ -20,8 +20,9 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.files import write_atomic
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Selection, SelectionSpec, Student
 from lnat_plugins.selection.training_set import OF_TRAINER
+from lnat_plugins.teacher_set import Candidates
 
 TOLERANCE: Final = 0.02
 """Nats per token. Half precision rounds scores by less; another student's differ by more."""

@@ -28,8 +28,9 @@ from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, st
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Candidates, Selection
+from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import counts, totals
+from lnat_plugins.teacher_set import Candidates
 
 _log = logging.getLogger(__name__)
 

@@ -1,7 +1,8 @@
-"""Tells which teacher's reasoning traces a given student would learn most from.
+"""Which teacher's reasoning traces would a given student model learn most from?
 
-The public names, each loaded when it is first used: `import lnat_plugins` alone imports
-neither torch nor any host. Knows nothing of how they work.
+The public names, each loaded when it is first used: `import lnat_plugins` alone imports neither
+torch nor lm-eval nor TRL. What a plugin needs beyond them is in the folders: `lnat_plugins.steps`,
+`.teacher_set`, `.scoring.record`, `.metrics`, `.selection`.
 """
 
 from __future__ import annotations
@@ -10,88 +11,61 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lnat_plugins.api import Scores, load_teacher_set, score
+    from lnat_plugins.api import Scores, load_teacher_set, read_all_scores, read_scores, score
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
-    from lnat_plugins.plugins import load_plugins
     from lnat_plugins.plugins.hookspecs import hookimpl
     from lnat_plugins.plugins.registry import Registry
-    from lnat_plugins.scoring.record import StepSums
-    from lnat_plugins.selection import (
-        Candidate,
-        Candidates,
-        Choice,
-        Option,
-        ScoredCandidates,
-        Selection,
-        SelectionSpec,
-        Strategy,
-        Student,
-        choose,
-    )
-    from lnat_plugins.steps import Span, Splitter, tile
-    from lnat_plugins.teacher_set import Loader, Row
+    from lnat_plugins.scoring.record import ScoredResponse
+    from lnat_plugins.selection import Selection, Strategy
+    from lnat_plugins.steps import Splitter
+    from lnat_plugins.teacher_set import Candidate, Loader
 
 __version__ = "0.1.0"
 __all__ = [
-    "Choice",
-    "ScoredCandidates",
+    "Candidate",
     "Loader",
     "Metric",
-    "Option",
-    "Candidates",
-    "Candidate",
     "Registry",
-    "Row",
+    "ScoredResponse",
     "Scores",
     "Selection",
-    "SelectionSpec",
-    "Span",
     "Splitter",
-    "StepSums",
     "Strategy",
-    "Student",
     "UndefinedError",
     "__version__",
-    "choose",
     "hookimpl",
-    "load_plugins",
     "load_teacher_set",
+    "read_all_scores",
+    "read_scores",
     "score",
     "select_dataset",
-    "tile",
 ]
 
 _HOME: Final = {
-    "api": ("Scores", "load_teacher_set", "score"),
-    "plugins.hookspecs": ("hookimpl",),
-    "metrics": ("Metric", "UndefinedError"),
-    "plugins": ("load_plugins",),
-    "scoring.record": ("StepSums",),
-    "plugins.registry": ("Registry",),
-    "selection": (
-        "Choice",
-        "ScoredCandidates",
-        "Option",
-        "Candidates",
-        "Candidate",
-        "Selection",
-        "SelectionSpec",
-        "Strategy",
-        "Student",
-        "choose",
-    ),
-    "steps": ("Span", "Splitter", "tile"),
-    "teacher_set": ("Loader", "Row"),
-    "hooks.trl_data": ("select_dataset",),
+    "Candidate": "teacher_set",
+    "Loader": "teacher_set",
+    "Metric": "metrics",
+    "Registry": "plugins.registry",
+    "ScoredResponse": "scoring.record",
+    "Scores": "api",
+    "Selection": "selection",
+    "Splitter": "steps",
+    "Strategy": "selection",
+    "UndefinedError": "metrics",
+    "hookimpl": "plugins.hookspecs",
+    "load_teacher_set": "api",
+    "read_all_scores": "api",
+    "read_scores": "api",
+    "score": "api",
+    "select_dataset": "hooks.trl_data",
 }
-_MODULE: Final = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"lnat_plugins.{_MODULE[name]}"), name)
+    return getattr(import_module(f"lnat_plugins.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

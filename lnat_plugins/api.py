@@ -36,7 +36,7 @@ from lnat_plugins.ranking import (
 from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
-from lnat_plugins.selection import Candidates, Selection
+from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.student import (
     ScoredStudent,
@@ -46,7 +46,7 @@ from lnat_plugins.selection.student import (
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
-from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.teacher_set import Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import Settings
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ def log_files(scores: Scores) -> None:
     """Log which files were read, which were not, and how many rows stand in several of them."""
     for file in scores.scored.files:
         log(f"read {file}")
-    for reason in scores.scored.left_aside:
+    for reason in scores.scored.skipped:
         log(f"skipped {reason}")
     if scores.scored.duplicates:
         log(f"{scores.scored.duplicates} responses stand in several files; each counts once")

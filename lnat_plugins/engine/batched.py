@@ -1,9 +1,10 @@
-"""Rotary positions whose meaning depends on how much is read at once.
+"""The batched pass: every run is a row of its own behind its own copy of the prompt.
 
-The plain path: every run a row of its own behind its own copy of the prompt.
+Exact for every causal model, sliding windows, alibi and state spaces included: a row is what the
+definition says, and padding stands on the right, where no scored token sees it.
 
-Exact for every causal model, sliding windows, alibi and state spaces included: a row is
-what the definition says, and padding stands on the right where no scored token sees it.
+Shapes: B rows, L positions, N scored tokens of all runs, K = 1 + S numbers of each, I inner size
+of the feed-forward block.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lnat_plugins.engine.projection import Projector, UnitSums
 from lnat_plugins.engine.types import (
@@ -29,11 +31,12 @@ from lnat_plugins.engine.types import (
 def length_dependent_rope(config: Any) -> str:
     """ "longrope", "dynamic", or "" for a configuration whose positions mean one thing.
 
-    With "longrope" a row beyond the original context is read with other frequencies, so rows
-    of different lengths cannot share a pass. With "dynamic" the frequencies moreover stay as
-    the longest row so far left them, so that a score depends on what was read before.
+    With "longrope" a row beyond the original context is read with other frequencies, so rows of
+    different lengths cannot share a pass. With "dynamic" the frequencies moreover stay as the
+    longest row so far left them, so that a score depends on what was read before.
     """
     parameters = getattr(config, "rope_parameters", None) or {}
+    # Nested where layers of different types have frequencies of their own.
     each = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
     return min({str(one.get("rope_type")) for one in each} & {"dynamic", "longrope"}, default="")
 
@@ -53,10 +56,10 @@ class BatchedPass:
         self._unit_sums = unit_sums
 
     def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
-        """Indices of the runs of each batch, longest first so that the worst comes first.
+        """Indices of the runs of each batch, longest first, so that the largest pass comes first.
 
-        A batch ends at the budget, where its rows would be padding for a quarter, and with a
-        row of another length where positions depend on it.
+        A batch ends at the budget, where a quarter of its next row would be padding, and at a row
+        of another length where positions depend on the length.
         """
         batch: list[int] = []
         for index in sorted(range(len(runs)), key=lambda i: -len(runs[i].ids)):
@@ -71,12 +74,12 @@ class BatchedPass:
             yield batch
 
     def score(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> list[RunScores]:
-        """One batch of runs that want the same in one forward; `budget` is the planner's."""
+        """Scores runs of equal `wanted` in one forward; the budget was kept by `plan`."""
         del budget
         length = max(1, len(prompt) + max(len(run.read) for run in runs))
         ids_BL = np.zeros((len(runs), length), np.int64)
         mask_BL = np.zeros((len(runs), length), np.int64)
-        # Prompts first, then the runs: prompt k is segment k, its run segment k + len(runs).
+        # Segments whose activations are summed: the prompt of row k is k, its run k + len(runs).
         segment_BL = np.full((len(runs), length), -1, np.int64)
         where: list[Ids] = []
         for row, run in enumerate(runs):
@@ -103,36 +106,41 @@ class BatchedPass:
                 torch.from_numpy(targets_N).to(self._device),
                 runs[0].names,
             )
+        n_read = int(mask_BL.sum())
         self._counts.forwards += 1
         self._counts.prompt_tokens += len(prompt) * len(runs)
-        self._counts.body_tokens += int(mask_BL.sum()) - len(prompt) * len(runs)
-        self._counts.padding_tokens += int((1 - mask_BL).sum())
+        self._counts.body_tokens += n_read - len(prompt) * len(runs)
+        self._counts.padding_tokens += mask_BL.size - n_read
         self._counts.projected_tokens += len(targets_N)
-        prompt_sum_I = sums[0] if wants_sums else None
-        return ended(scatter(runs, values_KN), sums[len(runs) :], prompt_sum_I)
+        return run_scores(runs, values_KN, sums[len(runs) :], sums[0] if wants_sums else None)
 
 
-def scatter(runs: Sequence[TokenRun], values_KN: torch.Tensor) -> list[RunScores]:
-    """Numbers in order of run and token, put back to the tokens they belong to."""
+def run_scores(
+    runs: Sequence[TokenRun],
+    values_KN: Tensor,
+    sums: Sequence[Tensor],
+    prompt_sum_I: Tensor | None,
+) -> list[RunScores]:
+    """The numbers of each run, from those of all scored tokens in order of run and token.
+
+    Args:
+        runs: of equal `wanted`.
+        values_KN: log-probability and statistics of each scored token.
+        sums: of unit vectors, shape (I,) a run; empty where they were not taken.
+        prompt_sum_I: of the prompt, likewise.
+    """
     values = values_KN.double().cpu().numpy()
     found: list[RunScores] = []
     taken = 0
-    for run in runs:
-        rows = np.full((len(values), len(run.ids)), np.nan)
+    for index, run in enumerate(runs):
+        rows_KT = np.full((len(values), len(run.ids)), np.nan)
         n = int(run.scored.sum())
-        rows[:, run.scored] = values[:, taken : taken + n]
+        rows_KT[:, run.scored] = values[:, taken : taken + n]
         taken += n
-        found.append(RunScores(rows[0], statistics=dict(zip(run.names, rows[1:], strict=True))))
+        activations = None
+        if sums and prompt_sum_I is not None:
+            own_I = sums[index]
+            activations = Activations(float(own_I @ own_I), float(own_I @ prompt_sum_I))
+        statistics = dict(zip(run.names, rows_KT[1:], strict=True))
+        found.append(RunScores(rows_KT[0], statistics=statistics, activations=activations))
     return found
-
-
-def ended(
-    found: list[RunScores], sums: Sequence[torch.Tensor], prompt_sum_I: torch.Tensor | None
-) -> list[RunScores]:
-    """The runs' scores with what their sums of unit vectors give, where these were taken."""
-    if prompt_sum_I is None or not sums:
-        return found
-    return [
-        one._replace(activations=Activations(float(own_I @ own_I), float(own_I @ prompt_sum_I)))
-        for one, own_I in zip(found, sums, strict=True)
-    ]

@@ -1,9 +1,7 @@
-"""The names of what scoring can gather beside log-probabilities, and what each is.
+"""Token runs, their scores, and the names of the statistics that scoring can gather.
 
-Knows nothing of how they are gathered and of what is made of them. All are taken with the whole
-trace before the token as its context, whatever windows are scored.
-
-What goes into the engine and what comes out: token ids and numbers, no text.
+Every statistic is taken with the whole trace before the token as its context, whatever windows
+are scored.
 """
 
 from __future__ import annotations
@@ -16,14 +14,17 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+Ids = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
 RANK_CAP: Final = 100
-"""Ranks above this count as this (RSR, arXiv 2601.14249)."""
+"""Higher ranks count as this one (RSR, arXiv 2601.14249)."""
 
 BRIER_TOP: Final = 50
-"""Tokens that `brier_top50` keeps of a distribution (LARK, arXiv 2605.30651, authors' code)."""
+"""Tokens of a distribution that `brier_top50` keeps (LARK, arXiv 2605.30651, authors' code)."""
 
 TOKEN: Final[tuple[str, ...]] = ("capped_rank", "entropy", "brier", "brier_top50")
-"""Of one token, from the student's distribution p at its place, y the token that stands there:
+"""Statistics of one token y, from the student's distribution p at its position:
 
 - capped_rank: min(1 + #{v: logit_v > logit_y}, 100);
 - entropy: −Σ p log p, nats;
@@ -38,7 +39,7 @@ RESPONSE: Final[tuple[str, ...]] = (
     "cosine_self", "cosine_prompt", "content_nll", "prompt_nll", "unprompted", "prompted",
     "unprompted_tokens", "reward",
 )  # fmt: skip
-"""One number a response. u: the last layer's `mlp.up_proj` output of a token, scaled to length 1;
+"""One number a response. u: a token's output of the last layer's `mlp.up_proj`, scaled to length 1;
 A the tokens of the response, Q those of the prompt, special tokens in neither.
 
 - cosine_self: ‖mean_A u‖², the mean cosine over all pairs of A, a token with itself included;
@@ -46,17 +47,14 @@ A the tokens of the response, Q those of the prompt, special tokens in neither.
 - content_nll: mean of −log p over A; prompt_nll: over Q, but for the prompt's first token, which
   nothing precedes; nats per token;
 - unprompted: Σ log p of the response without the prompt, nats; prompted: Σ log p of the same tokens
-  with it; unprompted_tokens: how many they are;
-- reward: as the row's column `reward` says.
+  with it; unprompted_tokens: their number;
+- reward: the row's column `reward`.
 """
 
 ALL: Final = frozenset((*STEP, *RESPONSE))
 
-Ids = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 ACTIVATIONS: Final = "activations"
-"""What a run wants whose `Activations` are wanted."""
+"""In `TokenRun.wanted`: the run's `Activations`."""
 
 
 class TokenRun(NamedTuple):
@@ -65,9 +63,9 @@ class TokenRun(NamedTuple):
     Args:
         ids: shape (T,), the tokens after the prompt.
         scored: shape (T,), True where a token's log-probability is wanted.
-        wanted: what else is wanted: statistics of the scored tokens, by their names in
-            `statistics_names.TOKEN`, and `ACTIVATIONS`.
-        special: token ids whose activations are not summed, in the run and in the prompt.
+        wanted: what else is wanted: statistics of the scored tokens, by their names in `TOKEN`, and
+            `ACTIVATIONS`.
+        special: token ids that take no part in the sums of activations, of run and prompt alike.
     """
 
     ids: Ids
@@ -82,12 +80,12 @@ class TokenRun(NamedTuple):
 
     @property
     def read(self) -> Ids:
-        """The tokens that are read: the last one only if its activation is wanted."""
+        """The tokens that the model reads: the last one only if its activation is wanted."""
         return self.ids if ACTIVATIONS in self.wanted else self.ids[:-1]
 
 
 class Activations(NamedTuple):
-    """Of the unit vectors u of the last up-projection; A the run's tokens, Q the prompt's.
+    """Products of summed unit vectors u (see `RESPONSE`); A the run's tokens, Q the prompt's.
 
     Special tokens (`TokenRun.special`) are in neither.
 
@@ -106,10 +104,10 @@ def is_special(ids: Ids, special: Collection[int]) -> npt.NDArray[np.bool_]:
 
 
 class RunScores(NamedTuple):
-    """The answer to one run.
+    """The numbers of one run.
 
     Args:
-        logprobs: shape (T,), nats; NaN where a token was not asked for or has no value.
+        logprobs: shape (T,), nats; NaN where a token is not scored or the run has failed.
         failure: why the run has no values, or an empty string.
         statistics: name -> shape (T,), likewise.
         activations: if they were wanted and the run has values.
@@ -123,14 +121,14 @@ class RunScores(NamedTuple):
 
 @dataclass
 class Counts:
-    """What the engine has done so far, in tokens: the measure of its cost.
+    """Tokens that the engine has read so far: the measure of its cost.
 
     Args:
         forwards: calls of the model.
-        prompt_tokens: prompt tokens read (once for each prompt on the packed path, once
-            for each run on the batched path).
-        body_tokens: tokens after a prompt that were read; a run's last token only for activations.
-        padding_tokens: read for nothing.
+        prompt_tokens: prompt tokens read: once a prompt on the packed path, once a run on the
+            batched path.
+        body_tokens: tokens read after a prompt; a run's last token only for activations.
+        padding_tokens: padding read with them.
         projected_tokens: positions projected to the vocabulary.
     """
 

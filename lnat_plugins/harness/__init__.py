@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: a naturalness task, and what answers its requests.
+"""lm-evaluation-harness: the naturalness task, its requests and its results.
 
 The only part of the package that imports lm_eval. A YAML names the task's class::
 

@@ -1,10 +1,8 @@
-"""Bad input under the `lm_eval` command: one line and exit code 2 instead of a traceback.
+"""The `lm_eval` command: bad input ends it with one line, and `lnat eval` runs it.
 
-`lm_eval` with the student checked first: what `lnat eval` runs.
-
-The harness loads the model before it loads our task, so a wrong path to a student ends in
-a traceback of its libraries. Here it is one line. Nothing else differs, but that the shipped
-tasks are found from a source checkout too.
+The harness loads the model before it loads our task, so a wrong path to a student ends in a
+traceback of its libraries. `lnat eval` checks the student first. Nothing else differs, but that
+the shipped tasks are found from a source checkout too.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import lm_eval.tasks
 from lm_eval._cli import HarnessCLI
@@ -21,7 +20,9 @@ from lm_eval.utils import setup_logging
 from lnat_plugins.errors import LnatError, StudentError
 from lnat_plugins.teacher_set.catalog import shipped_folder
 
-_COMMANDS = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
+_COMMANDS: Final = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
+_TASK: Final = "local_naturalness"
+_HUB_PARTS: Final = 2
 
 
 @contextmanager
@@ -40,10 +41,6 @@ def under_lm_eval() -> bool:
     """Whether this process is the harness's command, started by name or with -m."""
     program = Path(sys.argv[0] if sys.argv else "")
     return program.name in _COMMANDS or program.parts[-2:] == ("lm_eval", "__main__.py")
-
-
-_TASK = "local_naturalness"
-_HUB_PARTS = 2
 
 
 def run_lm_eval(arguments: Sequence[str]) -> int:

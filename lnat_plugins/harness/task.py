@@ -1,22 +1,20 @@
-"""Which YAML a task came from: data paths are relative to it.
+"""The lm-eval task: a teacher set as documents, one prompt with all its responses each.
 
-lm-eval tells the path in `metadata.config_source` for tasks that it found by name or was
-given through its Python interface. For `--tasks some/file.yaml` it says "inline", so the
-file is looked for among the command's own arguments.
-
-The lm-eval task: a teacher set as documents, one prompt with all its responses each.
+Data paths are relative to the YAML that the task came from. lm-eval names it in
+`metadata.config_source` for tasks that it found by name or was given through its Python interface.
+For `--tasks some/file.yaml` it says "inline", so the file is looked for among the command's own
+arguments.
 """
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
@@ -30,25 +28,31 @@ from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.harness.requests import REQUEST, Request, install
 from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
-from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.chat import template_digest
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
-_INLINE = "inline"
-_CONFIG = ("--config", "-C")
-_TELLING = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
+_INLINE: Final = "inline"
+_CONFIG: Final = ("--config", "-C")
+_IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
+_OURS: Final = ("class", "naturalness", "include", "group", "tag", "task_list")
+_THINK: Final = "<think>"
+
+_log = logging.getLogger(f"lm_eval.{__name__}")
 
 
 def source_of(config: Mapping[str, Any]) -> Path | str:
     """The YAML's path, or "<dict>" for a task defined in a program."""
-    told = (config.get("metadata") or {}).get("config_source", _INLINE)
-    if told != _INLINE:
-        return Path(told)
+    config_source = (config.get("metadata") or {}).get("config_source", _INLINE)
+    if config_source != _INLINE:
+        return Path(config_source)
     for path in _yaml_arguments():
         found = _read(path)
-        if all(found.get(key) == config.get(key) for key in _TELLING):
+        if all(found.get(key) == config.get(key) for key in _IDENTIFYING):
             return path
     return "<dict>"
 
@@ -80,15 +84,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         return {}
 
 
-_OURS = ("class", "naturalness", "include", "group", "tag", "task_list")
-_PROBE = [{"role": "user", "content": "?"}]
-_THINK = "<think>"
-
-_log = logging.getLogger(f"lm_eval.{__name__}")
-
-
-class Scored:
-    """A reply as `process_results` gets it; written to the samples file as one line."""
+class FilteredReply:
+    """A record as `process_results` gets it; written to the samples file as one line."""
 
     def __init__(self, record: StepSums) -> None:
         self.record = record
@@ -97,11 +94,11 @@ class Scored:
         return summary(self.record, self.record.settings["windows"][0])
 
 
-class _Unwrap(Filter):
-    """lm-eval's filter step: the first reply of each request, as its record."""
+class _FirstReply(Filter):
+    """lm-eval's filter step: the first reply of each request."""
 
-    def apply(self, resps: Any, docs: list[dict[str, Any]]) -> list[Scored]:
-        return [Scored(replies[0].record) for replies in resps]
+    def apply(self, resps: Any, docs: list[dict[str, Any]]) -> list[FilteredReply]:
+        return [FilteredReply(replies[0].record) for replies in resps]
 
 
 class NaturalnessTask(Task):
@@ -128,17 +125,20 @@ class NaturalnessTask(Task):
             self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
             self._requested = metrics_of(spec, self.teacher_set, registry.metrics)
         for reason, count in self.teacher_set.dropped.items():
-            _log.warning("%s: %d responses left out: %s", spec.name, count, reason)
+            _log.warning("%s: %d responses dropped: %s", spec.name, count, reason)
         install()
         metrics = [registry.metrics[name] for name in self._requested.names]
         self._results = Results(
             metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
         )
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
+        self._candidates: dict[str, list[Candidate]] = {}
+        for candidate in Candidates.of_prompts(self.teacher_set.prompts).rows:
+            self._candidates.setdefault(candidate.prompt_id, []).append(candidate)
         self._chat_template: Callable[..., str] | None = None
         self._system_instruction: str | None = None
         self._instances: list[Instance] | None = None
-        self._filters = [FilterEnsemble("none", [_Unwrap])]
+        self._filters = [FilterEnsemble("none", [_FirstReply])]
         self._config = self._task_config(config, spec)
         self.VERSION = self._config.metadata.get("version", 0)
 
@@ -180,7 +180,7 @@ class NaturalnessTask(Task):
         return str(doc["prompt"])
 
     def doc_to_target(self, doc: Mapping[str, Any]) -> str:
-        """There is no right answer here; names who answered."""
+        """There is no right answer here: the teachers' names."""
         return ", ".join(str(row["teacher"]) for row in doc["responses"])
 
     def build_all_requests(self, **options: Any) -> None:
@@ -252,36 +252,33 @@ class NaturalnessTask(Task):
 
     def run_settings(self) -> dict[str, Any]:
         """The set's settings and how the prompts are rendered in this run."""
-        template = self._chat_template and self._chat_template(_PROBE)
-        digest = template and hashlib.sha256(template.encode()).hexdigest()[:12]
         settings = self.teacher_set.settings.as_dict()
         settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
         settings["splitter"] = str(self._steps)
         settings["metrics"] = list(self._requested.names)
         return settings | {
-            "chat_template": digest,
+            "chat_template": template_digest(self._chat_template),
             "system_instruction": self._system_instruction,
         }
 
     def apply_filters(self) -> list[Instance] | None:
         """One reply a request, though lm-eval repeats some to give all ranks equally many."""
-        for one in self._instances or ():
-            del one.resps[1:]
+        for request in self._instances or ():
+            del request.resps[1:]
         found: list[Instance] | None = super().apply_filters()
         return found
 
-    def process_results(self, doc: Mapping[str, Any], results: Sequence[Scored]) -> dict[str, Any]:
+    def process_results(
+        self, doc: Mapping[str, Any], results: Sequence[FilteredReply]
+    ) -> dict[str, Any]:
         """The figures of one prompt."""
-        records = [scored.record for scored in results]
-        return self._results.figures(str(doc["prompt_id"]), records)
+        candidates = self._candidates[str(doc["prompt_id"])]
+        records = [reply.record for reply in results]
+        return self._results.figures([*map(ScoredResponse, candidates, records)])
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], float]]:
         """From the figures of prompts to those of the set."""
-        return self._results.aggregation(self._keep_rest)
-
-    def _keep_rest(self, figures: Mapping[str, Mapping[str, float | None]]) -> None:
-        """Figures that the table leaves out stand in the results file, in the task's metadata."""
-        self._config.metadata["naturalness"]["figures"] = figures
+        return self._results.aggregation()
 
     def higher_is_better(self) -> dict[str, bool | None]:
         """The arrows of lm-eval's table."""
@@ -290,11 +287,11 @@ class NaturalnessTask(Task):
 
 def _document(prompt: Prompt) -> dict[str, Any]:
     responses = []
-    for one in prompt.responses:
-        row: dict[str, Any] = {"teacher": one.teacher, "sample": one.sample, "response": one.text}
-        row |= {"correct": one.correct} | dict(one.extra)
-        if one.steps is not None:
-            row["steps"] = list(one.steps)
+    for response in prompt.responses:
+        row: dict[str, Any] = {"teacher": response.teacher, "sample": response.sample}
+        row |= {"response": response.text, "correct": response.correct} | dict(response.extra)
+        if response.steps is not None:
+            row["steps"] = list(response.steps)
         responses.append(row)
     return {
         "prompt_id": prompt.prompt_id,

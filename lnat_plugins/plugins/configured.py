@@ -17,9 +17,9 @@ from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.scoring.record import RequestedMetrics
-from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student, parse_selection
+from lnat_plugins.selection import Selection, SelectionSpec, Student, parse_selection
 from lnat_plugins.steps.windows import parse_windows
-from lnat_plugins.teacher_set import TeacherSet, load
+from lnat_plugins.teacher_set import Candidates, TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
 
 

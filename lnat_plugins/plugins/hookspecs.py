@@ -8,7 +8,8 @@ from __future__ import annotations
 import pluggy
 
 from lnat_plugins.plugins.registry import Registry
-from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Selection, SelectionSpec, Student
+from lnat_plugins.teacher_set import Candidates
 
 hookspec = pluggy.HookspecMarker("lnat_plugins")
 hookimpl = pluggy.HookimplMarker("lnat_plugins")

@@ -22,7 +22,8 @@ from lnat_plugins.errors import ConfigError, LnatError, PluginWarning, did_you_m
 from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import PluginSource, plugin_sources
-from lnat_plugins.selection import Candidates, Selection, SelectionSpec, Student
+from lnat_plugins.selection import Selection, SelectionSpec, Student
+from lnat_plugins.teacher_set import Candidates
 
 PROJECT: Final = "lnat_plugins"
 TRACE: Final = "LNAT_TRACE_PLUGINS"

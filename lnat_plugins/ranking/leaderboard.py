@@ -55,7 +55,7 @@ class Leaderboard:
             "splitter": scored.splitter,
             "engine": list(scored.paths),
             "files": list(scored.files),
-            "left_aside": list(scored.left_aside),
+            "left_aside": list(scored.skipped),
             "duplicates": scored.duplicates,
             **compared,
             "ranking": self.ranking.as_dict(),

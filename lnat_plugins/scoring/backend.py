@@ -1,8 +1,4 @@
-"""From the numbers of tokens to the statistics of steps and of a response.
-
-Knows nothing of windows and of what metrics make of the statistics.
-
-Who computes step sums: the seam between the scorer and whatever runs the student.
+"""Back ends: who computes step sums and statistics for the scorer.
 
 A back end gets one prompt and the encoded responses to it, with the conditionals and statistics
 that are wanted, and returns a sum of log-probabilities for each. `EngineBackend` computes them
@@ -25,18 +21,23 @@ from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair, Run, plan_runs
 
 OF_ACTIVATIONS: Final = ("cosine_self", "cosine_prompt")
-OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
+"""Statistics that need the student's last up-projection."""
 
-_FIRST: Final = {"first_token": 1, "first_two_tokens": 2}
+OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
+"""Statistics that need the response read without its prompt."""
+
+_BARE_PROMPT: Final = "the prompt holds no tokens but special ones and its first"
+_FIRST_TOKENS: Final = {"first_token": 1, "first_two_tokens": 2}
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of one response, by name.
+    """Statistics of one response, by their names in `engine.types`.
 
-    by_step: a sum for each step.
-    values: one number.
-    undefined: why there is none.
+    Attributes:
+        by_step: a sum for each step.
+        values: one number.
+        undefined: the reason where there is none.
     """
 
     by_step: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -51,97 +52,8 @@ class Statistics:
         )
 
 
-def wanted_of_tokens(names: frozenset[str]) -> frozenset[str]:
-    """What the engine must gather for these statistics."""
-    activations = {ACTIVATIONS} if names & set(OF_ACTIVATIONS) else set()
-    return frozenset(names & set(TOKEN) | activations)
-
-
-def by_step(run: RunScores, bounds: Sequence[int], names: frozenset[str]) -> Statistics:
-    """Sums over the tokens of each step; a step without a token has a sum of 0.
-
-    Args:
-        run: the whole response.
-        bounds: n + 1 token positions at which the n steps begin and end.
-        names: of `statistics_names.STEP`, others are left out.
-    """
-    asked = [name for name in STEP if name in names]
-    if run.failure:
-        return Statistics(undefined=dict.fromkeys(asked, run.failure))
-    found: dict[str, tuple[float, ...]] = {}
-    for name in asked:
-        values = run.statistics[name] if name in TOKEN else run.logprobs
-        most = _FIRST.get(name, len(values))
-        found[name] = tuple(
-            float(values[begin : min(end, begin + most)].sum())
-            for begin, end in itertools.pairwise(bounds)
-        )
-    return Statistics(found)
-
-
-def of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
-    """Mean cosines and mean NLL over the tokens that are not special.
-
-    Args:
-        run: the whole response.
-        prompt: shape (P,).
-        job: the response, the special tokens and the statistics wanted.
-    """
-    wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
-    if not wanted:
-        return Statistics()
-    own = ~is_special(job.response.ids, job.special)
-    n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
-    failure = run.failure or ("" if n_own else "the response holds only special tokens")
-    if failure:
-        return Statistics(undefined=dict.fromkeys(wanted, failure))
-    values = {"content_nll": -float(run.logprobs[own].mean())}
-    if run.activations is not None:
-        values["cosine_self"] = run.activations.own / n_own**2
-        if n_prompt:
-            values["cosine_prompt"] = run.activations.prompt / (n_own * n_prompt)
-    return Statistics(
-        values={name: values[name] for name in wanted if name in values},
-        undefined={name: _BARE_PROMPT for name in wanted if name not in values},
-    )
-
-
-class Unprompted(NamedTuple):
-    """A response read without its prompt; `scores` is None if no token of it can be scored.
-
-    tokens: how many of the response's last tokens are scored.
-    """
-
-    scores: RunScores | None
-    tokens: int
-
-
-def unprompted_run(ids: Ids, opening: int | None) -> tuple[Ids, TokenRun]:
-    """What stands before the response when it is read without its prompt, and what is scored.
-
-    That is the token that opens a text; where the tokenizer has none, it is the response's own
-    first token, which then is not scored.
-    """
-    before, scored = (ids[:1], ids[1:]) if opening is None else (np.array([opening]), ids)
-    return before, TokenRun(scored, np.ones(len(scored), bool))
-
-
-def of_unprompted(alone: Unprompted, whole: RunScores) -> Statistics:
-    """Sums of the same tokens without and with the prompt."""
-    failure = "one token has no context without a prompt"
-    if alone.scores is not None:
-        failure = alone.scores.failure or whole.failure
-    if failure:
-        return Statistics(undefined=dict.fromkeys(OF_UNPROMPTED, failure))
-    assert alone.scores is not None
-    without = float(alone.scores.logprobs.sum())
-    with_prompt = float(whole.logprobs[-alone.tokens :].sum())
-    sums = (without, with_prompt, float(alone.tokens))
-    return Statistics(values=dict(zip(OF_UNPROMPTED, sums, strict=True)))
-
-
 class Sum(NamedTuple):
-    """A sum of log-probabilities in nats, or NaN and why."""
+    """A sum of log-probabilities in nats, or NaN and the reason."""
 
     value: float
     failure: str = ""
@@ -153,9 +65,9 @@ class Job(NamedTuple):
     Args:
         response: its tokens and steps.
         pairs: the (start, step) conditionals wanted.
-        whole: whether log p(response | prompt) is wanted as one number; asked only of a
-            back end that does not give the global score step by step.
-        statistics: names of `statistics_names`, wanted under the whole trace; then `pairs` holds
+        whole: whether log p(response | prompt) is wanted as one number; only for a back end
+            that does not give the global score step by step.
+        statistics: names in `engine.types`, wanted under the whole trace; then `pairs` holds
             every step after all that precede it.
         opening: the token that begins a text without a prompt, if the tokenizer has one.
         special: ids of special tokens, which `content_nll`, `prompt_nll` and the cosines skip.
@@ -170,7 +82,7 @@ class Job(NamedTuple):
 
 
 class JobSums(NamedTuple):
-    """The answer to a job: a sum for each pair, the whole and the statistics if wanted."""
+    """The result of a job: a sum for each pair, the whole and the statistics if wanted."""
 
     pairs: Mapping[Pair, Sum]
     whole: Sum | None = None
@@ -180,29 +92,29 @@ class JobSums(NamedTuple):
 class Backend(Protocol):
     """What the scorer needs.
 
-    global_by_step: gives the global score step by step.
-    lacks: statistic -> why this back end cannot give it.
+    Attributes:
+        global_by_step: whether the global score comes step by step.
     """
 
     global_by_step: bool
 
     @property
-    def lacks(self) -> Mapping[str, str]:
-        """Names of `statistics_names` but "reward", each with its reason."""
+    def unavailable(self) -> Mapping[str, str]:
+        """Statistic -> why this back end cannot give it; "reward" is no concern of it."""
         ...
 
     @property
     def path(self) -> str:
-        """How the sums come about: "packed", "batched" or "loglikelihood"."""
+        """How the sums are computed: "packed", "batched" or "loglikelihood"."""
         ...
 
     @property
     def tokens_read(self) -> int:
-        """By the student so far, prompts included: the measure of what is done."""
+        """By the student so far, prompts included: the measure of progress."""
         ...
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
-        """The answers to all jobs of one prompt, in order."""
+        """The results of all jobs of one prompt, in order."""
         ...
 
 
@@ -225,51 +137,54 @@ class EngineBackend:
         return self.engine.counts.prompt_tokens + self.engine.counts.body_tokens
 
     @property
-    def lacks(self) -> Mapping[str, str]:
+    def unavailable(self) -> Mapping[str, str]:
         """Activations, where the student's last layer has none of the kind."""
         if self.engine.has_activations:
             return MappingProxyType({})
-        return dict.fromkeys(OF_ACTIVATIONS, _NO_PROJECTION)
+        reason = "the last layer of this student has no `mlp.up_proj`"
+        return dict.fromkeys(OF_ACTIVATIONS, reason)
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """Plans the runs of every response, scores them together, and adds up the steps.
 
         Runs of the same tokens, such as teachers' common openings, are read once.
         """
-        planned = [(job, run) for job in jobs for run in plan_runs(job.pairs)]
-        wanted = [_token_run(job, run) for job, run in planned]
-        score_of = self._scores(prompt, wanted)
-        found: dict[int, dict[Pair, Sum]] = {id(job): {} for job in jobs}
+        planned = [(i, run) for i, job in enumerate(jobs) for run in plan_runs(job.pairs)]
+        token_runs = [_token_run(jobs[i], run) for i, run in planned]
+        scores = self._scores(prompt, token_runs)
+        pairs: list[dict[Pair, Sum]] = [{} for _ in jobs]
+        statistics = [Statistics() for _ in jobs]
         whole: dict[int, RunScores] = {}
-        for (job, run), one in zip(planned, wanted, strict=True):
-            score = score_of[_identity(one)]
-            if run.start == 0:
-                whole[id(job)] = score
-            bounds = np.asarray(job.response.bounds) - job.response.bounds[run.start]
+        for (i, run), score in zip(planned, scores, strict=True):
+            bounds = np.asarray(jobs[i].response.bounds) - jobs[i].response.bounds[run.start]
             for step in run.scored:
                 value = float(score.logprobs[bounds[step] : bounds[step + 1]].sum())
-                found[id(job)][Pair(run.start, step)] = Sum(value, score.failure)
-        alone = self._without_prompt([job for job in jobs if "unprompted" in job.statistics])
+                pairs[i][Pair(run.start, step)] = Sum(value, score.failure)
+            if run.start == 0:
+                whole[i] = score
+                statistics[i] = _statistics_of_run(score, jobs[i])
+                statistics[i] += _statistics_of_content(score, prompt, jobs[i])
+        for i, of_unprompted in self._unprompted(jobs, whole).items():
+            statistics[i] += of_unprompted
         of_prompt = self._prompt_nll(prompt, jobs)
-        answers = []
-        for job in jobs:
-            statistics = _statistics(job, prompt, whole.get(id(job)), alone.get(id(job)))
+        for i, job in enumerate(jobs):
             if "prompt_nll" in job.statistics:
-                statistics += of_prompt
-            answers.append(JobSums(found[id(job)], statistics=statistics))
-        return answers
+                statistics[i] += of_prompt
+        return [JobSums(*both) for both in zip(pairs, itertools.repeat(None), statistics)]
 
-    def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> dict[_Identity, RunScores]:
-        distinct = {_identity(one): one for one in runs}
-        answers = self.engine.score(prompt, list(distinct.values()))
-        return dict(zip(distinct, answers, strict=True))
+    def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+        """The scores of each run; equal runs are read once."""
+        keys = [(run.ids.tobytes(), run.scored.tobytes(), run.wanted) for run in runs]
+        distinct = dict(zip(keys, runs, strict=True))
+        found = dict(zip(distinct, self.engine.score(prompt, [*distinct.values()]), strict=True))
+        return [found[key] for key in keys]
 
     def _prompt_nll(self, prompt: Ids, jobs: Sequence[Job]) -> Statistics:
         """The mean NLL of the prompt's tokens, each after those before it, if a job wants it."""
-        wanting = [job for job in jobs if "prompt_nll" in job.statistics]
-        if not wanting:
+        special = next((job.special for job in jobs if "prompt_nll" in job.statistics), None)
+        if special is None:
             return Statistics()
-        scored = ~is_special(prompt[1:], wanting[0].special)
+        scored = ~is_special(prompt[1:], special)
         if not scored.any():
             return Statistics(undefined={"prompt_nll": _BARE_PROMPT})
         (run,) = self.engine.score(prompt[:1], [TokenRun(prompt[1:], scored)])
@@ -277,39 +192,39 @@ class EngineBackend:
             return Statistics(undefined={"prompt_nll": run.failure})
         return Statistics(values={"prompt_nll": -float(run.logprobs[scored].mean())})
 
-    def _without_prompt(self, jobs: Sequence[Job]) -> dict[int, Unprompted]:
-        """Each response read alone; those that begin alike together."""
-        together: dict[bytes, list[tuple[Job, Ids, TokenRun]]] = {}
-        for job in jobs:
-            opening, run = unprompted_run(job.response.ids, job.opening)
-            together.setdefault(opening.tobytes(), []).append((job, opening, run))
-        found: dict[int, Unprompted] = {}
-        for group in together.values():
-            runs = [run for _, _, run in group if len(run.ids)]
-            score_of = self._scores(group[0][1], runs) if runs else {}
-            for job, _, run in group:
-                found[id(job)] = Unprompted(score_of.get(_identity(run)), len(run.ids))
+    def _unprompted(
+        self, jobs: Sequence[Job], whole: Mapping[int, RunScores]
+    ) -> dict[int, Statistics]:
+        """Sums of the same tokens without and with the prompt, for the jobs that want them.
+
+        Without its prompt a response is read after the token that opens a text; where the
+        tokenizer has none, after its own first token, which then is not scored.
+        """
+        by_opening: dict[int, list[tuple[int, Ids]]] = {}
+        for i, job in enumerate(jobs):
+            if "unprompted" in job.statistics:
+                ids = job.response.ids
+                opening, scored = (int(ids[0]), ids[1:]) if job.opening is None else (
+                    job.opening, ids,
+                )  # fmt: skip
+                by_opening.setdefault(opening, []).append((i, scored))
+        found: dict[int, Statistics] = {}
+        for opening, group in by_opening.items():
+            runs = [TokenRun(ids, np.ones(len(ids), bool)) for _, ids in group if len(ids)]
+            scores = iter(self._scores(np.array([opening]), runs) if runs else ())
+            for i, ids in group:
+                alone = next(scores) if len(ids) else None
+                if alone is None:
+                    failure = "one token has no context without a prompt"
+                else:
+                    failure = alone.failure or whole[i].failure
+                if alone is None or failure:
+                    found[i] = Statistics(undefined=dict.fromkeys(OF_UNPROMPTED, failure))
+                    continue
+                prompted = float(whole[i].logprobs[-len(ids) :].sum())
+                sums = (float(alone.logprobs.sum()), prompted, float(len(ids)))
+                found[i] = Statistics(values=dict(zip(OF_UNPROMPTED, sums, strict=True)))
         return found
-
-
-def _statistics(
-    job: Job, prompt: Ids, whole: RunScores | None, alone: Unprompted | None
-) -> Statistics:
-    """`whole`: the run that begins with the first step; it goes on to the last one."""
-    if whole is None:
-        return Statistics()
-    found = by_step(whole, job.response.bounds, job.statistics)
-    found += of_content(whole, prompt, job)
-    return found if alone is None else found + of_unprompted(alone, whole)
-
-
-_BARE_PROMPT: Final = "the prompt holds no tokens but special ones and its first"
-_NO_PROJECTION: Final = "the last layer of this student has no `mlp.up_proj`"
-_Identity = tuple[bytes, bytes, frozenset[str]]
-
-
-def _identity(run: TokenRun) -> _Identity:
-    return run.ids.tobytes(), run.scored.tobytes(), run.wanted
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:
@@ -318,6 +233,47 @@ def _token_run(job: Job, run: Run) -> TokenRun:
     scored = np.zeros(len(ids), bool)
     for step in run.scored:
         scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
-    wanted = wanted_of_tokens(job.statistics if run.start == 0 else frozenset())
+    wanted: set[str] = set()
+    if run.start == 0:
+        wanted = set(job.statistics & set(TOKEN))
+        if job.statistics & set(OF_ACTIVATIONS):
+            wanted.add(ACTIVATIONS)
     special = job.special if ACTIVATIONS in wanted else frozenset()
-    return TokenRun(ids, scored, wanted, special)
+    return TokenRun(ids, scored, frozenset(wanted), special)
+
+
+def _statistics_of_run(run: RunScores, job: Job) -> Statistics:
+    """Those of steps, from the run over the whole response."""
+    names = [name for name in STEP if name in job.statistics]
+    if run.failure:
+        return Statistics(undefined=dict.fromkeys(names, run.failure))
+    by_step: dict[str, tuple[float, ...]] = {}
+    for name in names:
+        values = run.statistics[name] if name in TOKEN else run.logprobs
+        n = _FIRST_TOKENS.get(name, len(values))
+        by_step[name] = tuple(
+            float(values[begin : min(end, begin + n)].sum())
+            for begin, end in itertools.pairwise(job.response.bounds)
+        )
+    return Statistics(by_step)
+
+
+def _statistics_of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
+    """Mean cosines and mean NLL over the tokens that are not special."""
+    wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
+    if not wanted:
+        return Statistics()
+    own = ~is_special(job.response.ids, job.special)
+    n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
+    failure = run.failure or ("" if n_own else "the response holds only special tokens")
+    if failure:
+        return Statistics(undefined=dict.fromkeys(wanted, failure))
+    values = {"content_nll": -float(run.logprobs[own].mean())}
+    if run.activations is not None:
+        values["cosine_self"] = run.activations.own / n_own**2
+        if n_prompt:
+            values["cosine_prompt"] = run.activations.prompt / (n_own * n_prompt)
+    return Statistics(
+        values={name: values[name] for name in wanted if name in values},
+        undefined={name: _BARE_PROMPT for name in wanted if name not in values},
+    )

@@ -1,7 +1,7 @@
-"""What one scored response leaves behind: per-step sums, counts, and how they came about.
+"""Scored records: per-step sums and counts of one response, as they travel in samples files.
 
-Knows nothing of models, prompts, files and hosts. The record travels as JSON text inside
-lm-eval's samples file. Sums and counts are carried and means are taken once, by the metrics.
+Sums and counts are carried and means are taken once, by the metrics. A record is one line of JSON
+text inside lm-eval's samples file, where NaN is null.
 """
 
 from __future__ import annotations
@@ -9,28 +9,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final
 
-from lnat_plugins.errors import DataError, StudentError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+
+from lnat_plugins.errors import DataError, StudentError, validate
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, Response
 
-T = TypeVar("T")
-
-_REMEDY = "score the responses again; the file was cut, edited, or written by another version"
+_REMEDY: Final = (
+    "score the responses again; the file was cut, edited, or written by another version"
+)
 
 
 @dataclass(frozen=True)
 class RequestedMetrics:
-    """The metrics that a run serves, and the statistics that each needs beside log-probabilities.
+    """The metrics that a run is scored for, and the statistics that each needs.
 
     Attributes:
-        needs: metric -> names of `engine.types` statistics, in the order requested.
+        needs: metric -> names of statistics in `engine.types` that it needs beside
+            log-probabilities, in the order requested.
         optional: whether these are simply all metrics there are. Then one whose statistics are
-            unavailable is undefined, and each record says why; a metric requested by name is
-            refused.
+            unavailable is undefined, and each record holds the reason; else it is refused.
     """
 
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -47,7 +49,7 @@ class RequestedMetrics:
         return frozenset().union(*self.needs.values())
 
     def check_student(self, unavailable: Mapping[str, str]) -> None:
-        """Before any forward: can this back end serve the metrics?
+        """Whether this back end can serve the metrics; called before any forward.
 
         Args:
             unavailable: statistic -> why the back end cannot give it.
@@ -58,7 +60,7 @@ class RequestedMetrics:
         for metric, needs in () if self.optional else self.needs.items():
             for name in sorted(needs & unavailable.keys()):
                 raise StudentError(
-                    f"metric {metric!r} cannot be had here: {unavailable[name]}",
+                    f"metric {metric!r} is not supported by this back end: {unavailable[name]}",
                     remedy="leave it out, or score with `--model hf` and a student that has it",
                 )
 
@@ -83,7 +85,7 @@ class StepSums:
         teacher: who wrote the response.
         sample: which of the teacher's responses to this prompt.
         spans: n pairs (start, end) of character offsets that tile the response.
-        tokens: n token counts; 0 for a step whose characters all lie in a token begun earlier.
+        tokens: n token counts, at least 1 each.
         sums: window -> n sums of log p over the step's tokens (NaN = undefined for that step),
             or None where the back end gives only the total.
         totals: window -> the sum over all steps (NaN = undefined).
@@ -95,7 +97,7 @@ class StepSums:
         versions: package -> version.
         step_statistics: statistic -> n sums over the step's tokens, under the global window.
         statistics: statistic -> one number for the response (NaN = undefined). What the names of
-            both mean stands in `statistics_names`; `undefined` holds the reason for each NaN.
+            both mean is in `engine.types`; `undefined` holds the reason for each NaN.
     """
 
     teacher: str
@@ -120,8 +122,8 @@ class StepSums:
 
     @property
     def n_steps(self) -> int:
-        """Steps that hold at least one token; the others have no mean and no weight."""
-        return sum(1 for count in self.tokens if count)
+        """Steps of the response."""
+        return len(self.tokens)
 
     def to_json(self) -> str:
         """One line of JSON text; NaN becomes null.
@@ -129,7 +131,7 @@ class StepSums:
         Raises:
             DataError: a sum is infinite, which JSON cannot hold and no mean survives.
         """
-        fields = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         where = f"teacher {self.teacher!r}, sample {self.sample!r}"
         fields["sums"] = {
             window: sums if sums is None else [_null_for_nan(value, where) for value in sums]
@@ -152,7 +154,31 @@ class StepSums:
         Raises:
             DataError: not a record, or its parts do not fit each other; names `where` and field.
         """
-        return _Reader(_as_mapping(record, where), where).read()
+        parsed: object = record
+        if isinstance(record, str):
+            try:
+                parsed = json.loads(record)
+            except (ValueError, RecursionError):
+                parsed = None
+        if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
+            raise DataError("not a scored record", where=where, found=record, remedy=_REMEDY)
+        stored = validate(
+            _StoredRecord, parsed, where=where, kind=DataError, key="record's field",
+            prefix="record: ", remedy=_REMEDY,
+        )  # fmt: skip
+        numbers = {
+            "sums": {name: sums and _nan_for_null(sums) for name, sums in stored.sums.items()},
+            "totals": dict(zip(stored.totals, _nan_for_null(stored.totals.values()), strict=True)),
+            "step_statistics": {
+                name: _nan_for_null(sums) for name, sums in stored.step_statistics.items()
+            },
+            "statistics": dict(
+                zip(stored.statistics, _nan_for_null(stored.statistics.values()), strict=True)
+            ),
+        }
+        read = cls(**(vars(stored) | numbers))
+        _check_lengths_and_reasons(read, where)
+        return read
 
 
 @dataclass(frozen=True)
@@ -184,7 +210,7 @@ class ScoredResponse:
 
     @property
     def correct(self) -> bool | None:
-        """As the teacher set says; None = it does not."""
+        """As the teacher set has it; None = unknown."""
         return self.candidate.response.correct
 
     @property
@@ -199,139 +225,71 @@ def _null_for_nan(value: float, where: str) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _as_mapping(record: str | Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    parsed: object = record
-    if isinstance(record, str):
-        try:
-            parsed = json.loads(record)
-        except ValueError:
-            parsed = None
-    if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
-        raise DataError("not a scored record", where=where, found=record, remedy=_REMEDY)
-    return parsed
+def text_or_whole_number(value: object) -> object:
+    """A pydantic validator of a response's `sample`."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("this must be text or a whole number")
+    return value
 
 
-class _Reader:
-    """Checks a record field by field, so that an error can name the field."""
+Sample = Annotated[Any, AfterValidator(text_or_whole_number)]
 
-    def __init__(self, raw: Mapping[str, Any], where: str) -> None:
-        self.raw = raw
-        self.where = where
+# JSON has lists where records hold tuples: strict about their entries only.
+_Tuple = Field(strict=False)
+_Span = Annotated[tuple[NonNegativeInt, NonNegativeInt], _Tuple]
+_Numbers = Annotated[tuple[float | None, ...], _Tuple]
 
-    def read(self) -> StepSums:
-        record = StepSums(
-            teacher=self.take("teacher", _text),
-            sample=self.take("sample", _sample),
-            spans=self.take("spans", lambda spans: tuple(_span(span) for span in _list(spans))),
-            tokens=self.take("tokens", lambda counts: tuple(_count(c) for c in _list(counts))),
-            sums=self.take("sums", lambda sums: _map(sums, _sums)),
-            totals=self.take("totals", lambda totals: _map(totals, _number)),
-            undefined=self.take("undefined", lambda reasons: _map(reasons, _text)),
-            path=self.take("path", _text),
-            settings=self.take("settings", lambda settings: _map(settings, lambda value: value)),
-            settings_hash=self.take("settings_hash", _text),
-            splitter=self.take("splitter", _text),
-            versions=self.take("versions", lambda versions: _map(versions, _text)),
-            step_statistics=self.take("step_statistics", lambda n: _map(n, _known_sums), {}),
-            statistics=self.take("statistics", lambda named: _map(named, _number), {}),
-        )
-        self.check_shapes(record)
-        return record
 
-    def take(self, name: str, convert: Callable[[Any], T], otherwise: object = None) -> T:
-        value = self.raw.get(name, otherwise)
-        if name not in self.raw and otherwise is None:
-            raise DataError(
-                f"the record lacks the field {name!r}", where=self.where, remedy=_REMEDY
-            )
-        try:
-            return convert(value)
-        except _ShapeError:
-            raise self.error(name, "has the wrong shape", value) from None
+class _StoredRecord(BaseModel):
+    """The fields of `StepSums` as JSON holds them. Keys of a later version are passed over."""
 
-    def error(self, name: str, problem: str, found: object) -> DataError:
-        return DataError(
-            f"the record's field {name!r} {problem}", where=self.where, found=found, remedy=_REMEDY
-        )
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
-    def check_shapes(self, record: StepSums) -> None:
-        n = len(record.spans)
-        if len(record.tokens) != n:
-            raise self.error(
-                "tokens", f"does not hold a count for each of {n} steps", record.tokens
-            )
-        if record.sums.keys() != record.totals.keys():
-            raise self.error("totals", "does not hold the windows of 'sums'", sorted(record.totals))
-        for name, values in record.step_statistics.items():
-            if len(values) != n:
-                problem = f"does not hold a sum for each of {n} steps in {name!r}"
-                raise self.error("step_statistics", problem, values)
-            self.check_reason(record, name, values)
-        for name, value in record.statistics.items():
-            self.check_reason(record, name, [value])
-        for window, sums in record.sums.items():
+    teacher: str
+    sample: Sample
+    spans: Annotated[tuple[_Span, ...], _Tuple] = Field(
+        json_schema_extra={"must_be": "a list of [start, end] pairs of whole numbers"}
+    )
+    tokens: Annotated[tuple[PositiveInt, ...], _Tuple] = Field(
+        json_schema_extra={"must_be": "a list of whole numbers above 0"}
+    )
+    sums: dict[str, _Numbers | None]
+    totals: dict[str, float | None]
+    undefined: dict[str, str]
+    path: str
+    settings: dict[str, Any]
+    settings_hash: str
+    splitter: str
+    versions: dict[str, str]
+    step_statistics: dict[str, _Numbers] = {}
+    statistics: dict[str, float | None] = {}
+
+
+def _nan_for_null(values: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(math.nan if value is None else value for value in values)
+
+
+def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
+    def refuse(name: str, problem: str, found: object) -> DataError:
+        what = f"the record's field {name!r} {problem}"
+        return DataError(what, where=where, found=found, remedy=_REMEDY)
+
+    n = len(record.spans)
+    if len(record.tokens) != n:
+        raise refuse("tokens", f"does not hold a count for each of {n} steps", record.tokens)
+    if record.sums.keys() != record.totals.keys():
+        raise refuse("totals", "does not hold the windows of 'sums'", sorted(record.totals))
+    numbers: dict[str, Sequence[float]] = {}
+    for field_name, by_name in (("step_statistics", record.step_statistics), ("sums", record.sums)):
+        for name, sums in by_name.items():
             if sums is not None and len(sums) != n:
-                problem = f"does not hold a sum for each of {n} steps in window {window!r}"
-                raise self.error("sums", problem, sums)
-            self.check_reason(record, window, [record.totals[window], *(sums or ())])
-
-    def check_reason(self, record: StepSums, name: str, values: Sequence[float]) -> None:
+                of = f"window {name!r}" if field_name == "sums" else repr(name)
+                problem = f"does not hold a sum for each of {n} steps in {of}"
+                raise refuse(field_name, problem, sums)
+            numbers[name] = sums or ()
+    for name, value in (*record.statistics.items(), *record.totals.items()):
+        numbers[name] = (value, *numbers.get(name, ()))
+    for name, values in numbers.items():
         if any(map(math.isnan, values)) and name not in record.undefined:
             problem = f"does not say why {name!r} is undefined"
-            raise self.error("undefined", problem, dict(record.undefined))
-
-
-class _ShapeError(Exception):
-    """Raised by the converters below; never leaves this module."""
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _ShapeError
-    return value
-
-
-def _sample(value: Any) -> int | str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise _ShapeError
-    return value
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _ShapeError
-    return value
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise _ShapeError
-    return float(value)
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise _ShapeError
-    return value
-
-
-def _span(value: Any) -> tuple[int, int]:
-    if len(_list(value)) != 2:
-        raise _ShapeError
-    return _count(value[0]), _count(value[1])
-
-
-def _sums(value: Any) -> tuple[float, ...] | None:
-    return None if value is None else _known_sums(value)
-
-
-def _known_sums(value: Any) -> tuple[float, ...]:
-    return tuple(_number(entry) for entry in _list(value))
-
-
-def _map(value: Any, convert: Callable[[Any], T]) -> dict[str, T]:
-    if not isinstance(value, Mapping):
-        raise _ShapeError
-    return {str(key): convert(entry) for key, entry in value.items()}
+            raise refuse("undefined", problem, dict(record.undefined))

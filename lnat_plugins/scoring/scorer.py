@@ -1,8 +1,8 @@
-"""Text in, scored responses out: the one place where definitions meet a student.
+"""The scorer: responses to one prompt in, one record each out.
 
-Knows nothing of hosts and files. A `Scorer` holds what is the same for a whole run (the
-tokenizer, the back end, the settings, the student's context length) and turns the
-responses to one prompt into `StepSums`, from which every metric is computed.
+A `Scorer` holds what is the same for a whole run (the tokenizer, the back end, the settings, the
+student's context length) and turns the responses to one prompt into `StepSums`, from which every
+metric is computed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ import numpy as np
 
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
-from lnat_plugins.scoring.backend import (
-    OF_ACTIVATIONS,
-    Backend,
-    Job,
-    JobSums,
-    Statistics,
-    Sum,
-)
+from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import (
     EncodedResponse,
@@ -57,19 +50,19 @@ class Prepared(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores the responses to one prompt after another.
+    """Scores responses under every window, prompt by prompt.
 
     Args:
         tokenizer: the student's, fast.
-        backend: who computes the sums.
+        backend: computes the sums.
         spec: how responses are cut.
         windows: which windows are scored.
         settings: everything that decides the numbers, as JSON values; kept in each record
             with its fingerprint.
         max_length: tokens that the student can read at once, or None if there is no limit.
         host: versions of the host's packages, kept in each record.
-        statistics: names of `statistics_names` that are wanted beside log-probabilities. One that
-            cannot be had is undefined in the record, with its reason.
+        statistics: names in `engine.types` that are wanted beside log-probabilities. One that the
+            back end cannot give, or that does not fit, is undefined in the record with its reason.
     """
 
     tokenizer: Any
@@ -109,10 +102,10 @@ class Scorer:
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
         encoded: dict[tuple[str, tuple[str, ...] | None], EncodedResponse] = {}
-        for one in responses:
-            if _key(one) not in encoded:
-                encoded[_key(one)] = encode_response(
-                    self.tokenizer, one.text, self.spec, one.steps, one.where
+        for response in responses:
+            if _key(response) not in encoded:
+                encoded[_key(response)] = encode_response(
+                    self.tokenizer, response.text, self.spec, response.steps, response.where
                 )
         return Prepared(np.asarray(prompt, np.int64), tuple(responses), encoded)
 
@@ -120,10 +113,11 @@ class Scorer:
         """Step sums of each response, in order."""
         prompt, responses, encoded = prepared
         jobs = [self._job(response, len(prompt)) for response in encoded.values()]
-        answers = self.backend.sums(prompt, jobs)
-        sums = dict(zip(encoded, answers, strict=True))
+        sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
+        keys = map(_key, responses)
         return [
-            self._record(one, encoded[_key(one)], len(prompt), sums[_key(one)]) for one in responses
+            self._record(response, encoded[key], len(prompt), sums[key])
+            for response, key in zip(responses, keys, strict=True)
         ]
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
@@ -140,7 +134,8 @@ class Scorer:
                 for pair in window.pairs(response.n_steps)
                 if self._fits(_length(response, pair), prompt_tokens)
             )
-        statistics = self.statistics - {"reward"} - self._not_had(response, prompt_tokens).keys()
+        unavailable = self._unavailable(response, prompt_tokens)
+        statistics = self.statistics - {"reward"} - unavailable.keys()
         if statistics:
             pairs.update(Window(GLOBAL).pairs(response.n_steps))
         opening = getattr(self.tokenizer, "bos_token_id", None)
@@ -150,9 +145,9 @@ class Scorer:
     def _special(self) -> frozenset[int]:
         return special_ids(self.tokenizer)
 
-    def _not_had(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
-        """The statistics wanted that this response cannot have, each with its reason."""
-        found = dict(self.backend.lacks)
+    def _unavailable(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
+        """The statistics wanted that this response has not, each with its reason."""
+        found = dict(self.backend.unavailable)
         body = len(response.ids)
         # The activation of the last token needs it to be read.
         if not self._fits(body + 1, prompt_tokens):
@@ -162,11 +157,11 @@ class Scorer:
         return {name: why for name, why in found.items() if name in self.statistics}
 
     def _statistics(
-        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, answer: JobSums
+        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, computed: JobSums
     ) -> Statistics:
-        """Those of the answer, the reward, and the reason for each that is missing."""
-        missing = self._not_had(encoded, prompt_tokens)
-        found = answer.statistics + Statistics(undefined=missing)
+        """Those of the back end, the reward, and the reason for each that is missing."""
+        missing = self._unavailable(encoded, prompt_tokens)
+        found = computed.statistics + Statistics(undefined=missing)
         if "reward" not in self.statistics:
             return found
         reward = reward_of(response.extra, response.where)
@@ -182,7 +177,7 @@ class Scorer:
         return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
 
     def _record(
-        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, answer: JobSums
+        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, computed: JobSums
     ) -> StepSums:
         sums: dict[str, tuple[float, ...] | None] = {}
         totals: dict[str, float] = {}
@@ -195,24 +190,24 @@ class Scorer:
                     "the prompt and the whole trace", len(encoded.ids) + prompt_tokens
                 )
                 continue
-            if name == GLOBAL and answer.whole is not None:
-                sums[name], totals[name] = None, answer.whole.value
-                if answer.whole.failure:
-                    undefined[name] = answer.whole.failure
+            if name == GLOBAL and computed.whole is not None:
+                sums[name], totals[name] = None, computed.whole.value
+                if computed.whole.failure:
+                    undefined[name] = computed.whole.failure
                 continue
             found = [
-                answer.pairs.get(pair) or self._missing(encoded, pair, prompt_tokens)
+                computed.pairs.get(pair) or self._missing(encoded, pair, prompt_tokens)
                 for pair in window.pairs(encoded.n_steps)
             ]
-            sums[name] = tuple(one.value for one in found)
-            totals[name] = math.fsum(sums[name] or ())
-            failures = [(i, one.failure) for i, one in enumerate(found) if one.failure]
+            sums[name] = tuple(step.value for step in found)
+            totals[name] = math.fsum(step.value for step in found)
+            failures = [(i, step.failure) for i, step in enumerate(found) if step.failure]
             if failures:
                 i, reason = failures[0]
                 undefined[name] = (
                     f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
                 )
-        statistics = self._statistics(response, encoded, prompt_tokens, answer)
+        statistics = self._statistics(response, encoded, prompt_tokens, computed)
         return StepSums(
             teacher=response.teacher,
             sample=response.sample,
@@ -238,9 +233,9 @@ class Scorer:
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
 
 
-def _key(one: Response) -> tuple[str, tuple[str, ...] | None]:
+def _key(response: Response) -> tuple[str, tuple[str, ...] | None]:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
-    return one.text, None if one.steps is None else tuple(one.steps)
+    return response.text, None if response.steps is None else tuple(response.steps)
 
 
 def _length(response: EncodedResponse, pair: Pair) -> int:

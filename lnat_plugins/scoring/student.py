@@ -1,29 +1,24 @@
-"""Scoring in this process, without a host: what a trainer and a notebook use.
-
-Knows nothing of trainers.
-
-A student that lives in this process: scores and lengths computed by our own engine.
-"""
+"""A student in this process: its scores and token counts, for trainers and notebooks."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.errors import LnatError
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.chat import (
     differs_in_training,
     prompt_ids,
+    render,
     template_arguments,
     template_digest,
     training_tokens,
 )
-from lnat_plugins.scoring.parallel import Processes, Progress, Taken, ahead
+from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import StepSpec
@@ -33,11 +28,11 @@ from lnat_plugins.teacher_set.prompts import Candidate
 
 _log = logging.getLogger(__name__)
 
-_CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
+_CONTEXT: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len")
 
 
-class Scoring(Protocol):
-    """How rows are scored; a `SelectionSpec` says it too."""
+class ScoringPlan(Protocol):
+    """How rows are scored: what `api.score` resolves, or a `SelectionSpec`."""
 
     @property
     def settings(self) -> Settings:
@@ -51,12 +46,12 @@ class Scoring(Protocol):
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """What is scored."""
+        """Under which windows."""
         ...
 
     @property
     def requested(self) -> RequestedMetrics:
-        """What for, which says what is gathered beside log-probabilities."""
+        """For which metrics, so which statistics are gathered beside log-probabilities."""
         ...
 
 
@@ -64,16 +59,16 @@ class LocalStudent:
     """A model and its tokenizer, with the settings that decide their scores.
 
     Under several processes (accelerate, torchrun) every process must call the same methods with
-    the same rows: prompts are shared out by length, and each process gets all answers.
+    the same rows: prompts are shared out by length, and each process gets all scores.
 
     Args:
         model: a transformers causal language model, PEFT included; left as it was found. Its
             unwrapped self, never one prepared for distributed training.
         tokenizer: its fast tokenizer, with the chat template that training will use.
-        scoring: steps and windows.
+        plan: steps, windows and metrics.
         plain: see `Candidates.plain`.
-        training: whether the rows are to be trained on, in this template: then one that would
-            be trained otherwise than it is scored is refused, or told.
+        training: whether the rows are to be trained on, in this template: then a row whose
+            response training would change is refused, and one behind other text is warned of.
         processes: those that share the work; by default the ones accelerate knows of.
     """
 
@@ -81,7 +76,7 @@ class LocalStudent:
         self,
         model: Any,
         tokenizer: Any,
-        scoring: Scoring,
+        plan: ScoringPlan,
         *,
         plain: bool,
         training: bool = True,
@@ -90,7 +85,7 @@ class LocalStudent:
         self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
         self._model = model
         self._tokenizer = tokenizer
-        self._scoring = scoring
+        self._plan = plan
         self._plain = plain
         self._training = training and not plain
         self._processes = processes or Processes()
@@ -137,15 +132,28 @@ class LocalStudent:
             prompts.setdefault((row.prompt_id, arguments), []).append(row)
         groups = list(prompts.values())
         for row in rows:
-            self._scoring.requested.check_reward(row.response)
+            self._plan.requested.check_reward(row.response)
         if self._training:
             self._compare_with_training(rows)
-        found: dict[int, StepSums] = {}
-        for outcome in self._processes.gather(self._score_groups(groups)):
-            if isinstance(outcome, LnatError):
-                raise outcome
-            found |= outcome
-        return found
+        scorer = self._processes.together(self._scorer)
+
+        def prepare(i: int) -> Prepared:
+            prompt = prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
+            return scorer.prepare(prompt, [row.response for row in groups[i]])
+
+        records = score_prompts(
+            [sum(len(row.text) for row in group) for group in groups],
+            prepare,
+            lambda _, prepared: scorer.score_prepared(prepared),
+            lambda: scorer.backend.tokens_read,
+            self._processes,
+            "Scoring candidates",
+        )
+        return {
+            row.index: record
+            for i, group in enumerate(groups)
+            for row, record in zip(group, records[i], strict=True)
+        }
 
     def _arguments(self, row: Candidate) -> dict[str, Any]:
         return {} if self._plain else template_arguments(row)
@@ -160,54 +168,26 @@ class LocalStudent:
                 len(other), len(rows), other[0].where,
             )  # fmt: skip
 
-    def _score_groups(
-        self, groups: Sequence[Sequence[Candidate]]
-    ) -> dict[int, StepSums] | LnatError:
-        """This process's share. An error is an answer: the others must hear of it, not wait."""
-        costs = [sum(len(row.text) for row in group) for group in groups]
-        found: dict[int, StepSums] = {}
-        with closing(self._processes.take(costs)) as mine:
-            try:
-                scorer = self._scorer()
-
-                def prepare(taken: Taken) -> Prepared:
-                    group = groups[taken.item]
-                    prompt = prompt_ids(self._tokenizer, group[0], plain=self._plain)
-                    return scorer.prepare(prompt, [row.response for row in group])
-
-                with Progress(
-                    sum(costs),
-                    "Scoring candidates",
-                    lambda: scorer.backend.tokens_read,
-                    disable=not self._processes.main,
-                ) as progress:
-                    for (i, behind, _), prepared in ahead(mine, prepare, lambda one: one.plenty):
-                        records = scorer.score_prepared(prepared)
-                        found |= {row.index: r for row, r in zip(groups[i], records, strict=True)}
-                        progress.done(costs[i], behind)
-            except LnatError as error:
-                return error
-        return found
-
     def _scorer(self) -> Scorer:
-        settings = self._scoring.settings.as_dict() | {
-            "metrics": list(self._scoring.requested.names),
+        template = None if self._plain else partial(render, self._tokenizer)
+        settings = self._plan.settings.as_dict() | {
+            "metrics": list(self._plan.requested.names),
             # Plain prompts bring their own delimiter; a template has its own.
             "target_delimiter": "",
-            "splitter": str(self._scoring.steps),
-            "chat_template": template_digest(self._tokenizer, plain=self._plain),
+            "splitter": str(self._plan.steps),
+            "chat_template": template_digest(template),
             "system_instruction": None,
         }
         backend = EngineBackend(Engine(self._model))
-        self._scoring.requested.check_student(backend.lacks)
+        self._plan.requested.check_student(backend.unavailable)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,
-            spec=self._scoring.steps,
-            windows=self._scoring.windows,
+            spec=self._plan.steps,
+            windows=self._plan.windows,
             settings=settings,
             max_length=_context(self._model),
-            statistics=self._scoring.requested.statistics,
+            statistics=self._plan.requested.statistics,
         )
 
 

@@ -1,12 +1,11 @@
-"""Token ids of prompts and responses, and which tokens belong to which step.
+"""Token ids of a response, and which tokens belong to which step.
 
-Knows nothing of torch. A response is tokenised once and on its own, the way the student
-would go on from the prompt; the prompt's ids and the response's ids are then joined as
-ids, never as text. A token belongs to the step that holds its first character that is
-not white space (a token of white space alone: its first character). By-character
-offsets say where that is. So " Next" belongs to the step that begins with "Next" although
-the blank before it closes the step before, whether or not the tokenizer counts that blank
-in its offsets; ".\\n\\n" belongs to the sentence it ends.
+A response is tokenised once and on its own, the way the student would go on from the prompt; the
+prompt's ids and the response's ids are then joined as ids, never as text. A token belongs to the
+step that holds its first character that is not white space (a token of white space alone: its
+first character), as the tokenizer's character offsets give it. So " Next" belongs to the step that
+begins with "Next" although the blank before it closes the step before, whether or not the
+tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the sentence it ends.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class EncodedResponse:
 
 
 def check_tokenizer(tokenizer: Any) -> None:
-    """Refuses a tokenizer that cannot say where in the text its tokens are."""
+    """Raises StudentError for a tokenizer without character offsets."""
     if not getattr(tokenizer, "is_fast", False):
         raise StudentError(
             "the student's tokenizer gives no character offsets, so steps cannot be found",

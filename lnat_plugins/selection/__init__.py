@@ -23,13 +23,10 @@ from lnat_plugins.selection.student import (
     candidates_of_scores,
     provenance_of_scores,
 )
-from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 __all__ = [
     "KEYS",
     "REQUIRED",
-    "Candidate",
-    "Candidates",
     "Choice",
     "Option",
     "ScoredCandidates",

@@ -17,11 +17,21 @@ from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
 from lnat_plugins.teacher_set.join import join, select
 from lnat_plugins.teacher_set.layouts import ParsedResponse, parse_row
 from lnat_plugins.teacher_set.loaders import LOADERS, Loader, Row
-from lnat_plugins.teacher_set.prompts import JSON, Message, Prompt, Response, TeacherSet
+from lnat_plugins.teacher_set.prompts import (
+    JSON,
+    Candidate,
+    Candidates,
+    Message,
+    Prompt,
+    Response,
+    TeacherSet,
+)
 from lnat_plugins.teacher_set.sources import read_rows, resolve
 
 __all__ = [
     "JSON",
+    "Candidate",
+    "Candidates",
     "LOADERS",
     "Loader",
     "Message",

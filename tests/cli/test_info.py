@@ -192,7 +192,7 @@ def test_an_installed_one_that_fails_is_one_line_and_listed(
     assert main(["plugins"]) == 0
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
-    assert line.startswith("lnat: warning: a plugin is left out: mine (entry point of lnat-cli-fau")
+    assert line.startswith("lnat: warning: a plugin is not loaded: mine (entry point of lnat-cli-")
     assert (
         "mine\n    from: entry point of lnat-cli-faulty 1.0\n    not loaded: mine (" in captured.out
     )
@@ -206,7 +206,7 @@ def test_the_warning_comes_before_an_error_that_it_explains(
     write_run(tmp_path, teacher_table({"A": [-1.0], "B": [-2.0]}))
     assert main(["rank", str(tmp_path), "--metric", "wordy"]) == 2
     warning, error = capsys.readouterr().err.splitlines()
-    assert warning.startswith("lnat: warning: a plugin is left out")
+    assert warning.startswith("lnat: warning: a plugin is not loaded")
     assert error.startswith("lnat: error: --metric: unknown metric 'wordy'")
 
 

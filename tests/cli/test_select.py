@@ -176,7 +176,8 @@ def test_equal_responses_are_kept_if_asked(tmp_path: Path) -> None:
 
 
 PLUGIN = """
-from lnat_plugins import Choice, Option, Strategy, hookimpl
+from lnat_plugins import Strategy, hookimpl
+from lnat_plugins.selection import Choice, Option
 
 @hookimpl
 def lnat_register(registry):

@@ -1,13 +1,17 @@
-"""Tiny random students of many architectures, with logits far enough apart to tell errors."""
+"""Tiny random students of many architectures, runs for them to read, and a shortage of memory."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from lnat_plugins.engine.types import TokenRun
+
 VOCABULARY = 97
+PROMPT = np.array([5, 6, 7, 8])
 _COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -66,7 +70,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 def student(name: str, attention: str | None = None, **changes: Any) -> Any:
-    """A random model in float32; weights scaled up so that wrong contexts cost nats."""
+    """A random model in float32; weights scaled up so that a wrong context costs nats."""
     model_type, settings, _ = ARCHITECTURES[name]
     torch.manual_seed(0)
     config = AutoConfig.for_model(model_type, **{**settings, **changes})
@@ -78,3 +82,34 @@ def student(name: str, attention: str | None = None, **changes: Any) -> Any:
             if weight.ndim >= 2:
                 weight.mul_(4.0)
     return model
+
+
+def tokens(n: int, seed: int = 0) -> Any:
+    """Token ids, shape (n,)."""
+    return np.random.default_rng(seed).integers(3, VOCABULARY, n)
+
+
+def run(
+    n: int, scored: slice = slice(None), seed: int = 0, wanted: frozenset[str] = frozenset()
+) -> TokenRun:
+    """A run of `n` tokens of which those of a slice are scored."""
+    mask = np.zeros(n, bool)
+    mask[scored] = True
+    return TokenRun(tokens(n, seed), mask, wanted)
+
+
+class Scarce:
+    """Makes a model run out of memory where a pass reads too many tokens or a too long context."""
+
+    def __init__(self, model: Any, *, tokens: float = np.inf, context: float = np.inf) -> None:
+        self.tokens = tokens
+        self.context = context
+        self.refused = 0
+        model.register_forward_pre_hook(self.check, with_kwargs=True)
+
+    def check(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        ids, positions = kwargs["input_ids"], kwargs.get("position_ids")
+        context = ids.shape[1] if positions is None else int(positions.max()) + 1
+        if ids.numel() > self.tokens or context > self.context:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")

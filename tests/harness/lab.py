@@ -89,12 +89,6 @@ def figures(results: Mapping[str, Any], task: str = TASK) -> dict[str, Any]:
     return {key.removesuffix(",none"): value for key, value in found.items() if "/" in key}
 
 
-def rest(results: Mapping[str, Any], task: str = TASK) -> dict[str, Any]:
-    """metric -> teacher -> value, of what the table does not show."""
-    found: dict[str, Any] = results["configs"][task]["metadata"]["naturalness"].get("figures", {})
-    return found
-
-
 def records(results: Mapping[str, Any], task: str = TASK) -> dict[tuple[str, str, Any], Any]:
     """(prompt, teacher, sample) -> the scored record as JSON."""
     found = {}

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from tests import helpers_students
 
-from .lab import evaluate, figures, hf, rest, save
+from .lab import evaluate, figures, hf, save
 
 
 def main(folders: list[str]) -> None:
@@ -24,9 +24,7 @@ def main(folders: list[str]) -> None:
     for folder in map(Path, folders):
         results = evaluate(folder, lm, expected=lm.rank == 0)
         if lm.rank == 0:
-            (folder / "figures.json").write_text(
-                json.dumps(figures(results) | {"rest": rest(results)})
-            )
+            (folder / "figures.json").write_text(json.dumps(figures(results)))
             save(results, folder / "out")
     print(f"rank {os.environ['RANK']} is done")
     accelerator.end_training()

@@ -13,9 +13,10 @@ import pytest
 from accelerate import PartialState
 from datasets import Dataset
 
-from lnat_plugins import Selection, choose, hookimpl
+from lnat_plugins import Selection, hookimpl
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
+from lnat_plugins.selection import choose
 
 from .builders import CORRECT, candidates, natural, record_rows
 

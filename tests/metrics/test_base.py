@@ -88,10 +88,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"name": ""},
         "a metric's `name` must be a name of lower-case letters, digits and underscores",
     ),
-    ({"name": "Mine"}, "metric 'Mine': a metric's `name` must be a name of lower-case letters"),
+    ({"name": "Mine"}, "metric Mine: a metric's `name` must be a name of lower-case letters"),
     ({"name": ["mine"]}, "a metric's `name` must be a name of lower-case letters"),
     ({"name": None}, "a metric's `name` must be a name of lower-case letters"),
-    ({"name": "all"}, "metric 'all': a metric's `name` must be other than 'all', which stands"),
+    ({"name": "all"}, "metric all: a metric's `name` must be other than 'all', which stands"),
     ({"higher_is_better": 1}, "`higher_is_better` must be True, False or None (found 1)"),
     ({"higher_is_better": "up"}, "`higher_is_better` must be True, False or None"),
     ({"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus" (found \'token\')'),
@@ -120,7 +120,9 @@ def test_a_wrong_declaration_names_the_metric_and_the_field(
     text = str(caught.value)
     assert message in text
     assert text.endswith(". Fix the metric's definition.")
-    assert text.startswith(f"metric {fields.get('name', 'mine')!r}: a metric's `")
+    name = fields.get("name", "mine")
+    named = isinstance(name, str) and name
+    assert text.startswith(f"metric {name}: a metric's `" if named else "metric: a metric's `")
 
 
 def test_a_ratio_of_means_is_declared_with_its_parts() -> None:

@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lnat_plugins import (
-    Candidate,
-    Candidates,
-    Choice,
-    Loader,
-    Metric,
-    Selection,
-    Splitter,
-    StepSums,
-    Strategy,
-    hookimpl,
-    load_plugins,
-)
-from lnat_plugins.selection import SelectionSpec, parse_selection
-from lnat_plugins.teacher_set import Response
+from lnat_plugins import Candidate, Loader, Metric, Selection, Splitter, Strategy, hookimpl
+from lnat_plugins.plugins import load_plugins
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.selection import Choice, SelectionSpec, parse_selection
+from lnat_plugins.teacher_set import Candidates, Response
 from tests.helpers_samples import record_of
 
 

@@ -1,4 +1,7 @@
-"""What may be added, and what is refused."""
+"""What may be added, and what is refused.
+
+What a registered function may answer, and what becomes of it when it fails.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import Choice, Registry, ScoredCandidates
-from lnat_plugins.errors import ConfigError
+from lnat_plugins import Registry
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.plugins.registry import NameClashError
+from lnat_plugins.selection import Choice, ScoredCandidates
+from lnat_plugins.teacher_set.loaders import read_file
 from tests.helpers_samples import make_record
+from tests.metrics.rows import Row
 
 from . import lab
 
 RECORD = make_record("QwQ", tokens=(2, 18))
 CANDIDATES = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 0)
+
+
+def line_of(function: Any) -> int:
+    """Where the lambda that `function` puts into its entry stands."""
+    return int(function().choose.__code__.co_firstlineno)
 
 
 def add(kind: str, entry: Any, registry: Registry | None = None) -> Registry:
@@ -30,7 +41,7 @@ def test_what_is_added_is_there_by_name() -> None:
     add("metric", lab.metric(), registry)
     add("strategy", lab.strategy(), registry)
     add("loader", lab.loader(), registry)
-    assert registry.splitters["whole"].split("a b") == [(0, 3)]
+    assert registry.splitters["whole"].cut("a b") == [(0, 3)]
     assert registry.metrics["longer"].of(RECORD, "4") == 20.0
     assert registry.strategies["first"].choose(CANDIDATES) == Choice((0,))
     assert list(registry.loaders["none"].read(Path("x"), "x")) == []
@@ -54,7 +65,8 @@ def test_what_a_strategy_declares_is_kept() -> None:
     entry = lab.strategy(weighs=True, check=lambda *given: asked.append(given))
     found = add("strategy", entry).strategies["first"]
     assert found.weighs
-    assert found.owner == "mine (module)"
+    assert found.owner.startswith("mine (module), ")
+    assert found.owner.endswith(f"lab.py line {line_of(lab.strategy)}")
     assert found.check is not None
     found.check({"k": 1}, ("QwQ",), "here")
     assert asked == [({"k": 1}, ("QwQ",), "here")]
@@ -86,31 +98,12 @@ def test_a_clash_of_suffixes_names_both_owners() -> None:
         add("loader", lab.loader(name="other", suffixes=(".b", ".c")), second)
 
 
-def pair(record: Any, window: str) -> tuple[float, float]:
-    return 1.0, 2.0
-
-
-RATIO: dict[str, Any] = {"aggregate": "ratio_of_means", "parts": pair}
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("splitter", {"name": "Whole"}, "`name` must be a name of lower-case letters"),
     ("splitter", {"name": "tokens"}, "`name` must be none of supplied"),
     ("splitter", {"version": 1}, "`version` must be text"),
     ("splitter", {"version": "1|2"}, "`version` must be text"),
     ("splitter", {"split": "."}, "`split` must be a function"),
-    ("metric", {"name": ""}, "`name` must be"),
-    ("metric", {"higher_is_better": 1}, "`higher_is_better` must be True, False or None"),
-    ("metric", {"scope": "token"}, '`scope` must be one of "response", "prompt", "corpus"'),
-    ("metric", {"unit": ""}, "`unit` must be text"),
-    ("metric", {"source": None}, "`source` must be text"),
-    ("metric", {"aggregate": "sum"}, '`aggregate` must be one of "mean", "ratio_of_means"'),
-    ("metric", {"compute": None}, "`compute` must be a function"),
-    ("metric", {"reads": "steps"}, '`reads` must be one of "window", "global", "counts"'),
-    ("metric", {"needs": frozenset({"ranks"})}, "`needs` must be a frozenset of some of activ"),
-    ("metric", {"needs": {"entropy"}}, "`needs` must be a frozenset of some of"),
-    ("metric", {"parts": pair}, '`parts` must be a function with aggregate "ratio_of_means"'),
-    ("metric", {"aggregate": "ratio_of_means"}, "`parts` must be a function with aggregate"),
-    ("metric", RATIO | {"parts": (1, 2)}, "`parts` must be a function with aggregate"),
-    ("metric", RATIO | {"scope": "prompt"}, '`scope` must be "response" with aggregate "ratio'),
     ("loader", {"name": "my loader"}, "`name` must be"),
     ("loader", {"suffixes": ".tsv"}, "`suffixes` must be a tuple"),
     ("loader", {"suffixes": (".TSV",)}, "`suffixes` must be a tuple"),
@@ -120,12 +113,14 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "fields", "message"), BAD)
-def test_a_wrong_field_names_the_owner_and_the_rule(
+def test_a_wrong_field_is_refused_where_the_entry_is_made(
     kind: str, fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        add(kind, getattr(lab, kind)(**fields))
-    assert str(caught.value).startswith(f"mine (module): a {kind}'s ")
+        getattr(lab, kind)(**fields)
+    assert f"{kind} {fields.get('name', getattr(lab, kind)().name)}: a {kind}'s " in str(
+        caught.value
+    )
     assert message in str(caught.value)
 
 
@@ -138,3 +133,86 @@ def test_something_else_than_an_entry_is_refused(kind: str) -> None:
 def test_a_strategy_without_needs_and_options_and_a_loader_without_suffixes_are_fine() -> None:
     registry = add("loader", lab.loader(suffixes=()), add("strategy", lab.strategy()))
     assert list(registry.loaders) == ["none"]
+
+
+ROWS = [Row("p0", teacher, make_record(teacher)) for teacher in ("QwQ", "R1")]
+
+
+def put(kind: str, entry: Any) -> Registry:
+    registry = Registry("mine (module)")
+    getattr(registry, f"add_{kind}")(entry)
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        ([(0, 2), (3, 5)], "at character 2"),
+        ([(0, 3), (2, 5)], "at character 3"),
+        ([(0, 0), (0, 5)], "at character 0"),
+        ([(1, 5)], "at character 0"),
+        ([(0, 4)], "ended at another character than the text, at 4"),
+        ([(0, 6)], "ended at another character than the text, at 6"),
+        ([], "ended at another character than the text, at 0"),
+        ([0, 5], "no list of"),
+        ([(0.0, 5.0)], "no list of"),
+        (None, "no list of"),
+    ],
+)
+def test_spans_must_tile_the_text(spans: Any, message: str) -> None:
+    splitter = put("splitter", lab.splitter(split=lambda text: spans)).splitters["whole"]
+    owner = rf"^mine \(module\), .*test_registry.py line \d+: splitter whole@1 .*{message}"
+    with pytest.raises(ConfigError, match=owner):
+        splitter.cut("a b c")
+
+
+def test_spans_may_be_of_numpys_numbers() -> None:
+    pairs = lambda text: np.array([[0, 2], [2, len(text)]])  # noqa: E731
+    assert put("splitter", lab.splitter(split=pairs)).splitters["whole"].cut("a b") == [
+        (0, 2),
+        (2, 3),
+    ]
+
+
+def broken(*arguments: Any) -> Any:
+    raise KeyError("no such thing")
+
+
+def careful(*arguments: Any) -> Any:
+    raise DataError("not of these", where="row 3")
+
+
+def read(registry: Registry) -> Any:
+    return list(read_file(Path("x"), "x", registry.loaders["none"]))
+
+
+def rate(registry: Registry) -> Any:
+    return registry.metrics["longer"].rate(ROWS, "4")
+
+
+CALLS: list[tuple[str, str, dict[str, Any], Any]] = [
+    ("splitter", "split", {}, lambda registry: registry.splitters["whole"].cut("a")),
+    ("metric", "compute", {}, lambda registry: registry.metrics["longer"].of(RECORD, "4")),
+    ("metric", "compute", {"scope": "corpus"}, rate),
+    ("loader", "read", {}, read),
+]
+
+
+@pytest.mark.parametrize(("kind", "field", "others", "call"), CALLS)
+def test_a_foreign_exception_names_the_plugin_and_ours_passes(
+    kind: str, field: str, others: dict[str, Any], call: Any
+) -> None:
+    registry = put(kind, getattr(lab, kind)(**others | {field: broken}))
+    owner = rf"^mine \(module\), .*test_registry.py line \d+: {kind} .* failed: KeyError"
+    with pytest.raises(ConfigError, match=owner) as caught:
+        call(registry)
+    assert isinstance(caught.value.__cause__, KeyError)
+    registry = put(kind, getattr(lab, kind)(**others | {field: careful}))
+    with pytest.raises(DataError, match="^row 3: not of these"):
+        call(registry)
+
+
+def test_a_file_that_cannot_be_opened_is_not_the_loaders_fault() -> None:
+    registry = put("loader", lab.loader(read=lambda path, shown: path.open()))
+    with pytest.raises(DataError, match="^x: no such file"):
+        list(read_file(Path("/no/such/file"), "x", registry.loaders["none"]))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins import load_plugins, load_teacher_set
+from lnat_plugins import load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.plugins.load import BUILT_IN
+from lnat_plugins.plugins import load_plugins
 from lnat_plugins.selection import parse_selection
 from tests.harness.lab import CLASS, TASK, evaluate, hf, records, save
 from tests.helpers_students import student, tokenizer
@@ -75,7 +75,7 @@ def test_the_listing_shows_it(site: Path, tmp_path: Path) -> None:
 
 
 def test_a_teacher_set_uses_it(folder: Path, site: Path) -> None:
-    check = ("tasks", "--check", f"{TASK}.yaml")
+    check = ("check", f"{TASK}.yaml")
     done = lnat(*check, site=site, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "teacher DSQ: 2 responses" in done.stdout
@@ -84,7 +84,7 @@ def test_a_teacher_set_uses_it(folder: Path, site: Path) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_program_uses_it(folder: Path) -> None:
-    assert [one.name for one in load_plugins().loaded[len(BUILT_IN) :]] == ["shouting"]
+    assert [one.name for one in load_plugins().loaded[1:]] == ["shouting"]
     assert load_teacher_set(folder / f"{TASK}.yaml").n_responses == 6
 
 

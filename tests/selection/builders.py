@@ -13,8 +13,6 @@ import numpy as np
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import (
-    Candidate,
-    Candidates,
     Choice,
     ScoredCandidates,
     Selection,
@@ -24,7 +22,7 @@ from lnat_plugins.selection import (
 )
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.strategies import STRATEGIES
-from lnat_plugins.teacher_set import Response
+from lnat_plugins.teacher_set import Candidate, Candidates, Response
 from tests.helpers_samples import record_of
 
 LOWER = Metric(

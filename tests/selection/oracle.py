@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
-from lnat_plugins.selection import Candidates
+from lnat_plugins.teacher_set import Candidates
 from tests.selection.builders import total
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.selection import Candidates, Choice
+from lnat_plugins.selection import Choice
 from lnat_plugins.selection.balanced import (
     Counts,
     apportion,
@@ -21,6 +21,7 @@ from lnat_plugins.selection.balanced import (
     counts_in_shares,
     counts_under_quotas,
 )
+from lnat_plugins.teacher_set import Candidates
 from tests.selection import oracle
 from tests.selection.builders import (
     LOWER,

@@ -48,7 +48,7 @@ def strategy(**fields: Any) -> Strategy:
 def test_a_field_that_is_wrong_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         strategy(**fields)
-    where = f"strategy {fields.get('name', 'first')}: " if fields.get("name") != 3 else ""
+    where = f"strategy {fields.get('name', 'first')}: " if fields.get("name") != 3 else "strategy: "
     assert str(caught.value).startswith(f"{where}a strategy's `")
     assert message in str(caught.value)
     assert caught.value.remedy == "fix the strategy's definition"

@@ -23,9 +23,9 @@ from trl import (
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.selection import Candidates
 from lnat_plugins.selection.cards import counts, totals
 from lnat_plugins.selection.training_set import write_training_set
+from lnat_plugins.teacher_set import Candidates
 from tests.helpers_students import student, tokenizer
 from tests.selection.builders import PROVENANCE, TEXTS, four_rows, selection_of
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnat_plugins.selection import Candidates
 from lnat_plugins.selection.strategies import STRATEGIES
+from lnat_plugins.teacher_set import Candidates
 from tests.selection.builders import (
     pool_of,
     row,

@@ -12,12 +12,13 @@ import pytest
 from datasets import Dataset, load_dataset
 from trl import SFTConfig, SFTTrainer
 
-from lnat_plugins.selection import Candidates, Selection
+from lnat_plugins.selection import Selection
 from lnat_plugins.selection.training_set import (
     RESERVED,
     extra_names,
     write_parquet,
 )
+from lnat_plugins.teacher_set import Candidates
 from tests.helpers_students import student, tokenizer
 from tests.selection.builders import TEXTS, four_rows, selection_of
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lnat_plugins.selection import Candidate, Candidates
-from lnat_plugins.teacher_set import Prompt, Response
+from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, Response
 from tests.selection.builders import pool_of, row
 
 ASKED = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from lnat_plugins import Metric, StepSums
+from lnat_plugins import Metric
+from lnat_plugins.scoring.record import StepSums
 
 
 def weakest_step(record: StepSums, window: str) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from lnat_plugins import Span, Splitter, tile
+from lnat_plugins import Splitter
+from lnat_plugins.steps import Span, tile
 
 _SHOUT = re.compile(r"!+")
 

@@ -1,0 +1,154 @@
+"""Samples files of lm-eval: which of them a folder offers, whose they are, and their lines.
+
+lm-eval names them `samples_<task>_<date>.jsonl` and writes `results_<date>.json` (or
+`<name>_<date>.json`) beside them.
+
+- A file named outright is read as it is.
+- In a folder, searched with its sub-folders, of each student's and task's samples files in one
+  place the newest is read, and the older ones are skipped. A run that was spread over several
+  folders is therefore merged; one that was repeated in the same folder is not.
+- Samples files of other tasks that lie in the same folder are skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lnat_plugins.errors import DataError
+
+CUT: Final = "the file was cut or edited: run lm_eval with --log_samples again"
+NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for a teacher set"
+_LOG_SAMPLES: Final = "run lm_eval with --log_samples and --output_path, and name what it wrote"
+
+_FILE_NAME: Final = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+_MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
+
+
+class SamplesFile(NamedTuple):
+    """One samples file. `date` is "" if the file was renamed; dates sort as text."""
+
+    path: Path
+    task: str
+    date: str
+    student: str
+
+
+def find_samples_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
+    """The samples files to read, each once, in order; and "file: reason" for those skipped.
+
+    Raises:
+        DataError: a source does not exist, or a folder holds nothing to read.
+    """
+    files: dict[Path, SamplesFile] = {}
+    skipped: list[str] = []
+    for source in sources:
+        if source.is_dir():
+            found, not_read = _search(source)
+            skipped += not_read
+        elif source.is_file():
+            found = [_describe(source)]
+        else:
+            raise DataError("no such file or folder", where=str(source), remedy=_LOG_SAMPLES)
+        for file in found:
+            files.setdefault(file.path.resolve(), file)
+    return list(files.values()), tuple(dict.fromkeys(skipped))
+
+
+def _search(folder: Path) -> tuple[list[SamplesFile], list[str]]:
+    paths = sorted(folder.rglob("samples_*.jsonl"))
+    if not paths:
+        raise DataError("no samples file in this folder", where=str(folder), remedy=_LOG_SAMPLES)
+    ours = [path for path in paths if _is_ours(path)]
+    others = [f"{path}: not the scores of a teacher set" for path in paths if path not in ours]
+    older_ones: list[str] = []
+    newest: dict[tuple[Path, str, str], SamplesFile] = {}
+    for path in ours:
+        file = _describe(path)
+        key = (path.parent, file.task, file.student)
+        older, newer = sorted((file, newest.get(key, file)), key=lambda each: each.date)
+        newest[key] = newer
+        if older is not newer:
+            older_ones.append(f"{older.path}: older than {newer.path.name}")
+    if not newest:
+        raise DataError(
+            "no samples file here holds the scores of a teacher set",
+            where=str(folder),
+            found=", ".join(path.name for path in paths),
+            remedy="run lm_eval on a teacher set (--tasks local_naturalness) with --log_samples",
+        )
+    return list(newest.values()), others + older_ones
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the first line is that of a teacher set. One that cannot be read counts as ours, so
+    that reading the file raises the error.
+    """
+    try:
+        doc = next(read_lines(path))[0]["doc"]
+    except DataError:
+        return True
+    return isinstance(doc, Mapping) and {"prompt_id", "responses"} <= doc.keys()
+
+
+def _describe(path: Path) -> SamplesFile:
+    match = _FILE_NAME.fullmatch(path.name)
+    task, date = match.group("task", "date") if match else ("unknown", "")
+    folder = path.resolve().parent
+    results = sorted(folder.glob(f"*_{date}.json" if date else "results_*.json"))
+    student = _model_name(results[0]) if len(results) == 1 else ""
+    return SamplesFile(path, task, date, student or folder.name)
+
+
+def _model_name(results_file: Path) -> str:
+    """The model's name in lm-eval's results; "" where the file holds none."""
+    try:
+        results: Any = json.loads(results_file.read_text(encoding="utf-8"))
+        name = results.get("model_name")
+        arguments = results.get("config", {}).get("model_args")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    if isinstance(name, str) and name:
+        return name
+    if isinstance(arguments, str):
+        parts = (part.partition("=") for part in arguments.split(","))
+        arguments = {key.strip(): value.strip() for key, equals, value in parts if equals}
+    if isinstance(arguments, dict):
+        return next((str(arguments[key]) for key in _MODEL_KEYS if key in arguments), "")
+    return ""
+
+
+def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The documents of a samples file with their replies, each with file and line for messages.
+
+    Raises:
+        DataError: unreadable text or JSON, or a line of another kind of file.
+    """
+    number = 0
+    empty = True
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    empty = False
+                    where = f"{path} line {number}"
+                    yield _parse(line, where), where
+    except UnicodeDecodeError:
+        raise DataError("not UTF-8 text", where=f"{path} line {number + 1}", remedy=CUT) from None
+    except OSError as error:
+        raise DataError("cannot be opened", where=str(path), found=error.strerror) from None
+    if empty:
+        raise DataError("the samples file is empty", where=str(path), remedy=CUT)
+
+
+def _parse(line: str, where: str) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError("not valid JSON", where=where, found=line.rstrip(), remedy=CUT) from None
+    if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
+        raise DataError("not a line of a samples file", where=where, found=line, remedy=NOT_OURS)
+    return parsed

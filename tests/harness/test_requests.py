@@ -1,0 +1,342 @@
+"""Requests on every back end, from plugins, and shared by two ranks: the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM, TemplateLM
+from lm_eval.models.huggingface import HFLM
+
+from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.harness.requests import score_requests
+from lnat_plugins.scoring.samples import read_scored_set
+from tests.helpers_ranks import launch
+from tests.helpers_students import assert_near
+
+from .lab import TEXTS, evaluate, figures, hf, load, records, rows, save, write_set
+
+
+class Delegate(TemplateLM):
+    """A back end that is not `hf` but calls it."""
+
+    def __init__(self, inner: HFLM, max_length: int | None = None) -> None:
+        super().__init__()
+        self.inner = inner
+        self.tokenizer = inner.tokenizer
+        self.max_length = max_length or inner.max_length
+        self.longest = 0
+
+    @property
+    def eot_token_id(self) -> int:
+        return self.inner.eot_token_id
+
+    def tok_encode(self, string: str, add_special_tokens: Any = None, **options: Any) -> list[int]:
+        return self.inner.tok_encode(string, add_special_tokens=add_special_tokens, **options)
+
+    def _loglikelihood_tokens(self, requests: Any, **options: Any) -> list[tuple[float, bool]]:
+        self.longest = max(self.longest, *(len(seen) + len(new) for _, seen, new in requests))
+        return self.inner._loglikelihood_tokens(requests, **options)
+
+    def loglikelihood(self, requests: Any) -> Any:
+        raise AssertionError("pairs of strings lose tokens")
+
+    loglikelihood_rolling = generate_until = loglikelihood
+
+
+class OwnCall(HFLM):
+    """An `hf` that runs its model in a way of its own."""
+
+    def _model_call(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._model_call(*args, **kwargs)
+
+
+WINDOWS = {"windows": [0, 1, 4, "50%", "global"]}
+
+
+@pytest.fixture(scope="module")
+def responses() -> list[dict[str, Any]]:
+    """With short responses, and one whose steps repeat each other."""
+    found = rows(("QwQ", "R1", "s1"))
+    found[2]["response"] = "Done. Wait."
+    found[5]["response"] = "Wait. Wait. Wait. Done. Wait. Wait."
+    found[8]["response"] = "Seven"
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, responses: Any) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    write_set(folder, responses, block=WINDOWS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def by_engine(folder: Path, model: Any, tokenizer: Any) -> dict[str, Any]:
+    return evaluate(folder, hf(model, tokenizer))
+
+
+def assert_same_scores(by_engine: Any, other: Any) -> None:
+    ours, theirs = records(by_engine), records(other)
+    assert ours.keys() == theirs.keys()
+    for key, record in theirs.items():
+        assert record["path"] == "loglikelihood"
+        assert record["sums"]["global"] is None
+        assert record["undefined"] == {}
+        assert (record["spans"], record["tokens"]) == (ours[key]["spans"], ours[key]["tokens"])
+        assert record["settings_hash"] == ours[key]["settings_hash"]
+        for window in ("0", "1", "4", "50%"):
+            assert_near(record["sums"][window], ours[key]["sums"][window])
+        assert_near(record["totals"]["global"], ours[key]["totals"]["global"])
+    for name, value in figures(other).items():
+        assert_near(value, figures(by_engine)[name])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("kind", ["other", "own call"])
+def test_another_back_end_gives_the_same_numbers(
+    kind: str, batch_size: int, folder: Path, model: Any, tokenizer: Any, by_engine: Any
+) -> None:
+    cls = OwnCall if kind == "own call" else HFLM
+    inner = hf(model, tokenizer, cls, batch_size=batch_size)
+    lm = inner if kind == "own call" else Delegate(inner)
+    assert_same_scores(by_engine, evaluate(folder, lm))
+
+
+@pytest.mark.parametrize("batch_size", [2, 64, "auto"])
+def test_the_batch_size_is_only_a_hint(
+    batch_size: Any, folder: Path, model: Any, tokenizer: Any, by_engine: Any
+) -> None:
+    lm = hf(model, tokenizer, batch_size=batch_size)
+    found, expected = records(evaluate(folder, lm)), records(by_engine)
+    for key, record in found.items():
+        assert record["path"] == "packed"
+        for window in ("4", "global"):
+            assert_near(record["sums"][window], expected[key]["sums"][window])
+
+
+def test_mixed_precision_is_left_to_the_harness(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Our engine runs the model as it is; only the harness wraps it in autocast."""
+    lm = hf(model, tokenizer, mixed_precision_dtype="bfloat16")
+    found = records(evaluate(folder, lm, limit=1))
+    assert {record["path"] for record in found.values()} == {"loglikelihood"}
+
+
+def test_no_request_is_longer_than_every_back_end_reads_uncut(
+    folder: Path, model: Any, tokenizer: Any, by_engine: Any
+) -> None:
+    """vLLM reads max_length - 1 tokens and cuts a longer request on its left."""
+    lengths = [sum(record["tokens"]) for record in records(by_engine).values()]
+    prompt = len(tokenizer.encode("What is 0 + 4?\n\n"))
+    limit = prompt + max(lengths)
+    for max_length, undefined in [(limit + 1, 0), (limit, 1)]:
+        lm = Delegate(hf(model, tokenizer), max_length)
+        found = records(evaluate(folder, lm))
+        cut = [key for key, record in found.items() if "global" in record["undefined"]]
+        assert (len(cut) > 0) == bool(undefined)
+        assert lm.longest <= max_length - 1
+
+
+class NoTokens(LM):
+    """A back end that answers with text only."""
+
+    def loglikelihood(self, requests: Any) -> Any:
+        raise AssertionError
+
+    loglikelihood_rolling = generate_until = loglikelihood
+
+
+def test_a_back_end_without_token_ids_is_refused(folder: Path) -> None:
+    with pytest.raises(StudentError, match="no log-probabilities of token ids.*'NoTokens'.*vllm"):
+        evaluate(folder, NoTokens())
+
+
+def test_a_back_end_without_a_tokenizer_is_refused(
+    folder: Path, model: Any, tokenizer: Any
+) -> None:
+    lm = Delegate(hf(model, tokenizer))
+    lm.tokenizer = None
+    with pytest.raises(StudentError, match="no log-probabilities of token ids.*'Delegate'"):
+        evaluate(folder, lm)
+
+
+def test_a_tokenizer_without_offsets_is_refused(folder: Path, model: Any, tokenizer: Any) -> None:
+    class Slow:
+        is_fast = False
+
+    lm = Delegate(hf(model, tokenizer))
+    lm.tokenizer = Slow()
+    with pytest.raises(StudentError, match="no character offsets.*fast tokenizer"):
+        evaluate(folder, lm)
+
+
+PLUGIN = """\
+from lnat_plugins import Loader, Splitter, hookimpl
+from lnat_plugins.steps import tile
+
+def split(text):
+    return tile(text, [len(text) * i // {parts} for i in range(1, {parts})])
+
+def read(path, shown):
+    for line in path.read_text().splitlines():
+        yield dict(zip(("prompt", "teacher", "response"), line.split("|")))
+
+@hookimpl
+def lnat_register(registry):
+    registry.add_splitter(Splitter("parts", "1", split))
+    registry.add_loader(Loader("bars", (), read))
+"""
+BLOCK = {"steps": "parts", "plugins": ["deep/parts.py"], "windows": [1]}
+
+
+def write_plugin(folder: Path, parts: int) -> None:
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "parts.py").write_text(PLUGIN.format(parts=parts), encoding="utf-8")
+
+
+def steps_by_text(found: dict[Any, Any], source: list[dict[str, Any]]) -> list[list[str]]:
+    texts = {(row["prompt_id"], row["teacher"], 0): row["response"] for row in source}
+    return [[texts[key][a:b] for a, b in record["spans"]] for key, record in found.items()]
+
+
+def test_a_splitter_of_a_file_cuts_the_responses(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    write_plugin(tmp_path, 2)
+    ours = rows(prompts=2)
+    write_set(tmp_path, ours, block=BLOCK)
+    results = evaluate(tmp_path, hf(model, tokenizer))
+    found = records(results)
+    assert {record["splitter"] for record in found.values()} == {"parts@1"}
+    assert {len(steps) for steps in steps_by_text(found, ours)} == {2}
+    line = json.loads(save(results, tmp_path / "out").read_text().splitlines()[0])
+    first = line["arguments"]["gen_args_0"]
+    assert set(first) == {"arg_0", "arg_1"}
+    assert set(first["arg_1"]) == {"teacher", "sample", "settings"}
+    assert first["arg_1"]["settings"]["splitter"] == "parts@1"
+    assert "plugins" not in line["arguments"]["gen_args_0"]["arg_1"]["settings"]
+
+
+def test_without_its_plugin_the_splitter_is_unknown(tmp_path: Path) -> None:
+    write_set(tmp_path, rows(), block={"steps": "parts"})
+    with pytest.raises(ConfigError, match="naturalness: steps: unknown steps setting"):
+        load(tmp_path)
+    write_set(tmp_path, rows(), block=BLOCK)
+    with pytest.raises(ConfigError, match=r"naturalness: plugins: the file cannot be read"):
+        load(tmp_path)
+
+
+def test_a_loader_of_a_file_reads_the_rows(tmp_path: Path) -> None:
+    write_plugin(tmp_path, 2)
+    text = "".join(f"What?|{teacher}|{TEXTS[1]!r}\n" for teacher in ("QwQ", "R1"))
+    (tmp_path / "rows.txt").write_text(text)
+    write_set(tmp_path, [], block={**BLOCK, "loader": "bars"}, dataset_path="rows.txt")
+    assert load(tmp_path).teacher_set.n_responses == 2
+
+
+def requests(task: Any) -> list[Instance]:
+    doc = task.test_docs()[0]
+    return list(task.construct_requests(doc, "What?\n\n", metadata=("t", 0, 1)))
+
+
+def test_two_sets_may_name_different_splitters_alike(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    """Same name, same version, same prompt: each response is cut by its own set's."""
+    naturalness_requests = []
+    for parts in (2, 3):
+        folder = tmp_path / str(parts)
+        write_plugin(folder, parts)
+        write_set(folder, rows(prompts=1), block=BLOCK)
+        naturalness_requests += requests(load(folder))
+    replies = score_requests(hf(model, tokenizer), naturalness_requests)
+    assert [reply.record.n_steps for reply in replies] == [2, 2, 3, 3]
+
+
+def test_requests_of_lm_evals_own_kind_know_the_built_in_splitters(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    write_set(tmp_path, rows(prompts=1), block={"steps": "line", "windows": [1]})
+    ours = requests(load(tmp_path))
+    plain = [
+        Instance(**{f.name: getattr(one, f.name) for f in dataclasses.fields(Instance)})
+        for one in ours
+    ]
+    lm = hf(model, tokenizer)
+    assert [str(reply) for reply in score_requests(lm, plain)] == [
+        str(reply) for reply in score_requests(lm, ours)
+    ]
+
+
+SETS: Mapping[str, list[dict[str, Any]]] = {
+    "an even number of prompts": rows(prompts=4),
+    "an odd number of prompts": rows(prompts=3),
+    "a prompt with more responses": [
+        *rows(prompts=3),
+        *({**row, "sample": 1, "response": TEXTS[1]} for row in rows(prompts=1)),
+    ],
+    "one teacher on the first rank only": [
+        *rows(prompts=3),
+        {**rows(prompts=1)[0], "teacher": "s1"},
+    ],
+    "one teacher on the second rank only": [
+        *rows(prompts=3),
+        {**rows(prompts=2)[2], "teacher": "s1"},
+    ],
+    "metrics of every scope": rows(prompts=7),
+    "a splitter that cannot be sent to the other rank": rows(prompts=5),
+}
+BLOCKS: Mapping[str, Mapping[str, Any]] = {
+    "metrics of every scope": {"metrics": ["rsr", "lark", "aslec_casl", "scas", "ifd"]},
+    "a splitter that cannot be sent to the other rank": {**BLOCK, "windows": [4, "global"]},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, Path]:
+    """The sets, each evaluated by two processes in one launch."""
+    folders = {name: tmp_path_factory.mktemp("set") for name in SETS}
+    for name, folder in folders.items():
+        found = [{"sample": 0, **row} for row in SETS[name]]
+        write_plugin(folder, 2)
+        plugin = folder / "deep" / "parts.py"
+        # A splitter made of a lambda cannot be pickled: each rank scores its own prompts.
+        plugin.write_text(plugin.read_text().replace('"1", split', '"1", lambda text: split(text)'))
+        write_set(folder, found, block=BLOCKS.get(name))
+    first, *_ = folders.values()
+    launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
+    return folders
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_two_processes_give_the_figures_of_one(
+    name: str, folders: dict[str, Path], model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    alone = evaluate(folders[name], hf(model, tokenizer))
+    expected = figures(alone)
+    together = json.loads((folders[name] / "figures.json").read_text())
+    assert together.keys() == expected.keys()
+    for figure, value in expected.items():
+        if value == "N/A":
+            assert together[figure] == value
+        else:
+            assert_near(together[figure], value)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_their_samples_file_holds_every_response_once(
+    name: str, folders: dict[str, Path], model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    together = read_scored_set([folders[name] / "out"])
+    alone = read_scored_set([save(evaluate(folders[name], hf(model, tokenizer)), tmp_path)])
+    found = {(row.prompt_id, row.teacher, row.sample): row.record for row in together.rows}
+    assert len(found) == len(together.rows) == len(SETS[name])
+    for row in alone.rows:
+        record = found[row.prompt_id, row.teacher, row.sample]
+        assert_near(record.sums["4"], row.record.sums["4"])
+        assert_near(record.totals["global"], row.record.totals["global"])

@@ -1,0 +1,89 @@
+"""One of two processes that share work, started by test_parallel.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from accelerate import PartialState
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.scoring.parallel import Processes, score_prompts
+
+COSTS = [1, 5, 2, 5, 1, 1, 1, 1]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes what this rank took, got and raised."""
+    PartialState(cpu=True)
+    folder, processes = Path(arguments[0]), Processes()
+
+    # The second process is slow: it is not done with its first item before the others are taken.
+    taken = []
+    for item, *_ in processes.take(COSTS):
+        taken.append(item)
+        mark(folder / f"taken{processes.rank}")
+        wait_for(folder / ("done" if processes.rank else "taken1"))
+    mark(folder / "done")
+
+    # The first process stops at its first item; the second waits for that before its next one.
+    stopped = []
+    queue = processes.take([1] * 1000)
+    for item, *_ in queue:
+        stopped.append(item)
+        if processes.rank == 0:
+            break
+        wait_for(folder / "stopped")
+    queue.close()
+    mark(folder / "stopped")
+
+    def loop(bad: int | None = None) -> dict[int, list[int]]:
+        def score(i: int, ready: int) -> list[int]:
+            if i == bad:
+                raise DataError("no such row", where=f"row {i}")
+            return [i, ready, processes.rank]
+
+        return score_prompts(COSTS, lambda i: 10 * i, score, lambda: 0, processes, "Scoring")
+
+    result = {
+        "taken": taken,
+        "gathered": processes.gather(taken),
+        "once": processes.once(lambda: f"from {os.environ['RANK']}"),
+        "once_failed": raised(lambda: processes.once(refuse)),
+        "together": raised(lambda: processes.together(refuse if processes.rank else list)),
+        "stopped": processes.gather(len(stopped)),
+        "main": processes.main,
+        "loop": loop(),
+        "loop_failed": raised(lambda: loop(bad=2)),
+        "alone": Processes(alone=True).gather(processes.rank),
+    }
+    (folder / f"result{processes.rank}.json").write_text(json.dumps(result))
+    PartialState().destroy_process_group()
+
+
+def mark(path: Path) -> None:
+    """Tells the other process that this one got here."""
+    path.touch()
+
+
+def wait_for(path: Path) -> None:
+    """Until the other process got there."""
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def refuse() -> None:
+    """An error of bad input."""
+    raise DataError("no such row", where="rows")
+
+
+def raised(work: object) -> str:
+    """The error that the call ends with."""
+    try:
+        work()  # type: ignore[operator]
+    except DataError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,128 @@
+"""Samples files: which of a folder are read, and whose they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
+from tests.helpers_samples import (
+    DATE,
+    teacher_table,
+    write_lines,
+    write_run,
+)
+
+LATER = "2025-10-04T08-00-00.000001"
+TABLE = teacher_table({"QwQ": [-1.0, -1.5], "R1": [-2.0, -1.0]})
+
+
+def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
+    older = write_run(tmp_path / "m", TABLE)
+    newer = write_run(tmp_path / "m", teacher_table({"QwQ": [-9.0]}), date=LATER)
+    scored = read_scored_set([tmp_path])
+    assert scored.files == (str(newer),)
+    assert scored.skipped == (f"{older}: older than {newer.name}",)
+    assert read_scored_set([older]).prompts == ("p0", "p1")
+
+
+def test_tasks_are_kept_apart(tmp_path: Path) -> None:
+    write_run(tmp_path / "m", TABLE, task="maths_b")
+    write_run(tmp_path / "m", TABLE, task="maths_a")
+    assert [scored.task for scored in read_scored_sets([tmp_path])] == ["maths_a", "maths_b"]
+    with pytest.raises(
+        DataError, match=r"several tasks or students are scored here \(found 'maths_a by"
+    ):
+        read_scored_set([tmp_path])
+
+
+def test_the_samples_of_other_tasks_are_skipped(tmp_path: Path) -> None:
+    write_run(tmp_path, TABLE)
+    other = write_lines(
+        tmp_path / f"samples_gsm8k_{DATE}.jsonl", [{"doc": {"question": "?"}, "resps": [["4"]]}]
+    )
+    assert read_scored_set([tmp_path]).skipped == (f"{other}: not the scores of a teacher set",)
+    with pytest.raises(DataError, match=r"gsm8k_.*line 1: a sample of another task.*log_samples"):
+        read_scored_sets([other])
+    (tmp_path / f"samples_local_naturalness_{DATE}.jsonl").unlink()
+    with pytest.raises(DataError, match=r"no samples file here holds the scores of a teacher set"):
+        read_scored_sets([tmp_path])
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE)
+    assert read_scored_set([path, tmp_path]).duplicates == 0
+
+
+def test_each_student_has_a_set_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", TABLE, student="org/two")
+    write_run(tmp_path / "b", TABLE, student="org/one")
+    assert [scored.student for scored in read_scored_sets([tmp_path])] == ["org/one", "org/two"]
+
+
+@pytest.mark.parametrize(
+    ("results", "student"),
+    [
+        ({"model_name": "org/tuned"}, "org/tuned"),
+        ({"model_name": 7}, "folder"),
+        ({"model_name": ["org/tuned"], "config": {"model_args": {"pretrained": "./s"}}}, "./s"),
+        ({"model_name": "", "config": {"model_args": {"pretrained": "./s"}}}, "./s"),
+        ({"config": {"model_args": {"pretrained": "./s", "dtype": "float32"}}}, "./s"),
+        ({"config": {"model_args": "pretrained=./s,dtype=float32"}}, "./s"),
+        ({"config": {"model_args": {"pretrained": "./s", "peft": "./lora"}}}, "./lora"),
+        ({"config": {"model_args": None}}, "folder"),
+        ({"config": None}, "folder"),
+        ([], "folder"),
+    ],
+)
+def test_the_student_is_named_by_the_results(tmp_path: Path, results: Any, student: str) -> None:
+    path = write_run(tmp_path / "folder", TABLE, student=None)
+    assert read_scored_set([path]).student == "folder"
+    write_lines(tmp_path / "folder" / f"out_{DATE}.json", [results])
+    assert read_scored_set([path]).student == student
+
+
+def test_a_renamed_file_can_be_read(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE).rename(tmp_path / "mine.jsonl")
+    scored = read_scored_set([path])
+    assert (scored.task, scored.student) == ("unknown", "org/student")
+
+
+def test_missing_sources_name_the_flag_that_writes_them(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"nowhere: no such file or folder\. Run lm_eval with --log"
+    ):
+        read_scored_sets([tmp_path / "nowhere"])
+    with pytest.raises(DataError, match=r"no samples file in this folder\. Run lm_eval with --log"):
+        read_scored_sets([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"the samples file is empty"),
+        (b'{"doc": {"prompt_id"', r"line 1: not valid JSON .*--log_samples again"),
+        (b"\xff\xfe", r"line 1: not UTF-8 text"),
+        (b"[" * 100_000, r"line 1: not valid JSON"),
+        (b"3\n", r"line 1: not a line of a samples file"),
+        (b'{"doc": {}}\n', r"line 1: not a line of a samples file"),
+    ],
+)
+def test_an_unreadable_file_is_named_with_its_line(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / f"samples_t_{DATE}.jsonl"
+    path.write_bytes(content)
+    for source in (path, tmp_path):
+        with pytest.raises(DataError, match=rf"samples_t_.*{message}"):
+            read_scored_sets([source])
+
+
+def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
+    path = write_run(tmp_path, TABLE)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"line 2: not valid JSON"):
+        read_scored_sets([path])

@@ -1,0 +1,94 @@
+"""A student in this process scores as the definition says, and as the task of lm-eval does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.metrics import METRICS
+from lnat_plugins.scoring.student import LocalStudent
+from lnat_plugins.selection import Choice, Strategy, parse_selection
+from lnat_plugins.teacher_set import Candidates, Prompt, Response
+from tests.harness.lab import evaluate, hf, records, rows, write_set
+from tests.helpers_students import assert_near, student, tokenizer, truth
+
+NONE = {"best": Strategy("best", "the first", lambda candidates: Choice((0,)), "not the first")}
+WINDOWS = ["1", "global"]
+
+
+def local_student(model: Any, plain: bool, **block: Any) -> LocalStudent:
+    spec = parse_selection({"windows": WINDOWS, **block}, metrics=METRICS, strategies=NONE)
+    return LocalStudent(model, tokenizer(), spec, plain=plain)
+
+
+def pool_of_rows(plain: bool) -> Candidates:
+    prompts: dict[str, list[Any]] = {}
+    for row in rows():
+        prompts.setdefault(row["prompt_id"], []).append(row)
+    built = [
+        Prompt(
+            name,
+            ({"role": "user", "content": own[0]["prompt"]},),
+            tuple(Response(row["teacher"], row["response"]) for row in own),
+        )
+        for name, own in prompts.items()
+    ]
+    return Candidates.of_prompts(built, plain=plain, delimiter="\n\n")
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_scores_are_those_of_the_definition(plain: bool) -> None:
+    model, built = student("llama"), tokenizer()
+    pool = pool_of_rows(plain)
+    found = local_student(model, plain).score(pool.rows)
+    for row, record in zip(pool.rows, found, strict=True):
+        question = row.messages[0]["content"]
+        chat = f"<|im_start|>user\n{question}<|end|>\n<|im_start|>assistant\n"
+        prompt = built.encode(question if plain else chat)
+        expected = truth(model, built, prompt, row.text, WINDOWS)
+        assert list(record.tokens) == expected.tokens
+        for window in WINDOWS:
+            assert_near(record.sums[window], expected.sums[window])
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_the_scores_are_those_of_the_task(tmp_path: Path, plain: bool) -> None:
+    model = student("llama")
+    write_set(tmp_path, [{"sample": 0, **row} for row in rows()], block={"windows": WINDOWS})
+    of_task = records(evaluate(tmp_path, hf(model, tokenizer()), apply_chat_template=not plain))
+    pool = pool_of_rows(plain)
+    for row, record in zip(pool.rows, local_student(model, plain).score(pool.rows), strict=True):
+        theirs = of_task[row.prompt_id, row.teacher, 0]
+        mine = json.loads(record.to_json())
+        for part in ("spans", "tokens", "splitter", "path"):
+            assert mine[part] == theirs[part]
+        for window in WINDOWS:
+            assert_near(mine["sums"][window], theirs["sums"][window], 1e-5)
+        assert mine["settings"]["chat_template"] == theirs["settings"]["chat_template"]
+
+
+def test_a_row_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = pool_of_rows(plain=False)
+    local = local_student(student("llama"), plain=False)
+    first = local.score(pool.rows[:2])
+    monkeypatch.setattr(local, "_scorer", lambda: pytest.fail("scored again"))
+    assert local.score(pool.rows[1:2]) == first[1:2]
+
+
+def test_a_trace_that_does_not_fit_the_context_has_no_global_score() -> None:
+    pool = pool_of_rows(plain=False)
+    model = student("llama", max_position_embeddings=60)
+    found = local_student(model, plain=False).score(pool.rows)
+    assert any("the student reads at most 60" in str(one.undefined.get("global")) for one in found)
+
+
+def test_the_model_is_left_as_it_was_found() -> None:
+    model = student("llama").train()
+    model.lm_head.eval()
+    local_student(model, plain=False).score(pool_of_rows(plain=False).rows)
+    assert model.training
+    assert not model.lm_head.training
+    assert all(weight.requires_grad for weight in model.parameters())

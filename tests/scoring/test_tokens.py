@@ -1,0 +1,149 @@
+"""Token ids of responses: every token belongs to one step, and no text is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.scoring.tokens import check_tokenizer, encode_response
+from lnat_plugins.steps import parse_steps
+from tests.helpers_tokenizers import byte_level, metaspace
+
+
+@pytest.fixture(scope="module", params=["offsets_with_blank", "offsets_without_blank"])
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    return byte_level(trim_offsets=request.param == "offsets_without_blank")
+
+
+def pieces(tokenizer: Any, text: str, how: str = "sentence", **kwargs: Any) -> list[str]:
+    """The text of each step's tokens."""
+    encoded = encode_response(tokenizer, text, parse_steps(how), **kwargs)
+    return [
+        tokenizer.decode(encoded.ids[a:b])
+        for a, b in zip(encoded.bounds, encoded.bounds[1:], strict=False)
+    ]
+
+
+def test_the_first_word_of_a_step_is_its_own_although_its_token_begins_with_the_blank(
+    tokenizer: Any,
+) -> None:
+    assert " Second" in tokenizer.convert_tokens_to_string(tokenizer.tokenize("step. Second"))
+    assert pieces(tokenizer, "First step. Second step.") == ["First step.", " Second step."]
+
+
+def test_a_token_that_holds_the_stop_and_the_blank_line_ends_the_step(tokenizer: Any) -> None:
+    text = "First step.\n\nSecond step."
+    assert len(tokenizer(".\n\n")["input_ids"]) == 1
+    assert pieces(tokenizer, text) == ["First step.\n\n", "Second step."]
+
+
+def test_white_space_alone_stays_with_the_step_before(tokenizer: Any) -> None:
+    assert pieces(tokenizer, "Third one:\n\n\nSecond step.", "paragraph")[1] == "Second step."
+
+
+def test_metaspace_agrees_with_byte_level() -> None:
+    encoded = encode_response(metaspace(), "First step. Second step.", parse_steps("sentence"))
+    assert encoded.spans == ((0, 12), (12, 24))
+    assert encoded.bounds == (0, 2, 4)
+
+
+def test_a_response_that_begins_with_newlines_loses_none(tokenizer: Any) -> None:
+    encoded = encode_response(tokenizer, "\n\nFirst step. Second step.", parse_steps("sentence"))
+    assert encoded.spans[0][0] == 0
+    assert tokenizer.decode(encoded.ids) == "\n\nFirst step. Second step."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "是的。我们计算。",
+        "One 🎉🎉. Two 🎉.",
+        "a\r\nb\r\nc",
+        "null\x00byte. Next.",
+        "e\u0301. Next one.",
+    ],
+)
+def test_awkward_text_is_tiled(tokenizer: Any, text: str) -> None:
+    encoded = encode_response(tokenizer, text, parse_steps("sentence"))
+    assert tokenizer.decode(encoded.ids) == text
+    assert "".join(text[a:b] for a, b in encoded.spans) == text
+
+
+def test_a_step_that_lies_inside_one_token_joins_the_step_before(tokenizer: Any) -> None:
+    text = "step step"
+    assert len(tokenizer(text)["input_ids"]) == 3  # "st", "ep", " step"
+    encoded = encode_response(
+        tokenizer, text, parse_steps("supplied"), steps=["step", " s", "te", "p"]
+    )
+    assert encoded.spans == ((0, 4), (4, 9))
+    assert encoded.tokens_per_step == (2, 1)
+
+
+def test_steps_of_n_tokens(tokenizer: Any) -> None:
+    encoded = encode_response(tokenizer, "First step. Second step.", parse_steps("tokens:2"))
+    assert set(encoded.tokens_per_step[:-1]) == {2}
+    assert encoded.spans[0][0] == 0 and encoded.spans[-1][1] == 24
+
+
+def test_steps_of_n_tokens_never_cut_a_character(tokenizer: Any) -> None:
+    text = "🎉🎊🎈"
+    assert len(tokenizer(text)["input_ids"]) == 12  # four bytes each
+    encoded = encode_response(tokenizer, text, parse_steps("tokens:3"))
+    assert encoded.spans == ((0, 1), (1, 2), (2, 3))
+
+
+def test_a_special_token_spelled_out_is_what_the_tokenizer_makes_of_it(tokenizer: Any) -> None:
+    encoded = encode_response(tokenizer, "Done. <|end|> Next step.", parse_steps("sentence"))
+    assert tokenizer.eos_token_id in encoded.ids
+
+
+def test_a_tokenizer_without_offsets_is_refused() -> None:
+    class Slow:
+        is_fast = False
+
+    with pytest.raises(StudentError, match="no character offsets.*Slow.*fast tokenizer"):
+        check_tokenizer(Slow())
+
+
+def test_a_tokenizer_that_drops_text_is_refused() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Replace("b", "")
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    with pytest.raises(StudentError, match=r"row 3: the student's tokenizer drops 1 char.*'b a'"):
+        encode_response(fast, "a b a", parse_steps("sentence"), where="row 3")
+
+
+def test_supplied_steps_are_required_where_asked_for(tokenizer: Any) -> None:
+    with pytest.raises(DataError, match="row 3: the row carries no steps.*supplied_or_sentence"):
+        encode_response(tokenizer, "a b", parse_steps("supplied"), where="row 3")
+
+
+def test_supplied_or_sentence_takes_what_there_is(tokenizer: Any) -> None:
+    text = "First step. Second step."
+    own = pieces(tokenizer, text, "supplied_or_sentence", steps=["First ", "step. Second step."])
+    assert own == ["First", " step. Second step."]
+    assert pieces(tokenizer, text, "supplied_or_sentence") == ["First step.", " Second step."]
+
+
+@settings(deadline=None)
+@given(
+    text=st.text(min_size=1).filter(lambda t: t.strip() and t.isprintable()),
+    steps=st.sampled_from(["sentence", "line", "paragraph", "tokens:1", "tokens:3"]),
+)
+def test_steps_tile_the_text_and_their_tokens_tile_the_response(text: str, steps: str) -> None:
+    encoded = encode_response(_SHARED, text, parse_steps(steps))
+    assert encoded.spans[0][0] == 0 and encoded.spans[-1][1] == len(text)
+    assert all(a[1] == b[0] for a, b in zip(encoded.spans, encoded.spans[1:], strict=False))
+    assert encoded.bounds[0] == 0 and encoded.bounds[-1] == len(encoded.ids)
+    assert min(encoded.tokens_per_step) >= 1
+    assert len(encoded.bounds) == len(encoded.spans) + 1
+
+
+_SHARED = byte_level()

@@ -385,6 +385,8 @@ def choose_by_config(path: str | Path) -> FirstStage:
         args = copy.copy(run.training_args)
         args.output_dir, args.push_to_hub, args.report_to = folder, False, []
         args.use_liger_kernel = args.activation_offloading = False
+        # TRL would spread a model that is named over all GPUs; here it is whole on one.
+        args.model_init_kwargs = {"device_map": None} | (args.model_init_kwargs or {})
         trainer = build_trainer(replace(run, training_args=args), _UntrainedTrainer, rows)
     student = LocalStudent(trainer.model, tokenizer_of(trainer), spec, plain=candidates.plain)
     selection = run.chooser.choose(candidates, student)

@@ -291,6 +291,7 @@ def test_what_the_trainer_is_built_with(
     assert options["peft_config"].target_modules == set(MODULES)
     assert args.model_init_kwargs["attn_implementation"] == "eager"
     assert args.model_init_kwargs["dtype"] == "float32"
+    assert args.model_init_kwargs["device_map"] is None
     assert "quantization_config" not in args.model_init_kwargs
     assert not (tmp_path / "out").exists()
 

@@ -334,13 +334,7 @@ class FirstStage:
     provenance: Provenance
     keep_columns: tuple[str, ...]
 
-    def write(
-        self,
-        folder: Path,
-        *,
-        format: str,
-        llama_factory: bool = False,
-    ) -> tuple[Path, ...]:
+    def write(self, folder: Path, *, format: str, llama_factory: bool = False) -> tuple[Path, ...]:
         """Write the training set, with the config's keys of TRL's but for those of the data.
 
         Arguments, result and errors as for `write_training_set`.

@@ -67,7 +67,7 @@ def main() -> None:
 
     # 3. A plain SFTTrainer, or a subclass of your own. The callback must be attached, since a
     #    callback alone sees neither the trainer nor its rows; it refuses to train if it is not.
-    callback = NaturalnessCallback(strategy="top_k", k=2, windows=[4])
+    callback = NaturalnessCallback({"strategy": "top_k", "k": 2, "windows": [4]})
     trainer = SFTTrainer(
         model,
         args=SFTConfig(

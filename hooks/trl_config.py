@@ -1,160 +1,163 @@
-"""A training config: TRL's own SFT arguments, and the `selection:` block beside them.
+"""A training config: TRL's own SFT arguments with a `selection:` block, and the trainer it builds.
 
-Knows how `trl sft` reads its arguments; loads no data and no model.
-
-What a training config names, loaded: candidates, and the student where no trainer loads it.
-
-The first of two stages: rows scored and chosen as a training config says, without training.
+Read as `trl sft` reads it. `choose_by_config` is the first of two stages: the trainer is built for
+its model, tokenizer and template, and the chosen rows are written instead of trained on.
 """
 
 from __future__ import annotations
 
+import argparse
+import copy
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import datasets
 import torch
 import yaml
-from accelerate import PartialState
 from datasets import Dataset
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, ProcessorMixin
 from trl import (
     DatasetMixtureConfig,
     ModelConfig,
     ScriptArguments,
     SFTConfig,
+    SFTTrainer,
     TrlParser,
-    clone_chat_template,
     get_dataset,
+    get_peft_config,
     get_quantization_config,
 )
 
 from lnat_plugins.api import load_teacher_set
-from lnat_plugins.errors import ConfigError, DataError, LnatError, StudentError, nearest
+from lnat_plugins.errors import ConfigError, DataError, StudentError, nearest
 from lnat_plugins.files import read_yaml
-from lnat_plugins.hooks.trl_data import pool_of, sft_rows
+from lnat_plugins.hooks.trl_data import candidates_of, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
+from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.teacher_set import Candidates
 from lnat_plugins.teacher_set.config import parse_task
 
-_GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
-_ADD = "add `selection: {strategy: best}`, or run `trl sft` to train on all rows"
+_GROUPS: Final = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+_SHARDING: Final = (
+    "deepspeed", "fsdp", "fsdp_config", "parallelism_config", "accelerator_config",
+)  # fmt: skip
+"""Keys of the second stage alone: the first one needs the model whole."""
+_DATA_KEYS: Final = (
+    "datasets", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split",
+    "dataset_streaming", "streaming",
+)  # fmt: skip
+_READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
+_FOREIGN: Final = (OSError, ValueError, ImportError)
+"""What the libraries raise for a model or an argument that they do not take."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What one training run is told: TRL's four groups of arguments, and the choice.
+    """A training config, parsed: TRL's four groups of arguments, and the choice.
 
     Attributes:
-        script, training, model, mixture: as `trl sft` parses them.
+        script_args, training_args, model_args, dataset_args: as `trl sft` parses them.
         keys: the config without the selection block, as written.
         chooser: the selection block; files named in it start from the config's folder.
         path: the config file.
     """
 
-    script: Any
-    training: Any
-    model: Any
-    mixture: Any
+    script_args: Any
+    training_args: Any
+    model_args: Any
+    dataset_args: Any
     keys: Mapping[str, Any]
     chooser: Chooser
     path: Path
 
 
-def read_run_config(arguments: Sequence[str], leave_out: Collection[str] = ()) -> RunConfig:
-    """Parse `--config FILE` and what stands beside it, which wins over the file, as in TRL.
+def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> RunConfig:
+    """Parse `--config FILE` and the arguments beside it, which win over the file, as in TRL.
 
     Args:
         arguments: the command line.
-        leave_out: keys of the file that are passed over.
+        ignore: keys of the file that are passed over.
 
     Raises:
-        ConfigError: no file, no selection block, an argument that neither TRL nor the block
-            knows, or a value that cannot hold. Wrong types on the command line end in argparse's
-            own SystemExit.
+        ConfigError: no file, no selection block, an unknown key, or a value that TRL refuses.
+            Wrong types on the command line end in argparse's own SystemExit.
     """
-    path, others = _take_config(arguments)
-    config = read_yaml(path)
-    block = config.pop("selection", None)
-    written = dict(config)
-    if block is None:
-        raise ConfigError("the config has no `selection:` block", where=str(path), remedy=_ADD)
-    _refuse_unknown(config, path)
-    config = {key: value for key, value in config.items() if key not in leave_out}
-    chooser = read_block(block, source=f"{path}: selection", base_dir=path.resolve().parent)
-    parser = TrlParser(_GROUPS)
-    with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
-        rest = Path(folder) / path.name
-        rest.write_text(yaml.safe_dump(config), encoding="utf-8")
-        try:
-            groups = parser.parse_args_and_config(["--config", str(rest), *others])
-        except (ValueError, TypeError, ImportError) as cause:
-            # TRL and transformers check their arguments with these.
-            raise ConfigError(
-                f"TRL refuses the arguments: {str(cause).splitlines()[0].rstrip('.')}",
-                where=str(path),
-                remedy="mend the value; see the documentation of TRL's SFTConfig",
-            ) from cause
-    script, training, model, mixture = groups
-    if not model.model_name_or_path:
-        raise ConfigError(
-            "no student is named", where=str(path), remedy="write `model_name_or_path: ...`"
-        )
-    return RunConfig(script, training, model, mixture, written, chooser, path)
-
-
-def _refuse_unknown(config: Mapping[str, Any], path: Path) -> None:
-    known = {field.name for group in _GROUPS for field in fields(group)} | {"env"}
-    for key in config:
-        if key not in known:
-            raise ConfigError(
-                "neither TRL nor the selection knows this key",
-                where=str(path),
-                found=key,
-                remedy=nearest(key, [*known, "selection"])
-                + "only keys of `trl sft` may stand beside `selection:`",
-            )
-
-
-def _take_config(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    others = [part for one in arguments for part in _split(one)]
-    if others.count("--config") != 1 or others[-1] == "--config":
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--config", action="append", nargs="?", default=[])
+    known, others = options.parse_known_args(list(arguments))
+    if len(known.config) != 1 or not known.config[0]:
         raise ConfigError(
             "one `--config FILE` is needed",
             found=" ".join(arguments) or "no argument",
             remedy="give the YAML that holds TRL's arguments and a `selection:` block",
         )
-    place = others.index("--config")
-    return Path(others[place + 1]).expanduser(), others[:place] + others[place + 2 :]
-
-
-def _split(argument: str) -> list[str]:
-    name, equals, value = argument.partition("=")
-    return [name, value] if equals and name == "--config" else [argument]
-
-
-FOREIGN: Final = (OSError, ValueError, ImportError)
-"""What the libraries raise for a model or an argument that cannot be."""
+    path = Path(known.config[0]).expanduser()
+    keys = read_yaml(path)
+    block = keys.pop("selection", None)
+    if block is None:
+        raise ConfigError(
+            "the config has no `selection:` block",
+            where=str(path),
+            remedy="add `selection: {strategy: best}`, or run `trl sft` to train on all rows",
+        )
+    names = {field.name for group in _GROUPS for field in fields(group)} | {"env"}
+    for key in keys:
+        if key not in names:
+            raise ConfigError(
+                "neither TRL nor the selection knows this key",
+                where=str(path),
+                found=key,
+                remedy=nearest(key, [*names, "selection"])
+                + "only keys of `trl sft` may stand beside `selection:`",
+            )
+    chooser = read_block(block, source=f"{path}: selection", base_dir=path.resolve().parent)
+    with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
+        # TRL reads a file; this one is without the block and the ignored keys.
+        file = Path(folder) / path.name
+        file.write_text(
+            yaml.safe_dump({key: value for key, value in keys.items() if key not in ignore}),
+            encoding="utf-8",
+        )
+        try:
+            parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(file), *others])
+        except (ValueError, TypeError, ImportError) as cause:
+            # TRL and transformers check their arguments with these.
+            raise ConfigError(
+                f"TRL refuses the arguments: {str(cause).splitlines()[0].rstrip('.')}",
+                where=str(path),
+                remedy="fix the value; see the documentation of TRL's SFTConfig",
+            ) from cause
+    script, training, model, data = parsed
+    if not model.model_name_or_path:
+        raise ConfigError(
+            "no student is named", where=str(path), remedy="write `model_name_or_path: ...`"
+        )
+    return RunConfig(script, training, model, data, keys, chooser, path)
 
 
 def load_splits(run: RunConfig) -> tuple[Dataset, Dataset | None]:
     """The rows to choose from, and those to evaluate on where the run does.
 
-    The candidates are the block's `teacher_set`, or the data set that TRL would load.
+    The candidates are the block's `teacher_set`, or the data set that TRL would load. The
+    student's tokenizer and configuration are loaded first, its weights are not.
 
     Raises:
-        ConfigError: no candidates are named, or two sources of them; a split at random.
+        ConfigError: no candidates are named, or two sources of them; a split at random; an
+            unknown dtype or eos_token.
         DataError: the data cannot be loaded.
+        StudentError: TRL would fail to load the student.
     """
-    named = bool(run.mixture.datasets or run.script.dataset_name)
+    plain = not _has_chat_template(run)
+    script, mixture = run.script_args, run.dataset_args
+    named = bool(mixture.datasets or script.dataset_name)
     teacher_set = run.chooser.spec.teacher_set
-    evaluates = run.training.eval_strategy != "no"
+    evaluates = run.training_args.eval_strategy != "no"
     if named == (teacher_set is not None):
         raise ConfigError(
             "two sources of candidates are named" if named else "no candidates are named",
@@ -170,210 +173,217 @@ def load_splits(run: RunConfig) -> tuple[Dataset, Dataset | None]:
                 found=f"eval_strategy: {run.keys.get('eval_strategy')}",
                 remedy="remove `eval_strategy`, or name a `dataset_name` with a test split",
             )
-        found = load_teacher_set(run.path.resolve().parent / teacher_set)
-        return sft_rows(found, plain=not _has_template(run)), None
-    if run.mixture.test_split_size is not None:
+        return sft_rows(load_teacher_set(_from_config(run, teacher_set)), plain=plain), None
+    if mixture.test_split_size is not None:
         raise ConfigError(
-            "`test_split_size` splits at random, otherwise in each process and on resume",
+            "`test_split_size` splits at random: differently in each process and on resume",
             where=str(run.path),
-            found=run.mixture.test_split_size,
+            found=mixture.test_split_size,
             remedy="split the data once, and name its splits",
         )
-    loaded = _load(run)
-    candidates = _load_split(loaded, run, "dataset_train_split")
-    return candidates, _load_split(loaded, run, "dataset_test_split") if evaluates else None
-
-
-def _load_split(loaded: Any, run: RunConfig, key: str) -> Dataset:
-    split = getattr(run.script, key)
-    if split not in loaded:
-        raise DataError(
-            f"the data set has no split {split!r}",
-            where=f"{run.path}: {key}",
-            found=", ".join(map(str, loaded)),
-        )
-    return loaded[split]
-
-
-def model_arguments(run: RunConfig) -> dict[str, Any]:
-    """What `trl sft` gives to `from_pretrained`.
-
-    Raises:
-        ConfigError: a dtype that torch does not have.
-    """
-    dtype = run.model.dtype
-    if dtype not in (None, "auto") and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise ConfigError(
-            "torch has no such dtype",
-            where=f"{run.path}: dtype",
-            found=dtype,
-            remedy="write auto, float32, bfloat16 or float16",
-        )
-    trust = getattr(run.training, "trust_remote_code", None)
-    found = {
-        "revision": run.model.model_revision,
-        "trust_remote_code": getattr(run.model, "trust_remote_code", False)
-        if trust is None
-        else trust,
-        "attn_implementation": run.model.attn_implementation,
-        "dtype": run.model.dtype,
-    }
-    quantized = get_quantization_config(run.model)
-    if quantized is not None:
-        found["quantization_config"] = quantized
-    return found | (run.training.model_init_kwargs or {})
-
-
-def load_student(run: RunConfig) -> tuple[Any, Any]:
-    """The model and the tokenizer as the trainer would make them, the model on its device.
-
-    Raises:
-        StudentError: they cannot be loaded.
-    """
-    arguments = model_arguments(run)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(run.model.model_name_or_path, **arguments)
-        tokenizer = _tokenizer(run)
-        path = run.training.chat_template_path
-        # As TRL does: a file is told by its suffix, anything else is a model to take it from.
-        if path is not None and Path(path).is_file() and path.endswith((".jinja", ".j2")):
-            tokenizer.chat_template = Path(path).read_text(encoding="utf-8")
-        elif path is not None:
-            model, tokenizer, _ = clone_chat_template(model, tokenizer, path)
-    except LnatError:
-        raise
-    except FOREIGN as cause:
-        raise _cannot_load(run, cause) from cause
-    if "quantization_config" not in arguments:
-        model.to(PartialState().device)
-    return model, tokenizer
-
-
-def check_student(run: RunConfig) -> None:
-    """Raise StudentError now for a student that the trainer would fail to load."""
-    _tokenizer(run)
-    arguments = model_arguments(run)
-    try:
-        AutoConfig.from_pretrained(
-            run.model.model_name_or_path,
-            revision=arguments["revision"],
-            trust_remote_code=arguments["trust_remote_code"],
-        )
-    except FOREIGN as cause:
-        raise _cannot_load(run, cause) from cause
-
-
-def _has_template(run: RunConfig) -> bool:
-    return run.training.chat_template_path is not None or bool(_tokenizer(run).chat_template)
-
-
-def _tokenizer(run: RunConfig) -> Any:
-    arguments = model_arguments(run)
-    try:
-        found: Any = AutoTokenizer.from_pretrained(
-            run.model.model_name_or_path,
-            revision=arguments["revision"],
-            trust_remote_code=arguments["trust_remote_code"],
-        )
-    except FOREIGN as cause:
-        raise _cannot_load(run, cause) from cause
-    end = run.training.eos_token
-    if end is not None:
-        if end not in found.get_vocab():
-            raise ConfigError(
-                "the student's vocabulary has no such token",
-                where=f"{run.path}: eos_token",
-                found=end,
+        # As `trl sft` does. A streaming data set is refused with the other kinds.
+        loaded: Any = (
+            get_dataset(mixture)
+            if mixture.datasets
+            else datasets.load_dataset(
+                script.dataset_name, name=script.dataset_config, streaming=script.dataset_streaming
             )
-        found.eos_token = end
-    return found
-
-
-def _cannot_load(run: RunConfig, cause: Exception) -> StudentError:
-    return StudentError(
-        f"the student cannot be loaded: {str(cause).splitlines()[0]}",
-        where=f"{run.path}: model_name_or_path",
-        found=run.model.model_name_or_path,
-        remedy="give a folder with config.json, weights and tokenizer (from the working "
-        "directory), or a model's id on the hub",
-    )
-
-
-def _load(run: RunConfig) -> Any:
-    """As `trl sft` does; a streaming data set is refused later, with the others."""
-    try:
-        if run.mixture.datasets:
-            return get_dataset(run.mixture)
-        return datasets.load_dataset(
-            run.script.dataset_name,
-            name=run.script.dataset_config,
-            streaming=run.script.dataset_streaming,
         )
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as cause:
         raise DataError(
             f"the data set cannot be loaded: {str(cause).splitlines()[0]}",
             where=str(run.path),
-            found=run.script.dataset_name or run.mixture.datasets,
+            found=script.dataset_name or mixture.datasets,
             remedy="check `dataset_name` or `datasets`; paths start from the working directory",
+        ) from cause
+    keys = ["dataset_train_split", *(["dataset_test_split"] if evaluates else [])]
+    for key in keys:
+        if getattr(script, key) not in loaded:
+            raise DataError(
+                f"the data set has no split {getattr(script, key)!r}",
+                where=f"{run.path}: {key}",
+                found=", ".join(map(str, loaded)),
+            )
+    rows, evaluation = [*(loaded[getattr(script, key)] for key in keys), None][:2]
+    return rows, evaluation
+
+
+def _from_config(run: RunConfig, file: str) -> Path:
+    return run.path.resolve().parent / file
+
+
+def _has_chat_template(run: RunConfig) -> bool:
+    """Whether the student trains with a chat template; StudentError if it cannot be loaded."""
+    name, arguments = run.model_args.model_name_or_path, _model_arguments(run)
+    source = {key: arguments[key] for key in ("revision", "trust_remote_code")}
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **source)
+        AutoConfig.from_pretrained(name, **source)
+    except _FOREIGN as cause:
+        raise StudentError(
+            f"the student cannot be loaded: {str(cause).splitlines()[0]}",
+            where=f"{run.path}: model_name_or_path",
+            found=name,
+            remedy="give a folder with config.json, weights and tokenizer (from the working "
+            "directory), or a model's id on the hub",
+        ) from cause
+    end = run.training_args.eos_token
+    if end is not None and end not in tokenizer.get_vocab():
+        raise ConfigError(
+            "the student's vocabulary has no such token", where=f"{run.path}: eos_token", found=end
+        )
+    return run.training_args.chat_template_path is not None or bool(tokenizer.chat_template)
+
+
+def _model_arguments(run: RunConfig) -> dict[str, Any]:
+    """What `trl sft` gives to `from_pretrained`."""
+    model, training = run.model_args, run.training_args
+    if model.dtype not in (None, "auto") and not isinstance(
+        getattr(torch, model.dtype, None), torch.dtype
+    ):
+        raise ConfigError(
+            "torch has no such dtype",
+            where=f"{run.path}: dtype",
+            found=model.dtype,
+            remedy="write auto, float32, bfloat16 or float16",
+        )
+    # TRL has moved this key from the model's arguments to the training arguments.
+    trust = getattr(training, "trust_remote_code", None)
+    arguments = {
+        "revision": model.model_revision,
+        "trust_remote_code": getattr(model, "trust_remote_code", False) if trust is None else trust,
+        "attn_implementation": model.attn_implementation,
+        "dtype": model.dtype,
+    }
+    quantized = get_quantization_config(model)
+    if quantized is not None:
+        arguments["quantization_config"] = quantized
+    return arguments | (training.model_init_kwargs or {})
+
+
+def build_trainer(
+    run: RunConfig,
+    trainer_class: type[SFTTrainer],
+    rows: Dataset,
+    evaluation: Dataset | None = None,
+    **more: Any,
+) -> Any:
+    """The trainer that `trl sft` would build, of this class.
+
+    Args:
+        run: the config.
+        trainer_class: `SFTTrainer` or a subclass.
+        rows, evaluation: as `load_splits` gives them.
+        **more: arguments of the class beyond those of `SFTTrainer`.
+
+    Raises:
+        ConfigError: TRL, or a library below it, refuses a setting or the model.
+    """
+    args = copy.copy(run.training_args)
+    args.model_init_kwargs = _model_arguments(run)
+    try:
+        return trainer_class(
+            model=run.model_args.model_name_or_path,
+            args=args,
+            train_dataset=rows,
+            eval_dataset=evaluation,
+            peft_config=get_peft_config(run.model_args),
+            **more,
+        )
+    except _FOREIGN as cause:
+        raise ConfigError(
+            f"TRL cannot build the trainer: {str(cause).strip().splitlines()[0]}",
+            where=str(run.path),
+            found=type(cause).__name__,
         ) from cause
 
 
-_DATA_KEYS: Final = (
-    "datasets", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split",
-    "dataset_streaming", "streaming",
-)  # fmt: skip
-SHARDING: Final = ("deepspeed", "fsdp", "fsdp_config", "parallelism_config", "accelerator_config")
-"""Keys of the second stage alone: the first one needs the model whole."""
+def tokenizer_of(trainer: Any) -> Any:
+    """The trainer's tokenizer, with the template that it trains with; of a processor its own."""
+    processing = trainer.processing_class
+    tokenizer = processing.tokenizer if isinstance(processing, ProcessorMixin) else processing
+    if getattr(trainer, "chat_template", None) is None:
+        return tokenizer
+    tokenizer = copy.copy(tokenizer)
+    tokenizer.chat_template = trainer.chat_template
+    return tokenizer
 
-_READ_AS_GIVEN: Final = ("tools", "chat_template_kwargs")
+
+class _UntrainedTrainer(SFTTrainer):
+    """Built for its final model, tokenizer and template; its rows stay as they are."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
 
 
 @dataclass(frozen=True)
 class FirstStage:
-    """What was chosen, and what the second stage needs of the first one's config.
+    """Rows chosen as a training config says, before the second stage trains on them.
 
     Attributes:
-        pool, selection: the candidates and the choice.
-        origin: where rows and scores come from.
-        training: TRL's keys of the config, without those that name the data.
-        kept: columns that the rows were scored with, and that TRL must read as its own.
+        run: the config.
+        candidates, selection: the rows to choose from, and the choice.
+        provenance: where rows and scores come from.
+        keep_columns: columns that the rows were scored with, and that TRL must read as its own.
     """
 
-    pool: Candidates
+    run: RunConfig
+    candidates: Candidates
     selection: Selection
-    origin: Provenance
-    training: Mapping[str, Any]
-    kept: tuple[str, ...]
+    provenance: Provenance
+    keep_columns: tuple[str, ...]
+
+    def write(self, folder: Path, *, format: str, llama_factory: bool = False) -> tuple[Path, ...]:
+        """Write the training set, with the config's keys of TRL's but for those of the data.
+
+        Arguments, result and errors as for `write_training_set`.
+        """
+        return write_training_set(
+            folder,
+            self.candidates,
+            self.selection,
+            format=format,
+            provenance=self.provenance,
+            llama_factory=llama_factory,
+            sft_settings={
+                key: value for key, value in self.run.keys.items() if key not in _DATA_KEYS
+            },
+            keep_columns=self.keep_columns,
+        )
 
 
-def first_stage(run: RunConfig) -> FirstStage:
-    """Load the student and the candidates, score, and choose.
+def choose_by_config(path: str | Path) -> FirstStage:
+    """Score and choose as a training config says, without training: the first of two stages.
 
-    Raises ConfigError, DataError and StudentError as a training run would.
+    The student is the one of the trainer that the config describes, so both stages and a run that
+    chooses and trains at once score alike. Keys that shard the model are passed over.
+
+    Raises:
+        ConfigError, DataError, StudentError: as a training run would.
     """
-    if run.training.eval_strategy != "no":
+    run = read_run_config(["--config", str(path)], ignore=_SHARDING)
+    if run.training_args.eval_strategy != "no":
         raise ConfigError(
             "a training set has no rows to evaluate on",
             where=str(run.path),
             found=f"eval_strategy: {run.keys.get('eval_strategy')}",
             remedy="remove `eval_strategy`, and add it with its data to the `sft.yaml` written",
         )
-    dataset, _ = load_splits(run)
+    rows, _ = load_splits(run)
     spec = run.chooser.spec
-    pool = pool_of(dataset, spec.columns)
-    model, tokenizer = load_student(run)
-    student = LocalStudent(model, tokenizer, spec, plain=pool.plain)
-    selection = run.chooser.choose(pool, student)
-    return FirstStage(
-        pool=pool,
-        selection=selection,
-        origin=_origin(run, student),
-        training={key: value for key, value in run.keys.items() if key not in _DATA_KEYS},
-        kept=tuple(name for name in _READ_AS_GIVEN if name in dataset.column_names),
-    )
-
-
-def _origin(run: RunConfig, student: LocalStudent) -> Provenance:
+    candidates = candidates_of(rows, spec.columns)
+    with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
+        # Building a trainer makes its output folder and its repository on the hub, starts its
+        # trackers, and puts kernels for training into the model.
+        args = copy.copy(run.training_args)
+        args.output_dir, args.push_to_hub, args.report_to = folder, False, []
+        args.use_liger_kernel = args.activation_offloading = False
+        # TRL would spread a model that is named over all GPUs; here it is whole on one.
+        args.model_init_kwargs = {"device_map": None} | (args.model_init_kwargs or {})
+        trainer = build_trainer(replace(run, training_args=args), _UntrainedTrainer, rows)
+    student = LocalStudent(trainer.model, tokenizer_of(trainer), spec, plain=candidates.plain)
+    selection = run.chooser.choose(candidates, student)
     record = next(iter(student.records.values()), None)
     scoring = {} if record is None else {
         "settings": dict(record.settings),
@@ -381,18 +391,18 @@ def _origin(run: RunConfig, student: LocalStudent) -> Provenance:
         "splitter": record.splitter,
         "engine": sorted({one.path for one in student.records.values()}),
     }  # fmt: skip
-    return Provenance(
-        task=_name(run),
-        files=(str(run.path),),
-        scoring=scoring,
-        versions={} if record is None else record.versions,
+    if spec.teacher_set is not None:
+        file = _from_config(run, spec.teacher_set)
+        task = parse_task(read_yaml(file), file).name
+    elif run.dataset_args.datasets:
+        task = ", ".join(str(one.path) for one in run.dataset_args.datasets)
+    else:
+        task = str(run.script_args.dataset_name)
+    versions = {} if record is None else record.versions
+    return FirstStage(
+        run,
+        candidates,
+        selection,
+        Provenance(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
+        tuple(name for name in _READ_BY_TEMPLATE if name in rows.column_names),
     )
-
-
-def _name(run: RunConfig) -> str:
-    if run.chooser.spec.teacher_set is not None:
-        path = run.path.resolve().parent / run.chooser.spec.teacher_set
-        return parse_task(read_yaml(path), path).name
-    if run.mixture.datasets:
-        return ", ".join(str(one.path) for one in run.mixture.datasets)
-    return str(run.script.dataset_name)

@@ -187,22 +187,19 @@ def _by_scores(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Pa
 
 
 def _by_config(args: argparse.Namespace) -> tuple[Selection, list[str], tuple[Path, ...]]:
-    from lnat_plugins.hooks.trl_config import SHARDING, first_stage, read_run_config
-    from lnat_plugins.selection.training_set import write_training_set
+    from lnat_plugins.hooks.trl_config import choose_by_config
 
-    run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
-    found = first_stage(run)
+    found = choose_by_config(args.config)
     written: tuple[Path, ...] = ()
     if args.output_path:
-        written = write_training_set(
-            args.output_path, found.pool, found.selection,
-            format=args.format or "prompt_completion", provenance=found.origin,
-            llama_factory=args.llama_factory, sft_settings=found.training, keep_columns=found.kept,
-        )  # fmt: skip
-    metrics = run.chooser.plugins.registry.metrics
+        written = found.write(
+            args.output_path,
+            format=args.format or "prompt_completion",
+            llama_factory=args.llama_factory,
+        )
     metric = found.selection.metric
-    unit = metrics[metric].unit if metric else ""
-    return found.selection, _title(found.selection, found.origin, unit), written
+    unit = found.run.chooser.plugins.registry.metrics[metric].unit if metric else ""
+    return found.selection, _title(found.selection, found.provenance, unit), written
 
 
 def _title(selection: Selection, provenance: Provenance, unit: str) -> list[str]:

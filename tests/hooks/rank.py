@@ -9,19 +9,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from accelerate import PartialState
+from datasets import Dataset
 
 from lnat_plugins import Selection, hookimpl
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
 from lnat_plugins.selection import choose
-from tests.helpers_students import student, tokenizer
 
-from .lab import candidates, config, record_steps
+from .builders import CORRECT, candidates, natural, record_rows
 
 
 class Divided:
-    """A plugin that chooses otherwise in each process."""
+    """A plugin that chooses differently in each process."""
 
     @hookimpl
     def lnat_select(self, candidates: Any, student: Any, config: Any) -> Selection:
@@ -31,31 +32,24 @@ class Divided:
         return replace(chosen, indices=(rank,), weights=(1.0,), reasons=reasons)
 
 
-def build(folder: Path, rows: Any, **selection: Any) -> NaturalSFTTrainer:
-    built = tokenizer()
-    built.pad_token = "<|end|>"
-    return NaturalSFTTrainer(
-        student("llama"),
-        config(folder, ddp_backend="gloo", per_device_train_batch_size=1),
-        train_dataset=rows,
-        processing_class=built,
-        selection={"strategy": "best", "windows": [1], "require_correct": True, **selection},
-    )
+def build(folder: Path, rows: Dataset, **selection: Any) -> NaturalSFTTrainer:
+    sft = {"ddp_backend": "gloo", "per_device_train_batch_size": 1}
+    return natural(folder, CORRECT | selection, train_dataset=rows, sft=sft)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Writes what this rank chose, saw and how its model was wrapped."""
-    folder = Path(arguments[0])
+    folder, rank = Path(arguments[0]), int(os.environ["RANK"])
     try:
-        build(folder / "other", candidates(5 + int(os.environ["RANK"])))
+        build(folder / "other", candidates(5 + rank))
     except DataError as error:
         refused = str(error)
     divided = build(folder / "divided", candidates(5), plugins=[Divided()])
     trainer = build(folder / "out", candidates(5))
     wrapped_early = hasattr(trainer.model, "_is_accelerate_prepared")
-    seen = record_steps(trainer)
+    seen = record_rows(pytest.MonkeyPatch())
     trainer.train()
-    told = {
+    found = {
         "refused": refused,
         "divided": divided.selection.indices,
         "selection": trainer.selection.as_dict(),
@@ -65,5 +59,5 @@ def main(arguments: Sequence[str]) -> None:
         "max_steps": trainer.state.max_steps,
         "weights": [float(weight.sum()) for weight in trainer.model.parameters()],
     }
-    (folder / f"told{os.environ['RANK']}.json").write_text(json.dumps(told))
+    (folder / f"found{rank}.json").write_text(json.dumps(found))
     PartialState().destroy_process_group()

@@ -6,22 +6,22 @@ import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from lnat_plugins.cli import main as lnat
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer, attach
-from lnat_plugins.hooks.trl_sft import main as sft
 from lnat_plugins.selection import Selection
+from lnat_plugins.selection.training_set import read_selection
 
-from .lab import config
+from .builders import sft_config, stored, write_config
 
 LOCAL = {"strategy": "best", "windows": [4], "require_correct": True}
 GLOBAL = LOCAL | {"metric": "global_naturalness", "windows": ["global"]}
@@ -49,16 +49,17 @@ def rows(shared: Path) -> Dataset:
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """Every sequence that reaches a `training_step`, without padding."""
-    seen: list[list[int]] = []
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[list[tuple[int, ...]]]:
+    """The sequences that reach each `training_step`, without padding."""
+    seen: list[list[tuple[int, ...]]] = []
     step = SFTTrainer.training_step
 
     def recording(self: Any, model: Any, inputs: Mapping[str, Any], *rest: Any) -> Any:
+        seen.append([])
         for ids, positions in zip(inputs["input_ids"], _positions(inputs), strict=True):
             starts = [i for i, position in enumerate(positions) if position == 0]
             for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
-                seen.append(ids[start:end].tolist())
+                seen[-1].append(tuple(ids[start:end].tolist()))
         return step(self, model, inputs, *rest)
 
     monkeypatch.setattr(SFTTrainer, "training_step", recording)
@@ -73,22 +74,22 @@ def _positions(inputs: Mapping[str, Any]) -> list[list[int]]:
     return [list(range(int(mask.sum()))) for mask in inputs["attention_mask"]]
 
 
-def settings(shared: Path, folder: Path, **changes: Any) -> SFTConfig:
-    return config(folder, num_train_epochs=1, max_length=None, **changes)
+def student_of(shared: Path) -> str:
+    return str(shared / "models" / "student-base")
 
 
-def built(shared: Path, folder: Path, rows: Dataset, **more: Any) -> dict[str, Any]:
-    changes = more.pop("changes", {})
+def arguments(shared: Path, folder: Path, rows: Dataset, **changes: Any) -> dict[str, Any]:
+    options = {"num_train_epochs": 1, "max_length": None} | changes
     return {
-        "model": str(shared / "models" / "student-base"),
-        "args": settings(shared, folder, **changes),
+        "model": student_of(shared),
+        "args": sft_config(folder, **options),
         "train_dataset": rows,
-    } | more
+    }
 
 
 def expected(shared: Path, rows: Dataset, selection: Selection) -> Counter[tuple[int, ...]]:
     """The chosen rows as TRL's own template renders them."""
-    tokenizer = AutoTokenizer.from_pretrained(shared / "models" / "student-base")
+    tokenizer = AutoTokenizer.from_pretrained(student_of(shared))
     texts = [rows[i]["prompt"] + rows[i]["completion"] for i in selection.indices]
     encoded = [tokenizer.apply_chat_template(turns, return_dict=True) for turns in texts]
     return Counter(tuple(one["input_ids"]) for one in encoded)
@@ -96,104 +97,84 @@ def expected(shared: Path, rows: Dataset, selection: Selection) -> Counter[tuple
 
 @pytest.mark.parametrize("block", [LOCAL, GLOBAL], ids=["local", "global"])
 def test_the_mixin(
-    shared: Path, rows: Dataset, tmp_path: Path, trained: list[list[int]], block: dict[str, Any]
+    shared: Path,
+    rows: Dataset,
+    tmp_path: Path,
+    steps: list[list[tuple[int, ...]]],
+    block: dict[str, Any],
 ) -> None:
-    trainer = NaturalSFTTrainer(**built(shared, tmp_path, rows), selection=block)
+    trainer = NaturalSFTTrainer(**arguments(shared, tmp_path, rows), selection=block)
     trainer.train()
-    assert Counter(map(tuple, trained)) == expected(shared, rows, trainer.selection)
+    assert Counter(chain.from_iterable(steps)) == expected(shared, rows, trainer.selection)
     assert len(trainer.selection.indices) == 3
-    assert trainer.state.max_steps == math.ceil(3 / 2)
+    assert len(steps) == trainer.state.max_steps == math.ceil(3 / 2)
     assert all(rows[i]["correct"] for i in trainer.selection.indices)
     assert trainer.selection.metric == block.get("metric", "local_naturalness")
 
 
-def _packed(shared: Path, folder: Path, rows: Dataset) -> tuple[Selection, int]:
+def _packed(shared: Path, folder: Path, rows: Dataset) -> Selection:
     changes = {"packing": True, "max_length": 4096, "per_device_train_batch_size": 1}
-    options = built(shared, folder, rows)
-    options["args"] = config(folder, num_train_epochs=1, **changes)
-    trainer = NaturalSFTTrainer(**options, selection=LOCAL)
+    trainer = NaturalSFTTrainer(**arguments(shared, folder, rows, **changes), selection=LOCAL)
     trainer.train()
-    return trainer.selection, trainer.state.max_steps
+    return trainer.selection
 
 
-def _adapter(shared: Path, folder: Path, rows: Dataset) -> tuple[Selection, int]:
+def _adapter(shared: Path, folder: Path, rows: Dataset) -> Selection:
     lora = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
-    options = built(shared, folder, rows, peft_config=lora)
-    trainer = NaturalSFTTrainer(**options, selection=LOCAL)
+    options = arguments(shared, folder, rows)
+    trainer = NaturalSFTTrainer(**options, peft_config=lora, selection=LOCAL)
     trainer.train()
-    return trainer.selection, trainer.state.max_steps
+    return trainer.selection
 
 
-def _attached(shared: Path, folder: Path, rows: Dataset) -> tuple[Selection, int]:
-    trainer = SFTTrainer(**built(shared, folder, rows))
+def _attached(shared: Path, folder: Path, rows: Dataset) -> Selection:
+    trainer = SFTTrainer(**arguments(shared, folder, rows))
     selection = attach(trainer, **LOCAL)
     trainer.train()
-    return selection, trainer.state.max_steps
+    return selection
 
 
 def _run_config(shared: Path, folder: Path, rows: Dataset) -> Path:
     rows.to_parquet(str(folder / "rows.parquet"))
     data = [{"path": "parquet", "data_files": str(folder / "rows.parquet"), "split": "train"}]
-    keys = {
-        "model_name_or_path": str(shared / "models" / "student-base"),
-        "datasets": data,
-        "output_dir": str(folder / "out"),
-        "use_cpu": True,
-        "bf16": False,
-        "report_to": "none",
-        "num_train_epochs": 1,
-        "per_device_train_batch_size": 2,
-        "save_strategy": "no",
-        "max_length": None,
-        "dataloader_pin_memory": False,
-        "selection": LOCAL,
-    }
-    path = folder / "sft.yaml"
-    path.write_text(yaml.safe_dump(keys), encoding="utf-8")
-    return path
+    student = Path(student_of(shared))
+    return write_config(folder, student, datasets=data, max_length=None, selection=LOCAL)
 
 
-def _launched(shared: Path, folder: Path, rows: Dataset) -> tuple[Selection, int]:
-    assert sft(["--config", str(_run_config(shared, folder, rows))]) == 0
-    kept = json.loads((folder / "out" / "lnat_selection.json").read_text())
-    return Selection.from_dict(kept), 2
+def _launched(shared: Path, folder: Path, rows: Dataset) -> Selection:
+    assert lnat(["sft", "--config", str(_run_config(shared, folder, rows))]) == 0
+    return stored(folder / "out")
 
 
-def _two_stages(shared: Path, folder: Path, rows: Dataset) -> tuple[Selection, int]:
+def _two_stages(shared: Path, folder: Path, rows: Dataset) -> Selection:
     """`lnat select --config`, then TRL's own trainer on the files it wrote."""
     path = _run_config(shared, folder, rows)
     assert lnat(["select", "--config", str(path), "--output_path", str(folder / "chosen")]) == 0
-    kept = json.loads((folder / "chosen" / "selection.json").read_text())
     written = Dataset.from_parquet(str(folder / "chosen" / "data" / "train.parquet"))
-    student = shared / "models" / "student-base"
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(student),
-        settings(shared, folder / "run"),
+        AutoModelForCausalLM.from_pretrained(student_of(shared)),
+        sft_config(folder / "run", num_train_epochs=1, max_length=None),
         train_dataset=written,
-        processing_class=AutoTokenizer.from_pretrained(student),
+        processing_class=AutoTokenizer.from_pretrained(student_of(shared)),
     )
     trainer.train()
-    return Selection.from_dict(kept), trainer.state.max_steps
+    return read_selection(folder / "chosen")
 
 
-WAYS: dict[str, Callable[[Path, Path, Dataset], tuple[Selection, int]]] = {
-    "adapter": _adapter,
-    "attached": _attached,
-    "launched": _launched,
-    "two stages": _two_stages,
+WAYS: dict[str, tuple[Callable[[Path, Path, Dataset], Selection], int]] = {
+    "adapter": (_adapter, 2),
+    "attached": (_attached, 2),
+    "launched": (_launched, 2),
+    "two stages": (_two_stages, 2),
+    "packed": (_packed, 1),
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_other_way_in(
-    shared: Path, rows: Dataset, tmp_path: Path, trained: list[list[int]], way: str
+    shared: Path, rows: Dataset, tmp_path: Path, steps: list[list[tuple[int, ...]]], way: str
 ) -> None:
-    selection, max_steps = WAYS[way](shared, tmp_path, rows)
-    assert Counter(map(tuple, trained)) == expected(shared, rows, selection)
-    assert max_steps == 2
-
-
-def test_packed(shared: Path, rows: Dataset, tmp_path: Path, trained: list[list[int]]) -> None:
-    selection, max_steps = _packed(shared, tmp_path, rows)
-    assert Counter(map(tuple, trained)) == expected(shared, rows, selection)
-    assert max_steps == 1
+    train, n_steps = WAYS[way]
+    selection = train(shared, tmp_path, rows)
+    assert Counter(chain.from_iterable(steps)) == expected(shared, rows, selection)
+    assert len(steps) == n_steps

@@ -401,7 +401,7 @@ class Scores:
         selection: Selection,
         folder: str | Path,
         *,
-        format: Literal["prompt_completion", "messages"] = "prompt_completion",  # noqa: A002
+        format: Literal["prompt_completion", "messages"] = "prompt_completion",
         llama_factory: bool = False,
     ) -> tuple[Path, ...]:
         """Write the chosen rows as a training set, as `lnat select --output_path` does.

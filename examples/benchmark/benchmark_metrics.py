@@ -4,7 +4,7 @@ Scores the same real traces twice in one process, interleaved: once for the two 
 once for every metric there is, in the same windows. Prints a markdown table with what was read and
 the ratio of the medians.
 
-    python examples/benchmark/benchmark_metrics.py                       # the bundled set and student
+    python examples/benchmark/benchmark_metrics.py            # the bundled set and student
     python examples/benchmark/benchmark_metrics.py --data traces.jsonl --student MODEL --limit 10
 """
 

@@ -38,9 +38,10 @@ Below the table: what each workload is; how far sums differ that should be equal
 of lm-eval's step sums are of other tokens, because it joins strings and tokenises them anew; then
 the targets, with the exponent of the fast path's cost in trace length; the machine.
 
-    OMP_NUM_THREADS=1 python examples/benchmark/benchmark_scoring.py --layers 2 --output_path benchmark.json
+    OMP_NUM_THREADS=1 python examples/benchmark/benchmark_scoring.py --layers 2 \\
+        --output_path benchmark.json
     python examples/benchmark/benchmark_scoring.py --device cuda    # bfloat16, all layers
-    python examples/benchmark/benchmark_scoring.py --quick          # toy sizes: shows that the script works
+    python examples/benchmark/benchmark_scoring.py --quick    # toy sizes: does the script work?
 """
 
 from __future__ import annotations

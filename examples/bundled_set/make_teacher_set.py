@@ -4,7 +4,8 @@ Knows nothing of students or scores. The problems and the answers are made by ru
 a known-answer check: a student of the stepwise register should place the teachers in an order
 that can be explained. It says nothing about real teachers.
 
-    python examples/bundled_set/make_teacher_set.py --output_path tasks/local_naturalness/teachers.jsonl
+    python examples/bundled_set/make_teacher_set.py \\
+        --output_path tasks/local_naturalness/teachers.jsonl
 
 One JSON object a line, long form: prompt_id, prompt, response, teacher, correct, answer.
 """

@@ -231,7 +231,7 @@ class Plugins:
         for name, plugin in self._implementing("lnat_selected"):
             try:
                 call(self.manager, plugin, "lnat_selected", selection=selection)
-            except Exception as cause:  # noqa: BLE001 - an observer may fail
+            except Exception as cause:  # noqa: BLE001, PERF203 - an observer may fail
                 warnings.warn(
                     f"{name}{_raised_at(cause)}: lnat_selected failed: "
                     f"{type(cause).__name__}: {cause}",

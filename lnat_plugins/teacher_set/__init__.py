@@ -30,9 +30,9 @@ from lnat_plugins.teacher_set.sources import read_rows, resolve
 
 __all__ = [
     "JSON",
+    "LOADERS",
     "Candidate",
     "Candidates",
-    "LOADERS",
     "Loader",
     "Message",
     "Prompt",

@@ -1,4 +1,4 @@
-"""examples/benchmark/benchmark_metrics.py: what it counts, and what it refuses. No clock is judged."""
+"""examples/benchmark/benchmark_metrics.py: what it counts and refuses. No clock is judged."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_the_rows_are_what_the_file_says() -> None:
 
 
 def test_it_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["tasks", "--check", str(TEACHER_SET)]) == 0
+    assert cli.main(["check", str(TEACHER_SET)]) == 0
     assert "teacher brief: 6 responses" in capsys.readouterr().out
 
 

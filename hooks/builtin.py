@@ -1,6 +1,6 @@
 """The built-in splitters, metrics, strategies, loaders and the built-in choice of rows.
 
-Registered as any plugin registers its own; the choice is asked last, after every other plugin.
+Registered as any plugin registers its own; the choice is called last, after every other plugin.
 """
 
 from __future__ import annotations

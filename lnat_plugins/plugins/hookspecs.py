@@ -30,9 +30,9 @@ def lnat_select(
 ) -> Selection | None:
     """Decide which rows to train on; None leaves it to the plugin that was loaded before.
 
-    A decider: what it raises ends the run, and what it returns is checked. Plugins are asked from
+    A decider: what it raises ends the run, and what it returns is checked. Plugins are called from
     the last one loaded to the first, until one answers; the built-in answer is
-    `lnat_plugins.choose`.
+    `lnat_plugins.selection.choose`.
     """
 
 

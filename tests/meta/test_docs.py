@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -101,6 +104,35 @@ def test_the_readme_names_every_folder_in_few_lines(repo: Path) -> None:
 def test_a_folder_without_a_line_is_caught() -> None:
     tree = ["lnat_plugins/   the package", "  steps/   cuts", "  engine_room/   numbers"]
     assert unnamed(tree, ["engine", "steps"]) == ["engine"]
+
+
+def missing_imports(text: str) -> list[str]:
+    """What Python blocks of a document import from the package and is not there."""
+    found = []
+    for block in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(textwrap.dedent(block))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lnat_plugins"):
+                try:
+                    module = importlib.import_module(str(node.module))
+                except ImportError:
+                    found.append(str(node.module))
+                    continue
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found += [name for name in names if not hasattr(module, name.rpartition(".")[2])]
+    return found
+
+
+def test_documents_import_what_is_there(repo: Path) -> None:
+    files = [repo / "README.md", *sorted((repo / "docs").rglob("*.md"))]
+    found = {file.name: missing_imports(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: missing for name, missing in found.items() if missing} == {}
+
+
+def test_an_import_of_what_is_gone_is_caught() -> None:
+    text = (
+        "```python\nfrom lnat_plugins import score, scoer\nfrom lnat_plugins.gone import x\n```\n"
+    )
+    assert missing_imports(text) == ["lnat_plugins.scoer", "lnat_plugins.gone"]
 
 
 def test_the_changelog_has_this_version(repo: Path) -> None:

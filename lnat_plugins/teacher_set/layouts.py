@@ -58,7 +58,6 @@ class _Fields:
     dropped: Counter[str]
 
     def place(self, field: str) -> str:
-        """Row and column, for messages."""
         return f"{self.row.where}, column {self.names.get(field, field)!r}"
 
     def has(self, field: str) -> bool:
@@ -68,11 +67,10 @@ class _Fields:
         """The field's value; the column must be there and not null."""
         if not self.has(field):
             raise self._missing(field)
-        value = self.row.values[self.names[field]]
+        value = self.optional(field)
         if value is None:
-            raise DataError(
-                "the value is null", where=self.place(field), remedy="fill it or remove the row"
-            )
+            remedy = "fill it or remove the row"
+            raise DataError("the value is null", where=self.place(field), remedy=remedy)
         return value
 
     def optional(self, field: str) -> Any:
@@ -84,12 +82,10 @@ class _Fields:
     def _missing(self, field: str) -> DataError:
         column, columns = self.names[field], [str(name) for name in self.row.values]
         return DataError(
-            f"there is no column {column!r}",
-            where=self.row.where,
-            found=", ".join(columns),
+            f"there is no column {column!r}", where=self.row.where, found=", ".join(columns),
             remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
             + did_you_mean(column, columns),
-        )
+        )  # fmt: skip
 
     def text(self, field: str) -> str:
         return checked_text(self.required(field), self.place(field))
@@ -131,25 +127,19 @@ class _Fields:
 def parse_row(
     row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
 ) -> list[ParsedResponse]:
-    """The row's responses under the set's layout.
+    """The row's responses under the layout and the columns that the YAML names.
 
-    Args:
-        row: its values by column.
-        spec: the layout, and the columns that the YAML names.
-        teacher: whose file this is, or None where the row names its teachers.
-        dropped: reason -> count, added to for responses that are not there.
+    `teacher` is whose file this is, or None where the row names its teachers. Responses that are
+    not there are counted in `dropped`, by reason.
 
-    Raises:
-        DataError: a field that cannot be used; file, row and column stand in the message.
+    Raises DataError, with file, row and column, for a field that cannot be used.
     """
     names = {name: name for name in LAYOUT_COLUMNS[spec.layout]}
     if spec.layout == "prompt_completion":
         names["response"] = "completion"
     named = {name: column for name, column in spec.columns.items() if isinstance(column, str)}
-    names |= named
-    for name, column in spec.columns.items():
-        if column is None:
-            names.pop(name, None)
+    unused = {name for name, column in spec.columns.items() if column is None}
+    names = {name: column for name, column in (names | named).items() if name not in unused}
     return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
 
 
@@ -200,11 +190,9 @@ def _nested(row: _Fields) -> list[ParsedResponse]:
     items = row.required("responses")
     if not isinstance(items, list) or not items:
         raise DataError(
-            "this must be a list of responses",
-            where=row.place("responses"),
-            found=items,
+            "this must be a list of responses", where=row.place("responses"), found=items,
             remedy="choose the layout that the rows have: long, wide, messages or nested",
-        )
+        )  # fmt: skip
     teachers = _beside(row, "teacher", len(items))
     verdicts = _beside(row, "correct", len(items))
     extra = row.extra("prompt", "prompt_id", "responses", "teacher", "correct")
@@ -242,11 +230,10 @@ def _item_text(item: _Fields) -> str:
     if not (item.has("think") and item.has("answer")):
         raise DataError(
             "a response must be text, or hold its text by name",
-            where=item.row.where,
-            found=sorted(item.row.values),
-            remedy="name the item's keys under `naturalness: columns:`: `response`, or `think` "
-            "and `answer`",
-        )
+            where=item.row.where, found=sorted(item.row.values),
+            remedy="name the item's keys under `naturalness: columns:`: "
+            "`response`, or `think` and `answer`",
+        )  # fmt: skip
     parts = {field: item.text(field) for field in ("think", "answer")}
     # in one pass, because a part may itself hold "{answer}"
     return re.sub(r"\{(think|answer)\}", lambda match: parts[match[1]], item.spec.think_template)
@@ -260,10 +247,8 @@ def _beside(row: _Fields, field: str, length: int) -> list[Any]:
     if not isinstance(value, list) or len(value) != length:
         raise DataError(
             f"this must be a list of {length}, one for each response",
-            where=row.place(field),
-            found=value,
-            remedy="make both lists equally long",
-        )
+            where=row.place(field), found=value, remedy="make both lists equally long",
+        )  # fmt: skip
     return value
 
 
@@ -277,14 +262,9 @@ _LAYOUTS: Final[Mapping[str, Callable[[_Fields], list[ParsedResponse]]]] = {
 
 
 def reward_of(extra: Mapping[str, Any], where: str) -> float | None:
-    """The row's column `reward`, or None if it has none.
+    """The column `reward` among a response's `extra`, or None if it has none.
 
-    Args:
-        extra: the row's columns that are no fields of a response.
-        where: file and row, for messages.
-
-    Raises:
-        DataError: it is no finite number.
+    Raises DataError if it is no finite number.
     """
     value = extra.get("reward")
     if value is None:

@@ -66,26 +66,24 @@ class _CodeMark:
 
 
 def _code_regions(text: str) -> list[Span]:
-    marks = [_code_mark(text, found.start(), found.end()) for found in _CODE.finditer(text)]
-    longest = _longest_closing_fences(marks)
+    marks = [_code_mark(text, *found.span()) for found in _CODE.finditer(text)]
+    closed = _closed_fences(marks)
     regions: list[Span] = []
     inline: dict[int, int] = {}  # number of backticks -> where inline code may have begun
     fence: _CodeMark | None = None
-    for index, mark in enumerate(marks):
+    for mark in marks:
         if fence is not None:
             if mark.closes_fence and mark.char == fence.char and mark.length >= fence.length:
                 regions.append((fence.start, mark.end))
                 fence = None
         elif mark.char in "\r\n":
             inline.clear()
-        elif mark.opens_fence and longest[mark.char][index + 1] >= mark.length:
+        elif mark.start in closed:
             fence = mark
             inline.clear()
         elif mark.char == "`":
-            start = inline.get(mark.length)
-            if start is None:
-                inline[mark.length] = mark.start
-            else:
+            start = inline.setdefault(mark.length, mark.start)
+            if start < mark.start:
                 regions.append((start, mark.end))
                 inline.clear()
     return regions
@@ -93,9 +91,8 @@ def _code_regions(text: str) -> list[Span]:
 
 def _code_mark(text: str, start: int, end: int) -> _CodeMark:
     char = text[start]
-    if end - start < 3 or char in "\r\n" or not _begins_line(text, start):
-        return _CodeMark(start, end, char)
-    rest = _FENCE_REST.match(text, end)
+    begins_line = end - start >= 3 and char in "`~" and _begins_line(text, start)
+    rest = _FENCE_REST.match(text, end) if begins_line else None
     if rest is None:
         return _CodeMark(start, end, char)
     return _CodeMark(start, end, char, opens_fence=True, closes_fence=not rest.group().strip())
@@ -109,19 +106,20 @@ def _begins_line(text: str, position: int) -> bool:
     return not before[line_break + 1 :].strip(_FENCE_INDENT)
 
 
-def _longest_closing_fences(marks: list[_CodeMark]) -> dict[str, list[int]]:
-    """For each character and index, the length of the longest closing fence from there on, or 0.
+def _closed_fences(marks: list[_CodeMark]) -> set[int]:
+    """Where the fences begin that another one closes.
 
-    With it an unclosed fence is recognised at once; searching for the end of each would be
-    quadratic in a text full of them.
+    Backwards, in one pass: searching for the end of each would be quadratic in a text full of
+    fences that nothing closes.
     """
-    longest = {char: [0] * (len(marks) + 1) for char in "`~"}
-    for index in range(len(marks) - 1, -1, -1):
-        mark = marks[index]
-        for char, column in longest.items():
-            closes = mark.closes_fence and mark.char == char
-            column[index] = max(column[index + 1], mark.length if closes else 0)
-    return longest
+    longest = {"`": 0, "~": 0}  # the longest closing fence after the mark
+    closed = set()
+    for mark in reversed(marks):
+        if mark.opens_fence and longest[mark.char] >= mark.length:
+            closed.add(mark.start)
+        if mark.closes_fence:
+            longest[mark.char] = max(longest[mark.char], mark.length)
+    return closed
 
 
 def _math_regions(text: str, code: list[Span]) -> list[Span]:

@@ -160,7 +160,8 @@ def _row(values: Any, where: str) -> Row:
     if not isinstance(values, dict):
         raise DataError(
             "a row must be an object of named values",
-            where=where, found=values, remedy='write {"prompt": ..., "response": ..., "teacher": ...}',
+            where=where, found=values,
+            remedy='write {"prompt": ..., "response": ..., "teacher": ...}',
         )  # fmt: skip
     return Row(values, where)
 

@@ -1,14 +1,15 @@
 r"""Tile a text with spans; the splitters `line`, `paragraph` and `turn`.
 
-Every splitter finds cuts and hands them to `tile`, which decides who owns the white space. The
-splitters here look at line breaks and turn markers only: they join no fragments and protect no
-formulas or code. A line break is ``\n``, ``\r\n`` or ``\r``.
+Every splitter finds cuts; `tile` decides who owns the white space. The splitters here look at line
+breaks (``\n``, ``\r\n`` or ``\r``) and turn markers only: they join no fragments and protect no
+formulas or code.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 Span = tuple[int, int]
@@ -34,22 +35,12 @@ def tile(text: str, cuts: Iterable[int]) -> list[Span]:
     it; a cut with nothing visible before or after it is dropped. Empty text gives no span, white
     space alone gives one.
     """
-    if not text:
-        return []
-    spans: list[Span] = []
-    start = 0
-    reach = _end_of_space(text, 0)  # a cut up to here would give no new step
-    length = len(text)
+    ends = [_end_of_space(text, 0)]  # a cut up to the last one would give no new step
     for cut in cuts:
-        if cut <= reach:
-            continue
-        reach = _end_of_space(text, cut)
-        if reach == length:
-            break
-        spans.append((start, reach))
-        start = reach
-    spans.append((start, length))
-    return spans
+        if cut > ends[-1]:
+            ends.append(_end_of_space(text, cut))
+    inner = [end for end in ends[1:] if end < len(text)]
+    return list(pairwise([0, *inner, len(text)])) if text else []
 
 
 def _end_of_space(text: str, position: int) -> int:
@@ -63,20 +54,12 @@ def has_blank_line(space: str) -> bool:
 
 
 def split_lines(text: str) -> list[Span]:
-    """One step a line.
-
-    Cuts after every line break. Blank lines belong to the step before them. Does not look at what
-    the lines hold: a table row, a bullet or a brace alone on its line is a step.
-    """
+    """One step a line, whatever it holds; blank lines belong to the step before them."""
     return tile(text, (found.end() for found in _BREAK.finditer(text)))
 
 
 def split_paragraphs(text: str) -> list[Span]:
-    """One step a paragraph.
-
-    Cuts at every blank line (two line breaks with nothing visible between them). Does not look
-    inside code fences: a blank line in a program cuts too.
-    """
+    """One step a paragraph: cuts at every blank line, also in the code of a fence."""
     breaks = _BREAK.finditer(text)
     return tile(text, (found.end() for found in breaks if has_blank_line(found.group())))
 

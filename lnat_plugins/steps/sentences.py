@@ -71,7 +71,7 @@ def split_sentences(text: str) -> list[Span]:
 
 
 def _boundaries(text: str, regions: list[Span]) -> list[int]:
-    """Where steps end, ascending; nowhere inside `regions`."""
+    """Where steps end, ascending; never inside `regions`."""
     cuts: list[int] = []
     length = len(text)
     remaining = iter([*regions, (length, length)])
@@ -87,26 +87,23 @@ def _boundaries(text: str, regions: list[Span]) -> list[int]:
         if start >= region[0]:
             continue
         if found["line_break"] is not None:
-            if has_blank_line(text[start:end]) or _ends_line(text, line, start, end):
-                cuts.append(end)
-                cut = end
-            line = end
-            row = _row_end(text, end)
+            ends_step = has_blank_line(text[start:end]) or _ends_line(text, line, start, end)
+            line, row = end, _row_end(text, end)
         elif start < row:
             continue
         elif found["cjk"] is not None:
+            ends_step = True
+        else:
+            stops = text[start] + found["more_stops"]
+            on_this_line = text[end - 1].isspace() and text[end] not in "\r\n"
+            ends_step = on_this_line and _ends_sentence(text, max(line, cut), start, stops, end)
+        if ends_step:
             cuts.append(end)
             cut = end
-        elif text[end - 1].isspace() and text[end] not in "\r\n":
-            stops = text[start] + found["more_stops"]
-            if _ends_sentence(text, max(line, cut), start, stops, end):
-                cuts.append(end)
-                cut = end
     return cuts
 
 
 def _row_end(text: str, start: int) -> int:
-    """Where the table row that begins at `start` ends; `start` if none does."""
     found = _TABLE_ROW.match(text, start)
     return found.end() if found else start
 
@@ -129,10 +126,10 @@ _LEFT_MARKS: Final = "\"'“‘«([{*_/—–"
 
 
 def _ends_sentence(text: str, since: int, stop: int, stops: str, after: int) -> bool:
-    """Whether the marks `stops`, which stand at `stop`, end a sentence.
+    """Whether the marks `stops` at `stop` end a sentence.
 
     `since` is where the sentence or its line began, whichever is later. `text[after]` is the next
-    visible character; it stands on the same line.
+    visible character, on the same line.
     """
     opening = _OPENING.match(text, after)
     first_letter = opening.end() if opening else after
@@ -192,10 +189,7 @@ def _goes_on_as_name(text: str, after: int) -> bool:
 
 
 def _numbers_an_item(text: str, start: int, after: int) -> bool:
-    """Whether the figure at `start` numbers an item inside a line.
-
-    It does in "(three) 2. A = S" and "equations: 1. Cost".
-    """
+    """Whether the figure at `start` numbers an item in a line: "(three) 2. A", "sums: 1. Cost"."""
     before = text[max(0, start - 3) : start].rstrip()
     if before.endswith(":"):
         following = _next_word(text, after)  # "1. A = S + 5": here "A" is a quantity
@@ -204,10 +198,7 @@ def _numbers_an_item(text: str, start: int, after: int) -> bool:
 
 
 def _is_initial(text: str, head: str, after: int) -> bool:
-    """Whether the capital that ends `head` is an initial.
-
-    It is in "J. K. Rowling" and "by J. Smith", but not in "so x is B. Ben" or "Job A. Her".
-    """
+    """Whether a capital is an initial: in "J. K. Rowling", "by J. Smith"; not in "x is B. Ben"."""
     following = _next_word(text, after)
     if len(following) == 1 and text[after + 1 : after + 2] == ".":
         return True
@@ -217,13 +208,9 @@ def _is_initial(text: str, head: str, after: int) -> bool:
     if len(words) < 2:
         return True
     previous = words[-2].lstrip(_LEFT_MARKS)
-    if previous in _HONORIFICS or (
-        len(previous) == 2 and previous[0].isupper() and previous[1] == "."
-    ):
-        return True
-    return (
-        previous.isalpha() and previous.istitle() and len(previous) > 1 and previous not in _LABELS
-    )
+    is_initial = len(previous) == 2 and previous[0].isupper() and previous[1] == "."
+    is_name = previous.isalpha() and previous.istitle() and len(previous) > 1
+    return previous in _HONORIFICS or is_initial or (is_name and previous not in _LABELS)
 
 
 # --- a single line break ---

@@ -192,7 +192,7 @@ def is_name(value: object) -> bool:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether a value is text that says something."""
+    """Whether a value is text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -207,6 +207,5 @@ def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> Non
         raise ConfigError(
             f"a {kind}'s `{field}` must be {must_be}",
             where=f"{kind} {entry.name}" if is_text(entry.name) else kind,
-            found=getattr(entry, field),
-            remedy=f"fix the {kind}'s definition",
-        )
+            found=getattr(entry, field), remedy=f"fix the {kind}'s definition",
+        )  # fmt: skip

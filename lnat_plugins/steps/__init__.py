@@ -1,9 +1,9 @@
 """Cut a response into steps: named splitters, supplied steps, the `steps` setting.
 
-A splitter maps a text to spans that tile it: contiguous, none empty, no character changed, stripped
-or joined anew. A step owns the white space that follows it, and the white space a text begins with
-belongs to its first step. Every splitter takes time linear in the text. Its version changes
-whenever its cuts do, because scores cut by different rules cannot be compared.
+A splitter maps a text to spans that tile it: contiguous, none empty, no character changed. A step
+owns the white space that follows it, the first one also that before it. Every splitter takes time
+linear in the text. Its version changes whenever its cuts do, because scores cut by different rules
+cannot be compared.
 
 This folder knows characters and the numbers of steps; tokens, models and torch are above it.
 """
@@ -47,8 +47,7 @@ class Splitter:
     Attributes:
         name: as written after `steps:`.
         version: changes whenever the cuts do.
-        split: text -> (start, end) spans, contiguous and not empty, that tile it. Call `cut`,
-            which checks what it returns.
+        split: text -> (start, end) spans that tile it. Call `cut`, which checks what it returns.
         owner: the plugin that registered it, for messages; set by the registry.
 
     Raises ConfigError for a field that is not as above.

@@ -54,12 +54,18 @@ def has_blank_line(space: str) -> bool:
 
 
 def split_lines(text: str) -> list[Span]:
-    """One step a line, whatever it holds; blank lines belong to the step before them."""
+    """One step a line; blank lines belong to the step before them.
+
+    Does not look at what the lines hold: a brace alone on its line is a step.
+    """
     return tile(text, (found.end() for found in _BREAK.finditer(text)))
 
 
 def split_paragraphs(text: str) -> list[Span]:
-    """One step a paragraph: cuts at every blank line, also in the code of a fence."""
+    """One step a paragraph.
+
+    Does not look inside code fences: a blank line in a program cuts too.
+    """
     breaks = _BREAK.finditer(text)
     return tile(text, (found.end() for found in breaks if has_blank_line(found.group())))
 
@@ -69,23 +75,22 @@ def split_turns(text: str) -> list[Span]:
 
     Cuts:
 
-    1. before ``<think>`` and after ``</think>`` (``<thinking>`` likewise), anywhere in the text;
-       the tags stay with the thinking part, and either may be missing;
+    1. before ``<think>`` and after ``</think>`` (or ``<thinking>``), anywhere in the text; the tags
+       belong to the thinking part, and either may be missing;
     2. before the first line that holds only ``answer``, if the text's first line holds only
-       ``think`` (the plain markers of s1.1); later ``answer`` lines do not cut;
+       ``think`` (the plain markers of s1.1); ``Answer:`` is ordinary text;
     3. before ``<|im_start|>`` and ``<|start_header_id|>``, and before a line that begins with
        ``User:``, ``Human:`` or ``Assistant:``.
 
     Does not cut inside a part, so a response without any marker is one step, for which local and
-    global naturalness are the same. Lower case ``answer`` only: ``Answer:`` is ordinary text.
+    global naturalness are the same.
     """
     answer_cuts = _BARE_THINK.match(text) is not None
     cuts = []
     # `^` and `$` do not see "\r"; replacing it keeps every offset.
     for found in _TURN.finditer(text.replace("\r", "\n")):
-        if found.group().strip() == "answer":
-            if not answer_cuts:
-                continue
-            answer_cuts = False
-        cuts.append(found.end() if found.group("close") else found.start())
+        is_answer = found.group().strip() == "answer"
+        if answer_cuts or not is_answer:
+            cuts.append(found.end() if found.group("close") else found.start())
+        answer_cuts = answer_cuts and not is_answer
     return tile(text, cuts)

@@ -2,7 +2,7 @@
 
 - ``$…$``: non-space inside both edges, no ASCII letter or digit before the opening dollar or
   after the closing one. A pair that looks like money is not mathematics: an amount followed by
-  a word (``$5 in``), or, where no LaTeX command stands inside, a sentence end.
+  a word (``$5 in``), or, without a LaTeX command inside, a sentence end.
 - ``$$…$$``, ``\\(…\\)``, ``\\[…\\]``: up to the nearest closing mark.
 - ``\\begin{x}…\\end{x}``: by name and nested; may hold blank lines.
 - Fences of three or more backticks or tildes at the start of a line; may hold blank lines.

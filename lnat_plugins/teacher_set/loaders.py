@@ -1,8 +1,8 @@
 """Loaders: JSON lines, JSON, CSV and parquet files as rows, with the row's number kept.
 
-Text comes out exactly as it stands in the file; a byte-order mark at the very start is not text. A
-file that cannot be read, or a row that is not a set of named values, is a DataError with file and
-row. A file finds its loader by its suffix, or by the name after `naturalness: loader:`.
+Text comes out exactly as it is in the file; a byte-order mark at the very start is not text. A file
+that cannot be read, or a row that is not a set of named values, is a DataError with file and row.
+The loader is the one for the file's suffix, or the one that `naturalness: loader:` names.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Source:
     """One file or hub dataset.
 
     location: an absolute path, an address hf://datasets/..., or a dataset's id.
-    teacher: whose responses it holds, or None where the rows say so.
+    teacher: whose responses it holds, or None where the rows name their teachers.
     shown: its name in messages.
     """
 
@@ -148,7 +148,7 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 
 def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[SourceKind, str]]:
-    """Kind and location of everything that a path of `dataset_path` stands for; never empty."""
+    """Kind and location of everything that a path of `dataset_path` leads to; never empty."""
     local = spec.base_dir / Path(path).expanduser()
     found: list[tuple[SourceKind, str]] = []
     if path.startswith("hf://"):

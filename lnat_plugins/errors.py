@@ -20,7 +20,6 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -139,48 +138,42 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        # a misspelt key explains the missing one, so it comes first
-        first = min(cause.errors(), key=lambda error: not _is_unknown_key(error))
-        raise _translated(first, model, where, kind, key, prefix, remedy) from None
-
-
-def _is_unknown_key(error: ErrorDetails) -> bool:
-    return error["type"] in ("extra_forbidden", "invalid_key") and len(error["loc"]) == 1
-
-
-def _translated(
-    error: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
-    prefix: str, remedy: str,
-) -> LnatError:  # fmt: skip
+        errors = cause.errors()
+    # a misspelt key explains the missing one, so it comes first
+    unknown = [
+        one for one in errors
+        if one["type"] in ("extra_forbidden", "invalid_key") and len(one["loc"]) == 1
+    ]  # fmt: skip
+    error = (unknown or errors)[0]
     path = [str(part) for part in error["loc"]]
     problem, found, context = error["type"], error["input"], error.get("ctx", {})
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    if _is_unknown_key(error):
+    if unknown:
         remedy = did_you_mean(path[0], fields)
-        return kind(f"unknown {key}", where=where, found=path[0], remedy=remedy)
+        raise kind(f"unknown {key}", where=where, found=path[0], remedy=remedy)
     extra = fields[path[0]].json_schema_extra if path and path[0] in fields else None
     words: dict[str, Any] = dict(extra) if isinstance(extra, dict) else {}
     if problem == "missing" and len(path) == 1:
         remedy = words.get("remedy") or remedy or f"add `{path[0]}`"
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
+        raise kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
     at = ": ".join(part for part in (where, f"{prefix}{': '.join(path)}") if part)
     if path[-1:] == ["[key]"]:
         at = at.removesuffix(": ".join(["", *path[-2:]]))
-        return kind("keys must be text, in quotes", where=at, found=found)
+        raise kind("keys must be text, in quotes", where=at, found=found)
     if problem == "literal_error":
-        listed = context["expected"].replace(" or ", ", ").split(", ")
-        remedy = did_you_mean(str(found), [choice.strip("'") for choice in listed])
-        return kind("no such choice", where=at, found=found, remedy=remedy)
+        choices = [part.strip("'") for part in re.split(r", | or ", context["expected"])]
+        raise kind(
+            "no such choice", where=at, found=found, remedy=did_you_mean(str(found), choices)
+        )
+    must_be = _MUST_BE.get(problem, error["msg"][0].lower() + error["msg"][1:])
+    if problem == "greater_than_equal":
+        must_be = f"{context['ge']} or more"
+    elif problem == "greater_than":
+        must_be = f"above {context['gt']}"
+    what = f"this must be {words.get('must_be', must_be)}"
     if problem == "value_error":
         what = str(context["error"])
-    else:
-        must_be = _MUST_BE.get(problem, error["msg"][0].lower() + error["msg"][1:])
-        if problem == "greater_than_equal":
-            must_be = f"{context['ge']} or more"
-        elif problem == "greater_than":
-            must_be = f"above {context['gt']}"
-        what = f"this must be {words.get('must_be', must_be)}"
-    return kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
+    raise kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
 
 
 NAME_RULE: Final = "a name of lower-case letters, digits and underscores"

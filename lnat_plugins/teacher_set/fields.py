@@ -1,4 +1,4 @@
-"""One value of a row, checked: text, conversation, verdict, sample, prompt id, supplied steps.
+"""One value of a row, checked: text, conversation, verdict, sample, supplied steps.
 
 Every check returns the value, or raises a DataError with file, row and column. No text is changed.
 Of a conversation's turns only `role` and `content` are kept; a turn that holds more of what the
@@ -94,15 +94,6 @@ def sample_key(value: Any, where: str) -> int | str | None:
     if isinstance(value, str):
         _check_unicode(value, where)
     return value
-
-
-def prompt_key(value: Any, where: str) -> str | None:
-    """The prompt's id as text; None where the row has none."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return checked_text(value, where)
 
 
 def supplied_steps(value: Any, text: str, where: str, typed: bool = True) -> tuple[str, ...] | None:

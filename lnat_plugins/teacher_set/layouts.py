@@ -20,7 +20,6 @@ from lnat_plugins.teacher_set.fields import (
     completion_text,
     correctness,
     extra_columns,
-    prompt_key,
     prompt_messages,
     sample_key,
     split_conversation,
@@ -102,7 +101,10 @@ class _Fields:
         return extra_columns(self.row.values, taken, self.row.where)
 
     def prompt_id(self) -> str | None:
-        return prompt_key(self.optional("prompt_id"), self.place("prompt_id"))
+        value = self.optional("prompt_id")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return None if value is None else checked_text(value, self.place("prompt_id"))
 
     def prompt(self) -> tuple[Message, ...]:
         return prompt_messages(self.required("prompt"), self.place("prompt"))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +49,19 @@ def protected_regions(text: str) -> list[Span]:
         else:
             merged.append((start, end))
     return merged
+
+
+def matches_outside(
+    pattern: re.Pattern[str], text: str, regions: list[Span]
+) -> Iterator[re.Match[str]]:
+    """The matches that do not begin inside a region; the regions ascend and are disjoint."""
+    remaining = iter([*regions, (len(text), len(text))])
+    region = next(remaining)
+    for found in pattern.finditer(text):
+        while found.start() >= region[1]:
+            region = next(remaining)
+        if found.start() < region[0]:
+            yield found
 
 
 @dataclass(frozen=True)
@@ -127,14 +141,8 @@ def _math_regions(text: str, code: list[Span]) -> list[Span]:
     opened: dict[str, int] = {}  # where "$", "$$", "\\(", "\\[" was opened last
     environments: list[tuple[str, int]] = []  # the open ones, outermost first
     open_names: Counter[str] = Counter()
-    remaining = iter([*code, (len(text), len(text))])
-    skipped = next(remaining)
-    for found in _MATH.finditer(text):
+    for found in matches_outside(_MATH, text, code):
         start, end = found.span()
-        while start >= skipped[1]:
-            skipped = next(remaining)
-        if start >= skipped[0]:
-            continue
         mark = found.group()
         began: int | None = None
         if mark == "$":

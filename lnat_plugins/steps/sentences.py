@@ -17,7 +17,7 @@ import re
 from typing import Final
 
 from lnat_plugins.steps.blocks import Span, has_blank_line, tile
-from lnat_plugins.steps.protected import protected_regions
+from lnat_plugins.steps.protected import matches_outside, protected_regions
 
 _CLOSERS: Final = "\"'”’»)\\]}*_」』）】》〉"
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -73,19 +73,12 @@ def split_sentences(text: str) -> list[Span]:
 def _boundaries(text: str, regions: list[Span]) -> list[int]:
     """Where steps end, ascending; never inside `regions`."""
     cuts: list[int] = []
-    length = len(text)
-    remaining = iter([*regions, (length, length)])
-    region = next(remaining)
     line = cut = 0  # where the current line and the current sentence began
     row = _row_end(text, 0)
-    for found in _CANDIDATE.finditer(text):
+    for found in matches_outside(_CANDIDATE, text, regions):
         start, end = found.span()
-        if end == length:
+        if end == len(text):
             break
-        while start >= region[1]:
-            region = next(remaining)
-        if start >= region[0]:
-            continue
         if found["line_break"] is not None:
             ends_step = has_blank_line(text[start:end]) or _ends_line(text, line, start, end)
             line, row = end, _row_end(text, end)

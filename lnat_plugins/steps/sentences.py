@@ -7,8 +7,6 @@ How a text is cut, top down in this file:
 3. `_ends_sentence` decides a stop inside a line, `_ends_line` a line break. Each reads a few
    characters around the candidate and the word lists at the end of this file.
 4. `_join_fragments` joins what is too short to be a step to a neighbour.
-
-Every part takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -38,8 +36,7 @@ _TABLE_ROW: Final = re.compile(r"\|[^\r\n]*\|[^\S\r\n]*(?=[\r\n]|\Z)")
 def split_sentences(text: str) -> list[Span]:
     r"""Sentences and complete lines.
 
-    Never cut: mathematics, LaTeX environments, code (see `protected_regions`), and rows of
-    markdown tables that begin and end with a pipe.
+    Never cut: what `protected_regions` finds, and rows of markdown tables between pipes.
 
     Cut, with the closing quotes, brackets, emphasis, check marks and emoji that follow:
 
@@ -56,9 +53,9 @@ def split_sentences(text: str) -> list[Span]:
 
     Line breaks: a blank line always cuts. A single one cuts before and after list items, headings,
     table rows, displayed mathematics, fences, rulers and tags alone on a line; after a line that
-    ends in a stop or a colon; and otherwise unless the line reads on: the next begins with a
-    lower-case word (not an equation) or a closing bracket, or this one ends in a comma, an opening
-    bracket, an operator or a connecting word, or is wide prose that goes on with a name.
+    ends in a stop or a colon; and elsewhere unless the sentence continues: the next line begins
+    with a lower-case word (not an equation) or a closing bracket, or this one ends in a comma, an
+    opening bracket, an operator or a connecting word, or is wide prose that goes on with a name.
 
     A piece of fewer than four visible characters joins the piece before it, or the one after it
     if it is an enumerator or an opening mark.

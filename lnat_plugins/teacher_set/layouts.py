@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError, did_you_mean
@@ -145,35 +145,35 @@ def parse_row(
     return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
 
 
-def _long(row: _Fields) -> list[ParsedResponse]:
-    text = row.text("response")
-    return [row.parsed(row.prompt(), text, "prompt", "response")]
+def _long(fields: _Fields) -> list[ParsedResponse]:
+    text = fields.text("response")
+    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
 
 
-def _prompt_completion(row: _Fields) -> list[ParsedResponse]:
-    text = completion_text(row.required("response"), row.place("response"))
-    return [row.parsed(row.prompt(), text, "prompt", "response")]
+def _prompt_completion(fields: _Fields) -> list[ParsedResponse]:
+    text = completion_text(fields.required("response"), fields.place("response"))
+    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
 
 
-def _messages(row: _Fields) -> list[ParsedResponse]:
-    messages, text = split_conversation(row.required("messages"), row.place("messages"))
-    return [row.parsed(messages, text, "messages")]
+def _messages(fields: _Fields) -> list[ParsedResponse]:
+    messages, text = split_conversation(fields.required("messages"), fields.place("messages"))
+    return [fields.parsed(messages, text, "messages")]
 
 
-def _wide(row: _Fields) -> list[ParsedResponse]:
-    by_teacher = {field: row.spec.columns.get(field) or {} for field in ("correct", "steps")}
-    columns: Mapping[str, str] = row.spec.columns["responses"]
-    taken = {row.names[field] for field in ("prompt", "prompt_id") if field in row.names}
+def _wide(fields: _Fields) -> list[ParsedResponse]:
+    by_teacher = {field: fields.spec.columns.get(field) or {} for field in ("correct", "steps")}
+    columns: Mapping[str, str] = fields.spec.columns["responses"]
+    taken = {fields.names[field] for field in ("prompt", "prompt_id") if field in fields.names}
     taken |= {*columns.values(), *by_teacher["correct"].values(), *by_teacher["steps"].values()}
-    extra = extra_columns(row.row.values, taken, row.row.where)
+    extra = extra_columns(fields.row.values, taken, fields.row.where)
     found = []
     for teacher, column in columns.items():
         names = {field: own[teacher] for field, own in by_teacher.items() if teacher in own}
         names["response"] = column
-        cell = _Fields(row.row, names, names, row.spec, teacher, row.dropped)
+        cell = replace(fields, names=names, named=names, teacher=teacher)
         value = cell.optional("response")
-        if value is None or (value == "" and not row.row.typed):
-            row.dropped[NO_RESPONSE] += 1
+        if value is None or (value == "" and not fields.row.typed):
+            fields.dropped[NO_RESPONSE] += 1
             continue
         text = checked_text(value, cell.place("response"))
         response = Response(
@@ -184,30 +184,30 @@ def _wide(row: _Fields) -> list[ParsedResponse]:
             extra=extra,
             where=cell.place("response"),
         )
-        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
     return found
 
 
-def _nested(row: _Fields) -> list[ParsedResponse]:
-    items = row.required("responses")
+def _nested(fields: _Fields) -> list[ParsedResponse]:
+    items = fields.required("responses")
     if not isinstance(items, list) or not items:
         raise DataError(
-            "this must be a list of responses", where=row.place("responses"), found=items,
+            "this must be a list of responses", where=fields.place("responses"), found=items,
             remedy="choose the layout that the rows have: long, wide, messages or nested",
         )  # fmt: skip
-    teachers = _beside(row, "teacher", len(items))
-    verdicts = _beside(row, "correct", len(items))
-    extra = row.extra("prompt", "prompt_id", "responses", "teacher", "correct")
+    teachers = _beside(fields, "teacher", len(items))
+    verdicts = _beside(fields, "correct", len(items))
+    extra = fields.extra("prompt", "prompt_id", "responses", "teacher", "correct")
     # A column that the YAML names must be there: in the item, or beside the list.
-    named = {field for field in _ABOUT_RESPONSE if field in row.named and not row.has(field)}
+    named = {field for field in _ABOUT_RESPONSE if field in fields.named and not fields.has(field)}
     count: Counter[str] = Counter()
     found = []
     for i, item in enumerate(items):
-        where = f"{row.place('responses')}, item {i + 1}"
+        where = f"{fields.place('responses')}, item {i + 1}"
         if not isinstance(item, Mapping):
-            item = {row.names["response"]: item}
-        own = _Fields(Row(item, where), row.names, named, row.spec, row.teacher, row.dropped)
-        teacher = row.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
+            item = {fields.names["response"]: item}
+        own = replace(fields, row=Row(item, where), named=named)
+        teacher = fields.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
         teacher = checked_text(teacher, f"{where}, teacher")
         verdict = own.optional("correct")
         text = _item_text(own)
@@ -222,7 +222,7 @@ def _nested(row: _Fields) -> list[ParsedResponse]:
             where=where,
         )
         count[teacher] += 1
-        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
     return found
 
 
@@ -241,15 +241,15 @@ def _item_text(item: _Fields) -> str:
     return re.sub(r"\{(think|answer)\}", lambda match: parts[match[1]], item.spec.think_template)
 
 
-def _beside(row: _Fields, field: str, length: int) -> list[Any]:
+def _beside(fields: _Fields, field: str, length: int) -> list[Any]:
     """A value an item, from the row's own column; None where there is none."""
-    value = row.row.values[row.names[field]] if row.has(field) else None
+    value = fields.row.values[fields.names[field]] if fields.has(field) else None
     if value is None or (field == "teacher" and isinstance(value, str)):
         return [value] * length
     if not isinstance(value, list) or len(value) != length:
         raise DataError(
             f"this must be a list of {length}, one for each response",
-            where=row.place(field), found=value, remedy="make both lists equally long",
+            where=fields.place(field), found=value, remedy="make both lists equally long",
         )  # fmt: skip
     return value
 

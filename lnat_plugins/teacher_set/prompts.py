@@ -100,7 +100,7 @@ class TeacherSet:
         values: list[JSON] = []
         for prompt in self.prompts:
             values.append([prompt.prompt_id, role_and_content(prompt.messages)])
-            values += [[own.teacher, own.sample, own.text, own.steps] for own in prompt.responses]
+            values += [[r.teacher, r.sample, r.text, r.steps] for r in prompt.responses]
         return _fingerprint(values)
 
 
@@ -184,10 +184,10 @@ class Candidates:
         """
         values = (
             [
-                row.prompt_id, role_and_content(row.messages), own.teacher, own.sample, own.text,
-                own.correct, own.steps, own.extra.get("reward"),
+                row.prompt_id, role_and_content(row.messages), row.teacher, row.response.sample,
+                row.text, row.response.correct, row.response.steps,
+                row.response.extra.get("reward"),
             ]
             for row in self.rows
-            for own in (row.response,)
         )  # fmt: skip
         return _fingerprint(values, start=b"plain" if self.plain else b"conversations")

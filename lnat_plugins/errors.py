@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -33,8 +32,8 @@ class LnatError(Exception):
     Args:
         what: what is wrong, without a full stop ("empty response").
         where: file, row, field, prompt and teacher, as far as known.
-        found: the offending value; shown shortened. Leave out if there is none.
-        remedy: what the user should do, as a sentence without a full stop.
+        found: the wrong value, if there is one; shown shortened.
+        remedy: what the user should do, without a full stop.
     """
 
     exit_code: int = 2
@@ -53,14 +52,8 @@ class LnatError(Exception):
         super().__init__(message + ".")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by its message, because what was found may not be picklable."""
-        return _again, (type(self), str(self), self.what, self.where, self.remedy)
-
-
-def _again(kind: type[LnatError], message: str, what: str, where: str, remedy: str) -> LnatError:
-    error = kind(what, where=where, remedy=remedy)
-    error.args = (message,)
-    return error
+        # by its message, because what was found may not be picklable
+        return Exception.__new__, (type(self), str(self)), self.__dict__
 
 
 class ConfigError(LnatError):
@@ -100,8 +93,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-_UNKNOWN: Final = ("extra_forbidden", "invalid_key")
-
 _MUST_BE: Final = {
     "string_type": "text",
     "string_too_short": "text",
@@ -132,78 +123,57 @@ def validate(
 ) -> Model:
     """The values as a model; the first thing wrong with them as one line.
 
-    A validator of the model says what is wrong by `ValueError("what")`, or by a `LnatError`, which
-    passes as it is. The words for a field of the wrong type come from its annotation; a field may
+    A validator of the model raises `ValueError("what is wrong")`, or a `LnatError`, which passes as
+    it is. The words for a field of the wrong type come from its annotation; a field may
     bring its own: `Field(json_schema_extra={"must_be": "...", "remedy": "..."})`.
 
     Args:
         model: strict, and refuses unknown keys (`extra="forbid"`).
         values: as read.
-        where: file and place, for the message.
         kind: the exception to raise.
         key: what a key is called in the message ("key in `naturalness`").
         prefix: written before the name of the field ("naturalness: ").
-        remedy: what to do, where neither the field nor the error has a remedy of its own.
-
-    Raises:
-        LnatError: of that kind.
+        remedy: for a field that has no remedy of its own.
     """
     try:
         return model.model_validate(values)
     except ValidationError as cause:
-        # a misspelt key explains the missing one, so it comes first
         errors = cause.errors()
-        unknown = [one for one in errors if one["type"] in _UNKNOWN and len(one["loc"]) == 1]
-        first = (unknown or errors)[0]
-        raise _translated(first, model, where, kind, key, prefix, remedy) from None
-
-
-def _translated(
-    first: ErrorDetails, model: type[BaseModel], where: str, kind: type[LnatError], key: str,
-    prefix: str, remedy: str,
-) -> LnatError:  # fmt: skip
-    path = [str(part) for part in first["loc"]]
-    found = first["input"]
-    names = [one.alias or name for name, one in model.model_fields.items()]
-    if first["type"] in _UNKNOWN and len(path) == 1:
-        return kind(
-            f"unknown {key}", where=where, found=path[0], remedy=did_you_mean(path[0], names)
-        )
-    words = _words(model, path[0]) if path else {}
-    if first["type"] == "missing" and len(path) == 1:
-        add = words.get("remedy") or remedy or f"add `{path[0]}`"
-        return kind(f"the {key} `{path[0]}` is missing", where=where, remedy=add)
-    place = f"{prefix}{': '.join(path)}"
-    at = f"{where}: {place}" if where and place else where or place
+    # a misspelt key explains the missing one, so it comes first
+    unknown = [
+        one for one in errors
+        if one["type"] in ("extra_forbidden", "invalid_key") and len(one["loc"]) == 1
+    ]  # fmt: skip
+    error = (unknown or errors)[0]
+    path = [str(part) for part in error["loc"]]
+    problem, found, context = error["type"], error["input"], error.get("ctx", {})
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    if unknown:
+        remedy = did_you_mean(path[0], fields)
+        raise kind(f"unknown {key}", where=where, found=path[0], remedy=remedy)
+    extra = fields[path[0]].json_schema_extra if path and path[0] in fields else None
+    words: dict[str, Any] = dict(extra) if isinstance(extra, dict) else {}
+    if problem == "missing" and len(path) == 1:
+        remedy = words.get("remedy") or remedy or f"add `{path[0]}`"
+        raise kind(f"the {key} `{path[0]}` is missing", where=where, remedy=remedy)
+    at = ": ".join(part for part in (where, f"{prefix}{': '.join(path)}") if part)
     if path[-1:] == ["[key]"]:
         at = at.removesuffix(": ".join(["", *path[-2:]]))
-        return kind("keys must be text, in quotes", where=at, found=found)
-    if first["type"] == "literal_error":
-        known = [
-            part.strip("'") for part in first["ctx"]["expected"].replace(" or ", ", ").split(", ")
-        ]
-        return kind("no such choice", where=at, found=found, remedy=did_you_mean(str(found), known))
-    if first["type"] == "value_error":
-        what = str(first["ctx"]["error"])
-    else:
-        must_be = words.get("must_be") or _must_be(first)
-        what = f"this must be {must_be}"
-    return kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
-
-
-def _words(model: type[BaseModel], name: str) -> Mapping[str, str]:
-    for field_name, field in model.model_fields.items():
-        if name in (field_name, field.alias):
-            extra = field.json_schema_extra
-            return {k: str(v) for k, v in extra.items()} if isinstance(extra, dict) else {}
-    return {}
-
-
-def _must_be(first: ErrorDetails) -> str:
-    if first["type"] in ("greater_than_equal", "greater_than"):
-        limit = first["ctx"].get("ge", first["ctx"].get("gt"))
-        return f"{limit} or more" if "ge" in first["ctx"] else f"above {limit}"
-    return _MUST_BE.get(first["type"], first["msg"][0].lower() + first["msg"][1:])
+        raise kind("keys must be text, in quotes", where=at, found=found)
+    if problem == "literal_error":
+        choices = [part.strip("'") for part in re.split(r", | or ", context["expected"])]
+        raise kind(
+            "no such choice", where=at, found=found, remedy=did_you_mean(str(found), choices)
+        )
+    must_be = _MUST_BE.get(problem, error["msg"][0].lower() + error["msg"][1:])
+    if problem == "greater_than_equal":
+        must_be = f"{context['ge']} or more"
+    elif problem == "greater_than":
+        must_be = f"above {context['gt']}"
+    what = f"this must be {words.get('must_be', must_be)}"
+    if problem == "value_error":
+        what = str(context["error"])
+    raise kind(what, where=at, found=found, remedy=words.get("remedy", remedy))
 
 
 NAME_RULE: Final = "a name of lower-case letters, digits and underscores"
@@ -214,27 +184,21 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[a-z][a-z0-9_]*", value) is not None
 
 
-def is_text(value: object) -> bool:
-    """Whether a value is text that says something."""
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a value is text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
 def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:
-    """Refuse an entry of a plugin (a splitter, metric, strategy, loader) with a wrong field.
+    """Raise ConfigError for a plugin's entry with a wrong field, unless the condition `holds`.
 
     Args:
-        kind: "metric", ...; the entry has a `name`.
-        field: of the entry.
-        holds: whether it is right.
-        must_be: what it must be, in words.
-
-    Raises:
-        ConfigError: it is not.
+        kind: "splitter", "metric", "strategy" or "loader"; the entry has a `name`.
+        must_be: what the field must be, in words.
     """
     if not holds:
         raise ConfigError(
             f"a {kind}'s `{field}` must be {must_be}",
             where=f"{kind} {entry.name}" if is_text(entry.name) else kind,
-            found=getattr(entry, field),
-            remedy=f"fix the {kind}'s definition",
-        )
+            found=getattr(entry, field), remedy=f"fix the {kind}'s definition",
+        )  # fmt: skip

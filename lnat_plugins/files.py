@@ -22,9 +22,8 @@ class _Loader(yaml.SafeLoader):
 
 def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> str:
     if not isinstance(node, yaml.ScalarNode):
-        raise yaml.constructor.ConstructorError(
-            None, None, "!function takes a dotted name", node.start_mark
-        )
+        problem = "!function takes a dotted name"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
     return str(loader.construct_scalar(node))
 
 
@@ -34,24 +33,22 @@ _Loader.add_constructor("!function", _function_name)
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The file's keys, with those of its includes underneath.
 
-    Raises ConfigError for a file that is missing or unreadable, for bad YAML (line and
-    column), for a file that is not a mapping, and for a file included twice, which
-    lm-eval takes for a cycle and then skips the task without a message.
+    Raises ConfigError for a file that is missing or unreadable, for bad YAML (line and column), for
+    a file that is not a mapping, and for a file included twice, which lm-eval takes for a cycle and
+    then skips the task without a message.
     """
     return _read(Path(path).expanduser().resolve(), seen=[])
 
 
 def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
     if path in seen:
-        chain = " -> ".join(p.name for p in [*seen, path])
         raise ConfigError(
             "a file is included twice",
-            where=str(seen[0]),
-            found=chain,
+            where=str(seen[0]), found=" -> ".join(file.name for file in [*seen, path]),
             remedy="include each file once; lm-eval refuses this too",
-        )
+        )  # fmt: skip
+    config = _parse(path, included_by=seen[-1] if seen else None)
     seen.append(path)
-    config = _parse(path, included_by=seen[-2] if len(seen) > 1 else None)
     includes = config.pop("include", None)
     if includes is None:
         return config
@@ -61,22 +58,17 @@ def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
             raise ConfigError(
                 "`include` must be a file name or a list of them", where=str(path), found=name
             )
-        inherited = _read((path.parent / name).resolve(), seen)
-        inherited.pop("task_list", None)
-        merged.update(inherited)
-    merged.update(config)
-    return merged
+        merged |= _read((path.parent / name).resolve(), seen)
+        merged.pop("task_list", None)
+    return merged | config
 
 
 def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(
-            "no such file",
-            where=str(path),
-            remedy=f"correct `include:` in {included_by}" if included_by else "check the path",
-        ) from None
+        remedy = f"correct `include:` in {included_by}" if included_by else "check the path"
+        raise ConfigError("no such file", where=str(path), remedy=remedy) from None
     except (OSError, UnicodeDecodeError) as cause:
         raise ConfigError(
             f"the file cannot be read: {cause}", where=str(path), remedy="give a UTF-8 YAML file"
@@ -94,10 +86,8 @@ def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise ConfigError(
             "the file must be a mapping of keys to values",
-            where=str(path),
-            found=config,
-            remedy="start with a key, as in `key: value`",
-        )
+            where=str(path), found=config, remedy="start with a key, as in `key: value`",
+        )  # fmt: skip
     return config
 
 
@@ -106,11 +96,10 @@ def write_atomic(path: Path, text: str, option: str) -> None:
 
     Args:
         path: the file.
-        text: UTF-8, its line ends as they are.
+        text: written as UTF-8, line ends as they are.
         option: what named the folder, for the message: "--output_path".
 
-    Raises:
-        ConfigError: the folder cannot be made or written to, or the path is a folder.
+    Raises ConfigError for a folder that cannot be made or written to, or a path that is a folder.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,13 +119,11 @@ def write_atomic(path: Path, text: str, option: str) -> None:
     except IsADirectoryError:
         raise ConfigError(
             "this is a folder, where a file is to be written",
-            where=str(path),
-            remedy=f"give {option} the name of a file",
-        ) from None
+            where=str(path), remedy=f"give {option} the name of a file",
+        ) from None  # fmt: skip
     except OSError as error:
         raise ConfigError(
             "cannot be written",
-            where=str(path),
-            found=error.strerror,
+            where=str(path), found=error.strerror,
             remedy=f"give {option} a folder that can be written to",
-        ) from None
+        ) from None  # fmt: skip

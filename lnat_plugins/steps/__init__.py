@@ -1,9 +1,9 @@
 """Cut a response into steps: named splitters, supplied steps, the `steps` setting.
 
-A splitter maps a text to spans that tile it: contiguous, none empty, no character changed, stripped
-or joined anew. A step owns the white space that follows it, and the white space a text begins with
-belongs to its first step. Every splitter takes time linear in the text. Its version changes
-whenever its cuts do, because scores cut by different rules cannot be compared.
+A splitter maps a text to spans that tile it: contiguous, none empty, no character changed. A step
+owns the white space that follows it, the first one also that before it. Every splitter takes time
+linear in the text. Its version changes whenever its cuts do, because scores cut by different rules
+cannot be compared.
 
 This folder knows characters and the numbers of steps; tokens, models and torch are above it.
 """
@@ -30,18 +30,9 @@ from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split
 from lnat_plugins.steps.sentences import split_sentences
 
 __all__ = [
-    "RESERVED",
-    "SPLITTERS",
-    "Span",
-    "Splitter",
-    "StepSpec",
-    "parse_steps",
-    "supplied_spans",
+    "RESERVED", "SPLITTERS", "Span", "Splitter", "StepSpec", "parse_steps", "supplied_spans",
     "tile",
-]
-
-_VERSION: Final = re.compile(r"[A-Za-z0-9._+-]+")
-_COUNT: Final = re.compile(r"[1-9][0-9]{0,8}")
+]  # fmt: skip
 
 RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
 """Words of the `steps` setting that no splitter may have as its name."""
@@ -56,12 +47,10 @@ class Splitter:
     Attributes:
         name: as written after `steps:`.
         version: changes whenever the cuts do.
-        split: text -> (start, end) spans, contiguous and not empty, that tile it. Call `cut`,
-            which checks what it returns.
+        split: text -> (start, end) spans that tile it. Call `cut`, which checks what it returns.
         owner: the plugin that registered it, for messages; set by the registry.
 
-    Raises:
-        ConfigError: a field that is not as above.
+    Raises ConfigError for a field that is not as above.
     """
 
     name: str
@@ -74,19 +63,15 @@ class Splitter:
         free = self.name not in RESERVED
         require("splitter", self, "name", free, f"none of {', '.join(RESERVED)}")
         version: object = self.version
-        versioned = isinstance(version, str) and bool(_VERSION.fullmatch(version))
-        require("splitter", self, "version", versioned, 'text such as "1"')
+        valid = isinstance(version, str) and re.fullmatch(r"[A-Za-z0-9._+-]+", version) is not None
+        require("splitter", self, "version", valid, 'text such as "1"')
         require("splitter", self, "split", callable(self.split), "a function")
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
 
     def cut(self, text: str) -> list[Span]:
-        """The spans of the text.
-
-        Raises:
-            ConfigError: the function fails, or its spans do not tile the text.
-        """
+        """The spans of the text; ConfigError if `split` fails or its spans do not tile the text."""
         try:
             found = self.split(text)
         except LnatError:
@@ -100,10 +85,8 @@ class Splitter:
         reached = 0
         for start, end in spans:
             if start != reached or end <= start:
-                raise self._wrong(
-                    f"left a gap, overlapped or gave an empty step at character {reached}",
-                    (start, end),
-                )
+                problem = f"left a gap, overlapped or gave an empty step at character {reached}"
+                raise self._wrong(problem, (start, end))
             reached = end
         if reached != len(text):
             raise self._wrong(f"ended at another character than the text, at {reached}", text)
@@ -132,12 +115,9 @@ SPLITTERS: Final[Mapping[str, Splitter]] = MappingProxyType(
 class StepSpec:
     """The `steps` setting: how responses are cut.
 
-    Args:
-        kind: "splitter" cuts every response by `splitter`, "tokens" after every `n` tokens;
-            "supplied" takes the steps of the row, "supplied_or_sentence" those or, where the row
-            has none, the cuts of `splitter`.
-        splitter: for the kinds "splitter" and "supplied_or_sentence", else None.
-        n: tokens per step, at least 1, for the kind "tokens", else None.
+    kind: "splitter" cuts every response by `splitter`, "tokens" after every `n` tokens; "supplied"
+        takes the steps of the row, "supplied_or_sentence" those or, where the row has none, the
+        cuts of `splitter`.
     """
 
     kind: StepKind
@@ -148,8 +128,9 @@ class StepSpec:
         """As written in results: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
         if self.kind == "tokens":
             return f"tokens:{self.n}"
-        parts = [] if self.kind == "splitter" else ["supplied"]
-        return "|".join([*parts, *([str(self.splitter)] if self.splitter else [])])
+        if self.kind == "supplied_or_sentence":
+            return f"supplied|{self.splitter}"
+        return str(self.splitter or self.kind)
 
 
 def parse_steps(
@@ -157,13 +138,7 @@ def parse_steps(
 ) -> StepSpec:
     """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
 
-    Args:
-        name: the setting.
-        where: file and key, for the error.
-        splitters: those that the setting may name.
-
-    Raises:
-        ConfigError: none of these, or an N that is not a whole number of at least 1.
+    Raises ConfigError for none of these, or an N that is not a whole number of at least 1.
     """
     if name == "supplied":
         return StepSpec("supplied")
@@ -173,18 +148,14 @@ def parse_steps(
         return StepSpec("splitter", splitter=splitters[name])
     kind, _, count = name.partition(":")
     if kind == "tokens":
-        if _COUNT.fullmatch(count):
+        if re.fullmatch(r"[1-9][0-9]{0,8}", count):
             return StepSpec("tokens", n=int(count))
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",
-            where=where,
-            found=name,
-            remedy="write for example tokens:64",
-        )
-    known = [*splitters, "tokens:N", "supplied", "supplied_or_sentence"]
-    raise ConfigError(
-        "unknown steps setting", where=where, found=name, remedy=did_you_mean(name, known)
-    )
+            where=where, found=name, remedy="write for example tokens:64",
+        )  # fmt: skip
+    remedy = did_you_mean(name, [*splitters, "tokens:N", "supplied", "supplied_or_sentence"])
+    raise ConfigError("unknown steps setting", where=where, found=name, remedy=remedy)
 
 
 def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Span]:
@@ -192,33 +163,24 @@ def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Spa
 
     Nothing is stripped or repaired: each step includes the white space that follows it.
 
-    Raises:
-        DataError: an empty step, or steps that do not join to the text.
+    Raises DataError for an empty step, or steps that do not join to the text.
     """
+    remedy = "the steps joined must give the response, white space included"
     spans: list[Span] = []
     start = 0
     for number, step in enumerate(steps, 1):
         if not step:
-            raise DataError(
-                f"step {number} of {len(steps)} is empty",
-                where=where,
-                remedy="leave empty steps out",
-            )
+            what = f"step {number} of {len(steps)} is empty"
+            raise DataError(what, where=where, remedy="leave empty steps out")
         if not text.startswith(step, start):
             raise DataError(
                 f"step {number} of {len(steps)} differs from the response at character {start}, "
                 f"which reads {text[start : start + 40]!r}",
-                where=where,
-                found=step,
-                remedy="the steps joined must give the response, white space included",
-            )
+                where=where, found=step, remedy=remedy,
+            )  # fmt: skip
         spans.append((start, start + len(step)))
         start += len(step)
     if start != len(text):
-        raise DataError(
-            f"the steps end at character {start}, the response at {len(text)}",
-            where=where,
-            found=text[start:],
-            remedy="the steps joined must give the response, white space included",
-        )
+        what = f"the steps end at character {start}, the response at {len(text)}"
+        raise DataError(what, where=where, found=text[start:], remedy=remedy)
     return spans

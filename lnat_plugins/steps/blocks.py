@@ -1,14 +1,15 @@
 r"""Tile a text with spans; the splitters `line`, `paragraph` and `turn`.
 
-Every splitter finds cuts and hands them to `tile`, which decides who owns the white space. The
-splitters here look at line breaks and turn markers only: they join no fragments and protect no
-formulas or code. A line break is ``\n``, ``\r\n`` or ``\r``.
+Every splitter finds cuts; `tile` decides who owns the white space. The splitters here look at line
+breaks (``\n``, ``\r\n`` or ``\r``) and turn markers only: they join no fragments and protect no
+formulas or code.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 Span = tuple[int, int]
@@ -34,22 +35,12 @@ def tile(text: str, cuts: Iterable[int]) -> list[Span]:
     it; a cut with nothing visible before or after it is dropped. Empty text gives no span, white
     space alone gives one.
     """
-    if not text:
-        return []
-    spans: list[Span] = []
-    start = 0
-    reach = _end_of_space(text, 0)  # a cut up to here would give no new step
-    length = len(text)
+    ends = [_end_of_space(text, 0)]  # a cut up to the last one would give no new step
     for cut in cuts:
-        if cut <= reach:
-            continue
-        reach = _end_of_space(text, cut)
-        if reach == length:
-            break
-        spans.append((start, reach))
-        start = reach
-    spans.append((start, length))
-    return spans
+        if cut > ends[-1]:
+            ends.append(_end_of_space(text, cut))
+    inner = [end for end in ends[1:] if end < len(text)]
+    return list(pairwise([0, *inner, len(text)])) if text else []
 
 
 def _end_of_space(text: str, position: int) -> int:
@@ -63,10 +54,9 @@ def has_blank_line(space: str) -> bool:
 
 
 def split_lines(text: str) -> list[Span]:
-    """One step a line.
+    """One step a line; blank lines belong to the step before them.
 
-    Cuts after every line break. Blank lines belong to the step before them. Does not look at what
-    the lines hold: a table row, a bullet or a brace alone on its line is a step.
+    Does not look at what the lines hold: a brace alone on its line is a step.
     """
     return tile(text, (found.end() for found in _BREAK.finditer(text)))
 
@@ -74,8 +64,7 @@ def split_lines(text: str) -> list[Span]:
 def split_paragraphs(text: str) -> list[Span]:
     """One step a paragraph.
 
-    Cuts at every blank line (two line breaks with nothing visible between them). Does not look
-    inside code fences: a blank line in a program cuts too.
+    Does not look inside code fences: a blank line in a program cuts too.
     """
     breaks = _BREAK.finditer(text)
     return tile(text, (found.end() for found in breaks if has_blank_line(found.group())))
@@ -86,23 +75,22 @@ def split_turns(text: str) -> list[Span]:
 
     Cuts:
 
-    1. before ``<think>`` and after ``</think>`` (``<thinking>`` likewise), anywhere in the text;
-       the tags stay with the thinking part, and either may be missing;
+    1. before ``<think>`` and after ``</think>`` (or ``<thinking>``), anywhere in the text; the tags
+       belong to the thinking part, and either may be missing;
     2. before the first line that holds only ``answer``, if the text's first line holds only
-       ``think`` (the plain markers of s1.1); later ``answer`` lines do not cut;
+       ``think`` (the plain markers of s1.1); ``Answer:`` is ordinary text;
     3. before ``<|im_start|>`` and ``<|start_header_id|>``, and before a line that begins with
        ``User:``, ``Human:`` or ``Assistant:``.
 
     Does not cut inside a part, so a response without any marker is one step, for which local and
-    global naturalness are the same. Lower case ``answer`` only: ``Answer:`` is ordinary text.
+    global naturalness are the same.
     """
     answer_cuts = _BARE_THINK.match(text) is not None
     cuts = []
     # `^` and `$` do not see "\r"; replacing it keeps every offset.
     for found in _TURN.finditer(text.replace("\r", "\n")):
-        if found.group().strip() == "answer":
-            if not answer_cuts:
-                continue
-            answer_cuts = False
-        cuts.append(found.end() if found.group("close") else found.start())
+        is_answer = found.group().strip() == "answer"
+        if answer_cuts or not is_answer:
+            cuts.append(found.end() if found.group("close") else found.start())
+        answer_cuts = answer_cuts and not is_answer
     return tile(text, cuts)

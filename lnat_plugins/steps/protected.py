@@ -2,7 +2,7 @@
 
 - ``$…$``: non-space inside both edges, no ASCII letter or digit before the opening dollar or
   after the closing one. A pair that looks like money is not mathematics: an amount followed by
-  a word (``$5 in``), or, where no LaTeX command stands inside, a sentence end.
+  a word (``$5 in``), or, without a LaTeX command inside, a sentence end.
 - ``$$…$$``, ``\\(…\\)``, ``\\[…\\]``: up to the nearest closing mark.
 - ``\\begin{x}…\\end{x}``: by name and nested; may hold blank lines.
 - Fences of three or more backticks or tildes at the start of a line; may hold blank lines.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +51,19 @@ def protected_regions(text: str) -> list[Span]:
     return merged
 
 
+def matches_outside(
+    pattern: re.Pattern[str], text: str, regions: list[Span]
+) -> Iterator[re.Match[str]]:
+    """The matches that do not begin inside a region; the regions ascend and are disjoint."""
+    remaining = iter([*regions, (len(text), len(text))])
+    region = next(remaining)
+    for found in pattern.finditer(text):
+        while found.start() >= region[1]:
+            region = next(remaining)
+        if found.start() < region[0]:
+            yield found
+
+
 @dataclass(frozen=True)
 class _CodeMark:
     """A sequence of backticks or tildes, or a blank line (`char` is its line break)."""
@@ -66,26 +80,24 @@ class _CodeMark:
 
 
 def _code_regions(text: str) -> list[Span]:
-    marks = [_code_mark(text, found.start(), found.end()) for found in _CODE.finditer(text)]
-    longest = _longest_closing_fences(marks)
+    marks = [_code_mark(text, *found.span()) for found in _CODE.finditer(text)]
+    closed = _closed_fences(marks)
     regions: list[Span] = []
     inline: dict[int, int] = {}  # number of backticks -> where inline code may have begun
     fence: _CodeMark | None = None
-    for index, mark in enumerate(marks):
+    for mark in marks:
         if fence is not None:
             if mark.closes_fence and mark.char == fence.char and mark.length >= fence.length:
                 regions.append((fence.start, mark.end))
                 fence = None
         elif mark.char in "\r\n":
             inline.clear()
-        elif mark.opens_fence and longest[mark.char][index + 1] >= mark.length:
+        elif mark.start in closed:
             fence = mark
             inline.clear()
         elif mark.char == "`":
-            start = inline.get(mark.length)
-            if start is None:
-                inline[mark.length] = mark.start
-            else:
+            start = inline.setdefault(mark.length, mark.start)
+            if start < mark.start:
                 regions.append((start, mark.end))
                 inline.clear()
     return regions
@@ -93,9 +105,8 @@ def _code_regions(text: str) -> list[Span]:
 
 def _code_mark(text: str, start: int, end: int) -> _CodeMark:
     char = text[start]
-    if end - start < 3 or char in "\r\n" or not _begins_line(text, start):
-        return _CodeMark(start, end, char)
-    rest = _FENCE_REST.match(text, end)
+    begins_line = end - start >= 3 and char in "`~" and _begins_line(text, start)
+    rest = _FENCE_REST.match(text, end) if begins_line else None
     if rest is None:
         return _CodeMark(start, end, char)
     return _CodeMark(start, end, char, opens_fence=True, closes_fence=not rest.group().strip())
@@ -109,19 +120,20 @@ def _begins_line(text: str, position: int) -> bool:
     return not before[line_break + 1 :].strip(_FENCE_INDENT)
 
 
-def _longest_closing_fences(marks: list[_CodeMark]) -> dict[str, list[int]]:
-    """For each character and index, the length of the longest closing fence from there on, or 0.
+def _closed_fences(marks: list[_CodeMark]) -> set[int]:
+    """Where the fences begin that another one closes.
 
-    With it an unclosed fence is recognised at once; searching for the end of each would be
-    quadratic in a text full of them.
+    Backwards, in one pass: searching for the end of each would be quadratic in a text full of
+    fences that nothing closes.
     """
-    longest = {char: [0] * (len(marks) + 1) for char in "`~"}
-    for index in range(len(marks) - 1, -1, -1):
-        mark = marks[index]
-        for char, column in longest.items():
-            closes = mark.closes_fence and mark.char == char
-            column[index] = max(column[index + 1], mark.length if closes else 0)
-    return longest
+    longest = {"`": 0, "~": 0}  # the longest closing fence after the mark
+    closed = set()
+    for mark in reversed(marks):
+        if mark.opens_fence and longest[mark.char] >= mark.length:
+            closed.add(mark.start)
+        if mark.closes_fence:
+            longest[mark.char] = max(longest[mark.char], mark.length)
+    return closed
 
 
 def _math_regions(text: str, code: list[Span]) -> list[Span]:
@@ -129,14 +141,8 @@ def _math_regions(text: str, code: list[Span]) -> list[Span]:
     opened: dict[str, int] = {}  # where "$", "$$", "\\(", "\\[" was opened last
     environments: list[tuple[str, int]] = []  # the open ones, outermost first
     open_names: Counter[str] = Counter()
-    remaining = iter([*code, (len(text), len(text))])
-    skipped = next(remaining)
-    for found in _MATH.finditer(text):
+    for found in matches_outside(_MATH, text, code):
         start, end = found.span()
-        while start >= skipped[1]:
-            skipped = next(remaining)
-        if start >= skipped[0]:
-            continue
         mark = found.group()
         began: int | None = None
         if mark == "$":

@@ -7,8 +7,6 @@ How a text is cut, top down in this file:
 3. `_ends_sentence` decides a stop inside a line, `_ends_line` a line break. Each reads a few
    characters around the candidate and the word lists at the end of this file.
 4. `_join_fragments` joins what is too short to be a step to a neighbour.
-
-Every part takes time linear in the text.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import re
 from typing import Final
 
 from lnat_plugins.steps.blocks import Span, has_blank_line, tile
-from lnat_plugins.steps.protected import protected_regions
+from lnat_plugins.steps.protected import matches_outside, protected_regions
 
 _CLOSERS: Final = "\"'”’»)\\]}*_」』）】》〉"
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
@@ -38,8 +36,7 @@ _TABLE_ROW: Final = re.compile(r"\|[^\r\n]*\|[^\S\r\n]*(?=[\r\n]|\Z)")
 def split_sentences(text: str) -> list[Span]:
     r"""Sentences and complete lines.
 
-    Never cut: mathematics, LaTeX environments, code (see `protected_regions`), and rows of
-    markdown tables that begin and end with a pipe.
+    Never cut: what `protected_regions` finds, and rows of markdown tables between pipes.
 
     Cut, with the closing quotes, brackets, emphasis, check marks and emoji that follow:
 
@@ -56,9 +53,9 @@ def split_sentences(text: str) -> list[Span]:
 
     Line breaks: a blank line always cuts. A single one cuts before and after list items, headings,
     table rows, displayed mathematics, fences, rulers and tags alone on a line; after a line that
-    ends in a stop or a colon; and otherwise unless the line reads on: the next begins with a
-    lower-case word (not an equation) or a closing bracket, or this one ends in a comma, an opening
-    bracket, an operator or a connecting word, or is wide prose that goes on with a name.
+    ends in a stop or a colon; and elsewhere unless the sentence continues: the next line begins
+    with a lower-case word (not an equation) or a closing bracket, or this one ends in a comma, an
+    opening bracket, an operator or a connecting word, or is wide prose that goes on with a name.
 
     A piece of fewer than four visible characters joins the piece before it, or the one after it
     if it is an enumerator or an opening mark.
@@ -71,42 +68,32 @@ def split_sentences(text: str) -> list[Span]:
 
 
 def _boundaries(text: str, regions: list[Span]) -> list[int]:
-    """Where steps end, ascending; nowhere inside `regions`."""
+    """Where steps end, ascending; never inside `regions`."""
     cuts: list[int] = []
-    length = len(text)
-    remaining = iter([*regions, (length, length)])
-    region = next(remaining)
     line = cut = 0  # where the current line and the current sentence began
     row = _row_end(text, 0)
-    for found in _CANDIDATE.finditer(text):
+    for found in matches_outside(_CANDIDATE, text, regions):
         start, end = found.span()
-        if end == length:
+        if end == len(text):
             break
-        while start >= region[1]:
-            region = next(remaining)
-        if start >= region[0]:
-            continue
         if found["line_break"] is not None:
-            if has_blank_line(text[start:end]) or _ends_line(text, line, start, end):
-                cuts.append(end)
-                cut = end
-            line = end
-            row = _row_end(text, end)
+            ends_step = has_blank_line(text[start:end]) or _ends_line(text, line, start, end)
+            line, row = end, _row_end(text, end)
         elif start < row:
             continue
         elif found["cjk"] is not None:
+            ends_step = True
+        else:
+            stops = text[start] + found["more_stops"]
+            on_this_line = text[end - 1].isspace() and text[end] not in "\r\n"
+            ends_step = on_this_line and _ends_sentence(text, max(line, cut), start, stops, end)
+        if ends_step:
             cuts.append(end)
             cut = end
-        elif text[end - 1].isspace() and text[end] not in "\r\n":
-            stops = text[start] + found["more_stops"]
-            if _ends_sentence(text, max(line, cut), start, stops, end):
-                cuts.append(end)
-                cut = end
     return cuts
 
 
 def _row_end(text: str, start: int) -> int:
-    """Where the table row that begins at `start` ends; `start` if none does."""
     found = _TABLE_ROW.match(text, start)
     return found.end() if found else start
 
@@ -129,10 +116,10 @@ _LEFT_MARKS: Final = "\"'“‘«([{*_/—–"
 
 
 def _ends_sentence(text: str, since: int, stop: int, stops: str, after: int) -> bool:
-    """Whether the marks `stops`, which stand at `stop`, end a sentence.
+    """Whether the marks `stops` at `stop` end a sentence.
 
     `since` is where the sentence or its line began, whichever is later. `text[after]` is the next
-    visible character; it stands on the same line.
+    visible character, on the same line.
     """
     opening = _OPENING.match(text, after)
     first_letter = opening.end() if opening else after
@@ -192,10 +179,7 @@ def _goes_on_as_name(text: str, after: int) -> bool:
 
 
 def _numbers_an_item(text: str, start: int, after: int) -> bool:
-    """Whether the figure at `start` numbers an item inside a line.
-
-    It does in "(three) 2. A = S" and "equations: 1. Cost".
-    """
+    """Whether the figure at `start` numbers an item in a line: "(three) 2. A", "sums: 1. Cost"."""
     before = text[max(0, start - 3) : start].rstrip()
     if before.endswith(":"):
         following = _next_word(text, after)  # "1. A = S + 5": here "A" is a quantity
@@ -204,10 +188,7 @@ def _numbers_an_item(text: str, start: int, after: int) -> bool:
 
 
 def _is_initial(text: str, head: str, after: int) -> bool:
-    """Whether the capital that ends `head` is an initial.
-
-    It is in "J. K. Rowling" and "by J. Smith", but not in "so x is B. Ben" or "Job A. Her".
-    """
+    """Whether a capital is an initial: in "J. K. Rowling", "by J. Smith"; not in "x is B. Ben"."""
     following = _next_word(text, after)
     if len(following) == 1 and text[after + 1 : after + 2] == ".":
         return True
@@ -217,13 +198,9 @@ def _is_initial(text: str, head: str, after: int) -> bool:
     if len(words) < 2:
         return True
     previous = words[-2].lstrip(_LEFT_MARKS)
-    if previous in _HONORIFICS or (
-        len(previous) == 2 and previous[0].isupper() and previous[1] == "."
-    ):
-        return True
-    return (
-        previous.isalpha() and previous.istitle() and len(previous) > 1 and previous not in _LABELS
-    )
+    is_initial = len(previous) == 2 and previous[0].isupper() and previous[1] == "."
+    is_name = previous.isalpha() and previous.istitle() and len(previous) > 1
+    return previous in _HONORIFICS or is_initial or (is_name and previous not in _LABELS)
 
 
 # --- a single line break ---

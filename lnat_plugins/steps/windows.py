@@ -1,11 +1,10 @@
 """Context windows: how many preceding steps each step sees, and the runs that score them.
 
-A *window* turns a step's index into the number of preceding steps in its context. A
-*pair* ``(start, step)`` is one conditional: step ``step`` given the prompt and the steps
-``start … step - 1``. A *run* is the prompt followed by the consecutive steps
-``start … stop - 1``, read in one forward pass: step ``start`` sees no step before it,
-``start + 1`` sees one, and so on, so one run serves every pair with its start. Pairs are
-therefore grouped by start, and several windows cost little more than the widest of them.
+A *window* turns a step's index into the number of preceding steps in its context. A *pair*
+``(start, step)`` is one conditional: a step given the prompt and the steps ``start … step - 1``. A
+*run* is the prompt followed by the steps ``start … stop - 1``, read in one forward pass: step
+``start`` sees no step before it, ``start + 1`` sees one, and so on. One run serves every pair with
+its start, so several windows cost little more than the widest of them.
 """
 
 from __future__ import annotations
@@ -40,12 +39,9 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """How many preceding steps a step may see.
+    """How many preceding steps a step may see: `count`, or a `share` of them, or all.
 
-    Args:
-        name: as written in settings and results: "4", "10%" or "global".
-        count: a fixed number of steps, else None.
-        share: a share of the preceding steps, else None. Both None: all of them.
+    name: as written in settings and results: "4", "10%" or "global".
     """
 
     name: str
@@ -55,9 +51,8 @@ class Window:
     def preceding(self, step: int) -> int:
         """Number of steps in the context of the step with the 0-based index `step`.
 
-        A count is clipped at the start of the response. A share is rounded up,
-        ``ceil(share * step)``, so that the second step always sees the first (the papers
-        leave the rounding open; arXiv 2510.03988 v2 gives shares only).
+        A count is clipped at the start of the response. A share is rounded up, so that the second
+        step always sees the first (arXiv 2510.03988 v2 gives shares, not how to round).
         """
         if self.count is not None:
             return min(self.count, step)
@@ -73,12 +68,7 @@ class Window:
 def parse_window(spec: object, where: str = "") -> Window:
     """Read one window: a whole number, a share such as "10%", or "global".
 
-    Args:
-        spec: as written in a config or on the command line.
-        where: file and key, for the error.
-
-    Raises:
-        ConfigError: none of these, or a share outside (0, 100] percent.
+    Raises ConfigError for none of these, or a share outside (0, 100] percent.
     """
     text = str(spec).strip()
     if text == GLOBAL:
@@ -96,8 +86,7 @@ def parse_window(spec: object, where: str = "") -> Window:
 def parse_windows(specs: Iterable[object], where: str = "") -> tuple[Window, ...]:
     """Read a list of windows, or one.
 
-    Raises:
-        ConfigError: an unknown window, an empty list, or the same window twice.
+    Raises ConfigError for an unknown window, an empty list, or the same window twice.
     """
     if isinstance(specs, (str, int)):
         specs = [specs]
@@ -106,9 +95,8 @@ def parse_windows(specs: Iterable[object], where: str = "") -> tuple[Window, ...
     if not windows:
         raise ConfigError("no window given", where=where, remedy=_REMEDY)
     if len(set(names)) < len(names):
-        raise ConfigError(
-            "duplicate window", where=where, found=names, remedy="name each window once"
-        )
+        remedy = "name each window once"
+        raise ConfigError("duplicate window", where=where, found=names, remedy=remedy)
     return windows
 
 

@@ -9,38 +9,21 @@ loaders are given by the caller.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
-from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
+from lnat_plugins.teacher_set.config import TaskSpec
 from lnat_plugins.teacher_set.join import join, select
-from lnat_plugins.teacher_set.layouts import ParsedResponse, parse_row
+from lnat_plugins.teacher_set.layouts import parse_row
 from lnat_plugins.teacher_set.loaders import LOADERS, Loader, Row
-from lnat_plugins.teacher_set.prompts import (
-    JSON,
-    Candidate,
-    Candidates,
-    Message,
-    Prompt,
-    Response,
-    TeacherSet,
-)
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Prompt, Response, TeacherSet
 from lnat_plugins.teacher_set.sources import read_rows, resolve
 
 __all__ = [
-    "JSON",
-    "LOADERS",
-    "Candidate",
-    "Candidates",
-    "Loader",
-    "Message",
-    "Prompt",
-    "Response",
-    "Row",
-    "TeacherSet",
+    "LOADERS", "Candidate", "Candidates", "Loader", "Prompt", "Response", "Row", "TeacherSet",
     "load",
-]
+]  # fmt: skip
 
 
 def load(
@@ -50,25 +33,27 @@ def load(
 ) -> TeacherSet:
     """Read, check, join and filter the rows of a teacher set.
 
-    Args:
-        spec: the definition.
-        splitters: those that its `steps` may name.
-        loaders: those that may read its files.
+    `splitters` are those that its `steps` may name, `loaders` those that may read its files.
 
     Raises ConfigError for the definition, DataError for the data.
     """
-    where = f"{spec.data.source}: naturalness: steps"
-    kind = parse_steps(spec.settings.steps, where, splitters).kind
+    data = spec.data
+    kind = parse_steps(spec.settings.steps, f"{data.source}: naturalness: steps", splitters).kind
     dropped: Counter[str] = Counter()
-    prompts = select(join(_read(spec.data, loaders, dropped)), spec.data, dropped)
+    parsed = (
+        response
+        for source in resolve(data, loaders)
+        for row in read_rows(source, data, loaders)
+        for response in parse_row(row, data, source.teacher, dropped)
+    )
+    prompts = select(join(parsed), data, dropped)
     responses = [response for prompt in prompts for response in prompt.responses]
     for response in responses if kind == "supplied" else ():
         if response.steps is None:
             raise DataError(
-                "`steps: supplied` is set, but this response has no steps",
-                where=response.where,
+                "`steps: supplied` is set, but this response has no steps", where=response.where,
                 remedy="add a `steps` column, or set `steps: supplied_or_sentence`",
-            )
+            )  # fmt: skip
     return TeacherSet(
         name=spec.name,
         prompts=tuple(prompts),
@@ -76,11 +61,3 @@ def load(
         dropped=dict(dropped),
         settings=spec.settings,
     )
-
-
-def _read(
-    spec: DataSpec, loaders: Mapping[str, Loader], dropped: Counter[str]
-) -> Iterator[ParsedResponse]:
-    for source in resolve(spec, loaders):
-        for row in read_rows(source, spec, loaders):
-            yield from parse_row(row, spec, source.teacher, dropped)

@@ -25,7 +25,6 @@ class TaskInfo:
     """One teacher set's YAML.
 
     description: the YAML's own, or the error if it cannot be used.
-    data: its `dataset_path` in one line.
     ok: whether the definition can be read (the data is not opened).
     """
 
@@ -49,10 +48,9 @@ def list_tasks(
 ) -> list[TaskInfo]:
     """Every teacher set among the YAML files of the paths; without paths, the shipped ones.
 
-    A path is a YAML file, or a folder, searched with its sub-folders. Raises ConfigError
-    for a path that does not exist. YAML files of folders that define no teacher set
-    (no `naturalness` class or block) are skipped. No plugin that a YAML names is run for
-    the listing, so the splitter of such a YAML is not checked.
+    A path is a YAML file, or a folder, searched with its sub-folders, where YAML files without a
+    `naturalness` class or block are skipped. No plugin that a YAML names is run, so the splitter of
+    such a YAML is not checked. Raises ConfigError for a path that does not exist.
     """
     found = []
     for path in [Path(path) for path in paths] or [shipped_folder()]:
@@ -65,7 +63,7 @@ def list_tasks(
 
 
 def check_task(path: str | Path, load: Callable[[TaskSpec], TeacherSet] = load) -> TeacherSet:
-    """Load the YAML and all its data with `load`, as a run would; the first error is raised."""
+    """Load the YAML and all its data as a run would; the first error is raised."""
     return load(_definition(read_yaml(path), Path(path)))
 
 
@@ -73,10 +71,9 @@ def _definition(config: Mapping[str, Any], path: Path) -> TaskSpec:
     if not str(config.get("class", "")).endswith("NaturalnessTask"):
         raise ConfigError(
             "lm-eval would not run this as a naturalness task",
-            where=f"{path}: class",
-            found=config.get("class"),
+            where=f"{path}: class", found=config.get("class"),
             remedy="add the line `class: !function lnat_plugins.harness.NaturalnessTask`",
-        )
+        )  # fmt: skip
     spec = parse_task(config, path)
     parse_windows(spec.settings.windows, f"{spec.data.source}: naturalness: windows")
     return spec
@@ -96,12 +93,7 @@ def _describe(path: Path, named: bool, splitters: Mapping[str, Splitter]) -> Tas
     except LnatError as error:
         return TaskInfo(path.stem, path, str(error), "", ok=False)
     data = spec.data.dataset_path
+    data = data if isinstance(data, str) else ", ".join(data)
     metadata = config.get("metadata")
-    description = metadata.get("description") if isinstance(metadata, Mapping) else ""
-    return TaskInfo(
-        spec.name,
-        path,
-        " ".join(str(description or "").split()),
-        data if isinstance(data, str) else ", ".join(data),
-        ok=True,
-    )
+    described = metadata.get("description") if isinstance(metadata, Mapping) else ""
+    return TaskInfo(spec.name, path, " ".join(str(described or "").split()), data, ok=True)

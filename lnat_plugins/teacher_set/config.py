@@ -25,7 +25,7 @@ from pydantic import (
     create_model,
 )
 
-from lnat_plugins.errors import ConfigError, did_you_mean, validate
+from lnat_plugins.errors import ConfigError, did_you_mean, is_text, validate
 
 IDLE_KEYS: Final = (
     "custom_dataset", "training_split", "validation_split", "fewshot_split", "process_docs",
@@ -71,8 +71,7 @@ class Settings:
     steps: name of a splitter, `tokens:N`, `supplied` or `supplied_or_sentence`.
     windows: preceding steps each step may see: "4", "10%", "global".
     target_delimiter: between prompt and response where no chat template is applied.
-    metrics: names of metrics; ("all",) = every one, () = the two scores of the paper, as far as
-        the windows allow.
+    metrics: names; ("all",) = every one, () = the paper's two scores, as far as the windows allow.
     """
 
     steps: str = "sentence"
@@ -105,10 +104,10 @@ class Settings:
 class DataSpec:
     """Where a teacher set's rows are, how to read them, and which are kept.
 
-    Paths in `dataset_path` are as written: relative to `base_dir`. `source` is the YAML's path, or
-    "<dict>", and is the `where` of errors about the definition. `columns` maps fields to columns,
-    None for a field that no column gives; in the wide layout `responses`, `correct` and `steps` map
-    teachers to columns.
+    source: the YAML's path, or "<dict>"; the `where` of errors about the definition.
+    dataset_path: paths as written, relative to `base_dir`.
+    columns: field -> column, None for a field without one; in the wide layout `responses`,
+        `correct` and `steps` map teachers to columns.
     """
 
     name: str
@@ -132,9 +131,8 @@ class DataSpec:
 class TaskSpec:
     """A teacher set as defined: its name, its data and its settings.
 
-    plugins: modules by name and files by path (from `data.base_dir`) that bring splitters and
-        loaders. They are no part of the settings: scores depend on the splitter's name and
-        version, whichever plugin brings it.
+    plugins: modules by name and files by path (from `data.base_dir`). No part of the settings:
+        scores depend on the splitter's name and version, whichever plugin brings it.
     """
 
     name: str
@@ -148,21 +146,19 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
 
     Args:
         config: the file's keys, includes already merged (see `read_yaml`).
-        source: the YAML's path, relative data paths start from its folder; "<dict>" starts
-            them from the working directory.
+        source: the YAML's path, from whose folder relative data paths start; "<dict>" starts them
+            from the working directory.
 
-    Raises ConfigError for an unknown key anywhere, a wrong type, and for what a
-    naturalness task cannot do (few-shot examples).
+    Raises ConfigError for an unknown key anywhere, a wrong type, and for what a naturalness task
+    cannot do (few-shot examples).
     """
     source = str(source)
     for key in IDLE_KEYS:
         if config.get(key):
             raise ConfigError(
-                f"`{key}` has no effect on a naturalness task",
-                where=source,
-                found=config[key],
+                f"`{key}` has no effect on a naturalness task", where=source, found=config[key],
                 remedy="remove it; prompts and responses are taken as the data has them",
-            )
+            )  # fmt: skip
     keys = {key: value for key, value in config.items() if key not in IDLE_KEYS}
     task = validate(_TaskKeys, keys, where=source)
     split = task.test_split or "train"
@@ -172,21 +168,15 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
         files = kwargs.pop("data_files")
         if isinstance(files, Mapping):
             if split not in files:
-                raise ConfigError(
-                    "no files for the split",
-                    where=f"{source}: dataset_kwargs: data_files",
-                    found=split,
-                    remedy=did_you_mean(split, map(str, files)),
-                )
+                where = f"{source}: dataset_kwargs: data_files"
+                remedy = did_you_mean(split, map(str, files))
+                raise ConfigError("no files for the split", where=where, found=split, remedy=remedy)
             files = files[split]
         return parse_task({**config, "dataset_path": files, "dataset_kwargs": kwargs}, source)
     block = validate(
-        _Block,
-        dict(task.naturalness or {}),
-        where=source,
-        key="key in `naturalness`",
-        prefix="naturalness: ",
-    )
+        _Block, dict(task.naturalness or {}),
+        where=source, key="key in `naturalness`", prefix="naturalness: ",
+    )  # fmt: skip
     columns = _parse_columns(block, source)
     ways = {
         "dataset_path: {teacher: files}": isinstance(task.dataset_path, Mapping),
@@ -196,11 +186,9 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
     }
     if sum(ways.values()) > 1:
         raise ConfigError(
-            "the teachers are named in two ways",
-            where=source,
-            found=", ".join(way for way, used in ways.items() if used),
-            remedy="keep one of them",
-        )
+            "the teachers are named in two ways", where=source,
+            found=", ".join(way for way, used in ways.items() if used), remedy="keep one of them",
+        )  # fmt: skip
     steps, windows = PRESETS[block.preset]
     return TaskSpec(
         name=task.task,
@@ -234,41 +222,36 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
 def _parse_columns(block: _Block, source: str) -> dict[str, Any]:
     """Column names by field, of the fields that the YAML names."""
     columns = validate(
-        _COLUMNS[block.layout],
-        dict(block.columns or {}),
-        where=source,
+        _COLUMNS[block.layout], dict(block.columns or {}), where=source,
         key=f"key in `naturalness: columns` for the {block.layout} layout",
         prefix="naturalness: columns: ",
-    ).model_dump(exclude_unset=True)
+    ).model_dump(exclude_unset=True)  # fmt: skip
     if block.layout != "wide":
         return columns
     if "responses" not in columns:
         raise ConfigError(
             "the wide layout needs `responses`",
-            where=f"{source}: naturalness: columns",
-            found=sorted(columns),
+            where=f"{source}: naturalness: columns", found=sorted(columns),
             remedy="write `responses: {QwQ: qwq_output, R1: r1_output}`, or a list of columns",
-        )
+        )  # fmt: skip
     for name in ("correct", "steps"):
         for teacher in columns.get(name) or ():
             if teacher not in columns["responses"]:
                 raise ConfigError(
-                    f"unknown teacher in `columns: {name}`",
-                    where=source,
-                    found=teacher,
+                    f"unknown teacher in `columns: {name}`", where=source, found=teacher,
                     remedy=did_you_mean(teacher, columns["responses"]),
-                )
+                )  # fmt: skip
     return columns
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not is_text(value):
         raise ValueError("this must be text")
     return value
 
 
 def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
+    if not is_text(value):
         raise ValueError("every name must be text, in quotes")
     return value
 
@@ -287,9 +270,8 @@ def _names(value: Any) -> tuple[str, ...]:
 def _windows(value: Any) -> tuple[str, ...]:
     """Windows as text: "4", "10%", "global"; `steps.windows` reads them."""
     listed = value if isinstance(value, list | tuple) else [value]
-    for window in listed:
-        if isinstance(window, bool) or not isinstance(window, int | str):
-            raise ValueError("not a window")
+    if any(isinstance(window, bool) or not isinstance(window, int | str) for window in listed):
+        raise ValueError("not a window")
     windows = tuple(str(window).strip() for window in listed)
     if not windows:
         raise ValueError("no window is given")
@@ -299,7 +281,7 @@ def _windows(value: Any) -> tuple[str, ...]:
 
 
 def _dataset_path(value: Any) -> DatasetPath:
-    if isinstance(value, str) and value.strip():
+    if is_text(value):
         return value
     if isinstance(value, list | tuple) and value:
         return tuple(map(_name, value))
@@ -340,7 +322,6 @@ ByTeacher = Annotated[dict[str, str], PlainValidator(_by_teacher)]
 
 
 def _field(default: Any, remedy: str = "put it in quotes") -> Any:
-    """A field of a model, with the remedy that stands in an error about it."""
     return Field(default, json_schema_extra={"remedy": remedy})
 
 

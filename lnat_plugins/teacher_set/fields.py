@@ -1,4 +1,4 @@
-"""One value of a row, checked: text, conversation, verdict, sample, prompt id, supplied steps.
+"""One value of a row, checked: text, conversation, verdict, sample, supplied steps.
 
 Every check returns the value, or raises a DataError with file, row and column. No text is changed.
 Of a conversation's turns only `role` and `content` are kept; a turn that holds more of what the
@@ -47,17 +47,13 @@ def checked_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(
             f"this must be text, not {type(value).__name__}",
-            where=where,
-            found=value,
-            remedy="write it as text, or name another column",
-        )
+            where=where, found=value, remedy="write it as text, or name another column",
+        )  # fmt: skip
     if not value.strip():
         raise DataError(
             "the text is empty" if not value else "the text is nothing but white space",
-            where=where,
-            found=value,
-            remedy="fill it or remove the row",
-        )
+            where=where, found=value, remedy="fill it or remove the row",
+        )  # fmt: skip
     _check_unicode(value, where)
     return value
 
@@ -68,10 +64,9 @@ def _check_unicode(text: str, where: str) -> None:
     except UnicodeEncodeError as cause:
         raise DataError(
             f"a lone surrogate at character {cause.start}: no tokenizer can read it",
-            where=where,
-            found=text[max(0, cause.start - 10) : cause.end + 10],
+            where=where, found=text[max(0, cause.start - 10) : cause.end + 10],
             remedy="fix the row where it was written; half of an emoji is the usual cause",
-        ) from None
+        ) from None  # fmt: skip
 
 
 def correctness(value: Any, where: str, typed: bool = True) -> bool | None:
@@ -83,35 +78,22 @@ def correctness(value: Any, where: str, typed: bool = True) -> bool | None:
     if isinstance(value, bool | int | float) and value in (0, 1):
         return bool(value)
     raise DataError(
-        "`correct` must be true, false, 0, 1 or null",
-        where=where,
-        found=value,
+        "`correct` must be true, false, 0, 1 or null", where=where, found=value,
         remedy="write the verdict as a boolean; `columns: {correct: null}` ignores the column",
-    )
+    )  # fmt: skip
 
 
 def sample_key(value: Any, where: str) -> int | str | None:
     """The number or name of one of several responses of a teacher to a prompt."""
     if isinstance(value, bool) or not isinstance(value, str | int | None):
         raise DataError(
-            "`sample` must be a whole number or text",
-            where=where,
-            found=value,
-            remedy="number a teacher's answers 0, 1, ...; `columns: {sample: null}` ignores the "
-            "column",
-        )
+            "`sample` must be a whole number or text", where=where, found=value,
+            remedy="number a teacher's answers 0, 1, ...; "
+            "`columns: {sample: null}` ignores the column",
+        )  # fmt: skip
     if isinstance(value, str):
         _check_unicode(value, where)
     return value
-
-
-def prompt_key(value: Any, where: str) -> str | None:
-    """The prompt's id as text; None where the row has none."""
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return checked_text(value, where)
 
 
 def supplied_steps(value: Any, text: str, where: str, typed: bool = True) -> tuple[str, ...] | None:
@@ -123,11 +105,9 @@ def supplied_steps(value: Any, text: str, where: str, typed: bool = True) -> tup
             value = json.loads(value)
     if not isinstance(value, list) or not all(isinstance(step, str) for step in value):
         raise DataError(
-            "`steps` must be a list of text",
-            where=where,
-            found=value,
+            "`steps` must be a list of text", where=where, found=value,
             remedy='write ["one step. ", "the next."]; `columns: {steps: null}` ignores the column',
-        )
+        )  # fmt: skip
     supplied_spans(text, value, where)
     return tuple(value)
 
@@ -146,17 +126,13 @@ def split_conversation(value: Any, where: str) -> tuple[tuple[Message, ...], str
     if "assistant" not in roles:
         raise DataError(
             "the conversation has no assistant turn",
-            where=where,
-            found=roles,
-            remedy="the response is the last turn, of role assistant",
-        )
+            where=where, found=roles, remedy="the response is the last turn, of role assistant",
+        )  # fmt: skip
     if roles[-1] != "assistant":
         raise DataError(
             "the conversation does not end with an assistant turn",
-            where=where,
-            found=roles,
-            remedy="cut it after the turn that is the response",
-        )
+            where=where, found=roles, remedy="cut it after the turn that is the response",
+        )  # fmt: skip
     text = checked_text(turns[-1]["content"], f"{where}, last turn")
     return _ending_with_user(turns[:-1], where), text
 
@@ -166,24 +142,21 @@ def completion_text(value: Any, where: str) -> str:
     if not isinstance(value, list | tuple):
         return checked_text(value, where)
     turns = _turns(value, where)
-    if [turn["role"] for turn in turns] != ["assistant"]:
+    roles = [turn["role"] for turn in turns]
+    if roles != ["assistant"]:
         raise DataError(
             "a completion must be exactly one assistant turn",
-            where=where,
-            found=[turn["role"] for turn in turns],
-            remedy="move the turns before it into the prompt",
-        )
+            where=where, found=roles, remedy="move the turns before it into the prompt",
+        )  # fmt: skip
     return checked_text(turns[0]["content"], where)
 
 
 def _turns(value: Any, where: str) -> tuple[Message, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise DataError(
-            "this must be a list of turns",
-            where=where,
-            found=value,
+            "this must be a list of turns", where=where, found=value,
             remedy='write [{"role": "user", "content": ...}, {"role": "assistant", ...}]',
-        )
+        )  # fmt: skip
     return tuple(_turn(turn, f"{where}, turn {i}") for i, turn in enumerate(value, start=1))
 
 
@@ -191,22 +164,18 @@ def _turn(turn: Any, where: str) -> Message:
     if not isinstance(turn, Mapping) or not {"role", "content"} <= set(turn):
         raise DataError(
             "a turn must have a `role` and a `content`",
-            where=where,
-            found=sorted(turn) if isinstance(turn, Mapping) else turn,
+            where=where, found=sorted(turn) if isinstance(turn, Mapping) else turn,
             remedy='from/value pairs (ShareGPT) must be rewritten as {"role": ..., "content": ...}',
-        )
+        )  # fmt: skip
     role, content = turn["role"], turn["content"]
     if role not in ROLES:
-        raise DataError(
-            "unknown role", where=where, found=role, remedy=f"known: {', '.join(ROLES)}"
-        )
+        known = f"known: {', '.join(ROLES)}"
+        raise DataError("unknown role", where=where, found=role, remedy=known)
     if more := [key for key in _NOT_SCORED if turn.get(key)]:
         raise DataError(
             "the turn holds more than its content, which would not be scored",
-            where=where,
-            found=more,
-            remedy="put it into `content`, as the student is to read it",
-        )
+            where=where, found=more, remedy="put it into `content`, as the student is to read it",
+        )  # fmt: skip
     if content != "":
         # an empty system turn is how some templates switch their default off
         checked_text(content, where)
@@ -217,9 +186,8 @@ def _ending_with_user(turns: tuple[Message, ...], where: str) -> tuple[Message, 
     if not turns or turns[-1]["role"] not in ("user", "tool"):
         raise DataError(
             "the prompt must end with a user turn",
-            where=where,
-            found=[turn["role"] for turn in turns],
+            where=where, found=[turn["role"] for turn in turns],
             remedy="the turn before the response is what it answers",
-        )
+        )  # fmt: skip
     checked_text(turns[-1]["content"], f"{where}, the prompt's last turn")
     return turns

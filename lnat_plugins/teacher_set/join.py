@@ -16,14 +16,14 @@ from typing import Any
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.layouts import ParsedResponse
-from lnat_plugins.teacher_set.prompts import Message, Prompt, Response
+from lnat_plugins.teacher_set.prompts import Message, Prompt, Response, role_and_content
 
 
 def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     """One prompt for each id, or for each distinct text, in order of first appearance.
 
-    Raises DataError for two prompts under one id, for a second response of one teacher
-    with the same sample, and for ids on some rows only.
+    Raises DataError for two prompts under one id, for a second response of one teacher with the
+    same sample, and for ids on some rows only.
     """
     prompts: dict[Any, tuple[tuple[Message, ...], list[Response]]] = {}
     seen: dict[tuple[Any, str, int | str], str] = {}
@@ -33,20 +33,18 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
         if len(first) == 2:
             raise DataError(
                 "a row without a prompt id, while another has one",
-                where=first[True],
-                found=f"an id in {first[False]}",
+                where=first[True], found=f"an id in {first[False]}",
                 remedy="give every row an id, or none, to join rows by the prompt's text",
-            )
-        key = _turns(messages) if prompt_id is None else prompt_id
+            )  # fmt: skip
+        key = role_and_content(messages) if prompt_id is None else prompt_id
         known, responses = prompts.setdefault(key, (messages, []))
         if known != messages:
             raise DataError(
                 f"two different prompts share the id {prompt_id!r}; the first is in "
                 + responses[0].where,
-                where=response.where,
-                found=_difference(messages, known),
+                where=response.where, found=_difference(messages, known),
                 remedy="give each prompt an id of its own, or remove the ids",
-            )
+            )  # fmt: skip
         own = (key, response.teacher, response.sample)
         if own in seen:
             raise DataError(
@@ -66,8 +64,8 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
 def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list[Prompt]:
     """The prompts and responses that the set's filters keep; the rest is counted in `dropped`.
 
-    Raises ConfigError for a teacher that the data does not have, DataError when a
-    filter leaves nothing.
+    Raises ConfigError for a teacher that the data does not have, DataError when a filter leaves
+    nothing.
     """
     if spec.teachers is not None:
         wanted = frozenset(spec.teachers)
@@ -75,11 +73,9 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
         for teacher in spec.teachers:
             if teacher not in present:
                 raise ConfigError(
-                    "the data has no such teacher",
-                    where=f"{spec.source}: naturalness: teachers",
-                    found=teacher,
-                    remedy=did_you_mean(teacher, present),
-                )
+                    "the data has no such teacher", where=f"{spec.source}: naturalness: teachers",
+                    found=teacher, remedy=did_you_mean(teacher, present),
+                )  # fmt: skip
         prompts = _keep(
             prompts, lambda r: None if r.teacher in wanted else "not in `teachers`", dropped
         )
@@ -88,8 +84,8 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
             raise ConfigError(
                 "`require_correct` needs a column that says which responses are correct",
                 where=spec.source,
-                remedy="name it under `naturalness: columns: {correct: ...}`, or remove "
-                "`require_correct`",
+                remedy="name it under `naturalness: columns: {correct: ...}`, "
+                "or remove `require_correct`",
             )
         reasons = {None: "`correct` is not given", False: "`correct` is false", True: None}
         prompts = _keep(prompts, lambda r: reasons[r.correct], dropped)
@@ -110,15 +106,10 @@ def _keep(
 ) -> list[Prompt]:
     kept = []
     for prompt in prompts:
-        responses = []
-        for response in prompt.responses:
-            reason = reason_against(response)
-            if reason is None:
-                responses.append(response)
-            else:
-                dropped[reason] += 1
-        if responses:
-            kept.append(replace(prompt, responses=tuple(responses)))
+        reasons = [(response, reason_against(response)) for response in prompt.responses]
+        dropped.update(reason for _, reason in reasons if reason)
+        if responses := tuple(response for response, reason in reasons if not reason):
+            kept.append(replace(prompt, responses=responses))
     return kept
 
 
@@ -132,10 +123,6 @@ def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Count
         )
 
 
-def _turns(messages: tuple[Message, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((message["role"], message["content"]) for message in messages)
-
-
 def _name(key: str | tuple[tuple[str, str], ...]) -> str:
     """The prompt's id, or one made of its turns."""
     if isinstance(key, str):
@@ -146,7 +133,7 @@ def _name(key: str | tuple[tuple[str, str], ...]) -> str:
 
 def _difference(here: tuple[Message, ...], there: tuple[Message, ...]) -> str:
     """Both prompts around the first character in which they differ."""
-    texts = [json.dumps(_turns(turns), ensure_ascii=False) for turns in (here, there)]
+    texts = [json.dumps(role_and_content(turns), ensure_ascii=False) for turns in (here, there)]
     pairs = enumerate(zip(*texts, strict=False))
     differs = next((i for i, (a, b) in pairs if a != b), min(map(len, texts)))
     start = max(0, differs - 10)

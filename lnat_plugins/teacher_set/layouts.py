@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError, did_you_mean
@@ -20,7 +20,6 @@ from lnat_plugins.teacher_set.fields import (
     completion_text,
     correctness,
     extra_columns,
-    prompt_key,
     prompt_messages,
     sample_key,
     split_conversation,
@@ -58,7 +57,6 @@ class _Fields:
     dropped: Counter[str]
 
     def place(self, field: str) -> str:
-        """Row and column, for messages."""
         return f"{self.row.where}, column {self.names.get(field, field)!r}"
 
     def has(self, field: str) -> bool:
@@ -68,11 +66,10 @@ class _Fields:
         """The field's value; the column must be there and not null."""
         if not self.has(field):
             raise self._missing(field)
-        value = self.row.values[self.names[field]]
+        value = self.optional(field)
         if value is None:
-            raise DataError(
-                "the value is null", where=self.place(field), remedy="fill it or remove the row"
-            )
+            remedy = "fill it or remove the row"
+            raise DataError("the value is null", where=self.place(field), remedy=remedy)
         return value
 
     def optional(self, field: str) -> Any:
@@ -84,12 +81,10 @@ class _Fields:
     def _missing(self, field: str) -> DataError:
         column, columns = self.names[field], [str(name) for name in self.row.values]
         return DataError(
-            f"there is no column {column!r}",
-            where=self.row.where,
-            found=", ".join(columns),
+            f"there is no column {column!r}", where=self.row.where, found=", ".join(columns),
             remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
             + did_you_mean(column, columns),
-        )
+        )  # fmt: skip
 
     def text(self, field: str) -> str:
         return checked_text(self.required(field), self.place(field))
@@ -106,7 +101,10 @@ class _Fields:
         return extra_columns(self.row.values, taken, self.row.where)
 
     def prompt_id(self) -> str | None:
-        return prompt_key(self.optional("prompt_id"), self.place("prompt_id"))
+        value = self.optional("prompt_id")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return None if value is None else checked_text(value, self.place("prompt_id"))
 
     def prompt(self) -> tuple[Message, ...]:
         return prompt_messages(self.required("prompt"), self.place("prompt"))
@@ -131,57 +129,51 @@ class _Fields:
 def parse_row(
     row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
 ) -> list[ParsedResponse]:
-    """The row's responses under the set's layout.
+    """The row's responses under the layout and the columns that the YAML names.
 
-    Args:
-        row: its values by column.
-        spec: the layout, and the columns that the YAML names.
-        teacher: whose file this is, or None where the row names its teachers.
-        dropped: reason -> count, added to for responses that are not there.
+    `teacher` is whose file this is, or None where the row names its teachers. Responses that are
+    not there are counted in `dropped`, by reason.
 
-    Raises:
-        DataError: a field that cannot be used; file, row and column stand in the message.
+    Raises DataError, with file, row and column, for a field that cannot be used.
     """
     names = {name: name for name in LAYOUT_COLUMNS[spec.layout]}
     if spec.layout == "prompt_completion":
         names["response"] = "completion"
     named = {name: column for name, column in spec.columns.items() if isinstance(column, str)}
-    names |= named
-    for name, column in spec.columns.items():
-        if column is None:
-            names.pop(name, None)
+    unused = {name for name, column in spec.columns.items() if column is None}
+    names = {name: column for name, column in (names | named).items() if name not in unused}
     return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
 
 
-def _long(row: _Fields) -> list[ParsedResponse]:
-    text = row.text("response")
-    return [row.parsed(row.prompt(), text, "prompt", "response")]
+def _long(fields: _Fields) -> list[ParsedResponse]:
+    text = fields.text("response")
+    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
 
 
-def _prompt_completion(row: _Fields) -> list[ParsedResponse]:
-    text = completion_text(row.required("response"), row.place("response"))
-    return [row.parsed(row.prompt(), text, "prompt", "response")]
+def _prompt_completion(fields: _Fields) -> list[ParsedResponse]:
+    text = completion_text(fields.required("response"), fields.place("response"))
+    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
 
 
-def _messages(row: _Fields) -> list[ParsedResponse]:
-    messages, text = split_conversation(row.required("messages"), row.place("messages"))
-    return [row.parsed(messages, text, "messages")]
+def _messages(fields: _Fields) -> list[ParsedResponse]:
+    messages, text = split_conversation(fields.required("messages"), fields.place("messages"))
+    return [fields.parsed(messages, text, "messages")]
 
 
-def _wide(row: _Fields) -> list[ParsedResponse]:
-    by_teacher = {field: row.spec.columns.get(field) or {} for field in ("correct", "steps")}
-    columns: Mapping[str, str] = row.spec.columns["responses"]
-    taken = {row.names[field] for field in ("prompt", "prompt_id") if field in row.names}
+def _wide(fields: _Fields) -> list[ParsedResponse]:
+    by_teacher = {field: fields.spec.columns.get(field) or {} for field in ("correct", "steps")}
+    columns: Mapping[str, str] = fields.spec.columns["responses"]
+    taken = {fields.names[field] for field in ("prompt", "prompt_id") if field in fields.names}
     taken |= {*columns.values(), *by_teacher["correct"].values(), *by_teacher["steps"].values()}
-    extra = extra_columns(row.row.values, taken, row.row.where)
+    extra = extra_columns(fields.row.values, taken, fields.row.where)
     found = []
     for teacher, column in columns.items():
         names = {field: own[teacher] for field, own in by_teacher.items() if teacher in own}
         names["response"] = column
-        cell = _Fields(row.row, names, names, row.spec, teacher, row.dropped)
+        cell = replace(fields, names=names, named=names, teacher=teacher)
         value = cell.optional("response")
-        if value is None or (value == "" and not row.row.typed):
-            row.dropped[NO_RESPONSE] += 1
+        if value is None or (value == "" and not fields.row.typed):
+            fields.dropped[NO_RESPONSE] += 1
             continue
         text = checked_text(value, cell.place("response"))
         response = Response(
@@ -192,32 +184,30 @@ def _wide(row: _Fields) -> list[ParsedResponse]:
             extra=extra,
             where=cell.place("response"),
         )
-        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
     return found
 
 
-def _nested(row: _Fields) -> list[ParsedResponse]:
-    items = row.required("responses")
+def _nested(fields: _Fields) -> list[ParsedResponse]:
+    items = fields.required("responses")
     if not isinstance(items, list) or not items:
         raise DataError(
-            "this must be a list of responses",
-            where=row.place("responses"),
-            found=items,
+            "this must be a list of responses", where=fields.place("responses"), found=items,
             remedy="choose the layout that the rows have: long, wide, messages or nested",
-        )
-    teachers = _beside(row, "teacher", len(items))
-    verdicts = _beside(row, "correct", len(items))
-    extra = row.extra("prompt", "prompt_id", "responses", "teacher", "correct")
+        )  # fmt: skip
+    teachers = _beside(fields, "teacher", len(items))
+    verdicts = _beside(fields, "correct", len(items))
+    extra = fields.extra("prompt", "prompt_id", "responses", "teacher", "correct")
     # A column that the YAML names must be there: in the item, or beside the list.
-    named = {field for field in _ABOUT_RESPONSE if field in row.named and not row.has(field)}
+    named = {field for field in _ABOUT_RESPONSE if field in fields.named and not fields.has(field)}
     count: Counter[str] = Counter()
     found = []
     for i, item in enumerate(items):
-        where = f"{row.place('responses')}, item {i + 1}"
+        where = f"{fields.place('responses')}, item {i + 1}"
         if not isinstance(item, Mapping):
-            item = {row.names["response"]: item}
-        own = _Fields(Row(item, where), row.names, named, row.spec, row.teacher, row.dropped)
-        teacher = row.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
+            item = {fields.names["response"]: item}
+        own = replace(fields, row=Row(item, where), named=named)
+        teacher = fields.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
         teacher = checked_text(teacher, f"{where}, teacher")
         verdict = own.optional("correct")
         text = _item_text(own)
@@ -232,7 +222,7 @@ def _nested(row: _Fields) -> list[ParsedResponse]:
             where=where,
         )
         count[teacher] += 1
-        found.append(ParsedResponse(row.prompt_id(), row.prompt(), response))
+        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
     return found
 
 
@@ -242,28 +232,25 @@ def _item_text(item: _Fields) -> str:
     if not (item.has("think") and item.has("answer")):
         raise DataError(
             "a response must be text, or hold its text by name",
-            where=item.row.where,
-            found=sorted(item.row.values),
-            remedy="name the item's keys under `naturalness: columns:`: `response`, or `think` "
-            "and `answer`",
-        )
+            where=item.row.where, found=sorted(item.row.values),
+            remedy="name the item's keys under `naturalness: columns:`: "
+            "`response`, or `think` and `answer`",
+        )  # fmt: skip
     parts = {field: item.text(field) for field in ("think", "answer")}
     # in one pass, because a part may itself hold "{answer}"
     return re.sub(r"\{(think|answer)\}", lambda match: parts[match[1]], item.spec.think_template)
 
 
-def _beside(row: _Fields, field: str, length: int) -> list[Any]:
+def _beside(fields: _Fields, field: str, length: int) -> list[Any]:
     """A value an item, from the row's own column; None where there is none."""
-    value = row.row.values[row.names[field]] if row.has(field) else None
+    value = fields.row.values[fields.names[field]] if fields.has(field) else None
     if value is None or (field == "teacher" and isinstance(value, str)):
         return [value] * length
     if not isinstance(value, list) or len(value) != length:
         raise DataError(
             f"this must be a list of {length}, one for each response",
-            where=row.place(field),
-            found=value,
-            remedy="make both lists equally long",
-        )
+            where=fields.place(field), found=value, remedy="make both lists equally long",
+        )  # fmt: skip
     return value
 
 
@@ -277,14 +264,9 @@ _LAYOUTS: Final[Mapping[str, Callable[[_Fields], list[ParsedResponse]]]] = {
 
 
 def reward_of(extra: Mapping[str, Any], where: str) -> float | None:
-    """The row's column `reward`, or None if it has none.
+    """The column `reward` among a response's `extra`, or None if it has none.
 
-    Args:
-        extra: the row's columns that are no fields of a response.
-        where: file and row, for messages.
-
-    Raises:
-        DataError: it is no finite number.
+    Raises DataError if it is no finite number.
     """
     value = extra.get("reward")
     if value is None:

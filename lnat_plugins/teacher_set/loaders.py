@@ -1,8 +1,8 @@
 """Loaders: JSON lines, JSON, CSV and parquet files as rows, with the row's number kept.
 
-Text comes out exactly as it stands in the file; a byte-order mark at the very start is not text. A
-file that cannot be read, or a row that is not a set of named values, is a DataError with file and
-row. A file finds its loader by its suffix, or by the name after `naturalness: loader:`.
+Text comes out exactly as it is in the file; a byte-order mark at the very start is not text. A file
+that cannot be read, or a row that is not a set of named values, is a DataError with file and row.
+The loader is the one for the file's suffix, or the one that `naturalness: loader:` names.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -20,10 +21,10 @@ from lnat_plugins.errors import NAME_RULE, ConfigError, DataError, LnatError, is
 
 
 class Row(NamedTuple):
-    """One row: its values by column, and where it stands ("traces.jsonl row 12").
+    """One row: its values by column, and where it is ("traces.jsonl row 12").
 
-    typed: False where the file holds nothing but text (CSV), so that "true", "1" and
-        an empty cell have to be read as what they say.
+    typed: False where the file holds nothing but text (CSV): "true", "1" and an empty cell are then
+        read as what they say.
     """
 
     values: Mapping[str, Any]
@@ -40,12 +41,11 @@ class Loader:
         suffixes: of the files it reads by default, in lower case (".jsonl"); none for a loader
             that is only used where it is named.
         read: (path, the file's name in messages) -> its rows, in order. A row is a `Row`, or a
-            plain mapping of column to value, which is then counted from 1. Text must come out as
-            it stands in the file. Raises DataError with file and row for what it cannot read.
+            mapping of column to value, which is then counted from 1. Text must come out as it
+            is in the file. Raises DataError with file and row for what it cannot read.
         owner: the plugin that registered it, for messages; set by the registry.
 
-    Raises:
-        ConfigError: a field that is not as above.
+    Raises ConfigError for a field that is not as above.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Loader:
     def __post_init__(self) -> None:
         require("loader", self, "name", is_name(self.name), NAME_RULE)
         suffixes: object = self.suffixes
-        rightly = isinstance(suffixes, tuple) and all(
+        valid = isinstance(suffixes, tuple) and all(
             isinstance(suffix, str) and re.fullmatch(r"\.[a-z0-9_]+", suffix) for suffix in suffixes
         )
         must_be = 'a tuple of lower-case suffixes such as (".jsonl",)'
-        require("loader", self, "suffixes", rightly, must_be)
+        require("loader", self, "suffixes", valid, must_be)
         require("loader", self, "read", callable(self.read), "a function")
 
 
@@ -72,56 +72,42 @@ def by_suffix(loaders: Mapping[str, Loader]) -> dict[str, Loader]:
 def read_file(path: Path, shown: str, loader: Loader) -> Iterator[Row]:
     """The rows of one file; `shown` names it in messages.
 
-    Raises:
-        DataError: a file that is not there or cannot be opened, and whatever the loader finds.
-        ConfigError: the loader fails otherwise; names its owner.
+    Raises DataError for a file that cannot be opened and whatever the loader finds, ConfigError
+    with the loader's owner where the loader fails in another way.
     """
     try:
         for number, row in enumerate(loader.read(path, shown), start=1):
-            if not isinstance(row, Row):
-                where = f"{shown} row {number}"
-                if not isinstance(row, Mapping):
-                    raise DataError(
-                        f"loader {loader.name!r} gave something that is no row of named values",
-                        where=where,
-                        found=row,
-                        remedy="fix the plugin that brings the loader",
-                    )
-                row = Row(row, where)
-            yield row
+            where = f"{shown} row {number}"
+            if isinstance(row, Row):
+                yield row
+            elif isinstance(row, Mapping):
+                yield Row(row, where)
+            else:
+                raise DataError(
+                    f"loader {loader.name!r} gave something that is no row of named values",
+                    where=where, found=row, remedy="fix the plugin that brings the loader",
+                )  # fmt: skip
     except LnatError:
         raise
     except FileNotFoundError:
         raise DataError("no such file", where=shown, remedy="check `dataset_path`") from None
     except OSError as cause:
-        raise DataError(
-            f"the file cannot be read: {cause.strerror or cause}",
-            where=shown,
-            remedy="check the path and its permissions",
-        ) from cause
+        what = f"the file cannot be read: {cause.strerror or cause}"
+        raise DataError(what, where=shown, remedy="check the path and its permissions") from cause
     except Exception as cause:
-        raise ConfigError(
-            f"loader {loader.name} failed: {type(cause).__name__}: {cause}",
-            where=loader.owner,
-            remedy="fix the plugin",
-        ) from cause
+        what = f"loader {loader.name} failed: {type(cause).__name__}: {cause}"
+        raise ConfigError(what, where=loader.owner, remedy="fix the plugin") from cause
 
 
 def loader_of(path: Path, shown: str, loaders: Mapping[str, Loader]) -> Loader:
-    """The loader for the file's suffix.
-
-    Raises:
-        DataError: none reads such files.
-    """
+    """The loader for the file's suffix; DataError if there is none."""
     known = by_suffix(loaders)
     suffix = path.suffix.lower()
     if suffix not in known:
         raise DataError(
-            "this kind of file is not read",
-            where=shown,
-            found=path.suffix or path.name,
+            "this kind of file is not read", where=shown, found=path.suffix or path.name,
             remedy=f"give one of {', '.join(known)}, or name a loader under `naturalness: loader`",
-        )
+        )  # fmt: skip
     return known[suffix]
 
 
@@ -141,10 +127,9 @@ def _read_json(path: Path, shown: str) -> Iterator[Row]:
     if not isinstance(rows, list):
         raise DataError(
             'a .json file must hold a list of rows, or {"data": [...]}',
-            where=shown,
-            found=content,
+            where=shown, found=content,
             remedy="if every line is a row of its own, name the file .jsonl",
-        )
+        )  # fmt: skip
     for number, values in enumerate(rows, start=1):
         yield _row(values, f"{shown} row {number}")
 
@@ -154,80 +139,61 @@ def _parse_json(data: bytes, where: str) -> Any:
         return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as cause:
         raise DataError(
-            "this is not UTF-8 text",
-            where=where,
-            found=data[max(0, cause.start - 10) : cause.end + 10],
-            remedy="save the file as UTF-8",
-        ) from None
+            "this is not UTF-8 text", where=where,
+            found=data[max(0, cause.start - 10) : cause.end + 10], remedy="save the file as UTF-8",
+        ) from None  # fmt: skip
     except json.JSONDecodeError as cause:
         line = f"line {cause.lineno} " if cause.lineno > 1 else ""
+        remedy = "the text may be cut off; write the file again"
+        if cause.msg == "Extra data":
+            remedy = "if every line is a row of its own, name the file .jsonl"
         raise DataError(
             f"not valid JSON: {cause.msg.removesuffix(' at')} at {line}column {cause.colno}",
-            where=where,
-            found=cause.doc[max(0, cause.pos - 20) : cause.pos + 20],
-            remedy="if every line is a row of its own, name the file .jsonl"
-            if cause.msg == "Extra data"
-            else "the text may be cut off; write the file again",
-        ) from None
+            where=where, found=cause.doc[max(0, cause.pos - 20) : cause.pos + 20], remedy=remedy,
+        ) from None  # fmt: skip
     except (ValueError, RecursionError) as cause:
-        raise DataError(
-            f"not readable JSON: {cause}", where=where, remedy="write the file again"
-        ) from None
+        what = f"not readable JSON: {cause}"
+        raise DataError(what, where=where, remedy="write the file again") from None
 
 
 def _row(values: Any, where: str) -> Row:
     if not isinstance(values, dict):
         raise DataError(
             "a row must be an object of named values",
-            where=where,
-            found=values,
+            where=where, found=values,
             remedy='write {"prompt": ..., "response": ..., "teacher": ...}',
-        )
+        )  # fmt: skip
     return Row(values, where)
 
 
 def _read_csv(path: Path, shown: str) -> Iterator[Row]:
-    try:
-        records = _csv_records(path)
-    except UnicodeDecodeError as cause:
-        raise DataError(
-            f"this is not UTF-8 text: {cause.reason} at byte {cause.start}",
-            where=shown,
-            remedy="save the file as UTF-8",
-        ) from None
-    except csv.Error as cause:
-        raise DataError(
-            f"not valid CSV: {cause}", where=shown, remedy="write the file again, or as .jsonl"
-        ) from None
-    if not records:
-        return
-    header = records[0]
-    if len(set(header)) < len(header):
-        raise DataError(
-            "duplicate column name", where=f"{shown} header", found=header,
-            remedy="rename one of them",
-        )  # fmt: skip
-    for number, record in enumerate(records[1:], start=1):
-        where = f"{shown} row {number}"
-        if len(record) != len(header):
-            raise DataError(
-                f"the row has {len(record)} cells, the header {len(header)}",
-                where=where,
-                found=record,
-                remedy="put cells that hold commas or line breaks in double quotes",
-            )
-        yield Row(dict(zip(header, record, strict=True)), where, typed=False)
-
-
-def _csv_records(path: Path) -> list[list[str]]:
-    """Every record, the header first; lines without a cell are skipped."""
     # the default limit is 131,072 characters a cell; a trace is often longer
     limit = csv.field_size_limit(2**31 - 1)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return [record for record in csv.reader(file, strict=True) if record]
+            header, *records = [cells for cells in csv.reader(file, strict=True) if cells] or [[]]
+    except UnicodeDecodeError as cause:
+        what = f"this is not UTF-8 text: {cause.reason} at byte {cause.start}"
+        raise DataError(what, where=shown, remedy="save the file as UTF-8") from None
+    except csv.Error as cause:
+        remedy = "write the file again, or as .jsonl"
+        raise DataError(f"not valid CSV: {cause}", where=shown, remedy=remedy) from None
     finally:
         csv.field_size_limit(limit)
+    if len(set(header)) < len(header):
+        raise DataError(
+            "duplicate column name",
+            where=f"{shown} header", found=header, remedy="rename one of them",
+        )  # fmt: skip
+    for number, record in enumerate(records, start=1):
+        where = f"{shown} row {number}"
+        if len(record) != len(header):
+            raise DataError(
+                f"the row has {len(record)} cells, the header {len(header)}",
+                where=where, found=record,
+                remedy="put cells that hold commas or line breaks in double quotes",
+            )  # fmt: skip
+        yield Row(dict(zip(header, record, strict=True)), where, typed=False)
 
 
 def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
@@ -236,17 +202,14 @@ def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            number = 0
-            for batch in file.iter_batches(batch_size=1024):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(values, f"{shown} row {number}")
+            batches = (batch.to_pylist() for batch in file.iter_batches(batch_size=1024))
+            for number, values in enumerate(chain.from_iterable(batches), start=1):
+                yield Row(values, f"{shown} row {number}")
     except pyarrow.ArrowException as cause:
         raise DataError(
             f"not a readable parquet file: {str(cause).splitlines()[0]}",
-            where=shown,
-            remedy="the file may be cut off; write it again",
-        ) from None
+            where=shown, remedy="the file may be cut off; write it again",
+        ) from None  # fmt: skip
 
 
 LOADERS: Final[Mapping[str, Loader]] = MappingProxyType(

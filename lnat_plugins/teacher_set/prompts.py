@@ -25,7 +25,7 @@ JSON = Any
 class Response:
     """One teacher's answer to one prompt.
 
-    sample: number or name of one of several answers of a teacher to a prompt; 0 if there is one.
+    sample: number or name of one of a teacher's several answers to a prompt; 0 if there is one.
     correct: None where it is not known.
     steps: the row's own steps, which join to `text`, or None.
     extra: the row's other columns that JSON can hold. One that has the name of a field of ours is
@@ -51,8 +51,8 @@ def plain_text(messages: Iterable[Message]) -> str:
 class Prompt:
     """One prompt and the responses to it, in the order of the data.
 
-    messages: the conversation up to the response; it ends with a user turn (or with a
-        tool's). A plain-text prompt is one user message.
+    messages: the conversation up to the response; it ends with a user's or a tool's turn. A
+        plain-text prompt is one user message.
     """
 
     prompt_id: str
@@ -61,7 +61,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The prompt as plain text: the turns' contents, joined by a blank line."""
+        """The prompt as plain text; see `plain_text`."""
         return plain_text(self.messages)
 
 
@@ -94,33 +94,35 @@ class TeacherSet:
     def fingerprint(self) -> str:
         """12 hex digits of the sha256 of what is scored.
 
-        Covers prompts, teachers, samples, responses and supplied steps, in order; not
-        `correct`, `extra`, the name or the settings (these have a fingerprint of their own).
+        Covers prompts, teachers, samples, responses and supplied steps, in order; not `correct`,
+        `extra`, the name or the settings (these have a fingerprint of their own).
         """
-        digest = hashlib.sha256()
+        values: list[JSON] = []
         for prompt in self.prompts:
-            turns = [[message["role"], message["content"]] for message in prompt.messages]
-            _add(digest, [prompt.prompt_id, turns])
-            for response in prompt.responses:
-                _add(digest, [response.teacher, response.sample, response.text, response.steps])
-        return digest.hexdigest()[:12]
+            values.append([prompt.prompt_id, role_and_content(prompt.messages)])
+            values += [[r.teacher, r.sample, r.text, r.steps] for r in prompt.responses]
+        return _fingerprint(values)
 
 
-def _add(digest: hashlib._Hash, value: object) -> None:
-    digest.update(json.dumps(value, ensure_ascii=False).encode())
-    digest.update(b"\n")
+def role_and_content(messages: Iterable[Message]) -> tuple[tuple[str, str], ...]:
+    """A conversation as hashable pairs."""
+    return tuple((message["role"], message["content"]) for message in messages)
+
+
+def _fingerprint(values: Iterable[JSON], start: bytes = b"") -> str:
+    digest = hashlib.sha256(start)
+    for value in values:
+        digest.update(json.dumps(value, ensure_ascii=False, default=str).encode() + b"\n")
+    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Candidate:
     """One row that could be trained on: a response with the prompt that it answers.
 
-    Attributes:
-        index: its place among the candidates, from 0; the row's number in the data set it came
-            from.
-        prompt_id: rows with the same id answer the same prompt.
-        messages: the conversation up to the response; see `Candidates.plain`.
-        response: teacher, text, sample, correctness, supplied steps and the row's other columns.
+    index: among the candidates, from 0; the row's number in the data set it came from.
+    prompt_id: rows with the same id answer the same prompt.
+    messages: the conversation up to the response; see `Candidates.plain`.
     """
 
     index: int
@@ -148,11 +150,9 @@ class Candidate:
 class Candidates:
     """All candidates, in the order of the data; `rows[i].index == i`.
 
-    Attributes:
-        rows: at least one.
-        plain: whether prompts are plain text: the one user message of `messages` is read as it
-            is and followed by the response with nothing between. Otherwise they are
-            conversations, rendered with the student's chat template.
+    plain: whether prompts are plain text: the one user message of `messages` is read as it is and
+        followed by the response with nothing between. If not, they are conversations, rendered
+        with the student's chat template.
     """
 
     rows: tuple[Candidate, ...]
@@ -162,13 +162,7 @@ class Candidates:
     def of_prompts(
         cls, prompts: Iterable[Prompt], *, plain: bool = False, delimiter: str = ""
     ) -> Candidates:
-        """The responses of a teacher set, prompt by prompt.
-
-        Args:
-            prompts: each with its responses.
-            plain: whether prompts become plain text, followed by `delimiter`.
-            delimiter: of no effect on conversations.
-        """
+        """The responses of a teacher set; with `plain`, its prompts as text and `delimiter`."""
         rows: list[Candidate] = []
         for prompt in prompts:
             text: Message = {"role": "user", "content": prompt.text + delimiter}
@@ -188,20 +182,12 @@ class Candidates:
 
         Covers prompts, teachers, samples, responses, correctness, supplied steps and rewards.
         """
-        digest = hashlib.sha256(b"plain" if self.plain else b"conversations")
-        for row in self.rows:
-            turns = [[turn["role"], turn["content"]] for turn in row.messages]
-            own = row.response
-            value = [
-                row.prompt_id,
-                turns,
-                own.teacher,
-                own.sample,
-                own.text,
-                own.correct,
-                own.steps,
-                own.extra.get("reward"),
+        values = (
+            [
+                row.prompt_id, role_and_content(row.messages), row.teacher, row.response.sample,
+                row.text, row.response.correct, row.response.steps,
+                row.response.extra.get("reward"),
             ]
-            digest.update(json.dumps(value, ensure_ascii=False, default=str).encode())
-            digest.update(b"\n")
-        return digest.hexdigest()[:12]
+            for row in self.rows
+        )  # fmt: skip
+        return _fingerprint(values, start=b"plain" if self.plain else b"conversations")

@@ -2,8 +2,7 @@
 
 Local paths start from the YAML's folder; a name that is neither a file, a folder nor a pattern
 there is a dataset's id on the Hugging Face hub. Single files of a hub dataset are addressed as
-hf://datasets/owner/name[@revision]/path. Whatever goes wrong on the hub becomes one DataError with
-the dataset's name and the cause.
+hf://datasets/owner/name[@revision]/path. Every error of the hub becomes one DataError.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
@@ -19,8 +19,6 @@ from typing import Final, Literal
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.loaders import Loader, Row, by_suffix, loader_of, read_file
-
-PREFIX: Final = "hf://datasets/"
 
 _HUB_FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -33,7 +31,7 @@ class Source:
     """One file or hub dataset.
 
     location: an absolute path, an address hf://datasets/..., or a dataset's id.
-    teacher: whose responses it holds, or None where the rows say so.
+    teacher: whose responses it holds, or None where the rows name their teachers.
     shown: its name in messages.
     """
 
@@ -48,16 +46,14 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
 
     Of a folder, the files whose suffix one of the loaders reads.
 
-    Raises DataError for a path without data, ConfigError for settings that do not apply to
-    the data.
+    Raises DataError for a path without data, ConfigError for settings that do not apply to it.
     """
-    if isinstance(spec.dataset_path, Mapping):
-        named: list[tuple[str | None, str]] = [
-            (teacher, path) for teacher, paths in spec.dataset_path.items() for path in paths
-        ]
+    paths = spec.dataset_path
+    named: list[tuple[str | None, str]]
+    if isinstance(paths, Mapping):
+        named = [(teacher, path) for teacher, several in paths.items() for path in several]
     else:
-        listed = (spec.dataset_path,) if isinstance(spec.dataset_path, str) else spec.dataset_path
-        named = [(None, path) for path in listed]
+        named = [(None, path) for path in ([paths] if isinstance(paths, str) else paths)]
     suffixes = tuple(by_suffix(loaders))
     sources = tuple(
         _source(kind, location, teacher, spec)
@@ -65,33 +61,26 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
         for kind, location in _expand(path, spec, suffixes)
     )
     kinds = {source.kind for source in sources}
-    legal = {"revision"} if "hub_file" in kinds else set()
-    unused = set(spec.dataset_kwargs) - legal
+    unused = set(spec.dataset_kwargs) - ({"revision"} if "hub_file" in kinds else set())
     if unused and "hub_dataset" not in kinds:
         raise ConfigError(
             "`dataset_kwargs` only reach datasets loaded from the hub by their id",
-            where=spec.source,
-            found=sorted(unused),
+            where=spec.source, found=sorted(unused),
             remedy="remove them; name local files in `dataset_path`",
-        )
+        )  # fmt: skip
     if spec.loader is not None:
         where = f"{spec.source}: naturalness: loader"
         if spec.loader not in loaders:
-            raise ConfigError(
-                "unknown loader",
-                where=where,
-                found=spec.loader,
-                remedy=did_you_mean(spec.loader, loaders),
-            )
+            remedy = did_you_mean(spec.loader, loaders)
+            raise ConfigError("unknown loader", where=where, found=spec.loader, remedy=remedy)
         for source in sources:
             if source.kind == "hub_dataset":
                 raise ConfigError(
                     "a loader reads files, and this is a dataset on the hub",
-                    where=where,
-                    found=source.location,
+                    where=where, found=source.location,
                     remedy="remove `loader`, or name the dataset's files: "
-                    f"dataset_path: {PREFIX}{source.location}/*.json",
-                )
+                    f"dataset_path: hf://datasets/{source.location}/*.json",
+                )  # fmt: skip
     return sources
 
 
@@ -103,16 +92,14 @@ def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> 
     if source.kind == "hub_dataset":
         rows = _read_dataset(source.location, spec)
     else:
-        path = Path(source.location)
-        if source.kind == "hub_file":
-            path = _download(source.location, spec)
-        named = None if spec.loader is None else loaders[spec.loader]
-        rows = read_file(path, source.shown, named or loader_of(path, source.shown, loaders))
-    empty = True
+        hub = source.kind == "hub_file"
+        path = _download(source.location, spec) if hub else Path(source.location)
+        loader = loaders[spec.loader] if spec.loader else loader_of(path, source.shown, loaders)
+        rows = read_file(path, source.shown, loader)
+    row = None
     for row in rows:
-        empty = False
         yield row
-    if empty:
+    if row is None:
         raise DataError("there is no row", where=source.shown, remedy="remove it or fill it")
 
 
@@ -122,48 +109,46 @@ def parse_url(url: str, where: str) -> tuple[str, str | None, str]:
     if found is None:
         raise DataError(
             "not the address of a file on the hub",
-            where=where,
-            found=url,
-            remedy="write hf://datasets/owner/name/path/to/file.json",
-        )
+            where=where, found=url, remedy="write hf://datasets/owner/name/path/to/file.json",
+        )  # fmt: skip
     return found[1], found[2], found[3]
 
 
 def _download(url: str, spec: DataSpec) -> Path:
     """A local copy of the file, downloaded once and then taken from the hub's cache."""
     repo, revision, path = parse_url(url, spec.source)
-    try:
+    revision = revision or spec.dataset_kwargs.get("revision")
+    with _hub_errors(url):
         from huggingface_hub import hf_hub_download
 
-        revision = revision or spec.dataset_kwargs.get("revision")
         return Path(hf_hub_download(repo, path, repo_type="dataset", revision=revision))
-    except Exception as cause:
-        raise _hub_error(url, cause) from cause
 
 
 def _read_dataset(dataset: str, spec: DataSpec) -> Iterator[Row]:
-    try:
+    with _hub_errors(dataset):
         from datasets import load_dataset
 
         rows = load_dataset(dataset, spec.dataset_name, split=spec.split, **spec.dataset_kwargs)
         for number, values in enumerate(rows, start=1):
             yield Row(values, f"{dataset}[{spec.split}] row {number}")
+
+
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as cause:
-        raise _hub_error(dataset, cause) from cause
-
-
-def _hub_error(name: str, cause: Exception) -> DataError:
-    reason = next(iter(str(cause).strip().splitlines()), "no reason given")
-    return DataError(
-        f"the dataset cannot be loaded: {type(cause).__name__}: {reason.rstrip('.')}",
-        where=name,
-        remedy="check the name (nothing local is called that) and the network, or give a local "
-        "copy's path",
-    )
+        reason = next(iter(str(cause).strip().splitlines()), "no reason given")
+        raise DataError(
+            f"the dataset cannot be loaded: {type(cause).__name__}: {reason.rstrip('.')}",
+            where=name,
+            remedy="check the name (nothing local is called that) and the network, "
+            "or give a local copy's path",
+        ) from cause
 
 
 def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[SourceKind, str]]:
-    """Kind and location of everything that a path of `dataset_path` stands for; never empty."""
+    """Kind and location of everything that a path of `dataset_path` leads to; never empty."""
     local = spec.base_dir / Path(path).expanduser()
     found: list[tuple[SourceKind, str]] = []
     if path.startswith("hf://"):
@@ -182,12 +167,10 @@ def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[
         found = [("hub_dataset", path)]
     if not found:
         raise DataError(
-            "this leads to no data",
-            where=f"{spec.source}: dataset_path",
-            found=path,
+            "this leads to no data", where=f"{spec.source}: dataset_path", found=path,
             remedy=f"give a file ({', '.join(suffixes)}), a folder or a pattern relative to "
             f"{spec.base_dir}, or a dataset's id on the hub",
-        )
+        )  # fmt: skip
     return found
 
 
@@ -196,12 +179,10 @@ def _expand_url(url: str, where: str) -> list[str]:
     if not glob.has_magic(url):
         return [url]
     parse_url(url, where)
-    try:
+    with _hub_errors(url):
         from huggingface_hub import HfFileSystem
 
         return sorted(f"hf://{path}" for path in HfFileSystem().glob(url.removeprefix("hf://")))
-    except Exception as cause:
-        raise _hub_error(url, cause) from cause
 
 
 def _source(kind: SourceKind, location: str, teacher: str | None, spec: DataSpec) -> Source:
@@ -209,10 +190,9 @@ def _source(kind: SourceKind, location: str, teacher: str | None, spec: DataSpec
         if kind == "hub_dataset":
             raise ConfigError(
                 "a hub dataset has no file names to take teachers from",
-                where=f"{spec.source}: naturalness: teacher_from",
-                found=spec.teacher_from,
-                remedy=f"name its files: dataset_path: {PREFIX}{location}/*/*.json",
-            )
+                where=f"{spec.source}: naturalness: teacher_from", found=spec.teacher_from,
+                remedy=f"name its files: dataset_path: hf://datasets/{location}/*/*.json",
+            )  # fmt: skip
         path = PurePosixPath(Path(location).as_posix())
         teacher = path.stem if spec.teacher_from == "file_stem" else path.parent.name
     shown = location

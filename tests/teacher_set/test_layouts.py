@@ -18,7 +18,7 @@ from tests.teacher_set.conftest import Load, row, two
 USER = {"role": "user", "content": "p1"}
 
 
-def said(text: str, **more: Any) -> dict[str, Any]:
+def assistant(text: str, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": text, **more}
 
 
@@ -39,8 +39,8 @@ SAME: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     (
         "messages",
         [
-            {"teacher": "A", "messages": [USER, said("a.")]},
-            {"teacher": "B", "messages": [USER, said("b.", info={"x": 1}, tool_calls=None)]},
+            {"teacher": "A", "messages": [USER, assistant("a.")]},
+            {"teacher": "B", "messages": [USER, assistant("b.", info={"x": 1}, tool_calls=None)]},
         ],
         {},
     ),
@@ -48,7 +48,7 @@ SAME: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         "prompt_completion",
         [
             {"prompt": "p1", "completion": "a.", "teacher": "A"},
-            {"prompt": [USER], "completion": [said("b.")], "teacher": "B"},
+            {"prompt": [USER], "completion": [assistant("b.")], "teacher": "B"},
         ],
         {},
     ),
@@ -77,8 +77,13 @@ def test_every_layout_says_the_same_set(
 
 
 def test_a_conversation_keeps_every_turn_before_the_last_answer(load: Load) -> None:
-    turns = [{"role": "system", "content": ""}, USER, said("first"), {**USER, "content": "again"}]
-    rows = [{"teacher": t, "messages": [*turns, said(t)]} for t in "AB"]
+    turns = [
+        {"role": "system", "content": ""},
+        USER,
+        assistant("first"),
+        {**USER, "content": "again"},
+    ]
+    rows = [{"teacher": t, "messages": [*turns, assistant(t)]} for t in "AB"]
     prompt = load(rows, layout="messages").prompts[0]
     assert [m["role"] for m in prompt.messages] == ["system", "user", "assistant", "user"]
     assert prompt.text == "\n\np1\n\nfirst\n\nagain"

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lnat_plugins.metrics import Metric
-from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints, ScoreTable, winners
+from lnat_plugins.ranking.table import TIE, Floats, Ints, ScoreTable
 
 
 class Ranks(NamedTuple):
@@ -31,6 +30,11 @@ class Ranks(NamedTuple):
     def middle(self) -> Floats:
         """The mean of the ranks that those in a tie take up, counted from 1."""
         return np.asarray(self.better + (self.tied + 1) / 2)
+
+    def share_best(self, column: int) -> float:
+        """In which share of the rows that teacher is best, ties shared; NaN without a row."""
+        best_B = (self.better[:, column] == 0) / self.tied[:, column]
+        return float(best_B.mean()) if len(best_B) else math.nan
 
 
 def ranks(scores_BT: Floats) -> Ranks:
@@ -100,8 +104,7 @@ class Agreement:
     """How far another metric agrees, on the prompts where both score every teacher.
 
     Attributes:
-        metric: the other metric.
-        window: the window it reads.
+        metric, window: the other metric and the window it reads.
         tau: Kendall's tau-b of the teachers' scores.
         same_winner: share of prompts with the same best teacher.
         prompts: how many prompts that is.
@@ -114,24 +117,15 @@ class Agreement:
     prompts: int
 
 
-def agreement(
-    table: ScoreTable, other: ScoreTable, other_metric: Metric, other_window: str | None
-) -> Agreement:
+def agreement(table: ScoreTable, other: ScoreTable) -> Agreement:
     """Of two metrics on the prompts where both are defined for every teacher.
 
     NaN where there is no such prompt; tau is NaN also for one teacher, or if all scores tie.
     """
     both_P = table.matched & other.matched
-    if not both_P.any():
-        return Agreement(other_metric.name, other_window, math.nan, math.nan, 0)
-    ours, our_winner_P = _order(table, both_P)
-    theirs, their_winner_P = _order(other, both_P)
-    tau = float(tau_b(ours.better, theirs.better)[0])
-    same = float((our_winner_P == their_winner_P).mean())
-    return Agreement(other_metric.name, other_window, tau, same, int(both_P.sum()))
-
-
-def _order(table: ScoreTable, used_P: Bools) -> tuple[Ranks, Ints]:
-    scores_T = table.of_means(table.columns(used_P).mean(axis=0))
-    winner_P, _ = winners(table.scores[used_P], table.first_row[used_P])
-    return ranks(scores_T[None]), winner_P
+    tau = same_winner = math.nan
+    if both_P.any():
+        ours, theirs = (ranks(one.teacher_scores(both_P)[None]).better for one in (table, other))
+        tau = float(tau_b(ours, theirs)[0])
+        same_winner = float((table.winners(both_P)[0] == other.winners(both_P)[0]).mean())
+    return Agreement(other.metric.name, other.window, tau, same_winner, int(both_P.sum()))

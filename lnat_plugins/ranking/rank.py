@@ -7,6 +7,7 @@ Shapes: P prompts, T teachers, B resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,21 +19,18 @@ from lnat_plugins.ranking.bootstrap import (
     resampled_means,
     stability,
 )
-from lnat_plugins.ranking.confounds import control_values, panel
+from lnat_plugins.ranking.confounds import composition, confounds, control_values
 from lnat_plugins.ranking.notes import notes
 from lnat_plugins.ranking.orders import agreement
 from lnat_plugins.ranking.reference import Reference, reference_fit
 from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.table import (
     Floats,
-    Ints,
     ScoreTable,
     check_metric,
     check_resampling,
-    no_matched_prompt,
-    no_score,
+    check_scores,
     score_table,
-    winners,
 )
 
 
@@ -77,25 +75,17 @@ def rank(
     check_resampling(bootstrap_iters, seed)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
     table = score_table(rows, prompts, teachers, metric, window)
+    check_scores(table, rows)
     used_P = table.matched
-    if not used_P.any():
-        raise no_matched_prompt(table, metric, rows)
-
-    columns_PC = table.columns(used_P)
-    scores_T = table.of_means(columns_PC.mean(axis=0))
-    if not np.isfinite(scores_T).all():
-        raise no_score(table, metric, scores_T)
-    drawn_BT = table.of_means(resampled_means(columns_PC, bootstrap_iters, seed))
+    scores_T = table.teacher_scores(used_P)
+    drawn_BT = table.of_means(resampled_means(table.columns(used_P), bootstrap_iters, seed))
     scores_BT = known_rows(drawn_BT)
-    order = np.argsort(-scores_T, kind="stable")
-    first = int(order[0])
-    winner_P, ties = winners(table.scores[used_P], table.first_row[used_P])
+    columns = np.argsort(-scores_T, kind="stable").tolist()
+    first = columns[0]
     boot = bootstrap(table, scores_BT, first)
     controls = control_values(table, rows)
-    control_tables = {name: table.mean(control_R) for name, control_R in controls.items()}
     name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
-    other = metrics.get(name, METRICS[name])
-    other_table = score_table(rows, prompts, teachers, other, window)
+    other = score_table(rows, prompts, teachers, metrics.get(name, METRICS[name]), window)
     fit = None
     if reference is not None:
         fit = reference_fit(reference, teachers, scores_T, scores_BT)
@@ -103,60 +93,59 @@ def rank(
         metric=metric.name,
         unit=metric.unit,
         higher_is_better=bool(metric.higher_is_better),
-        window=metric.window_read(window),
-        teachers=tuple(
-            _teacher(table, scores_T, boot, winner_P, control_tables, first, place, int(column))
-            for place, column in enumerate(order, start=1)
-        ),
+        window=table.window,
+        teachers=_teacher_ranks(table, scores_T, columns, boot, controls),
         prompts=len(prompts),
         prompts_used=int(used_P.sum()),
         responses=len(rows),
-        ties=ties,
+        ties=table.winners(used_P)[1],
         stability=stability(table, first, scores_BT, bootstrap_iters, seed),
-        agreement=agreement(table, other_table, other, other.window_read(window)),
+        agreement=agreement(table, other),
         reference=fit,
-        confounds=panel(table, controls, rows, metric, window, texts, student),
+        confounds=confounds(table, controls, rows, texts, student),
         bootstrap_iters=bootstrap_iters,
         seed=seed,
         resamples_undefined=len(drawn_BT) - len(scores_BT),
         notes=(),
     )
-    return notes(ranking)
+    return replace(ranking, notes=tuple(notes(ranking)))
 
 
-def _teacher(
+def _teacher_ranks(
     table: ScoreTable,
     scores_T: Floats,
+    columns: Sequence[int],
     boot: Bootstrap,
-    winner_P: Ints,
-    control_tables: Mapping[str, Floats],
-    first: int,
-    place: int,
-    column: int,
-) -> TeacherRank:
+    controls: Mapping[str, Floats],
+) -> tuple[TeacherRank, ...]:
+    """A line for each column, best first."""
     used_P = table.matched
-    own_T = table.metric_scale(scores_T)
-    own_PT = table.metric_scale(table.scores)
-    scored = int(np.isfinite(own_PT[:, column]).sum())
-    return TeacherRank(
-        rank=place,
-        teacher=table.teachers[column],
-        mean=float(own_T[column]),
-        median=float(np.median(own_PT[used_P, column])),
-        low=float(boot.low[column]),
-        high=float(boot.high[column]),
-        difference=float(own_T[column] - own_T[first]),
-        difference_low=float(boot.difference_low[column]),
-        difference_high=float(boot.difference_high[column]),
-        p_best=float(boot.p_rank[column, 0]),
-        p_rank=tuple(map(float, boot.p_rank[column])),
-        win_rate=float((winner_P == column).mean()),
-        scored_prompts=scored,
-        coverage=scored / len(own_PT),
-        responses=table.responses[column],
-        undefined=table.undefined[column],
-        controls={
-            name: float(control_PT[used_P, column].mean())
-            for name, control_PT in control_tables.items()
-        },
+    own_T, own_PT = table.metric_scale(scores_T), table.metric_scale(table.scores)
+    scored_T = np.isfinite(own_PT).sum(axis=0)
+    win_rates = composition(table)
+    control_tables = {name: table.mean(control_R) for name, control_R in controls.items()}
+    return tuple(
+        TeacherRank(
+            rank=place,
+            teacher=table.teachers[column],
+            mean=float(own_T[column]),
+            median=float(np.median(own_PT[used_P, column])),
+            low=float(boot.low[column]),
+            high=float(boot.high[column]),
+            difference=float(own_T[column] - own_T[columns[0]]),
+            difference_low=float(boot.difference_low[column]),
+            difference_high=float(boot.difference_high[column]),
+            p_best=float(boot.p_rank[column, 0]),
+            p_rank=tuple(map(float, boot.p_rank[column])),
+            win_rate=win_rates[table.teachers[column]],
+            scored_prompts=int(scored_T[column]),
+            coverage=int(scored_T[column]) / len(own_PT),
+            responses=table.responses[column],
+            undefined=table.undefined[column],
+            controls={
+                name: float(control_PT[used_P, column].mean())
+                for name, control_PT in control_tables.items()
+            },
+        )
+        for place, column in enumerate(columns, start=1)
     )

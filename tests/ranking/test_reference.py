@@ -65,7 +65,7 @@ def test_teachers_that_are_left_out_may_have_a_place() -> None:
         ("\0", "neither a file nor a ranking"),
     ],
 )
-def test_a_wrong_text_is_told(text: str, message: str) -> None:
+def test_a_wrong_text_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_reference(text, ABC)
 
@@ -87,7 +87,7 @@ def test_a_wrong_text_is_told(text: str, message: str) -> None:
         ('{"A": 1, "B": 2}', "has no 'C'"),
     ],
 )
-def test_a_wrong_file_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "known").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
         read_reference(tmp_path / "known", ABC)

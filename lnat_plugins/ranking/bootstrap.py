@@ -21,9 +21,6 @@ from lnat_plugins.ranking.table import Floats, ScoreTable
 SURE: Final = 0.95
 """P(best) from which the first place counts as settled."""
 
-BEYOND: Final = 10
-"""How far the sizes of the stability go, in multiples of the prompts scored."""
-
 _TAILS: Final = (0.025, 0.975)  # of a 95 % interval; the only place where the level stands
 _DRAWS_AT_ONCE: Final = 1 << 21
 
@@ -54,21 +51,15 @@ class Bootstrap(NamedTuple):
 
 
 def bootstrap(table: ScoreTable, scores_BT: Floats, first: int) -> Bootstrap:
-    """Intervals from resampled scores; without a resample all are NaN.
-
-    Args:
-        table: says which way the metric points.
-        scores_BT: one row a resample, higher = better.
-        first: the column that the differences are taken to.
-    """
+    """From resampled scores, and the column that differences are taken to; NaN without a resample."""
     n_resamples, n_teachers = scores_BT.shape
     if not n_resamples:
         nothing = np.full(n_teachers, np.nan)
-        return Bootstrap(*[nothing] * 4, np.full((n_teachers, n_teachers), np.nan))
+        return Bootstrap(nothing, nothing, nothing, nothing, np.tile(nothing, (n_teachers, 1)))
     own_BT = table.metric_scale(scores_BT)
-    interval_2T = np.quantile(own_BT, _TAILS, axis=0)
-    difference_2T = np.quantile(own_BT - own_BT[:, [first]], _TAILS, axis=0)
-    return Bootstrap(*interval_2T, *difference_2T, rank_shares(ranks(scores_BT)))
+    low, high = np.quantile(own_BT, _TAILS, axis=0)
+    difference_low, difference_high = np.quantile(own_BT - own_BT[:, [first]], _TAILS, axis=0)
+    return Bootstrap(low, high, difference_low, difference_high, rank_shares(ranks(scores_BT)))
 
 
 def known_rows(scores_BT: Floats) -> Floats:
@@ -158,7 +149,7 @@ def stability(table: ScoreTable, first: int, scores_BT: Floats, iters: int, seed
 
 def grid(own: int) -> tuple[int, ...]:
     """10, 20, 50, 100, ... up to ten times the set's own number; that, and the number itself."""
-    end = BEYOND * own
+    end = 10 * own
     round_numbers = {lead * 10**power for power in range(1, len(str(end))) for lead in (1, 2, 5)}
     return tuple(sorted({size for size in round_numbers if size <= end} | {own, end}))
 

@@ -133,51 +133,45 @@ def score_table(
     window: str,
 ) -> ScoreTable:
     """Compute the metric for every row and average the samples of each prompt and teacher."""
-    sign = -1 if metric.higher_is_better is False else 1
     prompt_index = {prompt: index for index, prompt in enumerate(prompts)}
     teacher_index = {teacher: index for index, teacher in enumerate(teachers)}
-    shape = (len(prompts), len(teachers))
-    first_row_PT = np.full(shape, len(rows), dtype=np.int64)
-    responses = Counter(row.teacher for row in rows)
+    prompt_N = np.array([prompt_index[row.prompt_id] for row in rows], dtype=np.int64)
+    teacher_N = np.array([teacher_index[row.teacher] for row in rows], dtype=np.int64)
+    values, reasons = metric.rate(rows, window)
+    values_N = np.array(values, dtype=np.float64)
+    parts_NK = values_N[:, None].copy()
+    if metric.parts is not None:
+        parts_NK = np.array([
+            metric.parts_of(row.record, window) if math.isfinite(value) else (math.nan, math.nan)
+            for row, value in zip(rows, values, strict=True)
+        ])  # fmt: skip
+    finite_N = np.isfinite(values_N) & np.isfinite(parts_NK).all(axis=1)
+    by_zero_N = finite_N & (parts_NK[:, 1:] == 0).any(axis=1)
     undefined: list[Counter[str]] = [Counter() for _ in teachers]
-    defined: list[tuple[int, int, int]] = []
-    scores: list[float] = []
-    parts: list[tuple[float, ...]] = []
-    for index, (row, value, reason) in enumerate(
-        zip(rows, *metric.rate(rows, window), strict=True)
-    ):
-        cell = prompt_index[row.prompt_id], teacher_index[row.teacher]
-        of_row: tuple[float, ...] = (value,)
-        if metric.parts is not None and math.isfinite(value):
-            of_row = metric.parts_of(row.record, window)
-        if not all(map(math.isfinite, (value, *of_row))):
-            undefined[cell[1]][reason or "the value is not finite"] += 1
-        elif metric.parts is not None and of_row[1] == 0:
-            undefined[cell[1]]["the denominator is 0"] += 1
-        else:
-            defined.append((index, *cell))
-            scores.append(sign * value)
-            parts.append((sign * of_row[0], *of_row[1:]))
-            first_row_PT[cell] = min(first_row_PT[cell], index)
+    for index in np.flatnonzero(~finite_N | by_zero_N):
+        reason = reasons[index] or "the value is not finite"
+        undefined[teacher_N[index]]["the denominator is 0" if by_zero_N[index] else reason] += 1
 
-    defined_R3 = np.array(defined, dtype=np.int64).reshape(-1, 3)
-    n_parts = 1 if metric.parts is None else 2
+    defined = np.flatnonzero(finite_N & ~by_zero_N)
+    first_row_PT = np.full((len(prompts), len(teachers)), len(rows), dtype=np.int64)
+    np.minimum.at(first_row_PT, (prompt_N[defined], teacher_N[defined]), defined)
+    sign = -1 if metric.higher_is_better is False else 1
+    parts_NK[:, 0] *= sign
     table = ScoreTable(
         metric=metric,
         window=metric.window_read(window),
         teachers=tuple(teachers),
         sign=sign,
-        parts=np.empty((n_parts, *shape)),
+        parts=np.empty((parts_NK.shape[1], *first_row_PT.shape)),
         first_row=first_row_PT,
-        defined=defined_R3[:, 0],
-        response_scores=np.array(scores, dtype=np.float64),
-        response_prompt=defined_R3[:, 1],
-        response_teacher=defined_R3[:, 2],
-        responses=tuple(responses[teacher] for teacher in teachers),
-        undefined=tuple(dict(reasons) for reasons in undefined),
+        defined=defined,
+        response_scores=sign * values_N[defined],
+        response_prompt=prompt_N[defined],
+        response_teacher=teacher_N[defined],
+        responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),
+        undefined=tuple(map(dict, undefined)),
     )
-    parts_RK = np.array(parts, dtype=np.float64).reshape(-1, n_parts)
-    np.stack([table.mean(values_R) for values_R in parts_RK.T], out=table.parts)
+    np.stack([table.mean(values_R) for values_R in parts_NK[defined].T], out=table.parts)
     return table
 
 

@@ -110,20 +110,16 @@ class Comparison:
         found: dict[str, Any] = plain(self)
         return found
 
-    def to_markdown(self, title: Sequence[str] | None = None) -> str:
-        """Title lines, a line a metric, the fit to what is known, tau-b of each pair, exclusions.
+    def to_markdown(self, title: Sequence[str] = ()) -> str:
+        """A line a metric, the fit to what is known, tau-b of each pair, what is not compared.
 
         tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
-        where there are three metrics or more.
-
-        Args:
-            title: by default a line that says what is compared.
+        where there are three metrics or more. `title` by default says what is compared.
         """
-        if title is None:
-            title = [
-                f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
-                f"{self.bootstrap_iters}, seed: {self.seed}"
-            ]
+        title = title or [
+            f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
+            f"{self.bootstrap_iters}, seed: {self.seed}"
+        ]
         closing = []
         fit = self.metrics[0].fit
         if fit is not None and fit.ties_excluded:
@@ -171,11 +167,10 @@ def compare(
             tables.append(table)
     if not tables:
         again = any(not_gathered(metric, rows) for metric in metrics)
+        other = "name other metrics, or another window"
         raise DataError(
             f"none of the metrics can be compared: {_by_reason(left_out)}",
-            remedy=score_again("those that you want")
-            if again
-            else "name other metrics, or another window",
+            remedy=score_again("those that you want") if again else other,
         )
     known: dict[bytes, list[tuple[Floats, Floats]]] = {}
 
@@ -191,12 +186,9 @@ def compare(
         tau=tuple(tuple(pair.tau for pair in line) for line in pairs),
         overlap=tuple(tuple(pair.same_winner for pair in line) for line in pairs),
         shared_prompts=tuple(tuple(pair.prompts for pair in line) for line in pairs),
-        left_out=left_out,
-        prompts=len(prompts),
-        responses=len(rows),
-        bootstrap_iters=bootstrap_iters,
-        seed=seed,
-    )
+        left_out=left_out, prompts=len(prompts), responses=len(rows),
+        bootstrap_iters=bootstrap_iters, seed=seed,
+    )  # fmt: skip
 
 
 def _by_reason(left_out: Mapping[str, str]) -> str:
@@ -249,20 +241,15 @@ def _order(
                 reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
             )
     return MetricOrder(
-        metric=metric.name,
-        unit=metric.unit,
+        metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
-        window=table.window,
         order=tuple(teachers[column] for column in order),
         figures={teachers[column]: float(own_T[column]) for column in order},
         composition=composition(table),
         p_best=ranks(known_rows(scores_BT)).share_best(int(order[0])),
-        prompts_used=int(used_P.sum()),
-        fit=fit,
-        tau_difference=difference,
-        tau_difference_low=low,
-        tau_difference_high=high,
-    )
+        prompts_used=int(used_P.sum()), fit=fit,
+        tau_difference=difference, tau_difference_low=low, tau_difference_high=high,
+    )  # fmt: skip
 
 
 def _orders(comparison: Comparison) -> str:
@@ -272,19 +259,14 @@ def _orders(comparison: Comparison) -> str:
     more = f" > … {further} more" if further > 0 else ""
     rows = [
         [
-            one.metric,
-            one.window or "",
-            ARROW[one.higher_is_better],
+            one.metric, one.window or "", ARROW[one.higher_is_better],
             one.in_words(MOST_NAMED) + more,
-            number(one.p_best, 3),
-            number(tau, 3),
-            number(overlap, 3),
-            str(one.prompts_used),
+            *(number(share, 3) for share in (one.p_best, tau, overlap)), str(one.prompts_used),
         ]
         for one, tau, overlap in zip(
             comparison.metrics, comparison.tau[0], comparison.overlap[0], strict=True
         )
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=4)
 
 
@@ -298,17 +280,13 @@ def _fits(comparison: Comparison) -> str:
     headers += ["tau-b − first's"]
     rows = [
         [
-            one.metric,
-            number(fit.tau, 3),
-            span(fit.tau_low, fit.tau_high, 3),
-            number(fit.spearman, 3),
-            share_of(fit.pairwise_accuracy, fit.pairs),
-            number(fit.regret),
+            one.metric, number(fit.tau, 3), span(fit.tau_low, fit.tau_high, 3),
+            number(fit.spearman, 3), share_of(fit.pairwise_accuracy, fit.pairs), number(fit.regret),
             f"{number(one.tau_difference, 3)} "
             f"{span(one.tau_difference_low, one.tau_difference_high, 3)}",
         ]
         for one, fit in fits
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=1)
 
 

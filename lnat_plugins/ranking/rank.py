@@ -90,24 +90,19 @@ def rank(
     if reference is not None:
         fit = reference_fit(reference, teachers, scores_T, scores_BT)
     ranking = Ranking(
-        metric=metric.name,
-        unit=metric.unit,
+        metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
-        window=table.window,
         teachers=_teacher_ranks(table, scores_T, columns, boot, controls),
-        prompts=len(prompts),
-        prompts_used=int(used_P.sum()),
-        responses=len(rows),
+        prompts=len(prompts), prompts_used=int(used_P.sum()), responses=len(rows),
         ties=table.winners(used_P)[1],
         stability=stability(table, first, scores_BT, bootstrap_iters, seed),
         agreement=agreement(table, other),
         reference=fit,
         confounds=confounds(table, controls, rows, texts, student),
-        bootstrap_iters=bootstrap_iters,
-        seed=seed,
+        bootstrap_iters=bootstrap_iters, seed=seed,
         resamples_undefined=len(drawn_BT) - len(scores_BT),
         notes=(),
-    )
+    )  # fmt: skip
     return replace(ranking, notes=tuple(notes(ranking)))
 
 
@@ -126,26 +121,20 @@ def _teacher_ranks(
     control_tables = {name: table.mean(control_R) for name, control_R in controls.items()}
     return tuple(
         TeacherRank(
-            rank=place,
-            teacher=table.teachers[column],
-            mean=float(own_T[column]),
-            median=float(np.median(own_PT[used_P, column])),
-            low=float(boot.low[column]),
-            high=float(boot.high[column]),
+            rank=place, teacher=table.teachers[column],
+            mean=float(own_T[column]), median=float(np.median(own_PT[used_P, column])),
+            low=float(boot.low[column]), high=float(boot.high[column]),
             difference=float(own_T[column] - own_T[columns[0]]),
             difference_low=float(boot.difference_low[column]),
             difference_high=float(boot.difference_high[column]),
-            p_best=float(boot.p_rank[column, 0]),
-            p_rank=tuple(map(float, boot.p_rank[column])),
+            p_best=float(boot.p_rank[column, 0]), p_rank=tuple(map(float, boot.p_rank[column])),
             win_rate=win_rates[table.teachers[column]],
-            scored_prompts=int(scored_T[column]),
-            coverage=int(scored_T[column]) / len(own_PT),
-            responses=table.responses[column],
-            undefined=table.undefined[column],
+            scored_prompts=int(scored_T[column]), coverage=int(scored_T[column]) / len(own_PT),
+            responses=table.responses[column], undefined=table.undefined[column],
             controls={
                 name: float(control_PT[used_P, column].mean())
                 for name, control_PT in control_tables.items()
             },
         )
         for place, column in enumerate(columns, start=1)
-    )
+    )  # fmt: skip

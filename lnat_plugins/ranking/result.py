@@ -38,15 +38,14 @@ class TeacherRank:
         low, high: 95 % percentile bootstrap interval of `mean`, over prompts.
         difference: `mean` minus the first teacher's; 0 for the first.
         difference_low, difference_high: its 95 % interval, paired by prompt.
-        p_best: share of resamples in which the teacher's mean is the best; ties share.
-        p_rank: share of resamples in which it takes rank 1 … T; ties share equally.
+        p_best, p_rank: shares of resamples in which the teacher's mean is the best, and in which it
+            takes rank 1 … T; ties share equally.
         win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
-        scored_prompts: prompts, of all, for which the teacher has a defined value.
-        coverage: scored_prompts / all prompts.
-        responses: rows of the teacher, on all prompts.
-        undefined: reason -> rows without a defined value, on all prompts.
-        controls: n_tokens, n_steps, mean_step_tokens and first_token_ratio of the responses behind
-            `mean`.
+        scored_prompts, coverage: on how many of all prompts the teacher has a defined value, and
+            the same as a share.
+        responses, undefined: rows of the teacher on all prompts, and reason -> rows among them
+            without a defined value.
+        controls: control -> its mean over the responses behind `mean`.
     """
 
     rank: int
@@ -78,10 +77,8 @@ class Ranking:
         prompts, responses: of the set.
         prompts_used: prompts scored for every teacher; all figures rest on these.
         ties: prompts used on which several teachers are best.
-        stability: P(best) of the first and the order's tau, by number of prompts.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
-        confounds: what the score may follow instead of naturalness.
         bootstrap_iters, seed: of the intervals.
         resamples_undefined: those in which a teacher's ratio has the denominator 0; they count
             nowhere.
@@ -120,14 +117,10 @@ class Ranking:
             f"{self.bootstrap_iters}, seed: {self.seed}",
         )
 
-    def to_markdown(self, title: Sequence[str] | None = None) -> str:
-        """Title lines, the teachers, how sure that is, possible confounds, and the notes.
-
-        Args:
-            title: by default `title()`.
-        """
+    def to_markdown(self, title: Sequence[str] = ()) -> str:
+        """The title's lines, teachers, how sure their order is, possible confounds, and notes."""
         return join_blocks(
-            self.title() if title is None else title,
+            title or self.title(),
             _teachers(self),
             _ranks(self),
             _controls(self),
@@ -149,22 +142,15 @@ MOST_RANKS: Final = 12
 def _teachers(ranking: Ranking) -> str:
     headers = ["Teacher", "Metric", "Window", "", "Mean", "95% interval", "Median", "Difference"]
     headers += ["P(best)", "Win rate", "Coverage"]
+    metric = [ranking.metric, ranking.window or "", ARROW[ranking.higher_is_better]]
     rows = [
         [
-            line.teacher,
-            ranking.metric,
-            ranking.window or "",
-            ARROW[ranking.higher_is_better],
-            number(line.mean),
-            span(line.low, line.high, 4),
-            number(line.median),
-            number(line.difference),
-            number(line.p_best, 3),
-            number(line.win_rate, 3),
-            number(line.coverage, 3),
+            line.teacher, *metric, number(line.mean), span(line.low, line.high),
+            number(line.median), number(line.difference),
+            *(number(share, 3) for share in (line.p_best, line.win_rate, line.coverage)),
         ]
         for line in ranking.teachers
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=4)
 
 
@@ -179,18 +165,17 @@ def _ranks(ranking: Ranking) -> str:
 
 
 def _controls(ranking: Ranking) -> str:
-    names = list(ranking.teachers[0].controls)
     repetition = ranking.confounds.repetition
-    headers = ["Controls", *names, *["repetition"] * bool(repetition), "responses"]
+    headers = ["Controls", *ranking.teachers[0].controls, "repetition", "responses"]
+    if not repetition:
+        headers.remove("repetition")
     rows = [
         [
-            line.teacher,
-            *(number(line.controls[name]) for name in names),
-            *([number(repetition[line.teacher], 3)] if repetition else []),
-            str(line.responses),
+            line.teacher, *map(number, line.controls.values()),
+            *([number(repetition[line.teacher], 3)] if repetition else []), str(line.responses),
         ]
         for line in ranking.teachers
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=1)
 
 

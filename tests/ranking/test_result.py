@@ -134,7 +134,7 @@ def test_metrics_side_by_side() -> None:
     ) in text
     assert "|tau-b|" not in text
     several = compare(table(scores), ["p0", "p1"], [LOWER] * 3, "4", bootstrap_iters=50)
-    text = several.to_markdown(())
+    text = several.to_markdown()
     assert "|  tau-b   | 1  | 2  | 3  |" in text
     assert "Against" not in text
 

@@ -7,6 +7,7 @@ B resamples.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,13 +173,11 @@ def compare(
             f"none of the metrics can be compared: {_by_reason(left_out)}",
             remedy=score_again("those that you want") if again else other,
         )
-    known: dict[bytes, list[tuple[Floats, Floats]]] = {}
 
-    def scores_on(used_P: Bools) -> list[tuple[Floats, Floats]]:
-        key = used_P.tobytes()
-        if key not in known:
-            known[key] = _resampled_scores(tables, used_P, bootstrap_iters, seed)
-        return known[key]
+    @functools.cache
+    def scores_on(used: bytes) -> list[tuple[Floats, Floats]]:
+        used_P = np.frombuffer(used, dtype=np.bool_)
+        return _resampled_scores(tables, used_P, bootstrap_iters, seed)
 
     pairs = [[agreement(one, two) for two in tables] for one in tables]
     return Comparison(
@@ -202,10 +201,7 @@ def _by_reason(left_out: Mapping[str, str]) -> str:
 def _resampled_scores(
     tables: Sequence[ScoreTable], used_P: Bools, iters: int, seed: int
 ) -> list[tuple[Floats, Floats]]:
-    """Each metric's scores on those prompts, (T,) and resampled (B, T).
-
-    All metrics are averaged at once, so that they share the draws.
-    """
+    """Each metric's scores on those prompts, (T,) and (B, T), from the same draws for all."""
     columns = [table.columns(used_P) for table in tables]
     ends = np.cumsum([each.shape[1] for each in columns])
     # A metric that lacks some of these prompts is never used on them.
@@ -220,12 +216,12 @@ def _resampled_scores(
 def _order(
     tables: Sequence[ScoreTable],
     index: int,
-    scores_on: Callable[[Bools], list[tuple[Floats, Floats]]],
+    scores_on: Callable[[bytes], list[tuple[Floats, Floats]]],
     reference: Reference | None,
 ) -> MetricOrder:
     table = tables[index]
     used_P, teachers, metric = table.matched, table.teachers, table.metric
-    scores_T, scores_BT = scores_on(used_P)[index]
+    scores_T, scores_BT = scores_on(used_P.tobytes())[index]
     own_T = table.metric_scale(scores_T)
     order = np.argsort(-scores_T, kind="stable")
     fit, difference, low, high = None, math.nan, math.nan, math.nan
@@ -233,7 +229,7 @@ def _order(
         fit = reference_fit(reference, teachers, scores_T, scores_BT)
         both_P = tables[0].matched & used_P
         if both_P.any():
-            both = scores_on(both_P)
+            both = scores_on(both_P.tobytes())
             (first_T, first_BT), (second_T, second_BT) = both[0], both[index]
             tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
             difference = float(tau_2[1] - tau_2[0])

@@ -39,17 +39,11 @@ FAMILIES: Final = {
 
 _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words.split()}
 
-_NEARLY_ALL: Final = 0.9
-"""From this share of the context on, a window is the global one under another name."""
-
-_MUCH_REPEATED: Final = 0.1
-"""From this share of repeated words on, a teacher's loops are noted."""
-
-_NEARLY_ALONE: Final = 0.9
-"""From this correlation on, up or down, a score orders much as the control does."""
-
-_LEAST_SPARE: Final = 8
-"""Responses beyond two a prompt: with fewer, a correlation says little."""
+# Thresholds of the notes.
+_NEARLY_ALL: Final = 0.9  # of the context: such a window is the global one under another name
+_MUCH_REPEATED: Final = 0.1  # of a teacher's words
+_NEARLY_ALONE: Final = 0.9  # correlation up or down: a score orders much as the control does
+_LEAST_SPARE: Final = 8  # responses beyond two a prompt: with fewer, a correlation says little
 
 _CHOICE: Final = {
     "n_tokens": ("longest", "shortest"),

@@ -88,14 +88,11 @@ def leaderboard(
     """Rank the teachers by the first metric; compare the metrics where there are several.
 
     Args:
-        scored: the rows to rank.
         metrics: at least one; each has a direction.
-        window: a scored window.
+        window, reference, bootstrap_iters, seed: as for `rank`.
         every: whether the metrics are simply all there are: one that cannot be compared is then
-            counted, and refused otherwise.
+            reported, and refused otherwise.
         known: name -> metric, all there are.
-        reference: a known order of the teachers.
-        bootstrap_iters, seed: of the intervals.
 
     Raises:
         ConfigError, DataError: as `rank`; a metric requested by name that cannot be compared.

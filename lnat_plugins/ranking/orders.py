@@ -26,11 +26,6 @@ class Ranks(NamedTuple):
     better: Ints
     tied: Ints
 
-    @property
-    def middle(self) -> Floats:
-        """The mean of the ranks that those in a tie take up, counted from 1."""
-        return np.asarray(self.better + (self.tied + 1) / 2)
-
     def share_best(self, column: int) -> float:
         """In which share of the rows that teacher is best, ties shared; NaN without a row."""
         best_B = (self.better[:, column] == 0) / self.tied[:, column]
@@ -39,20 +34,13 @@ class Ranks(NamedTuple):
 
 def ranks(scores_BT: Floats) -> Ranks:
     """The rank of each score in its row, highest first; those within `TIE` of a neighbour tie."""
-    ascending_BT = -scores_BT
-    order_BT = np.argsort(ascending_BT, axis=1, kind="stable")
-    sorted_BT = np.take_along_axis(ascending_BT, order_BT, axis=1)
-    far = np.diff(sorted_BT, axis=1) > TIE * np.maximum(1.0, np.abs(sorted_BT[:, 1:]))
-    edge = np.ones((len(far), 1), dtype=bool)
-    opens_BT = np.concatenate([edge, far], axis=1)
-    closes_BT = np.concatenate([far, edge], axis=1)
-    index_T = np.arange(scores_BT.shape[1])
-    start_BT = np.maximum.accumulate(np.where(opens_BT, index_T, 0), axis=1)
-    last = np.where(closes_BT, index_T, len(index_T))[:, ::-1]
-    end_BT = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    better_BT, tied_BT = np.empty_like(order_BT), np.empty_like(order_BT)
-    np.put_along_axis(better_BT, order_BT, start_BT, axis=1)
-    np.put_along_axis(tied_BT, order_BT, end_BT - start_BT + 1, axis=1)
+    order_BT = np.argsort(-scores_BT, axis=1, kind="stable")
+    sorted_BT = np.take_along_axis(scores_BT, order_BT, axis=1)
+    apart = -np.diff(sorted_BT, axis=1) > TIE * np.maximum(1.0, np.abs(sorted_BT[:, 1:]))
+    group_BT = np.zeros_like(order_BT)  # equal numbers for those that tie
+    np.put_along_axis(group_BT, order_BT[:, 1:], np.cumsum(apart, axis=1), axis=1)
+    better_BT = stats.rankdata(group_BT, "min", axis=1).astype(np.int64) - 1
+    tied_BT = stats.rankdata(group_BT, "max", axis=1).astype(np.int64) - better_BT
     return Ranks(better_BT, tied_BT)
 
 
@@ -68,7 +56,7 @@ def rank_shares(standings: Ranks) -> Floats:
     return np.asarray(shares_TT / rows)
 
 
-def spearman(one: Floats, other: Floats) -> float:
+def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     """Spearman's correlation; NaN for fewer than two values or if either side is constant."""
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan

@@ -57,12 +57,12 @@ def rank(
         metric: must have a direction. Of scope "corpus" it is computed once, from all rows, and
             what it fitted is held fixed in the resampling; of scope "prompt", once a prompt.
         window: a scored window; metrics that read the global window ignore it.
-        bootstrap_iters: resamples; 0 = no intervals and no stability.
-        seed: of the resampling; the same seed gives the same figures.
+        bootstrap_iters, seed: resamples (0 = no intervals and no stability) and their seed; the
+            same seed gives the same figures.
         reference: what is known of these teachers, from `read_reference`.
-        metrics: by name, the metrics that can be named; by default the built-in ones.
-        texts: the responses, one a row; without them nothing is said of repetition.
-        student: its name or path; without it nothing is said of families.
+        metrics: name -> metric, all there are; by default the built-in ones.
+        texts: the responses, one a row; without them repetition is not measured.
+        student: its name or path; without it no family is named.
 
     Raises:
         ConfigError: the metric has no direction, the window was not scored, or a number of

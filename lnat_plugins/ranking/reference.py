@@ -206,7 +206,7 @@ def reference_fit(
     return ReferenceFit(
         name=reference.name,
         tau=float(reference.tau(teachers, scores_T[None])[0]), tau_low=tau_low, tau_high=tau_high,
-        spearman=spearman(ours.middle[0], theirs.middle[0]),
+        spearman=spearman(ours.better[0], theirs.better[0]),
         pairwise_accuracy=float(right.mean()) if len(right) else math.nan,
         pairs=len(right), ties_excluded=int((known == 0).sum()),
         regret=regret if reference.numeric else math.nan,

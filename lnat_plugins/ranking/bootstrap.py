@@ -1,4 +1,4 @@
-"""Paired percentile bootstrap over prompts: intervals, shares of ranks, and their stability.
+"""Paired percentile bootstrap over prompts: intervals, and the stability of the first place.
 
 Every resample draws the same prompts for all teachers. Stability is an m-out-of-n bootstrap:
 resamples of fewer or of more prompts than were scored; beyond their own number it takes further
@@ -11,11 +11,11 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from lnat_plugins.ranking.orders import mean_known, rank_shares, ranks, tau_b
+from lnat_plugins.ranking.orders import mean_known, ranks, tau_b
 from lnat_plugins.ranking.table import Floats, ScoreTable
 
 SURE: Final = 0.95
@@ -35,31 +35,11 @@ def interval(values_B: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-class Bootstrap(NamedTuple):
-    """95 % intervals of the teachers' scores and of their differences to one, and P(rank).
-
-    Attributes:
-        low, high, difference_low, difference_high: (T,), in the metric's own unit.
-        p_rank: (T, T); the share of resamples in which teacher t takes rank r, ties shared.
-    """
-
-    low: Floats
-    high: Floats
-    difference_low: Floats
-    difference_high: Floats
-    p_rank: Floats
-
-
-def bootstrap(table: ScoreTable, scores_BT: Floats, first: int) -> Bootstrap:
-    """From resampled scores, and the column that differences are taken to; NaN without a resample."""
-    n_resamples, n_teachers = scores_BT.shape
-    if not n_resamples:
-        nothing = np.full(n_teachers, np.nan)
-        return Bootstrap(nothing, nothing, nothing, nothing, np.tile(nothing, (n_teachers, 1)))
-    own_BT = table.metric_scale(scores_BT)
-    low, high = np.quantile(own_BT, _TAILS, axis=0)
-    difference_low, difference_high = np.quantile(own_BT - own_BT[:, [first]], _TAILS, axis=0)
-    return Bootstrap(low, high, difference_low, difference_high, rank_shares(ranks(scores_BT)))
+def intervals(values_BT: Floats) -> Floats:
+    """(2, T) the ends of each column's 95 % interval, interpolated; NaN without a resample."""
+    if not len(values_BT):
+        return np.full((2, values_BT.shape[1]), np.nan)
+    return np.quantile(values_BT, _TAILS, axis=0)
 
 
 def known_rows(scores_BT: Floats) -> Floats:

@@ -45,7 +45,7 @@ def ranks(scores_BT: Floats) -> Ranks:
 
 
 def rank_shares(standings: Ranks) -> Floats:
-    """(T, T): in which share of the rows teacher t takes rank r; those in a tie share equally."""
+    """(T, T): in which share of the rows teacher t takes rank r, ties shared; NaN without a row."""
     rows, n_teachers = standings.better.shape
     shares_TT = np.zeros((n_teachers, n_teachers))
     teacher_BT = np.broadcast_to(np.arange(n_teachers), (rows, n_teachers))
@@ -53,7 +53,7 @@ def rank_shares(standings: Ranks) -> Floats:
         takes = standings.tied > further
         rank = standings.better[takes] + further
         np.add.at(shares_TT, (teacher_BT[takes], rank), 1 / standings.tied[takes])
-    return np.asarray(shares_TT / rows)
+    return np.asarray(shares_TT / (rows or math.nan))
 
 
 def spearman(one: Floats | Ints, other: Floats | Ints) -> float:

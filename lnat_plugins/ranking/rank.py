@@ -12,16 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
-from lnat_plugins.ranking.bootstrap import (
-    Bootstrap,
-    bootstrap,
-    known_rows,
-    resampled_means,
-    stability,
-)
+from lnat_plugins.ranking.bootstrap import intervals, known_rows, resampled_means, stability
 from lnat_plugins.ranking.confounds import composition, confounds, control_values
 from lnat_plugins.ranking.notes import notes
-from lnat_plugins.ranking.orders import agreement
+from lnat_plugins.ranking.orders import agreement, rank_shares, ranks
 from lnat_plugins.ranking.reference import Reference, reference_fit
 from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.table import (
@@ -81,8 +75,6 @@ def rank(
     drawn_BT = table.of_means(resampled_means(table.columns(used_P), bootstrap_iters, seed))
     scores_BT = known_rows(drawn_BT)
     columns = np.argsort(-scores_T, kind="stable").tolist()
-    first = columns[0]
-    boot = bootstrap(table, scores_BT, first)
     controls = control_values(table, rows)
     name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
     other = score_table(rows, prompts, teachers, metrics.get(name, METRICS[name]), window)
@@ -92,10 +84,10 @@ def rank(
     ranking = Ranking(
         metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
-        teachers=_teacher_ranks(table, scores_T, columns, boot, controls),
+        teachers=_teacher_ranks(table, scores_T, scores_BT, columns, controls),
         prompts=len(prompts), prompts_used=int(used_P.sum()), responses=len(rows),
         ties=table.winners(used_P)[1],
-        stability=stability(table, first, scores_BT, bootstrap_iters, seed),
+        stability=stability(table, columns[0], scores_BT, bootstrap_iters, seed),
         agreement=agreement(table, other),
         reference=fit,
         confounds=confounds(table, controls, rows, texts, student),
@@ -109,27 +101,30 @@ def rank(
 def _teacher_ranks(
     table: ScoreTable,
     scores_T: Floats,
+    scores_BT: Floats,
     columns: Sequence[int],
-    boot: Bootstrap,
     controls: Mapping[str, Floats],
 ) -> tuple[TeacherRank, ...]:
     """A line for each column, best first."""
-    used_P = table.matched
-    own_T, own_PT = table.metric_scale(scores_T), table.metric_scale(table.scores)
-    scored_T = np.isfinite(own_PT).sum(axis=0)
+    used_P, first = table.matched, columns[0]
+    own_T, own_BT = table.metric_scale(scores_T), table.metric_scale(scores_BT)
+    low_T, high_T = intervals(own_BT).tolist()
+    difference_low_T, difference_high_T = intervals(own_BT - own_BT[:, [first]]).tolist()
+    p_rank_TT = rank_shares(ranks(scores_BT)).tolist()
+    own_PT = table.metric_scale(table.scores)
+    scored_T = np.isfinite(own_PT).sum(axis=0).tolist()
     win_rates = composition(table)
     control_tables = {name: table.mean(control_R) for name, control_R in controls.items()}
     return tuple(
         TeacherRank(
             rank=place, teacher=table.teachers[column],
             mean=float(own_T[column]), median=float(np.median(own_PT[used_P, column])),
-            low=float(boot.low[column]), high=float(boot.high[column]),
-            difference=float(own_T[column] - own_T[columns[0]]),
-            difference_low=float(boot.difference_low[column]),
-            difference_high=float(boot.difference_high[column]),
-            p_best=float(boot.p_rank[column, 0]), p_rank=tuple(map(float, boot.p_rank[column])),
+            low=low_T[column], high=high_T[column],
+            difference=float(own_T[column] - own_T[first]),
+            difference_low=difference_low_T[column], difference_high=difference_high_T[column],
+            p_best=p_rank_TT[column][0], p_rank=tuple(p_rank_TT[column]),
             win_rate=win_rates[table.teachers[column]],
-            scored_prompts=int(scored_T[column]), coverage=int(scored_T[column]) / len(own_PT),
+            scored_prompts=scored_T[column], coverage=scored_T[column] / len(own_PT),
             responses=table.responses[column], undefined=table.undefined[column],
             controls={
                 name: float(control_PT[used_P, column].mean())

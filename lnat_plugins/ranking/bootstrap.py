@@ -25,12 +25,12 @@ _TAILS: Final = (0.025, 0.975)  # of a 95 % interval; the only place where the l
 _DRAWS_AT_ONCE: Final = 1 << 21
 
 
-def interval(values_B: Floats) -> tuple[float, float]:
-    """The 95 % interval of those that are not NaN, both ends among them; NaN if none is left."""
-    known = values_B[~np.isnan(values_B)]
+def tau_interval(tau_B: Floats) -> tuple[float, float]:
+    """The 95 % interval of taus, or of differences of taus, without those that are NaN."""
+    known = tau_B[~np.isnan(tau_B)]
     if not len(known):
         return math.nan, math.nan
-    # Between two values of a tau there is none, so nothing is interpolated.
+    # Not interpolated: both ends are values that a tau can take.
     low, high = np.quantile(known, _TAILS, method="inverted_cdf")
     return float(low), float(high)
 
@@ -115,6 +115,7 @@ def stability(table: ScoreTable, first: int, scores_BT: Floats, iters: int, seed
     def figures(size: int) -> tuple[float, float]:
         drawn_BT = scores_BT
         if size != own:
+            # Fewer resamples of many prompts, for the time that they take.
             draws = min(iters, 2_000, max(200, (1 << 24) // size))
             means_BC = resampled_means(columns_PC, draws, (seed, size), size)
             drawn_BT = known_rows(table.of_means(means_BC))

@@ -19,7 +19,7 @@ import numpy as np
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
 from lnat_plugins.metrics import Metric, Scored, score_again
-from lnat_plugins.ranking.bootstrap import interval, known_rows, resampled_means
+from lnat_plugins.ranking.bootstrap import known_rows, resampled_means, tau_interval
 from lnat_plugins.ranking.confounds import composition
 from lnat_plugins.ranking.orders import agreement, ranks
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit
@@ -36,8 +36,6 @@ from lnat_plugins.ranking.table import (
 
 MOST_NAMED: Final = 5
 """Teachers of an order that are printed; the rest stand in the json."""
-
-_LONGEST_NAME: Final = 24
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,7 @@ def _order(
             (first_T, first_BT), (second_T, second_BT) = both[0], both[index]
             tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
             difference = float(tau_2[1] - tau_2[0])
-            low, high = interval(
+            low, high = tau_interval(
                 reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
             )
     return MetricOrder(
@@ -271,7 +269,7 @@ def _fits(comparison: Comparison) -> str:
     if not fits:
         return ""
     name = fits[0][1].name
-    against = name if len(name) <= _LONGEST_NAME else "the known order"
+    against = name if len(name) <= 24 else "the known order"
     headers = [f"Against {against}", "tau-b", "95% interval", "Spearman", "Pairs", "Regret"]
     headers += ["tau-b − first's"]
     rows = [

@@ -17,7 +17,7 @@ import yaml
 
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import read_yaml
-from lnat_plugins.ranking.bootstrap import interval
+from lnat_plugins.ranking.bootstrap import tau_interval
 from lnat_plugins.ranking.orders import Ranks, ranks, spearman, tau_b
 from lnat_plugins.ranking.table import Floats
 
@@ -199,7 +199,7 @@ def reference_fit(
     known = np.sign(theirs.better[0, first] - theirs.better[0, second])
     found = np.sign(ours.better[0, first] - ours.better[0, second])
     right = np.where(found == 0, 0.5, found == known)[known != 0]
-    tau_low, tau_high = interval(reference.tau(teachers, scores_BT))
+    tau_low, tau_high = tau_interval(reference.tau(teachers, scores_BT))
     best = [name for name, better in zip(teachers, theirs.better[0], strict=True) if not better]
     chosen = teachers[int(np.argmin(ours.better[0]))]
     regret = max(reference.values[name] for name in teachers) - reference.values[chosen]

@@ -50,15 +50,13 @@ class ScoreTable:
         metric: with its own direction and unit.
         window: the window it reads; None if it reads none.
         teachers: T names; the order of the columns.
-        sign: 1, or -1 for a metric of which lower is better; scores times `sign` are in the
-            metric's own unit.
         parts: (K, P, T) means over the samples of a prompt and teacher that have a defined value;
             NaN if none has. K = 1: of the scores. K = 2: of the numerators of the scores, and of
             the denominators.
         first_row: (P, T) index of the first such row; decides ties.
         defined: (R,) indices of the rows with a defined value.
-        response_scores: (R,) their scores.
-        response_prompt, response_teacher: (R,) their prompt's and teacher's index.
+        response_scores, response_prompt, response_teacher: (R,) their scores, and the indices of
+            their prompts and teachers.
         responses: T counts of rows, undefined ones included.
         undefined: T times reason -> rows without a defined value.
     """
@@ -66,7 +64,6 @@ class ScoreTable:
     metric: Metric
     window: str | None
     teachers: tuple[str, ...]
-    sign: int
     parts: Floats
     first_row: Ints
     defined: Ints
@@ -88,7 +85,7 @@ class ScoreTable:
 
     def metric_scale(self, scores: Floats) -> Floats:
         """Scores in the metric's own unit and direction; any shape."""
-        return np.asarray(scores * self.sign + 0.0)  # never -0.0
+        return np.asarray(scores * _sign(self.metric) + 0.0)  # never -0.0
 
     def columns(self, used_P: Bools) -> Floats:
         """(prompts used, K·T): what is averaged over prompts, part after part."""
@@ -117,6 +114,10 @@ class ScoreTable:
         counts = np.bincount(cell_R, minlength=size).astype(np.float64)
         sums = np.bincount(cell_R, values_R, minlength=size).astype(np.float64)
         return _ratio(sums, counts).reshape(shape)
+
+
+def _sign(metric: Metric) -> int:
+    return -1 if metric.higher_is_better is False else 1
 
 
 def _ratio(numerators: Floats, denominators: Floats) -> Floats:
@@ -155,17 +156,15 @@ def score_table(
     defined = np.flatnonzero(finite_N & ~by_zero_N)
     first_row_PT = np.full((len(prompts), len(teachers)), len(rows), dtype=np.int64)
     np.minimum.at(first_row_PT, (prompt_N[defined], teacher_N[defined]), defined)
-    sign = -1 if metric.higher_is_better is False else 1
-    parts_NK[:, 0] *= sign
+    parts_NK[:, 0] *= _sign(metric)
     table = ScoreTable(
         metric=metric,
         window=metric.window_read(window),
         teachers=tuple(teachers),
-        sign=sign,
         parts=np.empty((parts_NK.shape[1], *first_row_PT.shape)),
         first_row=first_row_PT,
         defined=defined,
-        response_scores=sign * values_N[defined],
+        response_scores=_sign(metric) * values_N[defined],
         response_prompt=prompt_N[defined],
         response_teacher=teacher_N[defined],
         responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.ranking.bootstrap import interval
+from lnat_plugins.ranking.bootstrap import tau_interval
 from lnat_plugins.ranking.orders import mean_known, rank_shares, ranks, spearman, tau_b
 from lnat_plugins.ranking.table import TIE
 from tests.helpers_samples import make_record
@@ -103,12 +103,12 @@ def test_one_teacher_has_no_tau() -> None:
 def test_what_is_undefined_is_left_out_of_means_and_intervals() -> None:
     values = np.array([math.nan, 1.0, 3.0])
     assert mean_known(values) == 2.0
-    assert interval(values) == pytest.approx((1.0, 3.0))
+    assert tau_interval(values) == pytest.approx((1.0, 3.0))
     taus = np.array([-1.0] * 3 + [1.0] * 97)
-    assert interval(taus) == (-1.0, 1.0)
+    assert tau_interval(taus) == (-1.0, 1.0)
     nothing = np.array([math.nan])
     assert math.isnan(mean_known(nothing))
-    assert all(map(math.isnan, interval(nothing)))
+    assert all(map(math.isnan, tau_interval(nothing)))
 
 
 def two_windows(prompt: str, teacher: str, local: float, whole: float) -> Row:

@@ -21,7 +21,7 @@ from lnat_plugins.ranking.table import Floats, ScoreTable
 SURE: Final = 0.95
 """P(best) from which the first place counts as settled."""
 
-_TAILS: Final = (0.025, 0.975)  # of a 95 % interval; the only place where the level stands
+_TAILS: Final = (0.025, 0.975)  # of a 95 % interval; the level stands here alone
 _DRAWS_AT_ONCE: Final = 1 << 21
 
 

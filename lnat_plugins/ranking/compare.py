@@ -287,9 +287,9 @@ def _fits(comparison: Comparison) -> str:
 def _matrix(comparison: Comparison) -> str:
     if len(comparison.metrics) < 3:
         return ""
-    places = range(1, len(comparison.metrics) + 1)
+    columns = [str(column) for column in range(1, len(comparison.metrics) + 1)]
     rows = [
-        [f"{place} {one.metric}", *(number(tau, 2) for tau in line)]
-        for place, one, line in zip(places, comparison.metrics, comparison.tau, strict=True)
+        [f"{column} {one.metric}", *(number(tau, 2) for tau in line)]
+        for column, one, line in zip(columns, comparison.metrics, comparison.tau, strict=True)
     ]
-    return markdown_table(["tau-b", *map(str, places)], rows, left=1)
+    return markdown_table(["tau-b", *columns], rows, left=1)

@@ -237,7 +237,7 @@ def families(name: str) -> frozenset[str]:
 
     A word may carry a version: "Qwen2.5" and "gpt4o" count, "DSQ" and "dolphin" do not.
     "DeepSeek-R1-Distill-Qwen-7B" points to two. Of a path only the last part is read, as the
-    folders above it say nothing of the model; of "org/model" both.
+    folders above it do not name the model; of "org/model" both.
     """
     parts = name.rstrip("/\\").replace("\\", "/").split("/")
     is_repository = len(parts) == 2 and parts[0] not in ("", ".", "..", "~")

@@ -91,7 +91,7 @@ def read_reference(
             where=f"--reference {name}",
             remedy=did_you_mean(unknown[0], allowed)
             if unknown
-            else "give every teacher its place, or leave teachers out with --teachers",
+            else "rank every teacher, or leave teachers out with --teachers",
         )
     return Reference(name, {teacher: values[teacher] for teacher in teachers}, numeric=is_file)
 
@@ -117,8 +117,8 @@ def _read_mapping(path: Path) -> Mapping[str, Any]:
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
-        for place, name in enumerate(names):
-            if name in names[:place]:
+        for index, name in enumerate(names):
+            if name in names[:index]:
                 raise _duplicate(name, str(path))
         return dict(pairs)
 
@@ -139,16 +139,16 @@ def _read_mapping(path: Path) -> Mapping[str, Any]:
 
 def _parse_order(text: str) -> dict[str, float]:
     values: dict[str, float] = {}
-    for place, tied in enumerate(text.split(">")):
+    for rank, tied in enumerate(text.split(">")):
         for name in map(str.strip, tied.split("=")):
             if not name:
                 raise ConfigError(
-                    "a place of the ranking is empty",
+                    "empty name in the ranking",
                     where="--reference", found=text, remedy=_FORMS,
                 )  # fmt: skip
             if name in values:
                 raise _duplicate(name, f"--reference {text}")
-            values[name] = -float(place)
+            values[name] = -float(rank)
     return values
 
 

@@ -276,7 +276,7 @@ def numbered(start: int, stop: int) -> str:
     return " ".join(map(str, range(start, stop)))
 
 
-def test_a_stretch_of_twenty_words_said_again() -> None:
+def test_a_stretch_of_twenty_words_that_recurs() -> None:
     assert repetition(numbered(0, 20) + " and " + numbered(0, 20)) == (20, 41)
     assert repetition(numbered(0, 19) + " and " + numbered(0, 19)) == (0, 39)
     assert repetition(numbered(0, 25) + " and " + numbered(0, 25)) == (25, 51)

@@ -49,7 +49,7 @@ ENTROPY = replace(get_metric("local_naturalness"), name="needy", needs=frozenset
 
 
 def rows_without(
-    undefined: Mapping[str, str], path: str = "packed", asked: object = ()
+    undefined: Mapping[str, str], path: str = "packed", metrics: object = ()
 ) -> list[Row]:
     """Rows of two teachers, scored by that back end for those metrics."""
     rows = table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]})
@@ -59,7 +59,7 @@ def rows_without(
                 row.record,
                 undefined=dict(undefined),
                 path=path,
-                settings={**row.record.settings, "metrics": asked},
+                settings={**row.record.settings, "metrics": metrics},
             )
         )
         for row in rows
@@ -75,7 +75,7 @@ def rows_without(
             "Score again with needy among the metrics (`naturalness: metrics:`",
         ),
         (
-            rows_without({}, asked=["needy"]),
+            rows_without({}, metrics=["needy"]),
             ENTROPY,
             'was not gathered: older version, score again (4)"). Score again with needy among the '
             "metrics (`naturalness: metrics:`",

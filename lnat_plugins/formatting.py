@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from pytablewriter import MarkdownTableWriter
 from pytablewriter.style import Style
 from pytablewriter.typehint import String
-
-_LARGE: Final = 1000
-_SIGNIFICANT: Final = 6
 
 
 def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: str = "") -> str:
@@ -23,9 +20,9 @@ def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: 
     """
     if math.isnan(value):
         return undefined
-    if math.isfinite(value) and abs(value) >= _LARGE:
+    if math.isfinite(value) and abs(value) >= 1000:
         before = math.floor(math.log10(abs(value))) + 1
-        digits = min(digits, max(0, _SIGNIFICANT - before))
+        digits = min(digits, max(0, 6 - before))
     text = f"{value:{separator}.{digits}f}"
     return text.lstrip("-") if round(value, digits) == 0 else text
 
@@ -52,13 +49,7 @@ def share_of(share: float, count: int) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """The table as markdown without a closing line break.
-
-    Args:
-        headers: one a column.
-        rows: cells as text, written as they are.
-        left: how many columns, from the first, are aligned to the left; the others to the right.
-    """
+    """The table as markdown without a closing line break; the first `left` columns left-aligned."""
     writer = MarkdownTableWriter(headers=list(headers), value_matrix=[list(row) for row in rows])
     # As text: the writer would otherwise cut trailing zeros column by column.
     writer.type_hints = [String] * len(headers)
@@ -67,6 +58,12 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: 
     ]
     table: str = writer.dumps()
     return table.rstrip("\n")
+
+
+def join_blocks(*blocks: str | Sequence[str]) -> str:
+    """Blocks of text, or of lines, with an empty line between them; empty ones are dropped."""
+    texts = [block if isinstance(block, str) else "\n".join(block) for block in blocks]
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def plain(value: Any) -> Any:

@@ -45,7 +45,7 @@ def test_one_and_many() -> None:
     ("share", "count", "text"),
     [(0.8, 10, "8 of 10"), (2 / 3, 3, "2 of 3"), (0.75, 10, "7.5 of 10"), (math.nan, 0, "0 of 0")],
 )
-def test_shares_are_told_as_counts(share: float, count: int, text: str) -> None:
+def test_shares_are_printed_as_counts(share: float, count: int, text: str) -> None:
     assert share_of(share, count) == text
 
 

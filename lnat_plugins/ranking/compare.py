@@ -7,20 +7,22 @@ B resamples.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import markdown_table, number, plain, share_of, span
-from lnat_plugins.metrics import Metric, Scored
-from lnat_plugins.ranking.bootstrap import interval, known_rows, resampled_means
+from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
+from lnat_plugins.metrics import Metric, Scored, score_again
+from lnat_plugins.ranking.bootstrap import known_rows, resampled_means, tau_interval
 from lnat_plugins.ranking.confounds import composition
-from lnat_plugins.ranking.orders import agreement, ranks, tau_b
-from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit, resampled_tau
+from lnat_plugins.ranking.orders import agreement, ranks
+from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit
 from lnat_plugins.ranking.result import ARROW
 from lnat_plugins.ranking.table import (
     Bools,
@@ -28,9 +30,12 @@ from lnat_plugins.ranking.table import (
     ScoreTable,
     cannot_compare,
     check_resampling,
-    none_compares,
+    not_gathered,
     score_table,
 )
+
+MOST_NAMED: Final = 5
+"""Teachers of an order that are printed; the rest stand in the json."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,10 @@ class MetricOrder:
     def in_words(self, most: int | None = None) -> str:
         """The first `most` teachers, or all, as a reference is written: "A > B = C"."""
         named = self.order[:most]
-        signs = ("" if not place else " = " if self._ties(place) else " > "
-                 for place in range(len(named)))  # fmt: skip
-        return "".join(sign + name for sign, name in zip(signs, named, strict=True))
-
-    def _ties(self, place: int) -> bool:
-        return self.figures[self.order[place]] == self.figures[self.order[place - 1]]
+        return named[0] + "".join(
+            f" {'=' if self.figures[better] == self.figures[name] else '>'} {name}"
+            for better, name in pairwise(named)
+        )
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,7 @@ class Comparison:
         overlap: M × M, share of prompts with the same best teacher.
         shared_prompts: M × M, the prompts that both have for every teacher, behind the other two.
         left_out: metric -> why it could not be compared.
-        prompts: prompts in the set.
-        responses: rows in the set.
+        prompts, responses: of the set.
         bootstrap_iters, seed: of the intervals.
     """
 
@@ -107,18 +109,23 @@ class Comparison:
         found: dict[str, Any] = plain(self)
         return found
 
-    def to_markdown(self) -> str:
-        """The tables of `lnat rank --metric A,B`, below a line that says what is compared."""
-        title = [
+    def to_markdown(self, title: Sequence[str] = ()) -> str:
+        """A line a metric, the fit to what is known, tau-b of each pair, what is not compared.
+
+        tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
+        where there are three metrics or more. `title` by default says what is compared.
+        """
+        title = title or [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}"
         ]
-        return comparison_to_markdown(self, title)
-
-
-class _Table(NamedTuple):
-    metric: Metric
-    scores: ScoreTable
+        closing = []
+        fit = self.metrics[0].fit
+        if fit is not None and fit.ties_excluded:
+            closing.append(f"- Known ties, left out of the pairs: {fit.ties_excluded}.")
+        if self.left_out:
+            closing.append(f"- Not compared: {_by_reason(self.left_out)}.")
+        return join_blocks(title, _orders(self), _fits(self), _matrix(self), closing)
 
 
 def compare(
@@ -149,211 +156,140 @@ def compare(
             where=f"teacher {teachers[0]!r}",
             remedy="score another teacher's responses to the same prompts",
         )
-    tables: list[_Table] = []
+    tables: list[ScoreTable] = []
     left_out: dict[str, str] = {}
     for metric in metrics:
         table = score_table(rows, prompts, teachers, metric, window)
-        why = cannot_compare(table, metric, rows)
-        if why:
+        if why := cannot_compare(table, rows):
             left_out[metric.name] = why
         else:
-            tables.append(_Table(metric, table))
+            tables.append(table)
     if not tables:
-        raise none_compares(counted_out(left_out), metrics, rows)
-    resampling = _Resampling(tables, bootstrap_iters, seed)
-    pairs = [
-        [
-            agreement(one.scores, two.scores, two.metric, two.metric.window_read(window))
-            for two in tables
-        ]
-        for one in tables
-    ]
+        again = any(not_gathered(metric, rows) for metric in metrics)
+        other = "name other metrics, or another window"
+        raise DataError(
+            f"none of the metrics can be compared: {_by_reason(left_out)}",
+            remedy=score_again("those that you want") if again else other,
+        )
+
+    @functools.cache
+    def scores_on(used: bytes) -> list[tuple[Floats, Floats]]:
+        used_P = np.frombuffer(used, dtype=np.bool_)
+        return _resampled_scores(tables, used_P, bootstrap_iters, seed)
+
+    pairs = [[agreement(one, two) for two in tables] for one in tables]
     return Comparison(
-        metrics=tuple(
-            _order(tables, index, resampling, window, reference) for index in range(len(tables))
-        ),
+        metrics=tuple(_order(tables, index, scores_on, reference) for index in range(len(tables))),
         tau=tuple(tuple(pair.tau for pair in line) for line in pairs),
         overlap=tuple(tuple(pair.same_winner for pair in line) for line in pairs),
         shared_prompts=tuple(tuple(pair.prompts for pair in line) for line in pairs),
-        left_out=left_out,
-        prompts=len(prompts),
-        responses=len(rows),
-        bootstrap_iters=bootstrap_iters,
-        seed=seed,
-    )
+        left_out=left_out, prompts=len(prompts), responses=len(rows),
+        bootstrap_iters=bootstrap_iters, seed=seed,
+    )  # fmt: skip
 
 
-def counted_out(left_out: Mapping[str, str]) -> str:
-    """Metrics with why they were left out, those with the same reason together."""
-    by_reason: dict[str, list[str]] = {}
+def _by_reason(left_out: Mapping[str, str]) -> str:
+    """Metrics with why they cannot be compared, those with the same reason together."""
+    named: dict[str, list[str]] = {}
     for name, why in left_out.items():
-        by_reason.setdefault(why, []).append(name)
-    return ", ".join(f"{', '.join(named)} [{why}]" for why, named in by_reason.items())
+        named.setdefault(why, []).append(name)
+    return ", ".join(f"{', '.join(names)} [{why}]" for why, names in named.items())
 
 
-class _Resampling:
-    """Figures on given prompts, whole and resampled; the same prompts give the same draws.
-
-    All metrics are averaged at once, so that prompts are drawn once for each set of them.
-    """
-
-    def __init__(self, tables: Sequence[_Table], iters: int, seed: int) -> None:
-        self.tables, self.iters, self.seed = tables, iters, seed
-        self.drawn: dict[bytes, list[Floats]] = {}
-
-    def scores(self, index: int, used_P: Bools) -> tuple[Floats, Floats]:
-        """(T,) and (B, T) of a metric that all of those prompts have."""
-        table = self.tables[index].scores
-        key = used_P.tobytes()
-        if key not in self.drawn:
-            columns = [each.scores.columns(used_P) for each in self.tables]
-            ends = np.cumsum([each.shape[1] for each in columns])
-            # A metric that lacks some of these prompts is never used on them.
-            known = np.nan_to_num(np.concatenate(columns, axis=1))
-            self.drawn[key] = np.split(
-                resampled_means(known, self.iters, self.seed), ends[:-1], axis=1
-            )
-        whole_T = table.of_means(table.columns(used_P).mean(axis=0))
-        return whole_T, table.of_means(self.drawn[key][index])
+def _resampled_scores(
+    tables: Sequence[ScoreTable], used_P: Bools, iters: int, seed: int
+) -> list[tuple[Floats, Floats]]:
+    """Each metric's scores on those prompts, (T,) and (B, T), from the same draws for all."""
+    columns = [table.columns(used_P) for table in tables]
+    ends = np.cumsum([each.shape[1] for each in columns])
+    # A metric that lacks some of these prompts is never used on them.
+    known_PC = np.nan_to_num(np.concatenate(columns, axis=1))
+    drawn = np.split(resampled_means(known_PC, iters, seed), ends[:-1], axis=1)
+    return [
+        (table.teacher_scores(used_P), table.of_means(means_BC))
+        for table, means_BC in zip(tables, drawn, strict=True)
+    ]
 
 
 def _order(
-    tables: Sequence[_Table],
+    tables: Sequence[ScoreTable],
     index: int,
-    resampling: _Resampling,
-    window: str,
+    scores_on: Callable[[bytes], list[tuple[Floats, Floats]]],
     reference: Reference | None,
 ) -> MetricOrder:
-    metric, table = tables[index]
-    used_P, teachers = table.matched, table.teachers
-    scores_T, scores_BT = resampling.scores(index, used_P)
-    order = np.argsort(-scores_T, kind="stable")
-    drawn = ranks(known_rows(scores_BT))
-    best_B = (drawn.better[:, order[0]] == 0) / drawn.tied[:, order[0]]
+    table = tables[index]
+    used_P, teachers, metric = table.matched, table.teachers, table.metric
+    scores_T, scores_BT = scores_on(used_P.tobytes())[index]
     own_T = table.metric_scale(scores_T)
-    fit, difference = None, (math.nan, math.nan, math.nan)
+    order = np.argsort(-scores_T, kind="stable")
+    fit, difference, low, high = None, math.nan, math.nan, math.nan
     if reference is not None:
         fit = reference_fit(reference, teachers, scores_T, scores_BT)
-        difference = _tau_difference(tables, index, resampling, reference)
+        both_P = tables[0].matched & used_P
+        if both_P.any():
+            both = scores_on(both_P.tobytes())
+            (first_T, first_BT), (second_T, second_BT) = both[0], both[index]
+            tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
+            difference = float(tau_2[1] - tau_2[0])
+            low, high = tau_interval(
+                reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
+            )
     return MetricOrder(
-        metric=metric.name,
-        unit=metric.unit,
+        metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
-        window=metric.window_read(window),
         order=tuple(teachers[column] for column in order),
         figures={teachers[column]: float(own_T[column]) for column in order},
         composition=composition(table),
-        p_best=float(best_B.mean()) if len(best_B) else math.nan,
-        prompts_used=int(used_P.sum()),
-        fit=fit,
-        tau_difference=difference[0],
-        tau_difference_low=difference[1],
-        tau_difference_high=difference[2],
-    )
-
-
-def _tau_difference(
-    tables: Sequence[_Table], index: int, resampling: _Resampling, reference: Reference
-) -> tuple[float, float, float]:
-    both_P = tables[0].scores.matched & tables[index].scores.matched
-    if not both_P.any():
-        return math.nan, math.nan, math.nan
-    teachers = tables[0].scores.teachers
-    known_T = np.array([reference.values[teacher] for teacher in teachers])
-    known = ranks(known_T[None]).better
-    whole: list[float] = []
-    resampled: list[Floats] = []
-    for place in (0, index):
-        scores_T, scores_BT = resampling.scores(place, both_P)
-        whole.append(float(tau_b(ranks(scores_T[None]).better, known)[0]))
-        resampled.append(resampled_tau(reference, teachers, scores_BT))
-    return (whole[1] - whole[0], *interval(resampled[1] - resampled[0]))
-
-
-_KNOWN: Final = ["tau-b", "95% interval", "Spearman", "Pairs", "Regret", "tau-b − first's"]
-_LONGEST_NAME: Final = 24
-MOST_NAMED: Final = 5
-"""Teachers of an order that are named; the rest stand in the json."""
-
-
-def comparison_to_markdown(comparison: Comparison, title: Sequence[str] = ()) -> str:
-    """Title lines, a line a metric, the fit to what is known, each against each, who is left out.
-
-    tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
-    where there are three metrics or more.
-    """
-    blocks = [
-        "\n".join(title),
-        _orders(comparison),
-        _fits(comparison),
-        _matrix(comparison),
-        "\n".join(_closing_lines(comparison)),
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+        p_best=ranks(known_rows(scores_BT)).share_best(int(order[0])),
+        prompts_used=int(used_P.sum()), fit=fit,
+        tau_difference=difference, tau_difference_low=low, tau_difference_high=high,
+    )  # fmt: skip
 
 
 def _orders(comparison: Comparison) -> str:
     headers = ["Metric", "Window", "", "Order of the teachers", "P(best)", "tau-b with first"]
     headers += ["Same winner", "Prompts"]
+    further = len(comparison.metrics[0].order) - MOST_NAMED
+    more = f" > … {further} more" if further > 0 else ""
     rows = [
         [
-            one.metric,
-            one.window or "",
-            ARROW[one.higher_is_better],
-            _order_in_words(one),
-            number(one.p_best, 3),
-            number(comparison.tau[0][index], 3),
-            number(comparison.overlap[0][index], 3),
-            str(one.prompts_used),
+            one.metric, one.window or "", ARROW[one.higher_is_better],
+            one.in_words(MOST_NAMED) + more,
+            *(number(share, 3) for share in (one.p_best, tau, overlap)), str(one.prompts_used),
         ]
-        for index, one in enumerate(comparison.metrics)
-    ]
+        for one, tau, overlap in zip(
+            comparison.metrics, comparison.tau[0], comparison.overlap[0], strict=True
+        )
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=4)
-
-
-def _order_in_words(one: MetricOrder) -> str:
-    left = len(one.order) - MOST_NAMED
-    return one.in_words(MOST_NAMED) + (f" > … {left} more" if left > 0 else "")
 
 
 def _fits(comparison: Comparison) -> str:
     fits = [(one, one.fit) for one in comparison.metrics if one.fit is not None]
     if not fits:
         return ""
+    name = fits[0][1].name
+    against = name if len(name) <= 24 else "the known order"
+    headers = [f"Against {against}", "tau-b", "95% interval", "Spearman", "Pairs", "Regret"]
+    headers += ["tau-b − first's"]
     rows = [
         [
-            one.metric,
-            number(fit.tau, 3),
-            span(fit.tau_low, fit.tau_high, 3),
-            number(fit.spearman, 3),
-            share_of(fit.pairwise_accuracy, fit.pairs),
-            number(fit.regret),
+            one.metric, number(fit.tau, 3), span(fit.tau_low, fit.tau_high, 3),
+            number(fit.spearman, 3), share_of(fit.pairwise_accuracy, fit.pairs), number(fit.regret),
             f"{number(one.tau_difference, 3)} "
             f"{span(one.tau_difference_low, one.tau_difference_high, 3)}",
         ]
         for one, fit in fits
-    ]
-    name = fits[0][1].name
-    against = name if len(name) <= _LONGEST_NAME else "the known order"
-    return markdown_table([f"Against {against}", *_KNOWN], rows, left=1)
+    ]  # fmt: skip
+    return markdown_table(headers, rows, left=1)
 
 
 def _matrix(comparison: Comparison) -> str:
     if len(comparison.metrics) < 3:
         return ""
-    names = [one.metric for one in comparison.metrics]
+    columns = [str(column) for column in range(1, len(comparison.metrics) + 1)]
     rows = [
-        [f"{place} {name}", *(number(tau, 2) for tau in line)]
-        for place, (name, line) in enumerate(zip(names, comparison.tau, strict=True), start=1)
+        [f"{column} {one.metric}", *(number(tau, 2) for tau in line)]
+        for column, one, line in zip(columns, comparison.metrics, comparison.tau, strict=True)
     ]
-    return markdown_table(["tau-b", *map(str, range(1, len(names) + 1))], rows, left=1)
-
-
-def _closing_lines(comparison: Comparison) -> list[str]:
-    found = []
-    fit = comparison.metrics[0].fit
-    if fit is not None and fit.ties_excluded:
-        found.append(f"- Known ties, left out of the pairs: {fit.ties_excluded}.")
-    if comparison.left_out:
-        found.append(f"- Not compared: {counted_out(comparison.left_out)}.")
-    return found
+    return markdown_table(["tau-b", *columns], rows, left=1)

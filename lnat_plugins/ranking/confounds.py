@@ -7,18 +7,49 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from lnat_plugins.formatting import plain
-from lnat_plugins.metrics import GLOBAL, METRICS, Metric, Scored
+from lnat_plugins.metrics import GLOBAL, METRICS, Scored
 from lnat_plugins.ranking.orders import spearman
-from lnat_plugins.ranking.table import Floats, Ints, ScoreTable, score_table, winners
+from lnat_plugins.ranking.table import Floats, Ints, ScoreTable
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
+
+CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
+
+STRETCH: Final = 20
+"""Words that must recur in a row to count as repeated."""
+
+FAMILIES: Final = {
+    "qwen": "qwen qwq qvq",
+    "llama": "llama codellama",
+    "gemma": "gemma codegemma",
+    "mistral": "mistral mixtral ministral codestral magistral devstral mathstral",
+    "gpt": "gpt chatgpt",
+    "glm": "glm chatglm",
+    **{name: name for name in ("phi", "deepseek", "claude", "gemini", "kimi", "olmo", "granite",
+                               "falcon", "internlm", "smollm")},
+}  # fmt: skip
+"""Family -> the words that stand for it. QwQ and QvQ are Qwen's reasoning models."""
+
+_FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words.split()}
+
+# Thresholds of the notes.
+_NEARLY_ALL: Final = 0.9  # of the context: such a window is the global one under another name
+_MUCH_REPEATED: Final = 0.1  # of a teacher's words
+_NEARLY_ALONE: Final = 0.9  # correlation up or down: a score orders much as the control does
+_LEAST_SPARE: Final = 8  # responses beyond two a prompt: with fewer, a correlation says little
+
+_CHOICE: Final = {
+    "n_tokens": ("longest", "shortest"),
+    "n_steps": ("one of most steps", "one of fewest steps"),
+    "mean_step_tokens": ("one of the longest steps", "one of the shortest steps"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,131 +76,6 @@ class ControlCorrelation:
     spare: int
 
 
-def control_correlation(name: str, control_R: Floats, table: ScoreTable) -> ControlCorrelation:
-    """The correlation of the responses' scores with the control's values of the same."""
-    better_R = table.response_scores
-    inside = [
-        (spearman(better_R[one], control_R[one]), len(one))
-        for one in _by_prompt(table.response_prompt)
-    ]
-    known = [(value, count) for value, count in inside if not math.isnan(value)]
-    return ControlCorrelation(
-        control=name,
-        overall=spearman(better_R, control_R),
-        responses=len(control_R),
-        within_prompt=math.fsum(value for value, _ in known) / len(known) if known else math.nan,
-        prompts=len(known),
-        spare=sum(count - 2 for _, count in known) if known else max(0, len(control_R) - 2),
-    )
-
-
-def _by_prompt(prompt_R: Ints) -> list[Ints]:
-    """The responses of each prompt, as indices."""
-    order = np.argsort(prompt_R, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(prompt_R[order])) + 1)
-
-
-def shown_context(records: Iterable[StepSums]) -> dict[str, float]:
-    """Window -> the share of the preceding response tokens that it shows, 0 … 1.
-
-    Σ tokens of the window's steps / Σ tokens of all preceding steps, averaged over the steps of a
-    response that have one before them, then over responses. NaN where no response has such a step.
-    The global window, which shows all, is not among them.
-    """
-    known = list(records)
-    longest = max((len(record.tokens) for record in known), default=0)
-    names = dict.fromkeys(name for record in known for name in record.sums if name != GLOBAL)
-    found = {}
-    for name in names:
-        window = parse_window(name)
-        preceding = np.array([window.preceding(step) for step in range(longest)], dtype=np.int64)
-        shares = [_share(record, preceding) for record in known if name in record.sums]
-        defined = [share for share in shares if not math.isnan(share)]
-        found[name] = math.fsum(defined) / len(defined) if defined else math.nan
-    return found
-
-
-def _share(record: StepSums, preceding: np.ndarray[tuple[int], np.dtype[np.int64]]) -> float:
-    tokens = np.array(record.tokens, dtype=np.int64)
-    step = np.arange(len(tokens))
-    before = np.concatenate([[0], np.cumsum(tokens)])
-    if len(tokens) < 2:
-        return math.nan
-    whole = before[1:-1]
-    unseen = before[step - preceding[: len(tokens)]][1:]
-    return float(((whole - unseen) / whole).mean())
-
-
-WINDOW: Final = 20
-"""Words that must recur in a row to count as said before."""
-
-
-class Repetition(NamedTuple):
-    """Words of a text, split at white space, and those that repeat."""
-
-    repeated: int
-    words: int
-
-
-def repetition(text: str) -> Repetition:
-    """Words that lie in a stretch of 20 words which occurred before in the same text.
-
-    The earlier occurrence may overlap, as in a loop of one word. Time grows with the text's length.
-    """
-    words = text.split()
-    seen: set[tuple[str, ...]] = set()
-    repeated = marked_to = 0
-    for start in range(len(words) - WINDOW + 1):
-        stretch = tuple(words[start : start + WINDOW])
-        if stretch in seen:
-            repeated += start + WINDOW - max(start, marked_to)
-            marked_to = start + WINDOW
-        seen.add(stretch)
-    return Repetition(repeated, len(words))
-
-
-FAMILIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "qwen": ("qwen", "qwq", "qvq"),
-    "llama": ("llama", "codellama"),
-    "gemma": ("gemma", "codegemma"),
-    "mistral": (
-        "mistral", "mixtral", "ministral", "codestral", "magistral", "devstral", "mathstral",
-    ),
-    "phi": ("phi",),
-    "deepseek": ("deepseek",),
-    "gpt": ("gpt", "chatgpt"),
-    "claude": ("claude",),
-    "gemini": ("gemini",),
-    "glm": ("glm", "chatglm"),
-    "kimi": ("kimi",),
-    "olmo": ("olmo",),
-    "granite": ("granite",),
-    "falcon": ("falcon",),
-    "internlm": ("internlm",),
-    "smollm": ("smollm",),
-}  # fmt: skip
-"""Family -> the words that stand for it. QwQ and QvQ are Qwen's reasoning models."""
-
-_FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word in words}
-
-
-def families(name: str) -> frozenset[str]:
-    """The families that a model's or teacher's name points to, by whole words; a heuristic.
-
-    A word may carry a version: "Qwen2.5" and "gpt4o" count, "DSQ" and "dolphin" do not.
-    "DeepSeek-R1-Distill-Qwen-7B" points to two. Of a path only the last part is read, as the
-    folders above it say nothing of the model; of "org/model" both.
-    """
-    parts = name.rstrip("/\\").replace("\\", "/").split("/")
-    is_repository = len(parts) == 2 and parts[0] not in ("", ".", "..", "~")
-    text = name if is_repository else parts[-1]
-    words = re.findall(r"[a-z]+", text.lower())
-    return frozenset(_FAMILY_OF[word] for word in words if word in _FAMILY_OF)
-
-
-CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
-
-
 @dataclass(frozen=True)
 class Confounds:
     """The panel beside a ranking.
@@ -177,12 +83,12 @@ class Confounds:
     Attributes:
         correlations: with each control, in the order of `CONTROLS`.
         repetition: teacher -> share of its words, over all its responses, that lie in a stretch
-            of 20 words said before in the same response; empty where no texts were given, NaN for
-            a teacher without a word.
+            of 20 words that occurred before in the same response; empty where no texts were given,
+            NaN for a teacher without a word.
         context: window -> share of the preceding tokens that it shows, without the global window.
         composition: teacher -> share of the matched prompts on which it is best; of a tie, the
             first row. Empty where no prompt is matched.
-        families: what the student's name says of its family; several for a merged name.
+        families: those that the student's name points to; several for a merged name.
         same_family: teachers whose names share a family with the student's.
         notes: what of this a reader must know before trusting the order.
     """
@@ -195,64 +101,40 @@ class Confounds:
     same_family: tuple[str, ...]
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; NaN becomes None."""
-        found: dict[str, Any] = plain(self)
-        return found
-
 
 def confounds(
+    table: ScoreTable,
+    controls: Mapping[str, Floats],
     rows: Sequence[Scored],
-    prompts: Sequence[str],
-    metric: Metric,
-    window: str,
     texts: Sequence[str] | None = None,
     student: str = "",
 ) -> Confounds:
     """The panel for one metric.
 
     Args:
-        rows, prompts, metric, window: as for `rank`.
-        texts: the responses, one a row; without them nothing is said of repetition.
-        student: its name or path; without it nothing is said of families.
+        table: the metric's scores of `rows`.
+        controls: from `control_values`.
+        rows: as for `rank`.
+        texts: the responses, one a row; without them repetition is not measured.
+        student: its name or path; without it no family is named.
     """
-    teachers = tuple(dict.fromkeys(row.teacher for row in rows))
-    table = score_table(rows, prompts, teachers, metric, window)
-    return panel(table, control_values(table, rows), rows, metric, window, texts, student)
-
-
-def panel(
-    table: ScoreTable,
-    controls: Mapping[str, Floats],
-    rows: Sequence[Scored],
-    metric: Metric,
-    window: str,
-    texts: Sequence[str] | None,
-    student: str,
-) -> Confounds:
-    """The same from a table and the controls of its responses."""
-    repeated = {} if texts is None else _repetition(table.teachers, rows, texts)
-    context = shown_context(row.record for row in rows)
+    order = np.argsort(table.response_prompt, kind="stable")
+    starts = np.flatnonzero(np.diff(table.response_prompt[order])) + 1
+    by_prompt = np.split(order, starts)
     own = families(student)
-    same = tuple(teacher for teacher in table.teachers if own & families(teacher))
-    correlations = tuple(
-        control_correlation(name, control_R, table) for name, control_R in controls.items()
-    )
-    found = (
-        *count_notes(correlations),
-        *context_notes(context, metric.window_read(window)),
-        *repetition_notes(repeated),
-        *family_notes(own, same),
-    )
-    return Confounds(
-        correlations=correlations,
-        repetition=repeated,
-        context=context,
+    found = Confounds(
+        correlations=tuple(
+            _correlation(name, table.response_scores, control_R, by_prompt)
+            for name, control_R in controls.items()
+        ),
+        repetition={} if texts is None else _repeated_shares(table.teachers, rows, texts),
+        context=shown_context([row.record for row in rows]),
         composition=composition(table),
         families=tuple(sorted(own)),
-        same_family=same,
-        notes=found,
+        same_family=tuple(teacher for teacher in table.teachers if own & families(teacher)),
+        notes=(),
     )
+    return replace(found, notes=tuple(_notes(found, table.window)))
 
 
 def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Floats]:
@@ -263,92 +145,140 @@ def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Float
 
 def composition(table: ScoreTable) -> dict[str, float]:
     """Teacher -> share of the matched prompts on which it is best; empty where there are none."""
-    used_P = table.matched
-    if not used_P.any():
+    if not table.matched.any():
         return {}
-    winner_P, _ = winners(table.scores[used_P], table.first_row[used_P])
+    winner_P, _ = table.winners(table.matched)
     shares = np.bincount(winner_P, minlength=len(table.teachers)) / len(winner_P)
     return dict(zip(table.teachers, map(float, shares), strict=True))
 
 
-def _repetition(
+def _correlation(
+    name: str, scores_R: Floats, control_R: Floats, by_prompt: Sequence[Ints]
+) -> ControlCorrelation:
+    inside = [(spearman(scores_R[one], control_R[one]), len(one) - 2) for one in by_prompt]
+    spare = [beyond_two for value, beyond_two in inside if not math.isnan(value)]
+    return ControlCorrelation(
+        control=name,
+        overall=spearman(scores_R, control_R),
+        responses=len(control_R),
+        within_prompt=_mean_known(value for value, _ in inside),
+        prompts=len(spare),
+        spare=sum(spare) if spare else max(0, len(control_R) - 2),
+    )
+
+
+def _mean_known(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return statistics.fmean(known) if known else math.nan
+
+
+def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
+    """Window -> the share of the preceding response tokens that it shows, 0 … 1.
+
+    Σ tokens of the window's steps / Σ tokens of all preceding steps, averaged over the steps of a
+    response that have one before them, then over responses. NaN where no response has such a step.
+    The global window, which shows all, is not among them.
+    """
+    longest = max((len(record.tokens) for record in records), default=0)
+    names = dict.fromkeys(name for record in records for name in record.sums if name != GLOBAL)
+    found = {}
+    for name in names:
+        window = parse_window(name)
+        start = np.array([step - window.preceding(step) for step in range(longest)], dtype=np.int64)
+        found[name] = _mean_known(
+            _shown_share(record, start) for record in records if name in record.sums
+        )
+    return found
+
+
+def _shown_share(record: StepSums, start: Ints) -> float:
+    """Of one response, whose steps see those from `start` on."""
+    n_steps = len(record.tokens)
+    before = np.concatenate([[0], np.cumsum(record.tokens)])
+    if n_steps < 2:
+        return math.nan
+    whole, unseen = before[1:-1], before[start[1:n_steps]]
+    return float(((whole - unseen) / whole).mean())
+
+
+def repetition(text: str) -> tuple[int, int]:
+    """Words in a stretch of 20 that occurred before in the same text, and words in all.
+
+    Words are split at white space. The earlier occurrence may overlap, as in a loop of one word.
+    Time grows with the text's length.
+    """
+    words = text.split()
+    seen: set[tuple[str, ...]] = set()
+    repeated = marked_to = 0
+    for start in range(len(words) - STRETCH + 1):
+        end = start + STRETCH
+        stretch = tuple(words[start:end])
+        if stretch in seen:
+            repeated += end - max(start, marked_to)
+            marked_to = end
+        seen.add(stretch)
+    return repeated, len(words)
+
+
+def _repeated_shares(
     teachers: Sequence[str], rows: Sequence[Scored], texts: Sequence[str]
 ) -> dict[str, float]:
-    repeated, words = dict.fromkeys(teachers, 0), dict.fromkeys(teachers, 0)
+    counts = {teacher: np.zeros(2, dtype=np.int64) for teacher in teachers}
     for row, text in zip(rows, texts, strict=True):
-        found = repetition(text)
-        repeated[row.teacher] += found.repeated
-        words[row.teacher] += found.words
-    return {name: repeated[name] / words[name] if words[name] else math.nan for name in teachers}
+        counts[row.teacher] += repetition(text)
+    return {
+        name: int(repeated) / int(words) if words else math.nan
+        for name, (repeated, words) in counts.items()
+    }
 
 
-NEARLY_ALL: Final = 0.9
-"""From this share of the context on, a window is the global one under another name."""
+def families(name: str) -> frozenset[str]:
+    """The families that a model's or teacher's name points to, by whole words; a heuristic.
 
-MUCH_REPEATED: Final = 0.1
-"""From this share of repeated words on, a teacher's loops are noted."""
-
-NEARLY_ALONE: Final = 0.9
-"""From this correlation on, up or down, a score orders much as the control does."""
-
-LEAST_SPARE: Final = 8
-"""Responses beyond two a prompt: with fewer, a correlation says little."""
-
-_CHOICE: Final = {
-    "n_tokens": ("longest", "shortest"),
-    "n_steps": ("one of most steps", "one of fewest steps"),
-    "mean_step_tokens": ("one of the longest steps", "one of the shortest steps"),
-}
+    A word may carry a version: "Qwen2.5" and "gpt4o" count, "DSQ" and "dolphin" do not.
+    "DeepSeek-R1-Distill-Qwen-7B" points to two. Of a path only the last part is read, as the
+    folders above it do not name the model; of "org/model" both.
+    """
+    parts = name.rstrip("/\\").replace("\\", "/").split("/")
+    is_repository = len(parts) == 2 and parts[0] not in ("", ".", "..", "~")
+    words = re.findall(r"[a-z]+", (name if is_repository else parts[-1]).lower())
+    return frozenset(_FAMILY_OF[word] for word in words if word in _FAMILY_OF)
 
 
-def count_notes(correlations: Sequence[ControlCorrelation]) -> Iterator[str]:
-    """Where the score orders the responses much as a plain count would."""
-    for one in correlations:
+def _notes(found: Confounds, window: str | None) -> Iterator[str]:
+    for one in found.correlations:
         inside = not math.isnan(one.within_prompt)
-        found = one.within_prompt if inside else one.overall
+        value = one.within_prompt if inside else one.overall
         # A correlation of NaN is never as large as this.
-        if one.control in _CHOICE and one.spare >= LEAST_SPARE and abs(found) >= NEARLY_ALONE:
+        if one.control in _CHOICE and one.spare >= _LEAST_SPARE and abs(value) >= _NEARLY_ALONE:
             yield (
                 f"{'Within prompts' if inside else 'Over all responses'} the score goes with "
-                f"{one.control} (Spearman {found:.3f}): choosing by it is much like choosing the "
-                f"{_CHOICE[one.control][found < 0]}."
+                f"{one.control} (Spearman {value:.3f}): choosing by it is much like choosing the "
+                f"{_CHOICE[one.control][value < 0]}."
             )
-
-
-def context_notes(context: Mapping[str, float], read: str | None) -> Iterator[str]:
-    """Where the window that was read shows nearly everything."""
-    if read is None or read not in context:
-        return
-    shown = context[read]
+    # A metric that reads the global window, or none, is not looked up.
+    shown = found.context.get(window or "", 0.0)
     if math.isnan(shown):
         yield (
-            f"No response has a second step, so that window {read} shows what global shows: this "
+            f"No response has a second step, so that window {window} shows what global shows: this "
             "is global naturalness under another name."
         )
-    elif shown >= NEARLY_ALL:
+    elif shown >= _NEARLY_ALL:
         yield (
-            f"Window {read} shows {100 * shown:.0f}% of what precedes a step here: this is global "
-            "naturalness under another name."
+            f"Window {window} shows {100 * shown:.0f}% of what precedes a step here: this is "
+            "global naturalness under another name."
         )
-
-
-def repetition_notes(repeated: Mapping[str, float]) -> Iterator[str]:
-    """Teachers that loop."""
-    loops = [f"{name} {100 * share:.0f}%" for name, share in repeated.items()
-             if share >= MUCH_REPEATED]  # fmt: skip
+    loops = [f"{name} {100 * share:.0f}%" for name, share in found.repetition.items()
+             if share >= _MUCH_REPEATED]  # fmt: skip
     if loops:
         yield (
-            f"Words in stretches of {WINDOW} that the same response had said before: "
+            f"Words in stretches of {STRETCH} that the same response had said before: "
             f"{', '.join(loops)}. What repeats is easy to predict, so loops score well."
         )
-
-
-def family_notes(own: frozenset[str], same: Sequence[str]) -> Iterator[str]:
-    """Teachers of the student's own family."""
-    if same:
-        verb = "is" if len(same) == 1 else "are"
+    if found.same_family:
+        verb = "is" if len(found.same_family) == 1 else "are"
         yield (
-            f"By name, {', '.join(same)} {verb} of the student's own family "
-            f"({', '.join(sorted(own))}): a student finds its own family's text likely, whatever "
-            "it would learn from it."
+            f"By name, {', '.join(found.same_family)} {verb} of the student's own family "
+            f"({', '.join(found.families)}): a student finds its own family's text likely, "
+            "whatever it would learn from it."
         )

@@ -12,10 +12,10 @@ from typing import Any
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric
-from lnat_plugins.ranking.compare import Comparison, compare, comparison_to_markdown
+from lnat_plugins.ranking.compare import Comparison, compare
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference
-from lnat_plugins.ranking.result import Ranking, to_markdown
+from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.table import check_metric
 from lnat_plugins.scoring.samples import ScoredSet
 
@@ -36,12 +36,24 @@ class Leaderboard:
 
     def to_markdown(self) -> str:
         """The text of `lnat rank`."""
-        scored = self.scored
-        text = to_markdown(self.ranking, self._title())
+        scored, settings = self.scored, self.scored.settings
+        of = f"task: {scored.task}, student: {scored.student}"
+        prompts, metric = self.ranking.title()
+        title = [
+            f"{of}, {prompts}",
+            f"steps: {settings.get('steps')} ({scored.splitter}), windows: "
+            f"{','.join(scored.windows)}, engine: {','.join(scored.paths)}, "
+            f"settings: {scored.settings_hash}",
+        ]
+        if "chat_template" in settings:  # older samples do not say how prompts were rendered
+            template = settings["chat_template"]
+            rendering = f"chat template (digest {template})" if template else "plain text"
+            system = ", with a system instruction" if settings.get("system_instruction") else ""
+            title.append(f"rendering: {rendering}{system}")
+        text = self.ranking.to_markdown([*title, metric])
         if self.comparison is None:
             return text
-        title = [f"task: {scored.task}, student: {scored.student}, metrics compared:"]
-        return comparison_to_markdown(self.comparison, title) + "\n" + text
+        return self.comparison.to_markdown([f"{of}, metrics compared:"]) + "\n" + text
 
     def as_dict(self) -> dict[str, Any]:
         """One entry of `ranking.json`: plain JSON values, NaN as None."""
@@ -61,30 +73,6 @@ class Leaderboard:
             "ranking": self.ranking.as_dict(),
         }
 
-    def _title(self) -> list[str]:
-        scored, ranking = self.scored, self.ranking
-        direction = "higher" if ranking.higher_is_better else "lower"
-        return [
-            f"task: {scored.task}, student: {scored.student}, prompts: {ranking.prompts_used} of "
-            f"{ranking.prompts}, responses: {ranking.responses}",
-            f"steps: {scored.settings.get('steps')} ({scored.splitter}), windows: "
-            f"{','.join(scored.windows)}, engine: {','.join(scored.paths)}, "
-            f"settings: {scored.settings_hash}",
-            *_rendering(scored.settings),
-            f"metric: {ranking.metric} ({ranking.unit}, {direction} is better), bootstrap_iters: "
-            f"{ranking.bootstrap_iters}, seed: {ranking.seed}",
-        ]
-
-
-def _rendering(settings: Mapping[str, Any]) -> list[str]:
-    """How prompts were rendered; nothing where the settings do not say."""
-    if "chat_template" not in settings:
-        return []
-    template = settings["chat_template"]
-    text = f"chat template (digest {template})" if template else "plain text"
-    system = settings.get("system_instruction")
-    return [f"rendering: {text}" + (", with a system instruction" if system else "")]
-
 
 def leaderboard(
     scored: ScoredSet,
@@ -100,14 +88,11 @@ def leaderboard(
     """Rank the teachers by the first metric; compare the metrics where there are several.
 
     Args:
-        scored: the rows to rank.
         metrics: at least one; each has a direction.
-        window: a scored window.
+        window, reference, bootstrap_iters, seed: as for `rank`.
         every: whether the metrics are simply all there are: one that cannot be compared is then
-            counted, and refused otherwise.
+            reported, and refused otherwise.
         known: name -> metric, all there are.
-        reference: a known order of the teachers.
-        bootstrap_iters, seed: of the intervals.
 
     Raises:
         ConfigError, DataError: as `rank`; a metric requested by name that cannot be compared.

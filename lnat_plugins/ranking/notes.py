@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Final
@@ -18,23 +17,23 @@ FEW_RESAMPLES: Final = 1000
 _COUNTED: Final = {2: "Two", 3: "Three", 4: "Four"}
 
 
-def notes(ranking: Ranking) -> Ranking:
-    """The ranking with its notes: what was dropped, what is unsure, what proves nothing."""
-    found = (
-        *_left_out(ranking),
-        *_undefined(ranking),
-        *_undrawn(ranking),
-        *_ties(ranking),
-        *_few_prompts(ranking),
-        *_few_resamples(ranking),
-        *_first_place(ranking),
-        *_few_teachers(ranking),
-        *_no_agreement(ranking),
-    )
-    return dataclasses.replace(ranking, notes=found)
+def notes(ranking: Ranking) -> Iterator[str]:
+    """What was dropped, what is unsure, what proves nothing."""
+    yield from _dropped(ranking)
+    yield from _sample_sizes(ranking)
+    yield from _first_place(ranking)
+    n_teachers = len(ranking.teachers)
+    if 1 < n_teachers < FEW_TEACHERS:
+        # The two-sided p of a perfect order among all T! orders.
+        yield (
+            f"{_COUNTED[n_teachers]} teachers cannot support a significance claim: even a perfect "
+            f"Kendall's tau has p = 2/{n_teachers}! = {2 / math.factorial(n_teachers):.3g}."
+        )
+    if not ranking.agreement.prompts:
+        yield f"No prompt has {ranking.agreement.metric} for every teacher: no agreement is given."
 
 
-def _left_out(ranking: Ranking) -> Iterator[str]:
+def _dropped(ranking: Ranking) -> Iterator[str]:
     left_out = ranking.prompts - ranking.prompts_used
     if left_out:
         least = min(ranking.teachers, key=lambda line: line.scored_prompts)
@@ -42,16 +41,10 @@ def _left_out(ranking: Ranking) -> Iterator[str]:
             f"{left_out} of {plural(ranking.prompts, 'prompt')} left out: not scored for every "
             f"teacher (least covered: {least.teacher}, {plural(least.scored_prompts, 'prompt')})."
         )
-
-
-def _undefined(ranking: Ranking) -> Iterator[str]:
     for line in ranking.teachers:
+        of_all = plural(line.responses, "response")
         for reason, count in line.undefined.items():
-            of_all = plural(line.responses, "response")
             yield f"{line.teacher}: {count} of {of_all} undefined: {reason}."
-
-
-def _undrawn(ranking: Ranking) -> Iterator[str]:
     if ranking.resamples_undefined:
         yield (
             f"{ranking.resamples_undefined} of {plural(ranking.bootstrap_iters, 'resample')} left "
@@ -59,30 +52,25 @@ def _undrawn(ranking: Ranking) -> Iterator[str]:
         )
 
 
-def _ties(ranking: Ranking) -> Iterator[str]:
+def _sample_sizes(ranking: Ranking) -> Iterator[str]:
+    used, iters = ranking.prompts_used, ranking.bootstrap_iters
     if ranking.ties:
         have = "has" if ranking.ties == 1 else "have"
         yield (
-            f"{ranking.ties} of {plural(ranking.prompts_used, 'prompt')} {have} several best "
-            "teachers; the first row wins."
+            f"{ranking.ties} of {plural(used, 'prompt')} {have} several best teachers; the first "
+            "row wins."
         )
-
-
-def _few_prompts(ranking: Ranking) -> Iterator[str]:
-    if ranking.prompts_used == 1:
+    if used == 1:
         yield "One prompt: no interval can be given."
-    elif ranking.prompts_used < FEW_PROMPTS:
+    elif used < FEW_PROMPTS:
         yield (
-            f"Only {ranking.prompts_used} prompts: with fewer than {FEW_PROMPTS} the intervals "
-            "are rough, and rather too narrow."
+            f"Only {used} prompts: with fewer than {FEW_PROMPTS} the intervals are rough, and "
+            "rather too narrow."
         )
-
-
-def _few_resamples(ranking: Ranking) -> Iterator[str]:
-    if 0 < ranking.bootstrap_iters < FEW_RESAMPLES and ranking.prompts_used > 1:
+    if 0 < iters < FEW_RESAMPLES and used > 1:
         yield (
-            f"Only {plural(ranking.bootstrap_iters, 'resample')}: with fewer than {FEW_RESAMPLES} "
-            "the ends of the intervals and P(best) are themselves uncertain."
+            f"Only {plural(iters, 'resample')}: with fewer than {FEW_RESAMPLES} the ends of the "
+            "intervals and P(best) are themselves uncertain."
         )
 
 
@@ -91,19 +79,17 @@ def _first_place(ranking: Ranking) -> Iterator[str]:
         yield f"One teacher ({ranking.teachers[0].teacher}): there is nothing to compare."
         return
     first, *others = ranking.teachers
+    p_best = f"P(best) of {first.teacher} is {first.p_best:.3f}"
     doubted = [one for one in others if one.difference_low <= 0 <= one.difference_high]
     overlapping = [one for one in others if first.low <= one.high and one.low <= first.high]
     if first.p_best < SURE:
         rival = max(others, key=lambda one: one.p_best)
         yield (
-            f"The first place is not settled: P(best) of {first.teacher} is {first.p_best:.3f}, "
-            f"of {rival.teacher} {rival.p_best:.3f}; {_paired(rival)} {needed_prompts(ranking)}"
+            f"The first place is not settled: {p_best}, of {rival.teacher} {rival.p_best:.3f}; "
+            f"{_paired(rival)} {needed_prompts(ranking)}"
         )
     elif doubted:
-        yield (
-            f"The first place is barely settled: P(best) of {first.teacher} is {first.p_best:.3f}, "
-            f"yet {_paired(doubted[0])}"
-        )
+        yield f"The first place is barely settled: {p_best}, yet {_paired(doubted[0])}"
     elif overlapping:
         yield (
             f"The intervals of {first.teacher} and {overlapping[0].teacher} overlap, yet on the "
@@ -116,22 +102,3 @@ def _paired(line: TeacherRank) -> str:
         f"{line.teacher} differs by {number(line.difference)}, paired 95% interval "
         f"{span(line.difference_low, line.difference_high)}."
     )
-
-
-def _few_teachers(ranking: Ranking) -> Iterator[str]:
-    n_teachers = len(ranking.teachers)
-    if 1 < n_teachers < FEW_TEACHERS:
-        yield (
-            f"{_COUNTED[n_teachers]} teachers cannot support a significance claim: even a perfect "
-            f"Kendall's tau has p = 2/{n_teachers}! = {smallest_p(n_teachers):.3g}."
-        )
-
-
-def smallest_p(n_teachers: int) -> float:
-    """The two-sided p of a perfect order among all orders of so many teachers: 2/T!."""
-    return 2 / math.factorial(n_teachers)
-
-
-def _no_agreement(ranking: Ranking) -> Iterator[str]:
-    if not ranking.agreement.prompts:
-        yield f"No prompt has {ranking.agreement.metric} for every teacher: no agreement is given."

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from lnat_plugins.metrics import Metric
-from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints, ScoreTable, winners
+from lnat_plugins.ranking.table import TIE, Floats, Ints, ScoreTable
 
 
 class Ranks(NamedTuple):
@@ -27,33 +26,26 @@ class Ranks(NamedTuple):
     better: Ints
     tied: Ints
 
-    @property
-    def middle(self) -> Floats:
-        """The mean of the ranks that those in a tie take up, counted from 1."""
-        return np.asarray(self.better + (self.tied + 1) / 2)
+    def share_best(self, column: int) -> float:
+        """In which share of the rows that teacher is best, ties shared; NaN without a row."""
+        best_B = (self.better[:, column] == 0) / self.tied[:, column]
+        return float(best_B.mean()) if len(best_B) else math.nan
 
 
 def ranks(scores_BT: Floats) -> Ranks:
     """The rank of each score in its row, highest first; those within `TIE` of a neighbour tie."""
-    ascending_BT = -scores_BT
-    order_BT = np.argsort(ascending_BT, axis=1, kind="stable")
-    sorted_BT = np.take_along_axis(ascending_BT, order_BT, axis=1)
-    far = np.diff(sorted_BT, axis=1) > TIE * np.maximum(1.0, np.abs(sorted_BT[:, 1:]))
-    edge = np.ones((len(far), 1), dtype=bool)
-    opens_BT = np.concatenate([edge, far], axis=1)
-    closes_BT = np.concatenate([far, edge], axis=1)
-    index_T = np.arange(scores_BT.shape[1])
-    start_BT = np.maximum.accumulate(np.where(opens_BT, index_T, 0), axis=1)
-    last = np.where(closes_BT, index_T, len(index_T))[:, ::-1]
-    end_BT = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    better_BT, tied_BT = np.empty_like(order_BT), np.empty_like(order_BT)
-    np.put_along_axis(better_BT, order_BT, start_BT, axis=1)
-    np.put_along_axis(tied_BT, order_BT, end_BT - start_BT + 1, axis=1)
+    order_BT = np.argsort(-scores_BT, axis=1, kind="stable")
+    sorted_BT = np.take_along_axis(scores_BT, order_BT, axis=1)
+    apart = -np.diff(sorted_BT, axis=1) > TIE * np.maximum(1.0, np.abs(sorted_BT[:, 1:]))
+    group_BT = np.zeros_like(order_BT)  # equal numbers for those that tie
+    np.put_along_axis(group_BT, order_BT[:, 1:], np.cumsum(apart, axis=1), axis=1)
+    better_BT = stats.rankdata(group_BT, "min", axis=1).astype(np.int64) - 1
+    tied_BT = stats.rankdata(group_BT, "max", axis=1).astype(np.int64) - better_BT
     return Ranks(better_BT, tied_BT)
 
 
 def rank_shares(standings: Ranks) -> Floats:
-    """(T, T): in which share of the rows teacher t takes rank r; those in a tie share equally."""
+    """(T, T): in which share of the rows teacher t takes rank r, ties shared; NaN without a row."""
     rows, n_teachers = standings.better.shape
     shares_TT = np.zeros((n_teachers, n_teachers))
     teacher_BT = np.broadcast_to(np.arange(n_teachers), (rows, n_teachers))
@@ -61,10 +53,10 @@ def rank_shares(standings: Ranks) -> Floats:
         takes = standings.tied > further
         rank = standings.better[takes] + further
         np.add.at(shares_TT, (teacher_BT[takes], rank), 1 / standings.tied[takes])
-    return np.asarray(shares_TT / rows)
+    return np.asarray(shares_TT / (rows or math.nan))
 
 
-def spearman(one: Floats, other: Floats) -> float:
+def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     """Spearman's correlation; NaN for fewer than two values or if either side is constant."""
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
@@ -100,8 +92,7 @@ class Agreement:
     """How far another metric agrees, on the prompts where both score every teacher.
 
     Attributes:
-        metric: the other metric.
-        window: the window it reads.
+        metric, window: the other metric and the window it reads.
         tau: Kendall's tau-b of the teachers' scores.
         same_winner: share of prompts with the same best teacher.
         prompts: how many prompts that is.
@@ -114,24 +105,15 @@ class Agreement:
     prompts: int
 
 
-def agreement(
-    table: ScoreTable, other: ScoreTable, other_metric: Metric, other_window: str | None
-) -> Agreement:
+def agreement(table: ScoreTable, other: ScoreTable) -> Agreement:
     """Of two metrics on the prompts where both are defined for every teacher.
 
     NaN where there is no such prompt; tau is NaN also for one teacher, or if all scores tie.
     """
     both_P = table.matched & other.matched
-    if not both_P.any():
-        return Agreement(other_metric.name, other_window, math.nan, math.nan, 0)
-    ours, our_winner_P = _order(table, both_P)
-    theirs, their_winner_P = _order(other, both_P)
-    tau = float(tau_b(ours.better, theirs.better)[0])
-    same = float((our_winner_P == their_winner_P).mean())
-    return Agreement(other_metric.name, other_window, tau, same, int(both_P.sum()))
-
-
-def _order(table: ScoreTable, used_P: Bools) -> tuple[Ranks, Ints]:
-    scores_T = table.of_means(table.columns(used_P).mean(axis=0))
-    winner_P, _ = winners(table.scores[used_P], table.first_row[used_P])
-    return ranks(scores_T[None]), winner_P
+    tau = same_winner = math.nan
+    if both_P.any():
+        ours, theirs = (ranks(one.teacher_scores(both_P)[None]).better for one in (table, other))
+        tau = float(tau_b(ours, theirs)[0])
+        same_winner = float((table.winners(both_P)[0] == other.winners(both_P)[0]).mean())
+    return Agreement(other.metric.name, other.window, tau, same_winner, int(both_P.sum()))

@@ -17,12 +17,11 @@ import yaml
 
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import read_yaml
-from lnat_plugins.ranking.bootstrap import interval
-from lnat_plugins.ranking.orders import ranks, spearman, tau_b
+from lnat_plugins.ranking.bootstrap import tau_interval
+from lnat_plugins.ranking.orders import Ranks, ranks, spearman, tau_b
 from lnat_plugins.ranking.table import Floats
 
 _FORMS: Final = 'give a JSON or YAML file of teacher: accuracy, or a ranking such as "A>B=C>D"'
-_MERGE: Final = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,15 @@ class Reference:
     values: Mapping[str, float]
     numeric: bool
 
+    def ranks(self, teachers: Sequence[str]) -> Ranks:
+        """(1, T) the known ranks of these teachers."""
+        return ranks(np.array([[self.values[teacher] for teacher in teachers]]))
+
+    def tau(self, teachers: Sequence[str], scores_BT: Floats) -> Floats:
+        """(B,) Kendall's tau-b of each row with the known values; NaN where a score is NaN."""
+        tau_B = tau_b(ranks(scores_BT).better, self.ranks(teachers).better)
+        return np.where(np.isfinite(scores_BT).all(axis=1), tau_B, np.nan)
+
 
 def read_reference(
     source: str | Path, teachers: Sequence[str], known: Collection[str] = ()
@@ -47,7 +55,7 @@ def read_reference(
 
     Args:
         source: a path to a JSON or YAML file, or the text.
-        teachers: each must have its place.
+        teachers: each must have its rank.
         known: teachers that may have one but need not, such as those left out of a comparison.
 
     Raises:
@@ -65,103 +73,82 @@ def read_reference(
     except (OSError, ValueError):  # a text too long, or with a NUL, for a path
         is_file = False
     if is_file:
-        found = Reference(path.name, _numbers(path), numeric=True)
+        name, values = path.name, _read_numbers(path)
     elif ">" in str(source) or "=" in str(source):
-        found = Reference(str(source), _parse_order(str(source)), numeric=False)
+        name, values = str(source), _parse_order(str(source))
     else:
         raise ConfigError(
             "neither a file nor a ranking", where="--reference", found=str(source), remedy=_FORMS
         )
     allowed = {*teachers, *known}
-    missing = [teacher for teacher in teachers if teacher not in found.values]
-    unknown = [name for name in found.values if name not in allowed]
+    missing = [teacher for teacher in teachers if teacher not in values]
+    unknown = [teacher for teacher in values if teacher not in allowed]
     if missing or unknown:
         problems = [f"has no {', '.join(map(repr, missing))}"] if missing else []
         problems += [f"names the unknown {', '.join(map(repr, unknown))}"] if unknown else []
         raise ConfigError(
             "the reference " + " and ".join(problems),
-            where=f"--reference {found.name}",
+            where=f"--reference {name}",
             remedy=did_you_mean(unknown[0], allowed)
             if unknown
-            else "give every teacher its place, or leave teachers out with --teachers",
+            else "rank every teacher, or leave teachers out with --teachers",
         )
-    return Reference(found.name, {name: found.values[name] for name in teachers}, found.numeric)
+    return Reference(name, {teacher: values[teacher] for teacher in teachers}, numeric=is_file)
 
 
-def _numbers(path: Path) -> dict[str, float]:
-    where = str(path)
+def _read_numbers(path: Path) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name, value in _mapping(path).items():
-        if not _is_number(value):
+    for name, value in _read_mapping(path).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        try:
+            values[name] = float(value) if is_number else math.nan
+        except OverflowError:  # a whole number beyond what a float holds
+            values[name] = math.nan
+        if not math.isfinite(values[name]):
             raise ConfigError(
                 f"the reference value of {name!r} is not a number",
-                where=where,
-                found=value,
-                remedy=_FORMS,
-            )
-        values[name] = float(value)
+                where=str(path), found=value, remedy=_FORMS,
+            )  # fmt: skip
     return values
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond what a float holds
-        return False
+def _read_mapping(path: Path) -> Mapping[str, Any]:
+    """JSON or YAML; both take the last of two equal keys, so keys are checked here."""
 
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise _duplicate(name, str(path))
+        return dict(pairs)
 
-def _mapping(path: Path) -> Mapping[str, Any]:
     try:
-        parsed = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
     except (OSError, ValueError, RecursionError):
-        return _read_yaml(path)
-    except _DuplicateError as cause:
-        raise _duplicate(str(cause), str(path)) from None
-    if not isinstance(parsed, dict):
+        found = read_yaml(path)
+        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        unique([(str(key.value), None) for key, _ in pairs if key.tag != "tag:yaml.org,2002:merge"])
+    if not isinstance(found, dict):
         raise ConfigError(
-            "a reference maps each teacher to a number", where=str(path), found=parsed,
-            remedy=_FORMS,
+            "a reference maps each teacher to a number",
+            where=str(path), found=found, remedy=_FORMS,
         )  # fmt: skip
-    return parsed
-
-
-def _read_yaml(path: Path) -> Mapping[str, Any]:
-    """As `read_yaml`, which like YAML itself takes the last of two equal keys."""
-    found = read_yaml(path)
-    node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    keys = [str(key.value) for key, _ in pairs if key.tag != _MERGE]
-    for place, name in enumerate(keys):
-        if name in keys[:place]:
-            raise _duplicate(name, str(path))
     return found
-
-
-class _DuplicateError(Exception):
-    """Raised below by its name; never leaves this module."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for place, (name, _) in enumerate(pairs):
-        if any(name == earlier for earlier, _ in pairs[:place]):
-            raise _DuplicateError(name)
-    return dict(pairs)
 
 
 def _parse_order(text: str) -> dict[str, float]:
     values: dict[str, float] = {}
-    for place, tied in enumerate(text.split(">")):
+    for rank, tied in enumerate(text.split(">")):
         for name in map(str.strip, tied.split("=")):
             if not name:
                 raise ConfigError(
-                    "a place of the ranking is empty",
+                    "empty name in the ranking",
                     where="--reference", found=text, remedy=_FORMS,
                 )  # fmt: skip
             if name in values:
                 raise _duplicate(name, f"--reference {text}")
-            values[name] = -float(place)
+            values[name] = -float(rank)
     return values
 
 
@@ -177,8 +164,8 @@ class ReferenceFit:
         name: of the reference.
         tau: Kendall's tau-b of the teachers' scores, by the metric's direction, with the known
             values; NaN if either is one tie.
-        tau_low, tau_high: its 95 % percentile bootstrap interval, over prompts. It tells how far
-            other prompts would change it, not how far other teachers would.
+        tau_low, tau_high: its 95 % percentile bootstrap interval, over prompts: how far other
+            prompts would change it, not how far other teachers would.
         spearman: Spearman's correlation of the same.
         pairwise_accuracy: share of the pairs that the metric puts the known way round; a pair on
             which the metric ties counts half. NaN without a pair.
@@ -204,39 +191,24 @@ class ReferenceFit:
 
 
 def reference_fit(
-    reference: Reference,
-    teachers: tuple[str, ...],
-    scores_T: Floats,
-    scores_BT: Floats,
+    reference: Reference, teachers: tuple[str, ...], scores_T: Floats, scores_BT: Floats
 ) -> ReferenceFit:
     """Compare the scores, and their resamples, with the known values; higher = better in both."""
-    known_T = np.array([reference.values[teacher] for teacher in teachers])
-    theirs = ranks(known_T[None])
-    ours = ranks(scores_T[None])
+    ours, theirs = ranks(scores_T[None]), reference.ranks(teachers)
     first, second = np.triu_indices(len(teachers), k=1)
     known = np.sign(theirs.better[0, first] - theirs.better[0, second])
     found = np.sign(ours.better[0, first] - ours.better[0, second])
     right = np.where(found == 0, 0.5, found == known)[known != 0]
-    tau_low, tau_high = interval(resampled_tau(reference, teachers, scores_BT))
-    best_T, chosen = theirs.better[0] == 0, int(np.argmin(ours.better[0]))
+    tau_low, tau_high = tau_interval(reference.tau(teachers, scores_BT))
+    best = [name for name, better in zip(teachers, theirs.better[0], strict=True) if not better]
+    chosen = teachers[int(np.argmin(ours.better[0]))]
+    regret = max(reference.values[name] for name in teachers) - reference.values[chosen]
     return ReferenceFit(
         name=reference.name,
-        tau=float(tau_b(ours.better, theirs.better)[0]),
-        tau_low=tau_low,
-        tau_high=tau_high,
-        spearman=spearman(ours.middle[0], theirs.middle[0]),
+        tau=float(reference.tau(teachers, scores_T[None])[0]), tau_low=tau_low, tau_high=tau_high,
+        spearman=spearman(ours.better[0], theirs.better[0]),
         pairwise_accuracy=float(right.mean()) if len(right) else math.nan,
-        pairs=len(right),
-        ties_excluded=int((known == 0).sum()),
-        regret=float(known_T.max() - known_T[chosen]) if reference.numeric else math.nan,
-        best=" = ".join(name for name, first in zip(teachers, best_T, strict=True) if first),
-        chosen=teachers[chosen],
-    )
-
-
-def resampled_tau(reference: Reference, teachers: tuple[str, ...], scores_BT: Floats) -> Floats:
-    """(B,) tau-b of each resample with the known values; NaN where a teacher has no score."""
-    known_T = np.array([reference.values[teacher] for teacher in teachers])
-    drawn = ranks(scores_BT)
-    tau_B = tau_b(drawn.better, ranks(known_T[None]).better)
-    return np.where(np.isfinite(scores_BT).all(axis=1), tau_B, np.nan)
+        pairs=len(right), ties_excluded=int((known == 0).sum()),
+        regret=regret if reference.numeric else math.nan,
+        best=" = ".join(best), chosen=chosen,
+    )  # fmt: skip

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lnat_plugins.formatting import markdown_table, number, plain, plural, roughly, share_of, span
+from lnat_plugins.formatting import (
+    join_blocks,
+    markdown_table,
+    number,
+    plain,
+    plural,
+    roughly,
+    share_of,
+    span,
+)
 from lnat_plugins.ranking.bootstrap import SURE, Stability
 from lnat_plugins.ranking.confounds import Confounds
 from lnat_plugins.ranking.orders import Agreement
@@ -23,22 +32,20 @@ class TeacherRank:
 
     Attributes:
         rank: 1 = best by the metric's direction.
-        teacher: the name.
         mean: over prompts, of the mean over the teacher's samples; of a ratio of means, the mean of
             the numerators / the mean of the denominators.
         median: over prompts, of each prompt's value; of a ratio, the ratio within the prompt.
         low, high: 95 % percentile bootstrap interval of `mean`, over prompts.
         difference: `mean` minus the first teacher's; 0 for the first.
         difference_low, difference_high: its 95 % interval, paired by prompt.
-        p_best: share of resamples in which the teacher's mean is the best; ties share.
-        p_rank: share of resamples in which it takes rank 1 … T; ties share equally.
+        p_best, p_rank: shares of resamples in which the teacher's mean is the best, and in which it
+            takes rank 1 … T; ties share equally.
         win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
-        scored_prompts: prompts, of all, for which the teacher has a defined value.
-        coverage: scored_prompts / all prompts.
-        responses: rows of the teacher, on all prompts.
-        undefined: reason -> rows without a defined value, on all prompts.
-        controls: n_tokens, n_steps, mean_step_tokens and first_token_ratio of the responses behind
-            `mean`.
+        scored_prompts, coverage: on how many of all prompts the teacher has a defined value, and
+            the same as a share.
+        responses, undefined: rows of the teacher on all prompts, and reason -> rows among them
+            without a defined value.
+        controls: control -> its mean over the responses behind `mean`.
     """
 
     rank: int
@@ -67,15 +74,11 @@ class Ranking:
     Attributes:
         metric, unit, higher_is_better: as the metric declares.
         window: the window it reads; None if it reads none.
-        teachers: best first.
-        prompts: prompts in the set.
+        prompts, responses: of the set.
         prompts_used: prompts scored for every teacher; all figures rest on these.
-        responses: rows in the set.
         ties: prompts used on which several teachers are best.
-        stability: P(best) of the first and the order's tau, by number of prompts.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
-        confounds: what the score may follow instead of naturalness.
         bootstrap_iters, seed: of the intervals.
         resamples_undefined: those in which a teacher's ratio has the denominator 0; they count
             nowhere.
@@ -105,65 +108,49 @@ class Ranking:
         found: dict[str, Any] = plain(self)
         return found
 
-    def to_markdown(self) -> str:
-        """The tables of `lnat rank` and its notes, below two lines that say what is ranked."""
+    def title(self) -> tuple[str, str]:
+        """What is ranked, in two lines: prompts and responses, metric and resampling."""
         direction = "higher" if self.higher_is_better else "lower"
-        title = [
+        return (
             f"prompts: {self.prompts_used} of {self.prompts}, responses: {self.responses}",
             f"metric: {self.metric} ({self.unit}, {direction} is better), bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}",
-        ]
-        return to_markdown(self, title)
+        )
+
+    def to_markdown(self, title: Sequence[str] = ()) -> str:
+        """The title's lines, teachers, how sure their order is, possible confounds, and notes."""
+        return join_blocks(
+            title or self.title(),
+            _teachers(self),
+            _ranks(self),
+            _controls(self),
+            _correlations(self.confounds),
+            [*_sentences(self)],
+            [f"- {note}" for note in (*self.notes, *self.confounds.notes)],
+        )
 
 
 ARROW: Final = {True: "↑", False: "↓"}
 
-FEWEST_TOLD: Final = 10
-"""Below this many the number of prompts needed is not told: it is a guess."""
+FEWEST_PRINTED: Final = 10
+"""Below this many the number of prompts needed is not printed: it is a guess."""
 
 MOST_RANKS: Final = 12
 """With more teachers than this, P(rank) stands in the json alone."""
 
 
-def to_markdown(ranking: Ranking, title: Sequence[str] = ()) -> str:
-    """Title lines, the teachers, how sure that is, possible confounds, and the notes."""
-    lines = (
-        *_reference(ranking.reference),
-        *_stability(ranking),
-        *_context(ranking.confounds),
-        _agreement(ranking.agreement, len(ranking.teachers)),
-    )
-    blocks = [
-        "\n".join(title),
-        _teachers(ranking),
-        _ranks(ranking),
-        _controls(ranking),
-        _correlations(ranking.confounds),
-        "\n".join(lines),
-        "\n".join(f"- {note}" for note in (*ranking.notes, *ranking.confounds.notes)),
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
 def _teachers(ranking: Ranking) -> str:
     headers = ["Teacher", "Metric", "Window", "", "Mean", "95% interval", "Median", "Difference"]
     headers += ["P(best)", "Win rate", "Coverage"]
+    metric = [ranking.metric, ranking.window or "", ARROW[ranking.higher_is_better]]
     rows = [
         [
-            line.teacher,
-            ranking.metric,
-            ranking.window or "",
-            ARROW[ranking.higher_is_better],
-            number(line.mean),
-            span(line.low, line.high, 4),
-            number(line.median),
-            number(line.difference),
-            number(line.p_best, 3),
-            number(line.win_rate, 3),
-            number(line.coverage, 3),
+            line.teacher, *metric, number(line.mean), span(line.low, line.high),
+            number(line.median), number(line.difference),
+            *(number(share, 3) for share in (line.p_best, line.win_rate, line.coverage)),
         ]
         for line in ranking.teachers
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=4)
 
 
@@ -178,18 +165,17 @@ def _ranks(ranking: Ranking) -> str:
 
 
 def _controls(ranking: Ranking) -> str:
-    names = list(ranking.teachers[0].controls)
     repetition = ranking.confounds.repetition
-    headers = ["Controls", *names, *(["repetition"] if repetition else []), "responses"]
+    headers = ["Controls", *ranking.teachers[0].controls, "repetition", "responses"]
+    if not repetition:
+        headers.remove("repetition")
     rows = [
         [
-            line.teacher,
-            *(number(line.controls[name]) for name in names),
-            *([number(repetition[line.teacher], 3)] if repetition else []),
-            str(line.responses),
+            line.teacher, *map(number, line.controls.values()),
+            *([number(repetition[line.teacher], 3)] if repetition else []), str(line.responses),
         ]
         for line in ranking.teachers
-    ]
+    ]  # fmt: skip
     return markdown_table(headers, rows, left=1)
 
 
@@ -204,51 +190,41 @@ def _correlations(confounds: Confounds) -> str:
     return markdown_table(headers, rows, left=1)
 
 
-def _reference(fit: ReferenceFit | None) -> Iterator[str]:
-    if fit is None:
-        return
-    right = share_of(fit.pairwise_accuracy, fit.pairs)
-    pairs = f"{right} pair{'' if fit.pairs == 1 else 's'} the known way round"
-    if fit.ties_excluded:
-        pairs += f" (known ties left out: {fit.ties_excluded})"
-    regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
-    yield (
-        f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
-        f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, {pairs}"
-        f"{regret} (known best: {fit.best}, chosen: {fit.chosen})."
-    )
-
-
-def _stability(ranking: Ranking) -> Iterator[str]:
-    found = ranking.stability
-    if not found.sizes:
-        return
-    end = max(ranking.prompts_used, found.needed or found.sizes[-1])
-    points = ", ".join(
-        f"{size}: {number(p, 2)} ({number(tau, 2)})"
-        for size, p, tau in zip(found.sizes, found.p_best, found.tau, strict=True)
-        if size <= end
-    )
-    yield f"P(best) of {ranking.teachers[0].teacher}, and the order's tau-b, by prompts: {points}."
-    if ranking.teachers[0].p_best >= SURE:
-        yield needed_prompts(ranking)
-
-
-def _context(confounds: Confounds) -> Iterator[str]:
-    if confounds.context:
+def _sentences(ranking: Ranking) -> Iterator[str]:
+    """Fit to the reference, stability, context shown, agreement."""
+    fit, stability, agreement = ranking.reference, ranking.stability, ranking.agreement
+    first = ranking.teachers[0]
+    if fit is not None:
+        pairs = f"{share_of(fit.pairwise_accuracy, fit.pairs)} pair{'' if fit.pairs == 1 else 's'}"
+        ties = f" (known ties left out: {fit.ties_excluded})" if fit.ties_excluded else ""
+        regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
+        yield (
+            f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
+            f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, "
+            f"{pairs} the known way round{ties}{regret} (known best: {fit.best}, chosen: "
+            f"{fit.chosen})."
+        )
+    if stability.sizes:
+        end = max(ranking.prompts_used, stability.needed or stability.sizes[-1])
+        points = ", ".join(
+            f"{size}: {number(p, 2)} ({number(tau, 2)})"
+            for size, p, tau in zip(stability.sizes, stability.p_best, stability.tau, strict=True)
+            if size <= end
+        )
+        yield f"P(best) of {first.teacher}, and the order's tau-b, by prompts: {points}."
+        if first.p_best >= SURE:
+            yield needed_prompts(ranking)
+    if context := ranking.confounds.context:
         shown = ", ".join(
             f"{window}: {'N/A' if math.isnan(share) else f'{100 * share:.0f}%'}"
-            for window, share in confounds.context.items()
+            for window, share in context.items()
         )
         yield f"Of what precedes a step, the window shows: {shown}."
-
-
-def _agreement(agreement: Agreement, n_teachers: int) -> str:
     at_window = f" at window {agreement.window}" if agreement.window != "global" else ""
     same = 0 if math.isnan(agreement.same_winner) else agreement.same_winner * agreement.prompts
-    return (
+    yield (
         f"Agreement with {agreement.metric}{at_window}: Kendall's tau-b "
-        f"{number(agreement.tau, 3)} over {plural(n_teachers, 'teacher')}, same winner "
+        f"{number(agreement.tau, 3)} over {plural(len(ranking.teachers), 'teacher')}, same winner "
         f"on {round(same)} of {plural(agreement.prompts, 'prompt')}."
     )
 
@@ -263,10 +239,10 @@ def needed_prompts(ranking: Ranking) -> str:
             f"P(best) does not reach {SURE} with {stability.sizes[-1]} prompts like these either: "
             f"nothing here tells {ranking.teachers[0].teacher} from the next best."
         )
-    if stability.needed <= used < FEWEST_TOLD:
+    if stability.needed <= used < FEWEST_PRINTED:
         return f"P(best) reaches {SURE} with these {used} prompts or fewer."
-    if stability.needed < FEWEST_TOLD <= used:
-        return f"P(best) reaches {SURE} with fewer than {FEWEST_TOLD} of the {used} prompts."
+    if stability.needed < FEWEST_PRINTED <= used:
+        return f"P(best) reaches {SURE} with fewer than {FEWEST_PRINTED} of the {used} prompts."
     if stability.needed <= used:
         about = min(roughly(stability.needed), used)
         return f"P(best) reaches {SURE} with about {about} of the {used} prompts."

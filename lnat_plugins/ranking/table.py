@@ -28,13 +28,6 @@ TIE: Final = 1e-12
 below any difference between scores, above the rounding of a mean."""
 
 
-def best_mask(scores: Floats) -> Bools:
-    """Where each row's highest value stands; several columns in a tie. Shape as `scores`."""
-    best = scores.max(axis=1, keepdims=True)
-    mask: Bools = scores >= best - TIE * np.maximum(1.0, np.abs(best))
-    return mask
-
-
 def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
     """The column that wins each prompt, and the number of prompts with a tie.
 
@@ -42,7 +35,8 @@ def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
         scores_PT: higher = better, defined everywhere.
         first_row_PT: decides ties; the lowest wins.
     """
-    best_PT = best_mask(scores_PT)
+    highest_P1 = scores_PT.max(axis=1, keepdims=True)
+    best_PT = scores_PT >= highest_P1 - TIE * np.maximum(1.0, np.abs(highest_P1))
     last = np.iinfo(np.int64).max
     winner_P: Ints = np.where(best_PT, first_row_PT, last).argmin(axis=1)
     return winner_P, int((best_PT.sum(axis=1) > 1).sum())
@@ -53,22 +47,23 @@ class ScoreTable:
     """One metric over a set of responses, turned so that higher = better.
 
     Attributes:
+        metric: with its own direction and unit.
+        window: the window it reads; None if it reads none.
         teachers: T names; the order of the columns.
-        sign: 1, or -1 for a metric of which lower is better; scores times `sign` are in the
-            metric's own unit.
         parts: (K, P, T) means over the samples of a prompt and teacher that have a defined value;
             NaN if none has. K = 1: of the scores. K = 2: of the numerators of the scores, and of
             the denominators.
         first_row: (P, T) index of the first such row; decides ties.
         defined: (R,) indices of the rows with a defined value.
-        response_scores: (R,) their scores.
-        response_prompt, response_teacher: (R,) their prompt's and teacher's index.
+        response_scores, response_prompt, response_teacher: (R,) their scores, and the indices of
+            their prompts and teachers.
         responses: T counts of rows, undefined ones included.
         undefined: T times reason -> rows without a defined value.
     """
 
+    metric: Metric
+    window: str | None
     teachers: tuple[str, ...]
-    sign: int
     parts: Floats
     first_row: Ints
     defined: Ints
@@ -83,17 +78,16 @@ class ScoreTable:
         """(P, T) one score per prompt and teacher; of a ratio of means its ratio, NaN by 0."""
         return self.parts[0] if len(self.parts) == 1 else _ratio(self.parts[0], self.parts[1])
 
+    @property
+    def matched(self) -> Bools:
+        """(P,) whether the prompt has a defined value for every teacher."""
+        return np.asarray(np.isfinite(self.scores).all(axis=1))
+
     def metric_scale(self, scores: Floats) -> Floats:
         """Scores in the metric's own unit and direction; any shape."""
-        return np.asarray(scores * self.sign + 0.0)  # never -0.0
+        return np.asarray(scores * _sign(self.metric) + 0.0)  # never -0.0
 
-    @property
-    def matched(self) -> NDArray[np.bool_]:
-        """(P,) whether the prompt has a defined value for every teacher."""
-        defined = np.isfinite(self.scores)
-        return np.asarray(defined.all(axis=1))
-
-    def columns(self, used_P: NDArray[np.bool_]) -> Floats:
+    def columns(self, used_P: Bools) -> Floats:
         """(prompts used, K·T): what is averaged over prompts, part after part."""
         return np.concatenate(list(self.parts[:, used_P]), axis=1)
 
@@ -104,14 +98,32 @@ class ScoreTable:
         n_teachers = len(self.teachers)
         return _ratio(means[..., :n_teachers], means[..., n_teachers:])
 
+    def teacher_scores(self, used_P: Bools) -> Floats:
+        """(T,) the teachers' scores over those prompts; NaN by 0."""
+        return self.of_means(self.columns(used_P).mean(axis=0))
+
+    def winners(self, used_P: Bools) -> tuple[Ints, int]:
+        """The column that wins each of those prompts, and the number of them with a tie."""
+        return winners(self.scores[used_P], self.first_row[used_P])
+
     def mean(self, values_R: Floats) -> Floats:
         """(P, T): the mean of a number that every defined response has."""
-        shape = self.parts.shape[1:]
+        shape = self.first_row.shape
         cell_R = self.response_prompt * shape[1] + self.response_teacher
         size = shape[0] * shape[1]
         counts = np.bincount(cell_R, minlength=size).astype(np.float64)
-        sums = np.bincount(cell_R, weights=values_R, minlength=size)
-        return np.divide(sums, counts, out=np.full(size, np.nan), where=counts > 0).reshape(shape)
+        sums = np.bincount(cell_R, values_R, minlength=size).astype(np.float64)
+        return _ratio(sums, counts).reshape(shape)
+
+
+def _sign(metric: Metric) -> int:
+    return -1 if metric.higher_is_better is False else 1
+
+
+def _ratio(numerators: Floats, denominators: Floats) -> Floats:
+    nothing = np.full(numerators.shape, np.nan)
+    found: Floats = np.divide(numerators, denominators, out=nothing, where=denominators != 0)
+    return found
 
 
 def score_table(
@@ -122,65 +134,44 @@ def score_table(
     window: str,
 ) -> ScoreTable:
     """Compute the metric for every row and average the samples of each prompt and teacher."""
-    sign = -1 if metric.higher_is_better is False else 1
     prompt_index = {prompt: index for index, prompt in enumerate(prompts)}
     teacher_index = {teacher: index for index, teacher in enumerate(teachers)}
-    shape = (len(prompts), len(teachers))
-    first_row_PT = np.full(shape, len(rows), dtype=np.int64)
-    responses = [0] * len(teachers)
+    prompt_N = np.array([prompt_index[row.prompt_id] for row in rows], dtype=np.int64)
+    teacher_N = np.array([teacher_index[row.teacher] for row in rows], dtype=np.int64)
+    values, reasons = metric.rate(rows, window)
+    values_N = np.array(values, dtype=np.float64)
+    parts_NK = values_N[:, None].copy()
+    if metric.parts is not None:
+        parts_NK = np.array([
+            metric.parts_of(row.record, window) if math.isfinite(value) else (math.nan, math.nan)
+            for row, value in zip(rows, values, strict=True)
+        ])  # fmt: skip
+    finite_N = np.isfinite(values_N) & np.isfinite(parts_NK).all(axis=1)
+    by_zero_N = finite_N & (parts_NK[:, 1:] == 0).any(axis=1)
     undefined: list[Counter[str]] = [Counter() for _ in teachers]
-    defined: list[tuple[int, int, int]] = []
-    scores: list[float] = []
-    parts: list[tuple[float, ...]] = []
+    for index in np.flatnonzero(~finite_N | by_zero_N):
+        reason = reasons[index] or "the value is not finite"
+        undefined[teacher_N[index]]["the denominator is 0" if by_zero_N[index] else reason] += 1
 
-    for index, (row, value, reason) in enumerate(
-        zip(rows, *metric.rate(rows, window), strict=True)
-    ):
-        cell = prompt_index[row.prompt_id], teacher_index[row.teacher]
-        responses[cell[1]] += 1
-        of_row = _parts(metric, row, window, value)
-        if not all(map(math.isfinite, (value, *of_row))):
-            undefined[cell[1]][reason or "the value is not finite"] += 1
-            continue
-        if metric.parts is not None and of_row[1] == 0:
-            undefined[cell[1]]["the denominator is 0"] += 1
-            continue
-        defined.append((index, *cell))
-        scores.append(sign * value)
-        parts.append((sign * of_row[0], *of_row[1:]))
-        first_row_PT[cell] = min(first_row_PT[cell], index)
-
-    defined_R3 = np.array(defined, dtype=np.int64).reshape(-1, 3)
-    n_parts = 1 if metric.parts is None else 2
-    parts_RK = np.array(parts, dtype=np.float64).reshape(-1, n_parts)
+    defined = np.flatnonzero(finite_N & ~by_zero_N)
+    first_row_PT = np.full((len(prompts), len(teachers)), len(rows), dtype=np.int64)
+    np.minimum.at(first_row_PT, (prompt_N[defined], teacher_N[defined]), defined)
+    parts_NK[:, 0] *= _sign(metric)
     table = ScoreTable(
+        metric=metric,
+        window=metric.window_read(window),
         teachers=tuple(teachers),
-        sign=sign,
-        parts=np.empty((n_parts, *shape)),
+        parts=np.empty((parts_NK.shape[1], *first_row_PT.shape)),
         first_row=first_row_PT,
-        defined=defined_R3[:, 0],
-        response_scores=np.array(scores, dtype=np.float64),
-        response_prompt=defined_R3[:, 1],
-        response_teacher=defined_R3[:, 2],
-        responses=tuple(responses),
-        undefined=tuple(dict(reasons) for reasons in undefined),
+        defined=defined,
+        response_scores=_sign(metric) * values_N[defined],
+        response_prompt=prompt_N[defined],
+        response_teacher=teacher_N[defined],
+        responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),
+        undefined=tuple(map(dict, undefined)),
     )
-    for part_PT, values_R in zip(table.parts, parts_RK.T, strict=True):
-        part_PT[:] = table.mean(values_R)
+    np.stack([table.mean(values_R) for values_R in parts_NK[defined].T], out=table.parts)
     return table
-
-
-def _ratio(numerators: Floats, denominators: Floats) -> Floats:
-    nothing = np.full(numerators.shape, np.nan)
-    found: Floats = np.divide(numerators, denominators, out=nothing, where=denominators != 0)
-    return found
-
-
-def _parts(metric: Metric, row: Scored, window: str, value: float) -> tuple[float, ...]:
-    """What is averaged: the value, or its numerator and denominator."""
-    if metric.parts is None or not math.isfinite(value):
-        return (value,)
-    return metric.parts_of(row.record, window)
 
 
 _BY_ZERO: Final = "the denominators add up to 0"
@@ -213,19 +204,49 @@ def check_resampling(bootstrap_iters: int, seed: int) -> None:
             raise ConfigError(f"{name} is below 0", found=number, remedy="give 0 or more")
 
 
-def undefined_everywhere(table: ScoreTable) -> str:
-    """The reasons, with counts, where no response has a value; "" where one has."""
-    if len(table.defined):
-        return ""
-    reasons: Counter[str] = Counter()
-    for of_teacher in table.undefined:
-        reasons.update(of_teacher)
-    return counted(reasons)
+def check_scores(table: ScoreTable, rows: Sequence[Scored]) -> None:
+    """Raise DataError unless all teachers have a score on the prompts that are matched."""
+    metric, used_P = table.metric, table.matched
+    if not len(table.defined):
+        raise DataError(
+            f"no response has a value of {metric.name}",
+            found=_counted(*table.undefined), remedy=_remedy(metric, rows),
+        )  # fmt: skip
+    if not used_P.any():
+        column, n_scored, why = _least_covered(table)
+        raise DataError(
+            f"no prompt has {metric.name} for every teacher, so that they cannot be compared",
+            where=f"teacher {table.teachers[column]!r}",
+            found=f"{n_scored} of {len(used_P)} prompts scored"
+            + (f"; undefined: {why}" if why else ""),
+            remedy="leave that teacher out (--teachers), or score it on the prompts of the others",
+        )
+    finite_T = np.isfinite(table.teacher_scores(used_P))
+    if not finite_T.all():
+        raise DataError(
+            f"{metric.name} is undefined: {_BY_ZERO}",
+            where=f"teacher {table.teachers[int(finite_T.argmin())]!r}",
+            remedy="leave that teacher out (--teachers), or rank by another metric",
+        )
 
 
-def counted(reasons: Mapping[str, int]) -> str:
-    """Reason after reason, each with its count."""
-    return "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
+def cannot_compare(table: ScoreTable, rows: Sequence[Scored]) -> str:
+    """Why this metric cannot be set beside others, and what would help; "" if it can."""
+    metric, used_P = table.metric, table.matched
+    if metric.higher_is_better is None:
+        return "it describes, and has no better or worse"
+    if not len(table.defined):
+        if not_gathered(metric, rows):
+            return f"not gathered: {score_again('it')}"
+        why = _counted(*table.undefined)
+        return f"{why}: {_REWARD}" if _without_reward(metric, rows) else why
+    if not used_P.any():
+        column, _, why = _least_covered(table)
+        least = f"no prompt has it for every teacher, least often {table.teachers[column]}"
+        return f"{least}: {why}" if why else least
+    finite_T = np.isfinite(table.teacher_scores(used_P))
+    without = [name for name, finite in zip(table.teachers, finite_T, strict=True) if not finite]
+    return f"{_BY_ZERO} of {', '.join(without)}" if without else ""
 
 
 def not_gathered(metric: Metric, rows: Sequence[Scored]) -> bool:
@@ -240,65 +261,16 @@ def not_gathered(metric: Metric, rows: Sequence[Scored]) -> bool:
     )  # fmt: skip
 
 
-def cannot_compare(table: ScoreTable, metric: Metric, rows: Sequence[Scored]) -> str:
-    """Why this metric cannot be set beside others, and what would help; "" if it can."""
-    if metric.higher_is_better is None:
-        return "it describes, and has no better or worse"
-    if why := undefined_everywhere(table):
-        if not_gathered(metric, rows):
-            return f"not gathered: {score_again('it')}"
-        return f"{why}: {_REWARD}" if _without_reward(metric, rows) else why
-    if table.matched.any():
-        scores_T = table.of_means(table.columns(table.matched).mean(axis=0))
-        without = [name for name, known in zip(table.teachers, np.isfinite(scores_T), strict=True)
-                   if not known]  # fmt: skip
-        return f"{_BY_ZERO} of {', '.join(without)}" if without else ""
+def _least_covered(table: ScoreTable) -> tuple[int, int, str]:
+    """The teacher with a score on the fewest prompts, on how many, and why not on others."""
     scored_T = np.isfinite(table.scores).sum(axis=0)
-    least = int(scored_T.argmin())
-    reasons = counted(table.undefined[least])
-    return f"no prompt has it for every teacher, least often {table.teachers[least]}" + (
-        f": {reasons}" if reasons else ""
-    )
+    column = int(scored_T.argmin())
+    return column, int(scored_T[column]), _counted(table.undefined[column])
 
 
-def none_compares(why: str, metrics: Sequence[Metric], rows: Sequence[Scored]) -> DataError:
-    """The error where none of several metrics can be compared."""
-    again = any(not_gathered(metric, rows) for metric in metrics)
-    remedy = (
-        score_again("those that you want") if again else "name other metrics, or another window"
-    )
-    return DataError(f"none of the metrics can be compared: {why}", remedy=remedy)
-
-
-def no_score(table: ScoreTable, metric: Metric, scores_T: Floats) -> DataError:
-    """The error for a ratio of means whose denominators add up to 0 for a teacher."""
-    without = table.teachers[int(np.isfinite(scores_T).argmin())]
-    return DataError(
-        f"{metric.name} is undefined: {_BY_ZERO}",
-        where=f"teacher {without!r}",
-        remedy="leave that teacher out (--teachers), or rank by another metric",
-    )
-
-
-def no_matched_prompt(table: ScoreTable, metric: Metric, rows: Sequence[Scored]) -> DataError:
-    """The error for a metric that no prompt has for every teacher."""
-    everywhere = undefined_everywhere(table)
-    if everywhere:
-        return DataError(
-            f"no response has a value of {metric.name}",
-            found=everywhere,
-            remedy=_remedy(metric, rows),
-        )
-    scored_T = np.isfinite(table.scores).sum(axis=0)
-    least = int(scored_T.argmin())
-    why = counted(table.undefined[least])
-    return DataError(
-        f"no prompt has {metric.name} for every teacher, so that they cannot be compared",
-        where=f"teacher {table.teachers[least]!r}",
-        found=f"{scored_T[least]} of {len(table.scores)} prompts scored"
-        + (f"; undefined: {why}" if why else ""),
-        remedy="leave that teacher out (--teachers), or score it on the prompts of the others",
-    )
+def _counted(*undefined: Mapping[str, int]) -> str:
+    reasons: Counter[str] = sum(map(Counter, undefined), Counter())
+    return "; ".join(f"{reason} ({count})" for reason, count in reasons.items())
 
 
 def _remedy(metric: Metric, rows: Sequence[Scored]) -> str:

@@ -11,41 +11,30 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking import bootstrap as module
-from lnat_plugins.ranking.bootstrap import Bootstrap, bootstrap, grid, resampled_means
-from lnat_plugins.ranking.table import score_table
-from tests.ranking.builders import LOWER, Row, lines, rank_rows, row, table
-
-
-def boot_of(scores_PT: np.ndarray, first: int, iters: int, seed: int, sign: int = 1) -> Bootstrap:
-    """Of scores that are higher = better; `sign` -1 gives the intervals of a metric's opposite."""
-    rows = [row("p0", name, -1.0) for name in "ABCDE"[: scores_PT.shape[1]]]
-    metric = get_metric("local_naturalness") if sign == 1 else LOWER
-    bare = score_table(rows, ["p0"], [one.teacher for one in rows], metric, "4")
-    assert bare.sign == sign
-    return bootstrap(bare, resampled_means(scores_PT, iters, seed), first)
+from lnat_plugins.ranking.bootstrap import grid, intervals, resampled_means
+from tests.ranking.builders import LOWER, Row, lines, rank_rows, table
 
 
 def test_a_constant_difference_is_certain() -> None:
     prompts = np.random.default_rng(0).normal(size=40)
-    values_PT = np.stack([prompts - 0.01, prompts, prompts - 0.5], axis=1)
-    boot = boot_of(values_PT, first=1, iters=500, seed=3)
-    assert boot.p_rank.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1]]
-    assert boot.difference_low == pytest.approx([-0.01, 0.0, -0.5])
-    assert boot.difference_high == pytest.approx(boot.difference_low)
-    assert boot.low[0] < boot.high[0]
-    lower = boot_of(values_PT, first=1, iters=500, seed=3, sign=-1)
-    assert lower.p_rank.tolist() == boot.p_rank.tolist()
-    assert lower.low == pytest.approx(-boot.high)
-    assert lower.difference_low == pytest.approx([0.01, 0.0, 0.5])
+    rows = table({"A": list(prompts - 0.01), "B": list(prompts), "C": list(prompts - 0.5)})
+    found, lower = (lines(rank_rows(rows, metric, bootstrap_iters=500)) for metric in (None, LOWER))
+    assert [found[name].p_rank for name in "ABC"] == [(0, 1, 0), (1, 0, 0), (0, 0, 1)]
+    assert found["A"].low < found["A"].high
+    for name, difference in {"A": -0.01, "B": 0.0, "C": -0.5}.items():
+        assert found[name].difference_low == pytest.approx(difference)
+        assert found[name].difference_high == pytest.approx(difference)
+        assert lower[name].p_rank == found[name].p_rank
+        assert lower[name].low == pytest.approx(-found[name].high)
+        assert lower[name].difference_low == pytest.approx(-difference)
 
 
 def test_equal_teachers_share_every_rank() -> None:
-    values = np.random.default_rng(1).normal(size=(20, 1))
-    boot = boot_of(np.repeat(values, 4, axis=1), first=0, iters=100, seed=3)
-    assert boot.p_rank == pytest.approx(np.full((4, 4), 0.25))
+    values = list(np.random.default_rng(1).normal(size=20))
+    for line in rank_rows(table(dict.fromkeys("ABCD", values)), bootstrap_iters=100).teachers:
+        assert line.p_rank == pytest.approx([0.25] * 4)
 
 
 def test_p_best_is_the_share_of_the_first_rank() -> None:
@@ -58,18 +47,18 @@ def test_p_best_is_the_share_of_the_first_rank() -> None:
 
 def test_the_interval_is_that_of_the_normal_approximation_for_many_prompts() -> None:
     values = np.random.default_rng(4).normal(size=(2000, 1))
-    boot = boot_of(values, 0, 4000, 6)
+    low, high = intervals(resampled_means(values, 4000, 6))[:, 0]
     error = values.std() / math.sqrt(2000)
-    assert boot.low[0] == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
-    assert boot.high[0] == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.1 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.1 * error)
 
 
 def test_intervals_cover_the_true_mean_about_as_often_as_they_say() -> None:
     generator = np.random.default_rng(8)
     hits = 0
     for seed in range(300):
-        boot = boot_of(generator.normal(size=(60, 1)), 0, 300, seed)
-        hits += boot.low[0] <= 0 <= boot.high[0]
+        low, high = intervals(resampled_means(generator.normal(size=(60, 1)), 300, seed))[:, 0]
+        hits += low <= 0 <= high
     assert 0.90 <= hits / 300 <= 0.98
 
 

@@ -1,4 +1,4 @@
-"""What a score may only be echoing: correlations, composition, and the notes.
+"""Possible confounds of a score: correlations, composition, and the notes.
 
 How much a window shows of what precedes a step: by hand and by plain loops.
 
@@ -16,15 +16,18 @@ import statistics
 import pytest
 
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.ranking import Confounds, ControlCorrelation, confounds
+from lnat_plugins.ranking import Confounds, ControlCorrelation
 from lnat_plugins.ranking.confounds import (
     CONTROLS,
     FAMILIES,
-    WINDOW,
+    STRETCH,
+    confounds,
+    control_values,
     families,
     repetition,
     shown_context,
 )
+from lnat_plugins.ranking.table import score_table
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
 from tests.helpers_samples import make_record
@@ -36,7 +39,9 @@ LN = get_metric("local_naturalness")
 
 def panel(rows: list[Row], *, metric: object = LN, **more: object) -> Confounds:
     prompts = list(dict.fromkeys(each.prompt_id for each in rows))
-    return confounds(rows, prompts, metric, "4", **more)  # type: ignore[arg-type]
+    teachers = list(dict.fromkeys(each.teacher for each in rows))
+    scores = score_table(rows, prompts, teachers, metric, "4")  # type: ignore[arg-type]
+    return confounds(scores, control_values(scores, rows), rows, **more)  # type: ignore[arg-type]
 
 
 def length(rows: list[Row], **more: object) -> ControlCorrelation:
@@ -118,14 +123,13 @@ def test_a_window_that_shows_nearly_all_is_global_under_another_name() -> None:
     assert panel([long_row("A", 6)], metric=get_metric("global_naturalness")).notes == ()
 
 
-def test_responses_of_one_step_are_told() -> None:
+def test_responses_of_one_step_are_noted() -> None:
     found = panel([long_row("A", 1), long_row("B", 1)])
     assert math.isnan(found.context["4"])
     assert "No response has a second step" in found.notes[0]
-    assert found.as_dict()["context"] == {"4": None}
 
 
-def test_the_students_own_family_is_told() -> None:
+def test_the_students_own_family_is_noted() -> None:
     rows = table({"QwQ": [-1.0], "Qwen3-32B": [-1.0], "DSQ": [-1.0]})
     found = panel(rows, student="Qwen/Qwen2.5-7B-Instruct")
     assert (found.families, found.same_family) == (("qwen",), ("QwQ", "Qwen3-32B"))
@@ -137,7 +141,7 @@ def test_the_students_own_family_is_told() -> None:
 LIKE = "the score goes with n_tokens (Spearman {}1.000): choosing by it is much like choosing the"
 
 
-def test_a_score_that_is_nearly_a_count_is_told() -> None:
+def test_a_score_that_is_nearly_a_count_is_noted() -> None:
     rows = [row(f"p{i}", t, -1.0 - n, 10 + n + i) for i in range(8) for n, t in enumerate("ABC")]
     assert panel(rows).notes[0] == f"Within prompts {LIKE.format('-')} shortest."
     rows = [row(f"p{i}", t, -9.0 + n, 10 + n + i) for i in range(8) for n, t in enumerate("ABC")]
@@ -148,7 +152,7 @@ def test_a_score_that_is_nearly_a_count_is_told() -> None:
     assert not [note for note in panel(alone[:9]).notes if "much like" in note]
 
 
-def test_a_few_responses_or_a_loose_relation_are_not_told_as_a_count() -> None:
+def test_a_few_responses_or_a_loose_relation_are_not_noted_as_a_count() -> None:
     few = [row(f"p{i}", t, -1.0 - n, 10 + n) for i in range(7) for n, t in enumerate("ABC")]
     assert (length(few).within_prompt, length(few).spare) == (pytest.approx(-1.0), 7)
     # Two responses always go together or against each other: that tells the teachers apart.
@@ -251,19 +255,19 @@ def test_of_a_path_only_the_last_part_is_read(path: str, expected: set[str]) -> 
 
 
 def test_no_word_stands_for_two_families() -> None:
-    words = [word for each in FAMILIES.values() for word in each]
+    words = [word for each in FAMILIES.values() for word in each.split()]
     assert len(words) == len(set(words))
     assert all(word.isalpha() and word.islower() for word in words)
 
 
 def by_loops(text: str) -> int:
     words = text.split()
-    stretches = [words[i : i + WINDOW] for i in range(len(words) - WINDOW + 1)]
+    stretches = [words[i : i + STRETCH] for i in range(len(words) - STRETCH + 1)]
     marked = {
         i + offset
         for i, stretch in enumerate(stretches)
         if stretch in stretches[:i]
-        for offset in range(WINDOW)
+        for offset in range(STRETCH)
     }
     return len(marked)
 
@@ -272,14 +276,14 @@ def numbered(start: int, stop: int) -> str:
     return " ".join(map(str, range(start, stop)))
 
 
-def test_a_stretch_of_twenty_words_said_again() -> None:
+def test_a_stretch_of_twenty_words_that_recurs() -> None:
     assert repetition(numbered(0, 20) + " and " + numbered(0, 20)) == (20, 41)
     assert repetition(numbered(0, 19) + " and " + numbered(0, 19)) == (0, 39)
     assert repetition(numbered(0, 25) + " and " + numbered(0, 25)) == (25, 51)
 
 
 def test_white_space_is_no_difference() -> None:
-    assert repetition(numbered(0, 20) + "\n\n" + numbered(0, 20).replace(" ", "\t")).repeated == 20
+    assert repetition(numbered(0, 20) + "\n\n" + numbered(0, 20).replace(" ", "\t"))[0] == 20
 
 
 def test_a_loop_of_one_word_overlaps_itself() -> None:
@@ -297,4 +301,4 @@ def test_the_loops_agree_repetition(seed: int) -> None:
     draw = random.Random(seed)
     phrases = [[draw.choice("abc") for _ in range(draw.randint(5, 30))] for _ in range(3)]
     text = " ".join(word for _ in range(12) for word in draw.choice(phrases))
-    assert repetition(text).repeated == by_loops(text)
+    assert repetition(text)[0] == by_loops(text)

@@ -167,7 +167,7 @@ def test_controls_are_those_of_the_responses_behind_the_mean() -> None:
     assert lines(ranking)["B"].controls["n_tokens"] == 5
 
 
-def test_a_statistic_that_was_not_gathered_is_told() -> None:
+def test_a_statistic_that_was_not_gathered_is_an_error() -> None:
     needy = replace(LN, name="needy", needs=frozenset({"entropy"}))
     with pytest.raises(DataError, match=r"no response has a value of needy") as caught:
         rank_rows(table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]}), needy)

@@ -47,25 +47,25 @@ def test_merged_mappings_are_no_teachers(tmp_path: Path) -> None:
     assert read_reference(path, ABC).values == {"A": 1.0, "B": 0.5, "C": -0.2}
 
 
-def test_teachers_that_are_left_out_may_have_a_place() -> None:
+def test_teachers_that_are_left_out_may_have_a_rank() -> None:
     assert read_reference("A>D>B", ("A", "B"), known=["C", "D"]).values == {"A": 0, "B": -2}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A>B", r"--reference A>B: the reference has no 'C'. Give every teacher"),
+        ("A>B", r"--reference A>B: the reference has no 'C'. Rank every teacher"),
         ("A>B>C>QwQ", "the reference names the unknown 'QwQ'. Known: A, B, C"),
         ("A>D", "has no 'B', 'C' and names the unknown 'D'"),
         ("A>B>C>A", "duplicate name 'A'"),
-        ("A>>B>C", "a place of the ranking is empty"),
-        ("A=", "a place of the ranking is empty"),
+        ("A>>B>C", "empty name in the ranking"),
+        ("A=", "empty name in the ranking"),
         ("scores.json", "neither a file nor a ranking .*scores.json.*Give a JSON or YAML file"),
         ("A" * 5000, "neither a file nor a ranking"),
         ("\0", "neither a file nor a ranking"),
     ],
 )
-def test_a_wrong_text_is_told(text: str, message: str) -> None:
+def test_a_wrong_text_is_an_error(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_reference(text, ABC)
 
@@ -87,7 +87,7 @@ def test_a_wrong_text_is_told(text: str, message: str) -> None:
         ('{"A": 1, "B": 2}', "has no 'C'"),
     ],
 )
-def test_a_wrong_file_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_a_wrong_file_is_an_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "known").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
         read_reference(tmp_path / "known", ABC)

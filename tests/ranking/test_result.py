@@ -9,13 +9,7 @@ import pytest
 
 from lnat_plugins.formatting import roughly
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.ranking import (
-    Reference,
-    compare,
-    comparison_to_markdown,
-    read_reference,
-    to_markdown,
-)
+from lnat_plugins.ranking import Reference, compare, read_reference
 from lnat_plugins.ranking.result import MOST_RANKS
 from tests.ranking.builders import LOWER, rank_rows, table
 
@@ -55,7 +49,7 @@ Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same w
 
 
 def test_a_table_in_the_look_of_lm_eval() -> None:
-    text = to_markdown(rank_rows(table({"A|1": [-1.0, -1.5], "B": [-2.0, -2.0]})), ["one", "two"])
+    text = rank_rows(table({"A|1": [-1.0, -1.5], "B": [-2.0, -2.0]})).to_markdown(["one", "two"])
     assert text == EXPECTED
 
 
@@ -66,13 +60,13 @@ def test_a_ranking_prints_itself() -> None:
         "metric: local_naturalness (nats per token, higher is better), bootstrap_iters: "
         f"{ranking.bootstrap_iters}, seed: {ranking.seed}",
     ]
-    assert ranking.to_markdown() == to_markdown(ranking, title)
+    assert ranking.to_markdown() == ranking.to_markdown(title)
 
 
 @pytest.mark.parametrize("n_teachers", [1, 4, 15])
 def test_every_line_of_a_table_is_equally_long(n_teachers: int) -> None:
     scores = {f"teacher-{t}": [-1.0 - t, -2.0 * t] for t in range(n_teachers)}
-    text = to_markdown(rank_rows(table(scores)))
+    text = rank_rows(table(scores)).to_markdown()
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
     assert len(tables) == (4 if 1 < n_teachers <= MOST_RANKS else 3)
     for block in tables:
@@ -83,21 +77,21 @@ def test_every_line_of_a_table_is_equally_long(n_teachers: int) -> None:
 
 def test_the_arrow_points_the_way_the_metric_says() -> None:
     rows = table({"A": [-1.0]})
-    assert "|↑  |" in to_markdown(rank_rows(rows))
-    assert "|↓  |" in to_markdown(rank_rows(rows, LOWER))
+    assert "|↑  |" in rank_rows(rows).to_markdown()
+    assert "|↓  |" in rank_rows(rows, LOWER).to_markdown()
 
 
 def test_the_fit_to_a_known_order() -> None:
     scores = {"A": [-1.0, -1.5], "B": [-2.0, -2.0], "C": [-3.0, -3.0]}
     known = Reference("known.json", {"A": 0.5, "B": 0.75, "C": 0.5}, True)
-    text = to_markdown(rank_rows(table(scores), reference=known))
+    text = rank_rows(table(scores), reference=known).to_markdown()
     assert (
         "Against known.json: Kendall's tau-b 0.000 [0.000, 0.000], Spearman 0.000, 1 of 2 "
         "pairs the known way round (known ties left out: 1), regret 0.2500 (known best: B, "
         "chosen: A).\n"
     ) in text
     order = read_reference("A>B>C", list("ABC"))
-    text = to_markdown(rank_rows(table(scores), reference=order))
+    text = rank_rows(table(scores), reference=order).to_markdown()
     assert "3 of 3 pairs the known way round (known best: A, chosen: A).\n" in text
 
 
@@ -108,7 +102,7 @@ def test_the_curve_ends_where_the_first_place_is_settled() -> None:
     needed = open_ended.stability.needed
     assert needed is not None
     assert needed > 40
-    printed = to_markdown(open_ended)
+    printed = open_ended.to_markdown()
     about = roughly(needed)
     assert f"at about {about} prompts: need about {roughly(about - 40)} more.\n" in printed
     assert printed.count("P(best) reaches 0.95") == 1
@@ -118,7 +112,7 @@ def test_the_curve_ends_where_the_first_place_is_settled() -> None:
 
 def test_repetition_is_a_column_where_texts_are_known() -> None:
     rows = table({"A": [-1.0], "B": [-2.0]})
-    assert "|repetition|responses|" in to_markdown(rank_rows(rows, texts=["a", "b"]))
+    assert "|repetition|responses|" in rank_rows(rows, texts=["a", "b"]).to_markdown()
 
 
 def test_metrics_side_by_side() -> None:
@@ -127,7 +121,7 @@ def test_metrics_side_by_side() -> None:
     needy = replace(LOWER, name="needy", needs=frozenset({"entropy"}))
     metrics = [get_metric("local_naturalness"), LOWER, get_metric("n_tokens"), needy]
     found = compare(table(scores), ["p0", "p1"], metrics, "4", bootstrap_iters=50, reference=known)
-    text = comparison_to_markdown(found, ["one"])
+    text = found.to_markdown(["one"])
     assert text.startswith("one\n\n|     Metric      |Window|   |")
     assert "|mean_nll         |4     |↓  |T0 > T1 > T2 > T3 > T4 > … 2 more|  1.000|" in text
     assert "|Against known.json|" in text
@@ -140,10 +134,10 @@ def test_metrics_side_by_side() -> None:
     ) in text
     assert "|tau-b|" not in text
     several = compare(table(scores), ["p0", "p1"], [LOWER] * 3, "4", bootstrap_iters=50)
-    text = comparison_to_markdown(several)
+    text = several.to_markdown()
     assert "|  tau-b   | 1  | 2  | 3  |" in text
     assert "Against" not in text
 
 
-def test_undefined_figures_are_said_to_be_so() -> None:
-    assert "N/A" in to_markdown(rank_rows(table({"A": [-1.0], "B": [-2.0]})))
+def test_undefined_figures_are_printed_as_such() -> None:
+    assert "N/A" in rank_rows(table({"A": [-1.0], "B": [-2.0]})).to_markdown()

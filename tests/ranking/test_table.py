@@ -14,7 +14,7 @@ import pytest
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric, get_metric
 from lnat_plugins.ranking import compare
-from lnat_plugins.ranking.table import best_mask, winners
+from lnat_plugins.ranking.table import winners
 from tests.ranking.builders import Row, rank_rows, table
 
 ROWS = np.arange(6, dtype=np.int64).reshape(2, 3)
@@ -37,10 +37,11 @@ def test_the_first_row_of_a_prompt_wins_its_tie_whatever_the_column() -> None:
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
 def test_only_the_rounding_of_a_mean_makes_a_tie(size: float) -> None:
     rounded = np.array([[-size, -size * (1 + 2e-16)]])
-    assert best_mask(rounded).tolist() == best_mask(-rounded).tolist() == [[True, True]]
+    first_row = np.array([[1, 0]], dtype=np.int64)
+    assert winners(rounded, first_row) == winners(-rounded, first_row) == ([1], 1)
     apart = np.array([[-size, -size - 1e-9 * max(size, 1)]])
-    assert best_mask(apart).tolist() == [[True, False]]
-    assert best_mask(-apart).tolist() == [[False, True]]
+    assert winners(apart, first_row) == ([0], 0)
+    assert winners(-apart, first_row) == ([1], 0)
 
 
 AGAIN = "core again with"
@@ -48,7 +49,7 @@ ENTROPY = replace(get_metric("local_naturalness"), name="needy", needs=frozenset
 
 
 def rows_without(
-    undefined: Mapping[str, str], path: str = "packed", asked: object = ()
+    undefined: Mapping[str, str], path: str = "packed", metrics: object = ()
 ) -> list[Row]:
     """Rows of two teachers, scored by that back end for those metrics."""
     rows = table({"A": [-1.0, -1.0], "B": [-1.0, -2.0]})
@@ -58,7 +59,7 @@ def rows_without(
                 row.record,
                 undefined=dict(undefined),
                 path=path,
-                settings={**row.record.settings, "metrics": asked},
+                settings={**row.record.settings, "metrics": metrics},
             )
         )
         for row in rows
@@ -74,7 +75,7 @@ def rows_without(
             "Score again with needy among the metrics (`naturalness: metrics:`",
         ),
         (
-            rows_without({}, asked=["needy"]),
+            rows_without({}, metrics=["needy"]),
             ENTROPY,
             'was not gathered: older version, score again (4)"). Score again with needy among the '
             "metrics (`naturalness: metrics:`",

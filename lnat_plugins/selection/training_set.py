@@ -13,6 +13,7 @@ import math
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,15 +56,6 @@ _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 _BATCH: Final = 1000
 _TURNS: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_LNAT_TYPES: Final = {
-    "lnat_teacher": pa.string(),
-    "lnat_sample": pa.int64(),
-    "lnat_prompt_id": pa.string(),
-    "lnat_score": pa.float64(),
-    "lnat_weight": pa.float64(),
-    "lnat_correct": pa.bool_(),
-    "lnat_index": pa.int64(),
-}
 
 
 def write_training_set(
@@ -103,8 +95,8 @@ def write_training_set(
     folder = Path(folder).resolve()
     provenance = provenance or Provenance()
     if format not in FORMATS:
-        remedy = did_you_mean(format, FORMATS)
-        raise ConfigError("unknown format of rows", found=format, remedy=remedy)
+        known = did_you_mean(format, FORMATS)
+        raise ConfigError("unknown format of rows", found=format, remedy=known)
     if format == "messages" and candidates.plain:
         raise ConfigError(
             "prompts that are plain text cannot be written as `messages`",
@@ -116,15 +108,14 @@ def write_training_set(
     if selection.pool != candidates.fingerprint:
         raise DataError(
             "the selection was made from other rows",
-            found=f"{selection.pool!r}, not {candidates.fingerprint!r}",
-            remedy="choose again",
-        )
+            found=f"{selection.pool!r}, not {candidates.fingerprint!r}", remedy="choose again",
+        )  # fmt: skip
     if not selection.indices:
         raise DataError("no row is chosen", remedy="loosen the selection")
     check_folder(folder)
     texts = {
         SELECTION: _selection_json(selection, provenance, format),
-        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings),
+        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings or {}),
         "README.md": card(selection, provenance, format, plain=candidates.plain, data=DATA),
     }
     if llama_factory:
@@ -142,10 +133,9 @@ def write_training_set(
             raise
         raise ConfigError(
             "the training set cannot be written",
-            where=str(folder),
-            found=cause.strerror or str(cause),
+            where=str(folder), found=cause.strerror or str(cause),
             remedy="give a folder that can be written to",
-        ) from None
+        ) from None  # fmt: skip
     return tuple(folder / name for name in (DATA, *texts))
 
 
@@ -161,9 +151,8 @@ def check_folder(folder: str | Path) -> None:
     if not folder.is_dir():
         raise ConfigError(
             "a file stands where the training set is to go",
-            where=str(folder),
-            remedy="give another folder, or remove the file",
-        )
+            where=str(folder), remedy="give another folder, or remove the file",
+        )  # fmt: skip
     try:
         is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
     except DataError:
@@ -173,10 +162,9 @@ def check_folder(folder: str | Path) -> None:
     if foreign:
         raise ConfigError(
             "the folder holds files that are no part of a training set",
-            where=str(folder),
-            found=", ".join(foreign),
+            where=str(folder), found=", ".join(foreign),
             remedy="give another folder, or move them away",
-        )
+        )  # fmt: skip
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -194,10 +182,7 @@ def _replace(folder: Path, new: Path) -> None:
 
 
 def _selection_json(selection: Selection, provenance: Provenance, format: str) -> str:
-    """The text of `selection.json`: one line a key, so that the head of a large file can be read.
-
-    `Selection.from_dict` reads the selection back out of it.
-    """
+    """One line a key, so that the head of a large file can be read; for `Selection.from_dict`."""
     values = {
         _MARK: __version__,
         "task": provenance.task,
@@ -209,12 +194,10 @@ def _selection_json(selection: Selection, provenance: Provenance, format: str) -
         "left_out": selection.dropped,
         **selection.as_dict(),
     }
-    # A setting may be a date or a path where YAML or a program gave one.
-    lines = (
-        f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False, default=str)}"
-        for name, value in values.items()
-    )
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    # `str`: a setting may be a date or a path where YAML or a program gave one.
+    write = partial(json.dumps, ensure_ascii=False, default=str)
+    lines = ",\n".join(f"  {write(name)}: {write(value)}" for name, value in values.items())
+    return f"{{\n{lines}\n}}\n"
 
 
 def read_selection(path: str | Path) -> Selection:
@@ -229,10 +212,8 @@ def read_selection(path: str | Path) -> Selection:
     """
     path = Path(path)
     if path.is_dir():
-        of_trainer = path / OF_TRAINER
-        path = path / SELECTION
-        if of_trainer.exists() and not path.exists():
-            path = of_trainer
+        of_trainer = (path / OF_TRAINER).exists() and not (path / SELECTION).exists()
+        path = path / (OF_TRAINER if of_trainer else SELECTION)
     return Selection.from_dict(_read(path), str(path))
 
 
@@ -240,12 +221,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
-        raise DataError(
-            "the stored selection cannot be opened",
-            where=str(path),
-            found=cause.strerror,
-            remedy=_REMEDY,
-        ) from None
+        what = "the stored selection cannot be opened"
+        raise DataError(what, where=str(path), found=cause.strerror, remedy=_REMEDY) from None
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, Mapping):
@@ -262,6 +239,9 @@ def write_parquet(
 ) -> None:
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
+    The texts are strings for plain text, else lists of turns; `lnat_sample` is text if any of the
+    samples is.
+
     Args:
         path: the file; its folder exists.
         candidates, selection: at least one row is chosen.
@@ -269,51 +249,22 @@ def write_parquet(
         keep_columns: see `write_training_set`.
     """
     rows = [candidates.rows[index] for index in selection.indices]
-    lines = [
-        _text_columns(row, candidates.plain, format) | ours
-        for row, ours in zip(rows, _lnat_columns(rows, selection), strict=True)
-    ]
-    types = {
-        name: _LNAT_TYPES.get(name, pa.string() if candidates.plain else _TURNS)
-        for name in lines[0]
-    }
-    if isinstance(lines[0]["lnat_sample"], str):
-        types["lnat_sample"] = pa.string()
-    extra = {
-        written: _column([row.response.extra.get(name) for row in rows])
-        for name, written in extra_names((row.response.extra for row in rows), keep_columns).items()
-    }
-    schema = pa.schema([*types.items(), *((name, one.type) for name, one in extra.items())])
-    with pq.ParquetWriter(path, schema) as writer:
-        # In parts, because the texts of one list column must stay below two gigabytes. (A
-        # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
-        for begin in range(0, len(rows), _BATCH):
-            part = lines[begin : begin + _BATCH]
-            arrays = [pa.array([line[name] for line in part], types[name]) for name in types]
-            arrays += [column.slice(begin, _BATCH) for column in extra.values()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-
-def _text_columns(row: Candidate, plain: bool, format: str) -> dict[str, Any]:
-    """The columns that TRL reads: strings for plain text, else lists of turns."""
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
-    answer = [{"role": "assistant", "content": row.text}]
-    if format == "messages":
-        return {"messages": turns + answer}
-    if plain:
-        return {"prompt": row.messages[0]["content"], "completion": row.text}
-    return {"prompt": turns, "completion": answer}
-
-
-def _lnat_columns(rows: Sequence[Candidate], selection: Selection) -> list[dict[str, Any]]:
-    """Whose response each chosen row is, its score and its weight.
-
-    `lnat_sample` is text if any of the samples is.
-    """
     samples = [row.response.sample for row in rows]
     numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    return [
+    texts = ("messages",) if format == "messages" else ("prompt", "completion")
+    types = {
+        **dict.fromkeys(texts, pa.string() if candidates.plain else _TURNS),
+        "lnat_teacher": pa.string(),
+        "lnat_sample": pa.int64() if numbers else pa.string(),
+        "lnat_prompt_id": pa.string(),
+        "lnat_score": pa.float64(),
+        "lnat_weight": pa.float64(),
+        "lnat_correct": pa.bool_(),
+        "lnat_index": pa.int64(),
+    }
+    lines = [
         {
+            **_texts(row, candidates.plain, format),
             "lnat_teacher": row.teacher,
             "lnat_sample": row.response.sample if numbers else str(row.response.sample),
             "lnat_prompt_id": row.prompt_id,
@@ -324,26 +275,45 @@ def _lnat_columns(rows: Sequence[Candidate], selection: Selection) -> list[dict[
         }
         for row, index, weight in zip(rows, selection.indices, selection.weights, strict=True)
     ]
+    extra = {
+        written: _column([row.response.extra.get(name) for row in rows])
+        for name, written in extra_names((row.response.extra for row in rows), keep_columns).items()
+    }
+    schema = pa.schema([*types.items(), *((name, one.type) for name, one in extra.items())])
+    with pq.ParquetWriter(path, schema) as writer:
+        # In parts, because the texts of one list column must stay below two gigabytes. (A
+        # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
+        for begin in range(0, len(rows), _BATCH):
+            part = lines[begin : begin + _BATCH]
+            arrays = [pa.array([line[name] for line in part], kind) for name, kind in types.items()]
+            arrays += [column.slice(begin, _BATCH) for column in extra.values()]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _texts(row: Candidate, plain: bool, format: str) -> dict[str, Any]:
+    if plain:
+        return {"prompt": row.messages[0]["content"], "completion": row.text}
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
+    answer = [{"role": "assistant", "content": row.text}]
+    if format == "messages":
+        return {"messages": turns + answer}
+    return {"prompt": turns, "completion": answer}
 
 
 def extra_names(
     extras: Iterable[Mapping[str, Any]], keep_columns: Collection[str] = ()
 ) -> dict[str, str]:
     """Name of a row's other column -> the name it is written under, in order of appearance."""
-    names = list(dict.fromkeys(name for extra in extras for name in extra))
-    taken = {
-        name
-        for name in names
-        if name in keep_columns or not (name in RESERVED or name.startswith("lnat_"))
-    }
+    names = dict.fromkeys(name for extra in extras for name in extra)
+    own = {name for name in names if name in RESERVED or name.startswith("lnat_")}
+    renamed = own.difference(keep_columns)
+    taken = names.keys() - renamed
     found = {}
     for name in names:
         written = name
-        if name not in taken:
-            written = f"row_{name}"
-            while written in taken:
-                written = f"row_{written}"
-            taken.add(written)
+        while name in renamed and written in taken | renamed:
+            written = f"row_{written}"
+        taken.add(written)
         found[name] = written
     return found
 
@@ -382,9 +352,8 @@ def check_repo_id(repo_id: str) -> None:
     except HFValidationError as cause:
         raise ConfigError(
             f"no repository can have this name: {cause}",
-            found=repo_id,
-            remedy="give --push_to_hub a name such as me/chosen-traces",
-        ) from None
+            found=repo_id, remedy="give --push_to_hub a name such as me/chosen-traces",
+        ) from None  # fmt: skip
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> str:
@@ -406,12 +375,9 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
     try:
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=folder,
-            ignore_patterns=[SFT_CONFIG],
+            repo_id=repo_id, repo_type="dataset", folder_path=folder, ignore_patterns=[SFT_CONFIG],
             commit_message="Training set chosen by lnat-plugins",
-        )
+        )  # fmt: skip
     except Exception as cause:
         # The client's errors have no root of their own, and its transport brings more.
         first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]

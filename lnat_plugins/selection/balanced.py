@@ -225,13 +225,12 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
     """The assignment with the largest total value, exact but for rounding.
 
     Args:
-        values_PT: what a prompt's row by that teacher is worth; -inf where there is none.
-        row_PT: the row's position; of several best assignments, one that prefers earlier rows
-            is given.
+        values_PT: the score of a prompt's row by that teacher; -inf where there is none.
+        row_PT: the row's position; of several best assignments, one prefers earlier rows.
         counts: what can be met.
 
     Returns:
-        (P,) the column chosen, T for none; and (P,) whether another would have done as well.
+        (P,) the column chosen, T for none; and (P,) whether another would have been as good.
     """
     n_prompts, none = values_PT.shape
     (some,) = np.nonzero(np.isfinite(values_PT).any(axis=1))
@@ -250,12 +249,13 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
     count_C = np.bincount(column_P, minlength=none + 1)
     target_C = np.where(penalty_C > 0, most_C, least_C)
     target_C = np.where(penalty_C == 0, np.clip(count_C, least_C, most_C), target_C)
-    penalty_N = np.append(penalty_C, 0.0)
     slack = none + 1
+    target_N = np.append(target_C, len(some) - target_C.sum())
+    penalty_N = np.append(penalty_C, 0.0)
     while True:
-        cost_NN = _move_costs(values_PC, column_P, most_C - target_C, target_C - least_C)
-        excess_C = np.bincount(column_P, minlength=none + 1) - target_C
-        excess_N = np.append(excess_C, -excess_C.sum())
+        more_C, fewer_C = most_C - target_N[:slack], target_N[:slack] - least_C
+        cost_NN = _move_costs(values_PC, column_P, more_C, fewer_C)
+        excess_N = np.bincount(column_P, minlength=slack + 1) - target_N
         if not excess_N.any():
             break
         # With the penalties no move gains anything; below 0 there is only rounding.
@@ -272,9 +272,9 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
         moves: list[tuple[int, Ints]] = []
         for old, new in itertools.pairwise(path):
             if new == slack:
-                room.append(most_C[old] - target_C[old])
+                room.append(more_C[old])
             elif old == slack:
-                room.append(target_C[new] - least_C[new])
+                room.append(fewer_C[new])
             else:
                 (here,) = np.nonzero(column_P == old)
                 loss = values_PC[here, old] - values_PC[here, new]
@@ -284,10 +284,9 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
         for new, prompts in moves:
             column_P[prompts[-count:]] = new  # so that earlier prompts keep their first rows
         for old, new in itertools.pairwise(path):
-            if new == slack:
-                target_C[old] += count
-            elif old == slack:
-                target_C[new] -= count
+            if slack in (old, new):
+                target_N[old] += count
+                target_N[new] -= count
 
     equal = tolerance(float(np.abs(finite).max()))
     column_of_all_P = np.full(n_prompts, none)

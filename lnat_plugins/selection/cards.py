@@ -168,12 +168,7 @@ def check_llama_factory(candidates: Candidates, selection: Selection, format: st
 
 
 def dataset_info(plain: bool, data: str) -> str:
-    """The text of `dataset_info.json`; the data set is called "lnat".
-
-    Args:
-        plain: whether prompts are plain text.
-        data: the parquet file, relative to this one.
-    """
+    """The text of `dataset_info.json` beside the parquet file `data`; the set is called "lnat"."""
     entry: dict[str, Any] = {"file_name": data}
     if plain:
         columns = {"prompt": "prompt", "response": "completion"}
@@ -204,10 +199,7 @@ def card(
 ) -> str:
     """The text of `README.md`: the training set's card, for people and for the Hub's viewer.
 
-    Args:
-        format: one of `training_set.FORMATS`.
-        plain: whether prompts are plain text.
-        data: the parquet file, relative to this one.
+    `format` is one of `training_set.FORMATS`; `data` the parquet file, relative to this one.
     """
     path = Path(selection.student)
     # A path's last part: where a model lay on one machine is of no use on another.

@@ -76,12 +76,10 @@ def write_training_set(
     moved into place as a whole: a run that is killed leaves the old folder or the new one.
 
     Args:
-        folder: where to. A training set that is there is replaced, `sft.yaml` included; anything
-            else is refused.
-        candidates: the rows that were chosen from.
+        folder: a training set that is there is replaced, `sft.yaml` included; anything else is
+            refused.
         selection: made from these candidates.
         format: "prompt_completion" or "messages".
-        provenance: where rows and scores come from.
         llama_factory: whether LLaMA-Factory is to read it too.
         keep_columns: other columns of the rows that TRL is to read as its own, because the rows
             were scored with them: `tools`, `chat_template_kwargs`. By default they are renamed.
@@ -140,11 +138,7 @@ def write_training_set(
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that holds anything but a training set of ours.
-
-    Raises:
-        ConfigError: names what is in the way.
-    """
+    """Refuse a folder that holds anything but a training set of ours (ConfigError)."""
     folder = Path(folder)
     if not folder.exists():
         return
@@ -203,9 +197,7 @@ def _selection_json(selection: Selection, provenance: Provenance, format: str) -
 def read_selection(path: str | Path) -> Selection:
     """The selection of a training set or of a trainer's run, from its folder or the file in it.
 
-    Args:
-        path: `selection.json`, `lnat_selection.json`, or a folder with one of them; of both,
-            the former.
+    The file is `selection.json` or `lnat_selection.json`; of both, the former is read.
 
     Raises:
         DataError: no such file, or not a stored selection.
@@ -240,13 +232,7 @@ def write_parquet(
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
     The texts are strings for plain text, else lists of turns; `lnat_sample` is text if any of the
-    samples is.
-
-    Args:
-        path: the file; its folder exists.
-        candidates, selection: at least one row is chosen.
-        format: one of `FORMATS`, and one that these rows have.
-        keep_columns: see `write_training_set`.
+    samples is. At least one row is chosen, and these rows have the format.
     """
     rows = [candidates.rows[index] for index in selection.indices]
     samples = [row.response.sample for row in rows]
@@ -322,28 +308,16 @@ def _column(values: Sequence[Any]) -> Any:
     """The values in the type that they share; without one, each as JSON text. None is null."""
     try:
         column = pa.array(values)
-        if _can_be_written(column.type):
-            return column
+        # Refuses what Parquet does not have, such as a struct without fields.
+        pq.write_metadata(pa.schema([("column", column.type)]), pa.BufferOutputStream())
+        return column
     except (pa.ArrowException, OverflowError):
-        pass
-    texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
-    return pa.array(texts, pa.string())
-
-
-def _can_be_written(kind: Any) -> bool:
-    """Parquet has no struct without fields."""
-    if pa.types.is_struct(kind):
-        fields = [kind.field(i).type for i in range(kind.num_fields)]
-        return bool(fields) and all(map(_can_be_written, fields))
-    return not pa.types.is_list(kind) or _can_be_written(kind.value_type)
+        texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
+        return pa.array(texts, pa.string())
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse what cannot be a repository's name, before anything is written.
-
-    Raises:
-        ConfigError: says what is wrong with it.
-    """
+    """Refuse what cannot be a repository's name, before anything is written (ConfigError)."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -364,7 +338,7 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
     Args:
         folder: as `write_training_set` wrote it.
         repo_id: "name" or "owner/name"; made if it does not exist.
-        private: whether a new repository is private; one that exists stays as it is.
+        private: for a new repository; one that exists stays as it is.
 
     Raises:
         ConfigError: the Hub refuses or cannot be reached; the folder is left as it is.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -236,54 +237,42 @@ def write_parquet(
     """
     rows = [candidates.rows[index] for index in selection.indices]
     samples = [row.response.sample for row in rows]
+    scores = [selection.scores[index] for index in selection.indices]
     numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    texts = ("messages",) if format == "messages" else ("prompt", "completion")
-    types = {
-        **dict.fromkeys(texts, pa.string() if candidates.plain else _TURNS),
-        "lnat_teacher": pa.string(),
-        "lnat_sample": pa.int64() if numbers else pa.string(),
-        "lnat_prompt_id": pa.string(),
-        "lnat_score": pa.float64(),
-        "lnat_weight": pa.float64(),
-        "lnat_correct": pa.bool_(),
-        "lnat_index": pa.int64(),
+    text = pa.string() if candidates.plain else _TURNS
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {
+        **{name: (text, values) for name, values in _texts(rows, candidates.plain, format).items()},
+        "lnat_teacher": (pa.string(), [row.teacher for row in rows]),
+        "lnat_sample": (pa.int64(), samples) if numbers else (pa.string(), [*map(str, samples)]),
+        "lnat_prompt_id": (pa.string(), [row.prompt_id for row in rows]),
+        "lnat_score": (pa.float64(), [None if math.isnan(score) else score for score in scores]),
+        "lnat_weight": (pa.float64(), selection.weights),
+        "lnat_correct": (pa.bool_(), [row.response.correct for row in rows]),
+        "lnat_index": (pa.int64(), selection.indices),
     }
-    lines = [
-        {
-            **_texts(row, candidates.plain, format),
-            "lnat_teacher": row.teacher,
-            "lnat_sample": row.response.sample if numbers else str(row.response.sample),
-            "lnat_prompt_id": row.prompt_id,
-            "lnat_score": None if math.isnan(selection.scores[index]) else selection.scores[index],
-            "lnat_weight": weight,
-            "lnat_correct": row.response.correct,
-            "lnat_index": index,
-        }
-        for row, index, weight in zip(rows, selection.indices, selection.weights, strict=True)
-    ]
-    extra = {
-        written: _column([row.response.extra.get(name) for row in rows])
-        for name, written in extra_names((row.response.extra for row in rows), keep_columns).items()
-    }
-    schema = pa.schema([*types.items(), *((name, one.type) for name, one in extra.items())])
+    for name, written in extra_names((row.response.extra for row in rows), keep_columns).items():
+        column = _column([row.response.extra.get(name) for row in rows])
+        columns[written] = column.type, column
+    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
     with pq.ParquetWriter(path, schema) as writer:
         # In parts, because the texts of one list column must stay below two gigabytes. (A
         # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
         for begin in range(0, len(rows), _BATCH):
-            part = lines[begin : begin + _BATCH]
-            arrays = [pa.array([line[name] for line in part], kind) for name, kind in types.items()]
-            arrays += [column.slice(begin, _BATCH) for column in extra.values()]
+            part = slice(begin, begin + _BATCH)
+            arrays = [pa.array(values[part], kind) for kind, values in columns.values()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _texts(row: Candidate, plain: bool, format: str) -> dict[str, Any]:
+def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, list[Any]]:
+    """The columns that TRL reads."""
     if plain:
-        return {"prompt": row.messages[0]["content"], "completion": row.text}
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
-    answer = [{"role": "assistant", "content": row.text}]
+        prompts = [row.messages[0]["content"] for row in rows]
+        return {"prompt": prompts, "completion": [row.text for row in rows]}
+    turns = [[{"role": t["role"], "content": t["content"]} for t in row.messages] for row in rows]
+    answers = [[{"role": "assistant", "content": row.text}] for row in rows]
     if format == "messages":
-        return {"messages": turns + answer}
-    return {"prompt": turns, "completion": answer}
+        return {"messages": [*map(operator.add, turns, answers)]}
+    return {"prompt": turns, "completion": answers}
 
 
 def extra_names(

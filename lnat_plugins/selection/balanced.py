@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +39,6 @@ from lnat_plugins.selection.base import (
     tolerance,
     top,
 )
-
-_ROUNDS: Final = 40
 
 
 def balanced(candidates: ScoredCandidates) -> Choice:
@@ -176,10 +174,8 @@ def counts_in_shares(has_PT: Bools, shares_T: Sequence[Fraction]) -> Counts:
         counts = apportion(total, shares_T)
         # From the least, rows can be added one by one without taking any teacher's away
         # (augmenting paths), up to what the most allow.
-        if (
-            _most_prompts(*patterns, counts.least) == sum(counts.least)
-            and _most_prompts(*patterns, counts.most) >= total
-        ):
+        least_fit = _most_prompts(*patterns, counts.least) == sum(counts.least)
+        if least_fit and _most_prompts(*patterns, counts.most) >= total:
             return counts
     return apportion(1, shares_T)
 
@@ -190,13 +186,11 @@ def apportion(total: int, shares_T: Sequence[Fraction]) -> Counts:
     Where teachers have equal remainders and only some of them can be rounded up, `least` and
     `most` leave open which.
     """
-    exact = [share * total for share in shares_T]
-    floors = [math.floor(part) for part in exact]
-    remainders = [part - floor for part, floor in zip(exact, floors, strict=True)]
-    missing = total - sum(floors)
-    cut = sorted(remainders, reverse=True)[missing - 1] if missing else Fraction(1)
-    most = [floor + (rest >= cut) for floor, rest in zip(floors, remainders, strict=True)]
-    least = [floor + (rest > cut) for floor, rest in zip(floors, remainders, strict=True)]
+    exact = [divmod(share * total, 1) for share in shares_T]
+    missing = total - sum(floor for floor, _ in exact)
+    cut = sorted((rest for _, rest in exact), reverse=True)[missing - 1] if missing else 1
+    most = [floor + (rest >= cut) for floor, rest in exact]
+    least = [floor + (rest > cut) for floor, rest in exact]
     return Counts(total, tuple(most if sum(most) == total else least), tuple(most))
 
 
@@ -210,12 +204,11 @@ def _most_prompts(patterns_KT: Bools, size_K: Ints, most_T: Sequence[int]) -> in
     from scipy.sparse.csgraph import maximum_flow
 
     n_patterns, n_teachers = patterns_KT.shape
+    patterns, teachers = np.arange(n_patterns), n_patterns + np.arange(n_teachers)
     source, sink = n_patterns + n_teachers, n_patterns + n_teachers + 1
     pattern, teacher = np.nonzero(patterns_KT)
-    start = np.concatenate(
-        [np.full(n_patterns, source), pattern, n_patterns + np.arange(n_teachers)]
-    )
-    end = np.concatenate([np.arange(n_patterns), n_patterns + teacher, np.full(n_teachers, sink)])
+    start = np.concatenate([np.full(n_patterns, source), pattern, teachers])
+    end = np.concatenate([patterns, teachers[teacher], np.full(n_teachers, sink)])
     capacity = np.concatenate([size_K, size_K[pattern], most_T]).astype(np.int32)
     graph = csr_array((capacity, (start, end)), shape=(sink + 1, sink + 1))
     return int(maximum_flow(graph, source, sink).flow_value)
@@ -303,7 +296,7 @@ def _starting_penalties(values_PC: Floats, least_C: Ints, most_C: Ints) -> Float
     is set so that its column's count fits, given the others, and this a few times around.
     """
     penalty_C = np.zeros(values_PC.shape[1])
-    for _ in range(_ROUNDS):
+    for _ in range(40):
         last_C = penalty_C.copy()
         for column, (least, most) in enumerate(zip(least_C, most_C, strict=True)):
             others_PC = values_PC - penalty_C

@@ -113,10 +113,8 @@ def sft_yaml(
     settled.pop("model_name_or_path", None)
     text = json.dumps  # JSON's strings are YAML's, whatever is in them
     others = f"\n{yaml.safe_dump(settled, allow_unicode=True)}" if settled else ""
-    weights = (
-        "\n# The rows differ in weight (column lnat_weight); TRL trains on all of them alike.\n"
-    )
-    weighted = weights if selection.weighted else ""
+    weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
+    weighted = f"\n{weights}\n" if selection.weighted else ""
     return f"""\
 # trl sft --config {folder / SFT_CONFIG}
 # Without a GPU, add --use_cpu. Any other setting of TRL's may be added here or on the command

@@ -224,7 +224,7 @@ def tolerance(value: float) -> float:
     return TIE * max(1.0, abs(value))
 
 
-def top(values: Floats, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def top(values: Floats | Ints, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Positions of the `count` highest values (or of all), and of others that tie with the last.
 
     Both ascending; of equal values the first ones are chosen.
@@ -245,12 +245,10 @@ def choose_top(values: Floats, count: int) -> Choice:
     return Choice(chosen, reasons=dict.fromkeys(tied, TIED), ties=int(bool(tied)))
 
 
-def choose_per_prompt(candidates: ScoredCandidates, values: Floats, count: int = 1) -> Choice:
-    """The `count` rows of each prompt with the highest values; a tie at a prompt's cut is one.
-
-    Args:
-        values: (n,) what rows are compared by.
-    """
+def choose_per_prompt(
+    candidates: ScoredCandidates, values: Floats | Ints, count: int = 1
+) -> Choice:
+    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one."""
     positions: list[int] = []
     reasons: dict[int, str] = {}
     ties = 0

@@ -103,16 +103,16 @@ def sft_yaml(
             the folder is replaced when rows are chosen again.
         data: the parquet file's path there.
         selection: names the student and may hold a `max_length`.
-        sft_settings: keys of TRL's that are settled already; they win over what is written here.
+        sft_settings: keys of TRL's, which override what is written here.
     """
-    settled = dict(sft_settings)
+    settings = dict(sft_settings)
     student = Path(selection.student)
     model = str(student.resolve()) if student.is_dir() else selection.student
-    length = settled.pop("max_length", selection.settings.get("max_length"))
-    output_dir = settled.pop("output_dir", f"{folder}-sft")
-    settled.pop("model_name_or_path", None)
+    length = settings.pop("max_length", selection.settings.get("max_length"))
+    output_dir = settings.pop("output_dir", f"{folder}-sft")
+    settings.pop("model_name_or_path", None)
     text = json.dumps  # JSON's strings are YAML's, whatever is in them
-    others = f"\n{yaml.safe_dump(settled, allow_unicode=True)}" if settled else ""
+    others = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
     weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
     weighted = f"\n{weights}\n" if selection.weighted else ""
     return f"""\

@@ -219,7 +219,7 @@ def _problem(choice: Choice, size: int) -> str:
     if not set(choice.positions) <= set(range(size)):
         return f"a position outside of 0 to {size - 1}"
     if len(set(choice.positions)) < len(choice.positions):
-        return "a position twice"
+        return "a duplicate position"
     if choice.weights is not None and set(choice.weights) != set(choice.positions):
         return "weights for other rows than the chosen ones"
     weights: Iterable[object] = (choice.weights or {}).values()
@@ -249,5 +249,7 @@ def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec)
     raise DataError(
         f"the selection would be empty ({dropped})",
         where=spec.source,
-        remedy=score_again("the metric") if not_gathered else "loosen what took most of them",
+        remedy=score_again("the metric")
+        if not_gathered
+        else "loosen the setting that dropped most of them",
     )

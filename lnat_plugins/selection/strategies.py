@@ -33,24 +33,6 @@ from lnat_plugins.selection.base import (
     whole_number,
 )
 
-BEST: Final = Strategy(
-    name="best",
-    description="the best row of each prompt",
-    choose=lambda candidates: choose_per_prompt(candidates, candidates.scores),
-    default_reason="another response to the prompt scored better",
-    needs=frozenset({"scores"}),
-    source="arXiv 2510.03988 (response selection)",
-)
-
-TOP_K: Final = Strategy(
-    name="top_k",
-    description="the k best rows of all, whatever their prompts",
-    choose=lambda candidates: choose_top(candidates.scores, candidates.options["k"]),
-    default_reason="not among the k best rows",
-    needs=frozenset({"scores"}),
-    options={"k": Option(whole_number, REQUIRED, "how many rows are chosen")},
-)
-
 
 def top_fraction(candidates: ScoredCandidates) -> Choice:
     """The ceil(fraction · n) best of the n rows that passed the filters: at least one.
@@ -59,21 +41,6 @@ def top_fraction(candidates: ScoredCandidates) -> Choice:
     """
     count = math.ceil(candidates.options["fraction"] * len(candidates.scores))
     return choose_top(candidates.scores, count)
-
-
-TOP_FRACTION: Final = Strategy(
-    name="top_fraction",
-    description="the best share of all rows, whatever their prompts",
-    choose=top_fraction,
-    default_reason="not among the best fraction of the rows",
-    needs=frozenset({"scores"}),
-    options={
-        "fraction": Option(
-            share, REQUIRED,
-            "share of the rows that passed the filters, 0.1 for a tenth; rounded up",
-        )
-    },
-)  # fmt: skip
 
 
 def threshold(candidates: ScoredCandidates) -> Choice:
@@ -89,23 +56,8 @@ def threshold(candidates: ScoredCandidates) -> Choice:
     if chosen:
         return Choice(chosen)
     best_score = sign * float(candidates.scores.max())
-    reason = f"{THRESHOLD.default_reason}: the best score is {best_score:.4g}"
+    reason = f"{STRATEGIES['threshold'].default_reason}: the best score is {best_score:.4g}"
     return Choice((), reasons=dict.fromkeys(range(len(candidates.rows)), reason))
-
-
-THRESHOLD: Final = Strategy(
-    name="threshold",
-    description="every row whose score reaches a threshold",
-    choose=threshold,
-    default_reason="short of the threshold",
-    needs=frozenset({"scores"}),
-    options={
-        "threshold": Option(
-            number, REQUIRED,
-            "in the metric's unit: at least so much, or at most where lower is better",
-        )
-    },
-)  # fmt: skip
 
 
 def best_teacher(candidates: ScoredCandidates) -> Choice:
@@ -175,16 +127,6 @@ def _teacher_scores(candidates: ScoredCandidates) -> Floats:
     return np.asarray(scores_T)
 
 
-BEST_TEACHER: Final = Strategy(
-    name="best_teacher",
-    description="all rows of the teacher with the best mean score",
-    choose=best_teacher,
-    default_reason="another teacher ranks higher",
-    needs=frozenset({"scores"}),
-    source="arXiv 2510.03988 (teacher selection)",
-)
-
-
 def weighted(candidates: ScoredCandidates) -> Choice:
     """The B = `budget` best rows of each prompt, with LARK's weights, which sum to 1 a prompt.
 
@@ -213,18 +155,6 @@ def weighted(candidates: ScoredCandidates) -> Choice:
     return replace(choice, weights=weights)
 
 
-WEIGHTED: Final = Strategy(
-    name="weighted",
-    description="the best rows of each prompt, weighed by how far they lead the next one",
-    choose=weighted,
-    default_reason="not among the best `budget` rows of its prompt",
-    needs=frozenset({"scores"}),
-    options={"budget": Option(whole_number, REQUIRED, "how many rows of each prompt are chosen")},
-    source="arXiv 2605.30651 (LARK)",
-    weighs=True,
-)
-
-
 def random(candidates: ScoredCandidates) -> Choice:
     """One of each prompt's rows, all equally likely; the same seed draws the same row.
 
@@ -239,35 +169,92 @@ def random(candidates: ScoredCandidates) -> Choice:
     return Choice(tuple(positions))
 
 
-RANDOM: Final = Strategy(
-    name="random",
-    description="a row of each prompt at random (a control)",
-    choose=random,
-    default_reason="another response to the prompt was drawn",
+_ALL: Final = (
+    Strategy(
+        name="best",
+        description="the best row of each prompt",
+        choose=lambda candidates: choose_per_prompt(candidates, candidates.scores),
+        default_reason="another response to the prompt scored better",
+        needs=frozenset({"scores"}),
+        source="arXiv 2510.03988 (response selection)",
+    ),
+    Strategy(
+        name="top_k",
+        description="the k best rows of all, whatever their prompts",
+        choose=lambda candidates: choose_top(candidates.scores, candidates.options["k"]),
+        default_reason="not among the k best rows",
+        needs=frozenset({"scores"}),
+        options={"k": Option(whole_number, REQUIRED, "how many rows are chosen")},
+    ),
+    Strategy(
+        name="top_fraction",
+        description="the best share of all rows, whatever their prompts",
+        choose=top_fraction,
+        default_reason="not among the best fraction of the rows",
+        needs=frozenset({"scores"}),
+        options={
+            "fraction": Option(
+                share,
+                REQUIRED,
+                "share of the rows that passed the filters, 0.1 for a tenth; rounded up",
+            )
+        },
+    ),
+    Strategy(
+        name="threshold",
+        description="every row whose score reaches a threshold",
+        choose=threshold,
+        default_reason="short of the threshold",
+        needs=frozenset({"scores"}),
+        options={
+            "threshold": Option(
+                number,
+                REQUIRED,
+                "in the metric's unit: at least so much, or at most where lower is better",
+            )
+        },
+    ),
+    Strategy(
+        name="best_teacher",
+        description="all rows of the teacher with the best mean score",
+        choose=best_teacher,
+        default_reason="another teacher ranks higher",
+        needs=frozenset({"scores"}),
+        source="arXiv 2510.03988 (teacher selection)",
+    ),
+    Strategy(
+        name="weighted",
+        description="the best rows of each prompt, weighed by how far they lead the next one",
+        choose=weighted,
+        default_reason="not among the best `budget` rows of its prompt",
+        needs=frozenset({"scores"}),
+        options={
+            "budget": Option(whole_number, REQUIRED, "how many rows of each prompt are chosen")
+        },
+        source="arXiv 2605.30651 (LARK)",
+        weighs=True,
+    ),
+    BALANCED,
+    Strategy(
+        name="random",
+        description="a row of each prompt at random (a control)",
+        choose=random,
+        default_reason="another response to the prompt was drawn",
+    ),
+    Strategy(
+        name="shortest",
+        description="the shortest row of each prompt (a control)",
+        choose=lambda candidates: choose_per_prompt(candidates, -candidates.tokens),
+        default_reason="another response to the prompt is shorter",
+        needs=frozenset({"tokens"}),
+    ),
+    Strategy(
+        name="longest",
+        description="the longest row of each prompt (a control)",
+        choose=lambda candidates: choose_per_prompt(candidates, candidates.tokens),
+        default_reason="another response to the prompt is longer",
+        needs=frozenset({"tokens"}),
+    ),
 )
 
-SHORTEST: Final = Strategy(
-    name="shortest",
-    description="the shortest row of each prompt (a control)",
-    choose=lambda candidates: choose_per_prompt(candidates, -candidates.tokens.astype(np.float64)),
-    default_reason="another response to the prompt is shorter",
-    needs=frozenset({"tokens"}),
-)
-
-LONGEST: Final = Strategy(
-    name="longest",
-    description="the longest row of each prompt (a control)",
-    choose=lambda candidates: choose_per_prompt(candidates, candidates.tokens.astype(np.float64)),
-    default_reason="another response to the prompt is longer",
-    needs=frozenset({"tokens"}),
-)
-
-STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
-    {
-        strategy.name: strategy
-        for strategy in (
-            *(BEST, TOP_K, TOP_FRACTION, THRESHOLD, BEST_TEACHER, WEIGHTED, BALANCED),
-            *(RANDOM, SHORTEST, LONGEST),
-        )
-    }
-)
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType({one.name: one for one in _ALL})

@@ -145,7 +145,7 @@ def check_folder(folder: str | Path) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(
-            "a file stands where the training set is to go",
+            "this is a file, and a training set is a folder",
             where=str(folder), remedy="give another folder, or remove the file",
         )  # fmt: skip
     try:

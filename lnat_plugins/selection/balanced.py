@@ -22,18 +22,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.ranking.table import TIE
+from lnat_plugins.ranking.table import Bools, Floats, Ints, best_mask
 from lnat_plugins.selection.base import (
     TIED,
     Choice,
-    Floats,
-    Ints,
     Option,
     ScoredCandidates,
     Strategy,
@@ -43,16 +40,12 @@ from lnat_plugins.selection.base import (
     top,
 )
 
-Bools = NDArray[np.bool_]
-
-_ROUNDS: Final = 40
-
 
 def balanced(candidates: ScoredCandidates) -> Choice:
     """One row a prompt: first for as many prompts as possible, then the largest total score.
 
     With `quota`, no teacher gives more rows than its quota; one that a mapping does not name has
-    none. With `teacher_mix`, the chosen rows have those shares of teachers as nearly as whole
+    no limit. With `teacher_mix`, the chosen rows have those shares of teachers as nearly as whole
     numbers allow (largest remainder), and a teacher that is not named gives no row. With neither,
     all teachers of the candidates have equal shares.
 
@@ -64,14 +57,33 @@ def balanced(candidates: ScoredCandidates) -> Choice:
     Raises:
         DataError: no row of a teacher in `teacher_mix` passed the filters.
     """
-    table, counts = _rows_and_counts(candidates)
-    column_P, tied_P = assign(table.scores, table.rows, counts)
-    (prompts,) = np.nonzero(column_P < len(table.teachers))
+    quota, mix = candidates.options["quota"], candidates.options["teacher_mix"]
+    if quota is None and mix is None:
+        mix = dict.fromkeys(candidates.teachers, Fraction(1))
+    for teacher in mix or ():
+        if teacher not in candidates.teachers:
+            raise DataError(
+                "no row of a teacher in `teacher_mix` passed the filters",
+                where="strategy 'balanced'", found=teacher,
+                remedy="loosen the filters, or leave the teacher out of the mix",
+            )  # fmt: skip
+    teachers = [name for name in candidates.teachers if mix is None or name in mix]
+    row_PT, score_PT, tied_PT = _best_rows(candidates, teachers)
+    if mix is None:
+        limits = quota if isinstance(quota, Mapping) else dict.fromkeys(teachers, quota)
+        most = [limits.get(teacher, len(row_PT)) for teacher in teachers]
+        counts = counts_under_quotas(row_PT >= 0, most)
+    else:
+        shares = [mix[teacher] / sum(mix.values()) for teacher in teachers]
+        counts = counts_in_shares(row_PT >= 0, shares)
+
+    column_P, tied_P = assign(score_PT, row_PT, counts)
+    (prompts,) = np.nonzero(column_P < len(teachers))
     columns = column_P[prompts]
-    tied_P[prompts] |= table.tied[prompts, columns]
-    chosen = dict(zip(prompts.tolist(), table.rows[prompts, columns].tolist(), strict=True))
-    given_T = np.bincount(columns, minlength=len(table.teachers)).tolist()
-    given = dict(zip(table.teachers, given_T, strict=True))
+    tied_P[prompts] |= tied_PT[prompts, columns]
+    chosen = dict(zip(prompts.tolist(), row_PT[prompts, columns].tolist(), strict=True))
+    given_T = np.bincount(columns, minlength=len(teachers)).tolist()
+    given = dict(zip(teachers, given_T, strict=True))
     reasons = {
         position: _reason(candidates, position, chosen.get(prompt), given)
         for prompt, positions in enumerate(candidates.by_prompt)
@@ -81,28 +93,28 @@ def balanced(candidates: ScoredCandidates) -> Choice:
     return Choice(tuple(chosen.values()), reasons=reasons, ties=int(tied_P.sum()))
 
 
-def _rows_and_counts(candidates: ScoredCandidates) -> tuple[BestRows, Counts]:
-    """The best rows of the teachers that may give some, and how many each of them gives."""
-    quota, mix = candidates.options["quota"], candidates.options["teacher_mix"]
-    if quota is not None:
-        table = best_rows(candidates, candidates.teachers)
-        by_teacher = quota if isinstance(quota, Mapping) else dict.fromkeys(table.teachers, quota)
-        most = [by_teacher.get(teacher, len(table.rows)) for teacher in table.teachers]
-        return table, counts_under_quotas(table.rows >= 0, most)
-    shares = mix or dict.fromkeys(candidates.teachers, Fraction(1))
-    for teacher in shares:
-        if teacher not in candidates.teachers:
-            raise DataError(
-                "no row of a teacher in `teacher_mix` passed the filters",
-                where="strategy 'balanced'",
-                found=teacher,
-                remedy="loosen the filters, or leave the teacher out of the mix",
-            )
-    table = best_rows(candidates, [name for name in candidates.teachers if name in shares])
-    whole = sum(shares.values())
-    return table, counts_in_shares(
-        table.rows >= 0, [shares[teacher] / whole for teacher in table.teachers]
-    )
+def _best_rows(candidates: ScoredCandidates, teachers: Sequence[str]) -> tuple[Ints, Floats, Bools]:
+    """The best row of each teacher for each prompt, prompts in order of appearance.
+
+    Returns:
+        (P, T) the row's position in the candidates, -1 if the teacher has none; its score, -inf
+        if there is none; whether a later row of the teacher is as good.
+    """
+    shape = len(candidates.by_prompt), len(teachers)
+    row_PT = np.full(shape, -1, dtype=np.int64)
+    score_PT = np.full(shape, -np.inf)
+    tied_PT = np.zeros(shape, dtype=bool)
+    for prompt, positions in enumerate(candidates.by_prompt):
+        by_teacher: dict[str, list[int]] = {}
+        for position in positions:
+            by_teacher.setdefault(candidates.rows[position].teacher, []).append(position)
+        for column, teacher in enumerate(teachers):
+            if samples := by_teacher.get(teacher):
+                (first, *_), tied = top(candidates.scores[samples], 1)
+                row_PT[prompt, column] = samples[first]
+                score_PT[prompt, column] = candidates.scores[samples[first]]
+                tied_PT[prompt, column] = bool(tied)
+    return row_PT, score_PT, tied_PT
 
 
 def _reason(
@@ -112,63 +124,18 @@ def _reason(
     teacher = candidates.rows[position].teacher
     if teacher not in given:
         return "its teacher is not in teacher_mix"
+    if chosen is None and candidates.options["quota"] is None:
+        return "its prompt got no row: with more rows the shares of teachers could not be kept"
     if chosen is None:
-        return "its prompt got no row: " + (
-            "with more rows the shares of teachers could not be kept"
-            if candidates.options["quota"] is None
-            else "the quotas of its teachers are used up"
-        )
+        return "its prompt got no row: the quotas of its teachers are used up"
     lead = candidates.scores[position] - candidates.scores[chosen]
     equal = tolerance(float(candidates.scores[chosen]))
     if lead < -equal:
         return BALANCED.default_reason
     if lead <= equal and chosen < position:
         return TIED
-    return (
-        f"its teacher's part is used up: {teacher} gives {given[teacher]} to prompts that need it "
-        "more"
-    )
-
-
-@dataclass(frozen=True)
-class BestRows:
-    """The best row of each teacher for each prompt, prompts in order of appearance.
-
-    Attributes:
-        teachers: T names; the order of the columns.
-        rows: (P, T) the row's position in the candidates; -1 if the teacher has none.
-        scores: (P, T) its score; -inf if there is none.
-        tied: (P, T) whether a later row of the teacher is as good.
-    """
-
-    teachers: tuple[str, ...]
-    rows: Ints
-    scores: Floats
-    tied: Bools
-
-
-def best_rows(candidates: ScoredCandidates, teachers: Sequence[str]) -> BestRows:
-    """The table of these teachers."""
-    column = {teacher: index for index, teacher in enumerate(teachers)}
-    shape = len(candidates.by_prompt), len(teachers)
-    table = BestRows(
-        teachers=tuple(teachers),
-        rows=np.full(shape, -1, dtype=np.int64),
-        scores=np.full(shape, -np.inf),
-        tied=np.zeros(shape, dtype=bool),
-    )
-    for prompt, positions in enumerate(candidates.by_prompt):
-        by_teacher: dict[str, list[int]] = {}
-        for position in positions:
-            by_teacher.setdefault(candidates.rows[position].teacher, []).append(position)
-        for teacher in by_teacher.keys() & column.keys():
-            samples = by_teacher[teacher]
-            (first, *_), tied = top(candidates.scores[samples], 1)
-            cell = prompt, column[teacher]
-            table.rows[cell] = samples[first]
-            table.scores[cell] = candidates.scores[samples[first]]
-            table.tied[cell] = bool(tied)
-    return table
+    part = f"{teacher} gives {given[teacher]} to prompts that need it more"
+    return f"its teacher's part is used up: {part}"
 
 
 @dataclass(frozen=True)
@@ -207,10 +174,8 @@ def counts_in_shares(has_PT: Bools, shares_T: Sequence[Fraction]) -> Counts:
         counts = apportion(total, shares_T)
         # From the least, rows can be added one by one without taking any teacher's away
         # (augmenting paths), up to what the most allow.
-        if (
-            _most_prompts(*patterns, counts.least) == sum(counts.least)
-            and _most_prompts(*patterns, counts.most) >= total
-        ):
+        least_fit = _most_prompts(*patterns, counts.least) == sum(counts.least)
+        if least_fit and _most_prompts(*patterns, counts.most) >= total:
             return counts
     return apportion(1, shares_T)
 
@@ -221,36 +186,29 @@ def apportion(total: int, shares_T: Sequence[Fraction]) -> Counts:
     Where teachers have equal remainders and only some of them can be rounded up, `least` and
     `most` leave open which.
     """
-    exact = [share * total for share in shares_T]
-    floors = [math.floor(part) for part in exact]
-    remainders = [part - floor for part, floor in zip(exact, floors, strict=True)]
-    missing = total - sum(floors)
-    cut = sorted(remainders, reverse=True)[missing - 1] if missing else Fraction(1)
-    most = [floor + (rest >= cut) for floor, rest in zip(floors, remainders, strict=True)]
-    least = [floor + (rest > cut) for floor, rest in zip(floors, remainders, strict=True)]
+    exact = [divmod(share * total, 1) for share in shares_T]
+    missing = total - sum(floor for floor, _ in exact)
+    cut = sorted((rest for _, rest in exact), reverse=True)[missing - 1] if missing else 1
+    most = [floor + (rest >= cut) for floor, rest in exact]
+    least = [floor + (rest > cut) for floor, rest in exact]
     return Counts(total, tuple(most if sum(most) == total else least), tuple(most))
 
 
 def _most_prompts(patterns_KT: Bools, size_K: Ints, most_T: Sequence[int]) -> int:
     """The most prompts that can get a row if each teacher gives at most so many.
 
-    A maximum flow: source -> patterns -> teachers -> sink.
-
-    Args:
-        patterns_KT: the distinct rows of the table that says who has a row for which prompt.
-        size_K: how many prompts have each pattern.
-        most_T: the most rows of each teacher.
+    A maximum flow: source -> patterns -> teachers -> sink. `patterns_KT` are the distinct rows of
+    the table that says who has a row for which prompt; `size_K` prompts have each.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_flow
 
     n_patterns, n_teachers = patterns_KT.shape
+    patterns, teachers = np.arange(n_patterns), n_patterns + np.arange(n_teachers)
     source, sink = n_patterns + n_teachers, n_patterns + n_teachers + 1
     pattern, teacher = np.nonzero(patterns_KT)
-    start = np.concatenate(
-        [np.full(n_patterns, source), pattern, n_patterns + np.arange(n_teachers)]
-    )
-    end = np.concatenate([np.arange(n_patterns), n_patterns + teacher, np.full(n_teachers, sink)])
+    start = np.concatenate([np.full(n_patterns, source), pattern, teachers])
+    end = np.concatenate([patterns, teachers[teacher], np.full(n_teachers, sink)])
     capacity = np.concatenate([size_K, size_K[pattern], most_T]).astype(np.int32)
     graph = csr_array((capacity, (start, end)), shape=(sink + 1, sink + 1))
     return int(maximum_flow(graph, source, sink).flow_value)
@@ -260,13 +218,12 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
     """The assignment with the largest total value, exact but for rounding.
 
     Args:
-        values_PT: what a prompt's row by that teacher is worth; -inf where there is none.
-        row_PT: the row's position; of several best assignments, one that prefers earlier rows
-            is given.
+        values_PT: the score of a prompt's row by that teacher; -inf where there is none.
+        row_PT: the row's position; of several best assignments, one prefers earlier rows.
         counts: what can be met.
 
     Returns:
-        (P,) the column chosen, T for none; and (P,) whether another would have done as well.
+        (P,) the column chosen, T for none; and (P,) whether another would have been as good.
     """
     n_prompts, none = values_PT.shape
     (some,) = np.nonzero(np.isfinite(values_PT).any(axis=1))
@@ -278,22 +235,20 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
     most_C = np.array([*counts.most, len(some) - counts.total])
 
     penalty_C = _starting_penalties(values_PC, least_C, most_C)
-    net_PC = values_PC - penalty_C
-    best_P1 = net_PC.max(axis=1, keepdims=True)
-    is_best_PC = net_PC >= best_P1 - TIE * np.maximum(1.0, np.abs(best_P1))
-    column_P = np.where(is_best_PC, row_PC, row_PC.max() + 1).argmin(axis=1)
+    column_P = np.where(best_mask(values_PC - penalty_C), row_PC, row_PC.max() + 1).argmin(axis=1)
 
     # A penalty above 0 is right only if the column ends full, one below 0 only if it ends with
     # the least; a column without a penalty may hold anything in between.
     count_C = np.bincount(column_P, minlength=none + 1)
     target_C = np.where(penalty_C > 0, most_C, least_C)
     target_C = np.where(penalty_C == 0, np.clip(count_C, least_C, most_C), target_C)
-    penalty_N = np.append(penalty_C, 0.0)
     slack = none + 1
+    target_N = np.append(target_C, len(some) - target_C.sum())
+    penalty_N = np.append(penalty_C, 0.0)
     while True:
-        cost_NN = _move_costs(values_PC, column_P, most_C - target_C, target_C - least_C)
-        excess_C = np.bincount(column_P, minlength=none + 1) - target_C
-        excess_N = np.append(excess_C, -excess_C.sum())
+        more_C, fewer_C = most_C - target_N[:slack], target_N[:slack] - least_C
+        cost_NN = _move_costs(values_PC, column_P, more_C, fewer_C)
+        excess_N = np.bincount(column_P, minlength=slack + 1) - target_N
         if not excess_N.any():
             break
         # With the penalties no move gains anything; below 0 there is only rounding.
@@ -310,9 +265,9 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
         moves: list[tuple[int, Ints]] = []
         for old, new in itertools.pairwise(path):
             if new == slack:
-                room.append(most_C[old] - target_C[old])
+                room.append(more_C[old])
             elif old == slack:
-                room.append(target_C[new] - least_C[new])
+                room.append(fewer_C[new])
             else:
                 (here,) = np.nonzero(column_P == old)
                 loss = values_PC[here, old] - values_PC[here, new]
@@ -322,10 +277,9 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
         for new, prompts in moves:
             column_P[prompts[-count:]] = new  # so that earlier prompts keep their first rows
         for old, new in itertools.pairwise(path):
-            if new == slack:
-                target_C[old] += count
-            elif old == slack:
-                target_C[new] -= count
+            if slack in (old, new):
+                target_N[old] += count
+                target_N[new] -= count
 
     equal = tolerance(float(np.abs(finite).max()))
     column_of_all_P = np.full(n_prompts, none)
@@ -342,7 +296,7 @@ def _starting_penalties(values_PC: Floats, least_C: Ints, most_C: Ints) -> Float
     is set so that its column's count fits, given the others, and this a few times around.
     """
     penalty_C = np.zeros(values_PC.shape[1])
-    for _ in range(_ROUNDS):
+    for _ in range(40):
         last_C = penalty_C.copy()
         for column, (least, most) in enumerate(zip(least_C, most_C, strict=True)):
             others_PC = values_PC - penalty_C
@@ -364,12 +318,8 @@ def _move_costs(values_PC: Floats, column_P: Ints, more_C: Ints, fewer_C: Ints) 
     """(N, N) the value lost by the cheapest move from node to node; inf if there is none.
 
     A move from one column to another is that of the prompt that loses least. From a column to the
-    slack node: the column may hold one more than planned; back: one fewer. Both are free.
-
-    Args:
-        values_PC: what a prompt is worth in a column; -inf where it cannot be.
-        column_P: where each prompt is.
-        more_C, fewer_C: how many prompts the column may hold more, or fewer.
+    slack node: the column may hold one more than planned (`more_C` > 0); back: one fewer. Both are
+    free.
     """
     slack = values_PC.shape[1]
     cost_NN = np.full((slack + 1, slack + 1), np.inf)
@@ -418,19 +368,16 @@ def _tied(values_PC: Floats, column_P: Ints, cost_NN: Floats, equal: float) -> B
 
 def _check(options: Mapping[str, Any], teachers: Sequence[str], where: str) -> None:
     if None not in (options["quota"], options["teacher_mix"]):
-        raise ConfigError(
-            "`quota` and `teacher_mix` exclude each other", where=where, remedy="keep one of them"
-        )
+        what = "`quota` and `teacher_mix` exclude each other"
+        raise ConfigError(what, where=where, remedy="keep one of them")
     for option in ("quota", "teacher_mix"):
-        named = options[option] if isinstance(options[option], Mapping) else {}
-        for teacher in named:
+        for teacher in options[option] if isinstance(options[option], Mapping) else ():
             if teacher not in teachers:
                 raise ConfigError(
                     "no row is by this teacher",
-                    where=f"{where}: {option}",
-                    found=teacher,
+                    where=f"{where}: {option}", found=teacher,
                     remedy=did_you_mean(teacher, teachers),
-                )
+                )  # fmt: skip
 
 
 BALANCED = Strategy(

@@ -10,34 +10,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from functools import cached_property, partial
+from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnat_plugins.errors import NAME_RULE, ConfigError, is_name, is_text, require
-from lnat_plugins.ranking.table import TIE
+from lnat_plugins.ranking.table import TIE, Floats, Ints
 from lnat_plugins.teacher_set.prompts import Candidate
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
 KEYS: Final = (
-    "strategy",
-    "metric",
-    "window",
-    "windows",
-    "steps",
-    "require_correct",
-    "max_length",
-    "min_margin",
-    "drop_duplicates",
-    "seed",
-    "columns",
-    "teacher_set",
-    "plugins",
-)
+    "strategy", "metric", "window", "windows", "steps", "require_correct", "max_length",
+    "min_margin", "drop_duplicates", "seed", "columns", "teacher_set", "plugins",
+)  # fmt: skip
 """Keys of every selection block. The options of the strategy stand beside them."""
 
 REQUIRED: Final = object()
@@ -154,43 +139,37 @@ class Strategy:
     owner: str = ""
 
     def __post_init__(self) -> None:
-        require("strategy", self, "name", is_name(self.name), NAME_RULE)
-        require("strategy", self, "description", is_text(self.description), "one line of text")
-        require("strategy", self, "choose", callable(self.choose), "a function")
-        reason = is_text(self.default_reason)
-        require("strategy", self, "default_reason", reason, "text: why a row was not chosen")
+        must = partial(require, "strategy", self)
+        must("name", is_name(self.name), NAME_RULE)
+        must("description", is_text(self.description), "one line of text")
+        must("choose", callable(self.choose), "a function")
+        must("default_reason", is_text(self.default_reason), "text: why a row was not chosen")
         needs: Any = self.needs
         known = isinstance(needs, frozenset) and needs <= {"scores", "tokens"}
-        require(
-            "strategy", self, "needs", known, 'a frozenset of "scores" and "tokens", or of neither'
-        )
+        must("needs", known, 'a frozenset of "scores" and "tokens", or of neither')
         options: Any = self.options
         mapping = "a mapping of names to `Option`s"
-        require("strategy", self, "options", isinstance(options, Mapping), mapping)
+        must("options", isinstance(options, Mapping), mapping)
         for name, option in options.items():
-            require("strategy", self, "options", is_name(name), f"named: {NAME_RULE}")
-            free = f"named unlike the selection's own keys ({name!r} is one)"
-            require("strategy", self, "options", name not in KEYS, free)
-            require("strategy", self, "options", isinstance(option, Option), mapping)
-            parsed = f"parsed by a function ({name!r} is not)"
-            require("strategy", self, "options", callable(option.parse), parsed)
-        require("strategy", self, "source", isinstance(self.source, str), "text")
+            must("options", is_name(name), f"named: {NAME_RULE}")
+            unlike_keys = f"named unlike the selection's own keys ({name!r} is one)"
+            must("options", name not in KEYS, unlike_keys)
+            must("options", isinstance(option, Option), mapping)
+            must("options", callable(option.parse), f"parsed by a function ({name!r} is not)")
+        must("source", isinstance(self.source, str), "text")
         check: object = self.check
-        require("strategy", self, "check", check is None or callable(check), "a function, or None")
-        require("strategy", self, "weighs", isinstance(self.weighs, bool), "True or False")
+        must("check", check is None or callable(check), "a function, or None")
+        must("weighs", isinstance(self.weighs, bool), "True or False")
 
     def failed(self, cause: Exception) -> ConfigError:
         """The error for an exception in one of the strategy's functions."""
-        return ConfigError(
-            f"strategy {self.name} failed: {type(cause).__name__}: {cause}",
-            where=self.owner,
-            remedy="fix the strategy",
-        )
+        what = f"strategy {self.name} failed: {type(cause).__name__}: {cause}"
+        return ConfigError(what, where=self.owner, remedy="fix the strategy")
 
 
 def whole_number(value: Any) -> int:
     """Parse a whole number, 1 or more."""
-    if not _is_whole(value) or value < 1:
+    if not _is_whole(value, 1):
         raise ValueError("a whole number, 1 or more")
     return int(value)
 
@@ -211,10 +190,10 @@ def share(value: Any) -> Fraction:
 
 def quota(value: Any) -> int | dict[str, int]:
     """Parse the most rows of every teacher, or of each teacher named."""
-    if _is_whole(value) and value >= 1:
+    if _is_whole(value, 1):
         return int(value)
-    if _is_by_teacher(value) and all(_is_whole(most) and most >= 0 for most in value.values()):
-        return {teacher: int(most) for teacher, most in value.items()}
+    if _is_by_teacher(value) and all(_is_whole(most, 0) for most in value.values()):
+        return dict(value)
     raise ValueError(
         "a whole number, 1 or more, or a mapping of teachers to whole numbers, 0 or more"
     )
@@ -227,8 +206,8 @@ def teacher_mix(value: Any) -> dict[str, Fraction]:
     raise ValueError("a mapping of teachers to shares above 0")
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _is_number(value: Any) -> bool:
@@ -236,16 +215,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_by_teacher(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping) and bool(value) and all(isinstance(name, str) for name in value)
-    )
-
-
-class Top(NamedTuple):
-    """Positions of the chosen values, ascending, and of those that tie with the last chosen."""
-
-    chosen: tuple[int, ...]
-    tied: tuple[int, ...]
+    names = value if isinstance(value, Mapping) else ()
+    return bool(names) and all(isinstance(name, str) for name in names)
 
 
 def tolerance(value: float) -> float:
@@ -253,32 +224,37 @@ def tolerance(value: float) -> float:
     return TIE * max(1.0, abs(value))
 
 
-def top(values: Floats, count: int) -> Top:
-    """The `count` highest values, or all if there are no more. Ties: the first ones win."""
+def top(values: Floats | Ints, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Positions of the `count` highest values (or of all), and of others that tie with the last.
+
+    Both ascending; of equal values the first ones are chosen.
+    """
     if count >= len(values):
-        return Top(tuple(range(len(values))), ())
+        return tuple(range(len(values))), ()
     cut = float(np.partition(values, -count)[-count])
     above = np.flatnonzero(values > cut + tolerance(cut))
     level = np.flatnonzero(np.abs(values - cut) <= tolerance(cut))
     room = count - len(above)
     chosen = sorted((*above.tolist(), *level[:room].tolist()))
-    return Top(tuple(chosen), tuple(level[room:].tolist()))
+    return tuple(chosen), tuple(level[room:].tolist())
 
 
 def choose_top(values: Floats, count: int) -> Choice:
-    """The `count` rows with the highest values, whatever their prompts."""
+    """The `count` rows with the highest values, whatever their prompts; a tie at the cut is one."""
     chosen, tied = top(values, count)
     return Choice(chosen, reasons=dict.fromkeys(tied, TIED), ties=int(bool(tied)))
 
 
-def choose_one_per_prompt(candidates: ScoredCandidates, values: Floats) -> Choice:
-    """The row with the highest value of each prompt; `values` (n,) is what rows are compared by."""
+def choose_per_prompt(
+    candidates: ScoredCandidates, values: Floats | Ints, count: int = 1
+) -> Choice:
+    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one."""
     positions: list[int] = []
     reasons: dict[int, str] = {}
     ties = 0
     for group in candidates.by_prompt:
-        chosen, tied = top(values[list(group)], 1)
-        positions.append(group[chosen[0]])
+        chosen, tied = top(values[list(group)], count)
+        positions += [group[i] for i in chosen]
         reasons |= {group[i]: TIED for i in tied}
         ties += bool(tied)
     return Choice(tuple(positions), reasons=reasons, ties=ties)

@@ -43,17 +43,42 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-_ALL: Final = "all"
-
-
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
-    tables = [_teachers(selection), *([_dropped(selection)] if selection.reasons else [])]
+    scored = selection.metric is not None
+    headers = ["Teacher", "Candidates", "Chosen", "Share"]
+    headers += ["Mean of chosen", "Mean of scored"] if scored else []
+    of_teacher: dict[str, list[int]] = {}
+    for index, teacher in enumerate(selection.teachers):
+        of_teacher.setdefault(teacher, []).append(index)
+    all_chosen = set(selection.indices)
+    rows = []
+    for name, indices in (*of_teacher.items(), ("all", range(len(selection.teachers)))):
+        chosen = [index for index in indices if index in all_chosen]
+        share = len(chosen) / max(1, len(all_chosen))
+        means = [_mean(selection, chosen), _mean(selection, indices)] if scored else []
+        rows.append([name, str(len(indices)), str(len(chosen)), number(share, 3), *means])
+    tables = [markdown_table(headers, rows, left=1)]
+    if selection.reasons:
+        dropped = selection.dropped
+        sums: Counter[str] = Counter()
+        for by_teacher in dropped.values():
+            sums.update(by_teacher)
+        rows = [
+            [reason, *(str(found.get(name, 0)) for name in of_teacher), str(sum(found.values()))]
+            for reason, found in (*dropped.items(), ("all", sums))
+        ]
+        tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
     return "\n\n".join(tables) + "\n"
+
+
+def _mean(selection: Selection, indices: Sequence[int]) -> str:
+    scores = [s for index in indices if not math.isnan(s := selection.scores[index])]
+    return number(math.fsum(scores) / len(scores) if scores else math.nan)
 
 
 def totals(selection: Selection) -> str:
@@ -65,51 +90,11 @@ def totals(selection: Selection) -> str:
     )
 
 
-def _teachers(selection: Selection) -> str:
-    scored = selection.metric is not None
-    headers = ["Teacher", "Candidates", "Chosen", "Share"]
-    headers += ["Mean of chosen", "Mean of scored"] if scored else []
-    of_teacher: dict[str, list[int]] = {}
-    for index, teacher in enumerate(selection.teachers):
-        of_teacher.setdefault(teacher, []).append(index)
-    taken = set(selection.indices)
-    rows = []
-    for name, indices in (*of_teacher.items(), (_ALL, [*range(len(selection.teachers))])):
-        chosen = [index for index in indices if index in taken]
-        share = len(chosen) / max(1, len(taken))
-        row = [name, str(len(indices)), str(len(chosen)), number(share, 3)]
-        if scored:
-            row += [_mean(selection, chosen), _mean(selection, indices)]
-        rows.append(row)
-    return markdown_table(headers, rows, left=1)
-
-
-def _mean(selection: Selection, indices: Sequence[int]) -> str:
-    scores = [s for index in indices if not math.isnan(s := selection.scores[index])]
-    return number(math.fsum(scores) / len(scores) if scores else math.nan)
-
-
-def _dropped(selection: Selection) -> str:
-    teachers = list(selection.chosen_by_teacher)
-    table = list(selection.dropped.items())
-    sums: Counter[str] = Counter()
-    for _, by_teacher in table:
-        sums.update(by_teacher)
-    rows = [
-        [reason, *(str(found.get(name, 0)) for name in teachers), str(sum(found.values()))]
-        for reason, found in (*table, (_ALL, sums))
-    ]
-    return markdown_table(["Left out", *teachers, _ALL], rows, left=1)
-
-
 SFT_CONFIG: Final = "sft.yaml"
 
 
 def sft_yaml(
-    folder: Path,
-    data: Path,
-    selection: Selection,
-    sft_settings: Mapping[str, Any] | None = None,
+    folder: Path, data: Path, selection: Selection, sft_settings: Mapping[str, Any]
 ) -> str:
     """The text of `sft.yaml`.
 
@@ -118,20 +103,18 @@ def sft_yaml(
             the folder is replaced when rows are chosen again.
         data: the parquet file's path there.
         selection: names the student and may hold a `max_length`.
-        sft_settings: keys of TRL's that are settled already; they win over what is written here.
+        sft_settings: keys of TRL's, which override what is written here.
     """
-    settled = dict(sft_settings or {})
+    settings = dict(sft_settings)
     student = Path(selection.student)
     model = str(student.resolve()) if student.is_dir() else selection.student
-    length = settled.pop("max_length", selection.settings.get("max_length"))
-    output_dir = settled.pop("output_dir", f"{folder}-sft")
-    settled.pop("model_name_or_path", None)
-    others = f"\n{yaml.safe_dump(settled, allow_unicode=True)}" if settled else ""
-    weighted = (
-        "\n# The rows differ in weight (column lnat_weight); TRL trains on all of them alike.\n"
-        if selection.weighted
-        else ""
-    )
+    length = settings.pop("max_length", selection.settings.get("max_length"))
+    output_dir = settings.pop("output_dir", f"{folder}-sft")
+    settings.pop("model_name_or_path", None)
+    text = json.dumps  # JSON's strings are YAML's, whatever is in them
+    others = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
+    weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
+    weighted = f"\n{weights}\n" if selection.weighted else ""
     return f"""\
 # trl sft --config {folder / SFT_CONFIG}
 # Without a GPU, add --use_cpu. Any other setting of TRL's may be added here or on the command
@@ -139,37 +122,21 @@ def sft_yaml(
 # path.
 
 # The student that the rows were chosen for. TRL loads it in float32 unless `dtype` says else.
-model_name_or_path: {_text(model)}
+model_name_or_path: {text(model)}
 {weighted}
 datasets:
   - path: parquet
-    data_files: {_text(str(data))}
+    data_files: {text(str(data))}
     split: train
 
 # TRL cuts rows at 1024 tokens unless told otherwise, and would cut long traces without a word.
-max_length: {"null" if length is None else json.dumps(length)}
+max_length: {json.dumps(length)}
 
-output_dir: {_text(str(output_dir))}
+output_dir: {text(str(output_dir))}
 {others}"""
 
 
-def _text(value: str) -> str:
-    """A string as YAML reads it back, whatever is in it: JSON's strings are YAML's."""
-    return json.dumps(value)
-
-
 DATASET_INFO: Final = "dataset_info.json"
-
-# All tags: one that is missing is none at all for LLaMA-Factory, not its default.
-_TAGS: Final = {
-    "role_tag": "role",
-    "content_tag": "content",
-    "user_tag": "user",
-    "assistant_tag": "assistant",
-    "system_tag": "system",
-    "observation_tag": "tool",
-    "function_tag": "function_call",
-}
 
 
 def check_llama_factory(candidates: Candidates, selection: Selection, format: str) -> None:
@@ -182,11 +149,8 @@ def check_llama_factory(candidates: Candidates, selection: Selection, format: st
     if candidates.plain:
         return
     if format != "messages":
-        raise ConfigError(
-            "LLaMA-Factory reads no conversations in `prompt` and `completion`",
-            found=format,
-            remedy="give --format messages",
-        )
+        what = "LLaMA-Factory reads no conversations in `prompt` and `completion`"
+        raise ConfigError(what, found=format, remedy="give --format messages")
     for index in selection.indices:
         row = candidates.rows[index]
         roles = [turn["role"] for turn in row.messages]
@@ -196,32 +160,28 @@ def check_llama_factory(candidates: Candidates, selection: Selection, format: st
         if not alternate or len(turns) % 2 == 0:
             raise DataError(
                 "LLaMA-Factory would skip this conversation: its turns do not alternate",
-                where=row.where,
-                found=roles,
+                where=row.where, found=roles,
                 remedy="join its turns, or leave out --llama_factory",
-            )
+            )  # fmt: skip
 
 
 def dataset_info(plain: bool, data: str) -> str:
-    """The text of `dataset_info.json`; the data set is called "lnat".
-
-    Args:
-        plain: whether prompts are plain text.
-        data: the parquet file, relative to this one.
-    """
-    entry: dict[str, Any]
+    """The text of `dataset_info.json` beside the parquet file `data`; the set is called "lnat"."""
+    entry: dict[str, Any] = {"file_name": data}
     if plain:
-        entry = {
-            "file_name": data,
-            "formatting": "alpaca",
-            "columns": {"prompt": "prompt", "response": "completion"},
-        }
+        columns = {"prompt": "prompt", "response": "completion"}
+        entry |= {"formatting": "alpaca", "columns": columns}
     else:
-        entry = {
-            "file_name": data,
-            "formatting": "sharegpt",
-            "columns": {"messages": "messages"},
-            "tags": _TAGS,
+        entry |= {"formatting": "sharegpt", "columns": {"messages": "messages"}}
+        # All tags: one that is missing is none at all for LLaMA-Factory, not its default.
+        entry["tags"] = {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+            "observation_tag": "tool",
+            "function_tag": "function_call",
         }
     return json.dumps({"lnat": entry}, indent=2) + "\n"
 
@@ -233,30 +193,35 @@ _FORMATS: Final = {
 
 
 def card(
-    selection: Selection,
-    provenance: Provenance,
-    format: str,
-    *,
-    plain: bool,
-    data: str,
+    selection: Selection, provenance: Provenance, format: str, *, plain: bool, data: str
 ) -> str:
     """The text of `README.md`: the training set's card, for people and for the Hub's viewer.
 
-    Args:
-        selection: what was chosen.
-        provenance: where from.
-        format: one of `training_set.FORMATS`.
-        plain: whether prompts are plain text.
-        data: the parquet file, relative to this one.
+    `format` is one of `training_set.FORMATS`; `data` the parquet file, relative to this one.
     """
-    student = _short(selection.student)
+    path = Path(selection.student)
+    # A path's last part: where a model lay on one machine is of no use on another.
+    student = path.name if path.is_absolute() or path.is_dir() else selection.student
     front = {
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": data}]},
-        ],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": data}]}],
         "task_categories": ["text-generation"],
         "tags": ["lnat-plugins", "reasoning", "distillation", "sft", "trl"],
     }
+    direction = "higher" if selection.higher_is_better else "lower"
+    facts = {
+        "student": student,
+        "strategy": selection.strategy,
+        "metric": selection.metric and f"{selection.metric}, {direction} is better",
+        "window": selection.window,
+        "settings": _json(selection.settings),
+        "scoring": provenance.scoring and _json(provenance.scoring),
+        "scores from": ", ".join(Path(file).name for file in provenance.files),
+        "scored with": ", ".join(map(" ".join, provenance.versions.items())),
+        "chosen with": f"lnat_plugins {__version__}",
+        "candidates": f"fingerprint {selection.pool}",
+    }
+    settings = "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
+    weights = "\nThe rows differ in weight (`lnat_weight`); TRL trains on all of them alike.\n"
     return f"""\
 ---
 {yaml.safe_dump(front, sort_keys=False)}---
@@ -269,7 +234,7 @@ def card(
 {counts(selection)}
 ## How they were chosen
 
-{_settings(selection, provenance)}
+{settings}
 `selection.json` holds the reason for every row that was left out, and the score of each row.
 
 ## Columns
@@ -292,42 +257,8 @@ trl sft --config sft.yaml
 
 Elsewhere, name this folder or its repository under `datasets:` in a config of TRL's, and set
 `max_length`: by default TRL cuts rows at 1024 tokens.
-{_weights(selection)}"""
+{weights if selection.weighted else ""}"""
 
 
-def _settings(selection: Selection, provenance: Provenance) -> str:
-    files = ", ".join(Path(file).name for file in provenance.files)
-    metric = selection.metric and (
-        f"{selection.metric}, {'higher' if selection.higher_is_better else 'lower'} is better"
-    )
-    facts: dict[str, Any] = {
-        "student": _short(selection.student),
-        "strategy": selection.strategy,
-        "metric": metric,
-        "window": selection.window,
-        "settings": _json(selection.settings),
-        "scoring": _json(provenance.scoring) if provenance.scoring else None,
-        "scores from": files,
-        "scored with": ", ".join(
-            f"{name} {version}" for name, version in provenance.versions.items()
-        ),
-        "chosen with": f"lnat_plugins {__version__}",
-        "candidates": f"fingerprint {selection.pool}",
-    }
-    return "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
-
-
-def _json(value: Any) -> str:
+def _json(value: Mapping[str, Any]) -> str:
     return f"`{json.dumps(dict(value), ensure_ascii=False, default=str)}`"
-
-
-def _short(student: str) -> str:
-    """A path's last part: where a model lay on one machine is of no use on another."""
-    path = Path(student)
-    return path.name if path.is_absolute() or path.is_dir() else student
-
-
-def _weights(selection: Selection) -> str:
-    if not selection.weighted:
-        return ""
-    return "\nThe rows differ in weight (`lnat_weight`); TRL trains on all of them alike.\n"

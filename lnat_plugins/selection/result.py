@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from lnat_plugins.errors import DataError, validate
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
+_LISTS: Final = ("indices", "weights", "teachers", "prompts")
 
 
 def category(reason: str) -> str:
@@ -110,10 +111,8 @@ class Selection:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         values["scores"] = [None if math.isnan(score) else score for score in self.scores]
         values["reasons"] = {str(index): reason for index, reason in self.reasons.items()}
-        for name in ("indices", "weights", "teachers", "prompts"):
-            values[name] = list(values[name])
         values["settings"] = json_value(self.settings)
-        return values
+        return values | {name: list(values[name]) for name in _LISTS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], where: str = "") -> Selection:
@@ -127,25 +126,18 @@ class Selection:
             raise DataError(
                 "this is not a stored selection", where=where, found=values, remedy=_REMEDY
             )
-        missing = [one.name for one in fields(cls) if one.name not in values]
-        if missing:
-            raise DataError(
-                f"this is not a stored selection: it has no {', '.join(missing)}",
-                where=where,
-                remedy=_REMEDY,
-            )
-        stored = validate(
-            _Stored, {one.name: values[one.name] for one in fields(cls)}, where=where,
-            kind=DataError, remedy=_REMEDY,
-        )  # fmt: skip
+        names = [one.name for one in fields(cls)]
+        if missing := [name for name in names if name not in values]:
+            what = f"this is not a stored selection: it has no {', '.join(missing)}"
+            raise DataError(what, where=where, remedy=_REMEDY)
+        known = {name: values[name] for name in names}
+        stored = validate(_Stored, known, where=where, kind=DataError, remedy=_REMEDY)
         found = stored.model_dump() | {
             "scores": tuple(math.nan if score is None else score for score in stored.scores),
             # What is no index becomes one that no row has.
             "reasons": {int(i) if i.isdecimal() else -1: why for i, why in stored.reasons.items()},
         }
-        for name in ("indices", "weights", "teachers", "prompts"):
-            found[name] = tuple(found[name])
-        selection = cls(**found)
+        selection = cls(**found | {name: tuple(found[name]) for name in _LISTS})
         if problem := selection.problem():
             raise DataError(problem, where=where, remedy=_REMEDY)
         return selection
@@ -156,7 +148,7 @@ class Selection:
         if not len(self.teachers) == len(self.prompts) == size:
             return f"{size} scores, {len(self.teachers)} teachers and {len(self.prompts)} prompts"
         if not {*self.indices, *self.reasons} <= set(range(size)):
-            return f"an index is not a row of the pool of {size}"
+            return f"an index is not one of the {size} candidates"
         if list(self.indices) != sorted(set(self.indices)):
             return "the chosen indices are not ascending, each once"
         if len(self.weights) != len(self.indices):

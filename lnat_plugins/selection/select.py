@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError
+from lnat_plugins.errors import ConfigError, DataError, LnatError, is_text
+from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import score_again
+from lnat_plugins.ranking.table import Floats
 from lnat_plugins.scoring.record import ScoredResponse
-from lnat_plugins.selection.base import Choice, Floats, ScoredCandidates, Strategy, tolerance
+from lnat_plugins.selection.base import Choice, ScoredCandidates, Strategy, tolerance
 from lnat_plugins.selection.result import Selection, category
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
@@ -79,12 +81,11 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
         if row.index not in chosen:
             reasons[row.index] = choice.reasons.get(position, strategy.default_reason)
     _refuse_empty(chosen, reasons, spec)
-    indices = tuple(sorted(chosen))
     weights = choice.weights or dict.fromkeys(choice.positions, 1.0)
     metric = spec.metric if spec.needs_scores else None
     return Selection(
-        indices=indices,
-        weights=tuple(weights[chosen[index]] for index in indices),
+        indices=tuple(sorted(chosen)),
+        weights=tuple(weights[chosen[index]] for index in sorted(chosen)),
         scores=tuple(map(float, values_N)),
         reasons=dict(sorted(reasons.items())),
         teachers=tuple(row.teacher for row in candidates.rows),
@@ -108,10 +109,8 @@ def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> 
             where=source,
             remedy="name it under `columns: {correct: ...}`, or remove `require_correct`",
         )
-    for row in rows:
-        if not row.response.correct:
-            known = row.response.correct is not None
-            reasons[row.index] = f"`correct` is {'false' if known else 'not given'}"
+    words = {None: "`correct` is not given", False: "`correct` is false"}
+    reasons.update({r.index: words[r.response.correct] for r in rows if not r.response.correct})
     return [row for row in rows if row.response.correct]
 
 
@@ -129,13 +128,10 @@ def drop_long(
     rows: Sequence[Candidate], tokens: Sequence[int], max_length: int, reasons: Reasons
 ) -> list[Candidate]:
     """Keep rows of at most `max_length` tokens, as training would read them."""
-    kept = []
     for row, length in zip(rows, tokens, strict=True):
-        if length <= max_length:
-            kept.append(row)
-        else:
+        if length > max_length:
             reasons[row.index] = f"longer than max_length: {length} tokens"
-    return kept
+    return [row for row in rows if row.index not in reasons]
 
 
 def drop_narrow(
@@ -197,81 +193,63 @@ def _call(strategy: Strategy, function: Callable[..., Any], *arguments: object) 
 
 
 def _checked(choice: object, size: int, strategy: Strategy) -> Choice:
-    """The strategy's choice of `size` rows, in plain numbers.
-
-    Raises:
-        ConfigError: names what is wrong and the strategy's owner.
-    """
+    """The strategy's choice of `size` rows, in plain numbers; ConfigError if it is not valid."""
     if not isinstance(choice, Choice):
         raise ConfigError(
             f"strategy {strategy.name} gave no `Choice`",
-            where=strategy.owner,
-            found=choice,
-            remedy="fix the strategy",
-        )
+            where=strategy.owner, found=choice, remedy="fix the strategy",
+        )  # fmt: skip
     try:
         positions = tuple(map(operator.index, choice.positions))
-        weights = choice.weights and {
-            operator.index(i): weight for i, weight in choice.weights.items()
-        }
+        weights = choice.weights and {operator.index(i): w for i, w in choice.weights.items()}
         reasons = {operator.index(i): reason for i, reason in choice.reasons.items()}
-        ties = operator.index(choice.ties)
+        plain = Choice(positions, weights, reasons, operator.index(choice.ties))
     except (TypeError, AttributeError) as cause:
         problem = f"it cannot be read ({cause})"
     else:
-        problem = _problem(positions, weights, reasons, ties, size)
+        problem = _problem(plain, size)
     if problem:
-        raise ConfigError(
-            f"strategy {strategy.name} gave no valid choice: {problem}",
-            where=strategy.owner,
-            remedy="fix the strategy",
-        )
-    floats = weights and {i: float(weight) for i, weight in weights.items()}
-    return Choice(positions, floats, reasons, ties)
+        what = f"strategy {strategy.name} gave no valid choice: {problem}"
+        raise ConfigError(what, where=strategy.owner, remedy="fix the strategy")
+    return replace(plain, weights=weights and {i: float(weight) for i, weight in weights.items()})
 
 
-def _problem(
-    positions: Sequence[int],
-    weights: Mapping[int, object] | None,
-    reasons: Mapping[int, object],
-    ties: int,
-    size: int,
-) -> str:
+def _problem(choice: Choice, size: int) -> str:
     """What is wrong with a strategy's choice; "" if nothing."""
-    if not set(positions) <= set(range(size)):
+    if not set(choice.positions) <= set(range(size)):
         return f"a position outside of 0 to {size - 1}"
-    if len(set(positions)) < len(positions):
-        return "a position twice"
-    if weights is not None and set(weights) != set(positions):
+    if len(set(choice.positions)) < len(choice.positions):
+        return "a duplicate position"
+    if choice.weights is not None and set(choice.weights) != set(choice.positions):
         return "weights for other rows than the chosen ones"
-    for weight in (weights or {}).values():
+    weights: Iterable[object] = (choice.weights or {}).values()
+    for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, Real):
             return f"a weight that is no number, {weight!r}"
         if not math.isfinite(weight) or weight < 0:
             return "a weight that is negative or not finite"
-    for reason in reasons.values():
-        if not isinstance(reason, str) or not reason.strip():
+    for reason in choice.reasons.values():
+        if not is_text(reason):
             return f"a reason that is no text, {reason!r}"
-    return "a negative number of ties" if ties < 0 else ""
+    return "a negative number of ties" if choice.ties < 0 else ""
 
 
 def _refuse_empty(left: object, reasons: Mapping[int, str], spec: SelectionSpec) -> None:
     if left:
         return
-    counts = Counter(category(reason) for reason in reasons.values())
-    distinct: dict[str, set[str]] = {}
+    by_category: dict[str, list[str]] = {}
     for reason in reasons.values():
-        distinct.setdefault(category(reason), set()).add(reason)
+        by_category.setdefault(category(reason), []).append(reason)
     dropped = "; ".join(
         # The detail too, if all rows of the category share it.
-        f"{count} row{'s' * (count > 1)}: "
-        + (name if len(distinct[name]) > 1 else min(distinct[name]))
-        for name, count in counts.most_common()
+        f"{plural(len(found), 'row')}: {name if len(set(found)) > 1 else found[0]}"
+        for name, found in sorted(by_category.items(), key=lambda one: -len(one[1]))
     )
+    not_gathered = any("was not gathered" in reason for reason in reasons.values())
     raise DataError(
         f"the selection would be empty ({dropped})",
         where=spec.source,
         remedy=score_again("the metric")
-        if any("was not gathered" in reason for reason in reasons.values())
-        else "loosen what took most of them",
+        if not_gathered
+        else "loosen the setting that dropped most of them",
     )

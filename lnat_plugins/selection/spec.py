@@ -25,7 +25,7 @@ from lnat_plugins.teacher_set.config import Settings
 DEFAULT_WINDOW: Final = "4"
 """Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
 
-_AS_WRITTEN: Final = ("require_correct", "max_length", "min_margin", "drop_duplicates", "seed")
+_FILTERS: Final = ("require_correct", "max_length", "min_margin", "drop_duplicates", "seed")
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def _mapping_of_names(value: Any) -> Any:
 
 
 _Text = Annotated[str, AfterValidator(_not_blank)]
+_Path = Annotated[_Text | None, BeforeValidator(lambda path: None if path is None else str(path))]
 _QUOTES: Final[dict[str, Any]] = {"remedy": "put it in quotes"}
 
 
@@ -114,17 +115,13 @@ class _Block(BaseModel):
         None, ge=1, json_schema_extra={"must_be": "a whole number, 1 or more"}
     )
     min_margin: float | None = Field(
-        None,
-        ge=0,
-        allow_inf_nan=False,
+        None, ge=0, allow_inf_nan=False,
         json_schema_extra={"must_be": "a number, 0 or more, in the metric's unit"},
-    )
+    )  # fmt: skip
     drop_duplicates: bool = True
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
-    teacher_set: Annotated[
-        _Text | None, BeforeValidator(lambda path: None if path is None else str(path))
-    ] = Field(None, json_schema_extra=_QUOTES)
+    teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)
     plugins: Any = None
 
 
@@ -144,40 +141,32 @@ def parse_selection(
             no direction to choose by.
     """
     strategy = _look_up(block.get("strategy", "best"), strategies, "strategy", source)
-    for key in block:
+    known = (*KEYS, *strategy.options)
+    for key in (key for key in block if key not in known):
         owners = [one.name for one in strategies.values() if key in one.options]
-        if key in KEYS or key in strategy.options:
-            continue
         if owners:
             raise ConfigError(
-                f"`{key}` does nothing with strategy {strategy.name!r}",
-                where=source,
+                f"`{key}` does nothing with strategy {strategy.name!r}", where=source,
                 remedy=f"it belongs to {', '.join(owners)}: choose that, or remove the key",
-            )
-        known = (*KEYS, *strategy.options)
+            )  # fmt: skip
         raise ConfigError(
             "unknown key in the selection",
-            where=source,
-            found=key,
-            remedy=did_you_mean(str(key), known),
-        )
+            where=source, found=key, remedy=did_you_mean(str(key), known),
+        )  # fmt: skip
     options = _options(block, strategy, source)
     values = validate(_Block, {k: v for k, v in block.items() if k in KEYS}, where=source)
     metric = _look_up(values.metric, metrics, "metric", source)
     windows, window = _windows(values, metric, source)
+    names = tuple(one.name for one in windows)
     spec = SelectionSpec(
         strategy=strategy,
         options=options,
         metric=metric,
         window=window,
-        settings=Settings(
-            steps=values.steps,
-            windows=tuple(one.name for one in windows),
-            metrics=(metric.name,),
-        ),
+        settings=Settings(steps=values.steps, windows=names, metrics=(metric.name,)),
         steps=parse_steps(values.steps, f"{source}: steps", splitters),
         windows=windows,
-        **{name: getattr(values, name) for name in _AS_WRITTEN},
+        **{name: getattr(values, name) for name in _FILTERS},
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
@@ -188,18 +177,27 @@ def parse_selection(
             if block.get(key) is not None:
                 raise ConfigError(
                     f"`{key}` does nothing with strategy {strategy.name!r}",
-                    where=source,
-                    found=block[key],
+                    where=source, found=block[key],
                     remedy="remove it: this strategy needs no scores",
-                )
+                )  # fmt: skip
     elif metric.higher_is_better is None:
         directed = (name for name, one in metrics.items() if one.higher_is_better is not None)
         raise ConfigError(
             f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
-            where=source,
-            remedy=f"choose one of {', '.join(directed)}",
-        )
-    return replace(spec, written=_written(spec, block))
+            where=source, remedy=f"choose one of {', '.join(directed)}",
+        )  # fmt: skip
+    written = {
+        "strategy": strategy.name,
+        **{name: block.get(name, option.default) for name, option in strategy.options.items()},
+        **({"metric": metric.name, "window": window} if spec.needs_scores else {}),
+        "windows": names,
+        "steps": values.steps,
+        **{name: getattr(values, name) for name in _FILTERS},
+    }
+    for name in ("columns", "teacher_set", "plugins"):
+        if getattr(values, name):
+            written[name] = getattr(values, name)
+    return replace(spec, written=json_value(written))
 
 
 def _look_up(name: Any, table: Mapping[str, Any], kind: str, source: str) -> Any:
@@ -216,18 +214,15 @@ def _windows(values: _Block, metric: Metric, source: str) -> tuple[tuple[Window,
         wanted = parse_window(values.window, f"{source}: window").name
         only = metric.window_read(wanted)
         if only != wanted:
+            reads = f"the window {only!r}, whatever `window` says" if only else "no window"
             raise ConfigError(
-                f"metric {metric.name!r} reads "
-                + (f"the window {only!r}, whatever `window` says" if only else "no window"),
-                where=f"{source}: window",
-                found=values.window,
-                remedy="remove `window`",
-            )
+                f"metric {metric.name!r} reads {reads}",
+                where=f"{source}: window", found=values.window, remedy="remove `window`",
+            )  # fmt: skip
     listed = values.windows
     if listed is None:
         listed = metric.window_read(wanted or DEFAULT_WINDOW) or wanted or GLOBAL
-    if not isinstance(listed, list | tuple):
-        listed = [listed]
+    listed = listed if isinstance(listed, list | tuple) else [listed]
     windows = parse_windows(listed, f"{source}: windows")
     names = [window.name for window in windows]
     decides = metric.window_read(wanted or names[0])
@@ -235,49 +230,25 @@ def _windows(values: _Block, metric: Metric, source: str) -> tuple[tuple[Window,
         if window is not None and window not in names:
             raise ConfigError(
                 f"window {window!r} decides, but is not among those scored",
-                where=f"{source}: windows",
-                found=names,
+                where=f"{source}: windows", found=names,
                 remedy="score it too: add it to `windows`",
-            )
+            )  # fmt: skip
     return windows, decides
 
 
 def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[str, Any]:
-    found = {}
+    parsed = {}
     for name, option in strategy.options.items():
-        if name in block:
-            try:
-                found[name] = option.parse(block[name])
-            except ValueError as cause:
-                raise ConfigError(
-                    f"`{name}` must be {cause}", where=f"{source}: {name}", found=block[name]
-                ) from None
-            except Exception as cause:
-                raise strategy.failed(cause) from cause
-        elif option.default is REQUIRED:
+        if name not in block and option.default is REQUIRED:
             raise ConfigError(
                 f"strategy {strategy.name!r} needs `{name}`",
-                where=source,
-                remedy=f"write `{name}:` beside `strategy:`: {option.help}",
-            )
-        else:
-            found[name] = option.default
-    return found
-
-
-def _written(spec: SelectionSpec, block: Mapping[str, Any]) -> dict[str, Any]:
-    options = {name: block.get(name, one.default) for name, one in spec.strategy.options.items()}
-    scored = {"metric": spec.metric.name, "window": spec.window} if spec.needs_scores else {}
-    found = {
-        "strategy": spec.strategy.name,
-        **options,
-        **scored,
-        "windows": spec.settings.windows,
-        "steps": spec.settings.steps,
-        **{name: getattr(spec, name) for name in _AS_WRITTEN},
-    }
-    given = (spec.columns, spec.teacher_set, block.get("plugins"))
-    names = ("columns", "teacher_set", "plugins")
-    found |= {name: value for name, value in zip(names, given, strict=True) if value}
-    plain: dict[str, Any] = json_value(found)
-    return plain
+                where=source, remedy=f"write `{name}:` beside `strategy:`: {option.help}",
+            )  # fmt: skip
+        try:
+            parsed[name] = option.parse(block[name]) if name in block else option.default
+        except ValueError as cause:
+            what = f"`{name}` must be {cause}"
+            raise ConfigError(what, where=f"{source}: {name}", found=block[name]) from None
+        except Exception as cause:
+            raise strategy.failed(cause) from cause
+    return parsed

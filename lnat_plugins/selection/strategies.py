@@ -1,6 +1,7 @@
 """The built-in selection strategies, by name; `balanced` has a file of its own.
 
-Of equally good rows the first one is chosen, and the tie is counted. Shapes: P prompts, T teachers.
+Of equally good rows the first one is chosen, and the tie is counted. Shapes: n candidates,
+P prompts, T teachers, K parts of a score (1, or 2 for a ratio of means).
 """
 
 from __future__ import annotations
@@ -8,22 +9,22 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.ranking.table import Floats
 from lnat_plugins.selection.balanced import BALANCED
 from lnat_plugins.selection.base import (
     REQUIRED,
-    TIED,
     Choice,
-    Floats,
     Option,
     ScoredCandidates,
     Strategy,
-    choose_one_per_prompt,
+    choose_per_prompt,
     choose_top,
     number,
     share,
@@ -33,63 +34,13 @@ from lnat_plugins.selection.base import (
 )
 
 
-def best(candidates: ScoredCandidates) -> Choice:
-    """The best row of each prompt, whichever teacher wrote it."""
-    return choose_one_per_prompt(candidates, candidates.scores)
-
-
-BEST = Strategy(
-    name="best",
-    description="the best row of each prompt",
-    choose=best,
-    default_reason="another response to the prompt scored better",
-    needs=frozenset({"scores"}),
-    source="arXiv 2510.03988 (response selection)",
-)
-
-
-def top_k(candidates: ScoredCandidates) -> Choice:
-    """The k best of all rows, or all if there are no more; a prompt may get several or none.
-
-    A tie at the cut counts as one.
-    """
-    return choose_top(candidates.scores, candidates.options["k"])
-
-
-TOP_K = Strategy(
-    name="top_k",
-    description="the k best rows of all, whatever their prompts",
-    choose=top_k,
-    default_reason="not among the k best rows",
-    needs=frozenset({"scores"}),
-    options={"k": Option(whole_number, REQUIRED, "how many rows are chosen")},
-)
-
-
 def top_fraction(candidates: ScoredCandidates) -> Choice:
     """The ceil(fraction · n) best of the n rows that passed the filters: at least one.
 
-    The fraction is exact: 0.07 of 100 rows are 7, not the 8 that floating point gives. A tie at
-    the cut counts as one.
+    The fraction is exact: 0.07 of 100 rows are 7, not the 8 that floating point gives.
     """
     count = math.ceil(candidates.options["fraction"] * len(candidates.scores))
     return choose_top(candidates.scores, count)
-
-
-TOP_FRACTION = Strategy(
-    name="top_fraction",
-    description="the best share of all rows, whatever their prompts",
-    choose=top_fraction,
-    default_reason="not among the best fraction of the rows",
-    needs=frozenset({"scores"}),
-    options={
-        "fraction": Option(
-            share,
-            REQUIRED,
-            "share of the rows that passed the filters, 0.1 for a tenth; rounded up",
-        )
-    },
-)
 
 
 def threshold(candidates: ScoredCandidates) -> Choice:
@@ -105,24 +56,8 @@ def threshold(candidates: ScoredCandidates) -> Choice:
     if chosen:
         return Choice(chosen)
     best_score = sign * float(candidates.scores.max())
-    reason = f"{THRESHOLD.default_reason}: the best score is {best_score:.4g}"
+    reason = f"{STRATEGIES['threshold'].default_reason}: the best score is {best_score:.4g}"
     return Choice((), reasons=dict.fromkeys(range(len(candidates.rows)), reason))
-
-
-THRESHOLD = Strategy(
-    name="threshold",
-    description="every row whose score reaches a threshold",
-    choose=threshold,
-    default_reason="short of the threshold",
-    needs=frozenset({"scores"}),
-    options={
-        "threshold": Option(
-            number,
-            REQUIRED,
-            "in the metric's unit: at least so much, or at most where lower is better",
-        )
-    },
-)
 
 
 def best_teacher(candidates: ScoredCandidates) -> Choice:
@@ -135,8 +70,7 @@ def best_teacher(candidates: ScoredCandidates) -> Choice:
     Raises:
         DataError: no prompt has a row of every teacher, or a teacher's denominators add up to 0.
     """
-    scores_T = _teacher_scores(candidates)
-    (first,), level = top(scores_T, 1)
+    (first,), level = top(_teacher_scores(candidates), 1)
     winner = candidates.teachers[first]
     reasons = dict.fromkeys(candidates.teachers, f"another teacher ranks higher: {winner}")
     for tied in level:
@@ -149,62 +83,48 @@ def best_teacher(candidates: ScoredCandidates) -> Choice:
     )
 
 
+# Where a teacher has no row, or a ratio no denominator, the value is not finite; no warning.
+@np.errstate(divide="ignore", invalid="ignore")
 def _teacher_scores(candidates: ScoredCandidates) -> Floats:
     """(T,) the figure that each teacher is ranked by; higher is better."""
-    ratio = candidates.parts is not None
-    parts_Kn = candidates.scores[None] if candidates.parts is None else candidates.parts
-    prompt_n = np.empty(len(candidates.rows), dtype=np.int64)
+    teachers = candidates.teachers
+    column = {teacher: i for i, teacher in enumerate(teachers)}
+    column_n = np.array([column[row.teacher] for row in candidates.rows])
+    prompt_n = np.empty_like(column_n)
     for prompt, positions in enumerate(candidates.by_prompt):
         prompt_n[list(positions)] = prompt
-    column = {teacher: i for i, teacher in enumerate(candidates.teachers)}
-    cell_n = prompt_n * len(column) + [column[row.teacher] for row in candidates.rows]
-    shape = len(candidates.by_prompt), len(column)
-    count_PT = np.bincount(cell_n, minlength=shape[0] * shape[1]).reshape(shape)
-    parts_KPT = np.full((len(parts_Kn), *shape), math.nan)
-    for part_PT, part_n in zip(parts_KPT, parts_Kn, strict=True):
-        sums_PT = np.bincount(cell_n, weights=part_n, minlength=count_PT.size).reshape(shape)
-        np.divide(sums_PT, count_PT, out=part_PT, where=count_PT > 0)
+    parts_Kn = candidates.scores[None] if candidates.parts is None else candidates.parts
+    counts_PT = np.zeros((len(candidates.by_prompt), len(teachers)))
+    np.add.at(counts_PT, (prompt_n, column_n), 1)
+    parts_KPT = np.zeros((len(parts_Kn), *counts_PT.shape))
+    for sums_PT, part_n in zip(parts_KPT, parts_Kn, strict=True):
+        np.add.at(sums_PT, (prompt_n, column_n), part_n)
+    parts_KPT /= counts_PT
 
-    value_PT = _ratio(*parts_KPT) if ratio else parts_KPT[0]
-    matched_P = np.isfinite(value_PT).all(axis=1)
+    has_PT = np.isfinite(parts_KPT[0] if len(parts_KPT) == 1 else parts_KPT[0] / parts_KPT[1])
+    matched_P = has_PT.all(axis=1)
     if not matched_P.any():
-        has_T = np.isfinite(value_PT).sum(axis=0)
+        has_T = has_PT.sum(axis=0)
         least = int(has_T.argmin())
         raise DataError(
             "no prompt has a row of every teacher, so that teachers cannot be compared",
             where="strategy 'best_teacher'",
-            found=f"{candidates.teachers[least]}: {has_T[least]} of {len(value_PT)} prompts",
+            found=f"{teachers[least]}: {has_T[least]} of {len(has_PT)} prompts",
             remedy="leave that teacher's rows out, loosen the filters, or choose by "
             "`strategy: best`",
         )
     means_KT = parts_KPT[:, matched_P].mean(axis=1)
-    if not ratio:
+    if len(means_KT) == 1:
         return np.asarray(means_KT[0])
-    scores_T = _ratio(*means_KT) * (1 if candidates.higher_is_better else -1)
+    scores_T = means_KT[0] / means_KT[1] * (1 if candidates.higher_is_better else -1)
     if not np.isfinite(scores_T).all():
         raise DataError(
             "a teacher cannot be ranked by this metric: its denominators add up to 0",
             where="strategy 'best_teacher'",
-            found=candidates.teachers[int(np.isfinite(scores_T).argmin())],
+            found=teachers[int(np.isfinite(scores_T).argmin())],
             remedy="leave that teacher's rows out, or choose by another metric",
         )
-    return scores_T
-
-
-def _ratio(numerators: Floats, denominators: Floats) -> Floats:
-    """NaN where the denominator is 0."""
-    undefined = np.full(numerators.shape, math.nan)
-    return np.asarray(np.divide(numerators, denominators, out=undefined, where=denominators != 0))
-
-
-BEST_TEACHER = Strategy(
-    name="best_teacher",
-    description="all rows of the teacher with the best mean score",
-    choose=best_teacher,
-    default_reason="another teacher ranks higher",
-    needs=frozenset({"scores"}),
-    source="arXiv 2510.03988 (teacher selection)",
-)
+    return np.asarray(scores_T)
 
 
 def weighted(candidates: ScoredCandidates) -> Choice:
@@ -214,45 +134,25 @@ def weighted(candidates: ScoredCandidates) -> Choice:
 
     Deviation: with B rows or fewer there is no s_{B+1}, and all weigh the same; the authors' code
     takes the last row's s instead, and so gives that row weight 0. All weigh the same, too, if
-    all differences are 0. A tie at a prompt's cut counts as one; a chosen row in it has weight 0
-    unless all have.
+    all differences are 0. Of rows that tie at a prompt's cut, a chosen one has weight 0 unless all
+    have.
 
     Source: arXiv 2605.30651 (LARK), for any metric instead of LARK's own.
     """
+    choice = choose_per_prompt(candidates, candidates.scores, candidates.options["budget"])
+    all_chosen = set(choice.positions)
     weights: dict[int, float] = {}
-    reasons: dict[int, str] = {}
-    ties = 0
     for group in candidates.by_prompt:
-        scores = candidates.scores[list(group)]
-        chosen, tied = top(scores, candidates.options["budget"])
-        for i, weight in zip(chosen, _lark_weights(scores, chosen).tolist(), strict=True):
-            weights[group[i]] = weight
-        reasons |= {group[i]: TIED for i in tied}
-        ties += bool(tied)
-    return Choice(tuple(weights), weights, reasons, ties)
-
-
-def _lark_weights(scores: Floats, chosen: tuple[int, ...]) -> Floats:
-    others = np.delete(scores, chosen)
-    equal = np.full(len(chosen), 1 / len(chosen))
-    if not len(others):
-        return equal
-    lead = scores[list(chosen)] - others.max()
-    # The first row of a tie is chosen, even if rounding puts it below the best of the others.
-    lead[lead <= tolerance(float(others.max()))] = 0.0
-    return lead / lead.sum() if lead.any() else equal
-
-
-WEIGHTED = Strategy(
-    name="weighted",
-    description="the best rows of each prompt, weighed by how far they lead the next one",
-    choose=weighted,
-    default_reason="not among the best `budget` rows of its prompt",
-    needs=frozenset({"scores"}),
-    options={"budget": Option(whole_number, REQUIRED, "how many rows of each prompt are chosen")},
-    source="arXiv 2605.30651 (LARK)",
-    weighs=True,
-)
+        chosen = [i for i in group if i in all_chosen]
+        others = candidates.scores[[i for i in group if i not in all_chosen]]
+        lead = np.ones(len(chosen))
+        if len(others):
+            lead = candidates.scores[chosen] - others.max()
+            # The first row of a tie is chosen, even if rounding puts it below the best others.
+            lead[lead <= tolerance(float(others.max()))] = 0.0
+        lead = lead if lead.any() else np.ones(len(chosen))
+        weights.update(zip(chosen, (lead / lead.sum()).tolist(), strict=True))
+    return replace(choice, weights=weights)
 
 
 def random(candidates: ScoredCandidates) -> Choice:
@@ -269,55 +169,92 @@ def random(candidates: ScoredCandidates) -> Choice:
     return Choice(tuple(positions))
 
 
-RANDOM = Strategy(
-    name="random",
-    description="a row of each prompt at random (a control)",
-    choose=random,
-    default_reason="another response to the prompt was drawn",
+_ALL: Final = (
+    Strategy(
+        name="best",
+        description="the best row of each prompt",
+        choose=lambda candidates: choose_per_prompt(candidates, candidates.scores),
+        default_reason="another response to the prompt scored better",
+        needs=frozenset({"scores"}),
+        source="arXiv 2510.03988 (response selection)",
+    ),
+    Strategy(
+        name="top_k",
+        description="the k best rows of all, whatever their prompts",
+        choose=lambda candidates: choose_top(candidates.scores, candidates.options["k"]),
+        default_reason="not among the k best rows",
+        needs=frozenset({"scores"}),
+        options={"k": Option(whole_number, REQUIRED, "how many rows are chosen")},
+    ),
+    Strategy(
+        name="top_fraction",
+        description="the best share of all rows, whatever their prompts",
+        choose=top_fraction,
+        default_reason="not among the best fraction of the rows",
+        needs=frozenset({"scores"}),
+        options={
+            "fraction": Option(
+                share,
+                REQUIRED,
+                "share of the rows that passed the filters, 0.1 for a tenth; rounded up",
+            )
+        },
+    ),
+    Strategy(
+        name="threshold",
+        description="every row whose score reaches a threshold",
+        choose=threshold,
+        default_reason="short of the threshold",
+        needs=frozenset({"scores"}),
+        options={
+            "threshold": Option(
+                number,
+                REQUIRED,
+                "in the metric's unit: at least so much, or at most where lower is better",
+            )
+        },
+    ),
+    Strategy(
+        name="best_teacher",
+        description="all rows of the teacher with the best mean score",
+        choose=best_teacher,
+        default_reason="another teacher ranks higher",
+        needs=frozenset({"scores"}),
+        source="arXiv 2510.03988 (teacher selection)",
+    ),
+    Strategy(
+        name="weighted",
+        description="the best rows of each prompt, weighed by how far they lead the next one",
+        choose=weighted,
+        default_reason="not among the best `budget` rows of its prompt",
+        needs=frozenset({"scores"}),
+        options={
+            "budget": Option(whole_number, REQUIRED, "how many rows of each prompt are chosen")
+        },
+        source="arXiv 2605.30651 (LARK)",
+        weighs=True,
+    ),
+    BALANCED,
+    Strategy(
+        name="random",
+        description="a row of each prompt at random (a control)",
+        choose=random,
+        default_reason="another response to the prompt was drawn",
+    ),
+    Strategy(
+        name="shortest",
+        description="the shortest row of each prompt (a control)",
+        choose=lambda candidates: choose_per_prompt(candidates, -candidates.tokens),
+        default_reason="another response to the prompt is shorter",
+        needs=frozenset({"tokens"}),
+    ),
+    Strategy(
+        name="longest",
+        description="the longest row of each prompt (a control)",
+        choose=lambda candidates: choose_per_prompt(candidates, candidates.tokens),
+        default_reason="another response to the prompt is longer",
+        needs=frozenset({"tokens"}),
+    ),
 )
 
-
-def shortest(candidates: ScoredCandidates) -> Choice:
-    """The row of each prompt with the fewest tokens."""
-    return choose_one_per_prompt(candidates, -candidates.tokens.astype(np.float64))
-
-
-SHORTEST = Strategy(
-    name="shortest",
-    description="the shortest row of each prompt (a control)",
-    choose=shortest,
-    default_reason="another response to the prompt is shorter",
-    needs=frozenset({"tokens"}),
-)
-
-
-def longest(candidates: ScoredCandidates) -> Choice:
-    """The row of each prompt with the most tokens."""
-    return choose_one_per_prompt(candidates, candidates.tokens.astype(np.float64))
-
-
-LONGEST = Strategy(
-    name="longest",
-    description="the longest row of each prompt (a control)",
-    choose=longest,
-    default_reason="another response to the prompt is longer",
-    needs=frozenset({"tokens"}),
-)
-
-STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
-    {
-        strategy.name: strategy
-        for strategy in (
-            BEST,
-            TOP_K,
-            TOP_FRACTION,
-            THRESHOLD,
-            BEST_TEACHER,
-            WEIGHTED,
-            BALANCED,
-            RANDOM,
-            SHORTEST,
-            LONGEST,
-        )
-    }
-)
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType({one.name: one for one in _ALL})

@@ -31,19 +31,15 @@ class Student(Protocol):
     @property
     def name(self) -> str:
         """The model's name or path."""
-        ...
 
     def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each response under the selection's windows."""
-        ...
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response alone, as it is scored."""
-        ...
 
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as fine-tuning reads it: prompt, template, response, end."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -105,23 +101,20 @@ def candidates_of_scores(scored: ScoredSet) -> Candidates:
     Raises:
         DataError: scores that do not say how prompts were rendered.
     """
-    missing = [name for name in _RENDERING if name not in scored.settings]
-    if missing:
+    if missing := [name for name in _RENDERING if name not in scored.settings]:
         raise DataError(
             "the scores do not say how prompts were rendered",
-            where=", ".join(scored.files[:1]),
-            found=f"no {', '.join(missing)} among the settings",
+            where=", ".join(scored.files[:1]), found=f"no {', '.join(missing)} among the settings",
             remedy="score the teacher set again with lm_eval --log_samples",
-        )
+        )  # fmt: skip
     template, system, delimiter = (scored.settings[name] for name in _RENDERING)
 
     def rendered(messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """As the harness's task renders them: the system instruction first, then the turns."""
         if template is None:
             opening = f"{system}\n\n" if system else ""
-            text = opening + plain_text(messages) + delimiter
-            return ({"role": "user", "content": text},)
-        return (*([{"role": "system", "content": system}] if system else []), *messages)
+            return ({"role": "user", "content": opening + plain_text(messages) + delimiter},)
+        return ({"role": "system", "content": system}, *messages) if system else messages
 
     rows = (
         replace(row.candidate, index=index, messages=rendered(row.candidate.messages))
@@ -132,10 +125,8 @@ def candidates_of_scores(scored: ScoredSet) -> Candidates:
 
 def provenance_of_scores(scored: ScoredSet) -> Provenance:
     """Which files and settings the scores come from, for the training set's own files."""
-    versions: dict[str, dict[str, None]] = {}
-    for row in scored.rows:
-        for package, version in row.record.versions.items():
-            versions.setdefault(package, {})[version] = None
+    versions = dict.fromkeys(one for row in scored.rows for one in row.record.versions.items())
+    packages = dict.fromkeys(package for package, _ in versions)
     return Provenance(
         task=scored.task,
         files=scored.files,
@@ -145,5 +136,8 @@ def provenance_of_scores(scored: ScoredSet) -> Provenance:
             "splitter": scored.splitter,
             "engine": list(scored.paths),
         },
-        versions={package: ", ".join(found) for package, found in versions.items()},
+        versions={
+            package: ", ".join(version for name, version in versions if name == package)
+            for package in packages
+        },
     )

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import secrets
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,15 +57,6 @@ _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 _BATCH: Final = 1000
 _TURNS: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-_LNAT_TYPES: Final = {
-    "lnat_teacher": pa.string(),
-    "lnat_sample": pa.int64(),
-    "lnat_prompt_id": pa.string(),
-    "lnat_score": pa.float64(),
-    "lnat_weight": pa.float64(),
-    "lnat_correct": pa.bool_(),
-    "lnat_index": pa.int64(),
-}
 
 
 def write_training_set(
@@ -84,12 +77,10 @@ def write_training_set(
     moved into place as a whole: a run that is killed leaves the old folder or the new one.
 
     Args:
-        folder: where to. A training set that is there is replaced, `sft.yaml` included; anything
-            else is refused.
-        candidates: the rows that were chosen from.
+        folder: a training set that is there is replaced, `sft.yaml` included; anything else is
+            refused.
         selection: made from these candidates.
         format: "prompt_completion" or "messages".
-        provenance: where rows and scores come from.
         llama_factory: whether LLaMA-Factory is to read it too.
         keep_columns: other columns of the rows that TRL is to read as its own, because the rows
             were scored with them: `tools`, `chat_template_kwargs`. By default they are renamed.
@@ -103,8 +94,8 @@ def write_training_set(
     folder = Path(folder).resolve()
     provenance = provenance or Provenance()
     if format not in FORMATS:
-        remedy = did_you_mean(format, FORMATS)
-        raise ConfigError("unknown format of rows", found=format, remedy=remedy)
+        known = did_you_mean(format, FORMATS)
+        raise ConfigError("unknown format of rows", found=format, remedy=known)
     if format == "messages" and candidates.plain:
         raise ConfigError(
             "prompts that are plain text cannot be written as `messages`",
@@ -116,15 +107,14 @@ def write_training_set(
     if selection.pool != candidates.fingerprint:
         raise DataError(
             "the selection was made from other rows",
-            found=f"{selection.pool!r}, not {candidates.fingerprint!r}",
-            remedy="choose again",
-        )
+            found=f"{selection.pool!r}, not {candidates.fingerprint!r}", remedy="choose again",
+        )  # fmt: skip
     if not selection.indices:
         raise DataError("no row is chosen", remedy="loosen the selection")
     check_folder(folder)
     texts = {
         SELECTION: _selection_json(selection, provenance, format),
-        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings),
+        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings or {}),
         "README.md": card(selection, provenance, format, plain=candidates.plain, data=DATA),
     }
     if llama_factory:
@@ -142,28 +132,22 @@ def write_training_set(
             raise
         raise ConfigError(
             "the training set cannot be written",
-            where=str(folder),
-            found=cause.strerror or str(cause),
+            where=str(folder), found=cause.strerror or str(cause),
             remedy="give a folder that can be written to",
-        ) from None
+        ) from None  # fmt: skip
     return tuple(folder / name for name in (DATA, *texts))
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that holds anything but a training set of ours.
-
-    Raises:
-        ConfigError: names what is in the way.
-    """
+    """Refuse a folder that holds anything but a training set of ours (ConfigError)."""
     folder = Path(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ConfigError(
-            "a file stands where the training set is to go",
-            where=str(folder),
-            remedy="give another folder, or remove the file",
-        )
+            "this is a file, and a training set is a folder",
+            where=str(folder), remedy="give another folder, or remove the file",
+        )  # fmt: skip
     try:
         is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
     except DataError:
@@ -173,10 +157,9 @@ def check_folder(folder: str | Path) -> None:
     if foreign:
         raise ConfigError(
             "the folder holds files that are no part of a training set",
-            where=str(folder),
-            found=", ".join(foreign),
+            where=str(folder), found=", ".join(foreign),
             remedy="give another folder, or move them away",
-        )
+        )  # fmt: skip
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -194,10 +177,7 @@ def _replace(folder: Path, new: Path) -> None:
 
 
 def _selection_json(selection: Selection, provenance: Provenance, format: str) -> str:
-    """The text of `selection.json`: one line a key, so that the head of a large file can be read.
-
-    `Selection.from_dict` reads the selection back out of it.
-    """
+    """One line a key, so that the head of a large file can be read; for `Selection.from_dict`."""
     values = {
         _MARK: __version__,
         "task": provenance.task,
@@ -209,30 +189,24 @@ def _selection_json(selection: Selection, provenance: Provenance, format: str) -
         "left_out": selection.dropped,
         **selection.as_dict(),
     }
-    # A setting may be a date or a path where YAML or a program gave one.
-    lines = (
-        f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False, default=str)}"
-        for name, value in values.items()
-    )
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    # `str`: a setting may be a date or a path where YAML or a program gave one.
+    write = partial(json.dumps, ensure_ascii=False, default=str)
+    lines = ",\n".join(f"  {write(name)}: {write(value)}" for name, value in values.items())
+    return f"{{\n{lines}\n}}\n"
 
 
 def read_selection(path: str | Path) -> Selection:
     """The selection of a training set or of a trainer's run, from its folder or the file in it.
 
-    Args:
-        path: `selection.json`, `lnat_selection.json`, or a folder with one of them; of both,
-            the former.
+    The file is `selection.json` or `lnat_selection.json`; of both, the former is read.
 
     Raises:
         DataError: no such file, or not a stored selection.
     """
     path = Path(path)
     if path.is_dir():
-        of_trainer = path / OF_TRAINER
-        path = path / SELECTION
-        if of_trainer.exists() and not path.exists():
-            path = of_trainer
+        of_trainer = (path / OF_TRAINER).exists() and not (path / SELECTION).exists()
+        path = path / (OF_TRAINER if of_trainer else SELECTION)
     return Selection.from_dict(_read(path), str(path))
 
 
@@ -240,12 +214,8 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:
-        raise DataError(
-            "the stored selection cannot be opened",
-            where=str(path),
-            found=cause.strerror,
-            remedy=_REMEDY,
-        ) from None
+        what = "the stored selection cannot be opened"
+        raise DataError(what, where=str(path), found=cause.strerror, remedy=_REMEDY) from None
     except (ValueError, RecursionError):
         values = None
     if not isinstance(values, Mapping):
@@ -262,88 +232,63 @@ def write_parquet(
 ) -> None:
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
-    Args:
-        path: the file; its folder exists.
-        candidates, selection: at least one row is chosen.
-        format: one of `FORMATS`, and one that these rows have.
-        keep_columns: see `write_training_set`.
+    The texts are strings for plain text, else lists of turns; `lnat_sample` is text if any of the
+    samples is. At least one row is chosen, and these rows have the format.
     """
     rows = [candidates.rows[index] for index in selection.indices]
-    lines = [
-        _text_columns(row, candidates.plain, format) | ours
-        for row, ours in zip(rows, _lnat_columns(rows, selection), strict=True)
-    ]
-    types = {
-        name: _LNAT_TYPES.get(name, pa.string() if candidates.plain else _TURNS)
-        for name in lines[0]
+    samples = [row.response.sample for row in rows]
+    scores = [selection.scores[index] for index in selection.indices]
+    numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
+    text = pa.string() if candidates.plain else _TURNS
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {
+        **{name: (text, values) for name, values in _texts(rows, candidates.plain, format).items()},
+        "lnat_teacher": (pa.string(), [row.teacher for row in rows]),
+        "lnat_sample": (pa.int64(), samples) if numbers else (pa.string(), [*map(str, samples)]),
+        "lnat_prompt_id": (pa.string(), [row.prompt_id for row in rows]),
+        "lnat_score": (pa.float64(), [None if math.isnan(score) else score for score in scores]),
+        "lnat_weight": (pa.float64(), selection.weights),
+        "lnat_correct": (pa.bool_(), [row.response.correct for row in rows]),
+        "lnat_index": (pa.int64(), selection.indices),
     }
-    if isinstance(lines[0]["lnat_sample"], str):
-        types["lnat_sample"] = pa.string()
-    extra = {
-        written: _column([row.response.extra.get(name) for row in rows])
-        for name, written in extra_names((row.response.extra for row in rows), keep_columns).items()
-    }
-    schema = pa.schema([*types.items(), *((name, one.type) for name, one in extra.items())])
+    for name, written in extra_names((row.response.extra for row in rows), keep_columns).items():
+        column = _column([row.response.extra.get(name) for row in rows])
+        columns[written] = column.type, column
+    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
     with pq.ParquetWriter(path, schema) as writer:
         # In parts, because the texts of one list column must stay below two gigabytes. (A
         # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
         for begin in range(0, len(rows), _BATCH):
-            part = lines[begin : begin + _BATCH]
-            arrays = [pa.array([line[name] for line in part], types[name]) for name in types]
-            arrays += [column.slice(begin, _BATCH) for column in extra.values()]
+            part = slice(begin, begin + _BATCH)
+            arrays = [pa.array(values[part], kind) for kind, values in columns.values()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def _text_columns(row: Candidate, plain: bool, format: str) -> dict[str, Any]:
-    """The columns that TRL reads: strings for plain text, else lists of turns."""
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in row.messages]
-    answer = [{"role": "assistant", "content": row.text}]
-    if format == "messages":
-        return {"messages": turns + answer}
+def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, list[Any]]:
+    """The columns that TRL reads."""
     if plain:
-        return {"prompt": row.messages[0]["content"], "completion": row.text}
-    return {"prompt": turns, "completion": answer}
-
-
-def _lnat_columns(rows: Sequence[Candidate], selection: Selection) -> list[dict[str, Any]]:
-    """Whose response each chosen row is, its score and its weight.
-
-    `lnat_sample` is text if any of the samples is.
-    """
-    samples = [row.response.sample for row in rows]
-    numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    return [
-        {
-            "lnat_teacher": row.teacher,
-            "lnat_sample": row.response.sample if numbers else str(row.response.sample),
-            "lnat_prompt_id": row.prompt_id,
-            "lnat_score": None if math.isnan(selection.scores[index]) else selection.scores[index],
-            "lnat_weight": weight,
-            "lnat_correct": row.response.correct,
-            "lnat_index": index,
-        }
-        for row, index, weight in zip(rows, selection.indices, selection.weights, strict=True)
-    ]
+        prompts = [row.messages[0]["content"] for row in rows]
+        return {"prompt": prompts, "completion": [row.text for row in rows]}
+    turns = [[{"role": t["role"], "content": t["content"]} for t in row.messages] for row in rows]
+    answers = [[{"role": "assistant", "content": row.text}] for row in rows]
+    if format == "messages":
+        return {"messages": [*map(operator.add, turns, answers)]}
+    return {"prompt": turns, "completion": answers}
 
 
 def extra_names(
     extras: Iterable[Mapping[str, Any]], keep_columns: Collection[str] = ()
 ) -> dict[str, str]:
     """Name of a row's other column -> the name it is written under, in order of appearance."""
-    names = list(dict.fromkeys(name for extra in extras for name in extra))
-    taken = {
-        name
-        for name in names
-        if name in keep_columns or not (name in RESERVED or name.startswith("lnat_"))
-    }
+    names = dict.fromkeys(name for extra in extras for name in extra)
+    own = {name for name in names if name in RESERVED or name.startswith("lnat_")}
+    renamed = own.difference(keep_columns)
+    taken = names.keys() - renamed
     found = {}
     for name in names:
         written = name
-        if name not in taken:
-            written = f"row_{name}"
-            while written in taken:
-                written = f"row_{written}"
-            taken.add(written)
+        while name in renamed and written in taken | renamed:
+            written = f"row_{written}"
+        taken.add(written)
         found[name] = written
     return found
 
@@ -352,28 +297,16 @@ def _column(values: Sequence[Any]) -> Any:
     """The values in the type that they share; without one, each as JSON text. None is null."""
     try:
         column = pa.array(values)
-        if _can_be_written(column.type):
-            return column
+        # Refuses what Parquet does not have, such as a struct without fields.
+        pq.write_metadata(pa.schema([("column", column.type)]), pa.BufferOutputStream())
+        return column
     except (pa.ArrowException, OverflowError):
-        pass
-    texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
-    return pa.array(texts, pa.string())
-
-
-def _can_be_written(kind: Any) -> bool:
-    """Parquet has no struct without fields."""
-    if pa.types.is_struct(kind):
-        fields = [kind.field(i).type for i in range(kind.num_fields)]
-        return bool(fields) and all(map(_can_be_written, fields))
-    return not pa.types.is_list(kind) or _can_be_written(kind.value_type)
+        texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
+        return pa.array(texts, pa.string())
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse what cannot be a repository's name, before anything is written.
-
-    Raises:
-        ConfigError: says what is wrong with it.
-    """
+    """Refuse what cannot be a repository's name, before anything is written (ConfigError)."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -382,9 +315,8 @@ def check_repo_id(repo_id: str) -> None:
     except HFValidationError as cause:
         raise ConfigError(
             f"no repository can have this name: {cause}",
-            found=repo_id,
-            remedy="give --push_to_hub a name such as me/chosen-traces",
-        ) from None
+            found=repo_id, remedy="give --push_to_hub a name such as me/chosen-traces",
+        ) from None  # fmt: skip
 
 
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> str:
@@ -395,7 +327,7 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
     Args:
         folder: as `write_training_set` wrote it.
         repo_id: "name" or "owner/name"; made if it does not exist.
-        private: whether a new repository is private; one that exists stays as it is.
+        private: for a new repository; one that exists stays as it is.
 
     Raises:
         ConfigError: the Hub refuses or cannot be reached; the folder is left as it is.
@@ -406,12 +338,9 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
     try:
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id,
-            repo_type="dataset",
-            folder_path=folder,
-            ignore_patterns=[SFT_CONFIG],
+            repo_id=repo_id, repo_type="dataset", folder_path=folder, ignore_patterns=[SFT_CONFIG],
             commit_message="Training set chosen by lnat-plugins",
-        )
+        )  # fmt: skip
     except Exception as cause:
         # The client's errors have no root of their own, and its transport brings more.
         first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]

@@ -41,7 +41,7 @@ def fields() -> set[str]:
 
 def reasons(text: str) -> set[str]:
     """As told, but for what differs from row to row, and so stands behind a colon."""
-    return {reason.partition(":")[0] for reason in first_cells(text, "Why a row was left out")}
+    return {reason.partition(":")[0] for reason in first_cells(text, "Why a row was dropped")}
 
 
 DOCUMENTS = (

@@ -80,7 +80,7 @@ def table(scores: Mapping[str, Sequence[float | None]]) -> Candidates:
 
 @dataclass
 class FakeStudent:
-    """Answers from the rows themselves; keeps the indices that it was asked for, call by call.
+    """Answers from the rows themselves; records the indices of each call.
 
     Training reads five tokens more than the response.
     """
@@ -122,7 +122,7 @@ def select(pool: Candidates, student: FakeStudent | None = None, **block: Any) -
 def scored_candidates_of(
     pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any
 ) -> ScoredCandidates:
-    """All rows of the pool, with the options as a block would have them."""
+    """All candidates, with the options as a block would have them."""
     options = {
         name: option.parse(written[name]) if name in written else option.default
         for name, option in STRATEGIES[strategy].options.items()
@@ -142,7 +142,7 @@ def run(pool: Candidates, strategy: str, *, seed: int = 1234, **written: Any) ->
 
 
 def names(pool: Candidates, positions: Sequence[int]) -> list[str]:
-    """ "p0 A" for each row, in the order of the pool."""
+    """ "p0 A" for each row, in the order of the candidates."""
     return [f"{pool.rows[i].prompt_id} {pool.rows[i].teacher}" for i in sorted(positions)]
 
 
@@ -171,8 +171,8 @@ def four_rows(
     """Four rows, two prompts with two teachers; or as many as there are extras."""
     rows = []
     for i in range(len(extras) if extras is not None else 4):
-        asked = f"What is {i // 2}? \n\n"
-        turns = [{"role": role, "content": asked} for role in (["user"] if plain else roles)]
+        question = f"What is {i // 2}? \n\n"
+        turns = [{"role": role, "content": question} for role in (["user"] if plain else roles)]
         response = Response(
             teacher=TEACHERS[i % 2],
             text=TEXTS[i % 4],

@@ -114,7 +114,7 @@ def test_the_front_matter(tmp_path: Path) -> None:
     assert "language" not in values
 
 
-def test_it_says_what_was_chosen_how_and_with_what(tmp_path: Path) -> None:
+def test_the_card_states_what_was_chosen_how_and_with_what(tmp_path: Path) -> None:
     text = card_of(tmp_path, four_rows())
     assert "# Reasoning traces chosen for org/student" in text
     assert "prompts: 2 of 2, responses: 2 of 4, ties: 0" in text
@@ -133,13 +133,13 @@ def test_it_says_what_was_chosen_how_and_with_what(tmp_path: Path) -> None:
     assert "out/org__student" not in text
 
 
-def test_where_the_student_lay_is_not_told(tmp_path: Path) -> None:
+def test_the_folder_of_the_student_is_not_written(tmp_path: Path) -> None:
     text = card_of(tmp_path, four_rows(), student="/secret/models/tiny")
     assert "chosen for tiny" in text and "for training\ntiny (" in text
     assert "secret" not in text
 
 
-def test_what_was_not_needed_is_not_told(tmp_path: Path) -> None:
+def test_what_was_not_needed_is_not_written(tmp_path: Path) -> None:
     pool = four_rows(plain=True)
     selection = selection_of(
         pool, metric=None, window=None, higher_is_better=None, scores=(float("nan"),) * 4
@@ -252,7 +252,7 @@ def test_paths_do_not_depend_on_where_trl_is_started(
     assert "absolute" not in text
 
 
-def test_weights_that_trl_does_not_read_are_told(tmp_path: Path) -> None:
+def test_weights_that_trl_does_not_read_are_mentioned(tmp_path: Path) -> None:
     pool = four_rows()
     write_training_set(tmp_path / "chosen", pool, selection_of(pool, weights=(1.0, 2.0)))
     for name in ("sft.yaml", "README.md"):

@@ -41,7 +41,7 @@ def selection(**changes: Any) -> Selection:
     return Selection(**found | changes)
 
 
-def test_the_category_of_a_reason_is_what_stands_before_the_colon() -> None:
+def test_the_category_of_a_reason_is_the_text_before_the_colon() -> None:
     assert category("longer than max_length: 5000 tokens: so it is") == "longer than max_length"
     assert category("not correct") == "not correct"
 
@@ -75,7 +75,7 @@ def test_without_scores_no_mean_is_logged() -> None:
     assert not any("score" in name for name in figures)
 
 
-def test_weights_that_differ_are_told() -> None:
+def test_whether_weights_differ() -> None:
     assert not selection().weighted
     assert selection(weights=(0.25, 0.75)).weighted
 
@@ -90,7 +90,7 @@ def test_a_stored_selection_is_read_back() -> None:
     assert read.settings == {"strategy": "best", "windows": [4, "10%"]}
 
 
-def test_what_stands_beside_the_selection_is_passed_over() -> None:
+def test_other_keys_are_ignored() -> None:
     assert Selection.from_dict({**selection().as_dict(), "task": "sums"}).strategy == "best"
 
 

@@ -25,7 +25,7 @@ def test_only_rows_known_to_be_correct_stay() -> None:
     assert reasons == {1: "`correct` is false", 2: "`correct` is not given"}
 
 
-def test_a_pool_that_never_says_what_is_correct_is_refused() -> None:
+def test_rows_that_never_say_what_is_correct_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         drop_incorrect(pool_of(row("p0", "A"), row("p0", "B")).rows, {}, "sft.yaml: selection")
     assert str(caught.value) == (
@@ -92,7 +92,7 @@ def test_a_prompt_is_kept_if_its_best_row_leads_by_the_margin(
 def test_every_row_of_a_narrow_prompt_goes_with_the_lead_as_its_reason() -> None:
     rows = pool_of(row("p0", "A"), row("p1", "A"), row("p0", "B"), row("p1", "B")).rows
     reasons: dict[int, str] = {}
-    # Row 2 was taken away before: row 0 has no rival left, whatever stands in the array.
+    # Row 2 was taken away before: row 0 has no rival left, whatever the array holds.
     kept = drop_narrow([rows[0], rows[1], rows[3]], np.array([-1, -1, -1, -1.25]), 0.5, reasons)
     assert kept == [rows[0]]
     assert reasons == dict.fromkeys((1, 3), "below min_margin: the best row leads by 0.25")
@@ -134,7 +134,7 @@ def test_a_score_that_was_not_taken_is_no_number() -> None:
     )
 
 
-def test_lengths_are_asked_for_only_where_something_reads_them() -> None:
+def test_lengths_are_computed_only_where_something_reads_them() -> None:
     student = FakeStudent()
     select(FILTERED, student)
     assert (student.read, student.measured) == ([], [])
@@ -158,7 +158,7 @@ def test_what_is_kept_of_the_pool_and_the_block() -> None:
     assert (selection.pool, selection.student) == (pool.fingerprint, "org/student")
 
 
-def test_duplicates_stay_where_they_are_asked_to() -> None:
+def test_duplicates_stay_if_the_block_keeps_them() -> None:
     selection = select(FILTERED, drop_duplicates=False, strategy="threshold", threshold=-2)
     assert selection.indices == (0, 1, 2, 5)
 
@@ -269,13 +269,13 @@ EMPTY = "sft.yaml: selection: the selection would be empty "
         ),
     ],
 )
-def test_an_empty_selection_says_what_took_the_rows(
+def test_an_empty_selection_counts_the_dropped_rows(
     pool: Any, block: dict[str, Any], counts: str, scored: int
 ) -> None:
     student = FakeStudent()
     with pytest.raises(DataError) as caught:
         select(pool, student, **block)
-    assert str(caught.value) == EMPTY + counts + ". Loosen what took most of them."
+    assert str(caught.value) == EMPTY + counts + ". Loosen the setting that dropped most of them."
     assert len(student.scored) == scored
 
 
@@ -303,7 +303,7 @@ def chosen_by(choice: Any, **fields: Any) -> SelectionSpec:
     [
         (Choice((0, 4)), "a position outside of 0 to 3"),
         (Choice((-1,)), "a position outside of 0 to 3"),
-        (Choice((1, 1)), "a position twice"),
+        (Choice((1, 1)), "a duplicate position"),
         (Choice((0.5,)), "it cannot be read ('float' object cannot be interpreted as an integer)"),
         (Choice(("0",)), "it cannot be read ('str' object cannot be interpreted as an integer)"),
         (Choice(3), "it cannot be read ('int' object is not iterable)"),

@@ -74,7 +74,7 @@ def test_every_key_is_read() -> None:
     assert spec.written == {**block, **as_read, "k": 3}
 
 
-def test_what_is_written_is_the_whole_block_whatever_was_left_out() -> None:
+def test_what_is_written_is_the_whole_block_defaults_included() -> None:
     assert spec_of(**WHOLE_BLOCK, columns={}, plugins=[]).written == WHOLE_BLOCK
     written = spec_of(strategy="balanced", quota={"A": 3}, teacher_set=Path("a.yaml")).written
     assert json.loads(json.dumps(written)) == written
@@ -156,7 +156,7 @@ def test_a_bad_block_is_refused_in_one_line(case: dict[str, Any]) -> None:
         ({"steps": "tokens:0"}, "steps"),
     ],
 )
-def test_what_others_refuse_says_where_it_stands(block: dict[str, Any], where: str) -> None:
+def test_errors_of_windows_and_steps_name_the_key(block: dict[str, Any], where: str) -> None:
     with pytest.raises(ConfigError, match=f"^sft.yaml: selection: {where}: "):
         spec_of(**block)
 

@@ -141,7 +141,7 @@ def test_what_a_row_gives_to_the_template_is_counted(tokenizer: Any) -> None:
     ]  # fmt: skip
 
 
-def test_the_origin_tells_all_versions_that_scored(tmp_path: Path) -> None:
+def test_the_provenance_holds_all_versions_that_scored(tmp_path: Path) -> None:
     found = scored(tmp_path, **PLAIN)
     first = dataclasses.replace(found.rows[0].record, versions={"torch": "2.12", "trl": "1"})
     one = dataclasses.replace(found.rows[0], record=first)

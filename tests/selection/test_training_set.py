@@ -126,7 +126,7 @@ def test_a_folder_that_is_not_ours_is_refused(tmp_path: Path, text: str) -> None
     (tmp_path / "selection.json").write_text(text)
     with pytest.raises(ConfigError, match=r"\(found 'selection.json'\)\. Give another folder"):
         put(tmp_path)
-    with pytest.raises(ConfigError, match="a file stands where the training set is to go"):
+    with pytest.raises(ConfigError, match="this is a file, and a training set is a folder"):
         put(tmp_path / "selection.json")
 
 
@@ -181,7 +181,7 @@ def test_the_selection_of_a_trainer_s_run_is_read_too(tmp_path: Path) -> None:
     assert read_selection(tmp_path / "run").indices == (1, 2)
 
 
-def test_it_tells_where_it_comes_from_and_what_it_took(tmp_path: Path) -> None:
+def test_selection_json_holds_provenance_and_counts(tmp_path: Path) -> None:
     pool = four_rows()
     write_training_set(tmp_path / "chosen", pool, selection_of(pool), provenance=PROVENANCE)
     text = (tmp_path / "chosen" / "selection.json").read_text(encoding="utf-8")
@@ -223,7 +223,7 @@ def test_another_file_is_refused(tmp_path: Path, text: str | None, message: str)
 
 
 class FakeHub:
-    """Remembers what it is asked for; fails where it is told to."""
+    """Records the calls; raises the given failures."""
 
     def __init__(self, failures: dict[str, Exception] | None = None) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -247,7 +247,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, failures: dict[str, Exception] | None =
     return fake
 
 
-def test_a_new_repository_is_private_unless_asked(
+def test_a_new_repository_is_private_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = hub(monkeypatch)
@@ -264,11 +264,11 @@ def test_the_folder_goes_up_without_this_machine_s_paths(
 ) -> None:
     fake = hub(monkeypatch)
     push_to_hub(tmp_path, "me/chosen")
-    name, asked = fake.calls[1]
+    name, options = fake.calls[1]
     assert name == "upload_folder"
-    assert (asked["folder_path"], asked["repo_id"]) == (tmp_path, "me/chosen")
-    assert asked["repo_type"] == "dataset"
-    assert asked["ignore_patterns"] == ["sft.yaml"]
+    assert (options["folder_path"], options["repo_id"]) == (tmp_path, "me/chosen")
+    assert options["repo_type"] == "dataset"
+    assert options["ignore_patterns"] == ["sft.yaml"]
 
 
 @pytest.mark.parametrize("call", ["create_repo", "upload_folder"])

@@ -1,7 +1,7 @@
 """IFD, CAR and entropy: what the student's loss on a response says beside its mean.
 
-IFD: how much the prompt lowers it. CAR: a reward that the rows bring, discounted by it. Entropy:
-what it would be if the student had written the response; it has no better or worse.
+IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. Entropy: its expected
+value if the student wrote the tokens; it has no better or worse.
 """
 
 from __future__ import annotations
@@ -24,10 +24,6 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
     ones, below 1); and no template stands before the response that is read without its prompt,
     where the authors leave their `### Response:`.
 
-    Args:
-        record: one scored response, with `prompted`, `unprompted` and `unprompted_tokens`.
-        window: ignored; the context is always the whole trace.
-
     Raises:
         UndefinedError: no token is scored without the prompt, or their NLL is 0.
     """
@@ -42,16 +38,10 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
 
 
 IFD = Metric(
-    name="ifd",
-    higher_is_better=False,
-    scope="response",
-    unit="ratio",
-    source="arXiv 2308.12032 (IFD); ours: lower is better",
-    aggregate="mean",
-    compute=ifd,
-    reads="global",
-    needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
-)
+    name="ifd", higher_is_better=False, scope="response", unit="ratio",
+    source="arXiv 2308.12032 (IFD); ours: lower is better", aggregate="mean", compute=ifd,
+    reads="global", needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
+)  # fmt: skip
 
 BETA: Final = 3.0
 """β, the weight of the NLL. Ours: the paper's value is not known to us."""
@@ -66,33 +56,22 @@ def car(record: StepSums, window: str = GLOBAL) -> float:
 
     Source: compatibility-adjusted reward, arXiv 2411.07133, which defines it for a data set. Ours:
     the value of one response, and β.
-
-    Args:
-        record: one scored response, with `reward`.
-        window: ignored; the context is always the whole trace.
     """
     reward, discount = parts(record)
     return reward / discount
 
 
 def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
-    """The reward, and 1 + β·NLL; NaN if undefined."""
+    """The reward, and 1 + β·NLL."""
     nll = -log_prob(record) / record.n_tokens
     return record.statistics.get("reward", math.nan), 1 + BETA * nll
 
 
 CAR = Metric(
-    name="car",
-    higher_is_better=True,
-    scope="response",
-    unit="reward",
-    source="arXiv 2411.07133 (CAR); ours: beta",
-    aggregate="ratio_of_means",
-    compute=car,
-    reads="global",
-    needs=frozenset({"reward"}),
-    parts=parts,
-)
+    name="car", higher_is_better=True, scope="response", unit="reward",
+    source="arXiv 2411.07133 (CAR); ours: beta", aggregate="ratio_of_means", compute=car,
+    reads="global", needs=frozenset({"reward"}), parts=parts,
+)  # fmt: skip
 
 
 def entropy(record: StepSums, window: str = GLOBAL) -> float:
@@ -102,25 +81,13 @@ def entropy(record: StepSums, window: str = GLOBAL) -> float:
     Aggregation: mean over the tokens of a response, then mean over prompts.
 
     Differs from −`global_naturalness` in what −log p is averaged over: the student's own
-    distribution at each place, instead of the token that stands there.
-
-    Source: the definition; no paper's score.
-
-    Args:
-        record: one scored response, with `entropy`.
-        window: ignored; the context is always the whole trace.
+    distribution at each position, instead of the token there.
     """
     return summed(record, "entropy") / record.n_tokens
 
 
 ENTROPY = Metric(
-    name="entropy",
-    higher_is_better=None,
-    scope="response",
-    unit="nats per token",
-    source="the definition",
-    aggregate="mean",
-    compute=entropy,
-    reads="global",
+    name="entropy", higher_is_better=None, scope="response", unit="nats per token",
+    source="the definition", aggregate="mean", compute=entropy, reads="global",
     needs=frozenset({"entropy"}),
-)
+)  # fmt: skip

@@ -16,10 +16,6 @@ def rsr(record: StepSums, window: str = GLOBAL) -> float:
 
     Source: rank-surprisal ratio, arXiv 2601.14249; teachers as in its appendix A.8.
 
-    Args:
-        record: one scored response, with `capped_rank`.
-        window: ignored; the context is always the whole trace.
-
     Raises:
         UndefinedError: Σ NLL is 0.
     """
@@ -30,19 +26,12 @@ def rsr(record: StepSums, window: str = GLOBAL) -> float:
 
 
 def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
-    """Average capped rank, and average NLL in nats per token; NaN if undefined."""
+    """Average capped rank, and average NLL in nats per token."""
     return summed(record, "capped_rank") / record.n_tokens, -log_prob(record) / record.n_tokens
 
 
 RSR = Metric(
-    name="rsr",
-    higher_is_better=False,
-    scope="response",
-    unit="ranks per nat",
-    source="arXiv 2601.14249 (RSR)",
-    aggregate="ratio_of_means",
-    compute=rsr,
-    reads="global",
-    needs=frozenset({"capped_rank"}),
-    parts=parts,
-)
+    name="rsr", higher_is_better=False, scope="response", unit="ranks per nat",
+    source="arXiv 2601.14249 (RSR)", aggregate="ratio_of_means", compute=rsr, reads="global",
+    needs=frozenset({"capped_rank"}), parts=parts,
+)  # fmt: skip

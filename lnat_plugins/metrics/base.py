@@ -117,7 +117,8 @@ class Metric:
         check("unit", is_text(self.unit), 'text such as "nats per token"')
         check("source", is_text(self.source), "text: a paper, or who defined it")
         check("compute", callable(self.compute), "a function")
-        known = isinstance(self.needs, frozenset) and self.needs <= STATISTICS
+        needs: object = self.needs
+        known = isinstance(needs, frozenset) and needs <= STATISTICS
         check("needs", known, f"a frozenset of some of {', '.join(sorted(STATISTICS))}")
         ratio = self.aggregate == "ratio_of_means"
         parts = callable(self.parts) if ratio else self.parts is None

@@ -1,7 +1,4 @@
-"""The hooks: what a plugin may implement, and nothing else.
-
-Knows nothing of who implements them. `docs/plugins.md` has a section for each.
-"""
+"""The hooks: what a plugin may implement. `docs/plugins.md` has a section for each."""
 
 from __future__ import annotations
 
@@ -30,15 +27,15 @@ def lnat_select(
 ) -> Selection | None:
     """Decide which rows to train on; None leaves it to the plugin that was loaded before.
 
-    A decider: what it raises ends the run, and what it returns is checked. Plugins are asked from
-    the last one loaded to the first, until one answers; the built-in answer is
-    `lnat_plugins.choose`.
+    A decider: what it raises ends the run, and what it returns is checked. Plugins are called from
+    the last one loaded to the first, until one returns a selection; the built-in one, loaded first,
+    is `lnat_plugins.selection.choose`.
     """
 
 
 @hookspec
 def lnat_selected(selection: Selection) -> None:
-    """Learn what was chosen: for reports, trackers and model cards.
+    """Called with what was chosen: for reports, trackers and model cards.
 
     An observer: what it raises is a warning with the plugin's name, and the others still run.
     """

@@ -2,9 +2,8 @@
 
 The prompt's keys and values stay in a cache. Runs are laid end to end in one row, in which each
 token sees the cache and its own run (`attention`) and positions restart behind the prompt for each
-run, so that every run is read as if it stood alone. A run longer than the budget is read in pieces
-behind a growing cache. Needs attention layers that go through transformers' interface and see all
-that lies before.
+run, so that every run is read as if alone. A run longer than the budget is read in pieces behind a
+growing cache. Needs attention layers that use transformers' interface and see all earlier tokens.
 
 Shapes: Q tokens of the row, N scored tokens, K = 1 + S numbers of each, V vocabulary, I inner size
 of the feed-forward block.

@@ -50,13 +50,10 @@ class Projector:
         self._head_is_last = self._compare_head()
 
     def measure(
-        self,
-        inputs: Mapping[str, Any],
-        where_N: Tensor,
-        targets_N: Tensor,
+        self, inputs: Mapping[str, Any], where_N: Tensor, targets_N: Tensor,
         names: Sequence[str] = (),
-    ) -> Tensor:
-        """Log-probability and statistics of each target, shape (1 + S, N), float32.
+    ) -> Tensor:  # fmt: skip
+        """The function `measure` of one forward, shape (1 + S, N), float32.
 
         Args:
             inputs: keyword arguments of the model's forward.
@@ -124,12 +121,7 @@ class Projector:
 def measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tensor:
     """Log p of each target, then its statistics in the order of `names`, shape (1 + S, N).
 
-    In float32 whatever the dtype of the logits.
-
-    Args:
-        logits_NV: N distributions.
-        targets_N: the token at each position.
-        names: of `types.TOKEN`.
+    In float32 whatever the dtype of the logits. The names are of `types.TOKEN`.
     """
     rows = max(1, BLOCK_BYTES // (4 * logits_NV.shape[-1]))
     if logits_NV.device.type == "cpu" and len(logits_NV) > rows:
@@ -176,13 +168,9 @@ class UnitSums:
     """
 
     def __init__(self, module: nn.Module | None) -> None:
+        self.available = module is not None
         self._module = module
         self._sums_RI = torch.zeros(0, 1)
-
-    @property
-    def available(self) -> bool:
-        """Whether the model has that module."""
-        return self._module is not None
 
     @contextmanager
     def collected(self, runs: int) -> Iterator[list[Tensor]]:

@@ -29,11 +29,11 @@ from lnat_plugins.engine.types import (
 
 
 def length_dependent_rope(config: Any) -> str:
-    """ "longrope", "dynamic", or "" for a configuration whose positions mean one thing.
+    """The type of rotary positions that depend on a row's length: "longrope", "dynamic", or "".
 
     With "longrope" a row beyond the original context is read with other frequencies, so rows of
-    different lengths cannot share a pass. With "dynamic" the frequencies moreover stay as the
-    longest row so far left them, so that a score depends on what was read before.
+    different lengths cannot share a pass. With "dynamic" the frequencies also stay those of the
+    longest row so far, so that a score depends on what was read before.
     """
     parameters = getattr(config, "rope_parameters", None) or {}
     # Nested where layers of different types have frequencies of their own.

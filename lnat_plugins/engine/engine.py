@@ -54,6 +54,7 @@ class Engine:
     Attributes:
         counts: what was read so far.
         reason: why the packed pass is not used, "" if it is.
+        has_activations: whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`.
 
     Raises:
         ConfigError: for an unknown path, or "packed" where the model cannot take it.
@@ -77,7 +78,9 @@ class Engine:
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
         with _reading(model):
             self._projector = Projector(model)
-        self._unit_sums = UnitSums(last_up_projection(model))
+        up_projection = last_up_projection(model)
+        self.has_activations = up_projection is not None
+        self._unit_sums = UnitSums(up_projection)
         shared = model, self._projector, self.counts, self._unit_sums
         self._batched = BatchedPass(*shared)
         self._packed: PackedPass | None = None
@@ -89,11 +92,6 @@ class Engine:
         else:
             self._packed = PackedPass(*shared)
         self._trial_due = self._packed is not None
-
-    @property
-    def has_activations(self) -> bool:
-        """Whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`."""
-        return self._unit_sums.available
 
     @property
     def path(self) -> str:

@@ -186,13 +186,9 @@ class PackedPass:
         return torch.cat(parts, dim=-1)
 
     def _predict(
-        self,
-        inputs: dict[str, Any],
-        lengths: Sequence[int],
-        runs: Sequence[TokenRun],
-        run_of_Q: Ids,
-        part: slice,
-    ) -> Tensor:
+        self, inputs: dict[str, Any], lengths: Sequence[int], runs: Sequence[TokenRun],
+        run_of_Q: Ids, part: slice,
+    ) -> Tensor:  # fmt: skip
         """Numbers of the scored tokens that this slice of the runs' tokens predicts: (K, N)."""
         # A run's last token, read for its activation alone, predicts nothing.
         targets = [np.append(run.ids[1:], 0)[: len(run.read)] for run in runs]

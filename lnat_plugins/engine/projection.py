@@ -42,9 +42,8 @@ class Projector:
         if not isinstance(head, nn.Module):
             raise StudentError(
                 "the model has no output embedding to read log-probabilities from",
-                found=type(model).__name__,
-                remedy="use a causal language model",
-            )
+                found=type(model).__name__, remedy="use a causal language model",
+            )  # fmt: skip
         self._model = model
         self._head = head
         self._head_is_last = self._compare_head()
@@ -168,16 +167,12 @@ class UnitSums:
     """
 
     def __init__(self, module: nn.Module | None) -> None:
-        self.available = module is not None
         self._module = module
         self._sums_RI = torch.zeros(0, 1)
 
     @contextmanager
     def collected(self, runs: int) -> Iterator[list[Tensor]]:
-        """A list that holds the sums of so many runs at the end: shape (I,), float64, on the CPU.
-
-        With no runs nothing is summed.
-        """
+        """A list that holds each run's sum at the end: shape (I,), float64, on the CPU."""
         # I is not known before the module's first output; the addition broadcasts.
         self._sums_RI = torch.zeros(runs, 1, dtype=torch.float64)
         found: list[Tensor] = []
@@ -189,7 +184,7 @@ class UnitSums:
 
     @contextmanager
     def adding(self, run_of_N: Ids) -> Iterator[None]:
-        """While the model reads B × L = N tokens, adds the unit vector of each to its run's sum.
+        """While the model reads B × L = N tokens, adds each one's unit vector to its run's sum.
 
         Args:
             run_of_N: the run of each token, row by row; −1 for none.

@@ -47,10 +47,10 @@ def aslec_drop2(record: StepSums, window: str = GLOBAL) -> float:
 
 
 def _drop(record: StepSums, skip: int, statistic: str) -> float:
-    left = record.n_tokens - sum(min(skip, count) for count in record.tokens)
-    if not left:
+    n_others = record.n_tokens - sum(min(skip, count) for count in record.tokens)
+    if not n_others:
         raise UndefinedError(f"no step has more than {skip} token{'s' * (skip > 1)}")
-    return (log_prob(record) - summed(record, statistic)) / left
+    return (log_prob(record) - summed(record, statistic)) / n_others
 
 
 ASLEC_DROP = Metric(
@@ -82,7 +82,7 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     figures of different sets of rows cannot be compared.
 
     Differs from `global_naturalness` by g·F only. M = F·M_first + (1 − F)·M_non exactly, so the
-    regression tells apart what depends on the means from what depends on their mixture.
+    regression separates what depends on the means from what depends on their mixture.
 
     Source: ASLEC-CASL, arXiv 2604.06834. Ours: the rows are all that is scored. The paper's one
     token a step; the authors' driver takes two, here too, and F as their share.

@@ -71,22 +71,21 @@ class Metric:
     """A named number for a response, with all that a table needs to print and rank by it.
 
     Attributes:
-        name: as written on the command line and in results: lower-case letters, digits and
-            underscores.
-        higher_is_better: the direction; None = descriptive, nothing may be ranked by it.
+        name: of lower-case letters, digits and underscores.
+        higher_is_better: None = descriptive, nothing may be ranked by it.
         scope: what `compute` looks at: one response, those of one prompt, or all.
         unit: "nats per token", "tokens", ...
         source: paper and section, and where this package deviates.
         aggregate: how responses become a teacher's figure: the mean of their values, or the mean of
             the first of their `parts` divided by the mean of the second.
-        compute: scope "response": (record, window) -> the value; NaN if undefined, never a stand-in
-            number. Otherwise (rows, window) -> a value for each row, in order; it gets only rows
-            that hold what the metric reads and needs. Either may raise `UndefinedError`.
-        reads: "window" = the sums of the requested window, "global" = those of the global window
+        compute: scope "response": (record, window) -> the value, NaN if undefined. Other scopes:
+            (rows, window) -> a value for each row, in order; only rows that hold what the metric
+            reads and needs are given. Either may raise `UndefinedError`.
+        reads: "window" = the sums of the requested window, "global" = those of the global one
             whatever is requested, "counts" = no log-probability at all.
         needs: statistics beyond log-probabilities, by their names in `lnat_plugins.engine.types`.
         parts: (record, window) -> numerator and denominator of one response; for "ratio_of_means",
-            whose scope is "response". Called through `parts_of`, which checks what it returns.
+            whose scope is "response".
         owner: the plugin that registered the metric, for messages; set by the registry.
 
     Raises:
@@ -135,11 +134,10 @@ class Metric:
 
         Args:
             rows: all that the metric may look at, in any order.
-            window: a scored window; ignored by metrics that read none or the global one.
+            window: a scored window.
 
         Raises:
-            ConfigError: `compute` fails, or returns something else than a number for each row,
-                finite or NaN; names the metric and its owner.
+            ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)

@@ -1,4 +1,4 @@
-"""IFD, CAR and entropy: what the student's loss on a response says beside its mean.
+"""IFD, CAR and entropy: three measures by the student's loss on a response.
 
 IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. Entropy: its expected
 value if the student wrote the tokens; it has no better or worse.
@@ -21,8 +21,8 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
 
     Source: instruction-following difficulty, arXiv 2308.12032, and its authors' code. Ours: the
     direction (that paper looks for instructions that are worth learning, and keeps the difficult
-    ones, below 1); and no template stands before the response that is read without its prompt,
-    where the authors leave their `### Response:`.
+    ones, below 1); and no template precedes the response without its prompt, where the authors
+    keep their `### Response:`.
 
     Raises:
         UndefinedError: no token is scored without the prompt, or their NLL is 0.

@@ -1,4 +1,4 @@
-"""RSR: the rank of the tokens among all that could stand there, relative to their surprise."""
+"""RSR: the tokens' ranks in the student's distributions, relative to their surprise."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> tuple
         if function in (None, getattr(hookspecs, hook)):
             continue
         options = manager.parse_hookimpl_opts(plugin, hook)
-        if not options:  # pluggy would pass over it without a word
+        if not options:  # pluggy would skip it silently
             raise refused(
                 f"{hook} is not marked as a hook, so it would never be called",
                 "write @hookimpl above it (from lnat_plugins import hookimpl)",
@@ -148,7 +148,7 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> tuple
         if options.get("wrapper") or options.get("hookwrapper"):
             raise refused(
                 f"{hook} is a wrapper around other plugins, which is not supported",
-                "answer the hook itself; the built-in choice is lnat_plugins.selection.choose",
+                "implement the hook itself; the built-in choice is lnat_plugins.selection.choose",
             )
     try:
         manager.register(plugin, name)
@@ -188,7 +188,7 @@ def _call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments:
 
 @dataclass(frozen=True)
 class Plugins:
-    """What `load_plugins` gives.
+    """Plugins, loaded: what they register, and the choice of rows by them.
 
     Attributes:
         registry: splitters, metrics, strategies and loaders by name.
@@ -201,12 +201,10 @@ class Plugins:
     manager: pluggy.PluginManager
 
     def select(self, candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
-        """The selection of the first plugin that gives one; then the observers are called.
+        """The selection of the last loaded plugin that returns one; then calls the observers.
 
         Raises:
-            ConfigError: a plugin fails, or its selection is none of these candidates; names the
-                plugin.
-            LnatError: what a plugin itself refuses.
+            LnatError: a plugin refuses, fails, or returns no selection of these candidates.
 
         Warns:
             PluginWarning: an observer fails.
@@ -225,7 +223,7 @@ class Plugins:
         arguments = {"candidates": candidates, "student": student, "config": spec}
         for name, plugin in self._implementing("lnat_select"):
             try:
-                answer = _call(self.manager, plugin, "lnat_select", **arguments)
+                returned = _call(self.manager, plugin, "lnat_select", **arguments)
             except LnatError:
                 raise
             except Exception as cause:
@@ -233,8 +231,8 @@ class Plugins:
                     f"lnat_select failed: {type(cause).__name__}: {cause}",
                     where=f"{name}{_raised_at(cause)}", remedy="fix the plugin, or leave it out",
                 ) from cause  # fmt: skip
-            if answer is not None:
-                return _checked(answer, candidates, name)
+            if returned is not None:
+                return _checked(returned, candidates, name)
         raise ConfigError("no plugin made a choice", where=spec.source)
 
     def _implementing(self, hook: str) -> Iterator[tuple[str, object]]:
@@ -243,27 +241,27 @@ class Plugins:
         yield from dict.fromkeys((each.plugin_name, each.plugin) for each in found)
 
 
-def _checked(answer: object, candidates: Candidates, name: str) -> Selection:
-    def wrong(what: str, found: object = answer) -> ConfigError:
+def _checked(returned: object, candidates: Candidates, name: str) -> Selection:
+    def wrong(what: str, found: object = returned) -> ConfigError:
         what = f"lnat_select gave {what}"
         return ConfigError(what, where=name, found=found, remedy="fix the plugin")
 
-    if not isinstance(answer, Selection):
+    if not isinstance(returned, Selection):
         raise wrong("something that is no `Selection`")
     try:
-        problem = answer.problem()
+        problem = returned.problem()
     except Exception as cause:
         raise wrong("a `Selection` whose parts cannot be read", cause) from cause
     if problem:
         raise wrong(f"a wrong selection: {problem}")
-    size, rows = len(answer.scores), len(candidates.rows)
+    size, rows = len(returned.scores), len(candidates.rows)
     if size != rows:
         raise wrong(f"a selection of {size} rows for a pool of {rows}")
-    if answer.pool != candidates.fingerprint:
-        raise wrong("a selection from another pool", answer.pool)
-    if not answer.indices:
+    if returned.pool != candidates.fingerprint:
+        raise wrong("a selection from another pool", returned.pool)
+    if not returned.indices:
         raise wrong("a selection of no row at all")
-    return answer
+    return returned
 
 
 def _print_call(hook: str, called: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
@@ -279,9 +277,9 @@ def _print_result(
     if (raised := outcome.exception) is not None:
         text = f"raised {type(raised).__name__}: {shorten(str(raised))}"
     else:
-        answer = outcome.get_result()
+        returned = outcome.get_result()
         # Of a hook that is not `firstresult`, pluggy makes a list.
-        text = _brief((answer or [None])[0] if isinstance(answer, list) else answer)
+        text = _brief((returned or [None])[0] if isinstance(returned, list) else returned)
     for each in called:
         print(f"lnat: trace: {each.plugin_name}: {hook} -> {text}", file=sys.stderr)
 

@@ -22,7 +22,7 @@ E = TypeVar("E")
 
 
 class NameClashError(ConfigError):
-    """Two plugins register the same name, so nobody can say which one is meant."""
+    """Two plugins register the same name, so that it is ambiguous."""
 
 
 class _Table(Generic[E]):
@@ -64,11 +64,14 @@ class Registry:
 
     Each `add_*` raises ConfigError for an entry of another class, and for a name (or a loader's
     suffix) that is taken; the latter names both owners. A registry that a plugin keeps after
-    `lnat_register` changes nothing for anybody else.
+    `lnat_register` changes no later one.
 
     Args:
-        owner: who adds, for messages.
+        owner: the plugin that adds, for messages.
         earlier: the registry so far.
+
+    Attributes:
+        splitters, metrics, strategies, loaders: name -> entry, read-only.
     """
 
     def __init__(self, owner: str = "", earlier: Registry | None = None) -> None:
@@ -84,6 +87,10 @@ class Registry:
             for mine, theirs in zip(self._tables, earlier._tables, strict=True):
                 mine.entries |= theirs.entries
                 mine.owners |= theirs.owners
+        self.splitters: Mapping[str, Splitter] = MappingProxyType(self._splitters.entries)
+        self.metrics: Mapping[str, Metric] = MappingProxyType(self._metrics.entries)
+        self.strategies: Mapping[str, Strategy] = MappingProxyType(self._strategies.entries)
+        self.loaders: Mapping[str, Loader] = MappingProxyType(self._loaders.entries)
 
     def add_splitter(self, splitter: Splitter) -> None:
         """Add a splitter; the spans of every text must tile it, or scoring stops."""
@@ -105,26 +112,6 @@ class Registry:
                     first = self._loaders.owners[other.name]
                     raise _name_clash(f"a loader of {suffix} files", first, self._owner)
         self._loaders.add(loader, self._owner)
-
-    @property
-    def splitters(self) -> Mapping[str, Splitter]:
-        """Name -> splitter, read-only."""
-        return MappingProxyType(self._splitters.entries)
-
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """Name -> metric, read-only."""
-        return MappingProxyType(self._metrics.entries)
-
-    @property
-    def strategies(self) -> Mapping[str, Strategy]:
-        """Name -> strategy, read-only."""
-        return MappingProxyType(self._strategies.entries)
-
-    @property
-    def loaders(self) -> Mapping[str, Loader]:
-        """Name -> loader, read-only."""
-        return MappingProxyType(self._loaders.entries)
 
     def added_by(self, owner: str) -> dict[str, tuple[str, ...]]:
         """Kind in the plural -> the names that this owner added; only kinds that have some."""

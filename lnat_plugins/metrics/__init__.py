@@ -20,8 +20,7 @@ from lnat_plugins.metrics.naturalness import (
     GLOBAL_STEP_NATURALNESS,
     LOCAL_NATURALNESS,
 )
-from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD
-from lnat_plugins.metrics.rsr import RSR
+from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD, RSR
 from lnat_plugins.metrics.scas import SCAS
 from lnat_plugins.scoring.record import RequestedMetrics
 

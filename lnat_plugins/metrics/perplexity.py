@@ -1,7 +1,8 @@
-"""IFD, CAR and entropy: three measures by the student's loss on a response.
+"""IFD, CAR, RSR and entropy: four measures by the student's loss on a response.
 
-IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. Entropy: its expected
-value if the student wrote the tokens; it has no better or worse.
+IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. RSR: the ranks of the
+tokens, relative to it. Entropy: its expected value if the student wrote the tokens; it has no
+better or worse.
 """
 
 from __future__ import annotations
@@ -57,11 +58,11 @@ def car(record: StepSums, window: str = GLOBAL) -> float:
     Source: compatibility-adjusted reward, arXiv 2411.07133, which defines it for a data set. Ours:
     the value of one response, and β.
     """
-    reward, discount = parts(record)
+    reward, discount = car_parts(record)
     return reward / discount
 
 
-def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
+def car_parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
     """The reward, and 1 + β·NLL."""
     nll = -log_prob(record) / record.n_tokens
     return record.statistics.get("reward", math.nan), 1 + BETA * nll
@@ -70,7 +71,38 @@ def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
 CAR = Metric(
     name="car", higher_is_better=True, scope="response", unit="reward",
     source="arXiv 2411.07133 (CAR); ours: beta", aggregate="ratio_of_means", compute=car,
-    reads="global", needs=frozenset({"reward"}), parts=parts,
+    reads="global", needs=frozenset({"reward"}), parts=car_parts,
+)  # fmt: skip
+
+
+def rsr(record: StepSums, window: str = GLOBAL) -> float:
+    """Σ_t min(rank_t, 100) / Σ_t NLL_t, with rank_t = 1 + #{v: logit_v > logit of y_t}.
+
+    Unit: ranks per nat. Lower is better: tokens that surprise the student, yet rank near the top
+    of its distribution. Equal logits do not raise the rank.
+    Aggregation: a teacher's figure is the mean over prompts of the average rank, divided by
+    the mean of the average NLL; not the mean of the responses' ratios.
+
+    Source: rank-surprisal ratio, arXiv 2601.14249; teachers as in its appendix A.8.
+
+    Raises:
+        UndefinedError: Σ NLL is 0.
+    """
+    rank, nll = rsr_parts(record)
+    if not nll:
+        raise UndefinedError("the student is certain of every token, so that there is no surprise")
+    return rank / nll
+
+
+def rsr_parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
+    """Average capped rank, and average NLL in nats per token."""
+    return summed(record, "capped_rank") / record.n_tokens, -log_prob(record) / record.n_tokens
+
+
+RSR = Metric(
+    name="rsr", higher_is_better=False, scope="response", unit="ranks per nat",
+    source="arXiv 2601.14249 (RSR)", aggregate="ratio_of_means", compute=rsr, reads="global",
+    needs=frozenset({"capped_rank"}), parts=rsr_parts,
 )  # fmt: skip
 
 

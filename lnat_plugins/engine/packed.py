@@ -120,14 +120,12 @@ class PackedPass:
             self._cache = SharedCache()
             raise
         values: list[Tensor] = []
-        taken = 0
-        for run in runs:
-            n_later = int(run.scored[1:].sum())
+        n_later = [int(run.scored[1:].sum()) for run in runs]
+        for run, own_KN in zip(runs, torch.split(later_KN, n_later, -1), strict=True):
             if run.scored[0]:  # predicted by the prompt's last token, which is read only once
                 first_1 = torch.from_numpy(run.ids[:1])
                 values.append(measure(self._first_V[None], first_1, names))
-            values.append(later_KN[:, taken : taken + n_later])
-            taken += n_later
+            values.append(own_KN)
         self._counts.projected_tokens += sum(int(run.scored.sum()) for run in runs)
         return run_scores(runs, torch.cat(values, dim=-1), sums, self._prompt_sum_I)
 

@@ -67,9 +67,6 @@ ASLEC_DROP2 = Metric(
 FEWEST: Final = 5
 """Responses below which four coefficients are not fitted."""
 
-_RCOND: Final = 1e-10
-"""Share of the largest singular value below which one is 0: rounding leaves some 1e-16 of it."""
-
 
 def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     """M − g·F, with g from least squares over the rows given: M ~ b1·M_non + b2·M_first + g·F + c.
@@ -109,13 +106,10 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
 
 
 def without_slope(mean_R: Floats, non_R: Floats, first_R: Floats, ratio_R: Floats) -> list[float]:
-    """CASL's regression M ~ b1·M_non + b2·M_first + g·F + c over R responses, and M − g·F.
-
-    Raises:
-        UndefinedError: the columns depend on each other, so that g is undetermined.
-    """
+    """M − g·F of R responses, by CASL's regression; raises UndefinedError if it leaves g open."""
     design_RC = np.stack([non_R, first_R, ratio_R, np.ones_like(ratio_R)], axis=1)
-    coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=_RCOND)
+    # A singular value below 1e-10 of the largest is 0: rounding leaves some 1e-16 of it.
+    coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=1e-10)
     if rank < design_RC.shape[1]:
         raise UndefinedError("the responses are too alike to fit CASL on")
     scores: list[float] = (mean_R - coefficients_C[2] * ratio_R).tolist()
@@ -126,9 +120,6 @@ def aslec_casl_by_teacher(rows: Sequence[Scored], window: str = GLOBAL) -> list[
     """As `aslec_casl`, with a regression, and so a slope, for each teacher.
 
     Source: as the driver that the authors of arXiv 2604.06834 published.
-
-    Raises:
-        UndefinedError: for the responses of a teacher, as `aslec_casl`.
     """
     by_teacher: dict[str, list[int]] = {}
     for i, row in enumerate(rows):

@@ -227,10 +227,9 @@ class Plugins:
             except LnatError:
                 raise
             except Exception as cause:
-                raise ConfigError(
-                    f"lnat_select failed: {type(cause).__name__}: {cause}",
-                    where=f"{name}{_raised_at(cause)}", remedy="fix the plugin, or leave it out",
-                ) from cause  # fmt: skip
+                what = f"lnat_select failed: {type(cause).__name__}: {cause}"
+                where, remedy = f"{name}{_raised_at(cause)}", "fix the plugin, or leave it out"
+                raise ConfigError(what, where=where, remedy=remedy) from cause
             if returned is not None:
                 return _checked(returned, candidates, name)
         raise ConfigError("no plugin made a choice", where=spec.source)

@@ -87,10 +87,8 @@ def _import_built_in() -> ModuleType:
     except ModuleNotFoundError as cause:
         if cause.name != "lnat_plugins.hooks":
             raise
-        raise ConfigError(
-            "lnat-plugins is not installed; only its source is on Python's path",
-            remedy="run pip install -e . in the checkout",
-        ) from None
+        what = "lnat-plugins is not installed; only its source is on Python's path"
+        raise ConfigError(what, remedy="run pip install -e . in the checkout") from None
 
 
 def _import_module(name: str, where: str) -> ModuleType:

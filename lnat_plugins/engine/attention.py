@@ -32,8 +32,8 @@ _HALF: Final = (torch.float16, torch.bfloat16)
 class SharedCache(DynamicCache):
     """Keys and values of what was read; a pass adds its own only while `keep` is true.
 
-    Attention gets a pass's own keys and values only, and finds the others here. `reserve` makes
-    room beforehand, so that a long run read in pieces copies nothing and holds nothing twice.
+    Attention gets a pass's own keys and values only, and finds the others here. With `reserve`, a
+    long run read in pieces copies nothing and holds nothing twice.
     """
 
     keep = True
@@ -49,7 +49,7 @@ class SharedCache(DynamicCache):
             used = layer.get_seq_length()
             rooms = self._rooms.get(index)
             if used and (rooms is None or rooms[0].shape[-2] < length):
-                self._rooms[index] = (_moved(layer.keys, length), _moved(layer.values, length))
+                self._rooms[index] = (_grown(layer.keys, length), _grown(layer.values, length))
                 layer.keys, layer.values = (room[..., :used, :] for room in self._rooms[index])
 
     def update(
@@ -76,7 +76,7 @@ class SharedCache(DynamicCache):
         return True
 
 
-def _moved(states: Tensor, length: int) -> Tensor:
+def _grown(states: Tensor, length: int) -> Tensor:
     room = states.new_empty(*states.shape[:-2], length, states.shape[-1])
     room[..., : states.shape[-2], :] = states
     return room
@@ -96,9 +96,9 @@ class _Row:
         tokens_RT = torch.stack(
             [end - n + slots_T.clamp(max=n - 1) for end, n in zip(ends_R, lengths, strict=True)]
         )
-        places_Q = [run * self.longest + slots_T[:n] for run, n in enumerate(lengths)]
+        slots_Q = [run * self.longest + slots_T[:n] for run, n in enumerate(lengths)]
         self.tokens_RT = tokens_RT.flatten().to(device)
-        self.places_Q = torch.cat(places_Q).to(device)
+        self.slots_Q = torch.cat(slots_Q).to(device)
 
     def by_run(self, packed_1HQD: Tensor) -> Tensor:
         """(1, H, Q, D) to (R, H, T, D)."""
@@ -112,7 +112,7 @@ class _Row:
         if self.runs == 1:
             return by_run
         rows = by_run.transpose(1, 2).flatten(0, 1)
-        return rows.index_select(0, self.places_Q).transpose(0, 1)[None]
+        return rows.index_select(0, self.slots_Q).transpose(0, 1)[None]
 
 
 # The model calls `attend` deep inside its forward, so the row cannot be an argument.
@@ -127,7 +127,7 @@ def split_attention(
 
     Args:
         config: the configuration that the attention layers look at; restored afterwards.
-        cache: what all runs see.
+        cache: the keys and values that every run sees.
         lengths: tokens of each run in the row, at least one each.
         device: the model's.
     """
@@ -142,14 +142,9 @@ def split_attention(
 
 
 def attend(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
+    scaling: float | None = None, **kwargs: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
     """transformers' attention interface: query (1, H, Q, D), key and value (1, A, Q, D).
 
     Returns:
@@ -188,9 +183,9 @@ def attention_with_lse(
 ) -> tuple[Tensor, Tensor]:
     """Attention and its log-sum-exp, shapes (B, H, Q, D) and (B, H, Q), by the device's kernel.
 
-    The kernels are those of `scaled_dot_product_attention`, which does not return the second
-    result. Where there is none, the formula itself, in float32. `causal` needs as many keys as
-    queries: kernels differ in the corner where the diagonal of another shape begins.
+    The kernels are those of `scaled_dot_product_attention`, which returns no log-sum-exp; where
+    there is none, the formula in float32. `causal` needs as many keys as queries: kernels differ
+    in the corner where the diagonal of another shape begins.
     """
     ops = torch.ops.aten
     if query.device.type == "cpu" and value.shape[-1] == query.shape[-1]:

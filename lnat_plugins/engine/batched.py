@@ -29,11 +29,11 @@ from lnat_plugins.engine.types import (
 
 
 def length_dependent_rope(config: Any) -> str:
-    """ "longrope", "dynamic", or "" for a configuration whose positions mean one thing.
+    """The type of rotary positions that depend on a row's length: "longrope", "dynamic", or "".
 
     With "longrope" a row beyond the original context is read with other frequencies, so rows of
-    different lengths cannot share a pass. With "dynamic" the frequencies moreover stay as the
-    longest row so far left them, so that a score depends on what was read before.
+    different lengths cannot share a pass. With "dynamic" the frequencies also stay those of the
+    longest row so far, so that a score depends on what was read before.
     """
     parameters = getattr(config, "rope_parameters", None) or {}
     # Nested where layers of different types have frequencies of their own.
@@ -116,27 +116,22 @@ class BatchedPass:
 
 
 def run_scores(
-    runs: Sequence[TokenRun],
-    values_KN: Tensor,
-    sums: Sequence[Tensor],
-    prompt_sum_I: Tensor | None,
+    runs: Sequence[TokenRun], values_KN: Tensor, sums: Sequence[Tensor], prompt_sum_I: Tensor | None
 ) -> list[RunScores]:
-    """The numbers of each run, from those of all scored tokens in order of run and token.
+    """The numbers of each run of equal `wanted`, from the values of all their scored tokens.
 
     Args:
-        runs: of equal `wanted`.
-        values_KN: log-probability and statistics of each scored token.
+        runs: as they were read.
+        values_KN: log-probability and statistics, in order of run and token.
         sums: of unit vectors, shape (I,) a run; empty where they were not taken.
         prompt_sum_I: of the prompt, likewise.
     """
-    values = values_KN.double().cpu().numpy()
+    ends = np.cumsum([run.scored.sum() for run in runs])
+    values = np.split(values_KN.double().cpu().numpy(), ends[:-1], axis=1)
     found: list[RunScores] = []
-    taken = 0
     for index, run in enumerate(runs):
-        rows_KT = np.full((len(values), len(run.ids)), np.nan)
-        n = int(run.scored.sum())
-        rows_KT[:, run.scored] = values[:, taken : taken + n]
-        taken += n
+        rows_KT = np.full((len(values[index]), len(run.ids)), np.nan)
+        rows_KT[:, run.scored] = values[index]
         activations = None
         if sums and prompt_sum_I is not None:
             own_I = sums[index]

@@ -1,7 +1,7 @@
 """The engine: scores runs of token ids with one model, by the pass that suits it.
 
-It chooses the pass, compares the packed one with the batched one before it is used, and keeps
-passes within the memory.
+It compares the packed pass with the batched one before it is used, and keeps passes within the
+memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ projection's chunk, and what the allocator cannot use."""
 _OUT_OF_MEMORY: Final = (
     "out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory",
 )  # fmt: skip
-
 _TRIAL_TOKENS: Final = 384
 """Most tokens that a trial reads at once, prompt and runs."""
 # Largest difference between the two passes on one token that is rounding. A wrong mask or
@@ -55,6 +54,7 @@ class Engine:
     Attributes:
         counts: what was read so far.
         reason: why the packed pass is not used, "" if it is.
+        has_activations: whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`.
 
     Raises:
         ConfigError: for an unknown path, or "packed" where the model cannot take it.
@@ -64,9 +64,8 @@ class Engine:
 
     def __init__(self, model: Any, *, token_budget: int | None = None, path: str = "auto") -> None:
         if path not in PATHS:
-            raise ConfigError(
-                "unknown engine path", found=path, remedy=f"one of {', '.join(PATHS)}"
-            )
+            remedy = f"one of {', '.join(PATHS)}"
+            raise ConfigError("unknown engine path", found=path, remedy=remedy)
         if length_dependent_rope(model.config.get_text_config(decoder=True)) == "dynamic":
             raise StudentError(
                 "with rotary positions of type 'dynamic' a score depends on what was read before",
@@ -79,7 +78,9 @@ class Engine:
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
         with _reading(model):
             self._projector = Projector(model)
-        self._unit_sums = UnitSums(last_up_projection(model))
+        up_projection = last_up_projection(model)
+        self.has_activations = up_projection is not None
+        self._unit_sums = UnitSums(up_projection)
         shared = model, self._projector, self.counts, self._unit_sums
         self._batched = BatchedPass(*shared)
         self._packed: PackedPass | None = None
@@ -91,11 +92,6 @@ class Engine:
         else:
             self._packed = PackedPass(*shared)
         self._trial_due = self._packed is not None
-
-    @property
-    def has_activations(self) -> bool:
-        """Whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`."""
-        return self._unit_sums.available
 
     @property
     def path(self) -> str:
@@ -152,10 +148,7 @@ class Engine:
     def _plan(
         self, prompt: Ids, runs: Sequence[TokenRun], indices: Sequence[int]
     ) -> list[list[int]]:
-        """Groups of runs to be read together, of equal `wanted`.
-
-        Activations come first, so that the prompt's are taken when it is read.
-        """
+        """Groups of runs of equal `wanted`; activations first, taken while the prompt is read."""
         chosen = self._packed or self._batched
         kinds: dict[tuple[frozenset[str], frozenset[int]], list[int]] = {}
         for i in indices:
@@ -169,8 +162,8 @@ class Engine:
     def _shrink_budget(self, n_runs: int) -> bool:
         """Halves the budget after a pass did not fit, if that can make the next one smaller."""
         torch.cuda.empty_cache()
-        can_cut_runs = self._packed is not None
-        if self._budget <= SMALLEST_BUDGET or (n_runs == 1 and not can_cut_runs):
+        uncuttable = n_runs == 1 and self._packed is None
+        if self._budget <= SMALLEST_BUDGET or uncuttable:
             return False
         self._budget = max(SMALLEST_BUDGET, self._budget // 2)
         return True
@@ -221,10 +214,9 @@ class Engine:
     def _give_up_packing(self, reason: str) -> None:
         if self._must_pack:
             raise ConfigError(
-                "this student cannot take the packed pass",
-                found=reason,
+                "this student cannot take the packed pass", found=reason,
                 remedy="leave the engine path to 'auto'",
-            )
+            )  # fmt: skip
         self._packed = None
         self.reason = reason
 
@@ -260,8 +252,8 @@ def _reading(model: torch.nn.Module) -> Iterator[None]:
 def default_budget(device: torch.device, model: Any) -> int:
     """Tokens in one pass when the user sets none: enough to keep the device busy.
 
-    A CPU is busy with a few hundred tokens. A GPU with some thousand, as far as its free memory
-    holds them; that is looked up once, so that the same passes follow.
+    A CPU is busy with a few hundred tokens; a GPU with some thousand, as far as they fit into the
+    memory that is free when the engine is made.
     """
     if device.type != "cuda":
         return _CPU_BUDGET

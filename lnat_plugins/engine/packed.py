@@ -2,9 +2,8 @@
 
 The prompt's keys and values stay in a cache. Runs are laid end to end in one row, in which each
 token sees the cache and its own run (`attention`) and positions restart behind the prompt for each
-run, so that every run is read as if it stood alone. A run longer than the budget is read in pieces
-behind a growing cache. Needs attention layers that go through transformers' interface and see all
-that lies before.
+run, so that every run is read as if alone. A run longer than the budget is read in pieces behind a
+growing cache. Needs attention layers that use transformers' interface and see all earlier tokens.
 
 Shapes: Q tokens of the row, N scored tokens, K = 1 + S numbers of each, V vocabulary, I inner size
 of the feed-forward block.
@@ -121,14 +120,12 @@ class PackedPass:
             self._cache = SharedCache()
             raise
         values: list[Tensor] = []
-        taken = 0
-        for run in runs:
-            n_later = int(run.scored[1:].sum())
+        n_later = [int(run.scored[1:].sum()) for run in runs]
+        for run, own_KN in zip(runs, torch.split(later_KN, n_later, -1), strict=True):
             if run.scored[0]:  # predicted by the prompt's last token, which is read only once
                 first_1 = torch.from_numpy(run.ids[:1])
                 values.append(measure(self._first_V[None], first_1, names))
-            values.append(later_KN[:, taken : taken + n_later])
-            taken += n_later
+            values.append(own_KN)
         self._counts.projected_tokens += sum(int(run.scored.sum()) for run in runs)
         return run_scores(runs, torch.cat(values, dim=-1), sums, self._prompt_sum_I)
 
@@ -187,13 +184,9 @@ class PackedPass:
         return torch.cat(parts, dim=-1)
 
     def _predict(
-        self,
-        inputs: dict[str, Any],
-        lengths: Sequence[int],
-        runs: Sequence[TokenRun],
-        run_of_Q: Ids,
-        part: slice,
-    ) -> Tensor:
+        self, inputs: dict[str, Any], lengths: Sequence[int], runs: Sequence[TokenRun],
+        run_of_Q: Ids, part: slice,
+    ) -> Tensor:  # fmt: skip
         """Numbers of the scored tokens that this slice of the runs' tokens predicts: (K, N)."""
         # A run's last token, read for its activation alone, predicts nothing.
         targets = [np.append(run.ids[1:], 0)[: len(run.read)] for run in runs]

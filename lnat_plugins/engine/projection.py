@@ -42,21 +42,17 @@ class Projector:
         if not isinstance(head, nn.Module):
             raise StudentError(
                 "the model has no output embedding to read log-probabilities from",
-                found=type(model).__name__,
-                remedy="use a causal language model",
-            )
+                found=type(model).__name__, remedy="use a causal language model",
+            )  # fmt: skip
         self._model = model
         self._head = head
         self._head_is_last = self._compare_head()
 
     def measure(
-        self,
-        inputs: Mapping[str, Any],
-        where_N: Tensor,
-        targets_N: Tensor,
+        self, inputs: Mapping[str, Any], where_N: Tensor, targets_N: Tensor,
         names: Sequence[str] = (),
-    ) -> Tensor:
-        """Log-probability and statistics of each target, shape (1 + S, N), float32.
+    ) -> Tensor:  # fmt: skip
+        """The function `measure` of one forward, shape (1 + S, N), float32.
 
         Args:
             inputs: keyword arguments of the model's forward.
@@ -124,12 +120,7 @@ class Projector:
 def measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tensor:
     """Log p of each target, then its statistics in the order of `names`, shape (1 + S, N).
 
-    In float32 whatever the dtype of the logits.
-
-    Args:
-        logits_NV: N distributions.
-        targets_N: the token at each position.
-        names: of `types.TOKEN`.
+    In float32 whatever the dtype of the logits. The names are of `types.TOKEN`.
     """
     rows = max(1, BLOCK_BYTES // (4 * logits_NV.shape[-1]))
     if logits_NV.device.type == "cpu" and len(logits_NV) > rows:
@@ -179,17 +170,9 @@ class UnitSums:
         self._module = module
         self._sums_RI = torch.zeros(0, 1)
 
-    @property
-    def available(self) -> bool:
-        """Whether the model has that module."""
-        return self._module is not None
-
     @contextmanager
     def collected(self, runs: int) -> Iterator[list[Tensor]]:
-        """A list that holds the sums of so many runs at the end: shape (I,), float64, on the CPU.
-
-        With no runs nothing is summed.
-        """
+        """A list that holds each run's sum at the end: shape (I,), float64, on the CPU."""
         # I is not known before the module's first output; the addition broadcasts.
         self._sums_RI = torch.zeros(runs, 1, dtype=torch.float64)
         found: list[Tensor] = []
@@ -201,7 +184,7 @@ class UnitSums:
 
     @contextmanager
     def adding(self, run_of_N: Ids) -> Iterator[None]:
-        """While the model reads B × L = N tokens, adds the unit vector of each to its run's sum.
+        """While the model reads B × L = N tokens, adds each one's unit vector to its run's sum.
 
         Args:
             run_of_N: the run of each token, row by row; −1 for none.

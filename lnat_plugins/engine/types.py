@@ -58,14 +58,13 @@ ACTIVATIONS: Final = "activations"
 
 
 class TokenRun(NamedTuple):
-    """A run as token ids: what follows the prompt, and which of its tokens are scored.
+    """The tokens that follow a prompt, and what is wanted of them.
 
     Args:
-        ids: shape (T,), the tokens after the prompt.
+        ids: shape (T,), token ids.
         scored: shape (T,), True where a token's log-probability is wanted.
-        wanted: what else is wanted: statistics of the scored tokens, by their names in `TOKEN`, and
-            `ACTIVATIONS`.
-        special: token ids that take no part in the sums of activations, of run and prompt alike.
+        wanted: statistics of the scored tokens too, by their names in `TOKEN`, and `ACTIVATIONS`.
+        special: token ids that the sums of activations skip, in run and prompt alike.
     """
 
     ids: Ids
@@ -75,7 +74,7 @@ class TokenRun(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The statistics wanted of each scored token, in a fixed order."""
+        """The statistics wanted of each scored token, in the order of `TOKEN`."""
         return tuple(name for name in TOKEN if name in self.wanted)
 
     @property
@@ -85,14 +84,7 @@ class TokenRun(NamedTuple):
 
 
 class Activations(NamedTuple):
-    """Products of summed unit vectors u (see `RESPONSE`); A the run's tokens, Q the prompt's.
-
-    Special tokens (`TokenRun.special`) are in neither.
-
-    Args:
-        own: ‖Σ_A u‖².
-        prompt: Σ_A u · Σ_Q u.
-    """
+    """‖Σ_A u‖² and Σ_A u · Σ_Q u: unit vectors u (see `RESPONSE`) of the run A, the prompt Q."""
 
     own: float
     prompt: float
@@ -108,9 +100,9 @@ class RunScores(NamedTuple):
 
     Args:
         logprobs: shape (T,), nats; NaN where a token is not scored or the run has failed.
-        failure: why the run has no values, or an empty string.
+        failure: why the run has no values, or "".
         statistics: name -> shape (T,), likewise.
-        activations: if they were wanted and the run has values.
+        activations: None if not wanted, or if the run has failed.
     """
 
     logprobs: Floats
@@ -121,12 +113,11 @@ class RunScores(NamedTuple):
 
 @dataclass
 class Counts:
-    """Tokens that the engine has read so far: the measure of its cost.
+    """What the engine has read so far.
 
     Args:
         forwards: calls of the model.
-        prompt_tokens: prompt tokens read: once a prompt on the packed path, once a run on the
-            batched path.
+        prompt_tokens: once a prompt in the packed pass, once a run in the batched pass.
         body_tokens: tokens read after a prompt; a run's last token only for activations.
         padding_tokens: padding read with them.
         projected_tokens: positions projected to the vocabulary.

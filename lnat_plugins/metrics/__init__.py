@@ -1,7 +1,8 @@
 """The built-in metrics by name, and the metrics that a setting names.
 
 A metric turns scored responses into numbers. No metric knows of files, of hosts, of models, or of
-how the statistics that it needs are gathered.
+how the statistics that it needs are gathered. Every metric's function takes a window; all but
+`local_naturalness` ignore it, as they read the whole trace before a token, or only counts.
 """
 
 from __future__ import annotations
@@ -19,57 +20,31 @@ from lnat_plugins.metrics.naturalness import (
     GLOBAL_STEP_NATURALNESS,
     LOCAL_NATURALNESS,
 )
-from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD
-from lnat_plugins.metrics.rsr import RSR
+from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD, RSR
 from lnat_plugins.metrics.scas import SCAS
 from lnat_plugins.scoring.record import RequestedMetrics
 
-__all__ = [
-    "ALL",
-    "GLOBAL",
-    "METRICS",
-    "Metric",
-    "Ratings",
-    "Scored",
-    "UndefinedError",
-    "get_metric",
-    "metrics_to_compare",
-    "resolve_metrics",
-]
+__all__ = ["ALL", "GLOBAL", "Metric", "Ratings", "Scored", "UndefinedError"]
 
-METRICS: Mapping[str, Metric] = MappingProxyType(
-    {
-        metric.name: metric
-        for metric in (
-            LOCAL_NATURALNESS,
-            GLOBAL_NATURALNESS,
-            GLOBAL_STEP_NATURALNESS,
-            ASLEC_DROP,
-            ASLEC_DROP2,
-            ASLEC_CASL,
-            ASLEC_CASL_BY_TEACHER,
-            RSR,
-            LARK,
-            LARK_TOP50,
-            SCAS,
-            ENTROPY,
-            IFD,
-            CAR,
-            *CONTROLS,
-            RANDOM,
-        )
-    }
-)
+_BUILT_IN = (
+    LOCAL_NATURALNESS, GLOBAL_NATURALNESS, GLOBAL_STEP_NATURALNESS, ASLEC_DROP, ASLEC_DROP2,
+    ASLEC_CASL, ASLEC_CASL_BY_TEACHER, RSR, LARK, LARK_TOP50, SCAS, ENTROPY, IFD, CAR,
+    *CONTROLS, RANDOM,
+)  # fmt: skip
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _BUILT_IN})
 
 
-def get_metric(name: str, metrics: Mapping[str, Metric] = METRICS) -> Metric:
-    """The metric of that name among `metrics`.
+def get_metric(name: str, metrics: Mapping[str, Metric] = METRICS, where: str = "") -> Metric:
+    """The metric of that name; raises ConfigError, with the nearest known name, if there is none.
 
-    Raises:
-        ConfigError: there is none; offers the nearest.
+    Args:
+        metrics: name -> metric, all there are.
+        where: the setting that names it, for messages.
     """
     if name not in metrics:
-        raise ConfigError(f"unknown metric {name!r}", remedy=did_you_mean(name, metrics))
+        raise ConfigError(
+            f"unknown metric {name!r}", where=where, remedy=did_you_mean(name, metrics)
+        )
     return metrics[name]
 
 
@@ -78,36 +53,26 @@ def resolve_metrics(
 ) -> tuple[Metric, ...]:
     """The metrics of those names, in their order; the one name "all" is every metric.
 
-    Args:
-        names: at least one, each once.
-        metrics: name -> metric, all there are.
-        where: the setting that names them, for messages.
-
     Raises:
-        ConfigError: an unknown name, with the nearest known one; a name twice; "all" beside
-            others; no name.
+        ConfigError: no name, an unknown or a duplicate one, or "all" beside others.
     """
     if not names:
         raise ConfigError(
             "no metric is named", where=where, remedy=f"name one, or {ALL!r} for all of them"
         )
-    if ALL in names:
-        if len(names) > 1:
-            raise ConfigError(
-                f"{ALL!r} already stands for every metric",
-                where=where,
-                found=", ".join(names),
-                remedy=f"name {ALL!r} alone, or leave it out",
-            )
+    if tuple(names) == (ALL,):
         return tuple(metrics.values())
-    for i, name in enumerate(names):
-        if name not in metrics:
-            raise ConfigError(
-                f"unknown metric {name!r}", where=where, remedy=did_you_mean(name, metrics)
-            )
-        if name in names[:i]:
+    if ALL in names:
+        raise ConfigError(
+            f"{ALL!r} already stands for every metric", where=where, found=", ".join(names),
+            remedy=f"name {ALL!r} alone, or leave it out",
+        )  # fmt: skip
+    found: dict[str, Metric] = {}
+    for name in names:
+        if name in found:
             raise ConfigError(f"duplicate metric name {name!r}", where=where, remedy="name it once")
-    return tuple(metrics[name] for name in names)
+        found[name] = get_metric(name, metrics, where)
+    return tuple(found.values())
 
 
 def metrics_to_compare(
@@ -121,16 +86,10 @@ def metrics_to_compare(
 def request_metrics(
     names: Sequence[str], windows: Collection[str], metrics: Mapping[str, Metric], where: str
 ) -> RequestedMetrics:
-    """The metrics of those names; `["all"]` is every one that the windows allow.
-
-    Args:
-        names: as written.
-        windows: the names of the windows that are scored.
-        metrics: name -> metric, all there are.
-        where: who asks, for messages.
+    """As `resolve_metrics`, but "all" is every metric that the scored windows allow.
 
     Raises:
-        ConfigError: no such metric, or one that reads a window that is not scored.
+        ConfigError: as `resolve_metrics`; or a metric reads a window that is not in `windows`.
     """
     found = resolve_metrics(names, metrics, where)
     every = tuple(names) == (ALL,)
@@ -138,10 +97,9 @@ def request_metrics(
     if unread and not every:
         raise ConfigError(
             f"metric {unread[0].name!r} reads the window 'global', which is not scored",
-            where=where,
-            found=", ".join(windows),
+            where=where, found=", ".join(windows),
             remedy="add `global` to `windows`, or leave the metric out",
-        )
+        )  # fmt: skip
     needs = {one.name: one.needs for one in found if one not in unread}
     return RequestedMetrics(needs, optional=every)
 

@@ -1,6 +1,6 @@
 """ASLEC: mean log-probability, corrected for the improbable first token of each step.
 
-DROP leaves these tokens out of the mean; CASL subtracts what their share explains of it.
+DROP takes the mean without these tokens; CASL subtracts what their share explains of it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,16 @@ def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
     (Σ_t log p − Σ_i log p of the first token of s_i) / (n − p), with n tokens and p steps.
 
     Unit: nats per token, ≤ 0. Higher (nearer 0) = more natural to the student = better.
-    Aggregation: mean over the tokens left, then mean over prompts.
+    Aggregation: mean over the other tokens, then mean over prompts.
 
-    Differs from `global_naturalness` by the tokens left out only: the first token of a step is
+    Differs from `global_naturalness` by the tokens dropped only: the first token of a step is
     improbable, and a long step dilutes it, so that means over all tokens reward long steps.
 
     Source: ASLEC-DROP, arXiv 2604.06834. Ours: a token belongs to the step that holds its first
     character that is not white space.
 
-    Args:
-        record: one scored response, with `first_token`.
-        window: ignored; the context is always the whole trace.
-
     Raises:
-        UndefinedError: no token is left.
+        UndefinedError: no other token.
     """
     return _drop(record, 1, "first_token")
 
@@ -43,57 +39,33 @@ def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
 def aslec_drop2(record: StepSums, window: str = GLOBAL) -> float:
     """As `aslec_drop`, without the first two tokens of each step; a step of one loses that one.
 
-    Unit, direction, aggregation: those of `aslec_drop`.
-
     Source: the driver that the authors of arXiv 2604.06834 published skips two tokens; the paper
     skips one. Theirs counts the prompt's last token as the first of the first step, and so skips
     one token of it.
-
-    Args:
-        record: one scored response, with `first_two_tokens`.
-        window: ignored; the context is always the whole trace.
-
-    Raises:
-        UndefinedError: no token is left.
     """
     return _drop(record, 2, "first_two_tokens")
 
 
 def _drop(record: StepSums, skip: int, statistic: str) -> float:
-    left = record.n_tokens - sum(min(skip, count) for count in record.tokens)
-    if not left:
+    n_others = record.n_tokens - sum(min(skip, count) for count in record.tokens)
+    if not n_others:
         raise UndefinedError(f"no step has more than {skip} token{'s' * (skip > 1)}")
-    return (log_prob(record) - summed(record, statistic)) / left
+    return (log_prob(record) - summed(record, statistic)) / n_others
 
 
 ASLEC_DROP = Metric(
-    name="aslec_drop",
-    higher_is_better=True,
-    scope="response",
-    unit="nats per token",
-    source="arXiv 2604.06834 (ASLEC-DROP)",
-    aggregate="mean",
-    compute=aslec_drop,
-    reads="global",
+    name="aslec_drop", higher_is_better=True, scope="response", unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-DROP)", aggregate="mean", compute=aslec_drop, reads="global",
     needs=frozenset({"first_token"}),
-)
+)  # fmt: skip
 ASLEC_DROP2 = Metric(
-    name="aslec_drop2",
-    higher_is_better=True,
-    scope="response",
-    unit="nats per token",
-    source="arXiv 2604.06834 (ASLEC-DROP), as its authors' driver",
-    aggregate="mean",
-    compute=aslec_drop2,
-    reads="global",
-    needs=frozenset({"first_two_tokens"}),
-)
+    name="aslec_drop2", higher_is_better=True, scope="response", unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-DROP), as its authors' driver", aggregate="mean",
+    compute=aslec_drop2, reads="global", needs=frozenset({"first_two_tokens"}),
+)  # fmt: skip
 
 FEWEST: Final = 5
 """Responses below which four coefficients are not fitted."""
-
-_RCOND: Final = 1e-10
-"""Share of the largest singular value below which one is 0: rounding leaves some 1e-16 of it."""
 
 
 def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
@@ -103,18 +75,14 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     first token of each step, M_non over the others, F = steps / tokens.
 
     Unit: nats per token. Higher = more natural to the student = better.
-    Aggregation: a value a response, then mean over prompts. Every value depends on all rows of
-    the pool: figures of different pools cannot be compared.
+    Aggregation: a value a response, then mean over prompts. Every value depends on all rows:
+    figures of different sets of rows cannot be compared.
 
     Differs from `global_naturalness` by g·F only. M = F·M_first + (1 − F)·M_non exactly, so the
-    regression tells apart what depends on the means from what depends on their mixture.
+    regression separates what depends on the means from what depends on their mixture.
 
-    Source: ASLEC-CASL, arXiv 2604.06834. Ours: the pool is all that is scored. The paper's one
+    Source: ASLEC-CASL, arXiv 2604.06834. Ours: the rows are all that is scored. The paper's one
     token a step; the authors' driver takes two, here too, and F as their share.
-
-    Args:
-        rows: the pool, with `first_token`.
-        window: ignored; the context is always the whole trace.
 
     Raises:
         UndefinedError: for responses whose steps all have one token, which have no M_non; and
@@ -138,13 +106,10 @@ def aslec_casl(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
 
 
 def without_slope(mean_R: Floats, non_R: Floats, first_R: Floats, ratio_R: Floats) -> list[float]:
-    """CASL's regression M ~ b1·M_non + b2·M_first + g·F + c over R responses, and M − g·F.
-
-    Raises:
-        UndefinedError: the columns depend on each other, so that g is undetermined.
-    """
+    """M − g·F of R responses, by CASL's regression; raises UndefinedError if it leaves g open."""
     design_RC = np.stack([non_R, first_R, ratio_R, np.ones_like(ratio_R)], axis=1)
-    coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=_RCOND)
+    # A singular value below 1e-10 of the largest is 0: rounding leaves some 1e-16 of it.
+    coefficients_C, _, rank, _ = np.linalg.lstsq(design_RC, mean_R, rcond=1e-10)
     if rank < design_RC.shape[1]:
         raise UndefinedError("the responses are too alike to fit CASL on")
     scores: list[float] = (mean_R - coefficients_C[2] * ratio_R).tolist()
@@ -152,53 +117,33 @@ def without_slope(mean_R: Floats, non_R: Floats, first_R: Floats, ratio_R: Float
 
 
 def aslec_casl_by_teacher(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
-    """As `aslec_casl`, with a pool, and so a slope, for each teacher.
+    """As `aslec_casl`, with a regression, and so a slope, for each teacher.
 
-    Unit, direction, aggregation: those of `aslec_casl`.
-
-    Source: the pools are those of the driver that the authors of arXiv 2604.06834 published.
-
-    Args:
-        rows: of any teachers, with `first_token`.
-        window: ignored; the context is always the whole trace.
-
-    Raises:
-        UndefinedError: for the responses of a teacher, as `aslec_casl`.
+    Source: as the driver that the authors of arXiv 2604.06834 published.
     """
-    pools: dict[str, list[int]] = {}
+    by_teacher: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
-        pools.setdefault(row.teacher, []).append(i)
+        by_teacher.setdefault(row.teacher, []).append(i)
     scores = [math.nan] * len(rows)
-    for pool in pools.values():
+    for own in by_teacher.values():
         try:
-            found = aslec_casl([rows[i] for i in pool])
+            found = aslec_casl([rows[i] for i in own])
         except UndefinedError as cause:
-            undefined = [pool[k] for k in cause.rows] or pool
+            undefined = [own[k] for k in cause.rows] or own
             raise UndefinedError(str(cause), undefined) from None
-        for i, score in zip(pool, found, strict=True):
+        for i, score in zip(own, found, strict=True):
             scores[i] = score
     return scores
 
 
 ASLEC_CASL = Metric(
-    name="aslec_casl",
-    higher_is_better=True,
-    scope="corpus",
-    unit="nats per token",
-    source="arXiv 2604.06834 (ASLEC-CASL); the pool: all teachers",
-    aggregate="mean",
-    compute=aslec_casl,
-    reads="global",
-    needs=frozenset({"first_token"}),
-)
+    name="aslec_casl", higher_is_better=True, scope="corpus", unit="nats per token",
+    source="arXiv 2604.06834 (ASLEC-CASL); the pool: all teachers", aggregate="mean",
+    compute=aslec_casl, reads="global", needs=frozenset({"first_token"}),
+)  # fmt: skip
 ASLEC_CASL_BY_TEACHER = Metric(
-    name="aslec_casl_by_teacher",
-    higher_is_better=True,
-    scope="corpus",
-    unit="nats per token",
+    name="aslec_casl_by_teacher", higher_is_better=True, scope="corpus", unit="nats per token",
     source="arXiv 2604.06834 (ASLEC-CASL); the pool: each teacher, as its authors' driver",
-    aggregate="mean",
-    compute=aslec_casl_by_teacher,
-    reads="global",
+    aggregate="mean", compute=aslec_casl_by_teacher, reads="global",
     needs=frozenset({"first_token"}),
-)
+)  # fmt: skip

@@ -1,7 +1,6 @@
 """A metric: what it declares about itself, and how its values are taken from scored responses.
 
-Most metrics look at one scored response at a time; some need all responses to a prompt, or all
-there are. What a metric's own functions return is checked here, where it is used.
+What a metric's own functions return is checked here, where it is used.
 """
 
 from __future__ import annotations
@@ -9,18 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from lnat_plugins.engine.types import ALL as STATISTICS
-from lnat_plugins.errors import (
-    NAME_RULE,
-    ConfigError,
-    LnatError,
-    is_name,
-    is_text,
-    require,
-)
+from lnat_plugins.errors import NAME_RULE, ConfigError, LnatError, is_name, is_text, require
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -56,8 +49,8 @@ class UndefinedError(Exception):
     """Raised by a metric for responses that have no value. It never ends a run.
 
     Args:
-        reason: reported with each of those responses, and counted.
-        rows: their positions among the rows given; the metric is computed again without them.
+        reason: reported with each of those responses.
+        rows: their positions among the rows given; the others are computed again without them.
             Empty = all of the rows.
     """
 
@@ -67,12 +60,7 @@ class UndefinedError(Exception):
 
 
 class Ratings(NamedTuple):
-    """A metric's values of several responses, in order, and why those that are NaN are.
-
-    Attributes:
-        values: NaN = undefined.
-        reasons: "" where the value is defined.
-    """
+    """A metric's value of each response, NaN = undefined, and the reason ("" if defined)."""
 
     values: tuple[float, ...]
     reasons: tuple[str, ...]
@@ -83,22 +71,21 @@ class Metric:
     """A named number for a response, with all that a table needs to print and rank by it.
 
     Attributes:
-        name: as written on the command line and in results: lower-case letters, digits and
-            underscores.
-        higher_is_better: the direction; None = descriptive, nothing may be ranked by it.
+        name: of lower-case letters, digits and underscores.
+        higher_is_better: None = descriptive, nothing may be ranked by it.
         scope: what `compute` looks at: one response, those of one prompt, or all.
         unit: "nats per token", "tokens", ...
         source: paper and section, and where this package deviates.
         aggregate: how responses become a teacher's figure: the mean of their values, or the mean of
             the first of their `parts` divided by the mean of the second.
-        compute: scope "response": (record, window) -> the value; NaN if undefined, never a stand-in
-            number. Otherwise (rows, window) -> a value for each row, in order; it gets only rows
-            that hold what the metric reads and needs. Either may raise `UndefinedError`.
-        reads: "window" = the sums of the requested window, "global" = those of the global window
+        compute: scope "response": (record, window) -> the value, NaN if undefined. Other scopes:
+            (rows, window) -> a value for each row, in order; only rows that hold what the metric
+            reads and needs are given. Either may raise `UndefinedError`.
+        reads: "window" = the sums of the requested window, "global" = those of the global one
             whatever is requested, "counts" = no log-probability at all.
         needs: statistics beyond log-probabilities, by their names in `lnat_plugins.engine.types`.
         parts: (record, window) -> numerator and denominator of one response; for "ratio_of_means",
-            whose scope is "response". Called through `parts_of`, which checks what it returns.
+            whose scope is "response".
         owner: the plugin that registered the metric, for messages; set by the registry.
 
     Raises:
@@ -118,39 +105,25 @@ class Metric:
     owner: str = ""
 
     def __post_init__(self) -> None:
-        require("metric", self, "name", is_name(self.name), NAME_RULE)
-        other = self.name != ALL
-        require("metric", self, "name", other, f"other than {ALL!r}, which stands for all of them")
-        direction: object = self.higher_is_better
-        directed = direction is None or isinstance(direction, bool)
-        require("metric", self, "higher_is_better", directed, "True, False or None")
-        self._require_one_of("scope", SCOPES)
-        require("metric", self, "unit", is_text(self.unit), 'text such as "nats per token"')
-        require("metric", self, "source", is_text(self.source), "text: a paper, or who defined it")
-        self._require_one_of("aggregate", AGGREGATES)
-        require("metric", self, "compute", callable(self.compute), "a function")
-        self._require_one_of("reads", READS)
-        needs: Any = self.needs
+        check = partial(require, "metric", self)
+        check("name", is_name(self.name), NAME_RULE)
+        check("name", self.name != ALL, f"other than {ALL!r}, which stands for all of them")
+        directed = isinstance(self.higher_is_better, bool | None)
+        check("higher_is_better", directed, "True, False or None")
+        for field, choices in (("scope", SCOPES), ("aggregate", AGGREGATES), ("reads", READS)):
+            one_of = "one of " + ", ".join(f'"{one}"' for one in choices)
+            check(field, getattr(self, field) in choices, one_of)
+        check("unit", is_text(self.unit), 'text such as "nats per token"')
+        check("source", is_text(self.source), "text: a paper, or who defined it")
+        check("compute", callable(self.compute), "a function")
+        needs: object = self.needs
         known = isinstance(needs, frozenset) and needs <= STATISTICS
-        require(
-            "metric",
-            self,
-            "needs",
-            known,
-            f"a frozenset of some of {', '.join(sorted(STATISTICS))}",
-        )
+        check("needs", known, f"a frozenset of some of {', '.join(sorted(STATISTICS))}")
         ratio = self.aggregate == "ratio_of_means"
         parts = callable(self.parts) if ratio else self.parts is None
-        require(
-            "metric", self, "parts", parts, 'a function with aggregate "ratio_of_means", else None'
-        )
+        check("parts", parts, 'a function with aggregate "ratio_of_means", else None')
         single = not ratio or self.scope == "response"
-        require("metric", self, "scope", single, '"response" with aggregate "ratio_of_means"')
-
-    def _require_one_of(self, field: str, choices: tuple[str, ...]) -> None:
-        value = getattr(self, field)
-        known = isinstance(value, str) and value in choices
-        require("metric", self, field, known, "one of " + ", ".join(f'"{one}"' for one in choices))
+        check("scope", single, '"response" with aggregate "ratio_of_means"')
 
     def window_read(self, window: str) -> str | None:
         """The window whose sums the metric reads when `window` is requested; None = none."""
@@ -160,17 +133,20 @@ class Metric:
         """The value of every row, in order; an undefined one has its reason.
 
         Args:
-            rows: all that the metric may look at. For scope "prompt" those of several prompts may
-                stand in any order.
-            window: a scored window; ignored by metrics that read none or the global one.
+            rows: all that the metric may look at, in any order.
+            window: a scored window.
 
         Raises:
-            ConfigError: `compute` fails, or returns something else than a number for each row,
-                finite or NaN; names the metric and its owner.
+            ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
-        for group in self._groups(rows, reasons):
+        groups: dict[object, list[int]] = {}
+        for i, row in enumerate(rows):
+            if not reasons[i]:
+                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
+                groups.setdefault(key, []).append(i)
+        for group in groups.values():
             while group:
                 try:
                     found = self._computed([rows[i] for i in group], window)
@@ -206,11 +182,8 @@ class Metric:
     def lacks(self, record: StepSums, window: str) -> str:
         """What the metric reads or needs and this record does not hold; "" if it holds all."""
         read = self.window_read(window)
-        if self.scope != "response" and read is not None:
-            if read in record.undefined:
-                return record.undefined[read]
-            if read not in record.sums:
-                return f"window {read!r} was not scored"
+        if self.scope != "response" and (gap := _window_gap(record, read)):
+            return gap
         for name in sorted(self.needs):
             if name in record.undefined:
                 return record.undefined[name]
@@ -221,17 +194,7 @@ class Metric:
                 return f"the statistic {name!r} was not gathered{again}"
         return ""
 
-    def _groups(self, rows: Sequence[Scored], reasons: Sequence[str]) -> list[list[int]]:
-        """Positions of the rows to be computed together, by first appearance."""
-        groups: dict[object, list[int]] = {}
-        for i, row in enumerate(rows):
-            if not reasons[i]:
-                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
-                groups.setdefault(key, []).append(i)
-        return list(groups.values())
-
     def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:
-        """What `compute` gives for rows that are looked at together: a number each."""
         if self.scope == "response":
             values = [self._call(self.compute, row.record, window) for row in rows]
         else:
@@ -249,17 +212,13 @@ class Metric:
         except (LnatError, UndefinedError):
             raise
         except Exception as cause:
-            raise ConfigError(
-                f"metric {self.name} failed: {type(cause).__name__}: {cause}",
-                where=self.owner,
-                remedy="fix the metric",
-            ) from cause
+            what = f"metric {self.name} failed: {type(cause).__name__}: {cause}"
+            raise ConfigError(what, where=self.owner, remedy="fix the metric") from cause
 
     def _number(self, value: object, record: StepSums) -> float:
         if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
-            raise self._wrong(
-                f"gave no number for teacher {record.teacher!r}; undefined is NaN", value
-            )
+            problem = f"gave no number for teacher {record.teacher!r}; undefined is NaN"
+            raise self._wrong(problem, value)
         return float(value)
 
     def _wrong(self, problem: str, found: object) -> ConfigError:
@@ -269,15 +228,19 @@ class Metric:
 
     def _why_nan(self, record: StepSums, window: str) -> str:
         read = self.window_read(window)
-        if read is None:
-            return _NO_REASON
-        if read in record.undefined:
-            return record.undefined[read]
-        if read not in record.sums:
-            return f"window {read!r} was not scored"
-        if record.sums[read] is None:
+        if gap := _window_gap(record, read):
+            return gap
+        if read is not None and record.sums[read] is None:
             return "the back end gives only the total, not the steps"
         return _NO_REASON
+
+
+def _window_gap(record: StepSums, window: str | None) -> str:
+    """Why the record has no sum of that window; "" if it has one, or none is read."""
+    if window is None:
+        return ""
+    unscored = "" if window in record.sums else f"window {window!r} was not scored"
+    return record.undefined.get(window, unscored)
 
 
 class _Alone(NamedTuple):
@@ -287,10 +250,7 @@ class _Alone(NamedTuple):
 
 
 def step_means(record: StepSums, window: str) -> list[float] | None:
-    """Σ log p / tokens of each step, in nats per token.
-
-    None if the window was not scored, or if only its total is known.
-    """
+    """Σ log p / tokens of each step, nats per token; None if not scored, or only in total."""
     sums = record.sums.get(window)
     if sums is None:
         return None

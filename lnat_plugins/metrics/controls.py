@@ -2,8 +2,7 @@
 
 Scores reward long steps, because the improbable first token of a step is diluted (ASLEC, arXiv
 2604.06834), and on some traces plain length ranks teachers better than any likelihood. So the
-counts stand beside every ranking; they have no direction. What a score achieves beyond the random
-one is not luck. None looks at a log-probability; all ignore the window.
+counts are printed with every ranking; they have no direction.
 """
 
 from __future__ import annotations
@@ -28,19 +27,12 @@ def n_steps(record: StepSums, window: str = "") -> float:
 
 
 def mean_step_tokens(record: StepSums, window: str = "") -> float:
-    """Σ |s_i| / p: mean length of a step. Unit: tokens per step.
-
-    The inverse of `first_token_ratio` for one response; their means over responses are not
-    inverses of each other.
-    """
+    """Σ |s_i| / p: mean length of a step. Unit: tokens per step."""
     return record.n_tokens / record.n_steps
 
 
 def first_token_ratio(record: StepSums, window: str = "") -> float:
-    """F = p / Σ |s_i|: the share of tokens that open a step. No unit.
-
-    Source: F of ASLEC, arXiv 2604.06834.
-    """
+    """F = p / Σ |s_i|: the share of tokens that open a step (F of ASLEC, arXiv 2604.06834)."""
     return record.n_steps / record.n_tokens
 
 
@@ -65,30 +57,15 @@ def random(rows: Sequence[Scored], window: str = "") -> list[float]:
 
     Unit: none. Higher is better by convention, so that it can be ranked by and compared with.
     Aggregation: mean over prompts.
-
-    Source: ours, a control.
-
-    Args:
-        rows: responses to one prompt.
-        window: ignored.
     """
-    values = []
-    for row in rows:
-        # As JSON, in which no two triples read the same.
-        key = json.dumps([SEED, row.prompt_id, row.teacher, row.record.sample]).encode()
-        # 53 bits, as many as a float holds.
-        bits = int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 11
-        values.append(bits / 2**53)
-    return values
+    # As JSON, in which no two triples read the same.
+    keys = [json.dumps([SEED, one.prompt_id, one.teacher, one.record.sample]) for one in rows]
+    digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+    # 53 bits, as many as a float holds.
+    return [(int.from_bytes(digest[:8], "big") >> 11) / 2**53 for digest in digests]
 
 
 RANDOM = Metric(
-    name="random",
-    higher_is_better=True,
-    scope="prompt",
-    unit="none",
-    source="ours: a control",
-    aggregate="mean",
-    compute=random,
-    reads="counts",
-)
+    name="random", higher_is_better=True, scope="prompt", unit="none", source="ours: a control",
+    aggregate="mean", compute=random, reads="counts",
+)  # fmt: skip

@@ -26,10 +26,6 @@ def lark(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     Source: arXiv 2605.30651 (LARK). Ours: the Brier score is exact; `lark_top50` has that of the
     authors' code.
 
-    Args:
-        rows: the responses to one prompt, with `brier`.
-        window: ignored; the context is always the whole trace.
-
     Raises:
         UndefinedError: ΣL is 0.
     """
@@ -39,16 +35,9 @@ def lark(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
 def lark_top50(rows: Sequence[Scored], window: str = GLOBAL) -> list[float]:
     """As `lark`, each distribution cut to its 50 most probable tokens and renormalised for B.
 
-    Unit, direction, aggregation: those of `lark`. L is that of the whole distribution.
+    L is that of the whole distribution.
 
     Source: the code that the authors of arXiv 2605.30651 (LARK) published.
-
-    Args:
-        rows: the responses to one prompt, with `brier_top50`.
-        window: ignored; the context is always the whole trace.
-
-    Raises:
-        UndefinedError: ΣL is 0.
     """
     return _gains(rows, "brier_top50")
 
@@ -63,24 +52,12 @@ def _gains(rows: Sequence[Scored], statistic: str) -> list[float]:
 
 
 LARK = Metric(
-    name="lark",
-    higher_is_better=True,
-    scope="prompt",
-    unit="Brier score per nat",
-    source="arXiv 2605.30651 (LARK)",
-    aggregate="mean",
-    compute=lark,
-    reads="global",
+    name="lark", higher_is_better=True, scope="prompt", unit="Brier score per nat",
+    source="arXiv 2605.30651 (LARK)", aggregate="mean", compute=lark, reads="global",
     needs=frozenset({"brier"}),
-)
+)  # fmt: skip
 LARK_TOP50 = Metric(
-    name="lark_top50",
-    higher_is_better=True,
-    scope="prompt",
-    unit="Brier score per nat",
-    source="arXiv 2605.30651 (LARK), as its authors' code",
-    aggregate="mean",
-    compute=lark_top50,
-    reads="global",
-    needs=frozenset({"brier_top50"}),
-)
+    name="lark_top50", higher_is_better=True, scope="prompt", unit="Brier score per nat",
+    source="arXiv 2605.30651 (LARK), as its authors' code", aggregate="mean", compute=lark_top50,
+    reads="global", needs=frozenset({"brier_top50"}),
+)  # fmt: skip

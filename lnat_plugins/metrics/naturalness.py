@@ -24,26 +24,17 @@ def local_naturalness(record: StepSums, window: str) -> float:
     Source: arXiv 2510.03988 v1 (window of k = 4 preceding steps); LALP, eq. 2, in v2 (window a
     share of the preceding steps).
 
-    Args:
-        record: one scored response.
-        window: one of the record's windows: "4", "10%", "global".
-
     Returns:
-        The score; NaN if the window was not scored or any of its steps is undefined.
+        NaN if the window ("4", "10%", "global") was not scored or any of its steps is undefined.
     """
     return mean(step_means(record, window))
 
 
 LOCAL_NATURALNESS = Metric(
-    name="local_naturalness",
-    higher_is_better=True,
-    scope="response",
-    unit="nats per token",
-    source="arXiv 2510.03988 v1; v2 eq. 2 (LALP)",
-    aggregate="mean",
-    compute=local_naturalness,
+    name="local_naturalness", higher_is_better=True, scope="response", unit="nats per token",
+    source="arXiv 2510.03988 v1; v2 eq. 2 (LALP)", aggregate="mean", compute=local_naturalness,
     reads="window",
-)
+)  # fmt: skip
 
 
 def global_naturalness(record: StepSums, window: str = GLOBAL) -> float:
@@ -58,27 +49,18 @@ def global_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     Source: GRAPE, arXiv 2502.04194; GALP, eq. 1, in arXiv 2510.03988 v2. Ours: only the
     response's own tokens are scored, the end-of-turn token is not.
 
-    Args:
-        record: one scored response.
-        window: ignored; the context is always the whole trace.
-
     Returns:
-        The score; NaN if the whole trace does not fit the student's context (there is no
-        fallback to a part of it) or the global window was not scored.
+        NaN if the whole trace does not fit the student's context (there is no fallback to a part
+        of it) or the global window was not scored.
     """
     return log_prob(record) / record.n_tokens
 
 
 GLOBAL_NATURALNESS = Metric(
-    name="global_naturalness",
-    higher_is_better=True,
-    scope="response",
-    unit="nats per token",
-    source="arXiv 2502.04194 (GRAPE); arXiv 2510.03988 v2 eq. 1 (GALP)",
-    aggregate="mean",
-    compute=global_naturalness,
-    reads="global",
-)
+    name="global_naturalness", higher_is_better=True, scope="response", unit="nats per token",
+    source="arXiv 2502.04194 (GRAPE); arXiv 2510.03988 v2 eq. 1 (GALP)", aggregate="mean",
+    compute=global_naturalness, reads="global",
+)  # fmt: skip
 
 
 def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:
@@ -87,30 +69,19 @@ def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     Unit: nats per token, ≤ 0. Higher (nearer 0) = more natural to the student = better.
     Aggregation: mean over the p steps of a response, then mean over prompts.
 
-    Takes the context of `global_naturalness` and the weights of `local_naturalness`, so it
-    separates the two differences between those: against GN only the weights change, against LN
-    only the context.
+    Context of `global_naturalness`, weights of `local_naturalness`: against GN only the weights
+    change, against LN only the context.
 
     Source: ours, a control; no paper defines it.
 
-    Args:
-        record: one scored response.
-        window: ignored; the context is always the whole trace.
-
     Returns:
-        The score; NaN if the whole trace does not fit the student's context, the global window
-        was not scored, or the back end gives only the total.
+        NaN as `global_naturalness`, or if the back end gives only the total.
     """
     return mean(step_means(record, GLOBAL))
 
 
 GLOBAL_STEP_NATURALNESS = Metric(
-    name="global_step_naturalness",
-    higher_is_better=True,
-    scope="response",
-    unit="nats per token",
-    source="ours: the context of GN with the weights of LN",
-    aggregate="mean",
-    compute=global_step_naturalness,
-    reads="global",
-)
+    name="global_step_naturalness", higher_is_better=True, scope="response", unit="nats per token",
+    source="ours: the context of GN with the weights of LN", aggregate="mean",
+    compute=global_step_naturalness, reads="global",
+)  # fmt: skip

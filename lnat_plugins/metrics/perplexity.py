@@ -1,7 +1,8 @@
-"""IFD, CAR and entropy: what the student's loss on a response says beside its mean.
+"""IFD, CAR, RSR and entropy: four measures by the student's loss on a response.
 
-IFD: how much the prompt lowers it. CAR: a reward that the rows bring, discounted by it. Entropy:
-what it would be if the student had written the response; it has no better or worse.
+IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. RSR: the ranks of the
+tokens, relative to it. Entropy: its expected value if the student wrote the tokens; it has no
+better or worse.
 """
 
 from __future__ import annotations
@@ -21,12 +22,8 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
 
     Source: instruction-following difficulty, arXiv 2308.12032, and its authors' code. Ours: the
     direction (that paper looks for instructions that are worth learning, and keeps the difficult
-    ones, below 1); and no template stands before the response that is read without its prompt,
-    where the authors leave their `### Response:`.
-
-    Args:
-        record: one scored response, with `prompted`, `unprompted` and `unprompted_tokens`.
-        window: ignored; the context is always the whole trace.
+    ones, below 1); and no template precedes the response without its prompt, where the authors
+    keep their `### Response:`.
 
     Raises:
         UndefinedError: no token is scored without the prompt, or their NLL is 0.
@@ -42,16 +39,10 @@ def ifd(record: StepSums, window: str = GLOBAL) -> float:
 
 
 IFD = Metric(
-    name="ifd",
-    higher_is_better=False,
-    scope="response",
-    unit="ratio",
-    source="arXiv 2308.12032 (IFD); ours: lower is better",
-    aggregate="mean",
-    compute=ifd,
-    reads="global",
-    needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
-)
+    name="ifd", higher_is_better=False, scope="response", unit="ratio",
+    source="arXiv 2308.12032 (IFD); ours: lower is better", aggregate="mean", compute=ifd,
+    reads="global", needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
+)  # fmt: skip
 
 BETA: Final = 3.0
 """β, the weight of the NLL. Ours: the paper's value is not known to us."""
@@ -66,33 +57,53 @@ def car(record: StepSums, window: str = GLOBAL) -> float:
 
     Source: compatibility-adjusted reward, arXiv 2411.07133, which defines it for a data set. Ours:
     the value of one response, and β.
-
-    Args:
-        record: one scored response, with `reward`.
-        window: ignored; the context is always the whole trace.
     """
-    reward, discount = parts(record)
+    reward, discount = car_parts(record)
     return reward / discount
 
 
-def parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
-    """The reward, and 1 + β·NLL; NaN if undefined."""
+def car_parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
+    """The reward, and 1 + β·NLL."""
     nll = -log_prob(record) / record.n_tokens
     return record.statistics.get("reward", math.nan), 1 + BETA * nll
 
 
 CAR = Metric(
-    name="car",
-    higher_is_better=True,
-    scope="response",
-    unit="reward",
-    source="arXiv 2411.07133 (CAR); ours: beta",
-    aggregate="ratio_of_means",
-    compute=car,
-    reads="global",
-    needs=frozenset({"reward"}),
-    parts=parts,
-)
+    name="car", higher_is_better=True, scope="response", unit="reward",
+    source="arXiv 2411.07133 (CAR); ours: beta", aggregate="ratio_of_means", compute=car,
+    reads="global", needs=frozenset({"reward"}), parts=car_parts,
+)  # fmt: skip
+
+
+def rsr(record: StepSums, window: str = GLOBAL) -> float:
+    """Σ_t min(rank_t, 100) / Σ_t NLL_t, with rank_t = 1 + #{v: logit_v > logit of y_t}.
+
+    Unit: ranks per nat. Lower is better: tokens that surprise the student, yet rank near the top
+    of its distribution. Equal logits do not raise the rank.
+    Aggregation: a teacher's figure is the mean over prompts of the average rank, divided by
+    the mean of the average NLL; not the mean of the responses' ratios.
+
+    Source: rank-surprisal ratio, arXiv 2601.14249; teachers as in its appendix A.8.
+
+    Raises:
+        UndefinedError: Σ NLL is 0.
+    """
+    rank, nll = rsr_parts(record)
+    if not nll:
+        raise UndefinedError("the student is certain of every token, so that there is no surprise")
+    return rank / nll
+
+
+def rsr_parts(record: StepSums, window: str = GLOBAL) -> tuple[float, float]:
+    """Average capped rank, and average NLL in nats per token."""
+    return summed(record, "capped_rank") / record.n_tokens, -log_prob(record) / record.n_tokens
+
+
+RSR = Metric(
+    name="rsr", higher_is_better=False, scope="response", unit="ranks per nat",
+    source="arXiv 2601.14249 (RSR)", aggregate="ratio_of_means", compute=rsr, reads="global",
+    needs=frozenset({"capped_rank"}), parts=rsr_parts,
+)  # fmt: skip
 
 
 def entropy(record: StepSums, window: str = GLOBAL) -> float:
@@ -102,25 +113,13 @@ def entropy(record: StepSums, window: str = GLOBAL) -> float:
     Aggregation: mean over the tokens of a response, then mean over prompts.
 
     Differs from −`global_naturalness` in what −log p is averaged over: the student's own
-    distribution at each place, instead of the token that stands there.
-
-    Source: the definition; no paper's score.
-
-    Args:
-        record: one scored response, with `entropy`.
-        window: ignored; the context is always the whole trace.
+    distribution at each position, instead of the token there.
     """
     return summed(record, "entropy") / record.n_tokens
 
 
 ENTROPY = Metric(
-    name="entropy",
-    higher_is_better=None,
-    scope="response",
-    unit="nats per token",
-    source="the definition",
-    aggregate="mean",
-    compute=entropy,
-    reads="global",
+    name="entropy", higher_is_better=None, scope="response", unit="nats per token",
+    source="the definition", aggregate="mean", compute=entropy, reads="global",
     needs=frozenset({"entropy"}),
-)
+)  # fmt: skip

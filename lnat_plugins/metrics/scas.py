@@ -26,11 +26,6 @@ def scas(record: StepSums, window: str = GLOBAL) -> float:
     Source: arXiv 2605.26872 (SCAS), and its authors' code. Ours: the response's own tokens only;
     the authors' code also counts the line break that the chat template puts after the end-of-turn
     token as part of the response.
-
-    Args:
-        record: one scored response, with `cosine_self`, `cosine_prompt`, `content_nll` and
-            `prompt_nll`.
-        window: ignored; the context is always the whole trace.
     """
     cos_AA, cos_AQ, n_A, n_Q = (
         record.statistics.get(name, math.nan)
@@ -40,13 +35,7 @@ def scas(record: StepSums, window: str = GLOBAL) -> float:
 
 
 SCAS = Metric(
-    name="scas",
-    higher_is_better=False,
-    scope="response",
-    unit="nats² per token²",
-    source="arXiv 2605.26872 (SCAS), and its authors' code",
-    aggregate="mean",
-    compute=scas,
-    reads="global",
-    needs=frozenset({"cosine_self", "cosine_prompt", "content_nll", "prompt_nll"}),
-)
+    name="scas", higher_is_better=False, scope="response", unit="nats² per token²",
+    source="arXiv 2605.26872 (SCAS), and its authors' code", aggregate="mean", compute=scas,
+    reads="global", needs=frozenset({"cosine_self", "cosine_prompt", "content_nll", "prompt_nll"}),
+)  # fmt: skip

@@ -1,8 +1,8 @@
-"""Plugins: found, checked, and asked. There is no global manager; each load is a new one.
+"""Plugins: found, checked and called. There is no global manager; each load is a new one.
 
 `load_plugins` takes them in order from the package itself, from installed packages (entry-point
-group `lnat_plugins`), from the names in a configuration, and from objects in a program. Knows
-nothing of hosts.
+group `lnat_plugins`), from the names in a configuration, and from objects in a program. This folder
+knows nothing of models and hosts.
 """
 
 from __future__ import annotations
@@ -11,10 +11,5 @@ from lnat_plugins.plugins.configured import load_with_plugins, metrics_of, plugi
 from lnat_plugins.plugins.load import LoadedPlugin, Plugins, load_plugins
 
 __all__ = [
-    "LoadedPlugin",
-    "Plugins",
-    "load_plugins",
-    "load_with_plugins",
-    "metrics_of",
-    "plugins_of",
-]
+    "LoadedPlugin", "Plugins", "load_plugins", "load_with_plugins", "metrics_of", "plugins_of",
+]  # fmt: skip

@@ -1,8 +1,6 @@
-"""A teacher set with the plugins that its YAML names. Knows nothing of models and hosts.
+"""A teacher set, or a `selection:` block, with the plugins that it names.
 
-From a `selection:` block to what it means: its plugins loaded, its names resolved.
-
-One way for the command line, the trainer and a program.
+The command line, the trainer and a program all read them by these functions.
 """
 
 from __future__ import annotations
@@ -30,10 +28,7 @@ def plugins_of(spec: TaskSpec) -> Plugins:
 
 
 def load_with_plugins(source: TaskSpec | str | Path | Mapping[str, Any]) -> TeacherSet:
-    """Read a teacher set with the splitters and loaders of its plugins.
-
-    Args:
-        source: a YAML's path, a dictionary of the same keys, or either one parsed.
+    """Read a teacher set, from its YAML's path, the same keys, or either one parsed.
 
     Raises:
         ConfigError: the definition, or a plugin that it names.
@@ -54,12 +49,7 @@ def load_with_plugins(source: TaskSpec | str | Path | Mapping[str, Any]) -> Teac
 def metrics_of(
     spec: TaskSpec, teacher_set: TeacherSet, metrics: Mapping[str, Metric]
 ) -> RequestedMetrics:
-    """The metrics that a teacher set asks for.
-
-    Args:
-        spec: its definition.
-        teacher_set: its rows.
-        metrics: name -> metric, all there are.
+    """The metrics that a teacher set's definition names, checked against its rows.
 
     Raises:
         ConfigError: an unknown metric, or one that reads a window that is not scored.
@@ -67,25 +57,24 @@ def metrics_of(
     """
     where = f"{spec.data.source}: naturalness"
     windows = [one.name for one in parse_windows(spec.settings.windows, f"{where}: windows")]
-    requested = request_metrics(
-        spec.settings.requested_metrics, windows, metrics, f"{where}: metrics"
-    )
-    for prompt in teacher_set.prompts if "reward" in requested.statistics else ():
-        for one in prompt.responses:
-            requested.check_reward(one)
+    names = spec.settings.requested_metrics
+    requested = request_metrics(names, windows, metrics, f"{where}: metrics")
+    for prompt in teacher_set.prompts:
+        for response in prompt.responses:
+            requested.check_reward(response)
     return requested
 
 
 @dataclass(frozen=True)
 class Chooser:
-    """A selection block with the plugins that it is to be carried out with."""
+    """A selection block with the plugins that decide by it."""
 
     spec: SelectionSpec
     plugins: Plugins
 
-    def choose(self, pool: Candidates, student: Student) -> Selection:
-        """Ask the plugins, the built-in way last; tell those that listen."""
-        return self.plugins.select(pool, student, self.spec)
+    def choose(self, candidates: Candidates, student: Student) -> Selection:
+        """As `Plugins.select`, by this block."""
+        return self.plugins.select(candidates, student, self.spec)
 
 
 def read_block(
@@ -99,29 +88,28 @@ def read_block(
     Args:
         block: the keys of a `selection:` block; `plugins` may hold modules and files by name, and
             in a program objects too. A block that was read before is returned as it is.
-        source: where the block stands, for messages.
-        base_dir: where files named in it start from; by default the working directory.
+        source: the block's file and key, for messages.
+        base_dir: the folder of relative paths in it; by default the working directory.
 
-    Raises ConfigError for anything that does not hold.
+    Raises:
+        ConfigError: a wrong key or value, or a plugin that cannot be loaded.
     """
     if isinstance(block, Chooser):
         return block
     if block is not None and not isinstance(block, Mapping):
         raise ConfigError(
-            "a selection is a mapping of keys to values",
-            where=source,
-            found=block,
+            "a selection is a mapping of keys to values", where=source, found=block,
             remedy="write {'strategy': 'best'}",
-        )
+        )  # fmt: skip
     keys = dict(block or {})
     listed = keys.get("plugins") or []
-    if isinstance(listed, str) or not isinstance(listed, list | tuple):
+    if not isinstance(listed, list | tuple):
         raise ConfigError(
             "`plugins` must be a list of modules and files", where=source, found=listed
         )
     named = [one for one in listed if isinstance(one, str)]
     if keys.get("teacher_set") is not None:
-        named = [*_follow(keys, base_dir or Path.cwd()), *named]
+        named = [*_inherit(keys, base_dir or Path.cwd()), *named]
     objects = [one for one in listed if not isinstance(one, str)]
     plugins = load_plugins(named, objects=objects, base_dir=base_dir, where=f"{source}: plugins")
     if named or objects:
@@ -129,8 +117,8 @@ def read_block(
     return Chooser(resolve(keys, plugins, source), plugins)
 
 
-def _follow(keys: dict[str, Any], base_dir: Path) -> list[str]:
-    """Take over the teacher set's steps and windows where the block has none; its plugins."""
+def _inherit(keys: dict[str, Any], base_dir: Path) -> list[str]:
+    """Fill in the steps and windows of the block's teacher set; returns its plugins."""
     path = base_dir / str(keys["teacher_set"])
     task = parse_task(read_yaml(path), path)
     keys["teacher_set"] = str(keys["teacher_set"])
@@ -142,10 +130,8 @@ def _follow(keys: dict[str, Any], base_dir: Path) -> list[str]:
 
 def resolve(block: Mapping[str, Any], plugins: Plugins, source: str = "selection") -> SelectionSpec:
     """Check a block's keys and values against what these plugins bring."""
+    known = plugins.registry
     return parse_selection(
-        block,
-        metrics=plugins.registry.metrics,
-        strategies=plugins.registry.strategies,
-        splitters=plugins.registry.splitters,
+        block, metrics=known.metrics, strategies=known.strategies, splitters=known.splitters,
         source=source,
-    )
+    )  # fmt: skip

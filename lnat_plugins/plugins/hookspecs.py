@@ -1,7 +1,4 @@
-"""The hooks: what a plugin may implement, and nothing else.
-
-Knows nothing of who implements them. `docs/plugins.md` has a section for each.
-"""
+"""The hooks: what a plugin may implement. `docs/plugins.md` has a section for each."""
 
 from __future__ import annotations
 
@@ -38,7 +35,7 @@ def lnat_select(
 
 @hookspec
 def lnat_selected(selection: Selection) -> None:
-    """Learn what was chosen: for reports, trackers and model cards.
+    """Called with what was chosen: for reports, trackers and model cards.
 
     An observer: what it raises is a warning with the plugin's name, and the others still run.
     """

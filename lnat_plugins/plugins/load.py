@@ -1,7 +1,7 @@
 """Loads plugins, and calls the two hooks around choosing rows.
 
-Each plugin is loaded and called on its own, so that an answer or a failure has a name. With
-LNAT_TRACE_PLUGINS=1 in the environment every hook call is printed to stderr.
+Each plugin is loaded and called by itself, so that messages can name it. With LNAT_TRACE_PLUGINS=1
+in the environment every hook call is printed to stderr.
 """
 
 from __future__ import annotations
@@ -21,25 +21,23 @@ import pluggy
 from lnat_plugins.errors import ConfigError, LnatError, PluginWarning, did_you_mean, shorten
 from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
-from lnat_plugins.plugins.sources import PluginSource, plugin_sources
+from lnat_plugins.plugins.sources import plugin_sources
 from lnat_plugins.selection import Selection, SelectionSpec, Student
 from lnat_plugins.teacher_set import Candidates
 
-PROJECT: Final = "lnat_plugins"
-TRACE: Final = "LNAT_TRACE_PLUGINS"
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("lnat_"))
 _PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
 
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """What became of one plugin.
+    """A plugin that was loaded, or why it was not.
 
     Attributes:
-        name, origin: as found.
+        name, origin: as in `PluginSource`.
         registers: "splitters", "metrics", "strategies", "loaders" -> names; only kinds it has.
         implements: names of the hooks.
-        error: why it was not loaded; "" for a plugin that is.
+        error: "" if it was loaded.
     """
 
     name: str
@@ -58,13 +56,13 @@ def load_plugins(
 ) -> Plugins:
     """Load the built-in plugin, then the installed ones, then `named`, then `objects`.
 
-    Later ones are called first. A plugin that comes up twice is loaded once.
+    Later ones are called first. A plugin that is found twice is loaded once.
 
     Args:
         named: modules by dotted name, and files by a path that ends in .py.
         objects: modules or objects with methods marked `@hookimpl`.
         base_dir: where paths start from; by default the working directory.
-        where: what names them, for messages.
+        where: the setting that names them, for messages.
 
     Raises:
         ConfigError: a plugin that was named or given cannot be loaded, misspells a hook, or
@@ -73,121 +71,107 @@ def load_plugins(
     Warns:
         PluginWarning: an installed plugin that nobody named has such a fault; it is not loaded.
     """
-    manager = pluggy.PluginManager(PROJECT)
+    manager = pluggy.PluginManager("lnat_plugins")
     manager.add_hookspecs(hookspecs)
-    if os.environ.get(TRACE, "0") not in ("", "0"):
+    if os.environ.get("LNAT_TRACE_PLUGINS", "0") not in ("", "0"):
         manager.add_hookcall_monitoring(_print_call, _print_result)
     registry = Registry()
     loaded: list[LoadedPlugin] = []
     for source in plugin_sources(named, objects, base_dir or Path.cwd(), where):
+        name = str(source)
         try:
             plugin = source.load()
             if manager.is_registered(plugin):
                 continue
-            implements = register(manager, plugin, str(source))
+            implements = _register(manager, plugin, name)
             # Nothing of a plugin is kept if it fails half way.
-            added = Registry(str(source), registry)
-            call(manager, plugin, "lnat_register", registry=added)
+            added = Registry(name, registry)
+            _call(manager, plugin, "lnat_register", registry=added)
             registry = added
         except (Exception, SystemExit) as cause:
-            error = _load_error(source, cause)
+            error = _load_error(name, cause)
             if source.named or isinstance(cause, NameClashError):
                 raise error from cause
-            if manager.has_plugin(str(source)):
-                manager.unregister(name=str(source))
+            if manager.has_plugin(name):
+                manager.unregister(name=name)
             warnings.warn(f"a plugin is not loaded: {error}", PluginWarning, stacklevel=2)
             loaded.append(LoadedPlugin(source.name, source.origin, error=str(error)))
         else:
-            registers = registry.added_by(str(source))
+            registers = registry.added_by(name)
             loaded.append(LoadedPlugin(source.name, source.origin, registers, implements))
     return Plugins(Registry(earlier=registry), tuple(loaded), manager)
 
 
-def _load_error(source: PluginSource, cause: BaseException) -> LnatError:
-    if isinstance(cause, LnatError):
-        return cause if str(source) in str(cause) or not _raised_at(cause) else _of(source, cause)
-    return ConfigError(
-        f"the plugin cannot be loaded: {type(cause).__name__}: {cause}",
-        where=f"{source}{_raised_at(cause)}",
-        remedy="fix it, or leave it out",
-    )
-
-
-def _of(source: PluginSource, cause: LnatError) -> LnatError:
-    """An error of ours that a plugin raised: its own words, with whose they are."""
-    error = type(cause)(cause.what, where=f"{source}{_raised_at(cause)}", remedy=cause.remedy)
-    error.args = (f"{source}{_raised_at(cause)}: {cause}",)
+def _load_error(name: str, cause: BaseException) -> LnatError:
+    """The failure with the plugin's name and line; an error of ours keeps its class and words."""
+    where = f"{name}{_raised_at(cause)}"
+    if not isinstance(cause, LnatError):
+        what = f"the plugin cannot be loaded: {type(cause).__name__}: {cause}"
+        return ConfigError(what, where=where, remedy="fix it, or leave it out")
+    if name in str(cause) or where == name:
+        return cause
+    error = type(cause)(cause.what, where=where, remedy=cause.remedy)
+    error.args = (f"{where}: {cause}",)
     return error
 
 
 def _raised_at(cause: BaseException) -> str:
     """ ", /path/plugin.py line 12": the last line outside this package that led to the error."""
     frames = traceback.extract_tb(cause.__traceback__)
-    theirs = [one for one in frames if not one.filename.startswith((_PACKAGE, "<"))]
+    theirs = [one for one in frames if not one.filename.startswith((_PACKAGE, "<frozen"))]
     return f", {theirs[-1].filename} line {theirs[-1].lineno}" if theirs else ""
 
 
-def register(manager: pluggy.PluginManager, plugin: object, name: str) -> tuple[str, ...]:
+def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> tuple[str, ...]:
     """Register a module or object; returns the hooks that it implements.
 
     Raises:
         ConfigError: a class; an object without hooks; a hook that does not exist, is not marked,
             has an argument that the specification lacks, or wraps other plugins.
     """
+
+    def refused(what: str, remedy: str) -> ConfigError:
+        return ConfigError(what, where=name, remedy=remedy)
+
     if inspect.isclass(plugin):
-        raise ConfigError("this is a class", where=name, remedy="give an object of it")
+        raise refused("this is a class", "give an object of it")
     for hook in HOOKS:
         function = inspect.getattr_static(plugin, hook, None)
         if function in (None, getattr(hookspecs, hook)):
             continue
         options = manager.parse_hookimpl_opts(plugin, hook)
-        if not options:  # pluggy would pass over it without a word
-            raise ConfigError(
+        if not options:  # pluggy would skip it silently
+            raise refused(
                 f"{hook} is not marked as a hook, so it would never be called",
-                where=name,
-                remedy="write @hookimpl above it (from lnat_plugins import hookimpl)",
+                "write @hookimpl above it (from lnat_plugins import hookimpl)",
             )
         if options.get("wrapper") or options.get("hookwrapper"):
-            raise ConfigError(
+            raise refused(
                 f"{hook} is a wrapper around other plugins, which is not supported",
-                where=name,
-                remedy="answer the hook itself; the built-in choice is "
-                "lnat_plugins.selection.choose",
+                "implement the hook itself; the built-in choice is lnat_plugins.selection.choose",
             )
     try:
         manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as cause:
-        raise _invalid(manager, plugin, name, cause) from None
+        callers = manager.get_hookcallers(plugin) or []
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        if unknown:
+            raise ConfigError(
+                "there is no such hook", where=name, found=unknown[0],
+                remedy=did_you_mean(unknown[0], HOOKS),
+            ) from None  # fmt: skip
+        problem = str(cause)
+        hook = next((hook for hook in HOOKS if f"hook '{hook}'" in problem), HOOKS[0])
+        raise refused(
+            f"{hook} is not implemented as it is specified: {problem.strip().splitlines()[-1]}",
+            f"take any of the arguments of {signature(hook)}, under their names",
+        ) from None
     implements = {caller.name for caller in manager.get_hookcallers(plugin) or []}
     if not implements:
-        raise ConfigError(
-            "this implements no hook",
-            where=name,
-            remedy=f"mark functions named {', '.join(HOOKS)} with @hookimpl",
-        )
+        remedy = f"mark functions named {', '.join(HOOKS)} with @hookimpl"
+        raise refused("this implements no hook", remedy)
     return tuple(hook for hook in HOOKS if hook in implements)
-
-
-def _invalid(
-    manager: pluggy.PluginManager, plugin: object, name: str, cause: pluggy.PluginValidationError
-) -> ConfigError:
-    callers = manager.get_hookcallers(plugin) if manager.is_registered(plugin) else None
-    for caller in callers or []:
-        if not caller.has_spec():
-            return ConfigError(
-                "there is no such hook",
-                where=name,
-                found=caller.name,
-                remedy=did_you_mean(caller.name, HOOKS),
-            )
-    problem = str(cause)
-    hook = next((hook for hook in HOOKS if f"hook '{hook}'" in problem), HOOKS[0])
-    return ConfigError(
-        f"{hook} is not implemented as it is specified: {problem.strip().splitlines()[-1]}",
-        where=name,
-        remedy=f"take any of the arguments of {signature(hook)}, under their names",
-    )
 
 
 def signature(hook: str) -> str:
@@ -196,7 +180,7 @@ def signature(hook: str) -> str:
     return hook + str(inspect.signature(getattr(hookspecs, hook))).replace("'", "")
 
 
-def call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: object) -> Any:
+def _call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: object) -> Any:
     """Call one plugin's implementation of a hook, if it has one."""
     others = [each for each in manager.get_plugins() if each is not plugin]
     return manager.subset_hook_caller(hook, others)(**arguments)
@@ -204,7 +188,7 @@ def call(manager: pluggy.PluginManager, plugin: object, hook: str, **arguments: 
 
 @dataclass(frozen=True)
 class Plugins:
-    """What `load_plugins` gives.
+    """Plugins, loaded: what they register, and the choice of rows by them.
 
     Attributes:
         registry: splitters, metrics, strategies and loaders by name.
@@ -217,12 +201,10 @@ class Plugins:
     manager: pluggy.PluginManager
 
     def select(self, candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
-        """The selection of the first plugin that gives one; then the observers are called.
+        """The selection of the last loaded plugin that returns one; then calls the observers.
 
         Raises:
-            ConfigError: a plugin fails, or its selection is none of these candidates; names the
-                plugin.
-            LnatError: what a plugin itself refuses.
+            LnatError: a plugin refuses, fails, or returns no selection of these candidates.
 
         Warns:
             PluginWarning: an observer fails.
@@ -230,31 +212,26 @@ class Plugins:
         selection = self._decide(candidates, student, spec)
         for name, plugin in self._implementing("lnat_selected"):
             try:
-                call(self.manager, plugin, "lnat_selected", selection=selection)
+                _call(self.manager, plugin, "lnat_selected", selection=selection)
             except Exception as cause:  # noqa: BLE001, PERF203 - an observer may fail
-                warnings.warn(
-                    f"{name}{_raised_at(cause)}: lnat_selected failed: "
-                    f"{type(cause).__name__}: {cause}",
-                    PluginWarning,
-                    stacklevel=2,
-                )
+                where = f"{name}{_raised_at(cause)}"
+                problem = f"{where}: lnat_selected failed: {type(cause).__name__}: {cause}"
+                warnings.warn(problem, PluginWarning, stacklevel=2)
         return selection
 
     def _decide(self, candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
         arguments = {"candidates": candidates, "student": student, "config": spec}
         for name, plugin in self._implementing("lnat_select"):
             try:
-                answer = call(self.manager, plugin, "lnat_select", **arguments)
+                returned = _call(self.manager, plugin, "lnat_select", **arguments)
             except LnatError:
                 raise
             except Exception as cause:
-                raise ConfigError(
-                    f"lnat_select failed: {type(cause).__name__}: {cause}",
-                    where=f"{name}{_raised_at(cause)}",
-                    remedy="fix the plugin, or leave it out",
-                ) from cause
-            if answer is not None:
-                return _checked(answer, candidates, name)
+                what = f"lnat_select failed: {type(cause).__name__}: {cause}"
+                where, remedy = f"{name}{_raised_at(cause)}", "fix the plugin, or leave it out"
+                raise ConfigError(what, where=where, remedy=remedy) from cause
+            if returned is not None:
+                return _checked(returned, candidates, name)
         raise ConfigError("no plugin made a choice", where=spec.source)
 
     def _implementing(self, hook: str) -> Iterator[tuple[str, object]]:
@@ -263,27 +240,27 @@ class Plugins:
         yield from dict.fromkeys((each.plugin_name, each.plugin) for each in found)
 
 
-def _checked(answer: object, candidates: Candidates, name: str) -> Selection:
-    if not isinstance(answer, Selection):
-        raise _wrong(name, "something that is no `Selection`", answer)
+def _checked(returned: object, candidates: Candidates, name: str) -> Selection:
+    def wrong(what: str, found: object = returned) -> ConfigError:
+        what = f"lnat_select gave {what}"
+        return ConfigError(what, where=name, found=found, remedy="fix the plugin")
+
+    if not isinstance(returned, Selection):
+        raise wrong("something that is no `Selection`")
     try:
-        problem = answer.problem()
+        problem = returned.problem()
     except Exception as cause:
-        raise _wrong(name, "a `Selection` whose parts cannot be read", cause) from cause
+        raise wrong("a `Selection` whose parts cannot be read", cause) from cause
     if problem:
-        raise _wrong(name, f"a wrong selection: {problem}", answer)
-    if len(answer.scores) != len(candidates.rows):
-        what = f"a selection of {len(answer.scores)} rows for a pool of {len(candidates.rows)}"
-        raise _wrong(name, what, answer)
-    if answer.pool != candidates.fingerprint:
-        raise _wrong(name, "a selection from another pool", answer.pool)
-    if not answer.indices:
-        raise _wrong(name, "a selection of no row at all", answer)
-    return answer
-
-
-def _wrong(name: str, what: str, found: object) -> ConfigError:
-    return ConfigError(f"lnat_select gave {what}", where=name, found=found, remedy="fix the plugin")
+        raise wrong(f"a wrong selection: {problem}")
+    size, rows = len(returned.scores), len(candidates.rows)
+    if size != rows:
+        raise wrong(f"a selection of {size} rows for a pool of {rows}")
+    if returned.pool != candidates.fingerprint:
+        raise wrong("a selection from another pool", returned.pool)
+    if not returned.indices:
+        raise wrong("a selection of no row at all")
+    return returned
 
 
 def _print_call(hook: str, called: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
@@ -293,23 +270,21 @@ def _print_call(hook: str, called: Sequence[pluggy.HookImpl], arguments: Mapping
 
 
 def _print_result(
-    outcome: pluggy.Result[Any],
-    hook: str,
-    called: Sequence[pluggy.HookImpl],
+    outcome: pluggy.Result[Any], hook: str, called: Sequence[pluggy.HookImpl],
     arguments: Mapping[str, Any],
-) -> None:
+) -> None:  # fmt: skip
     if (raised := outcome.exception) is not None:
         text = f"raised {type(raised).__name__}: {shorten(str(raised))}"
     else:
-        answer = outcome.get_result()
+        returned = outcome.get_result()
         # Of a hook that is not `firstresult`, pluggy makes a list.
-        text = _brief((answer or [None])[0] if isinstance(answer, list) else answer)
+        text = _brief((returned or [None])[0] if isinstance(returned, list) else returned)
     for each in called:
         print(f"lnat: trace: {each.plugin_name}: {hook} -> {text}", file=sys.stderr)
 
 
 def _brief(value: object) -> str:
-    """A value in a few words; what is long is only counted, as there may be 100,000 rows."""
+    """A value in a few words; of a long one only its length, as there may be 100,000 rows."""
     if value is None or isinstance(value, bool | int | float | str):
         return shorten(value)
     size = f" of {len(value)}" if isinstance(value, Sized) else ""

@@ -33,8 +33,7 @@ class PluginSource:
         name: module, entry point, file or type.
         origin: "built in", "entry point of my-package 1.0", "module", ...
         load: gives the module or object; may raise anything.
-        named: whether the user named it, so that its failure ends the run. A failure of one that
-            merely is installed must not stop a run that may not need it.
+        named: whether its failure ends the run; a run may not need one that is only installed.
     """
 
     name: str
@@ -49,13 +48,9 @@ class PluginSource:
 def plugin_sources(
     named: Sequence[str | Path], objects: Sequence[object], base_dir: Path, where: str
 ) -> Iterator[PluginSource]:
-    """The built-in plugin, the installed ones, the named ones, then the objects.
+    """The built-in plugin, the installed ones, the named ones, then the objects, numbered.
 
-    Args:
-        named: modules by dotted name, and files by a path that ends in .py, from `base_dir`.
-        objects: of the program that runs; several of one type are numbered.
-        base_dir: a folder.
-        where: what names them, for messages.
+    The arguments are those of `load_plugins`.
     """
     yield PluginSource(BUILT_IN, "built in", _import_built_in)
     # By package and name, so that the order is fixed.
@@ -92,20 +87,16 @@ def _import_built_in() -> ModuleType:
     except ModuleNotFoundError as cause:
         if cause.name != "lnat_plugins.hooks":
             raise
-        raise ConfigError(
-            "lnat-plugins is not installed; only its source is on Python's path",
-            remedy="run pip install -e . in the checkout",
-        ) from None
+        what = "lnat-plugins is not installed; only its source is on Python's path"
+        raise ConfigError(what, remedy="run pip install -e . in the checkout") from None
 
 
 def _import_module(name: str, where: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise ConfigError(
             "this is neither the dotted name of a module nor a path that ends in .py",
-            where=where,
-            found=name,
-            remedy="write my_package.my_module, or folder/my_plugin.py",
-        )
+            where=where, found=name, remedy="write my_package.my_module, or folder/my_plugin.py",
+        )  # fmt: skip
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as cause:
@@ -113,37 +104,32 @@ def _import_module(name: str, where: str) -> ModuleType:
         if cause.name is None or not f"{name}.".startswith(f"{cause.name}."):
             raise
         raise ConfigError(
-            "no such module",
-            where=where,
-            found=name,
+            "no such module", where=where, found=name,
             remedy="install the package that holds it, or give a file's path that ends in .py",
-        ) from None
+        ) from None  # fmt: skip
 
 
 def _import_file(path: Path, where: str) -> ModuleType:
-    """The file as a module of its own; the same text at the same place is run only once."""
+    """The file as a module of its own; the same text at the same path is run only once."""
     try:
         text = path.read_bytes()
     except OSError as cause:
         raise ConfigError(
-            f"the file cannot be read: {cause.strerror or cause}",
-            where=where,
-            found=str(path),
+            f"the file cannot be read: {cause.strerror or cause}", where=where, found=str(path),
             remedy="give a path from the folder of the file that names it",
-        ) from None
-    place = str(path.resolve())
-    name = f"lnat_plugin_{hashlib.sha256(place.encode() + text).hexdigest()[:16]}"
+        ) from None  # fmt: skip
+    full_path = str(path.resolve())
+    name = f"lnat_plugin_{hashlib.sha256(full_path.encode() + text).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = spec_from_file_location(name, place)
+    spec = spec_from_file_location(name, full_path)
     if spec is None:
         raise ConfigError("not a Python file", where=where, found=str(path))
     module = module_from_spec(spec)
-    # Dataclasses look their module up while it runs.
-    sys.modules[name] = module
+    sys.modules[name] = module  # dataclasses look their module up while it runs
     try:
-        # Not the loader's own way: its cached bytecode can be of another text.
-        exec(compile(text, place, "exec", dont_inherit=True), module.__dict__)
+        # Not `loader.exec_module`, whose cached bytecode can be of another text.
+        exec(compile(text, full_path, "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise

@@ -23,7 +23,7 @@ VOCABULARY = 130
 
 @dataclass(frozen=True)
 class Token:
-    """What the student gives for each word of its vocabulary at one place, and what stands there.
+    """The student's logits for one position, and the token there.
 
     `alone` is log p of the token without the prompt, `hidden` its activation; `special` tokens have
     a part in SCAS alone: none.
@@ -101,7 +101,7 @@ def row_of(response: Response) -> Row:
         response.teacher, {"4": sums, "global": sums}, [len(step) for step in response.steps]
     )
     own, question = _content(response.tokens), _content(response.question)
-    heard = response.tokens[1:]  # without the prompt nothing stands before the first token
+    scored = response.tokens[1:]  # without the prompt nothing precedes the first token
     record = replace(
         record,
         step_statistics={
@@ -114,9 +114,9 @@ def row_of(response: Response) -> Row:
             "cosine_prompt": _mean_cosine(own, question),
             "content_nll": fmean(token.nll for token in own),
             "prompt_nll": fmean(token.nll for token in response.question[1:] if not token.special),
-            "unprompted": sum(token.alone for token in heard),
-            "prompted": sum(-token.nll for token in heard),
-            "unprompted_tokens": float(len(heard)),
+            "unprompted": sum(token.alone for token in scored),
+            "prompted": sum(-token.nll for token in scored),
+            "unprompted_tokens": float(len(scored)),
             "reward": response.reward,
         },
     )
@@ -165,10 +165,10 @@ def drop(response: Response, skip: int) -> float:
     return fmean(-token.nll for step in response.steps for token in step[skip:])
 
 
-def casl(pool: Sequence[Response]) -> list[float]:
+def casl(responses: Sequence[Response]) -> list[float]:
     """Least squares by the normal equations, exactly."""
     table, means, ratios = [], [], []
-    for response in pool:
+    for response in responses:
         first = [-step[0].nll for step in response.steps]
         rest = [-token.nll for step in response.steps for token in step[1:]]
         means.append(fmean(first + rest))
@@ -257,8 +257,8 @@ def entropy(response: Response) -> float:
 
 
 def ifd(response: Response) -> float:
-    heard = response.tokens[1:]
-    return fmean(token.nll for token in heard) / fmean(-token.alone for token in heard)
+    scored = response.tokens[1:]
+    return fmean(token.nll for token in scored) / fmean(-token.alone for token in scored)
 
 
 def car(response: Response) -> float:

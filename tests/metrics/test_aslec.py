@@ -1,4 +1,4 @@
-"""ASLEC by hand; CASL on a pool whose slope is known, and on pools that have none."""
+"""ASLEC by hand; CASL on responses whose slope is known, and on some that have none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.metrics.rows import Row, rate, reason, record_with, row, value
 
 
-def test_the_first_token_of_each_step_is_left_out() -> None:
+def test_the_first_token_of_each_step_is_dropped() -> None:
     # Two steps: −3, −1 and −5, −1, −2, −4.
     record = record_with(
         (-4.0, -12.0), (2, 4), first_token=(-3.0, -5.0), first_two_tokens=(-4.0, -6.0)
@@ -45,7 +45,7 @@ def test_long_steps_no_longer_gain_from_their_first_token() -> None:
         ("aslec_drop2", (2, 1), "no step has more than 2 tokens"),
     ],
 )
-def test_nothing_left_is_undefined(name: str, tokens: tuple[int, int], message: str) -> None:
+def test_no_other_token_is_undefined(name: str, tokens: tuple[int, int], message: str) -> None:
     record = record_with((-1, -2), tokens, first_token=(-1, -2), first_two_tokens=(-1, -2))
     assert reason(name, record) == message
 
@@ -68,7 +68,7 @@ def one(tokens: Sequence[int], first: float, rest: float, teacher: str = "A") ->
     return row(record_with(sums, tokens, teacher=teacher, first_token=[first] * len(tokens)))
 
 
-def pool(teacher: str = "A") -> list[Row]:
+def responses(teacher: str = "A") -> list[Row]:
     return [one(*shape, teacher) for shape in SHAPES]
 
 
@@ -95,7 +95,7 @@ def test_the_slope_of_a_pool_that_is_linear_is_found() -> None:
 
 
 def test_each_teacher_may_have_a_slope_of_its_own() -> None:
-    mine, others = pool("A"), [one(tokens, f * 1.3, r - 1, "B") for tokens, f, r in SHAPES]
+    mine, others = responses("A"), [one(tokens, f * 1.3, r - 1, "B") for tokens, f, r in SHAPES]
     both = rate("aslec_casl_by_teacher", *mine, *others).values
     alone = rate("aslec_casl", *mine).values + rate("aslec_casl", *others).values
     assert both == pytest.approx(alone)
@@ -103,34 +103,34 @@ def test_each_teacher_may_have_a_slope_of_its_own() -> None:
 
 
 def test_too_few_responses() -> None:
-    ratings = rate("aslec_casl", *pool()[:4])
+    ratings = rate("aslec_casl", *responses()[:4])
     assert ratings.reasons == (FEW,) * 4
     assert all(map(math.isnan, ratings.values))
-    assert rate("aslec_casl", *pool()[:5]).reasons == ("",) * 5
+    assert rate("aslec_casl", *responses()[:5]).reasons == ("",) * 5
 
 
 def test_one_teacher_with_too_few_leaves_the_others_alone() -> None:
-    rows = [*pool("A"), *pool("B")[:4]]
+    rows = [*responses("A"), *responses("B")[:4]]
     assert rate("aslec_casl_by_teacher", *rows).reasons == ("",) * 6 + (FEW,) * 4
     assert rate("aslec_casl", *rows).reasons == ("",) * 10
 
 
-def test_teachers_may_stand_in_any_order_and_fail_for_reasons_of_their_own() -> None:
+def test_teachers_may_come_in_any_order_and_fail_for_reasons_of_their_own() -> None:
     flat = [one((4,), -n, -1 - 0.1 * n * n, "C") for n in range(1, 7)]
-    rows = [one((1,), -1.0, 0.0, "A"), *pool("A"), *pool("B")[:4], *flat]
+    rows = [one((1,), -1.0, 0.0, "A"), *responses("A"), *responses("B")[:4], *flat]
     ratings = rate("aslec_casl_by_teacher", *reversed(rows))
     assert ratings.reasons[::-1] == (NOTHING, *[""] * 6, *[FEW] * 4, *[CONSTANT] * 6)
-    assert ratings.values[::-1][1:7] == pytest.approx(rate("aslec_casl", *pool("A")).values)
+    assert ratings.values[::-1][1:7] == pytest.approx(rate("aslec_casl", *responses("A")).values)
 
 
-def test_a_response_of_first_tokens_alone_is_left_out_of_the_fit() -> None:
+def test_a_response_of_first_tokens_alone_is_dropped_from_the_fit() -> None:
     bare = one((1, 1), -9.0, 0.0)
-    ratings = rate("aslec_casl", *pool()[:3], bare, *pool()[3:])
+    ratings = rate("aslec_casl", *responses()[:3], bare, *responses()[3:])
     assert ratings.reasons == ("", "", "", NOTHING, "", "", "")
     assert [v for v in ratings.values if not math.isnan(v)] == pytest.approx(
-        rate("aslec_casl", *pool()).values
+        rate("aslec_casl", *responses()).values
     )
-    assert rate("aslec_casl", *pool()[:4], bare).reasons == (FEW,) * 4 + (NOTHING,)
+    assert rate("aslec_casl", *responses()[:4], bare).reasons == (FEW,) * 4 + (NOTHING,)
 
 
 def test_a_constant_ratio_has_no_slope() -> None:
@@ -147,7 +147,7 @@ def test_means_that_move_together_leave_the_slope_undetermined() -> None:
 @settings(deadline=None)
 @given(st.permutations(range(len(SHAPES))), st.floats(0.1, 10))
 def test_neither_order_nor_unit_matter(order: list[int], scale: float) -> None:
-    rows = pool()
+    rows = responses()
     plain = rate("aslec_casl", *rows).values
     scaled = [one(tokens, first * scale, rest * scale) for tokens, first, rest in SHAPES]
     found = rate("aslec_casl", *(scaled[i] for i in order)).values

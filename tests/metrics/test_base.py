@@ -34,9 +34,9 @@ def metric(compute: Callable[..., Any], scope: Any = "prompt", **fields: Any) ->
     return Metric(scope=scope, compute=compute, **named)
 
 
-def places(rows: Sequence[Scored], window: str) -> list[float]:
-    """Where each row stands among those given."""
-    return [float(place) for place in range(len(rows))]
+def positions(rows: Sequence[Scored], window: str) -> list[float]:
+    """The position of each row among those given."""
+    return [float(position) for position in range(len(rows))]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def places(rows: Sequence[Scored], window: str) -> list[float]:
     ],
 )
 def test_a_scope_says_who_is_looked_at_together(scope: str, expected: tuple[float, ...]) -> None:
-    ratings = metric(places, scope).rate(ROWS, "4")
+    ratings = metric(positions, scope).rate(ROWS, "4")
     assert ratings.values == expected
     assert ratings.reasons == ("",) * len(ROWS)
 
@@ -72,7 +72,7 @@ def test_groups_come_by_first_appearance() -> None:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_of_no_rows_there_are_no_values(scope: str) -> None:
-    assert metric(places, scope).rate([], "4") == ((), ())
+    assert metric(positions, scope).rate([], "4") == ((), ())
 
 
 # what may be declared
@@ -116,7 +116,7 @@ def test_a_wrong_declaration_names_the_metric_and_the_field(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        metric(**{"compute": places, "scope": "response", **fields})
+        metric(**{"compute": positions, "scope": "response", **fields})
     text = str(caught.value)
     assert message in text
     assert text.endswith(". Fix the metric's definition.")
@@ -126,7 +126,7 @@ def test_a_wrong_declaration_names_the_metric_and_the_field(
 
 
 def test_a_ratio_of_means_is_declared_with_its_parts() -> None:
-    assert metric(places, "response", **RATIO).parts_of(ROWS[0].record, "4") == (1.0, 2.0)
+    assert metric(positions, "response", **RATIO).parts_of(ROWS[0].record, "4") == (1.0, 2.0)
 
 
 # what a metric's functions may return
@@ -176,11 +176,11 @@ def test_values_of_several_rows_are_a_number_each(values: Any, message: str) -> 
 
 def test_parts_become_plain_floats() -> None:
     ratio = RATIO | {"parts": lambda record, window: (np.float32(1.5), record.n_tokens)}
-    found = metric(places, "response", **ratio).parts_of(ROWS[0].record, "4")
+    found = metric(positions, "response", **ratio).parts_of(ROWS[0].record, "4")
     assert found == (1.5, 8.0)
     assert {type(one) for one in found} == {float}
     undefined = RATIO | {"parts": lambda record, window: (math.nan, 1.0)}
-    assert math.isnan(metric(places, "response", **undefined).parts_of(ROWS[0].record, "4")[0])
+    assert math.isnan(metric(positions, "response", **undefined).parts_of(ROWS[0].record, "4")[0])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_parts_become_plain_floats() -> None:
 def test_parts_must_be_a_pair_of_numbers(parts: Any, message: str) -> None:
     ratio = RATIO | {"parts": lambda record, window: parts, "owner": "plugin.py (file)"}
     with pytest.raises(ConfigError, match=rf"^plugin.py \(file\): metric mine {message}"):
-        metric(places, "response", **ratio).parts_of(ROWS[0].record, "4")
+        metric(positions, "response", **ratio).parts_of(ROWS[0].record, "4")
 
 
 def fails(*arguments: Any) -> Any:
@@ -220,7 +220,7 @@ def test_a_foreign_exception_names_the_metric_and_ours_passes(scope: str) -> Non
 
 
 def test_exceptions_of_parts_are_treated_the_same() -> None:
-    ratio = metric(places, "response", **RATIO | {"parts": fails})
+    ratio = metric(positions, "response", **RATIO | {"parts": fails})
     with pytest.raises(ConfigError, match="^metric mine failed: KeyError: 'no such thing'"):
         ratio.parts_of(ROWS[0].record, "4")
     with pytest.raises(DataError, match="^row 3: not of these"):
@@ -262,7 +262,7 @@ def test_a_statistic_that_is_needed_and_not_there(scope: str) -> None:
         Row("p0", "A", record_with()),
         Row("p0", "A", record_with(entropy=(1.0, math.nan), undefined={"entropy": "NaN logits"})),
     ]
-    compute = places if scope != "response" else lambda record, window: 0.0
+    compute = positions if scope != "response" else lambda record, window: 0.0
     ratings = metric(compute, scope, needs=frozenset({"entropy"})).rate(rows, "4")
     assert ratings.values[0] == 0.0
     assert all(map(math.isnan, ratings.values[1:]))
@@ -274,19 +274,19 @@ def test_a_statistic_that_another_version_did_not_gather(requested: list[str]) -
     record = record_with(capped_rank=(1.0, 2.0))
     old = dataclasses.replace(record, settings={**record.settings, "metrics": requested})
     (reason,) = (
-        metric(places, needs=frozenset({"entropy"})).rate([Row("p0", "A", old)], "4").reasons
+        metric(positions, needs=frozenset({"entropy"})).rate([Row("p0", "A", old)], "4").reasons
     )
     assert reason == ("the statistic 'entropy' was not gathered: older version, score again")
 
 
 def test_a_statistic_may_be_of_the_response() -> None:
     rows = [Row("p0", "A", record_with(reward=1.0))]
-    assert metric(places, needs=frozenset({"reward"})).rate(rows, "4").values == (0.0,)
+    assert metric(positions, needs=frozenset({"reward"})).rate(rows, "4").values == (0.0,)
 
 
 def test_a_metric_of_counts_needs_no_window() -> None:
     rows = [Row("p0", "A", make_record(sums={}))]
-    assert metric(places, reads="counts").rate(rows, "4").values == (0.0,)
+    assert metric(positions, reads="counts").rate(rows, "4").values == (0.0,)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

@@ -35,7 +35,7 @@ def test_one_step_makes_all_three_equal() -> None:
     assert {value(name, record) for name in SCORES} == {-1.4}
 
 
-def test_context_and_weights_are_told_apart() -> None:
+def test_context_and_weights_are_separated() -> None:
     record = make_record(sums={"0": [-4.0, -6.0], "global": [-4.0, -2.0]}, tokens=[4, 2])
     assert value("local_naturalness", record, "0") == pytest.approx((-1 - 3) / 2)
     assert value("local_naturalness", record, "global") == pytest.approx((-1 - 1) / 2)
@@ -43,7 +43,7 @@ def test_context_and_weights_are_told_apart() -> None:
     assert value("global_naturalness", record, "0") == pytest.approx(-1.0)
 
 
-def test_global_stands_on_the_total_alone() -> None:
+def test_global_needs_the_total_alone() -> None:
     record = make_record(sums={"4": [-1.0, -1.0], "global": None}, totals={"global": -30.0})
     assert value("global_naturalness", record) == pytest.approx(-1.5)
     step = get_metric("global_step_naturalness")

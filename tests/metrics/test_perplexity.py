@@ -1,4 +1,4 @@
-"""IFD, CAR and entropy by hand."""
+"""IFD, CAR, RSR and entropy by hand."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def test_ifd_without_a_denominator_is_undefined(
     assert reason("ifd", record) == message
 
 
-def parts(record: StepSums) -> tuple[float, float]:
+def car_parts(record: StepSums) -> tuple[float, float]:
     return METRICS["car"].parts_of(record, "4")
 
 
 def test_car_discounts_the_reward() -> None:
     # NLL 16 / 8 = 2 nats per token.
     assert value("car", record_with(reward=14.0)) == 14 / (1 + 3 * 2)
-    assert parts(record_with(reward=14.0)) == (14.0, 7.0)
+    assert car_parts(record_with(reward=14.0)) == (14.0, 7.0)
 
 
 def test_a_teachers_car_is_that_of_its_data() -> None:
     """arXiv 2411.07133: mean reward / (1 + β · mean loss)."""
     one, two = record_with(reward=14.0), record_with((-8.0,), (1,), reward=2.0)
-    rewards, discounts = zip(parts(one), parts(two), strict=True)
+    rewards, discounts = zip(car_parts(one), car_parts(two), strict=True)
     assert METRICS["car"].aggregate == "ratio_of_means"
     assert fmean(rewards) / fmean(discounts) == pytest.approx(8 / (1 + 3 * (2 + 8) / 2))
     assert fmean([value("car", one), value("car", two)]) == pytest.approx((2 + 2 / 25) / 2)
@@ -69,6 +69,46 @@ def test_with_a_negative_reward_surprise_raises_car() -> None:
         record_with((-9.0,), (1,), reward=-1),
     )
     assert value("car", natural) < value("car", strange)
+
+
+# Ranks 1, 3 at NLL 1, 2; ranks 2, 10 at NLL .5, .5.
+CALM = record_with((-1.0, -2.0), (1, 1), capped_rank=(1.0, 3.0))
+WILD = record_with((-0.5, -0.5), (1, 1), capped_rank=(2.0, 10.0))
+
+
+def rsr_parts(record: StepSums) -> tuple[float, float]:
+    return METRICS["rsr"].parts_of(record, "4")
+
+
+def test_rsr_is_ranks_over_surprise() -> None:
+    assert value("rsr", CALM) == pytest.approx(4 / 3)
+    assert value("rsr", WILD) == pytest.approx(12.0)
+    assert (rsr_parts(CALM), rsr_parts(WILD)) == ((2.0, 1.5), (6.0, 0.5))
+
+
+def test_a_teachers_rsr_is_a_ratio_of_means() -> None:
+    ranks, surprise = zip(rsr_parts(CALM), rsr_parts(WILD), strict=True)
+    assert METRICS["rsr"].aggregate == "ratio_of_means"
+    assert fmean(ranks) / fmean(surprise) == pytest.approx(4.0)
+    assert fmean([value("rsr", CALM), value("rsr", WILD)]) == pytest.approx(20 / 3)
+
+
+def test_tokens_weigh_the_same_in_every_step_of_rsr() -> None:
+    record = record_with((-1.0, -5.0), (1, 3), capped_rank=(1.0, 8.0))
+    assert value("rsr", record) == pytest.approx(9 / 6)
+    assert rsr_parts(record) == (9 / 4, 6 / 4)
+
+
+def test_rsr_without_surprise_is_undefined() -> None:
+    record = record_with((0.0, -0.0), (1, 1), capped_rank=(1.0, 1.0))
+    assert reason("rsr", record).startswith("the student is certain of every token")
+    assert rsr_parts(record) == (1.0, 0.0)
+
+
+def test_the_parts_of_rsr_are_nan_without_ranks() -> None:
+    rank, surprise = rsr_parts(record_with())
+    assert math.isnan(rank)
+    assert surprise == 2.0
 
 
 @pytest.mark.parametrize("name", NAMES)

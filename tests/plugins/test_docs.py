@@ -61,7 +61,7 @@ def test_every_other_plugin_in_it_loads(text: str, tmp_path: Path) -> None:
         exec(compile(code, "docs/plugins.md", "exec"), {})
 
 
-def test_its_deciders_decide_and_its_listeners_hear(
+def test_its_deciders_decide_and_its_observers_are_called(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = []

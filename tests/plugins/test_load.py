@@ -1,8 +1,8 @@
 """Plugins with a fault: those that the user named stop the run, merely installed ones do not.
 
-Who decides, what a decision must be, and who hears of it.
+Who decides, what a decision must be, and which observers are called.
 
-LNAT_TRACE_PLUGINS=1 shows every hook call, and never a whole pool.
+LNAT_TRACE_PLUGINS=1 shows every hook call, and never all candidates.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def lab_spec() -> Any:
 def test_a_clash_stops_the_run_even_between_installed_plugins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody could say which one a name means."""
+    """The name would be ambiguous."""
     text = "from tests.plugins import lab\n@hookimpl\ndef lnat_register(registry):\n"
     for name in ("one-clash", "two-clash"):
         lab.write_package(tmp_path, name, text + "    registry.add_metric(lab.metric())\n")
@@ -138,7 +138,7 @@ class Selects:
         ("mine.py", "this implements no hook"),
     ],
 )
-def test_an_object_that_is_no_plugin_is_told(given: Any, message: str) -> None:
+def test_an_object_that_is_no_plugin_is_refused(given: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"\(object 1\): {message}"):
         load_plugins(objects=[given])
 
@@ -164,33 +164,33 @@ class Decides:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
-        self.asked: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[Any, ...]] = []
 
     @hookimpl
     def lnat_select(self, candidates: Any, student: Any, config: Any) -> Any:
-        self.asked.append((candidates, student, config))
+        self.calls.append((candidates, student, config))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
 
-class Listens:
-    """Keeps what it hears, and may fail."""
+class Observes:
+    """Keeps the selections it gets, and may fail."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.failure = failure
-        self.heard: list[Selection] = []
+        self.received: list[Selection] = []
 
     @hookimpl
     def lnat_selected(self, selection: Selection) -> None:
-        self.heard.append(selection)
+        self.received.append(selection)
         if self.failure:
             raise self.failure
 
 
-def select(*objects: Any, pool: Candidates = lab.POOL, **block: Any) -> Selection:
+def select(*objects: Any, candidates: Candidates = lab.POOL, **block: Any) -> Selection:
     spec = lab.spec(**{"strategy": "best", **block})
-    return load_plugins(objects=objects).select(pool, lab.Student(), spec)
+    return load_plugins(objects=objects).select(candidates, lab.Student(), spec)
 
 
 def test_without_a_plugin_the_strategy_decides() -> None:
@@ -203,18 +203,18 @@ def test_without_a_plugin_the_strategy_decides() -> None:
 def test_a_plugin_decides_instead_with_the_same_arguments() -> None:
     decides = Decides(CHOSEN)
     assert select(decides) is CHOSEN
-    ((pool, student, config),) = decides.asked
-    assert pool is lab.POOL and student.name == "a student" and config.strategy.name == "best"
+    ((candidates, student, config),) = decides.calls
+    assert candidates is lab.POOL and student.name == "a student" and config.strategy.name == "best"
 
 
-def test_the_last_one_is_asked_first_and_none_passes_it_on() -> None:
+def test_the_last_one_is_called_first_and_none_passes_it_on() -> None:
     first, second, third = Decides(CHOSEN), Decides(lab.chosen(0)), Decides(None)
     assert select(first, second, third).indices == (0,)
-    assert (len(first.asked), len(second.asked), len(third.asked)) == (0, 1, 1)
+    assert (len(first.calls), len(second.calls), len(third.calls)) == (0, 1, 1)
     assert select(Decides(None)).indices == (0, 2)
 
 
-def test_tryfirst_and_trylast_are_heard() -> None:
+def test_tryfirst_and_trylast_are_obeyed() -> None:
     class Early(Decides):
         @hookimpl(tryfirst=True)
         def lnat_select(self) -> Any:
@@ -249,10 +249,10 @@ WRONG: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("answer", "message"), WRONG)
 def test_a_wrong_answer_names_the_plugin(answer: Any, message: str) -> None:
-    listens = Listens()
+    observes = Observes()
     with pytest.raises(ConfigError, match=rf"^Decides \(object 1\): lnat_select gave {message}"):
-        select(Decides(answer), listens)
-    assert listens.heard == []
+        select(Decides(answer), observes)
+    assert observes.received == []
 
 
 def test_what_a_plugin_refuses_is_let_through() -> None:
@@ -280,26 +280,26 @@ def test_a_failure_of_a_strategy_names_its_own_plugin() -> None:
         plugins.select(lab.POOL, lab.Student(), spec)
 
 
-def test_everybody_hears_of_the_choice() -> None:
-    first, second = Listens(), Listens()
+def test_every_observer_gets_the_choice() -> None:
+    first, second = Observes(), Observes()
     found = select(first, second)
-    assert first.heard == second.heard == [found]
+    assert first.received == second.received == [found]
 
 
-def test_a_listener_that_fails_is_named_and_the_others_still_run() -> None:
-    first, second, third = Listens(), Listens(RuntimeError("no network")), Listens()
+def test_an_observer_that_fails_is_named_and_the_others_still_run() -> None:
+    first, second, third = Observes(), Observes(RuntimeError("no network")), Observes()
     with pytest.warns(PluginWarning) as caught:
         found = select(first, second, third)
     (warning,) = caught
     where, _, problem = str(warning.message).partition(": ")
-    assert where.startswith(f"Listens (object 2), {__file__} line ")
+    assert where.startswith(f"Observes (object 2), {__file__} line ")
     assert problem == "lnat_selected failed: RuntimeError: no network"
     assert warning.filename == __file__
-    assert first.heard == second.heard == third.heard == [found]
+    assert first.received == second.received == third.received == [found]
 
 
 class Both:
-    """Passes the decision on, and fails to listen."""
+    """Passes the decision on, and fails as an observer."""
 
     @hookimpl
     def lnat_select(self) -> None: ...
@@ -339,7 +339,7 @@ def test_every_call_is_printed(
 
 
 @pytest.mark.parametrize("value", [None, "", "0"])
-def test_nothing_is_printed_unasked(
+def test_nothing_is_printed_by_default(
     value: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("LNAT_TRACE_PLUGINS", raising=False)

@@ -26,7 +26,7 @@ CANDIDATES = ScoredCandidates(lab.ROWS, np.zeros(4), np.zeros(4, np.int64), {}, 
 
 
 def line_of(function: Any) -> int:
-    """Where the lambda that `function` puts into its entry stands."""
+    """The line of the lambda that `function` puts into its entry."""
     return int(function().choose.__code__.co_firstlineno)
 
 
@@ -61,15 +61,15 @@ def test_the_tables_are_read_only(table: str) -> None:
 
 
 def test_what_a_strategy_declares_is_kept() -> None:
-    asked: list[Any] = []
-    entry = lab.strategy(weighs=True, check=lambda *given: asked.append(given))
+    calls: list[Any] = []
+    entry = lab.strategy(weighs=True, check=lambda *given: calls.append(given))
     found = add("strategy", entry).strategies["first"]
     assert found.weighs
     assert found.owner.startswith("mine (module), ")
     assert found.owner.endswith(f"lab.py line {line_of(lab.strategy)}")
     assert found.check is not None
     found.check({"k": 1}, ("QwQ",), "here")
-    assert asked == [({"k": 1}, ("QwQ",), "here")]
+    assert calls == [({"k": 1}, ("QwQ",), "here")]
     plain = add("strategy", lab.strategy()).strategies["first"]
     assert (plain.check, plain.weighs) == (None, False)
 

@@ -21,7 +21,7 @@ from lnat_plugins.teacher_set import LOADERS
 
 from . import lab
 
-LISTENS = "@hookimpl\ndef lnat_selected(selection): pass\n"
+OBSERVES = "@hookimpl\ndef lnat_selected(selection): pass\n"
 
 
 def test_the_built_in_names_come_through_the_registry() -> None:
@@ -47,9 +47,9 @@ def test_the_sources_come_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     site = tmp_path / "site"
     site.mkdir()
     for name in ("zebra-plugin", "ant-plugin"):
-        lab.write_package(site, name, LISTENS)
-    lab.write(site / "lnat_test_module.py", LISTENS)
-    lab.write(tmp_path / "mine.py", LISTENS)
+        lab.write_package(site, name, OBSERVES)
+    lab.write(site / "lnat_test_module.py", OBSERVES)
+    lab.write(tmp_path / "mine.py", OBSERVES)
     monkeypatch.syspath_prepend(site)
     loaded = load_plugins(
         ["mine.py", "lnat_test_module"],
@@ -73,7 +73,7 @@ def test_a_plugin_that_comes_up_twice_is_loaded_once(
     site.mkdir()
     metric = "from tests.plugins import lab\n@hookimpl\ndef lnat_register(registry):\n"
     lab.write_package(site, "twice-plugin", metric + "    registry.add_metric(lab.metric())\n")
-    lab.write(tmp_path / "mine.py", LISTENS)
+    lab.write(tmp_path / "mine.py", OBSERVES)
     monkeypatch.syspath_prepend(site)
     plugin = lab.Registers(splitter=lab.splitter())
     loaded = load_plugins(
@@ -85,9 +85,9 @@ def test_a_plugin_that_comes_up_twice_is_loaded_once(
 def test_a_file_starts_from_the_folder_that_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lab.write(tmp_path / "mine.py", LISTENS)
+    lab.write(tmp_path / "mine.py", OBSERVES)
     (tmp_path / "deep").mkdir()
-    lab.write(tmp_path / "deep" / "mine.py", LISTENS)
+    lab.write(tmp_path / "deep" / "mine.py", OBSERVES)
     monkeypatch.chdir(tmp_path)
     for given in (["mine.py"], ["deep/mine.py"], [str(tmp_path / "mine.py")]):
         assert load_plugins(given).loaded[-1].name == given[0]
@@ -98,7 +98,9 @@ def test_a_file_may_hold_dataclasses_and_runs_again_only_when_it_changed(tmp_pat
     text = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
     file = tmp_path / "mine.py"
     file.write_text(
-        text + "from lnat_plugins import hookimpl\n@dataclass\nclass A:\n    x: int = 1\n" + LISTENS
+        text
+        + "from lnat_plugins import hookimpl\n@dataclass\nclass A:\n    x: int = 1\n"
+        + OBSERVES
     )
     first = load_plugins([str(file)])
     again = load_plugins([str(file)])
@@ -111,15 +113,16 @@ def test_a_file_may_hold_dataclasses_and_runs_again_only_when_it_changed(tmp_pat
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_file_has_only_the_future_that_it_asks_for(tmp_path: Path) -> None:
+def test_a_file_has_only_the_future_that_it_imports(tmp_path: Path) -> None:
     lab.write(
-        tmp_path / "mine.py", LISTENS + "def f(x: int): ...\nassert f.__annotations__['x'] is int\n"
+        tmp_path / "mine.py",
+        OBSERVES + "def f(x: int): ...\nassert f.__annotations__['x'] is int\n",
     )
     assert load_plugins([tmp_path / "mine.py"]).loaded[-1].error == ""
 
 
-def test_one_name_may_stand_alone_and_an_object_is_no_name(tmp_path: Path) -> None:
-    lab.write(tmp_path / "mine.py", LISTENS)
+def test_one_name_needs_no_list_and_an_object_is_no_name(tmp_path: Path) -> None:
+    lab.write(tmp_path / "mine.py", OBSERVES)
     assert load_plugins("mine.py", base_dir=tmp_path).loaded[-1].name == "mine.py"
     with pytest.raises(ConfigError, match="here: this is no name .*Give objects as `objects`"):
         load_plugins([Quiet()], where="here")  # type: ignore[list-item]
@@ -148,7 +151,7 @@ class Quiet:
     def lnat_selected(self, selection: Any) -> None: ...
 
 
-def test_objects_of_one_type_are_told_apart() -> None:
+def test_objects_of_one_type_are_numbered() -> None:
     loaded = load_plugins(objects=[Quiet(), Quiet()]).loaded[-2:]
     assert [(one.name, one.origin) for one in loaded] == [
         ("Quiet", "object 1"),
@@ -167,7 +170,7 @@ def test_objects_of_one_type_are_told_apart() -> None:
         ("gone.py", "the file cannot be read: No such file"),
     ],
 )
-def test_a_name_that_leads_nowhere_is_told(name: str, message: str, tmp_path: Path) -> None:
+def test_a_name_that_leads_nowhere_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"^x.yaml: plugins: {message}"):
         load_plugins([name], base_dir=tmp_path, where="x.yaml: plugins")
 
@@ -181,7 +184,9 @@ def test_a_name_that_leads_nowhere_is_told(name: str, message: str, tmp_path: Pa
         ("raise SystemExit(3)\n", "SystemExit: 3"),
     ],
 )
-def test_a_file_that_fails_is_told_with_the_cause(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_fails_is_reported_with_the_cause(
+    text: str, message: str, tmp_path: Path
+) -> None:
     lab.write(tmp_path / "mine.py", text)
     with pytest.raises(ConfigError, match=f"mine.py .*cannot be loaded: {message}"):
         load_plugins(["mine.py"], base_dir=tmp_path)

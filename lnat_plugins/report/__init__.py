@@ -1,7 +1,7 @@
 """A ranking to look at: one HTML file with plots, tables and the traces step by step.
 
 The page needs no network and no other file, works with a keyboard alone, in light and dark and on
-paper, and its plots and first traces also without JavaScript.
+paper; its plots and first traces work without JavaScript too.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_all_windows_rest_on_the_same_responses() -> None:
     assert found.means.keys() == {"4", "global"}
     assert found.means["4"] == pytest.approx((-1.0,) * 10)
     assert found.means["global"] == pytest.approx((-0.5,) * 10)
-    assert (found.responses, found.left_out) == (1, 1)
+    assert (found.responses, found.dropped) == (1, 1)
     assert found.gains == {"A": pytest.approx((0.5,) * 10)}
 
 

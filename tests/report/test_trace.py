@@ -80,7 +80,7 @@ def test_only_so_many_prompts_are_shown() -> None:
     text = page_of(three_teachers(6), prompts=2)
     page = Page(text)
     assert len(page.all("article")) == len(page.all("option")) == 2
-    assert "The first 2 of 6 prompts are here; the other 4 are left out" in text
+    assert "The first 2 of 6 prompts are here; the other 4 are omitted" in text
     assert "lnat report --prompts 6" in text
     assert "All 6 prompts with a response are here." in page_of(three_teachers(6), prompts=6)
 

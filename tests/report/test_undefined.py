@@ -54,7 +54,7 @@ def test_a_trace_too_long_for_global_keeps_its_local_scores() -> None:
     words(text)
     assert "window 4 -1.0000; global undefined (too long)" in text
     assert "global_naturalness undefined (too long)" in text
-    assert "1 left out, which lack one of the windows" in text
+    assert "1 dropped, which lack one of the windows" in text
 
 
 def test_global_that_was_never_defined_leaves_its_plots_out() -> None:

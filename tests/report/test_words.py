@@ -9,7 +9,7 @@ import pytest
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.ranking import rank
 from lnat_plugins.report import report
-from lnat_plugins.report.data import Asked, gather
+from lnat_plugins.report.data import ReportOptions, gather
 from lnat_plugins.report.markup import counted, number
 from lnat_plugins.report.page import _plain, _short
 from lnat_plugins.report.sections import stability
@@ -92,7 +92,7 @@ def test_teachers_stand_in_rank_order_throughout() -> None:
 )
 def test_few_prompts_needed_are_not_counted(needed: int, said: str) -> None:
     given = source(three_teachers(20))
-    figures = gather(given, Asked(METRICS["local_naturalness"], "4", METRICS, None, 200, 1))
+    figures = gather(given, ReportOptions(METRICS["local_naturalness"], "4", METRICS, None, 200, 1))
     settled = dataclasses.replace(figures.ranking.stability, needed=needed)
     ranking = dataclasses.replace(figures.ranking, stability=settled)
     assert said in stability(dataclasses.replace(figures, ranking=ranking))
@@ -112,5 +112,5 @@ def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_composition_is_that_of_the_confounds() -> None:
     given = source(three_teachers())
-    figures = gather(given, Asked(METRICS["local_naturalness"], "4", METRICS, None, 100, 1))
+    figures = gather(given, ReportOptions(METRICS["local_naturalness"], "4", METRICS, None, 100, 1))
     assert figures.composition["local_naturalness[4]"] == figures.ranking.confounds.composition

@@ -205,14 +205,9 @@ class Scores:
         return replace(self, scored=self.scored.only(teachers))
 
     def rank(
-        self,
-        metric: str = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Ranking:
+        self, metric: str = "local_naturalness", window: str | int | None = None, *,
+        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Ranking:  # fmt: skip
         """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
 
         Args:
@@ -233,14 +228,9 @@ class Scores:
         )  # fmt: skip
 
     def compare(
-        self,
-        metrics: str | Sequence[str] = "all",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Comparison:
+        self, metrics: str | Sequence[str] = "all", window: str | int | None = None, *,
+        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Comparison:  # fmt: skip
         """Several metrics side by side; `to_markdown()` of it is the table.
 
         Args and errors as for `rank`; "all" = every metric that has a direction.
@@ -251,15 +241,10 @@ class Scores:
         )  # fmt: skip
 
     def leaderboard(
-        self,
-        metrics: str | Sequence[str] = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        known_teachers: Collection[str] = (),
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Leaderboard:
+        self, metrics: str | Sequence[str] = "local_naturalness", window: str | int | None = None,
+        *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
+        bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Leaderboard:  # fmt: skip
         """What `lnat rank` prints: the ranking by the first metric, several metrics compared.
 
         Args and errors as for `rank`; `metrics` may be several, or "all", and one requested by
@@ -295,17 +280,10 @@ class Scores:
         )
 
     def report(
-        self,
-        path: str | Path,
-        metric: str = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        known_teachers: Collection[str] = (),
-        prompts: int | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> None:
+        self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
+        *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
+        prompts: int | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> None:  # fmt: skip
         """Write one HTML file to look at, as `lnat report` does.
 
         Args and errors as for `leaderboard`; `prompts` is how many prompts' traces are in the
@@ -354,13 +332,11 @@ class Scores:
         candidates = self.candidates
         in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
         student = ScoredStudent(
-            self.scored.student,
-            [row.record for row in self.rows],
-            candidates.plain,
+            self.scored.student, [row.record for row in self.rows], candidates.plain,
             None if in_process else self.tokenizer,
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
             arguments=template_arguments if in_process and not candidates.plain else None,
-        )
+        )  # fmt: skip
         return self.plugins.select(candidates, student, spec)
 
     @property
@@ -369,13 +345,10 @@ class Scores:
         return provenance_of_scores(self.scored)
 
     def write(
-        self,
-        selection: Selection,
-        folder: str | Path,
-        *,
+        self, selection: Selection, folder: str | Path, *,
         format: Literal["prompt_completion", "messages"] = "prompt_completion",
         llama_factory: bool = False,
-    ) -> tuple[Path, ...]:
+    ) -> tuple[Path, ...]:  # fmt: skip
         """Write the chosen rows as a training set, as `lnat select --output_path` does.
 
         Args:

@@ -80,13 +80,9 @@ class Scale(NamedTuple):
 def scale_of(
     values: Sequence[float], start: float, stop: float, *, log: bool = False, margin: float = 0.06
 ) -> Scale:
-    """A scale that holds all the values, with a margin at each end.
+    """A scale that holds all the values, with a share of their range as margin at each end.
 
-    Args:
-        values: at least one, all finite; above 0 for a logarithmic scale.
-        start, stop: the coordinates of its ends.
-        log: by the values' logarithm.
-        margin: as a share of the values' range.
+    At least one value, all finite; above 0 for a logarithmic scale.
     """
     low, high = min(values), max(values)
     if log:
@@ -152,7 +148,7 @@ def _at(coordinate: float) -> str:
 
 def _x_axis(scale: Scale, top: float, bottom: float, title: str, ticks: Sequence[float]) -> Markup:
     """Lines upwards from each tick, its number below, and the title below those."""
-    parts: list[Markup] = []
+    parts = []
     for value, label in zip(ticks, tick_labels(ticks), strict=True):
         x = scale(value)
         parts.append(_line(x, top, x, bottom, "grid"))
@@ -163,7 +159,7 @@ def _x_axis(scale: Scale, top: float, bottom: float, title: str, ticks: Sequence
 
 def _y_axis(scale: Scale, left: float, title: str) -> Markup:
     """Lines from each tick to the right, its number before them, and the title at the top."""
-    parts: list[Markup] = []
+    parts = []
     ticks = scale.ticks()
     for value, label in zip(ticks, tick_labels(ticks), strict=True):
         y = scale(value)
@@ -262,23 +258,16 @@ def whiskers(
 
 
 def scatter(
-    name: str,
-    title: str,
-    points: Mapping[str, Sequence[tuple[float, float]]],
-    means: Mapping[str, tuple[Spread, Spread]],
-    markers: Markers,
-    axes: tuple[str, str],
-    *,
-    log_x: bool = False,
-) -> Markup:
+    name: str, title: str, points: Mapping[str, Sequence[tuple[float, float]]],
+    means: Mapping[str, tuple[Spread, Spread]], markers: Markers, axes: tuple[str, str],
+    *, log_x: bool = False,
+) -> Markup:  # fmt: skip
     """Responses as faint points, teachers as full ones with an interval in each direction.
 
     Args:
-        name: makes the drawing's ids.
-        title: what it shows.
+        name: makes the drawing's ids, as in every plot.
         points: teacher -> (x, y) of its responses, all finite.
         means: teacher -> its figures along x and y.
-        markers: how teachers are drawn.
         axes: the titles of x and y.
         log_x: x by its logarithm; then above 0 throughout.
     """
@@ -311,25 +300,16 @@ def scatter(
 
 
 def lines(
-    name: str,
-    title: str,
-    series: Mapping[str, Sequence[tuple[float, float]]],
-    markers: Markers,
-    axes: tuple[str, str],
-    *,
-    x_ticks: Sequence[float],
-    log_x: bool = False,
-    y_range: tuple[float, float] | None = None,
-    level: float | None = None,
-) -> Markup:
+    name: str, title: str, series: Mapping[str, Sequence[tuple[float, float]]], markers: Markers,
+    axes: tuple[str, str], *, x_ticks: Sequence[float], log_x: bool = False,
+    y_range: tuple[float, float] | None = None, level: float | None = None,
+) -> Markup:  # fmt: skip
     """A line a series, with its shape at every point; an undefined point breaks the line.
 
     Args:
-        name, title, axes: as for `scatter`.
         series: name -> points in order; a NaN y = undefined.
-        markers: how the series are drawn.
+        axes, log_x: as for `scatter`.
         x_ticks: where the x axis has numbers.
-        log_x: x by its logarithm.
         y_range: the ends of the y axis; by default those of the points.
         level: a height to mark across the plot.
     """

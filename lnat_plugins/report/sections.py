@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from lnat_plugins.metrics import GLOBAL, Metric
-from lnat_plugins.ranking import Ranking, ReferenceFit, TeacherRank
+from lnat_plugins.ranking import Ranking, TeacherRank
 from lnat_plugins.ranking.result import needed_prompts
 from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
@@ -54,20 +54,14 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
-            _named(line, markers),
-            line.rank,
-            Figure(line.mean),
-            _interval(line.low, line.high, why),
-            Figure(line.median),
-            Figure(line.difference),
-            _interval(line.difference_low, line.difference_high, why),
-            Figure(line.p_best, 3, why),
-            Figure(line.win_rate, 3),
-            Figure(line.coverage, 3),
+            _named(line, markers), line.rank,
+            Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
+            Figure(line.difference), _interval(line.difference_low, line.difference_high, why),
+            Figure(line.p_best, 3, why), Figure(line.win_rate, 3), Figure(line.coverage, 3),
             line.responses,
         ]
         for line in ranking.teachers
-    ]
+    ]  # fmt: skip
     counts = (
         [_named(line, markers), *cells(line.controls.values(), reason="no response has it")]
         for line in ranking.teachers
@@ -208,16 +202,10 @@ def stability(figures: Figures) -> Markup:
 
 
 def _two_scatters(
-    name: str,
-    title: str,
-    across: Mapping[str, Spread],
-    up: Mapping[str, Spread],
-    points: Mapping[str, Sequence[tuple[float, float]]],
-    markers: Markers,
-    axes: tuple[str, str],
-    *,
-    log_x: bool = False,
-) -> Markup:
+    name: str, title: str, across: Mapping[str, Spread], up: Mapping[str, Spread],
+    points: Mapping[str, Sequence[tuple[float, float]]], markers: Markers, axes: tuple[str, str],
+    *, log_x: bool = False,
+) -> Markup:  # fmt: skip
     """Teachers alone, near enough to be told apart, and the responses behind them."""
     means = {teacher: (mean, up[teacher]) for teacher, mean in across.items()}
     count = sum(map(len, points.values()))
@@ -288,15 +276,11 @@ def agreement(figures: Figures) -> Markup:
     headers = ["Metric", "Window", "Better", "Order, best first", "P(best) of the first", "Prompts"]
     orders: list[list[Cell]] = [
         [
-            one.metric,
-            one.window or "none",
-            "higher" if one.higher_is_better else "lower",
-            one.in_words(),
-            Figure(one.p_best, 3, "nothing could be resampled"),
-            one.prompts_used,
+            one.metric, one.window or "none", "higher" if one.higher_is_better else "lower",
+            one.in_words(), Figure(one.p_best, 3, "nothing could be resampled"), one.prompts_used,
         ]
         for one in found.metrics
-    ]
+    ]  # fmt: skip
     names = [f"{i} {one.metric}" for i, one in enumerate(found.metrics, start=1)]
     reason = "no prompt has both, or all figures tie"
     matrices = [
@@ -323,15 +307,24 @@ def reference(figures: Figures) -> Markup:
     if fit is None:
         return Markup()
     found = figures.comparison
-    nothing = (math.nan, math.nan, math.nan)
-    if isinstance(found, str):
-        rows = [_fit(figures.ranking.metric, fit, nothing)]
-    else:
-        rows = [
-            _fit(one.metric, one.fit,
-                 (one.tau_difference, one.tau_difference_low, one.tau_difference_high))
+    fits = [(figures.ranking.metric, fit, [math.nan] * 3)]
+    if not isinstance(found, str):
+        fits = [
+            (one.metric, one.fit,
+             [one.tau_difference, one.tau_difference_low, one.tau_difference_high])
             for one in found.metrics if one.fit is not None
         ]  # fmt: skip
+    tied, fixed = "all figures tie, or all known values", "nothing could be resampled"
+    rows: list[list[Cell]] = [
+        [
+            metric, Figure(one.tau, 3, tied), *cells([one.tau_low, one.tau_high], 3, fixed),
+            Figure(one.spearman, 3, tied),
+            Figure(one.pairwise_accuracy, 3, "no two known values differ"),
+            Figure(one.regret, 4, "the known order has no numbers"), one.chosen,
+            *cells(differences, 3, "no prompt has both, or nothing was resampled"),
+        ]
+        for metric, one, differences in fits
+    ]  # fmt: skip
     headers = [
         "Metric", "tau-b", "tau-b, low end", "tau-b, high end", "Spearman", "Pairwise accuracy",
         "Regret", "Chosen", "tau-b minus the first's", "Its low end", "Its high end",
@@ -346,22 +339,6 @@ def reference(figures: Figures) -> Markup:
                  table("Fit to the known order", headers, rows)])  # fmt: skip
 
 
-def _fit(metric: str, fit: ReferenceFit, differences: Sequence[float]) -> list[Cell]:
-    tied, fixed = "all figures tie, or all known values", "nothing could be resampled"
-    missing = "no prompt has both, or nothing was resampled"
-    return [
-        metric,
-        Figure(fit.tau, 3, tied),
-        Figure(fit.tau_low, 3, fixed),
-        Figure(fit.tau_high, 3, fixed),
-        Figure(fit.spearman, 3, tied),
-        Figure(fit.pairwise_accuracy, 3, "no two known values differ"),
-        Figure(fit.regret, 4, "the known order has no numbers"),
-        fit.chosen,
-        *cells(differences, 3, missing),
-    ]
-
-
 def confounds(ranking: Ranking) -> Markup:
     """Correlations with plain counts, what the windows show, loops, and all notes."""
     found = ranking.confounds
@@ -372,14 +349,11 @@ def confounds(ranking: Ranking) -> Markup:
     constant = "fewer than two responses, or one side is constant"
     rows: list[list[Cell]] = [
         [
-            each.control,
-            Figure(each.overall, 3, constant),
-            each.responses,
-            Figure(each.within_prompt, 3, constant),
-            each.prompts,
+            each.control, Figure(each.overall, 3, constant), each.responses,
+            Figure(each.within_prompt, 3, constant), each.prompts,
         ]
         for each in found.correlations
-    ]
+    ]  # fmt: skip
     headers = ["Control", "Over all responses", "Responses", "Within prompts", "Prompts"]
     family = "The student's name shows no family, so that none can be compared."
     if found.families:

@@ -100,10 +100,7 @@ def trace_view(
     """The controls, the legend and one article a prompt, the first of them visible.
 
     Args:
-        scored: what is reported on.
-        rated: its rows with their figures, in the order to show them.
-        shades: what colours a step.
-        markers: how teachers are drawn.
+        rated: the rows of `scored` with their figures, in the order to show them.
         most: so many prompts at most, those first in the set.
     """
     by_prompt: dict[str, list[Rated]] = {prompt: [] for prompt in scored.prompts}
@@ -170,12 +167,7 @@ def trace_view(
 
 
 def _response(
-    name: str,
-    heading: str,
-    rated: Rated,
-    windows: Sequence[str],
-    shades: Shades,
-    markers: Markers,
+    name: str, heading: str, rated: Rated, windows: Sequence[str], shades: Shades, markers: Markers
 ) -> Markup:
     row, record = rated.row, rated.row.record
     nothing = [math.nan] * len(record.spans)

@@ -282,23 +282,21 @@ class Scores:
     def report(
         self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
-        prompts: int | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+        prompts: int = 20, bootstrap_iters: int = 10_000, seed: int = 1234,
     ) -> None:  # fmt: skip
         """Write one HTML file to look at, as `lnat report` does.
 
         Args and errors as for `leaderboard`; `prompts` is how many prompts' traces are in the
-        file, by default as many as the command's. ConfigError too if it cannot be written.
+        file, from the first. ConfigError too if it cannot be written.
         """
-        from lnat_plugins.report import PROMPTS, leading_metric, report
+        from lnat_plugins.report import ReportOptions, leading_metric, report
 
         metrics = self.plugins.registry.metrics
-        page = report(
-            self.scored, leading_metric(metric, metrics), self._window(window), metrics=metrics,
-            reference=self._reference(reference, known_teachers),
-            prompts=PROMPTS if prompts is None else prompts,
-            bootstrap_iters=bootstrap_iters, seed=seed,
+        options = ReportOptions(
+            leading_metric(metric, metrics), self._window(window), metrics,
+            self._reference(reference, known_teachers), bootstrap_iters, seed,
         )  # fmt: skip
-        write_atomic(Path(path), page, "the report")
+        write_atomic(Path(path), report(self.scored, options, prompts), "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.

@@ -103,8 +103,8 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_shared(parser)
     add(
-        "--prompts", type=int, metavar="N",
-        help="prompts whose traces are shown, from the first; default: 20",
+        "--prompts", type=int, metavar="N", default=20,
+        help="prompts whose traces are shown, from the first; default: %(default)s",
     )  # fmt: skip
     parser.set_defaults(run=_report)
 

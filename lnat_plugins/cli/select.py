@@ -18,9 +18,10 @@ from lnat_plugins.cli.shared import (
 from lnat_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
-    from lnat_plugins.metrics import Metric
+    from lnat_plugins.plugins import Plugins
     from lnat_plugins.selection import Selection
     from lnat_plugins.selection.cards import Provenance
+    from lnat_plugins.teacher_set import Candidates
 
 _WHERE: Final = "lnat select"
 
@@ -41,10 +42,7 @@ _NEEDS: Final = {
 
 
 def declare_select(parser: argparse.ArgumentParser) -> None:
-    """`lnat select`: chooses rows, prints which and why, and writes them if requested.
-
-    What is not given stays None, which no default is.
-    """
+    """`lnat select`: chooses rows, prints which and why, writes them if requested."""
     parser.description = (
         "Chooses rows to train on and writes them as a training set, with the reason for every row "
         "that is dropped: by the scores that lm_eval --log_samples wrote (OUT), or scored here and "
@@ -63,6 +61,7 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group(
         "what is chosen (with OUT; --config says it itself)"
     ).add_argument
+    # None = not given, which `--config` needs to know.
     flag: dict[str, Any] = {"action": "store_true", "default": None}
     add("--strategy", help="default: best")
     add("--metric", help="default: local_naturalness")
@@ -128,15 +127,28 @@ def strategy_options() -> dict[str, str]:
 
 def _select(args: argparse.Namespace) -> int:
     from lnat_plugins.selection.cards import counts
-    from lnat_plugins.selection.training_set import check_folder, check_repo_id, push_to_hub
+    from lnat_plugins.selection.training_set import (
+        check_folder,
+        check_repo_id,
+        push_to_hub,
+        write_training_set,
+    )
 
     _check(args)
     if args.output_path:
         check_folder(args.output_path)
     if args.push_to_hub:
         check_repo_id(args.push_to_hub)
-    title, selection, written = (_by_config if args.config else _by_scores)(args)
-    print_result(f"{title}\n\n{counts(selection)}")
+    plugins, candidates, selection, provenance, training = (
+        _by_config(args) if args.config else _by_scores(args)
+    )
+    written: tuple[Path, ...] = ()
+    if args.output_path:
+        written = write_training_set(
+            args.output_path, candidates, selection, format=args.format or "prompt_completion",
+            provenance=provenance, llama_factory=args.llama_factory, **training,
+        )  # fmt: skip
+    print_result(f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}")
     for file in written:
         log(f"wrote {file}")
     if not written:
@@ -173,7 +185,9 @@ def _check(args: argparse.Namespace) -> None:
             )
 
 
-def _by_scores(args: argparse.Namespace) -> tuple[str, Selection, tuple[Path, ...]]:
+def _by_scores(
+    args: argparse.Namespace,
+) -> tuple[Plugins, Candidates, Selection, Provenance, dict[str, Any]]:
     from lnat_plugins.api import read_scores
 
     plugins = read_plugins(args)
@@ -182,41 +196,29 @@ def _by_scores(args: argparse.Namespace) -> tuple[str, Selection, tuple[Path, ..
     scores.scored.window(args.window)
     scores = scores.only(split_names(args.teachers, "--teachers"))
     selection = scores.select_by_block(_block(args, scores.windows), where=_WHERE)
-    written: tuple[Path, ...] = ()
-    if args.output_path:
-        written = scores.write(
-            selection, args.output_path, format=args.format or "prompt_completion",
-            llama_factory=args.llama_factory,
-        )  # fmt: skip
-    metric = plugins.registry.metrics.get(selection.metric or "")
-    return _title(selection, scores.provenance, metric), selection, written
+    return plugins, scores.candidates, selection, scores.provenance, {}
 
 
-def _by_config(args: argparse.Namespace) -> tuple[str, Selection, tuple[Path, ...]]:
+def _by_config(
+    args: argparse.Namespace,
+) -> tuple[Plugins, Candidates, Selection, Provenance, dict[str, Any]]:
     from lnat_plugins.hooks.trl_config import SHARDING, first_stage, read_run_config
-    from lnat_plugins.selection.training_set import write_training_set
 
     run = read_run_config(["--config", str(args.config)], leave_out=SHARDING)
     found = first_stage(run)
-    written: tuple[Path, ...] = ()
-    if args.output_path:
-        written = write_training_set(
-            args.output_path, found.pool, found.selection,
-            format=args.format or "prompt_completion", provenance=found.origin,
-            llama_factory=args.llama_factory, sft_settings=found.training, keep_columns=found.kept,
-        )  # fmt: skip
-    metric = run.chooser.plugins.registry.metrics.get(found.selection.metric or "")
-    return _title(found.selection, found.origin, metric), found.selection, written
+    training = {"sft_settings": found.training, "keep_columns": found.kept}
+    return run.chooser.plugins, found.pool, found.selection, found.origin, training
 
 
-def _title(selection: Selection, provenance: Provenance, metric: Metric | None) -> str:
+def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> str:
     from lnat_plugins.selection.cards import totals
 
     title = f"task: {provenance.task}, student: {selection.student}, {totals(selection)}\n"
     title += f"strategy: {selection.strategy}"
-    if metric:
+    if selection.metric:
+        unit = plugins.registry.metrics[selection.metric].unit
         direction = "higher" if selection.higher_is_better else "lower"
-        title += f", metric: {metric.name} ({metric.unit}, {direction} is better)"
+        title += f", metric: {selection.metric} ({unit}, {direction} is better)"
     if selection.window:
         title += f", window: {selection.window}"
     scoring = provenance.scoring
@@ -231,17 +233,12 @@ def _title(selection: Selection, provenance: Provenance, metric: Metric | None) 
 def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
     """The arguments as the `selection:` block of a config would have them."""
     from lnat_plugins.selection import KEYS
+    from lnat_plugins.selection.training_set import read_selection
 
-    block = {
-        "strategy": "best" if args.strategy is None else args.strategy,
-        "metric": args.metric,
-        "window": args.window,
+    keys = ("strategy", "metric", "window", "require_correct", "max_length", "min_margin", "seed")
+    block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),
-        "require_correct": args.require_correct,
-        "max_length": args.max_length,
-        "min_margin": args.min_margin,
         "drop_duplicates": False if args.keep_duplicates else None,
-        "seed": args.seed,
         "plugins": split_names(args.plugins, "--plugins"),
     }
     block = {name: value for name, value in block.items() if value is not None}
@@ -254,17 +251,11 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
                 where=f"{_WHERE}: --option",
                 remedy="give each option once; what is no option has an argument of its own",
             )
-        block[name] = _shares_chosen(value) if name == "teacher_mix" else value
+        if name == "teacher_mix" and isinstance(value, str):  # the folder of an earlier choice
+            chosen = read_selection(value).chosen_by_teacher
+            value = {teacher: count for teacher, count in chosen.items() if count}
+        block[name] = value
     return block
-
-
-def _shares_chosen(mix: Any) -> Any:
-    """A path in place of a mix stands for what was chosen there."""
-    from lnat_plugins.selection.training_set import read_selection
-
-    if not isinstance(mix, str):
-        return mix
-    return {name: count for name, count in read_selection(mix).chosen_by_teacher.items() if count}
 
 
 def _yaml(text: str) -> Any:

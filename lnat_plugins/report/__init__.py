@@ -6,7 +6,7 @@ paper; its plots and first traces work without JavaScript too.
 
 from __future__ import annotations
 
-from lnat_plugins.report.data import leading_metric
-from lnat_plugins.report.page import PROMPTS, report
+from lnat_plugins.report.data import ReportOptions, leading_metric
+from lnat_plugins.report.page import report
 
-__all__ = ["PROMPTS", "leading_metric", "report"]
+__all__ = ["ReportOptions", "leading_metric", "report"]

@@ -59,18 +59,20 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
     """
     profiles = [{name: _profile(row.record, name) for name in windows} for row in rows]
     used = [name for name in windows if any(profile[name] is not None for profile in profiles)]
-    whole = [
+    complete = [
         (row.teacher, np.array([profile[name] for name in used]))
         for row, profile in zip(rows, profiles, strict=True)
         if used and all(profile[name] is not None for name in used)
     ]
-    means = dict(zip(used, _mean([of for _, of in whole]), strict=True)) if whole else {}
+    means = dict(zip(used, _mean([of for _, of in complete]), strict=True)) if complete else {}
     gains = {}
     if window != GLOBAL and {window, GLOBAL} <= means.keys():
-        for teacher in dict.fromkeys(teacher for teacher, _ in whole):
-            own = dict(zip(used, _mean([of for name, of in whole if name == teacher]), strict=True))
+        for teacher in dict.fromkeys(teacher for teacher, _ in complete):
+            own = dict(
+                zip(used, _mean([of for name, of in complete if name == teacher]), strict=True)
+            )
             gains[teacher] = tuple((np.array(own[GLOBAL]) - own[window]).tolist())
-    return Positions(means, gains, len(whole), len(rows) - len(whole))
+    return Positions(means, gains, len(complete), len(rows) - len(complete))
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
@@ -95,17 +97,16 @@ class ReportOptions:
     Attributes:
         metric: what teachers are ranked by.
         window: a scored window.
-        metrics: by name, those compared with it.
-        reference: a known order, or None.
-        bootstrap_iters, seed: as for `rank`.
+        metrics: by name, those compared with it; one that cannot be is named with the reason.
+        reference, bootstrap_iters, seed: as for `rank`.
     """
 
     metric: Metric
     window: str
     metrics: Mapping[str, Metric]
-    reference: Reference | None
-    bootstrap_iters: int
-    seed: int
+    reference: Reference | None = None
+    bootstrap_iters: int = 10_000
+    seed: int = 1234
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,9 @@ def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
     """The metric that teachers are ranked by. ConfigError for an unknown one, and for "all"."""
     if name == ALL:
         raise ConfigError(
-            "a report always compares all metrics",
-            where="metric",
-            found=name,
+            "a report always compares all metrics", where="metric", found=name,
             remedy="name the one that the order goes by, or none",
-        )
+        )  # fmt: skip
     return get_metric(name, metrics)
 
 
@@ -162,7 +161,7 @@ def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
     """
     windows, window = scored.windows, options.window
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
-    local, whole = METRICS["local_naturalness"], METRICS["global_naturalness"]
+    by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
     resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
     ranking = rank(
         scored.rows, scored.prompts, options.metric, window, reference=options.reference,
@@ -190,10 +189,10 @@ def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
         ranking=ranking,
         scores=options.metric.rate(scored.rows, window),
         local_window=local_window,
-        local_ranking=ranked(local, local_window),
-        global_ranking=ranked(whole, GLOBAL),
-        local_scores=local.rate(scored.rows, local_window),
-        global_scores=whole.rate(scored.rows, GLOBAL),
+        local_ranking=ranked(by_window, local_window),
+        global_ranking=ranked(by_trace, GLOBAL),
+        local_scores=by_window.rate(scored.rows, local_window),
+        global_scores=by_trace.rate(scored.rows, GLOBAL),
         values=_values(scored, options),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {

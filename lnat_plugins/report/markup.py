@@ -125,8 +125,8 @@ def table(
         tag("th", header, scope="col", class_="n" if column in numeric else None)
         for column, header in enumerate(headers)
     ))  # fmt: skip
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
+    element = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
     # Focusable, so that a wide table scrolls without a mouse.
-    box = tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    box = tag("div", element, class_="scroll", tabindex="0", role="region", aria_label=caption)
     why = tag("p", "Undefined: ", "; ".join(reasons), ".", class_="why") if reasons else ""
     return join([box, why])

@@ -8,16 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePosixPath
 from string import Template
-from typing import Final
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.metrics import METRICS, Metric
-from lnat_plugins.ranking import Reference
 from lnat_plugins.report import sections
 from lnat_plugins.report.data import Figures, ReportOptions, gather
 from lnat_plugins.report.markup import Markup, counted, esc, join, number, table, tag
@@ -26,36 +22,18 @@ from lnat_plugins.report.traces import Rated, shades_of, trace_view
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.student import provenance_of_scores
 
-PROMPTS: Final = 20
-"""Prompts in the trace view unless more are requested: a few megabytes of text."""
 
-
-def report(
-    scored: ScoredSet,
-    metric: Metric = METRICS["local_naturalness"],
-    window: str | None = None,
-    *,
-    metrics: Mapping[str, Metric] = METRICS,
-    reference: Reference | None = None,
-    prompts: int = PROMPTS,
-    bootstrap_iters: int = 10_000,
-    seed: int = 1234,
-) -> str:
+def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
     """One HTML page with everything in it; the same input gives the same text.
 
     Args:
         scored: what was scored.
-        metric: ranks the teachers; must have a direction.
-        window: a scored window; by default the first.
-        metrics: by name, those compared with it; one that cannot be is named with the reason.
-        reference: a known order of the teachers, from `read_reference`.
+        options: what teachers are ranked by, and how.
         prompts: so many prompts at most in the trace view, from the first.
-        bootstrap_iters, seed: as for `rank`.
 
     Raises:
-        ConfigError: the metric has no direction, the window was not scored, or a number is too
-            low.
-        DataError: no prompt has a defined value for every teacher.
+        ConfigError: the metric has no direction, or a number is too low.
+        DataError: no prompt has a defined value for every teacher, or a text was changed.
     """
     if prompts < 1:
         raise ConfigError("prompts is below 1", found=prompts, remedy="give 1 or more")
@@ -68,12 +46,9 @@ def report(
                 found=f"steps up to character {end} of {len(row.text)}",
                 remedy="score the responses again; the text was changed afterwards",
             )
-    known = {**metrics, metric.name: metric}
-    window = scored.window(window)
-    options = ReportOptions(metric, window, known, reference, bootstrap_iters, seed)
     figures = gather(scored, options)
     markers = Markers(figures.teachers)
-    shades = shades_of((row.record for row in scored.rows), window)
+    shades = shades_of((row.record for row in scored.rows), options.window)
     rated = [
         Rated(row, {name: (of.values[i], of.reasons[i]) for name, of in figures.values.items()})
         for i, row in enumerate(scored.rows)
@@ -84,7 +59,7 @@ def report(
         ("teachers", "Teachers", sections.teachers(figures, markers)),
         ("ranks", "How sure each rank is", sections.chances(figures, markers)),
         ("local", "Local against global", sections.local_global(scored, figures, markers)),
-        ("length", "Score against length", sections.length(scored, figures, metric, markers)),
+        ("length", "Score against length", sections.length(scored, figures, markers)),
         ("position", "Score by position in the trace", sections.position(figures, markers)),
         ("stability", "How the order settles", sections.stability(figures)),
         ("composition", "Winners by teacher", sections.composition(figures, markers)),

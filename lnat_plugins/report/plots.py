@@ -350,29 +350,24 @@ def bars(
         parts.append(_text(left - 10, y + 18, _clipped(label, 30), anchor="end"))
         start = 0.0
         for teacher, share in of.items():
-            if share > 0:
-                parts.append(_segment(teacher, share, x(start), y, x(start + share), markers))
-                start += share
+            if share == 0:
+                continue
+            # As much as fits: its shape, and its share in words; both on hover.
+            place, width = x(start), x(start + share) - x(start)
+            segment = [
+                tag("title", f"{teacher} {share:.1%}"),
+                tag("rect", x=_at(place), y=_at(y), width=_at(width), height=26,
+                    class_=f"bar {markers.colour(teacher)}"),
+            ]  # fmt: skip
+            if width >= 18:
+                segment.append(markers.dot(teacher, place + min(11, width / 2), y + 13, 4))
+            if width >= 58:
+                segment.append(_text(place + 20, y + 18, f"{share:.0%}"))
+            parts.append(tag("g", *segment))
+            start += share
         words.append(f"{label}: " + ", ".join(f"{who} {share:.0%}" for who, share in of.items()))
     legend, end = markers.legend(22 + 34 * len(shares), 12)
     return _svg(name, end + 20, title, "; ".join(words), *parts, legend)
-
-
-def _segment(
-    teacher: str, share: float, x: float, y: float, end: float, markers: Markers
-) -> Markup:
-    """As much as fits: its shape, and its share in words; both on hover."""
-    width = end - x
-    bar = f"bar {markers.colour(teacher)}"
-    parts = [
-        tag("title", f"{teacher} {share:.1%}"),
-        tag("rect", x=_at(x), y=_at(y), width=_at(width), height=26, class_=bar),
-    ]
-    if width >= 18:
-        parts.append(markers.dot(teacher, x + min(11, width / 2), y + 13, 4))
-    if width >= 58:
-        parts.append(_text(x + 20, y + 18, f"{share:.0%}"))
-    return tag("g", *parts)
 
 
 def _whisker(x1: float, y1: float, x2: float, y2: float, colour: str) -> list[Markup]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking, TeacherRank
 from lnat_plugins.ranking.result import needed_prompts
 from lnat_plugins.report.data import BINS, Figures
@@ -98,19 +98,19 @@ def chances(figures: Figures, markers: Markers) -> Markup:
 
 def local_global(scored: ScoredSet, figures: Figures, markers: Markers) -> Markup:
     """Local against global naturalness, for teachers and for responses."""
-    local, whole = figures.local_ranking, figures.global_ranking
-    if isinstance(local, str):
-        return undefined(local)
-    if isinstance(whole, str):
-        return undefined(whole)
+    x, y = figures.local_ranking, figures.global_ranking
+    if isinstance(x, str):
+        return undefined(x)
+    if isinstance(y, str):
+        return undefined(y)
     return _two_scatters(
-        "local-global", "Local against global naturalness", _spreads(local), _spreads(whole),
+        "local-global", "Local against global naturalness", _spreads(x), _spreads(y),
         _points(scored, figures.local_scores.values, figures.global_scores.values),
-        markers, (unit_of(local), unit_of(whole)),
+        markers, (unit_of(x), unit_of(y)),
     )  # fmt: skip
 
 
-def length(scored: ScoredSet, figures: Figures, metric: Metric, markers: Markers) -> Markup:
+def length(scored: ScoredSet, figures: Figures, markers: Markers) -> Markup:
     """The score against the number of tokens, for teachers and for responses."""
     ranking = figures.ranking
     # A count of 0, which some plain metrics allow, has no logarithm.
@@ -120,7 +120,7 @@ def length(scored: ScoredSet, figures: Figures, metric: Metric, markers: Markers
     if not across:
         return undefined("no response holds a token")
     return _two_scatters(
-        "length", f"{metric.name} against length", across, _spreads(ranking),
+        "length", f"{ranking.metric} against length", across, _spreads(ranking),
         _points(scored, tokens, figures.scores.values), markers,
         ("tokens of the response, by their logarithm", unit_of(ranking)), log_x=True,
     )  # fmt: skip

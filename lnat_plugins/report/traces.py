@@ -1,9 +1,9 @@
 """The trace view: the responses to one prompt side by side, each step shaded by its score.
 
 The seven shades are blue for natural and orange for unnatural, which every kind of colour vision
-tells apart; each has an underline of its own for print and greyscale. Everything is written out as
-HTML; the page's script only turns from one prompt to the next and moves the keyboard focus, so
-that the first prompt can be read without it.
+distinguishes; each has an underline of its own for print and greyscale. The page's script only
+turns from one prompt to the next and moves the keyboard focus: the first prompt can be read
+without it.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def test_an_undefined_point_breaks_the_line() -> None:
     assert "A: 1.0000, undefined, 3.0000, 2.0000" in plot
 
 
-def test_many_responses_are_thinned_and_that_is_told() -> None:
+def test_many_responses_are_thinned_and_that_is_reported() -> None:
     points = {"A": [(float(n + 1), float(n)) for n in range(3 * MOST_POINTS)]}
     means = {"A": (Spread(1.0), Spread(2.0, 1.0, 3.0))}
     plot = scatter("s", "Title", points, means, Markers(["A"]), ("x", "y"), log_x=True)

@@ -119,21 +119,11 @@ def trace_view(
             f"--prompts {len(answered)}."
         )
     window = "global naturalness" if shades.window == GLOBAL else f"window {shades.window}"
-    texts = [plain_text(by_prompt[prompt][0].row.candidate.messages) for prompt in shown]
-    options = []
-    for i, (prompt, text) in enumerate(zip(shown, texts, strict=True)):
+    options, articles = [], []
+    for i, prompt in enumerate(shown):
+        text = plain_text(by_prompt[prompt][0].row.candidate.messages)
         label = f"{prompt}: {_snippet(text)}" if text else prompt
         options.append(tag("option", f"{i + 1} of {len(shown)} · {label}", value=i))
-    controls = tag(
-        "div",
-        tag("label", "Prompt ", for_="prompt-choice"),
-        tag("select", *options, id="prompt-choice"),
-        tag("button", "← Previous", type="button", id="prompt-previous"),
-        tag("button", "Next →", type="button", id="prompt-next"),
-        class_="controls needs-script",
-    )
-    articles = []
-    for i, (prompt, text) in enumerate(zip(shown, texts, strict=True)):
         samples = Counter(each.row.teacher for each in by_prompt[prompt])
         responses = []
         for j, each in enumerate(by_prompt[prompt]):
@@ -150,6 +140,14 @@ def trace_view(
                 id=f"p{i}", class_="prompt", hidden=i > 0, lang="",
             )
         )  # fmt: skip
+    controls = tag(
+        "div",
+        tag("label", "Prompt ", for_="prompt-choice"),
+        tag("select", *options, id="prompt-choice"),
+        tag("button", "← Previous", type="button", id="prompt-previous"),
+        tag("button", "Next →", type="button", id="prompt-next"),
+        class_="controls needs-script",
+    )
     parts = [
         tag("p", count, class_="needs-script"),
         tag("p", "Without JavaScript the first prompt alone can be read.", class_="no-script"),
@@ -187,6 +185,7 @@ def _response(
         )
         for step, (start, end) in enumerate(record.spans)
     ]  # fmt: skip
+    few = tag("p", "Undefined: fewer than two steps have a score.", class_="why")
     extremes: list[Markup] = []
     for title, found in lists.items():
         entries = []
@@ -194,7 +193,6 @@ def _response(
             start, end = record.spans[step]
             link = tag("a", _snippet(row.text[start:end]), href=f"#{name}s{step}")
             entries.append(join([f"{number(scores[step])}, step {step + 1}: ", link]))
-        few = tag("p", "Undefined: fewer than two steps have a score.", class_="why")
         extremes += [tag("h5", title), items(entries) or few]
     return tag(
         "section",

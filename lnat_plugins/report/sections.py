@@ -206,7 +206,7 @@ def _two_scatters(
     points: Mapping[str, Sequence[tuple[float, float]]], markers: Markers, axes: tuple[str, str],
     *, log_x: bool = False,
 ) -> Markup:  # fmt: skip
-    """Teachers alone, near enough to be told apart, and the responses behind them."""
+    """Teachers alone, near enough to be distinguished, and the responses behind them."""
     means = {teacher: (mean, up[teacher]) for teacher, mean in across.items()}
     count = sum(map(len, points.values()))
     near = scatter(f"{name}-teachers", f"{title}: teachers", {}, means, markers, axes, log_x=log_x)

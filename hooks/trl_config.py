@@ -39,7 +39,6 @@ from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
-from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.teacher_set import Candidates
 from lnat_plugins.teacher_set.config import parse_task
 
@@ -325,6 +324,7 @@ class FirstStage:
         run: the config.
         candidates, selection: the rows to choose from, and the choice.
         provenance: where rows and scores come from.
+        sft_settings: the config's keys of TRL's, without those of the data: for `sft.yaml`.
         keep_columns: columns that the rows were scored with, and that TRL must read as its own.
     """
 
@@ -332,25 +332,8 @@ class FirstStage:
     candidates: Candidates
     selection: Selection
     provenance: Provenance
+    sft_settings: Mapping[str, Any]
     keep_columns: tuple[str, ...]
-
-    def write(self, folder: Path, *, format: str, llama_factory: bool = False) -> tuple[Path, ...]:
-        """Write the training set, with the config's keys of TRL's but for those of the data.
-
-        Arguments, result and errors as for `write_training_set`.
-        """
-        return write_training_set(
-            folder,
-            self.candidates,
-            self.selection,
-            format=format,
-            provenance=self.provenance,
-            llama_factory=llama_factory,
-            sft_settings={
-                key: value for key, value in self.run.keys.items() if key not in _DATA_KEYS
-            },
-            keep_columns=self.keep_columns,
-        )
 
 
 def choose_by_config(path: str | Path) -> FirstStage:
@@ -404,5 +387,6 @@ def choose_by_config(path: str | Path) -> FirstStage:
         candidates,
         selection,
         Provenance(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
+        {key: value for key, value in run.keys.items() if key not in _DATA_KEYS},
         tuple(name for name in _READ_BY_TEMPLATE if name in rows.column_names),
     )

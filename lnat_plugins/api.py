@@ -1,12 +1,6 @@
-"""Calls for programs and notebooks that do what the commands do. Computes nothing itself.
+"""The Python face of the commands: load a teacher set, score it, rank, compare, select, report.
 
-Scores in a program or a notebook: a teacher set, a model, and no host.
-
-The same core as under lm-eval and in a trainer.
-
-What a program or a notebook does with scores: rank, compare, choose, report, look at a table.
-
-The same as the commands, on scores that never were in a file.
+Computes nothing itself: the same definitions as under lm-eval and in a trainer.
 """
 
 from __future__ import annotations
@@ -20,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import write_atomic
-from lnat_plugins.metrics import ALL, get_metric, metrics_to_compare, request_metrics
+from lnat_plugins.metrics import ALL, Metric, get_metric, metrics_to_compare, request_metrics
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking import (
@@ -66,7 +60,7 @@ def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
     return load_with_plugins(source)
 
 
-class _Scoring(NamedTuple):
+class _Plan(NamedTuple):  # a `ScoringPlan`
     settings: Settings
     steps: StepSpec
     windows: tuple[Window, ...]
@@ -92,9 +86,8 @@ def score(
         teacher_set: from `load_teacher_set`.
         windows, steps, metrics: by default the teacher set's own; `metrics="all"` gathers what
             every metric needs.
-        apply_chat_template: whether prompts are rendered with the tokenizer's chat template, as
-            lm-eval's flag of that name; by default wherever there is one. Else they are plain
-            text, followed by the set's `target_delimiter`.
+        apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
+            Without it prompts are plain text, followed by the set's `target_delimiter`.
         plugins: modules, files and objects, as in a `selection:` block.
 
     Raises:
@@ -108,28 +101,28 @@ def score(
             "the tokenizer has no chat template to apply",
             remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
         )
-    plain = not has_template if apply_chat_template is None else not apply_chat_template
+    plain = not (has_template if apply_chat_template is None else apply_chat_template)
     loaded = _load(plugins)
+    own = teacher_set.settings
+    parsed = parse_windows(windows or own.windows)
     settings = Settings(
-        steps=steps or teacher_set.settings.steps,
-        windows=tuple(w.name for w in parse_windows(windows or teacher_set.settings.windows)),
-        target_delimiter=teacher_set.settings.target_delimiter,
-        metrics=tuple([metrics] if isinstance(metrics, str) else metrics or ())
-        or teacher_set.settings.metrics,
+        steps=steps or own.steps,
+        windows=tuple(window.name for window in parsed),
+        target_delimiter=own.target_delimiter,
+        metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
     )
     known = loaded.registry.metrics
-    scoring = _Scoring(
+    plan = _Plan(
         settings,
         parse_steps(settings.steps, "steps", loaded.registry.splitters),
-        parse_windows(settings.windows),
+        parsed,
         request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
     )
     candidates = Candidates.of_prompts(
-        teacher_set.prompts, plain=plain, delimiter=settings.target_delimiter
+        teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
     )
-    student = LocalStudent(model, tokenizer, scoring, plain=plain, training=False)
-    records = student.score(candidates.rows)
-    rows = tuple(map(ScoredResponse, candidates.rows, records))
+    student = LocalStudent(model, tokenizer, plan, plain=plain, training=False)
+    rows = tuple(map(ScoredResponse, candidates.rows, student.score(candidates.rows)))
     prompts = tuple(prompt.prompt_id for prompt in teacher_set.prompts)
     scored = scored_set(rows, teacher_set.name, student.name, prompts)
     return Scores(scored, loaded, tokenizer)
@@ -144,14 +137,12 @@ def read_scores(
 
     Args:
         sources: output folders or samples files.
-        plugins: modules, files and objects that bring metrics and strategies, or what
-            `load_plugins` made of them.
-        tokenizer: folder or name of the tokenizer that training will use, for `max_length`; by
-            default the student's.
+        plugins: modules, files and objects, as in a `selection:` block, or loaded ones.
+        tokenizer: folder or name of the one that training will use, for `max_length`; by default
+            the student's.
 
     Raises:
-        DataError: no such file, no samples file in a folder, a line that cannot be read, files
-            that do not belong together, or several tasks or students.
+        DataError: files that are missing, broken, or of several tasks or students.
     """
     return Scores(read_scored_set(sources), _load(plugins), tokenizer)
 
@@ -167,8 +158,8 @@ def read_all_scores(
 def _load(plugins: Plugins | Sequence[str | object]) -> Plugins:
     if isinstance(plugins, Plugins):
         return plugins
-    named = [one for one in plugins if isinstance(one, str)]
-    return load_plugins(named, objects=[one for one in plugins if not isinstance(one, str)])
+    names = [plugin for plugin in plugins if isinstance(plugin, str)]
+    return load_plugins(names, objects=[p for p in plugins if not isinstance(p, str)])
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,18 +205,13 @@ class Scores:
         return replace(self, scored=self.scored.only(teachers))
 
     def rank(
-        self,
-        metric: str = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Ranking:
+        self, metric: str = "local_naturalness", window: str | int | None = None, *,
+        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Ranking:  # fmt: skip
         """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
 
         Args:
-            metric: one, by name.
+            metric: by name.
             window: one of those scored; by default the first.
             reference: a known order, a file or text as `--reference` takes it.
             bootstrap_iters, seed: of the intervals.
@@ -242,54 +228,33 @@ class Scores:
         )  # fmt: skip
 
     def compare(
-        self,
-        metrics: str | Sequence[str] = "all",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Comparison:
+        self, metrics: str | Sequence[str] = "all", window: str | int | None = None, *,
+        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Comparison:  # fmt: skip
         """Several metrics side by side; `to_markdown()` of it is the table.
 
-        Args: as for `rank`; "all" = every metric that has a better and a worse.
-
-        Raises:
-            ConfigError: as for `rank`.
+        Args and errors as for `rank`; "all" = every metric that has a direction.
         """
-        names = [metrics] if isinstance(metrics, str) else metrics
         return compare(
-            self.rows, self.scored.prompts,
-            metrics_to_compare(names, self.plugins.registry.metrics, "metrics"),
-            self._window(window), bootstrap_iters=bootstrap_iters, seed=seed,
-            reference=self._reference(reference),
+            self.rows, self.scored.prompts, self._metrics(metrics), self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed, reference=self._reference(reference),
         )  # fmt: skip
 
     def leaderboard(
-        self,
-        metrics: str | Sequence[str] = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        known_teachers: Collection[str] = (),
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> Leaderboard:
+        self, metrics: str | Sequence[str] = "local_naturalness", window: str | int | None = None,
+        *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
+        bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Leaderboard:  # fmt: skip
         """What `lnat rank` prints: the ranking by the first metric, several metrics compared.
 
-        Args: as for `rank`; `metrics` may be several, or "all"; `known_teachers` may stand in the
-            reference and need not.
-
-        Raises:
-            ConfigError, DataError: as for `rank`; a metric requested by name that cannot be
-                compared.
+        Args and errors as for `rank`; `metrics` may be several, or "all", and one requested by
+        name must be comparable; `known_teachers` may stand in the reference and need not.
         """
-        names = [metrics] if isinstance(metrics, str) else list(metrics)
-        known = self.plugins.registry.metrics
         return leaderboard(
-            self.scored, metrics_to_compare(names, known, "metrics"), self._window(window),
-            every=names == [ALL], known=known, reference=self._reference(reference, known_teachers),
-            bootstrap_iters=bootstrap_iters, seed=seed,
+            self.scored, self._metrics(metrics), self._window(window),
+            every=metrics == ALL or list(metrics) == [ALL], known=self.plugins.registry.metrics,
+            reference=self._reference(reference, known_teachers), bootstrap_iters=bootstrap_iters,
+            seed=seed,
         )  # fmt: skip
 
     @property
@@ -308,11 +273,6 @@ class Scores:
                     remedy="give its plugin with --plugins",
                 )
 
-    def _reference(
-        self, source: str | Path | None, known_teachers: Collection[str] = ()
-    ) -> Reference | None:
-        return None if source is None else read_reference(source, self.teachers, known_teachers)
-
     def __repr__(self) -> str:
         return (
             f"<Scores of {len(self.rows)} responses to {len(self.scored.prompts)} prompts, "
@@ -320,41 +280,29 @@ class Scores:
         )
 
     def report(
-        self,
-        path: str | Path,
-        metric: str = "local_naturalness",
-        window: str | int | None = None,
-        *,
-        reference: str | Path | None = None,
-        known_teachers: Collection[str] = (),
-        prompts: int | None = None,
-        bootstrap_iters: int = 10_000,
-        seed: int = 1234,
-    ) -> None:
+        self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
+        *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
+        prompts: int = 20, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> None:  # fmt: skip
         """Write one HTML file to look at, as `lnat report` does.
 
-        Args: as for `leaderboard`; `prompts` is how many prompts' traces are in the file, by
-            default as many as the command's.
-
-        Raises:
-            ConfigError: as for `rank`, or the file cannot be written.
+        Args and errors as for `leaderboard`; `prompts` is how many prompts' traces are in the
+        file, from the first. ConfigError too if it cannot be written.
         """
-        from lnat_plugins.report import PROMPTS, leading_metric, report
+        from lnat_plugins.report import ReportOptions, leading_metric, report
 
         metrics = self.plugins.registry.metrics
-        page = report(
-            self.scored, leading_metric(metric, metrics), self._window(window), metrics=metrics,
-            reference=self._reference(reference, known_teachers),
-            prompts=PROMPTS if prompts is None else prompts,
-            bootstrap_iters=bootstrap_iters, seed=seed,
+        options = ReportOptions(
+            leading_metric(metric, metrics), self._window(window), metrics,
+            self._reference(reference, known_teachers), bootstrap_iters, seed,
         )  # fmt: skip
-        write_atomic(Path(path), page, "the report")
+        write_atomic(Path(path), report(self.scored, options, prompts), "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.
 
         Raises:
-            ConfigError, DataError: as for any choice, or a window that was not scored.
+            ConfigError, DataError: as `select_dataset`, or a window that was not scored.
         """
         for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
             if key in selection:
@@ -376,47 +324,38 @@ class Scores:
             where: where the block stands, for messages.
 
         Raises:
-            ConfigError, DataError: as for any choice.
+            ConfigError, DataError: as `select_dataset`.
         """
         spec = resolve(block, self.plugins, where)
         candidates = self.candidates
         in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
         student = ScoredStudent(
-            self.scored.student,
-            [row.record for row in self.rows],
-            candidates.plain,
+            self.scored.student, [row.record for row in self.rows], candidates.plain,
             None if in_process else self.tokenizer,
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
             arguments=template_arguments if in_process and not candidates.plain else None,
-        )
+        )  # fmt: skip
         return self.plugins.select(candidates, student, spec)
 
     @property
     def provenance(self) -> Provenance:
-        """Where rows and scores come from, as a training set says it."""
+        """Where rows and scores come from, for the files of a training set."""
         return provenance_of_scores(self.scored)
 
     def write(
-        self,
-        selection: Selection,
-        folder: str | Path,
-        *,
+        self, selection: Selection, folder: str | Path, *,
         format: Literal["prompt_completion", "messages"] = "prompt_completion",
         llama_factory: bool = False,
-    ) -> tuple[Path, ...]:
+    ) -> tuple[Path, ...]:  # fmt: skip
         """Write the chosen rows as a training set, as `lnat select --output_path` does.
 
         Args:
             selection: made from these scores.
-            folder: a training set that stands there is replaced; anything else is refused.
+            folder: a training set there is replaced; anything else is refused.
             format: TRL's form of the rows.
             llama_factory: whether LLaMA-Factory is to read it too.
 
-        Returns:
-            The files written.
-
-        Raises:
-            ConfigError, DataError: as `write_training_set`.
+        Returns the files written; errors as `write_training_set`.
         """
         return write_training_set(
             folder, self.candidates, selection, format=format, provenance=self.provenance,
@@ -430,22 +369,14 @@ class Scores:
         """
         import pandas
 
-        rows = self.rows
-        return pandas.DataFrame(
-            {
-                "prompt_id": [row.prompt_id for row in rows],
-                "teacher": [row.teacher for row in rows],
-                "sample": [row.sample for row in rows],
-                "correct": [row.correct for row in rows],
-                **self._values(),
-            }
-        )
-
-    def _values(self) -> dict[str, tuple[float, ...]]:
-        found: dict[str, tuple[float, ...]] = {}
+        rows, records = self.rows, [row.record for row in self.rows]
+        columns: dict[str, Sequence[Any]] = {
+            name: [getattr(row, name) for row in rows]
+            for name in ("prompt_id", "teacher", "sample", "correct")
+        }
         gathered = {
             name
-            for record in (row.record for row in self.rows)
+            for record in records
             for name in (*record.statistics, *record.step_statistics, *record.undefined)
         }
         for name, metric in self.plugins.registry.metrics.items():
@@ -453,14 +384,24 @@ class Scores:
                 continue
             if metric.reads == "window":
                 for window in self.windows:
-                    found[f"{name}[{window}]"] = metric.rate(self.rows, window).values
+                    columns[f"{name}[{window}]"] = metric.rate(rows, window).values
             elif metric.window_read("") in (None, *self.windows):
-                found[name] = metric.rate(self.rows, "").values
-        return found
+                columns[name] = metric.rate(rows, "").values
+        return pandas.DataFrame(columns)
+
+    def _metrics(self, names: str | Sequence[str]) -> tuple[Metric, ...]:
+        names = [names] if isinstance(names, str) else names
+        return metrics_to_compare(names, self.plugins.registry.metrics, "metrics")
+
+    def _reference(
+        self, source: str | Path | None, known_teachers: Collection[str] = ()
+    ) -> Reference | None:
+        return None if source is None else read_reference(source, self.teachers, known_teachers)
 
     def _window(self, window: str | int | None) -> str:
-        if window is None or str(window) in self.windows:
-            return self.scored.window(None if window is None else str(window))
-        with suppress(ConfigError):  # what is no window at all was not scored either
-            (window,) = (one.name for one in parse_windows([window]))
+        if window is None:
+            return self.scored.window(None)
+        if str(window) not in self.windows:
+            with suppress(ConfigError):  # what is no window at all was not scored either
+                window = parse_windows([window])[0].name
         return self.scored.window(str(window))

@@ -83,25 +83,25 @@ def scores(scored_folder: Path) -> Scores:
 
 
 def test_the_ranking_is_that_of_the_task(scores: Scores, scored_folder: Path) -> None:
-    told = figures(
+    expected = figures(
         evaluate(scored_folder, hf(student("llama"), tokenizer()), apply_chat_template=True)
     )
     ranking = scores.rank(bootstrap_iters=50)
     assert [line.teacher for line in ranking.teachers] == sorted(
-        ("QwQ", "R1"), key=lambda name: -told[f"local_naturalness/{name}"]
+        ("QwQ", "R1"), key=lambda name: -expected[f"local_naturalness/{name}"]
     )
     for line in ranking.teachers:
-        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+        assert_near(line.mean, expected[f"local_naturalness/{line.teacher}"], 1e-5)
     assert scores.rank("global_naturalness", bootstrap_iters=50).metric == "global_naturalness"
 
 
 def test_without_a_template_prompts_are_plain(scored_folder: Path) -> None:
     teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
     model = student("llama")
-    told = figures(evaluate(scored_folder, hf(model, tokenizer())))
+    expected = figures(evaluate(scored_folder, hf(model, tokenizer())))
     found = score(model, tokenizer(), teacher_set, apply_chat_template=False)
     for line in found.rank(bootstrap_iters=50).teachers:
-        assert_near(line.mean, told[f"local_naturalness/{line.teacher}"], 1e-5)
+        assert_near(line.mean, expected[f"local_naturalness/{line.teacher}"], 1e-5)
 
 
 def test_the_choice(scores: Scores) -> None:
@@ -179,6 +179,7 @@ def test_a_metric_of_a_plugin(scored_folder: Path) -> None:
     [
         (lambda scores: scores.rank("local_naturalnes"), "Did you mean 'local_naturalness'?"),
         (lambda scores: scores.rank(window=7), "window '7' was not scored"),
+        (lambda scores: scores.report("unused.html", window=7), "window '7' was not scored"),
         (lambda scores: scores.select("bets"), "Did you mean 'best'?"),
         (lambda scores: scores.select(window=7), "window '7' was not scored"),
         (lambda scores: scores.select(steps="line"), "`steps` is settled"),

@@ -17,9 +17,6 @@ from lnat_plugins.cli import info, rank, select
 from lnat_plugins.cli.shared import plugin_warnings_as_lines
 from lnat_plugins.errors import LnatError
 
-_FORWARDS: Final[Mapping[str, Any]] = {"add_help": False, "prefix_chars": "\0"}
-"""A command that hands on every argument, `--help` too, declares none of its own."""
-
 _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
     "eval": ("run lm_eval with all arguments as given", info.declare_eval),
     "rank": ("rank teachers by the scores that lm_eval --log_samples wrote", rank.declare_rank),
@@ -41,17 +38,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Wrong arguments end in argparse's own SystemExit, whose code is 2 as well.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(arguments[:1]).parse_args(arguments)
-    try:
-        with plugin_warnings_as_lines():
-            code: int = args.run(args)
-    except LnatError as error:
-        print(f"lnat: error: {error}", file=sys.stderr)
-        return error.exit_code
-    return code
-
-
-def _parser(called: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lnat",
         description="Which teacher's reasoning traces would a student learn most from?",
@@ -60,8 +46,17 @@ def _parser(called: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lnat-plugins {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (summary, declare) in _COMMANDS.items():
-        options = _FORWARDS if name in ("eval", "sft") else {}
+        # `eval` and `sft` hand on every argument, `--help` too, and declare none of their own.
+        forwards: dict[str, Any] = {"add_help": False, "prefix_chars": "\0"}
+        options = forwards if name in ("eval", "sft") else {}
         command = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
-        if name in called:
+        if name in arguments[:1]:
             declare(command)
-    return parser
+    args = parser.parse_args(arguments)
+    try:
+        with plugin_warnings_as_lines():
+            code: int = args.run(args)
+    except LnatError as error:
+        print(f"lnat: error: {error}", file=sys.stderr)
+        return error.exit_code
+    return code

@@ -6,27 +6,21 @@ import argparse
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
 from lnat_plugins.errors import StudentError
 
-if TYPE_CHECKING:
-    from lnat_plugins.plugins import LoadedPlugin
-    from lnat_plugins.teacher_set.catalog import TaskInfo
-
 
 def declare_tasks(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lnat tasks`."""
+    """`lnat tasks`: a block a teacher set, those that cannot be used last."""
     parser.description = "Lists the teacher sets that lm_eval can score."
     parser.add_argument(
         "--include_path", type=Path, metavar="DIR", help="list the YAML files of this folder too"
     )
-    parser.set_defaults(run=run_tasks)
+    parser.set_defaults(run=_tasks)
 
 
-def run_tasks(args: argparse.Namespace) -> int:
-    """Print one block a teacher set."""
+def _tasks(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_plugins
     from lnat_plugins.teacher_set.catalog import list_tasks
 
@@ -34,31 +28,29 @@ def run_tasks(args: argparse.Namespace) -> int:
     tasks = list_tasks((), splitters)
     if args.include_path:
         tasks += list_tasks([args.include_path], splitters)
-    # Of a task that is not ok, the description is the error, which names the file.
-    ordered = sorted(tasks, key=lambda task: not task.ok)
-    print_result("".join(map(_task_block, ordered)) or "No teacher set found.\n")
+    text = ""
+    for task in sorted(tasks, key=lambda task: not task.ok):
+        # Of a task that is not ok, the description is the error, which names the file.
+        if not task.ok:
+            text += f"cannot be used: {task.description}\n"
+            continue
+        description = f"    {task.description}\n" if task.description else ""
+        text += f"{task.name}\n{description}    data: {task.data}\n    file: {task.path}\n"
+    print_result(text or "No teacher set found.\n")
     return 0
 
 
-def _task_block(task: TaskInfo) -> str:
-    if not task.ok:
-        return f"cannot be used: {task.description}\n"
-    description = f"    {task.description}\n" if task.description else ""
-    return f"{task.name}\n{description}    data: {task.data}\n    file: {task.path}\n"
-
-
 def declare_check(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lnat check`."""
+    """`lnat check`: what a teacher set holds, or the error that is in it."""
     parser.description = (
         "Loads a teacher set's YAML and its data as a run would. lm_eval passes over a YAML that "
         "cannot be used without a word; this says what is wrong with it."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the YAML")
-    parser.set_defaults(run=run_check)
+    parser.set_defaults(run=_check)
 
 
-def run_check(args: argparse.Namespace) -> int:
-    """Print what the teacher set holds."""
+def _check(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_with_plugins
     from lnat_plugins.teacher_set.catalog import check_task
 
@@ -76,38 +68,33 @@ def run_check(args: argparse.Namespace) -> int:
 
 
 def declare_plugins(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lnat plugins`."""
+    """`lnat plugins`: a block a plugin."""
     parser.description = "Lists the plugins in the order of loading; the last one is called first."
     add_plugins(parser)
-    parser.set_defaults(run=run_plugins)
+    parser.set_defaults(run=_plugins)
 
 
-def run_plugins(args: argparse.Namespace) -> int:
-    """Print one block a plugin."""
-    print_result("".join(map(_plugin_block, read_plugins(args).loaded)))
+def _plugins(args: argparse.Namespace) -> int:
+    for plugin in read_plugins(args).loaded:
+        lines = [plugin.name, f"    from: {plugin.origin}"]
+        if plugin.error:
+            lines.append(f"    not loaded: {plugin.error}")
+        if plugin.implements:
+            lines.append(f"    implements: {', '.join(plugin.implements)}")
+        lines += [f"    {kind}: {', '.join(names)}" for kind, names in plugin.registers.items()]
+        print_result("\n".join(lines) + "\n")
     return 0
 
 
-def _plugin_block(plugin: LoadedPlugin) -> str:
-    lines = [plugin.name, f"    from: {plugin.origin}"]
-    if plugin.error:
-        lines.append(f"    not loaded: {plugin.error}")
-    if plugin.implements:
-        lines.append(f"    implements: {', '.join(plugin.implements)}")
-    lines += [f"    {kind}: {', '.join(names)}" for kind, names in plugin.registers.items()]
-    return "\n".join(lines) + "\n"
-
-
 def declare_student(parser: argparse.ArgumentParser) -> None:
-    """`lnat student` has no arguments."""
+    """`lnat student`: the path alone, so that a shell can use it."""
     parser.description = (
         "Prints the absolute path of the small student that comes with the package."
     )
-    parser.set_defaults(run=run_student)
+    parser.set_defaults(run=_student)
 
 
-def run_student(args: argparse.Namespace) -> int:
-    """Print the path alone, so that a shell can use it."""
+def _student(args: argparse.Namespace) -> int:
     folder = Path(str(files("lnat_plugins") / "student")).absolute()
     if not folder.is_dir():
         raise StudentError(
@@ -120,30 +107,31 @@ def run_student(args: argparse.Namespace) -> int:
 
 
 def declare_eval(parser: argparse.ArgumentParser) -> None:
-    """Everything behind the word goes to lm_eval.
+    """`lnat eval`: lm_eval with every argument that follows.
 
     Differs from it in two points: a wrong path to the student is one line, and the shipped tasks
     are found from a source checkout too.
     """
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
-    parser.set_defaults(run=run_eval)
+    parser.set_defaults(run=_eval)
 
 
-def run_eval(args: argparse.Namespace) -> int:
-    """Hand over to the harness and return its exit code."""
+def _eval(args: argparse.Namespace) -> int:
     from lnat_plugins.harness.command import run_lm_eval
 
     return run_lm_eval(args.arguments)
 
 
 def declare_sft(parser: argparse.ArgumentParser) -> None:
-    """Everything behind the word goes to `python -m lnat_plugins.hooks.trl_sft`."""
+    """`lnat sft`: `python -m lnat_plugins.hooks.trl_sft` with every argument that follows.
+
+    It runs in this process; several are started by `accelerate launch -m`.
+    """
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
-    parser.set_defaults(run=run_sft)
+    parser.set_defaults(run=_sft)
 
 
-def run_sft(args: argparse.Namespace) -> int:
-    """Choose and train in this process; several are started by `accelerate launch -m`."""
+def _sft(args: argparse.Namespace) -> int:
     from lnat_plugins.hooks.trl_sft import main
 
     code: int = main(args.arguments)

@@ -8,38 +8,49 @@ from pathlib import Path
 
 from lnat_plugins import __version__
 from lnat_plugins.cli.shared import (
-    add_ranking,
+    add_plugins,
     log,
     log_files,
     print_result,
     read_plugins,
     split_names,
     warn_unloaded,
-    write_output,
 )
+from lnat_plugins.files import write_atomic
 
 _SAMPLES = "lm_eval's output folder (the newest samples of each task), or samples files"
 
 
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    """What both commands take alike."""
+    add = parser.add_argument
+    add("--window", help="a scored window; default: the first of the settings")
+    add("--teachers", metavar="A,B", help="compare only these teachers; default: all")
+    add(
+        "--reference", metavar='FILE|"A>B=C"',
+        help="what is known of the teachers: a JSON or YAML file of teacher: accuracy, or an order",
+    )  # fmt: skip
+    add("--bootstrap_iters", type=int, default=10_000, help="default: %(default)s")
+    add("--seed", type=int, default=1234, help="default: %(default)s")
+    add_plugins(parser)
+
+
 def declare_rank(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lnat rank`."""
+    """`lnat rank`: the tables of each task and student, written too if requested."""
     parser.description = "Ranks teachers, with intervals over prompts, controls and warnings."
     add = parser.add_argument
     add("sources", nargs="+", metavar="OUT", help=_SAMPLES)
     add(
-        "--metric",
-        default="local_naturalness",
-        metavar="NAME|A,B|all",
+        "--metric", default="local_naturalness", metavar="NAME|A,B|all",
         help="several are compared, and the first is ranked by; all: those that the records "
         "hold and that have a direction; default: %(default)s",
-    )
-    add_ranking(parser)
+    )  # fmt: skip
+    _add_shared(parser)
     add("--output_path", type=Path, metavar="DIR", help="write ranking.json and ranking.md there")
-    parser.set_defaults(run=run_rank)
+    parser.set_defaults(run=_rank)
 
 
-def run_rank(args: argparse.Namespace) -> int:
-    """Print the tables of each task and student, and write them if requested."""
+def _rank(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
     from lnat_plugins.metrics import ALL, metrics_to_compare
 
@@ -65,18 +76,17 @@ def run_rank(args: argparse.Namespace) -> int:
     text = "\n".join(board.to_markdown() for board in boards)
     print_result(text)
     if args.output_path:
-        document = {
-            "lnat_plugins": __version__,
-            "rankings": [board.as_dict() for board in boards],
-        }
+        rankings = [board.as_dict() for board in boards]
+        document = {"lnat_plugins": __version__, "rankings": rankings}
         as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        write_output(args.output_path / "ranking.json", as_json + "\n")
-        write_output(args.output_path / "ranking.md", text)
+        for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", text)):
+            write_atomic(args.output_path / name, content, "--output_path")
+            log(f"wrote {args.output_path / name}")
     return 0
 
 
 def declare_report(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lnat report`."""
+    """`lnat report`: writes the page, and logs where."""
     parser.description = (
         "Writes one HTML file that needs nothing else: teachers with intervals, plots, tables, and "
         "the responses with every step shaded by its score."
@@ -84,26 +94,22 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="OUT", help=f"{_SAMPLES}, of one task and student")
     add(
-        "--output_path",
-        type=Path,
-        metavar="FILE.html",
+        "--output_path", type=Path, metavar="FILE.html",
         help="default: report.html in OUT, or beside the samples file",
-    )
-    add(
-        "--metric",
-        default="local_naturalness",
-        help="the one to rank by, all are compared; default: %(default)s",
-    )
-    add_ranking(parser)
-    add(
-        "--prompts", type=int, metavar="N",
-        help="prompts whose traces are shown, from the first; default: 20",
     )  # fmt: skip
-    parser.set_defaults(run=run_report)
+    add(
+        "--metric", default="local_naturalness",
+        help="the one to rank by, all are compared; default: %(default)s",
+    )  # fmt: skip
+    _add_shared(parser)
+    add(
+        "--prompts", type=int, metavar="N", default=20,
+        help="prompts whose traces are shown, from the first; default: %(default)s",
+    )  # fmt: skip
+    parser.set_defaults(run=_report)
 
 
-def run_report(args: argparse.Namespace) -> int:
-    """Write the page and log where."""
+def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_scores
     from lnat_plugins.report import leading_metric
 
@@ -115,8 +121,7 @@ def run_report(args: argparse.Namespace) -> int:
     log_files(scores)
     compared = scores.only(split_names(args.teachers, "--teachers"))
     source = Path(args.sources[0])
-    beside = (source if source.is_dir() else source.parent) / "report.html"
-    path = args.output_path or beside
+    path = args.output_path or (source if source.is_dir() else source.parent) / "report.html"
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
         prompts=args.prompts, bootstrap_iters=args.bootstrap_iters, seed=args.seed,

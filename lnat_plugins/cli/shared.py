@@ -7,11 +7,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any
 
 from lnat_plugins.errors import ConfigError, PluginWarning
-from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.api import Scores
@@ -29,16 +27,6 @@ def log(text: str) -> None:
     print(f"lnat: {text}", file=sys.stderr)
 
 
-def write_output(path: Path, text: str) -> None:
-    """Write a text file whole, and log it.
-
-    Raises:
-        ConfigError: the folder cannot be made or written to.
-    """
-    write_atomic(path, text, "--output_path")
-    log(f"wrote {path}")
-
-
 @contextmanager
 def plugin_warnings_as_lines() -> Iterator[None]:
     """Log warnings about plugins, one line each, as they come."""
@@ -46,20 +34,13 @@ def plugin_warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", PluginWarning)
         show_others = warnings.showwarning
 
-        def show(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
+        def show(message: Warning | str, category: type[Warning], *more: Any) -> None:
             if issubclass(category, PluginWarning):
                 log(f"warning: {message}")
             else:
-                show_others(message, category, filename, lineno, file, line)
+                show_others(message, category, *more)
 
-        warnings.showwarning = show
+        warnings.showwarning = show  # type: ignore[assignment]
         yield
 
 
@@ -67,20 +48,19 @@ def split_names(listed: str | None, option: str) -> list[str] | None:
     """ "A, B" -> ["A", "B"]; None stays None. ConfigError for a name listed twice."""
     if listed is None:
         return None
-    found = [name.strip() for name in listed.split(",")]
-    twice = [name for place, name in enumerate(found) if name in found[:place]]
-    if twice:
-        raise ConfigError(f"duplicate name {twice[0]!r}", where=option, remedy="name it once")
-    return found
+    names = [name.strip() for name in listed.split(",")]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ConfigError(f"duplicate name {name!r}", where=option, remedy="name it once")
+    return names
 
 
 def add_plugins(parser: argparse.ArgumentParser) -> None:
     """Declare `--plugins`."""
     parser.add_argument(
-        "--plugins",
-        metavar="A,B",
+        "--plugins", metavar="A,B",
         help="load these too: modules by name, or files by a path that ends in .py",
-    )
+    )  # fmt: skip
 
 
 def read_plugins(args: argparse.Namespace) -> Plugins:
@@ -89,21 +69,6 @@ def read_plugins(args: argparse.Namespace) -> Plugins:
 
     names = [name.strip() for name in (args.plugins or "").split(",") if name.strip()]
     return load_plugins(names, where="--plugins")
-
-
-def add_ranking(parser: argparse.ArgumentParser) -> None:
-    """Declare what `lnat rank` and `lnat report` take alike."""
-    add = parser.add_argument
-    add("--window", help="a scored window; default: the first of the settings")
-    add("--teachers", metavar="A,B", help="compare only these teachers; default: all")
-    add(
-        "--reference",
-        metavar='FILE|"A>B=C"',
-        help="what is known of the teachers: a JSON or YAML file of teacher: accuracy, or an order",
-    )
-    add("--bootstrap_iters", type=int, default=10_000, help="default: %(default)s")
-    add("--seed", type=int, default=1234, help="default: %(default)s")
-    add_plugins(parser)
 
 
 def log_files(scores: Scores) -> None:

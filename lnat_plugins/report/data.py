@@ -1,24 +1,15 @@
-"""What a report is made from: scored responses with their texts, and how they were scored.
+"""Every number of a report, computed once.
 
-Knows nothing of files. A `ScoredSet` gives one, and so can any program that scored by itself.
-
-Scores by position in the trace: how natural the first, second, ... tenth of a response is.
-
-Knows nothing of drawing. The paper finds that what a step gains from the whole trace over a local
-window grows with its position (arXiv 2510.03988).
-
-Every number of a report, gathered once. Knows nothing of HTML.
-
-What the metric that ranks cannot do without ends in an error, as in `lnat rank`; what stands
-beside it is left out with its reason.
+What the ranking metric needs ends in an error, as in `lnat rank`; any other figure that cannot be
+given is replaced by its reason.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,55 +24,55 @@ from lnat_plugins.scoring.samples import ScoredSet
 BINS: Final = 10
 
 Floats = NDArray[np.float64]
+Result = TypeVar("Result")
 
 
 class Positions(NamedTuple):
-    """Means of step scores at ten places of the trace, over the same responses for all windows.
+    """Means of step scores by tenth of the trace, over the same responses for all windows.
 
     Attributes:
         means: window -> ten means over responses, all of them in each.
-        gains: teacher -> ten means of global minus the window asked for; empty where one of the
-            two is not among the windows, or they are one.
+        gains: teacher -> ten means of global minus the local window; empty without both.
         responses: how many are behind the means.
-        left_out: how many lack one of the windows.
+        dropped: how many lack one of the windows.
     """
 
     means: Mapping[str, tuple[float, ...]]
     gains: Mapping[str, tuple[float, ...]]
     responses: int
-    left_out: int
+    dropped: int
 
 
 def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Positions:
     """The mean of a response's steps in each tenth of it; then the mean over responses.
 
-    Step i of p takes the stretch [i/p, (i + 1)/p) of the response (counted from 0, without steps
-    that hold no token), and weighs in a tenth as much as it takes of it. So every response counts
-    once in every tenth, however short. Were steps counted whole, short responses would be missing
-    from some tenths, and the line would tell who is there and not how scores change.
+    Step i of p, counted from 0, covers the stretch [i/p, (i + 1)/p) of the response, and weighs in
+    a tenth as much as it covers of it. So every response counts once in every tenth, however short.
+    If steps were counted whole, short responses would be missing from some tenths, and the line
+    would show which responses are long, not how scores change. The paper finds that what a step
+    gains from the whole trace over a local window grows with its position (arXiv 2510.03988).
 
     Args:
         rows: scored responses.
-        windows: those scored; one that no response has throughout is left out.
+        windows: those scored; one that no response has throughout is dropped.
         window: what global is compared with.
     """
     profiles = [{name: _profile(row.record, name) for name in windows} for row in rows]
-    used = [name for name in windows if any(each[name] is not None for each in profiles)]
-    whole = [
-        (row.teacher, {name: each[name] for name in used})
-        for row, each in zip(rows, profiles, strict=True)
-        if used and all(each[name] is not None for name in used)
+    used = [name for name in windows if any(profile[name] is not None for profile in profiles)]
+    complete = [
+        (row.teacher, np.array([profile[name] for name in used]))
+        for row, profile in zip(rows, profiles, strict=True)
+        if used and all(profile[name] is not None for name in used)
     ]
-    means = {name: _mean([each[name] for _, each in whole]) for name in used} if whole else {}
-    gains: dict[str, tuple[float, ...]] = {}
+    means = dict(zip(used, _mean([of for _, of in complete]), strict=True)) if complete else {}
+    gains = {}
     if window != GLOBAL and {window, GLOBAL} <= means.keys():
-        for teacher in dict.fromkeys(teacher for teacher, _ in whole):
-            own = [each for name, each in whole if name == teacher]
-            both = zip(
-                _mean([e[GLOBAL] for e in own]), _mean([e[window] for e in own]), strict=True
+        for teacher in dict.fromkeys(teacher for teacher, _ in complete):
+            own = dict(
+                zip(used, _mean([of for name, of in complete if name == teacher]), strict=True)
             )
-            gains[teacher] = tuple(one - other for one, other in both)
-    return Positions(means, gains, len(whole), len(rows) - len(whole))
+            gains[teacher] = tuple((np.array(own[GLOBAL]) - own[window]).tolist())
+    return Positions(means, gains, len(complete), len(rows) - len(complete))
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
@@ -95,29 +86,27 @@ def _profile(record: StepSums, window: str) -> Floats | None:
     return means
 
 
-def _mean(profiles: Sequence[Floats | None]) -> tuple[float, ...]:
-    means_B = np.array(profiles, dtype=np.float64).mean(axis=0)
-    return tuple(float(value) for value in means_B)
+def _mean(profiles_RWB: Sequence[Floats]) -> list[tuple[float, ...]]:
+    return [tuple(means_B) for means_B in np.array(profiles_RWB).mean(axis=0).tolist()]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a report is to be about.
+class ReportOptions:
+    """What a report is about.
 
     Attributes:
         metric: what teachers are ranked by.
         window: a scored window.
-        metrics: by name, those to set beside it.
-        reference: a known order, or None.
-        bootstrap_iters, seed: as for `rank`.
+        metrics: by name, those compared with it; one that cannot be is named with the reason.
+        reference, bootstrap_iters, seed: as for `rank`.
     """
 
     metric: Metric
     window: str
     metrics: Mapping[str, Metric]
-    reference: Reference | None
-    bootstrap_iters: int
-    seed: int
+    reference: Reference | None = None
+    bootstrap_iters: int = 10_000
+    seed: int = 1234
 
 
 @dataclass(frozen=True)
@@ -125,15 +114,15 @@ class Figures:
     """The numbers. A text in place of a result is the reason why there is none.
 
     Attributes:
-        ranking: by the metric asked for.
+        ranking: by the report's metric.
         scores: the values of every response by that metric, in the order of the rows.
-        local_window: the window that stands against the whole trace.
+        local_window: the window that is compared with the whole trace.
         local_ranking, global_ranking: by local naturalness there, and by global naturalness.
         local_scores, global_scores: values of every response by those two.
         values: label -> values of every response, for each metric that any response has.
         comparison: each metric against each.
         composition: label -> teacher -> share of prompts on which it is best.
-        positions: step scores by their place in the trace.
+        positions: step scores by their position in the trace.
     """
 
     ranking: Ranking
@@ -155,97 +144,88 @@ class Figures:
 
 
 def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
-    """The metric that the order goes by. ConfigError for an unknown one, and for "all"."""
+    """The metric that teachers are ranked by. ConfigError for an unknown one, and for "all"."""
     if name == ALL:
         raise ConfigError(
-            "a report always compares all metrics",
-            where="metric",
-            found=name,
+            "a report always compares all metrics", where="metric", found=name,
             remedy="name the one that the order goes by, or none",
-        )
+        )  # fmt: skip
     return get_metric(name, metrics)
 
 
-def gather(scored: ScoredSet, asked: Asked) -> Figures:
+def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
     """Compute them.
 
     Raises:
-        ConfigError, DataError: as `rank`, for the metric asked for.
+        ConfigError, DataError: as `rank`, for the report's metric.
     """
-    windows, window = scored.windows, asked.window
-    others = [name for name in windows if name != GLOBAL]
-    local_window = window if window != GLOBAL or not others else others[0]
-    local, whole = METRICS["local_naturalness"], METRICS["global_naturalness"]
+    windows, window = scored.windows, options.window
+    local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
+    by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
+    resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
     ranking = rank(
-        scored.rows, scored.prompts, asked.metric, window,
-        bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
-        metrics=asked.metrics, texts=[row.text for row in scored.rows], student=scored.student,
+        scored.rows, scored.prompts, options.metric, window, reference=options.reference,
+        metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
+        **resampling,
     )  # fmt: skip
 
     def ranked(metric: Metric, by: str) -> Ranking | str:
-        known = (metric, by) == (asked.metric, window)
-        return ranking if known else _rank(scored, asked, metric, by)
+        if (metric, by) == (options.metric, window):
+            return ranking
+        return _or_reason(
+            rank, scored.rows, scored.prompts, metric, by, metrics=options.metrics, **resampling
+        )
 
-    comparison = _compare(scored, asked)
+    others = [
+        metric
+        for metric in options.metrics.values()
+        if metric.higher_is_better is not None and metric.name != options.metric.name
+    ]
+    comparison = _or_reason(
+        compare, scored.rows, scored.prompts, [options.metric, *others], window,
+        reference=options.reference, **resampling,
+    )  # fmt: skip
     return Figures(
         ranking=ranking,
-        scores=asked.metric.rate(scored.rows, window),
+        scores=options.metric.rate(scored.rows, window),
         local_window=local_window,
-        local_ranking=ranked(local, local_window),
-        global_ranking=ranked(whole, GLOBAL),
-        local_scores=local.rate(scored.rows, local_window),
-        global_scores=whole.rate(scored.rows, GLOBAL),
-        values=_values(scored, asked, windows),
+        local_ranking=ranked(by_window, local_window),
+        global_ranking=ranked(by_trace, GLOBAL),
+        local_scores=by_window.rate(scored.rows, local_window),
+        global_scores=by_trace.rate(scored.rows, GLOBAL),
+        values=_values(scored, options),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
-            label(asked.metrics[one.metric], window): one.composition
+            _label(options.metrics[one.metric], window): one.composition
             for one in comparison.metrics
         },
         positions=positions(scored.rows, windows, local_window),
     )  # fmt: skip
 
 
-def label(metric: Metric, window: str) -> str:
-    """The metric's name, with the window in brackets where it reads the one asked for."""
+def _label(metric: Metric, window: str) -> str:
+    """The metric's name, with the window in brackets where it reads the requested one."""
     return f"{metric.name}[{window}]" if metric.reads == "window" else metric.name
 
 
-def _rank(scored: ScoredSet, asked: Asked, metric: Metric, window: str) -> Ranking | str:
+def _or_reason(compute: Callable[..., Result], *args: Any, **more: Any) -> Result | str:
     try:
-        return rank(
-            scored.rows, scored.prompts, metric, window,
-            bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, metrics=asked.metrics,
-        )  # fmt: skip
+        return compute(*args, **more)
     except LnatError as why:
         return str(why).rstrip(".")
 
 
-def _compare(scored: ScoredSet, asked: Asked) -> Comparison | str:
-    beside = [
-        metric
-        for metric in asked.metrics.values()
-        if metric.higher_is_better is not None and metric.name != asked.metric.name
-    ]
-    try:
-        return compare(
-            scored.rows, scored.prompts, [asked.metric, *beside], asked.window,
-            bootstrap_iters=asked.bootstrap_iters, seed=asked.seed, reference=asked.reference,
-        )  # fmt: skip
-    except LnatError as why:
-        return str(why).rstrip(".")
-
-
-def _values(scored: ScoredSet, asked: Asked, windows: Sequence[str]) -> dict[str, Ratings]:
-    """The metric asked for comes first; plain counts are told with the response itself."""
-    found = {label(asked.metric, asked.window): asked.metric.rate(scored.rows, asked.window)}
-    for metric in asked.metrics.values():
+def _values(scored: ScoredSet, options: ReportOptions) -> dict[str, Ratings]:
+    """The report's metric comes first; plain counts are shown with the response itself."""
+    main = options.metric
+    values = {_label(main, options.window): main.rate(scored.rows, options.window)}
+    for metric in options.metrics.values():
         if metric.reads == "counts" and not metric.needs:
             continue
-        for window in windows if metric.reads == "window" else (asked.window,):
-            name = label(metric, window)
-            if name in found:
-                continue
-            ratings = metric.rate(scored.rows, window)
-            if not all(map(math.isnan, ratings.values)):
-                found[name] = ratings
-    return found
+        for window in scored.windows if metric.reads == "window" else (options.window,):
+            name = _label(metric, window)
+            if name not in values:
+                ratings = metric.rate(scored.rows, window)
+                if not all(map(math.isnan, ratings.values)):
+                    values[name] = ratings
+    return values

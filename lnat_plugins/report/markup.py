@@ -1,4 +1,4 @@
-"""HTML as text: everything escaped but what was built here. Knows nothing of scores."""
+"""HTML as text: everything is escaped but what was built here."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from lnat_plugins import formatting as wording
+from lnat_plugins import formatting
 
 # NUL and half characters cannot stand in an HTML file at all.
 _UNWRITABLE: Final = re.compile("[\x00\ud800-\udfff]")
+
+_NO_REASON: Final = "no reason was recorded"
 
 
 class Markup(str):
@@ -21,20 +23,19 @@ class Markup(str):
 
 
 class Figure(NamedTuple):
-    """A number for a table.
-
-    Attributes:
-        value: NaN = undefined, which is written as the word.
-        digits: after the point.
-        reason: why it is undefined, where it is.
-    """
+    """A number for a table, with its decimals, and the reason if it is undefined (NaN)."""
 
     value: float
     digits: int = 4
-    reason: str = "no reason was recorded"
+    reason: str = _NO_REASON
 
 
 Cell = str | int | Figure
+
+
+def cells(values: Iterable[float], digits: int = 4, reason: str = _NO_REASON) -> list[Cell]:
+    """Numbers alike in decimals and in the reason for being undefined."""
+    return [Figure(value, digits, reason) for value in values]
 
 
 def esc(text: object) -> Markup:
@@ -47,13 +48,13 @@ def esc(text: object) -> Markup:
 
 def join(parts: Iterable[object], between: str = "") -> Markup:
     """The parts, each escaped, one after the other."""
-    return Markup(esc(between).join(esc(part) for part in parts))
+    return Markup(esc(between).join(map(esc, parts)))
 
 
 def tag(name: str, *content: object, **attributes: object) -> Markup:
     """An element. `class_` and `for_` lose their underscore, `aria_label` becomes `aria-label`.
 
-    An attribute that is None or False is left out; one that is True stands without a value.
+    An attribute that is None or False is not written; one that is True has no value.
     """
     written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{esc(value)}"')
@@ -65,12 +66,12 @@ def tag(name: str, *content: object, **attributes: object) -> Markup:
 
 def number(value: float, digits: int = 4) -> str:
     """As `lnat rank` writes it, with commas between thousands; "undefined" for NaN."""
-    return wording.number(value, digits, undefined="undefined", separator=",")
+    return formatting.number(value, digits, undefined="undefined", separator=",")
 
 
-def counted(count: int, what: str) -> str:
-    """The count with its noun: "1 metric", "2 metrics"."""
-    return wording.plural(count, what, separator=",")
+def counted(count: int, noun: str) -> str:
+    """ "1 metric", "2,000 metrics"."""
+    return formatting.plural(count, noun, separator=",")
 
 
 def items(lines: Iterable[object]) -> Markup:
@@ -84,55 +85,48 @@ def folded(summary: str, *content: object) -> Markup:
     return tag("details", tag("summary", summary), *content)
 
 
+def undefined(reason: str) -> Markup:
+    """What stands in place of a plot or a table that cannot be given."""
+    return tag("p", tag("strong", "Undefined: "), reason, ".", class_="why")
+
+
 def table(
-    caption: str,
-    headers: Sequence[str],
-    rows: Iterable[Sequence[Cell]],
-    *,
-    shade: bool = False,
+    caption: str, headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, shade: bool = False
 ) -> Markup:
     """A table whose first column heads its rows; below it, why figures are undefined.
 
     Args:
-        caption: said above it.
+        caption: stands above it.
         headers: one a column.
         rows: cells; text and markup to the left, figures and counts to the right.
-        shade: whether figures, from -1 to 1, colour their cell.
+        shade: whether figures, from -1 to 1, colour their cell: h0 to h5 by size, g1 to g5 below 0.
     """
     reasons: dict[str, None] = {}
-    body = []
     numeric: set[int] = set()
+    body = []
     for first, *others in rows:
-        cells = [tag("th", first, scope="row")]
+        line = [tag("th", first, scope="row")]
         for column, cell in enumerate(others, start=1):
-            if not isinstance(cell, str):
-                numeric.add(column)
-            if isinstance(cell, Figure) and math.isnan(cell.value):
+            if isinstance(cell, str):
+                line.append(tag("td", cell))
+                continue
+            numeric.add(column)
+            if isinstance(cell, int):
+                line.append(tag("td", cell, class_="n"))
+            elif math.isnan(cell.value):
                 reasons[cell.reason] = None
-            cells.append(_cell(cell, shade))
-        body.append(tag("tr", *cells))
-    heads = (
+                line.append(tag("td", "undefined", class_="undefined", title=cell.reason))
+            else:
+                level = sum(abs(cell.value) >= edge for edge in (0.05, 0.25, 0.5, 0.75, 0.95))
+                hue = f" {'g' if level and cell.value < 0 else 'h'}{level}" if shade else ""
+                line.append(tag("td", number(cell.value, cell.digits), class_=f"n{hue}"))
+        body.append(tag("tr", *line))
+    head = tag("tr", *(
         tag("th", header, scope="col", class_="n" if column in numeric else None)
         for column, header in enumerate(headers)
-    )
-    head = tag("tr", *heads)
-    whole = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
+    ))  # fmt: skip
+    element = tag("table", tag("caption", caption), tag("thead", head), tag("tbody", *body))
     # Focusable, so that a wide table scrolls without a mouse.
-    box = tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    box = tag("div", element, class_="scroll", tabindex="0", role="region", aria_label=caption)
     why = tag("p", "Undefined: ", "; ".join(reasons), ".", class_="why") if reasons else ""
     return join([box, why])
-
-
-def _cell(cell: Cell, shade: bool) -> Markup:
-    if isinstance(cell, Figure):
-        if math.isnan(cell.value):
-            return tag("td", "undefined", class_="undefined", title=cell.reason)
-        level = f" {shade_of(cell.value)}" if shade else ""
-        return tag("td", number(cell.value, cell.digits), class_=f"n{level}")
-    return tag("td", cell, class_="n") if isinstance(cell, int) else tag("td", cell)
-
-
-def shade_of(value: float) -> str:
-    """The class of a cell for a figure from -1 to 1: h0 to h5 by its size, g1 to g5 below 0."""
-    level = sum(abs(value) >= edge for edge in (0.05, 0.25, 0.5, 0.75, 0.95))
-    return f"g{level}" if level and value < 0 else f"h{level}"

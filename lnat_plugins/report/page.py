@@ -1,6 +1,6 @@
 """Puts the page together: head, sections, the trace view, and the style and script beside them.
 
-Knows nothing of how a section is made. The page loads nothing: its own policy forbids it.
+The page loads nothing: its own policy forbids it.
 """
 
 from __future__ import annotations
@@ -8,67 +8,70 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePosixPath
 from string import Template
-from typing import Final
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.metrics import METRICS, Metric
-from lnat_plugins.ranking import Reference
 from lnat_plugins.report import sections
-from lnat_plugins.report.data import Asked, Figures, gather
-from lnat_plugins.report.markup import Cell, Markup, counted, esc, join, number, table, tag
-from lnat_plugins.report.plots import Marks
+from lnat_plugins.report.data import Figures, ReportOptions, gather
+from lnat_plugins.report.markup import Markup, counted, esc, join, number, table, tag
+from lnat_plugins.report.plots import Markers
 from lnat_plugins.report.traces import Rated, shades_of, trace_view
 from lnat_plugins.scoring.samples import ScoredSet
-
-PROMPTS: Final = 20
-"""Prompts in the trace view unless more are asked for: a few megabytes of text."""
+from lnat_plugins.selection.student import provenance_of_scores
 
 
-def report(
-    scored: ScoredSet,
-    metric: Metric = METRICS["local_naturalness"],
-    window: str | None = None,
-    *,
-    metrics: Mapping[str, Metric] = METRICS,
-    reference: Reference | None = None,
-    prompts: int = PROMPTS,
-    bootstrap_iters: int = 10_000,
-    seed: int = 1234,
-    title: str | None = None,
-) -> str:
+def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
     """One HTML page with everything in it; the same input gives the same text.
 
     Args:
         scored: what was scored.
-        metric: ranks the teachers; must have a direction.
-        window: a scored window; by default the first.
-        metrics: by name, those to set beside it; what cannot be had is left out by name.
-        reference: a known order of the teachers, from `read_reference`.
+        options: what teachers are ranked by, and how.
         prompts: so many prompts at most in the trace view, from the first.
-        bootstrap_iters, seed: as for `rank`.
-        title: the heading; by default the task and the last part of the student's name.
 
     Raises:
-        ConfigError: the metric has no direction, the window was not scored, or a number is too
-            low.
-        DataError: no prompt has a defined value for every teacher.
+        ConfigError: the metric has no direction, or a number is too low.
+        DataError: no prompt has a defined value for every teacher, or a text was changed.
     """
     if prompts < 1:
         raise ConfigError("prompts is below 1", found=prompts, remedy="give 1 or more")
-    _check_texts(scored)
-    known = {**metrics, metric.name: metric}
-    asked = Asked(metric, scored.window(window), known, reference, bootstrap_iters, seed)
-    figures = gather(scored, asked)
-    parts = _sections(scored, asked, figures, prompts)
+    for row in scored.rows:
+        end = row.record.spans[-1][1] if row.record.spans else 0
+        if end != len(row.text):
+            raise DataError(
+                "the scored steps do not cover the response",
+                where=f"prompt {row.prompt_id!r}, teacher {row.teacher!r}",
+                found=f"steps up to character {end} of {len(row.text)}",
+                remedy="score the responses again; the text was changed afterwards",
+            )
+    figures = gather(scored, options)
+    markers = Markers(figures.teachers)
+    shades = shades_of((row.record for row in scored.rows), options.window)
+    rated = [
+        Rated(row, {name: (of.values[i], of.reasons[i]) for name, of in figures.values.items()})
+        for i, row in enumerate(scored.rows)
+    ]
+    rated.sort(key=lambda each: figures.teachers.index(each.row.teacher))
+    agreement = join([sections.agreement(figures), sections.reference(figures)])
+    parts = [
+        ("teachers", "Teachers", sections.teachers(figures, markers)),
+        ("ranks", "How sure each rank is", sections.chances(figures, markers)),
+        ("local", "Local against global", sections.local_global(scored, figures, markers)),
+        ("length", "Score against length", sections.length(scored, figures, markers)),
+        ("position", "Score by position in the trace", sections.position(figures, markers)),
+        ("stability", "How the order settles", sections.stability(figures)),
+        ("composition", "Winners by teacher", sections.composition(figures, markers)),
+        ("agreement", "Metric against metric", agreement),
+        ("confounds", "Possible confounds", sections.confounds(figures.ranking)),
+        ("traces", "Traces, step by step", trace_view(scored, rated, shades, markers, prompts)),
+        ("settings", "Settings and versions", _settings(scored, figures)),
+    ]  # fmt: skip
     links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
     style, script = _read("style.css"), _read("script.js")
     return Template(_read("page.html")).substitute(
-        title=esc(title or f"{scored.task}: teachers for {_short(scored.student)}"),
+        title=esc(f"{scored.task}: teachers for {_short(scored.student)}"),
         version=esc(__version__),
         summary=_summary(scored, figures),
         contents=tag("ul", *links),
@@ -82,83 +85,37 @@ def report(
     )
 
 
-def _check_texts(scored: ScoredSet) -> None:
-    for row in scored.rows:
-        spans = row.record.spans
-        end = spans[-1][1] if spans else 0
-        if end != len(row.text):
-            raise DataError(
-                "the scored steps do not cover the response",
-                where=f"prompt {row.prompt_id!r}, teacher {row.teacher!r}",
-                found=f"steps up to character {end} of {len(row.text)}",
-                remedy="score the responses again; the text was changed afterwards",
-            )
-
-
-def _sections(
-    scored: ScoredSet, asked: Asked, figures: Figures, prompts: int
-) -> list[tuple[str, str, Markup]]:
-    marks = Marks(figures.teachers)
-    shades = shades_of((row.record for row in scored.rows), asked.window)
-    values = figures.values.items()
-    place = {teacher: number_ for number_, teacher in enumerate(figures.teachers)}
-    rated = [
-        Rated(row, {name: (each.values[i], each.reasons[i]) for name, each in values})
-        for i, row in enumerate(scored.rows)
-    ]
-    rated.sort(key=lambda each: place[each.row.teacher])
-    agreed = join([sections.agreement(figures), sections.reference(figures)])
-    return [
-        ("teachers", "Teachers", sections.teachers(figures, marks)),
-        ("ranks", "How sure each rank is", sections.chances(figures, marks)),
-        ("local", "Local against global", sections.local_global(scored, figures, marks)),
-        ("length", "Score against length", sections.length(scored, figures, asked.metric, marks)),
-        ("position", "Score by position in the trace", sections.position(figures, marks)),
-        ("stability", "How the order settles", sections.stability(figures)),
-        ("composition", "Whose responses are chosen", sections.composition(figures, marks)),
-        ("agreement", "Metric against metric", agreed),
-        ("confounds", "What the score may only echo", sections.confound_panel(figures.ranking)),
-        ("traces", "Traces, step by step", trace_view(scored, rated, shades, marks, prompts)),
-        ("settings", "Settings and versions", _settings(scored, figures)),
-    ]  # fmt: skip
-
-
 def _summary(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
     first = ranking.teachers[0]
-    several = len(ranking.teachers) > 1
-    sure = f"; P(best) {number(first.p_best, 3)}" if several else ""
+    by, order, sure = "The only teacher, by ", "it", ""
+    if len(ranking.teachers) > 1:
+        by, order, sure = "First by ", "the order", f"; P(best) {number(first.p_best, 3)}"
     notes = len(ranking.notes) + len(ranking.confounds.notes)
     read_first = join(
-        [f" Before trusting {'the order' if several else 'it'}, read the ",
+        [f" Before trusting {order}, read the ",
          tag("a", counted(notes, "note"), href="#confounds"), "."]
     ) if notes else ""  # fmt: skip
-    return join(
-        [
-            tag("p", "First by " if several else "The only teacher, by ",
-                sections.unit_of(ranking), ": ", tag("strong", first.teacher),
-                f" with {number(first.mean)}{sure}.", read_first, class_="lead"),
-            tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
-                f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
-                f"{counted(ranking.prompts, 'prompt')} scored for all of them, "
-                f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
-        ]
-    )  # fmt: skip
+    return join([
+        tag("p", by, sections.unit_of(ranking), ": ", tag("strong", first.teacher),
+            f" with {number(first.mean)}{sure}.", read_first, class_="lead"),
+        tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
+            f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
+            f"{counted(ranking.prompts, 'prompt')} scored for all of them, "
+            f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
+    ])  # fmt: skip
 
 
 def _settings(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
-    versions: dict[str, dict[str, None]] = {}
-    for row in scored.rows:
-        for package, version in row.record.versions.items():
-            versions.setdefault(package, {})[version] = None
     settings = {
         "splitter": scored.splitter,
         "engine": ", ".join(scored.paths),
         "settings hash": scored.settings_hash,
         **scored.settings,
     }
-    told = [
+    versions = provenance_of_scores(scored).versions
+    rows = [
         ("task", scored.task),
         ("student", scored.student),
         *((name, _plain(value)) for name, value in settings.items()),
@@ -166,10 +123,9 @@ def _settings(scored: ScoredSet, figures: Figures) -> Markup:
         ("bootstrap_iters", str(ranking.bootstrap_iters)),
         ("seed", str(ranking.seed)),
         ("report written by", f"lnat-plugins {__version__}"),
-        *(("scored with", f"{package} {', '.join(found)}") for package, found in versions.items()),
+        *(("scored with", f"{package} {version}") for package, version in versions.items()),
         *(("file", file) for file in scored.files),
     ]
-    rows: list[list[Cell]] = [[name, value] for name, value in told]
     return table("How this was scored", ["Setting", "Value"], rows)
 
 

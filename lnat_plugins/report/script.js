@@ -22,7 +22,7 @@
     step.tabIndex = 0;
   }
 
-  function tell(step) {
+  function describe(step) {
     const heading = step.closest(".response").querySelector("h4").textContent.trim();
     details.textContent = heading + ", " + step.title;
   }
@@ -91,11 +91,11 @@
     }
   });
   view.addEventListener("focusin", (event) => {
-    if (isStep(event.target)) { stop(event.target); tell(event.target); }
+    if (isStep(event.target)) { stop(event.target); describe(event.target); }
   });
-  view.addEventListener("mouseover", (event) => { if (isStep(event.target)) tell(event.target); });
+  view.addEventListener("mouseover", (event) => { if (isStep(event.target)) describe(event.target); });
   view.addEventListener("mouseout", () => {
-    if (isStep(document.activeElement)) tell(document.activeElement);
+    if (isStep(document.activeElement)) describe(document.activeElement);
     else details.textContent = idle;
   });
   view.addEventListener("click", (event) => {

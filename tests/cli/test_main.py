@@ -1,4 +1,4 @@
-"""The command as a whole: version, help, and how errors are told."""
+"""The command as a whole: version, help, and how errors are reported."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_a_teacher_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture
         (["--teachers", "R1", "--metric", "all"], "teacher 'R1': one teacher only"),
     ],
 )
-def test_a_wrong_setting_is_told(
+def test_a_wrong_setting_is_reported(
     out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(["rank", str(out), *arguments]) == 2
@@ -149,7 +149,7 @@ def test_skipped_and_merged_files_are_logged(out: Path, capsys: pytest.CaptureFi
     assert "lnat: 9 responses stand in several files; each counts once\n" in err
 
 
-def test_a_folder_that_cannot_be_written_is_told(
+def test_a_folder_that_cannot_be_written_is_reported(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -157,17 +157,17 @@ def test_a_folder_that_cannot_be_written_is_told(
     assert "ranking.json: cannot be written" in capsys.readouterr().err
 
 
-def test_several_metrics_are_compared_and_the_first_told_in_full(
+def test_several_metrics_are_compared_and_the_first_shown_in_full(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["--metric", "global_naturalness, local_naturalness", "--output_path"]
-    assert main(["rank", str(out), *FAST, *asked, str(tmp_path / "r")]) == 0
+    options = ["--metric", "global_naturalness, local_naturalness", "--output_path"]
+    assert main(["rank", str(out), *FAST, *options, str(tmp_path / "r")]) == 0
     printed = capsys.readouterr().out
-    compared, told = printed.split("\n\ntask: local_naturalness, student: org/student, prompts")
+    compared, ranked = printed.split("\n\ntask: local_naturalness, student: org/student, prompts")
     assert "metrics compared:" in compared
     assert compared.index("|global_naturalness|global|↑") < compared.index("|local_naturalness |4")
-    assert "metric: global_naturalness (" in told
-    assert "metric: local_naturalness (" not in told
+    assert "metric: global_naturalness (" in ranked
+    assert "metric: local_naturalness (" not in ranked
     (entry,) = json.loads((tmp_path / "r" / "ranking.json").read_text("utf-8"))["rankings"]
     assert [one["metric"] for one in entry["comparison"]["metrics"]] == [
         *("global_naturalness", "local_naturalness")
@@ -205,19 +205,19 @@ def test_a_known_order(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], several: bool
 ) -> None:
     (tmp_path / "known.json").write_text('{"R1": 0.5, "QwQ": 0.75, "DSQ": 0.25}')
-    asked = ["--reference", str(tmp_path / "known.json")]
-    asked += ["--metric", "local_naturalness,global_naturalness"] if several else []
-    assert main(["rank", str(out), *FAST, *asked]) == 0
+    options = ["--reference", str(tmp_path / "known.json")]
+    options += ["--metric", "local_naturalness,global_naturalness"] if several else []
+    assert main(["rank", str(out), *FAST, *options]) == 0
     printed = capsys.readouterr().out
     assert ("|Against known.json|" in printed) is several
     assert "Against known.json: Kendall's tau-b 0.333 [" in printed
     assert "2 of 3 pairs the known way round, regret 0.2500 (known best: QwQ" in printed
-    assert main(["rank", str(out), *FAST, "--teachers", "R1,QwQ", *asked]) == 0
+    assert main(["rank", str(out), *FAST, "--teachers", "R1,QwQ", *options]) == 0
     assert main(["rank", str(out), *FAST, "--reference", "R1 > QwQ = DSQ"]) == 0
     assert "(known ties left out: 1) (known best: R1, chosen: R1)." in capsys.readouterr().out
 
 
-def test_the_students_family_and_its_loops_are_told(
+def test_the_students_family_and_its_loops_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "run", teacher_table(SCORES), student="Qwen/Qwen2.5-7B")
@@ -241,7 +241,7 @@ def test_runs_with_other_settings_are_not_merged(
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("settings", "line"),
     [
         ({"chat_template": None}, "rendering: plain text"),
         (
@@ -254,15 +254,15 @@ def test_runs_with_other_settings_are_not_merged(
         ),
     ],
 )
-def test_how_the_prompts_were_rendered_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], told: dict[str, object], line: str
+def test_how_the_prompts_were_rendered_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, object], line: str
 ) -> None:
-    write_run(tmp_path, with_settings(told))
+    write_run(tmp_path, with_settings(settings))
     assert main(["rank", str(tmp_path), *FAST]) == 0
     assert capsys.readouterr().out.splitlines()[2] == line
 
 
-def test_a_metric_that_a_plugin_brought_is_told_apart_from_a_slip(
+def test_a_metric_that_a_plugin_brought_is_distinguished_from_a_slip(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path, with_settings({"metrics": ["local_naturalness", "mine"]}))
@@ -345,7 +345,7 @@ def test_every_option_changes_the_page(out: Path, tmp_path: Path) -> None:
         (["--reference", "R1>QwQ"], "the reference has no 'DSQ'"),
     ],
 )
-def test_a_wrong_setting_is_told_of_a_report(
+def test_a_wrong_setting_is_reported_for_a_report(
     out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(["report", str(out), *arguments]) == 2
@@ -353,12 +353,12 @@ def test_a_wrong_setting_is_told_of_a_report(
     assert not (out / "report.html").exists()
 
 
-def test_no_scores_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_scores_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path / "nothing")]) == 2
     assert "no such file or folder" in capsys.readouterr().err
 
 
-def test_several_tasks_are_told(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_tasks_are_reported(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(out / "org__student", teacher_table(SCORES), task="another")
     assert main(["report", str(out)]) == 2
     assert "several tasks or students are scored here" in capsys.readouterr().err
@@ -379,7 +379,7 @@ def test_it_needs_no_torch_and_no_host(out: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=out)
 
 
-def test_a_folder_in_place_of_the_file_is_told(
+def test_a_folder_in_place_of_the_file_is_reported(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "pages"

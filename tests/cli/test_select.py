@@ -163,7 +163,7 @@ def test_every_option_of_the_shipped_strategies_has_a_flag() -> None:
     assert set(strategy_options()) == known
 
 
-def test_equal_responses_are_kept_if_asked(tmp_path: Path) -> None:
+def test_equal_responses_are_kept_if_requested(tmp_path: Path) -> None:
     path = write_run(tmp_path / "out", {"QwQ": [-1.0], "R1": [-2.0]})
     line = json.loads(path.read_text(encoding="utf-8"))
     line["doc"]["responses"][1]["response"] = line["doc"]["responses"][0]["response"]
@@ -228,16 +228,16 @@ def test_the_upload(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    asked: list[tuple[Any, str, bool]] = []
+    uploads: list[tuple[Any, str, bool]] = []
 
     def push(folder: Path, repo_id: str, *, private: bool) -> str:
-        asked.append((folder, repo_id, private))
+        uploads.append((folder, repo_id, private))
         return "https://hub/me/chosen"
 
     monkeypatch.setattr("lnat_plugins.selection.training_set.push_to_hub", push)
     arguments = ["select", str(out), "--output_path", str(tmp_path / "c"), "--push_to_hub"]
     assert main([*arguments, "me/chosen", *(["--public_repo"] if public else [])]) == 0
-    assert asked == [(tmp_path / "c", "me/chosen", not public)]
+    assert uploads == [(tmp_path / "c", "me/chosen", not public)]
     assert "lnat: uploaded https://hub/me/chosen\n" in capsys.readouterr().err
 
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-from lnat_plugins.report import report
+from lnat_plugins.metrics import METRICS, Metric
+from lnat_plugins.report import ReportOptions, report
 from lnat_plugins.scoring.record import ScoredResponse as Row
 from lnat_plugins.scoring.samples import ScoredSet, scored_set
 from lnat_plugins.teacher_set.prompts import Candidate, Response
@@ -74,8 +75,17 @@ def three_teachers(n_prompts: int = 5) -> list[Row]:
     return rows
 
 
-def page_of(rows: Sequence[Row], **more: Any) -> str:
-    return report(source(rows), **{**FAST, **more})
+def page_of(rows: Sequence[Row], *, prompts: int = 20, **more: Any) -> str:
+    return report(source(rows), options(**more), prompts)
+
+
+def options(
+    metric: Metric = METRICS["local_naturalness"],
+    window: str = "4",
+    metrics: Mapping[str, Metric] = METRICS,
+    **more: Any,
+) -> ReportOptions:
+    return ReportOptions(metric, window, metrics, **{**FAST, **more})
 
 
 class Node(NamedTuple):

@@ -45,11 +45,11 @@ class Opened:
     def __init__(self, browser: Any, file: Path, **context: Any) -> None:
         self.context = browser.new_context(**context)
         self.page = self.context.new_page()
-        self.said: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.logged: list[str] = []
+        self.requested: list[str] = []
+        self.page.on("console", lambda message: self.logged.append(message.text))
+        self.page.on("pageerror", lambda error: self.logged.append(str(error)))
+        self.page.on("request", lambda request: self.requested.append(request.url))
         self.page.goto(file.as_uri())
 
 
@@ -71,19 +71,19 @@ def shown(page: Any) -> str:
 def test_it_opens_alone_and_in_silence(opened: Opened, file: Path) -> None:
     opened.page.locator("#prompt-choice").select_option("5")
     assert shown(opened.page) == "Prompt last"
-    assert opened.said == []
-    assert opened.asked == [file.as_uri()]
+    assert opened.logged == []
+    assert opened.requested == [file.as_uri()]
 
 
 def test_a_console_error_would_be_seen(opened: Opened) -> None:
     opened.page.evaluate("console.error('seen')")
-    assert opened.said == ["seen"]
+    assert opened.logged == ["seen"]
 
 
 def test_the_policy_stops_what_is_added(opened: Opened) -> None:
     opened.page.evaluate("document.body.append(Object.assign(new Image(), {src: 'file:///x.png'}))")
     opened.page.wait_for_timeout(100)
-    assert any("Content Security Policy" in each for each in opened.said)
+    assert any("Content Security Policy" in each for each in opened.logged)
 
 
 def test_the_keyboard_moves_between_steps(opened: Opened) -> None:
@@ -106,20 +106,20 @@ def test_the_keyboard_moves_between_steps(opened: Opened) -> None:
     assert focused(page).startswith("step 1 of 4")
 
 
-def test_the_step_in_focus_tells_its_numbers(opened: Opened) -> None:
+def test_the_step_in_focus_shows_its_numbers(opened: Opened) -> None:
     page = opened.page
     step = page.locator("#p0 .steps").nth(1).locator("span").nth(2)
     step.focus()
-    told = page.locator("#step-details").inner_text()
-    assert told == f"R1, {step.get_attribute('title')}"
-    assert "window 4 -" in told and "; global -" in told
+    details = page.locator("#step-details").inner_text()
+    assert details == f"R1, {step.get_attribute('title')}"
+    assert "window 4 -" in details and "; global -" in details
     page.locator("#p0 .steps").nth(0).locator("span").nth(0).hover()
     assert page.locator("#step-details").inner_text().startswith("QwQ, step 1 of 4")
     page.mouse.move(0, 0)
-    assert page.locator("#step-details").inner_text() == told
+    assert page.locator("#step-details").inner_text() == details
 
 
-def test_the_step_in_focus_is_not_behind_the_line_that_tells_it(opened: Opened) -> None:
+def test_the_step_in_focus_is_not_behind_the_line_that_shows_it(opened: Opened) -> None:
     page = opened.page
     page.locator("#p0 .steps").nth(2).locator("span").nth(4).focus()
     step = page.evaluate("document.activeElement.getBoundingClientRect().bottom")

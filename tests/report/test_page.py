@@ -68,7 +68,7 @@ def test_tables_have_headings(page: Page) -> None:
     assert [node for node in page.all("th") if node.attributes.get("scope") is None] == []
 
 
-def test_plots_are_told_in_words(page: Page) -> None:
+def test_plots_are_described_in_words(page: Page) -> None:
     plots = page.all("svg", role="img")
     assert len(plots) == 9
     descriptions = [page.text(node) for node in page.all("desc")]
@@ -141,18 +141,17 @@ def test_a_metric_that_is_better_when_lower() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"window": "10%"}, "window '10%' was not scored"),
         ({"metric": METRICS["n_tokens"]}, "nothing can be ranked by 'n_tokens'"),
         ({"prompts": 0}, "prompts is below 1"),
         ({"bootstrap_iters": -1}, "bootstrap_iters is below 0"),
     ],
 )
-def test_a_wrong_setting_is_told(more: dict[str, object], message: str) -> None:
+def test_a_wrong_setting_is_reported(more: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         page_of(three_teachers(), **more)
 
 
-def test_a_text_that_was_changed_is_told() -> None:
+def test_a_text_that_was_changed_is_reported() -> None:
     changed = with_response(row("p0", "QwQ", [-1.0, -2.0]), text="another")
     with pytest.raises(DataError, match=r"prompt 'p0', teacher 'QwQ': the scored steps do not"):
         page_of([changed])

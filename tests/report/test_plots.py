@@ -1,4 +1,4 @@
-"""Scales, marks and plots: places that are right, and nothing drawn for what is undefined."""
+"""Scales, markers and plots: places that are right, and nothing drawn for what is undefined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lnat_plugins.report.plots import (
     MOST_POINTS,
-    Marks,
+    Markers,
     Scale,
     Spread,
     bars,
@@ -68,53 +68,53 @@ def test_the_plot_begins_to_the_right_of_its_longest_number() -> None:
 
 def test_lines_of_no_teachers_have_looks_of_their_own() -> None:
     names = ["window 4", "global"]
-    looks = {Marks(names, plain=True).colour(name) for name in names}
+    looks = {Markers(names, plain=True).colour(name) for name in names}
     assert len(looks) == 2
-    assert looks.isdisjoint(Marks(names).colour(name) for name in names)
+    assert looks.isdisjoint(Markers(names).colour(name) for name in names)
 
 
 def test_long_names_stand_whole_beside_their_line() -> None:
     names = ["Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct", "B"]
-    plot = whiskers("w", "T", {name: Spread(1.0, 0.5, 1.5) for name in names}, Marks(names), "x")
+    plot = whiskers("w", "T", {name: Spread(1.0, 0.5, 1.5) for name in names}, Markers(names), "x")
     assert all(f">{name}</text>" in plot for name in names)
 
 
 def test_colour_and_shape_together_tell_fifty_six_apart() -> None:
     names = [f"t{n}" for n in range(56)]
-    marks = Marks(names)
-    assert len({(marks.colour(name), marks.path(name, [(0, 0)], 5)) for name in names}) == 56
+    markers = Markers(names)
+    assert len({(markers.colour(name), markers.path(name, [(0, 0)], 5)) for name in names}) == 56
 
 
 def test_an_undefined_interval_is_a_word() -> None:
-    plot = whiskers("w", "Title", {"A": Spread(-1.0)}, Marks(["A"]), "x")
+    plot = whiskers("w", "Title", {"A": Spread(-1.0)}, Markers(["A"]), "x")
     assert plot.count("interval undefined") == 2
     assert 'class="line' not in plot
 
 
 def test_an_undefined_point_breaks_the_line() -> None:
     points = [(0.0, 1.0), (1.0, math.nan), (2.0, 3.0), (3.0, 2.0)]
-    plot = lines("l", "Title", {"A": points}, Marks(["A"]), ("x", "y"), x_ticks=[0, 1, 2, 3])
+    plot = lines("l", "Title", {"A": points}, Markers(["A"]), ("x", "y"), x_ticks=[0, 1, 2, 3])
     (drawn,) = re.findall(r'<path d="([^"]*)" class="line t0">', plot)
     assert (drawn.count("M"), drawn.count("L")) == (2, 1)
     assert "A: 1.0000, undefined, 3.0000, 2.0000" in plot
 
 
-def test_many_responses_are_thinned_and_that_is_told() -> None:
+def test_many_responses_are_thinned_and_that_is_reported() -> None:
     points = {"A": [(float(n + 1), float(n)) for n in range(3 * MOST_POINTS)]}
     means = {"A": (Spread(1.0), Spread(2.0, 1.0, 3.0))}
-    plot = scatter("s", "Title", points, means, Marks(["A"]), ("x", "y"), log_x=True)
+    plot = scatter("s", "Title", points, means, Markers(["A"]), ("x", "y"), log_x=True)
     (drawn,) = re.findall(r'<path d="([^"]*)" class="faint t0">', plot)
     assert drawn.count("M") == MOST_POINTS
     assert "one in 3 of the responses is drawn" in plot
 
 
 def test_a_teacher_who_is_never_best_has_no_bar() -> None:
-    plot = bars("b", "Title", {"metric": {"A": 1.0, "B": 0.0}}, Marks(["A", "B"]))
+    plot = bars("b", "Title", {"metric": {"A": 1.0, "B": 0.0}}, Markers(["A", "B"]))
     assert plot.count("<rect") == 1
     assert "metric: A 100%, B 0%" in plot
 
 
 def test_long_names_are_cut_and_kept() -> None:
     name = "organisation/a-very-long-teacher-name-<70B>"
-    plot = whiskers("w", "Title", {name: Spread(-1.0, -2.0, 0.0)}, Marks([name]), "x")
+    plot = whiskers("w", "Title", {name: Spread(-1.0, -2.0, 0.0)}, Markers([name]), "x")
     assert "<title>organisation/a-very-long-teacher-name-&lt;70B&gt;</title>" in plot

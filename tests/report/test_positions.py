@@ -47,7 +47,7 @@ def test_the_tenths_average_to_the_score(steps: int) -> None:
 
 
 def test_flat_responses_of_any_length_give_flat_lines() -> None:
-    """Otherwise the line would tell which responses are long enough to be in a tenth."""
+    """Otherwise the line would show which responses are long enough to be in a tenth."""
     rows = [row(f"p{n}", "A", [-float(n)] * n) for n in (1, 3, 12)]
     assert positions(rows, ["4"], "4").means["4"] == pytest.approx((-16 / 3,) * 10)
 
@@ -59,7 +59,7 @@ def test_all_windows_rest_on_the_same_responses() -> None:
     assert found.means.keys() == {"4", "global"}
     assert found.means["4"] == pytest.approx((-1.0,) * 10)
     assert found.means["global"] == pytest.approx((-0.5,) * 10)
-    assert (found.responses, found.left_out) == (1, 1)
+    assert (found.responses, found.dropped) == (1, 1)
     assert found.gains == {"A": pytest.approx((0.5,) * 10)}
 
 

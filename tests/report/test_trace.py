@@ -6,7 +6,7 @@ import re
 
 from lnat_plugins.report import report
 from lnat_plugins.report.traces import shades_of
-from tests.report.builders import Page, page_of, row, source, three_teachers
+from tests.report.builders import Page, options, page_of, row, source, three_teachers
 
 NASTY = [
     "</script><script>alert(1)</script> ",
@@ -39,7 +39,7 @@ def test_what_html_cannot_hold_is_shown_as_such() -> None:
     assert steps_of(Page(text))[:2] == ["a\ufffdb", "\ufffdc"]
 
 
-def test_each_step_tells_its_numbers() -> None:
+def test_each_step_shows_its_numbers() -> None:
     rows = [row("p", t, [-1.0, -2.5], whole=[-1.0, -2.25], tokens=[1, 4]) for t in "AB"]
     titles = [n.attributes["title"] for n in Page(page_of(rows)).all("span", role="listitem")]
     assert titles[:2] == [
@@ -80,7 +80,7 @@ def test_only_so_many_prompts_are_shown() -> None:
     text = page_of(three_teachers(6), prompts=2)
     page = Page(text)
     assert len(page.all("article")) == len(page.all("option")) == 2
-    assert "The first 2 of 6 prompts are here; the other 4 are left out" in text
+    assert "The first 2 of 6 prompts are here; the other 4 are omitted" in text
     assert "lnat report --prompts 6" in text
     assert "All 6 prompts with a response are here." in page_of(three_teachers(6), prompts=6)
 
@@ -92,7 +92,7 @@ def test_the_first_prompt_shows_without_a_script() -> None:
 
 def test_prompts_without_a_response_do_no_harm() -> None:
     given = source(three_teachers(2), prompts=("empty", "p0", "p1"))
-    text = report(given, bootstrap_iters=50)
+    text = report(given, options(bootstrap_iters=50))
     assert "All 2 prompts with a response are here." in text
 
 

@@ -1,4 +1,4 @@
-"""What has no value is said to have none, with the reason; it is never drawn as a number."""
+"""What has no value is shown to have none, with the reason; it is never drawn as a number."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_one_prompt_has_no_interval() -> None:
     (plot,) = page.all(
         "svg", **{"aria-labelledby": "teachers-plot-title teachers-plot-description"}
     )
-    assert page.text(plot).count("interval undefined") == 6  # drawn, and told in words
+    assert page.text(plot).count("interval undefined") == 6  # drawn, and written in words
 
 
 def test_without_resamples_there_is_no_interval() -> None:
@@ -54,7 +54,7 @@ def test_a_trace_too_long_for_global_keeps_its_local_scores() -> None:
     words(text)
     assert "window 4 -1.0000; global undefined (too long)" in text
     assert "global_naturalness undefined (too long)" in text
-    assert "1 left out, which lack one of the windows" in text
+    assert "1 dropped, which lack one of the windows" in text
 
 
 def test_global_that_was_never_defined_leaves_its_plots_out() -> None:

@@ -8,12 +8,11 @@ import pytest
 
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.ranking import rank
-from lnat_plugins.report import report
-from lnat_plugins.report.data import Asked, gather
+from lnat_plugins.report.data import gather
 from lnat_plugins.report.markup import counted, number
 from lnat_plugins.report.page import _plain, _short
 from lnat_plugins.report.sections import stability
-from tests.report.builders import FAST, Page, page_of, row, source, three_teachers, with_response
+from tests.report.builders import Page, options, page_of, row, source, three_teachers, with_response
 
 
 @pytest.mark.parametrize(
@@ -87,15 +86,15 @@ def test_teachers_stand_in_rank_order_throughout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("needed", "said"),
+    ("needed", "words"),
     [(1, "with fewer than 10 of the 20 prompts"), (20, "with about 20 of the 20")],
 )
-def test_few_prompts_needed_are_not_counted(needed: int, said: str) -> None:
+def test_few_prompts_needed_are_not_counted(needed: int, words: str) -> None:
     given = source(three_teachers(20))
-    figures = gather(given, Asked(METRICS["local_naturalness"], "4", METRICS, None, 200, 1))
+    figures = gather(given, options(seed=1))
     settled = dataclasses.replace(figures.ranking.stability, needed=needed)
     ranking = dataclasses.replace(figures.ranking, stability=settled)
-    assert said in stability(dataclasses.replace(figures, ranking=ranking))
+    assert words in stability(dataclasses.replace(figures, ranking=ranking))
 
 
 def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,11 +105,11 @@ def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr("lnat_plugins.report.data.rank", silent)
-    text = report(source(three_teachers()), **FAST)
+    text = page_of(three_teachers())
     assert "Before trusting" not in text and "0 notes" not in text
 
 
 def test_the_composition_is_that_of_the_confounds() -> None:
     given = source(three_teachers())
-    figures = gather(given, Asked(METRICS["local_naturalness"], "4", METRICS, None, 100, 1))
+    figures = gather(given, options(bootstrap_iters=100, seed=1))
     assert figures.composition["local_naturalness[4]"] == figures.ranking.confounds.composition

@@ -15,7 +15,7 @@ from huggingface_hub.errors import LocalTokenNotFoundError
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.hooks import trl_sft as stored
+from lnat_plugins.hooks.trl_resume import store_choice
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection import training_set as write
 from lnat_plugins.selection.cards import Provenance
@@ -173,7 +173,7 @@ def test_the_selection_is_read_back(tmp_path: Path) -> None:
 def test_the_selection_of_a_trainer_s_run_is_read_too(tmp_path: Path) -> None:
     pool = four_rows()
     (tmp_path / "run").mkdir()
-    stored.keep(tmp_path / "run", selection_of(pool, (0,)), {})
+    store_choice(tmp_path / "run", selection_of(pool, (0,)), pool, {})
     for source in (tmp_path / "run", tmp_path / "run" / "lnat_selection.json"):
         assert read_selection(source).indices == (0,)
     write_training_set(tmp_path / "chosen", pool, selection_of(pool), provenance=PROVENANCE)

@@ -30,8 +30,7 @@ class EncodedResponse:
 
     Args:
         ids: shape (T,).
-        bounds: p + 1 token positions; step i holds ``ids[bounds[i]:bounds[i + 1]]``, at
-            least one token each.
+        bounds: p + 1 token positions; step i is ``ids[bounds[i]:bounds[i + 1]]``, never empty.
         spans: p character spans that tile the response.
     """
 
@@ -85,7 +84,6 @@ def encode_response(
     Args:
         tokenizer: a fast transformers tokenizer.
         text: the response, verbatim.
-        spec: how to cut it.
         steps: the row's own steps, for `supplied`.
         where: prompt and teacher, for messages.
 

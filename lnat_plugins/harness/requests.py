@@ -131,14 +131,9 @@ def choose_backend(lm: TemplateLM) -> Backend:
 
 
 class PromptJob(NamedTuple):
-    """One prompt to be scored, by whichever rank.
+    """One rendered prompt with its responses, to be scored by whichever rank.
 
-    Args:
-        prompt: rendered.
-        settings: everything that decides the numbers, as JSON values.
-        steps: how responses are cut.
-        responses: in order.
-        statistics: what is gathered beside log-probabilities.
+    `settings` are everything that decides the numbers, as JSON values.
     """
 
     prompt: str
@@ -301,10 +296,9 @@ _TokenRequest = tuple[None, list[int], list[int]]
 class LoglikelihoodBackend:
     """Step sums from any back end of lm-eval, through its `_loglikelihood_tokens`.
 
-    Each conditional is one request of context ids and continuation ids, so every token-level back
-    end (vLLM, SGLang, API models that return log-probabilities, ...) gives exactly the numbers of
-    the definition, at the cost of reading each window anew. The global score is one request a
-    response; its split into steps is then not known.
+    Each conditional is one request of context ids and continuation ids: exactly the numbers of the
+    definition, at the cost of reading each window anew. The global score is one request a response;
+    its split into steps is then not known.
     """
 
     global_by_step = False

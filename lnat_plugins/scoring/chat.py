@@ -114,11 +114,10 @@ def differs_in_training(tokenizer: Any, row: Candidate) -> bool:
     if row.text.strip() not in trained:
         raise DataError(
             "the student's chat template drops or changes part of the response in training",
-            where=row.where,
-            found=trained[-80:],
+            where=row.where, found=trained[-80:],
             remedy="use a template that keeps it (many drop what stands before `</think>`; see "
             "`chat_template_path`), or give `prompt` and `completion` as plain text",
-        )
+        )  # fmt: skip
     opened = render(tokenizer, row.messages, arguments=arguments, where=row.where)
     return not trained.startswith(opened + row.text)
 

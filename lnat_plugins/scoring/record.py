@@ -142,9 +142,7 @@ class StepSums:
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         for name in ("sums", "totals", "step_statistics", "statistics"):
             fields[name] = _null_for_nan(fields[name], where)
-        for name in ("settings", "undefined", "versions"):
-            fields[name] = dict(fields[name])
-        return json.dumps(fields, allow_nan=False)
+        return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
     def from_json(cls, record: str | Mapping[str, Any], where: str = "") -> StepSums:

@@ -30,6 +30,7 @@ from lnat_plugins.teacher_set.prompts import Response
 
 _Key = tuple[str, tuple[str, ...] | None]
 _TRACE: Final = "the prompt and the whole trace"
+_STEP: Final = "the prompt and the step with its window"
 
 
 class Prepared(NamedTuple):
@@ -145,21 +146,17 @@ class Scorer:
         # The activation of the last token needs it to be read.
         if not self._fits(body + 1, prompt_tokens):
             late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
-            found = dict.fromkeys(late, self._too_long(_TRACE, body + prompt_tokens)) | found
+            too_long = self._too_long(_TRACE, body, prompt_tokens)
+            found = dict.fromkeys(sorted(late), too_long) | found
         return {name: why for name, why in found.items() if name in self.statistics}
 
-    def _statistics(
-        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, computed: JobSums
-    ) -> Statistics:
-        """Those of the back end, the reward, and the reason for each that is missing."""
-        missing = self._unavailable(encoded, prompt_tokens)
-        found = computed.statistics + Statistics(undefined=missing)
+    def _reward(self, response: Response) -> Statistics:
         if "reward" not in self.statistics:
-            return found
+            return Statistics()
         reward = reward_of(response.extra, response.where)
         if reward is None:
-            return found + Statistics(undefined={"reward": "the row has no `reward`"})
-        return found + Statistics(values={"reward": reward})
+            return Statistics(undefined={"reward": "the row has no `reward`"})
+        return Statistics(values={"reward": reward})
 
     def _fits(self, body_tokens: int, prompt_tokens: int) -> bool:
         # The last token is predicted, not read, so it needs no position in the context.
@@ -173,14 +170,15 @@ class Scorer:
         undefined: dict[str, str] = {}
         whole = computed.whole
         if not self._fits(len(encoded.ids), prompt_tokens):
-            whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids) + prompt_tokens))
+            whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
         for window in self.windows:
             name = window.name
             if name == GLOBAL and whole is not None:
                 sums[name], (totals[name], reason) = None, whole
             else:
                 found = [
-                    computed.pairs.get(pair) or self._missing(encoded, pair, prompt_tokens)
+                    computed.pairs.get(pair)
+                    or Sum(math.nan, self._too_long(_STEP, _length(encoded, pair), prompt_tokens))
                     for pair in window.pairs(encoded.n_steps)
                 ]
                 sums[name] = tuple(step.value for step in found)
@@ -193,7 +191,8 @@ class Scorer:
                     reason = f"{n} of {len(found)} steps have no score; {failures[0]}"
             if reason:
                 undefined[name] = reason
-        statistics = self._statistics(response, encoded, prompt_tokens, computed)
+        missing = Statistics(undefined=self._unavailable(encoded, prompt_tokens))
+        statistics = computed.statistics + missing + self._reward(response)
         return StepSums(
             teacher=response.teacher,
             sample=response.sample,
@@ -211,11 +210,8 @@ class Scorer:
             statistics=statistics.values,
         )
 
-    def _missing(self, response: EncodedResponse, pair: Pair, prompt_tokens: int) -> Sum:
-        length = prompt_tokens + _length(response, pair)
-        return Sum(math.nan, self._too_long("the prompt and the step with its window", length))
-
-    def _too_long(self, what: str, tokens: int) -> str:
+    def _too_long(self, what: str, body_tokens: int, prompt_tokens: int) -> str:
+        tokens = prompt_tokens + body_tokens
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
 
 

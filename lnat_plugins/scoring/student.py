@@ -55,9 +55,9 @@ class LocalStudent:
             unwrapped self, never one prepared for distributed training.
         tokenizer: its fast tokenizer, with the chat template that training will use.
         plain: see `Candidates.plain`.
-        training: whether the rows are to be trained on, in this template: then a row whose
-            response training would change is refused, and one behind other text is warned of.
-        processes: those that share the work; by default the ones accelerate knows of.
+        training: whether the rows are to be trained on in this template. Then a response that
+            training would change is refused, and one after other text is warned of.
+        processes: those that share the work; by default accelerate's.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class LocalStudent:
         other = [row for row in rows if chat.differs_in_training(self._tokenizer, row)]
         if other and self._processes.main:
             _log.warning(
-                "%d of %d responses stand behind other text in training than where their turn "
+                "%d of %d responses follow other text in training than where their turn "
                 "opens (the chat template adds or trims something; the first is %s): they are "
                 "scored as the student would answer, not exactly as it is trained.",
                 len(other), len(rows), other[0].where,

@@ -69,7 +69,7 @@ def test_a_template_that_adds_text_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     natural(tmp_path, INSERTS)
-    assert "6 of 6 responses stand behind other text in training" in caplog.text
+    assert "6 of 6 responses follow other text in training" in caplog.text
     caplog.clear()
     natural(tmp_path / "b", MARKED, args=config(tmp_path / "c", assistant_only_loss=True))
     assert "other text" not in caplog.text

@@ -21,7 +21,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     WrapValidator,
-)  # fmt: skip
+)
 
 from lnat_plugins.errors import DataError, StudentError, validate
 from lnat_plugins.teacher_set.layouts import reward_of

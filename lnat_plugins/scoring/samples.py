@@ -17,13 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
 from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
-from lnat_plugins.scoring.samples_files import (
-    CUT,
-    NOT_OURS,
-    SamplesFile,
-    find_samples_files,
-    read_lines,
-)  # fmt: skip
+from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
@@ -57,9 +51,9 @@ class ScoredSet:
     settings_hash: str
     splitter: str
     paths: tuple[str, ...]
-    files: tuple[str, ...]
-    skipped: tuple[str, ...]
-    duplicates: int
+    files: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    duplicates: int = 0
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -96,14 +90,7 @@ class ScoredSet:
 
 
 def scored_set(
-    rows: tuple[ScoredResponse, ...],
-    task: str,
-    student: str,
-    prompts: tuple[str, ...],
-    *,
-    files: tuple[str, ...] = (),
-    skipped: tuple[str, ...] = (),
-    duplicates: int = 0,
+    rows: tuple[ScoredResponse, ...], task: str, student: str, prompts: tuple[str, ...]
 ) -> ScoredSet:
     """The set of these rows, at least one, all scored with the settings of the first."""
     record = rows[0].record
@@ -118,9 +105,6 @@ def scored_set(
         settings_hash=record.settings_hash,
         splitter=record.splitter,
         paths=tuple(sorted({row.record.path for row in rows})),
-        files=files,
-        skipped=skipped,
-        duplicates=duplicates,
     )
 
 
@@ -131,7 +115,7 @@ def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
         DataError: no such file, no samples file in a folder, a line that cannot be read, or
             files of one task that do not belong together; names file, line and remedy.
     """
-    files, skipped = find_samples_files([Path(source) for source in sources])
+    files, skipped = find_files([Path(source) for source in sources])
     runs: dict[tuple[str, str], list[SamplesFile]] = {}
     for file in files:
         # lm-eval names a model's folder like this; one file of a run may have this name only.
@@ -267,10 +251,9 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
         raise DataError("no scored response in the samples file", where=str(files[0].path))
     for row in numbered:
         _refuse_other_settings(numbered[0], row)
-    return scored_set(
-        numbered, files[0].task, files[0].student, tuple(prompts),
-        files=tuple(str(file.path) for file in files), skipped=skipped, duplicates=duplicates,
-    )  # fmt: skip
+    merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
+    paths = tuple(str(file.path) for file in files)
+    return replace(merged, files=paths, skipped=skipped, duplicates=duplicates)
 
 
 def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:

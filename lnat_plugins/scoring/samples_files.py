@@ -37,7 +37,7 @@ class SamplesFile(NamedTuple):
     student: str
 
 
-def find_samples_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
+def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
     """The samples files to read, each once, in order; and "file: reason" for those skipped.
 
     Raises:

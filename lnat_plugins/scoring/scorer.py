@@ -21,7 +21,7 @@ from lnat_plugins.scoring.tokens import (
     check_tokenizer,
     encode_response,
     special_ids,
-)  # fmt: skip
+)
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import GLOBAL, Pair, Window
 from lnat_plugins.teacher_set.config import fingerprint

@@ -252,9 +252,10 @@ def test_a_reloaded_student_is_the_same(
 
 
 def test_another_tokenizer_is_not_served_the_old_numbers(
-    run: Any, model: Any, tokenizer: Any, scored: list[int]
+    run: Any, tokenizer: Any, scored: list[int]
 ) -> None:
-    """One that encodes the prompts alike and the responses otherwise."""
+    """One that encodes the prompts alike and the responses in another way."""
+    model = student("llama")  # its own: the test changes it
     run(hf(model, tokenizer))
     other = copy.deepcopy(tokenizer)
     other.add_tokens(["Second"])

@@ -1,6 +1,6 @@
 """lm-evaluation-harness: the naturalness task, its requests and its results.
 
-The only part of the package that imports lm_eval. A YAML names the task's class::
+The only part of the package that imports lm_eval. A task's YAML names the class::
 
     class: !function lnat_plugins.harness.NaturalnessTask
 """
@@ -9,6 +9,4 @@ from __future__ import annotations
 
 from lnat_plugins.harness.task import NaturalnessTask
 
-__all__ = [
-    "NaturalnessTask",
-]
+__all__ = ["NaturalnessTask"]

@@ -63,18 +63,15 @@ class RecordCache:
 
 
 def student_fingerprint(lm: Any) -> str:
-    """Fingerprint of a student, 12 hex digits.
+    """12 hex digits, by context, tokenizer, configuration and a sample of the weights.
 
-    By context, tokenizer, configuration and a sample of the weights; a student that lives
-    elsewhere by its name alone.
+    A student that lives elsewhere is known by its name alone.
     """
     digest = hashlib.sha256(type(lm).__name__.encode())
     digest.update(f"{getattr(lm, 'model_args', '')}{getattr(lm, 'max_length', '')}".encode())
     # The whole of a fast tokenizer: the same text must become the same ids.
-    tokenizer = getattr(lm.tokenizer, "backend_tokenizer", None)
-    digest.update(
-        (tokenizer.to_str() if tokenizer is not None else str(type(lm.tokenizer))).encode()
-    )
+    fast = getattr(lm.tokenizer, "backend_tokenizer", None)
+    digest.update((str(type(lm.tokenizer)) if fast is None else fast.to_str()).encode())
     model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
     if hasattr(model, "named_parameters"):
         # How the weights are read (positions, scales, sliding windows), not where they lie.
@@ -86,6 +83,6 @@ def student_fingerprint(lm: Any) -> str:
             sample = flat[:: max(1, flat.numel() // _SAMPLED_VALUES)].float().cpu().numpy()
             digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
             digest.update(sample.tobytes())
-    else:
-        digest.update(str(model if isinstance(model, str) else "").encode())
+    elif isinstance(model, str):
+        digest.update(model.encode())
     return digest.hexdigest()[:12]

@@ -1,8 +1,8 @@
 """The `lm_eval` command: bad input ends it with one line, and `lnat eval` runs it.
 
 The harness loads the model before it loads our task, so a wrong path to a student ends in a
-traceback of its libraries. `lnat eval` checks the student first. Nothing else differs, but that
-the shipped tasks are found from a source checkout too.
+traceback of its libraries. `lnat eval` checks the student first, and finds the shipped tasks from a
+source checkout too.
 """
 
 from __future__ import annotations
@@ -31,16 +31,12 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except LnatError as error:
-        if not under_lm_eval():
+        program = Path(sys.argv[0] if sys.argv else "")
+        # By its name, or `python -m lm_eval`.
+        if program.name not in _COMMANDS and program.parts[-2:] != ("lm_eval", "__main__.py"):
             raise
         print(f"lnat: error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
-
-
-def under_lm_eval() -> bool:
-    """Whether this process is the harness's command, started by name or with -m."""
-    program = Path(sys.argv[0] if sys.argv else "")
-    return program.name in _COMMANDS or program.parts[-2:] == ("lm_eval", "__main__.py")
 
 
 def run_lm_eval(arguments: Sequence[str]) -> int:
@@ -73,16 +69,11 @@ def check_student(student: object) -> None:
     path = Path(student).expanduser()
     hub_like = len(path.parts) <= _HUB_PARTS and not student.startswith((".", "~", "/"))
     if not path.is_dir() and not hub_like:
-        raise StudentError(
-            "the student's folder does not exist",
-            where="--model_args pretrained",
-            found=student,
-            remedy="give a folder with config.json, or a hub name such as owner/model",
-        )
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise StudentError(
-            "the student's folder holds no model: it has no config.json",
-            where="--model_args pretrained",
-            found=student,
-            remedy="give the folder that save_pretrained wrote",
-        )
+        what = "the student's folder does not exist"
+        remedy = "give a folder with config.json, or a hub name such as owner/model"
+    elif path.is_dir() and not (path / "config.json").is_file():
+        what = "the student's folder holds no model: it has no config.json"
+        remedy = "give the folder that save_pretrained wrote"
+    else:
+        return
+    raise StudentError(what, where="--model_args pretrained", found=student, remedy=remedy)

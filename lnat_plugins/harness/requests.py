@@ -40,6 +40,7 @@ from lnat_plugins.teacher_set.prompts import Response
 REQUEST: Final = "naturalness"
 _TOKENS_PER_BATCH_UNIT: Final = 1024
 _NONE_REQUESTED: Final = RequestedMetrics()
+_NOT_FINITE: Final = Sum(math.nan, "the back end gave a log-probability of NaN or infinity")
 
 # A child of the harness's own logger, whose handler and level its command sets up.
 _log = logging.getLogger(f"lm_eval.{__name__}")
@@ -47,10 +48,10 @@ _log = logging.getLogger(f"lm_eval.{__name__}")
 
 @dataclass
 class Request(Instance):
-    """lm-eval's request, plus how to cut responses and which metrics to serve.
+    """lm-eval's request, with splitter and metrics as objects.
 
-    `arguments` names splitter and metrics, and is written to the samples file; here are the
-    objects, which may come from a plugin that only the task's YAML names.
+    `arguments`, which is written to the samples file, holds their names; a plugin that only the
+    task's YAML names may have brought them.
     """
 
     steps: StepSpec | None = None
@@ -90,12 +91,14 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         backend = choose_backend(lm)
         for requested in {id(each): each for each in map(_requested, requests)}.values():
             requested.check_student(backend.unavailable)
-        groups: dict[tuple[str, _ScorerKey], dict[int, Instance]] = {}
+        groups: dict[tuple[str, _ScorerKey], dict[int, PromptJob]] = {}
         for request in requests:
-            statistics = _requested(request).statistics
-            key = _scorer_key(_settings(request), _steps(request), statistics)
-            groups.setdefault((request.args[0], key), {})[id(request)] = request
-        jobs = [_prompt_job([*group.values()]) for group in groups.values()]
+            job = _job_of_one(request)
+            groups.setdefault((job.prompt, _scorer_key(job)), {})[id(request)] = job
+        jobs = []
+        for group in groups.values():
+            first, *_ = of_one = list(group.values())
+            jobs.append(first._replace(responses=tuple(job.responses[0] for job in of_one)))
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
         if lm.rank == 0:
             _log.info("Scored through the %s path", backend.path)
@@ -103,11 +106,9 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
                 if backend.engine.reason:
                     _log.info("Not packed: %s", backend.engine.reason)
                 _log.info("Read: %s", json.dumps(vars(backend.engine.counts)))
-        replies = {
-            request_id: Reply(record)
-            for group, of_group in zip(groups.values(), records, strict=True)
-            for request_id, record in zip(group, of_group, strict=True)
-        }
+        replies: dict[int, Reply] = {}
+        for group, of_prompt in zip(groups.values(), records, strict=True):
+            replies |= zip(group, map(Reply, of_prompt), strict=True)
         return [replies[id(request)] for request in requests]
 
 
@@ -130,26 +131,16 @@ def choose_backend(lm: TemplateLM) -> Backend:
 
 
 class PromptJob(NamedTuple):
-    """One prompt to be scored, by whichever rank.
+    """One rendered prompt with its responses, to be scored by whichever rank.
 
-    Args:
-        prompt: rendered.
-        settings: everything that decides the numbers, as JSON values.
-        steps: how responses are cut.
-        responses: in order.
-        statistics: what is gathered beside log-probabilities.
+    `settings` are everything that decides the numbers, as JSON values.
     """
 
     prompt: str
     settings: Mapping[str, Any]
     steps: StepSpec
     responses: tuple[Response, ...]
-    statistics: frozenset[str] = frozenset()
-
-    @property
-    def cost(self) -> int:
-        """Characters of the responses."""
-        return sum(len(response.text) for response in self.responses)
+    statistics: frozenset[str]
 
 
 def _score_jobs(
@@ -172,14 +163,14 @@ def _score_jobs(
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
     new = score_prompts(
-        [everything[i].cost for i in missing],
-        lambda place: scorer.prepare(everything[missing[place]]),
-        lambda place, prepared: scorer.score(everything[missing[place]], *prepared),
+        [sum(len(response.text) for response in everything[i].responses) for i in missing],
+        lambda n: scorer.prepare(everything[missing[n]]),
+        lambda n, prepared: scorer.score(everything[missing[n]], *prepared),
         lambda: scorer.tokens_read,
         processes,
         "Scoring responses",
     )
-    found |= {missing[place]: records for place, records in new.items()}
+    found |= {missing[n]: records for n, records in new.items()}
     first = sum(processes.gather(len(jobs))[: processes.rank])
     return [found[first + i] for i in range(len(jobs))]
 
@@ -215,8 +206,8 @@ class PromptScorer:
         return None if None in records else [record for record in records if record is not None]
 
     def prepare(self, job: PromptJob) -> tuple[list[StepSums | None], Prepared | None]:
-        """What needs no student: the record of each response that was kept, else None; and the
-        tokens of the others.
+        """What needs no student: the record of each response, None if none was kept; and the
+        tokens of those without.
         """
         prompt = self._lm.tok_encode(job.prompt)
         records = self._cached(prompt, job)
@@ -228,14 +219,14 @@ class PromptScorer:
         self, job: PromptJob, records: list[StepSums | None], prepared: Prepared | None
     ) -> list[StepSums]:
         """The records of a prompt, from what `prepare` returned."""
-        new: dict[int, StepSums] = {}
-        if prepared is not None:
-            prompt: list[int] = prepared.prompt.tolist()
-            missing = [i for i, record in enumerate(records) if record is None]
-            new = dict(zip(missing, self._scorer(job).score_prepared(prepared), strict=True))
-            for i, record in new.items():
-                self._cache.keep(prompt, job.responses[i], record)
-        return [record or new[i] for i, record in enumerate(records)]
+        if prepared is None:
+            return [record for record in records if record is not None]
+        prompt: list[int] = prepared.prompt.tolist()
+        new = self._scorer(job).score_prepared(prepared)
+        for response, record in zip(prepared.responses, new, strict=True):
+            self._cache.keep(prompt, response, record)
+        scored = iter(new)
+        return [record or next(scored) for record in records]
 
     def _cached(self, prompt: Sequence[int], job: PromptJob) -> list[StepSums | None]:
         settings_hash = fingerprint(job.settings)
@@ -245,10 +236,10 @@ class PromptScorer:
         ]
 
     def _scorer(self, job: PromptJob) -> Scorer:
-        key = _scorer_key(job.settings, job.steps, job.statistics)
+        key = _scorer_key(job)
         if key not in self._scorers:
             # Tokens of a request that are read; a longer request would be cut on its left. `hf`
-            # does not read a request's last token. The others do, and vLLM keeps one more place
+            # does not read a request's last token. The others do, and vLLM keeps one more position
             # for a token that it generates.
             length: int | None = getattr(self._lm, "max_length", None)
             if length is not None and not isinstance(self._lm, HFLM):
@@ -269,50 +260,34 @@ class PromptScorer:
 _ScorerKey = tuple[str, int, frozenset[str]]
 
 
-def _scorer_key(
-    settings: Mapping[str, Any], steps: StepSpec, statistics: frozenset[str]
-) -> _ScorerKey:
-    """What requests must share to be scored alike.
+def _scorer_key(job: PromptJob) -> _ScorerKey:
+    """What prompts must share to be scored alike.
 
-    Two YAMLs may each bring a splitter of the same name and version: the id is that
-    of the object. Metrics of one name may differ in their needs, too.
+    Two YAMLs may each bring a splitter of the same name and version: the id is that of the object.
+    Metrics of one name may differ in their needs, too.
     """
-    splitter = steps.splitter
+    splitter = job.steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return fingerprint(settings), id(known), statistics
+    return fingerprint(job.settings), id(known), job.statistics
 
 
-def _prompt_job(group: Sequence[Instance]) -> PromptJob:
-    first = group[0]
-    statistics = _requested(first).statistics
-    responses = []
-    for request in group:
-        row = request.doc["responses"][request.idx]
-        responses.append(
-            Response(
-                row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
-                extra={"reward": row.get("reward")} if "reward" in statistics else {},
-                where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
-            )
-        )  # fmt: skip
-    return PromptJob(first.args[0], _settings(first), _steps(first), tuple(responses), statistics)
-
-
-def _settings(request: Instance) -> Mapping[str, Any]:
-    settings: Mapping[str, Any] = request.args[1]["settings"]
-    return settings
-
-
-def _steps(request: Instance) -> StepSpec:
-    """How the response is cut; a request of lm-eval's own kind knows built-in splitters only."""
-    steps = getattr(request, "steps", None)
-    return steps if isinstance(steps, StepSpec) else parse_steps(_settings(request)["steps"])
+def _job_of_one(request: Instance) -> PromptJob:
+    """The request alone; one of lm-eval's own kind knows built-in splitters only."""
+    settings = request.args[1]["settings"]
+    steps = getattr(request, "steps", None) or parse_steps(settings["steps"])
+    statistics = _requested(request).statistics
+    row = request.doc["responses"][request.idx]
+    response = Response(
+        row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
+        extra={"reward": row.get("reward")} if "reward" in statistics else {},
+        where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
+    )  # fmt: skip
+    return PromptJob(request.args[0], settings, steps, (response,), statistics)
 
 
 def _requested(request: Instance) -> RequestedMetrics:
-    """The metrics beyond log-probabilities; none for a request of lm-eval's own kind."""
-    requested = getattr(request, "requested", None)
-    return requested if isinstance(requested, RequestedMetrics) else _NONE_REQUESTED
+    requested: RequestedMetrics = getattr(request, "requested", _NONE_REQUESTED)
+    return requested
 
 
 _TokenRequest = tuple[None, list[int], list[int]]
@@ -321,10 +296,9 @@ _TokenRequest = tuple[None, list[int], list[int]]
 class LoglikelihoodBackend:
     """Step sums from any back end of lm-eval, through its `_loglikelihood_tokens`.
 
-    Each conditional is one request of context ids and continuation ids, so every token-level back
-    end (vLLM, SGLang, API models that return log-probabilities, ...) gives exactly the numbers of
-    the definition, at the cost of reading each window anew. The global score is one request a
-    response; its split into steps is then not known.
+    Each conditional is one request of context ids and continuation ids: exactly the numbers of the
+    definition, at the cost of reading each window anew. The global score is one request a response;
+    its split into steps is then not known.
     """
 
     global_by_step = False
@@ -353,10 +327,7 @@ class LoglikelihoodBackend:
         for part in _separate_calls(requests):
             replies = self._lm._loglikelihood_tokens([requests[i] for i in part], disable_tqdm=True)
             for i, (value, _) in zip(part, replies, strict=True):
-                found[i] = Sum(float(value))
-                if not math.isfinite(value):
-                    reason = "the back end gave a log-probability of NaN or infinity"
-                    found[i] = Sum(math.nan, reason)
+                found[i] = Sum(float(value)) if math.isfinite(value) else _NOT_FINITE
         sums = (found[i] for i in range(len(requests)))
         return [
             JobSums(

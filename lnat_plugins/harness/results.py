@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -38,11 +39,11 @@ def summary(record: StepSums, window: str) -> str:
     return f"{record.teacher}: {', '.join(parts)}, {record.n_steps} steps, {record.n_tokens} tokens"
 
 
+@dataclass(frozen=True)
 class DeferredValue:
     """The responses to one prompt, for a metric whose value needs those to all prompts."""
 
-    def __init__(self, rows: tuple[ScoredResponse, ...]) -> None:
-        self.rows = rows
+    rows: Sequence[ScoredResponse]
 
     def __str__(self) -> str:
         return "computed from all prompts together"
@@ -83,19 +84,23 @@ class Results:
         A teacher's score is over its samples that have one. The win goes to the best by the first
         metric shown that has a direction and is not of scope "corpus"; of equal ones to the first
         row's. One teacher alone has nothing to win.
-
-        Args:
-            rows: the responses to the prompt, in order.
         """
         found: dict[str, Any] = dict.fromkeys(self.directions())
         for metric in self._metrics:
+            values: dict[str, Any]
             if metric.scope == "corpus":
-                values: dict[str, Any] = dict.fromkeys(self._teachers, DeferredValue(tuple(rows)))
+                values = dict.fromkeys(self._teachers, DeferredValue(rows))
             else:
-                values = self._of_prompt(metric, rows)
+                parts = _parts(metric, self._window, rows)
+                values = {t: pair if metric.parts else pair[0] for t, pair in parts.items()}
             found |= {figure(metric.name, teacher): value for teacher, value in values.items()}
+        first = self._metrics[0]
         if self._deciding:
-            scores = self._scores(self._deciding, rows)
+            scores = {
+                teacher: above / below
+                for teacher, (above, below) in _parts(self._deciding, self._window, rows).items()
+                if below and math.isfinite(above / below)
+            }
             covered = set(scores)
             if len(scores) > 1:
                 sign = 1 if self._deciding.higher_is_better else -1
@@ -103,43 +108,11 @@ class Results:
                 (best,), _ = winners(scores_1T, np.arange(len(scores))[None])
                 wins = enumerate(scores)
                 found |= {figure(WIN_RATE, teacher): float(i == best) for i, teacher in wins}
-        elif self._metrics[0].scope == "corpus":
-            first, window = self._metrics[0], self._window
-            covered = {row.teacher for row in rows if not first.lacks(row.record, window)}
+        elif first.scope == "corpus":
+            covered = {row.teacher for row in rows if not first.lacks(row.record, self._window)}
         else:
-            covered = set(self._of_prompt(self._metrics[0], rows))
+            covered = set(_parts(first, self._window, rows))
         return found | {figure(COVERAGE, t): float(t in covered) for t in self._teachers}
-
-    def _of_prompt(
-        self, metric: Metric, rows: Sequence[ScoredResponse]
-    ) -> dict[str, float | tuple[float, float]]:
-        """Teacher -> its value for one prompt, for those that have one.
-
-        That of a ratio of means is a pair: numerator and denominator.
-        """
-        own: dict[str, list[tuple[float, ScoredResponse]]] = {}
-        for row, value in zip(rows, metric.rate(rows, self._window).values, strict=True):
-            if math.isfinite(value):
-                own.setdefault(row.teacher, []).append((value, row))
-        if not metric.parts:
-            return {t: statistics.fmean(value for value, _ in each) for t, each in own.items()}
-        found: dict[str, float | tuple[float, float]] = {}
-        for teacher, each in own.items():
-            parts = [metric.parts_of(row.record, self._window) for _, row in each]
-            above, below = zip(*parts, strict=True)
-            found[teacher] = statistics.fmean(above), statistics.fmean(below)
-        return found
-
-    def _scores(self, metric: Metric, rows: Sequence[ScoredResponse]) -> dict[str, float]:
-        """Teacher -> its finite score for one prompt, by which the prompt is won."""
-        found: dict[str, float] = {}
-        for teacher, value in self._of_prompt(metric, rows).items():
-            if isinstance(value, tuple):
-                above, below = value
-                value = above / below if below else math.nan
-            if math.isfinite(value):
-                found[teacher] = value
-        return found
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], float]]:
         """From a figure's values of all prompts to its value; NaN if no prompt has one."""
@@ -154,6 +127,24 @@ class Results:
                 elif metric.parts:
                     found[figure(metric.name, teacher)] = _ratio_of_means
         return found
+
+
+def _parts(
+    metric: Metric, window: str, rows: Sequence[ScoredResponse]
+) -> dict[str, tuple[float, float]]:
+    """Teacher -> mean numerator and denominator over its rows that have a value.
+
+    They are the value and 1 unless the metric is a ratio of means.
+    """
+    own: dict[str, list[tuple[float, float]]] = {}
+    for row, value in zip(rows, metric.rate(rows, window).values, strict=True):
+        if math.isfinite(value):
+            parts = metric.parts_of(row.record, window) if metric.parts else (value, 1.0)
+            own.setdefault(row.teacher, []).append(parts)
+    return {
+        teacher: (statistics.fmean(above), statistics.fmean(below))
+        for teacher, (above, below) in ((t, zip(*parts, strict=True)) for t, parts in own.items())
+    }
 
 
 class MeanOfValues:
@@ -185,15 +176,11 @@ def _ratio_of_means(values: list[Any]) -> float:
 def _rated_together(
     metric: Metric, window: str, teacher: str, values: list[DeferredValue]
 ) -> float:
-    """A teacher's figure of a metric that looks at all responses.
-
-    Over prompts, the value of a prompt being that of the teacher's samples.
-    """
+    """A teacher's mean over prompts of a metric that looks at all responses."""
     rows = [row for value in values for row in value.rows]
-    by_prompt: dict[str, list[tuple[float, float]]] = {}
+    by_prompt: dict[str, list[float]] = {}
     for row, value in zip(rows, metric.rate(rows, window).values, strict=True):
         if row.teacher == teacher and math.isfinite(value):
-            parts = metric.parts_of(row.record, window) if metric.parts else (value, 1.0)
-            by_prompt.setdefault(row.prompt_id, []).append(parts)
-    cells = [tuple(map(statistics.fmean, zip(*own, strict=True))) for own in by_prompt.values()]
-    return _ratio_of_means(cells)
+            by_prompt.setdefault(row.prompt_id, []).append(value)
+    means = [*map(statistics.fmean, by_prompt.values())]
+    return statistics.fmean(means) if means else math.nan

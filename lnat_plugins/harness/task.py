@@ -13,6 +13,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
-from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.config import parse_task
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 _INLINE: Final = "inline"
@@ -84,11 +85,11 @@ def _read(path: Path) -> Mapping[str, Any]:
         return {}
 
 
+@dataclass(frozen=True)
 class FilteredReply:
     """A record as `process_results` gets it; written to the samples file as one line."""
 
-    def __init__(self, record: StepSums) -> None:
-        self.record = record
+    record: StepSums
 
     def __str__(self) -> str:
         return summary(self.record, self.record.settings["windows"][0])
@@ -107,10 +108,7 @@ class NaturalnessTask(Task):
     A document is one prompt with all its responses; there is one request a response. The
     figures are those of `metrics:`, `win_rate` and `coverage`, each for every teacher, averaged
     over prompts with lm-eval's standard error over prompts. The local score is that of the first
-    window in the settings.
-
-    Args:
-        config: the task's YAML as lm-eval loads it.
+    window in the settings. `config` is the task's YAML as lm-eval loads it.
     """
 
     OUTPUT_TYPE = REQUEST
@@ -139,25 +137,19 @@ class NaturalnessTask(Task):
         self._system_instruction: str | None = None
         self._instances: list[Instance] | None = None
         self._filters = [FilterEnsemble("none", [_FirstReply])]
-        self._config = self._task_config(config, spec)
-        self.VERSION = self._config.metadata.get("version", 0)
-
-    def _task_config(self, config: Mapping[str, Any], spec: TaskSpec) -> TaskConfig:
-        """lm-eval's own view of the task, which it writes into its results file."""
-        metadata = {
-            **(config.get("metadata") or {}),
-            "naturalness": {
-                **spec.settings.as_dict(),
-                "teachers": list(self.teacher_set.teachers),
-                "prompts": len(self.teacher_set.prompts),
-                "responses": self.teacher_set.n_responses,
-                "dropped": dict(self.teacher_set.dropped),
-                "data_fingerprint": self.teacher_set.fingerprint,
-            },
+        # What lm-eval writes into its results file.
+        about = spec.settings.as_dict() | {
+            "teachers": list(self.teacher_set.teachers),
+            "prompts": len(self.teacher_set.prompts),
+            "responses": self.teacher_set.n_responses,
+            "dropped": dict(self.teacher_set.dropped),
+            "data_fingerprint": self.teacher_set.fingerprint,
         }
+        metadata = {**(config.get("metadata") or {}), "naturalness": about}
         own = {key: value for key, value in config.items() if key not in _OURS}
         own |= {"metadata": metadata, "output_type": REQUEST, "num_fewshot": 0}
-        return TaskConfig(**own)
+        self._config = TaskConfig(**own)
+        self.VERSION = metadata.get("version", 0)
 
     def has_training_docs(self) -> bool:
         """There is nothing to train on here."""
@@ -207,9 +199,8 @@ class NaturalnessTask(Task):
         """
         if num_fewshot:
             with plain_errors():
-                raise ConfigError(
-                    "a naturalness task takes no few-shot examples", found=num_fewshot
-                )
+                what = "a naturalness task takes no few-shot examples"
+                raise ConfigError(what, found=num_fewshot)
         self._chat_template = chat_template if apply_chat_template else None
         self._system_instruction = system_instruction
         turns = [dict(turn) for turn in doc["messages"]]
@@ -222,25 +213,7 @@ class NaturalnessTask(Task):
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
         """One request a response, with all that decides its numbers."""
         settings = self.run_settings()
-        self._warn_of_two_openings(doc, ctx)
-        return [
-            Request(
-                request_type=REQUEST,
-                doc=doc,
-                arguments=(
-                    ctx,
-                    {"teacher": row["teacher"], "sample": row["sample"], "settings": settings},
-                ),
-                idx=i,
-                metadata=kwargs["metadata"],
-                steps=self._steps,
-                requested=self._requested,
-            )
-            for i, row in enumerate(doc["responses"])
-        ]
-
-    def _warn_of_two_openings(self, doc: Mapping[str, Any], ctx: str) -> None:
-        """Some templates open the thinking part; a response that opens it again is not natural."""
+        # Some templates open the thinking part; a response that opens it again is not natural.
         opens = ctx.rstrip().endswith(_THINK)
         if opens and any(row["response"].lstrip().startswith(_THINK) for row in doc["responses"]):
             warning_once(
@@ -249,14 +222,26 @@ class NaturalnessTask(Task):
                 "Turn the template's thinking part off, or take the tag out of the responses.",
                 _THINK,
             )
+        return [
+            Request(
+                REQUEST,
+                doc,
+                (ctx, {key: row[key] for key in ("teacher", "sample")} | {"settings": settings}),
+                idx=i,
+                metadata=kwargs["metadata"],
+                steps=self._steps,
+                requested=self._requested,
+            )
+            for i, row in enumerate(doc["responses"])
+        ]
 
     def run_settings(self) -> dict[str, Any]:
         """The set's settings and how the prompts are rendered in this run."""
         settings = self.teacher_set.settings.as_dict()
-        settings["windows"] = [w.name for w in parse_windows(settings["windows"])]
-        settings["splitter"] = str(self._steps)
-        settings["metrics"] = list(self._requested.names)
         return settings | {
+            "windows": [window.name for window in parse_windows(settings["windows"])],
+            "splitter": str(self._steps),
+            "metrics": list(self._requested.names),
             "chat_template": template_digest(self._chat_template),
             "system_instruction": self._system_instruction,
         }

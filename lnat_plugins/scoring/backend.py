@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -23,9 +22,7 @@ from lnat_plugins.steps.windows import Pair, Run, plan_runs
 OF_ACTIVATIONS: Final = ("cosine_self", "cosine_prompt")
 """Statistics that need the student's last up-projection."""
 
-OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
-"""Statistics that need the response read without its prompt."""
-
+_OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
 _BARE_PROMPT: Final = "the prompt holds no tokens but special ones and its first"
 _FIRST_TOKENS: Final = {"first_token": 1, "first_two_tokens": 2}
 
@@ -101,21 +98,17 @@ class Backend(Protocol):
     @property
     def unavailable(self) -> Mapping[str, str]:
         """Statistic -> why this back end cannot give it; "reward" is no concern of it."""
-        ...
 
     @property
     def path(self) -> str:
         """How the sums are computed: "packed", "batched" or "loglikelihood"."""
-        ...
 
     @property
     def tokens_read(self) -> int:
         """By the student so far, prompts included: the measure of progress."""
-        ...
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """The results of all jobs of one prompt, in order."""
-        ...
 
 
 class EngineBackend:
@@ -139,10 +132,8 @@ class EngineBackend:
     @property
     def unavailable(self) -> Mapping[str, str]:
         """Activations, where the student's last layer has none of the kind."""
-        if self.engine.has_activations:
-            return MappingProxyType({})
         reason = "the last layer of this student has no `mlp.up_proj`"
-        return dict.fromkeys(OF_ACTIVATIONS, reason)
+        return {} if self.engine.has_activations else dict.fromkeys(OF_ACTIVATIONS, reason)
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """Plans the runs of every response, scores them together, and adds up the steps.
@@ -150,8 +141,7 @@ class EngineBackend:
         Runs of the same tokens, such as teachers' common openings, are read once.
         """
         planned = [(i, run) for i, job in enumerate(jobs) for run in plan_runs(job.pairs)]
-        token_runs = [_token_run(jobs[i], run) for i, run in planned]
-        scores = self._scores(prompt, token_runs)
+        scores = self._scores(prompt, [_token_run(jobs[i], run) for i, run in planned])
         pairs: list[dict[Pair, Sum]] = [{} for _ in jobs]
         statistics = [Statistics() for _ in jobs]
         whole: dict[int, RunScores] = {}
@@ -200,39 +190,42 @@ class EngineBackend:
         Without its prompt a response is read after the token that opens a text; where the
         tokenizer has none, after its own first token, which then is not scored.
         """
-        by_opening: dict[int, list[tuple[int, Ids]]] = {}
+        undefined: dict[int, str] = {}
+        found: dict[int, Statistics] = {}
+        by_opening: dict[int, dict[int, Ids]] = {}
         for i, job in enumerate(jobs):
             if "unprompted" in job.statistics:
                 ids = job.response.ids
-                opening, scored = (int(ids[0]), ids[1:]) if job.opening is None else (
-                    job.opening, ids,
-                )  # fmt: skip
-                by_opening.setdefault(opening, []).append((i, scored))
-        found: dict[int, Statistics] = {}
-        for opening, group in by_opening.items():
-            runs = [TokenRun(ids, np.ones(len(ids), bool)) for _, ids in group if len(ids)]
-            scores = iter(self._scores(np.array([opening]), runs) if runs else ())
-            for i, ids in group:
-                alone = next(scores) if len(ids) else None
-                if alone is None:
-                    failure = "one token has no context without a prompt"
+                opening, scored = (
+                    (int(ids[0]), ids[1:]) if job.opening is None else (job.opening, ids)
+                )
+                if len(scored):
+                    by_opening.setdefault(opening, {})[i] = scored
                 else:
-                    failure = alone.failure or whole[i].failure
-                if alone is None or failure:
-                    found[i] = Statistics(undefined=dict.fromkeys(OF_UNPROMPTED, failure))
-                    continue
-                prompted = float(whole[i].logprobs[-len(ids) :].sum())
-                sums = (float(alone.logprobs.sum()), prompted, float(len(ids)))
-                found[i] = Statistics(values=dict(zip(OF_UNPROMPTED, sums, strict=True)))
-        return found
+                    undefined[i] = "one token has no context without a prompt"
+        for opening, group in by_opening.items():
+            runs = [TokenRun(ids, np.ones(len(ids), bool)) for ids in group.values()]
+            for i, alone in zip(group, self._scores(np.array([opening]), runs), strict=True):
+                n = len(group[i])
+                sums = alone.logprobs.sum(), whole[i].logprobs[-n:].sum(), n
+                found[i] = Statistics(
+                    values=dict(zip(_OF_UNPROMPTED, map(float, sums), strict=True))
+                )
+                if failure := alone.failure or whole[i].failure:
+                    undefined[i] = failure
+        return found | {
+            i: Statistics(undefined=dict.fromkeys(_OF_UNPROMPTED, reason))
+            for i, reason in undefined.items()
+        }
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:
-    response, bounds = job.response, job.response.bounds
-    ids = response.ids[bounds[run.start] : bounds[run.stop]]
+    bounds = np.asarray(job.response.bounds)
+    ids = job.response.ids[bounds[run.start] : bounds[run.stop]]
     scored = np.zeros(len(ids), bool)
     for step in run.scored:
-        scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
+        begin, end = bounds[step : step + 2] - bounds[run.start]
+        scored[begin:end] = True
     wanted: set[str] = set()
     if run.start == 0:
         wanted = set(job.statistics & set(TOKEN))

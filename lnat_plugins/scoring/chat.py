@@ -1,9 +1,7 @@
 """A row rendered for the student: chat template, prompt token ids, and what training reads.
 
-Conversations are rendered with the student's own chat template; a plain prompt is taken as it
-is. Scoring reads the prompt up to where the student's turn begins. Training reads prompt and
-response in one, as TRL's SFTTrainer does before it cuts anything (trl 1.16,
-`SFTTrainer._prepare_dataset`).
+Scoring reads the prompt up to where the student's turn begins. Training reads prompt and response
+in one, as TRL's SFTTrainer does before it cuts anything (trl 1.16, `SFTTrainer._prepare_dataset`).
 """
 
 from __future__ import annotations
@@ -32,11 +30,10 @@ def render(
     """A conversation in the student's chat template, up to its turn or with its response.
 
     Args:
-        tokenizer: the student's.
         messages: the conversation up to the response.
         response: the last turn, as training reads it; None = the text ends where that turn begins
             (`add_generation_prompt`), as scoring reads it.
-        arguments: of the template that the row carries, see `template_arguments`.
+        arguments: see `template_arguments`.
         where: the row, for messages.
 
     Raises:
@@ -81,24 +78,17 @@ def template_arguments(row: Candidate) -> dict[str, Any]:
         if value is not None and not isinstance(value, kind):
             raise DataError(
                 f"TRL gives the column `{name}` to the chat template, which cannot read this",
-                where=row.where,
-                found=value,
+                where=row.where, found=value,
                 remedy=f"write a {kind.__name__}, or rename the column",
-            )
+            )  # fmt: skip
     return {"tools": tools, **options}
 
 
 def prompt_ids(tokenizer: Any, row: Candidate, *, plain: bool) -> Ids:
     """The token ids before the response, shape (P,).
 
-    Args:
-        tokenizer: the student's.
-        row: its columns `tools` and `chat_template_kwargs` reach the template, as in TRL.
-        plain: see `Candidates.plain`.
-
-    Raises:
-        StudentError: a conversation, and the tokenizer has no chat template.
-        DataError: the template does not take this conversation.
+    The row's columns `tools` and `chat_template_kwargs` reach the template, as in TRL. For `plain`
+    see `Candidates.plain`. Raises as `render` and `template_arguments`.
     """
     if not plain:
         arguments = template_arguments(row)
@@ -114,9 +104,7 @@ def prompt_ids(tokenizer: Any, row: Candidate, *, plain: bool) -> Ids:
 
 
 def differs_in_training(tokenizer: Any, row: Candidate) -> bool:
-    """Whether training puts other text before or into the response than is scored.
-
-    Templates may: some insert an empty thinking part, some trim.
+    """Whether training reads other text than is scored: some templates insert text, some trim.
 
     Raises:
         DataError: training would not see the response as it is, so its score is of another text.
@@ -126,11 +114,10 @@ def differs_in_training(tokenizer: Any, row: Candidate) -> bool:
     if row.text.strip() not in trained:
         raise DataError(
             "the student's chat template drops or changes part of the response in training",
-            where=row.where,
-            found=trained[-80:],
+            where=row.where, found=trained[-80:],
             remedy="use a template that keeps it (many drop what stands before `</think>`; see "
             "`chat_template_path`), or give `prompt` and `completion` as plain text",
-        )
+        )  # fmt: skip
     opened = render(tokenizer, row.messages, arguments=arguments, where=row.where)
     return not trained.startswith(opened + row.text)
 
@@ -146,22 +133,19 @@ def training_tokens(
 ) -> int:
     """Number of tokens of one row as training reads it, before anything is cut.
 
-    A conversation is rendered with the response as its last turn, in the student's own chat
-    template. Plain text is the prompt, the response and the end-of-text token (unless the
-    response ends with it) in one string, with the special tokens that the tokenizer adds.
+    A conversation is rendered with the response as its last turn. Plain text is the prompt, the
+    response and the end-of-text token (unless the response ends with it) in one string, with the
+    special tokens that the tokenizer adds.
 
     Args:
         tokenizer: the student's, with the template that training will use.
         messages: the conversation up to the response; for plain text, one turn that holds it.
-        response: verbatim.
-        plain: whether the prompt is plain text.
         template_arguments: see the function of that name; None where TRL does not read them
             from the row.
         where: the row, for messages.
 
     Raises:
-        StudentError: the tokenizer has no chat template, or no end-of-text token.
-        DataError: the template does not take this conversation.
+        StudentError, DataError: as `render`; or the tokenizer has no end-of-text token.
     """
     if not plain:
         text = render(tokenizer, messages, response, arguments=template_arguments, where=where)
@@ -183,11 +167,7 @@ def _encode(tokenizer: Any, text: str) -> list[int]:
 
 
 def template_digest(apply_template: Callable[[list[dict[str, str]]], str] | None) -> str | None:
-    """Fingerprint of a chat template, 12 hex digits; None where none is applied.
-
-    Args:
-        apply_template: renders a conversation up to where the student's turn begins.
-    """
+    """Fingerprint of a chat template, 12 hex digits; None where none is applied."""
     if apply_template is None:
         return None
     text = apply_template([{"role": "user", "content": "?"}])

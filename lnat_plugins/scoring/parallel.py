@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import ClassVar, NamedTuple, TypeVar, cast
 
@@ -32,9 +32,7 @@ def score_prompts(
     processes: Processes,
     title: str,
 ) -> dict[int, T]:
-    """The scores of every prompt, whichever process computes them: the one loop over prompts.
-
-    Every process calls this with the same prompts and gets all scores.
+    """Index of each prompt -> its scores; every process calls this alike and gets all of them.
 
     Args:
         costs: characters of each prompt's responses.
@@ -52,14 +50,11 @@ def score_prompts(
     def score_share() -> dict[int, T]:
         found: dict[int, T] = {}
         own_cost, tokens_before = 0, tokens_read()
-        # No total before something is read. Without smoothing the time left is by the whole run so
-        # far, not by its last prompt.
-        with (
-            tqdm(
-                desc=title, unit="token", unit_scale=True, smoothing=0, disable=not processes.main
-            ) as bar,
-            closing(processes.take(costs)) as taken,
-        ):
+        # Without smoothing the time left is by the whole run so far, not by its last prompt.
+        bar = tqdm(
+            desc=title, unit="token", unit_scale=True, smoothing=0, disable=not processes.main
+        )
+        with bar, closing(processes.take(costs)) as taken:
             prepared = prefetch(taken, lambda one: prepare(one.item), lambda one: one.has_more)
             for (i, cost_before, _), ready in prepared:
                 found[i] = score(i, ready)
@@ -116,25 +111,24 @@ class Processes:
             order.sort(key=lambda i: -costs[i])
         before = itertools.accumulate((costs[i] for i in order), initial=0)
         items = [
-            Taken(i, cost_before, len(order) - place > self.count)
-            for place, (i, cost_before) in enumerate(zip(order, before, strict=False))
+            Taken(i, cost_before, len(order) - number > self.count)
+            for number, (i, cost_before) in enumerate(zip(order, before, strict=False))
         ]
         # Numbered now, not when the first item is taken: alike in all processes.
-        return self._take(items, f"lnat/queue/{next(self._queues)}")
+        queue = f"lnat/queue/{next(self._queues)}"
 
-    def _take(self, items: Sequence[Taken], queue: str) -> Generator[Taken, None, None]:
-        if self.count == 1:
-            yield from items
-            return
-        store = distributed_c10d._get_default_store()
-        finished = False
-        try:
-            while (place := store.add(queue, 1) - 1) < len(items):
-                yield items[place]
-            finished = True
-        finally:
-            if not finished:
-                store.add(queue, len(items))
+        def take() -> Generator[Taken, None, None]:
+            store = distributed_c10d._get_default_store()
+            finished = False
+            try:
+                while (number := store.add(queue, 1) - 1) < len(items):
+                    yield items[number]
+                finished = True
+            finally:
+                if not finished:
+                    store.add(queue, len(items))
+
+        return take() if self.count > 1 else (item for item in items)
 
     def gather(self, value: T) -> list[T]:
         """The value of every process, in order of rank."""
@@ -145,30 +139,27 @@ class Processes:
 
     def together(self, work: Callable[[], T]) -> T:
         """The result of `work` in each process; an error of one is raised in all."""
-        result: T | None = None
-        failure: LnatError | None = None
-        try:
-            result = work()
-        except LnatError as error:
-            failure = error
-        for raised in self.gather(failure):
-            if raised is not None:
-                raise raised
+        result = _result_or_error(work)
+        for each in self.gather(result if isinstance(result, LnatError) else None):
+            if each is not None:
+                raise each
         return cast(T, result)
 
     def once(self, work: Callable[[], T]) -> T:
         """The result of `work` in the first process, given to all; its error is raised in all."""
-        held: list[T | LnatError | None] = [None]
-        if self.main:
-            try:
-                held = [work()]
-            except LnatError as error:
-                held = [error]
+        results = [_result_or_error(work) if self.main else None]
         if self.count > 1:
-            broadcast_object_list(held, from_process=0)
-        if isinstance(held[0], LnatError):
-            raise held[0]
-        return cast(T, held[0])
+            broadcast_object_list(results, from_process=0)
+        if isinstance(results[0], LnatError):
+            raise results[0]
+        return cast(T, results[0])
+
+
+def _result_or_error(work: Callable[[], T]) -> T | LnatError:
+    try:
+        return work()
+    except LnatError as error:
+        return error
 
 
 def prefetch(
@@ -178,27 +169,16 @@ def prefetch(
 ) -> Iterator[tuple[T, P]]:
     """Each item with the result of `prepare`, in order; the next is prepared meanwhile.
 
-    One thread takes and prepares, so that tokenizers and caches need not be thread-safe. An error
-    of it is raised when its item's turn comes.
-
-    Args:
-        items: taken one by one, the next one only when this one is handed out.
-        prepare: what can be done before an item's turn.
-        may_prefetch: whether the item after this one may be taken before this one is done.
+    One thread takes and prepares, so that tokenizers and caches need not be thread-safe. Its error
+    is raised when its item's turn comes. `may_prefetch`: whether the item after this one may be
+    taken before this one is done.
     """
-    source = iter(items)
-
-    def take() -> tuple[T, P] | None:
-        for item in source:
-            return item, prepare(item)
-        return None
-
+    source = ((item, prepare(item)) for item in items)
     with ThreadPoolExecutor(1, thread_name_prefix="lnat-prefetch") as pool:
-        waiting: Future[tuple[T, P] | None] = pool.submit(take)
+        waiting = pool.submit(next, source, None)
         while (ready := waiting.result()) is not None:
-            if may_prefetch(ready[0]):
-                waiting = pool.submit(take)
-                yield ready
-            else:
-                yield ready
-                waiting = pool.submit(take)
+            if ahead := may_prefetch(ready[0]):
+                waiting = pool.submit(next, source, None)
+            yield ready
+            if not ahead:
+                waiting = pool.submit(next, source, None)

@@ -9,11 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    WrapValidator,
+)
 
 from lnat_plugins.errors import DataError, StudentError, validate
 from lnat_plugins.teacher_set.layouts import reward_of
@@ -29,10 +37,9 @@ class RequestedMetrics:
     """The metrics that a run is scored for, and the statistics that each needs.
 
     Attributes:
-        needs: metric -> names of statistics in `engine.types` that it needs beside
-            log-probabilities, in the order requested.
-        optional: whether these are simply all metrics there are. Then one whose statistics are
-            unavailable is undefined, and each record holds the reason; else it is refused.
+        needs: metric -> names of statistics in `engine.types` beside log-probabilities.
+        optional: whether these are all metrics there are. Then one whose statistics are
+            unavailable is undefined, with the reason in each record; else it is refused.
     """
 
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -49,15 +56,14 @@ class RequestedMetrics:
         return frozenset().union(*self.needs.values())
 
     def check_student(self, unavailable: Mapping[str, str]) -> None:
-        """Whether this back end can serve the metrics; called before any forward.
+        """Raises StudentError if a metric requested by name needs a statistic that is unavailable.
+
+        Called before any forward.
 
         Args:
             unavailable: statistic -> why the back end cannot give it.
-
-        Raises:
-            StudentError: a metric requested by name needs one of them.
         """
-        for metric, needs in () if self.optional else self.needs.items():
+        for metric, needs in self._required.items():
             for name in sorted(needs & unavailable.keys()):
                 raise StudentError(
                     f"metric {metric!r} is not supported by this back end: {unavailable[name]}",
@@ -66,9 +72,7 @@ class RequestedMetrics:
 
     def check_reward(self, response: Response) -> None:
         """Raises DataError if a metric requested by name needs a reward that the row lacks."""
-        needed = (
-            [] if self.optional else [m for m, needs in self.needs.items() if "reward" in needs]
-        )
+        needed = [metric for metric, needs in self._required.items() if "reward" in needs]
         if needed and reward_of(response.extra, response.where) is None:
             raise DataError(
                 f"metric {needed[0]!r} needs a reward, and this row has none",
@@ -76,14 +80,17 @@ class RequestedMetrics:
                 remedy="give the rows a column `reward`, or leave the metric out",
             )
 
+    @property
+    def _required(self) -> Mapping[str, frozenset[str]]:
+        return {} if self.optional else self.needs
+
 
 @dataclass(frozen=True)
 class StepSums:
     """One response, scored under one or several windows. n steps; all sums in nats.
 
     Attributes:
-        teacher: who wrote the response.
-        sample: which of the teacher's responses to this prompt.
+        teacher, sample: of the response.
         spans: n pairs (start, end) of character offsets that tile the response.
         tokens: n token counts, at least 1 each.
         sums: window -> n sums of log p over the step's tokens (NaN = undefined for that step),
@@ -95,9 +102,9 @@ class StepSums:
         settings_hash: their fingerprint.
         splitter: name and version, such as "sentence@1".
         versions: package -> version.
-        step_statistics: statistic -> n sums over the step's tokens, under the global window.
-        statistics: statistic -> one number for the response (NaN = undefined). What the names of
-            both mean is in `engine.types`; `undefined` holds the reason for each NaN.
+        step_statistics: statistic (see `engine.types`) -> n sums over the step's tokens, under
+            the global window.
+        statistics: statistic -> one number for the response (NaN = undefined).
     """
 
     teacher: str
@@ -131,21 +138,11 @@ class StepSums:
         Raises:
             DataError: a sum is infinite, which JSON cannot hold and no mean survives.
         """
-        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         where = f"teacher {self.teacher!r}, sample {self.sample!r}"
-        fields["sums"] = {
-            window: sums if sums is None else [_null_for_nan(value, where) for value in sums]
-            for window, sums in self.sums.items()
-        }
-        for name in ("totals", "statistics"):
-            fields[name] = {key: _null_for_nan(value, where) for key, value in fields[name].items()}
-        fields["step_statistics"] = {
-            name: [_null_for_nan(value, where) for value in values]
-            for name, values in self.step_statistics.items()
-        }
-        for name in ("settings", "undefined", "versions"):
-            fields[name] = dict(fields[name])
-        return json.dumps(fields, allow_nan=False)
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for name in ("sums", "totals", "step_statistics", "statistics"):
+            fields[name] = _null_for_nan(fields[name], where)
+        return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
     def from_json(cls, record: str | Mapping[str, Any], where: str = "") -> StepSums:
@@ -166,17 +163,7 @@ class StepSums:
             _StoredRecord, parsed, where=where, kind=DataError, key="record's field",
             prefix="record: ", remedy=_REMEDY,
         )  # fmt: skip
-        numbers = {
-            "sums": {name: sums and _nan_for_null(sums) for name, sums in stored.sums.items()},
-            "totals": dict(zip(stored.totals, _nan_for_null(stored.totals.values()), strict=True)),
-            "step_statistics": {
-                name: _nan_for_null(sums) for name, sums in stored.step_statistics.items()
-            },
-            "statistics": dict(
-                zip(stored.statistics, _nan_for_null(stored.statistics.values()), strict=True)
-            ),
-        }
-        read = cls(**(vars(stored) | numbers))
+        read = cls(**vars(stored))
         _check_lengths_and_reasons(read, where)
         return read
 
@@ -219,29 +206,37 @@ class ScoredResponse:
         return self.candidate.where
 
 
-def _null_for_nan(value: float, where: str) -> float | None:
+def _null_for_nan(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _null_for_nan(each, where) for name, each in value.items()}
+    if isinstance(value, Sequence):
+        return [_null_for_nan(each, where) for each in value]
+    if value is None or math.isnan(value):
+        return None
     if math.isinf(value):
         raise DataError("a step sum is infinite", where=where, found=value)
-    return None if math.isnan(value) else float(value)
+    return float(value)
 
 
-def text_or_whole_number(value: object) -> object:
-    """A pydantic validator of a response's `sample`."""
+def _text_or_whole_number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("this must be text or a whole number")
     return value
 
 
-Sample = Annotated[Any, AfterValidator(text_or_whole_number)]
+Sample = Annotated[Any, AfterValidator(_text_or_whole_number)]
 
 # JSON has lists where records hold tuples: strict about their entries only.
 _Tuple = Field(strict=False)
 _Span = Annotated[tuple[NonNegativeInt, NonNegativeInt], _Tuple]
-_Numbers = Annotated[tuple[float | None, ...], _Tuple]
+_Number = Annotated[
+    float, WrapValidator(lambda value, check: math.nan if value is None else check(value))
+]
+_Numbers = Annotated[tuple[_Number, ...], _Tuple]
 
 
 class _StoredRecord(BaseModel):
-    """The fields of `StepSums` as JSON holds them. Keys of a later version are passed over."""
+    """The fields of `StepSums` in JSON, where null is NaN. Keys of a later version are ignored."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -254,7 +249,7 @@ class _StoredRecord(BaseModel):
         json_schema_extra={"must_be": "a list of whole numbers above 0"}
     )
     sums: dict[str, _Numbers | None]
-    totals: dict[str, float | None]
+    totals: dict[str, _Number]
     undefined: dict[str, str]
     path: str
     settings: dict[str, Any]
@@ -262,11 +257,7 @@ class _StoredRecord(BaseModel):
     splitter: str
     versions: dict[str, str]
     step_statistics: dict[str, _Numbers] = {}
-    statistics: dict[str, float | None] = {}
-
-
-def _nan_for_null(values: Iterable[float | None]) -> tuple[float, ...]:
-    return tuple(math.nan if value is None else value for value in values)
+    statistics: dict[str, _Number] = {}
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
@@ -284,8 +275,7 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
         for name, sums in by_name.items():
             if sums is not None and len(sums) != n:
                 of = f"window {name!r}" if field_name == "sums" else repr(name)
-                problem = f"does not hold a sum for each of {n} steps in {of}"
-                raise refuse(field_name, problem, sums)
+                raise refuse(field_name, f"does not hold a sum for each of {n} steps in {of}", sums)
             numbers[name] = sums or ()
     for name, value in (*record.statistics.items(), *record.totals.items()):
         numbers[name] = (value, *numbers.get(name, ()))

@@ -1,8 +1,7 @@
 """Scores read back from the samples files that lm-eval's `--log_samples` writes.
 
 A line is one prompt with all its scored responses. Files of one task and student make one
-`ScoredSet`; files of different students are never merged. `ScoredSet.files` and
-`ScoredSet.skipped` list which files were read, so that a caller can show it.
+`ScoredSet`; files of different students are never merged.
 """
 
 from __future__ import annotations
@@ -18,18 +17,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
 from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
-from lnat_plugins.scoring.samples_files import (
-    CUT,
-    NOT_OURS,
-    SamplesFile,
-    find_samples_files,
-    read_lines,
-)
+from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
-TOLERANCE: Final = 1e-9
-"""Sums this near each other, absolutely or relatively, are the same number."""
-
+_TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
 _ONE_RUN: Final = "name the files of one run only"
 
 
@@ -44,13 +35,11 @@ class ScoredSet:
         rows: one per (prompt, teacher, sample).
         prompts: prompt ids in order of first appearance, those without a response included.
         windows: as the settings list them; the first is the default.
-        settings: the task's settings.
-        settings_hash: their fingerprint; the same in every row.
-        splitter: name and version; the same in every row.
-        paths: the engine paths met among the rows, sorted.
+        settings, settings_hash, splitter: as in every row's record.
+        paths: the engine paths of the rows, sorted.
         files: the files read, in order.
         skipped: "file: reason" for each samples file that was found but not read.
-        duplicates: rows met again with the same numbers, and counted once.
+        duplicates: rows that came again with the same numbers, and were counted once.
     """
 
     task: str
@@ -62,9 +51,9 @@ class ScoredSet:
     settings_hash: str
     splitter: str
     paths: tuple[str, ...]
-    files: tuple[str, ...]
-    skipped: tuple[str, ...]
-    duplicates: int
+    files: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    duplicates: int = 0
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -79,14 +68,9 @@ class ScoredSet:
         """
         if teachers is None:
             return self
-        known = self.teachers
         for teacher in teachers:
-            if teacher not in known:
-                raise ConfigError(
-                    f"unknown teacher {teacher!r}",
-                    where=f"task {self.task}",
-                    remedy=did_you_mean(teacher, known),
-                )
+            if teacher not in self.teachers:
+                raise self._unknown(f"unknown teacher {teacher!r}", teacher, self.teachers)
         return replace(self, rows=tuple(row for row in self.rows if row.teacher in teachers))
 
     def window(self, name: str | None) -> str:
@@ -98,30 +82,17 @@ class ScoredSet:
         if name is None:
             return self.windows[0]
         if name not in self.windows:
-            raise ConfigError(
-                f"window {name!r} was not scored",
-                where=f"task {self.task}",
-                remedy=did_you_mean(name, self.windows),
-            )
+            raise self._unknown(f"window {name!r} was not scored", name, self.windows)
         return name
+
+    def _unknown(self, what: str, name: str, known: Sequence[str]) -> ConfigError:
+        return ConfigError(what, where=f"task {self.task}", remedy=did_you_mean(name, known))
 
 
 def scored_set(
-    rows: tuple[ScoredResponse, ...],
-    task: str,
-    student: str,
-    prompts: tuple[str, ...],
-    *,
-    files: tuple[str, ...] = (),
-    skipped: tuple[str, ...] = (),
-    duplicates: int = 0,
+    rows: tuple[ScoredResponse, ...], task: str, student: str, prompts: tuple[str, ...]
 ) -> ScoredSet:
-    """The set of these rows, all scored with the settings of the first.
-
-    Args:
-        rows: at least one.
-        task, student, prompts, files, skipped, duplicates: see `ScoredSet`.
-    """
+    """The set of these rows, at least one, all scored with the settings of the first."""
     record = rows[0].record
     windows = record.settings.get("windows")
     return ScoredSet(
@@ -134,9 +105,6 @@ def scored_set(
         settings_hash=record.settings_hash,
         splitter=record.splitter,
         paths=tuple(sorted({row.record.path for row in rows})),
-        files=files,
-        skipped=skipped,
-        duplicates=duplicates,
     )
 
 
@@ -147,7 +115,7 @@ def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
         DataError: no such file, no samples file in a folder, a line that cannot be read, or
             files of one task that do not belong together; names file, line and remedy.
     """
-    files, skipped = find_samples_files([Path(source) for source in sources])
+    files, skipped = find_files([Path(source) for source in sources])
     runs: dict[tuple[str, str], list[SamplesFile]] = {}
     for file in files:
         # lm-eval names a model's folder like this; one file of a run may have this name only.
@@ -213,39 +181,29 @@ def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
     for line, where in read_lines(path):
         doc, replies = line["doc"], line["resps"]
         if not isinstance(doc, Mapping) or not isinstance(doc.get("responses"), list):
-            raise DataError(
-                "a sample of another task, not of a teacher set", where=where, remedy=NOT_OURS
-            )
+            what = "a sample of another task, not of a teacher set"
+            raise DataError(what, where=where, remedy=NOT_OURS)
         prompt = validate(_StoredPrompt, doc, where=where, kind=DataError, key="field", remedy=CUT)
         where = f"{where}, prompt {prompt.prompt_id!r}"
-        responses = doc["responses"]
-        if not isinstance(replies, list) or len(replies) != len(responses):
-            raise DataError(
-                f"not one scored record for each of {len(responses)} responses",
-                where=where,
-                found=replies,
-                remedy=CUT,
-            )
+        n = len(doc["responses"])
+        if not isinstance(replies, list) or len(replies) != n:
+            what = f"not one scored record for each of {n} responses"
+            raise DataError(what, where=where, found=replies, remedy=CUT)
         messages: tuple[Message, ...] = tuple(
             prompt.messages or [{"role": "user", "content": prompt.prompt}]
         )
-        rows = [
-            _row(prompt.prompt_id, messages, response, reply, where, number)
-            for number, (response, reply) in enumerate(zip(responses, replies, strict=True), 1)
-        ]
+        rows = []
+        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True), 1):
+            response, record = _read_response(doc_row, reply, where, number)
+            rows.append(ScoredResponse(Candidate(0, prompt.prompt_id, messages, response), record))
         yield _ScoredPrompt(prompt.prompt_id, messages, tuple(rows), where)
 
 
-def _row(
-    prompt_id: str,
-    messages: tuple[Message, ...],
-    response: Any,
-    reply: Any,
-    where: str,
-    number: int,
-) -> ScoredResponse:
+def _read_response(
+    doc_row: object, reply: object, where: str, number: int
+) -> tuple[Response, StepSums]:
     own = validate(
-        _StoredResponse, response, where=f"{where}, response {number}", kind=DataError,
+        _StoredResponse, doc_row, where=f"{where}, response {number}", kind=DataError,
         key="field", remedy=CUT,
     )  # fmt: skip
     where = f"{where}, teacher {own.teacher!r}"
@@ -253,30 +211,20 @@ def _row(
         raise DataError("not a scored record", where=where, found=reply, remedy=NOT_OURS)
     record = StepSums.from_json(reply[0], where)
     if (record.teacher, record.sample) != (own.teacher, own.sample):
-        raise DataError(
-            "the record belongs to another response",
-            where=where,
-            found=f"teacher {record.teacher}, sample {record.sample}",
-            remedy=CUT,
-        )
-    read = Response(
-        teacher=own.teacher,
-        text=own.response,
-        sample=own.sample,
-        correct=own.correct,
-        steps=None if own.steps is None else tuple(own.steps),
-        extra=own.model_extra or {},
-        where=where,
-    )
-    return ScoredResponse(Candidate(0, prompt_id, messages, read), record)
+        found = f"teacher {record.teacher}, sample {record.sample}"
+        what = "the record belongs to another response"
+        raise DataError(what, where=where, found=found, remedy=CUT)
+    steps = None if own.steps is None else tuple(own.steps)
+    extra = own.model_extra or {}
+    return Response(own.teacher, own.response, own.sample, own.correct, steps, extra, where), record
 
 
 def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
-    """Files of one task and student, in order; a row met twice is kept once.
+    """Files of one task and student, in order; a row that comes again is counted once.
 
     Raises:
         DataError: a file cannot be read; prompts, settings or splitters differ; or the same
-            (prompt, teacher, sample) has different numbers in two places.
+            (prompt, teacher, sample) has different numbers in two files.
     """
     rows: dict[tuple[str, str, int | str], ScoredResponse] = {}
     prompts: dict[str, _ScoredPrompt] = {}
@@ -287,26 +235,25 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
             if known.messages != prompt.messages:
                 raise DataError(
                     f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
-                    where=prompt.where,
-                    remedy="merge files of one teacher set only",
-                )
+                    where=prompt.where, remedy="merge files of one teacher set only",
+                )  # fmt: skip
             for row in prompt.rows:
                 first = rows.setdefault((row.prompt_id, row.teacher, row.sample), row)
                 if first is not row:
                     duplicates += 1
+                    _refuse_other_settings(first, row)
                     _refuse_other_numbers(first, row)
-    kept = tuple(
+    numbered = tuple(
         replace(row, candidate=replace(row.candidate, index=index))
         for index, row in enumerate(rows.values())
     )
-    if not kept:
+    if not numbered:
         raise DataError("no scored response in the samples file", where=str(files[0].path))
-    for row in kept:
-        _refuse_other_settings(kept[0], row)
-    return scored_set(
-        kept, files[0].task, files[0].student, tuple(prompts),
-        files=tuple(str(file.path) for file in files), skipped=skipped, duplicates=duplicates,
-    )  # fmt: skip
+    for row in numbered:
+        _refuse_other_settings(numbered[0], row)
+    merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
+    paths = tuple(str(file.path) for file in files)
+    return replace(merged, files=paths, skipped=skipped, duplicates=duplicates)
 
 
 def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:
@@ -317,17 +264,11 @@ def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:
         found = f"{theirs.splitter}, not {ours.splitter}"
     else:
         return
-    raise DataError(
-        f"scored with other settings than {first.where}",
-        where=row.where,
-        found=found,
-        remedy=_ONE_RUN,
-    )
+    what = f"scored with other settings than {first.where}"
+    raise DataError(what, where=row.where, found=found, remedy=_ONE_RUN)
 
 
 def _refuse_other_numbers(first: ScoredResponse, row: ScoredResponse) -> None:
-    """A row met twice must be the same in both places, numbers within `TOLERANCE`."""
-    _refuse_other_settings(first, row)
     one, other = first.record, row.record
     ours, theirs = _numbers(one), _numbers(other)
     same = (
@@ -340,9 +281,8 @@ def _refuse_other_numbers(first: ScoredResponse, row: ScoredResponse) -> None:
         raise DataError(
             f"sample {row.sample!r} has other numbers, another text or another verdict than at "
             f"{first.where}",
-            where=row.where,
-            remedy=_ONE_RUN,
-        )
+            where=row.where, remedy=_ONE_RUN,
+        )  # fmt: skip
 
 
 def _numbers(record: StepSums) -> dict[tuple[str, str], tuple[float, ...] | None]:
@@ -353,11 +293,10 @@ def _numbers(record: StepSums) -> dict[tuple[str, str], tuple[float, ...] | None
 
 
 def _near(ours: tuple[float, ...] | None, theirs: tuple[float, ...] | None) -> bool:
-    """NaN is near NaN only."""
     if ours is None or theirs is None:
         return ours is theirs
     return all(
-        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
         or (math.isnan(a) and math.isnan(b))
         for a, b in zip(ours, theirs, strict=True)
     )

@@ -1,4 +1,4 @@
-"""Samples files of lm-eval: which of them a folder offers, whose they are, and their lines.
+"""Samples files of lm-eval: which of a folder's are read, whose they are, and their lines.
 
 lm-eval names them `samples_<task>_<date>.jsonl` and writes `results_<date>.json` (or
 `<name>_<date>.json`) beside them.
@@ -37,7 +37,7 @@ class SamplesFile(NamedTuple):
     student: str
 
 
-def find_samples_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
+def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
     """The samples files to read, each once, in order; and "file: reason" for those skipped.
 
     Raises:
@@ -62,11 +62,13 @@ def _search(folder: Path) -> tuple[list[SamplesFile], list[str]]:
     paths = sorted(folder.rglob("samples_*.jsonl"))
     if not paths:
         raise DataError("no samples file in this folder", where=str(folder), remedy=_LOG_SAMPLES)
-    ours = [path for path in paths if _is_ours(path)]
-    others = [f"{path}: not the scores of a teacher set" for path in paths if path not in ours]
+    others: list[str] = []
     older_ones: list[str] = []
     newest: dict[tuple[Path, str, str], SamplesFile] = {}
-    for path in ours:
+    for path in paths:
+        if not _is_ours(path):
+            others.append(f"{path}: not the scores of a teacher set")
+            continue
         file = _describe(path)
         key = (path.parent, file.task, file.student)
         older, newer = sorted((file, newest.get(key, file)), key=lambda each: each.date)
@@ -76,21 +78,17 @@ def _search(folder: Path) -> tuple[list[SamplesFile], list[str]]:
     if not newest:
         raise DataError(
             "no samples file here holds the scores of a teacher set",
-            where=str(folder),
-            found=", ".join(path.name for path in paths),
+            where=str(folder), found=", ".join(path.name for path in paths),
             remedy="run lm_eval on a teacher set (--tasks local_naturalness) with --log_samples",
-        )
+        )  # fmt: skip
     return list(newest.values()), others + older_ones
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether the first line is that of a teacher set. One that cannot be read counts as ours, so
-    that reading the file raises the error.
-    """
     try:
         doc = next(read_lines(path))[0]["doc"]
     except DataError:
-        return True
+        return True  # so that reading it raises the error
     return isinstance(doc, Mapping) and {"prompt_id", "responses"} <= doc.keys()
 
 
@@ -127,28 +125,26 @@ def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
     Raises:
         DataError: unreadable text or JSON, or a line of another kind of file.
     """
-    number = 0
-    empty = True
+    number, empty = 0, True
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip():
-                    empty = False
-                    where = f"{path} line {number}"
-                    yield _parse(line, where), where
+                if not line.strip():
+                    continue
+                empty = False
+                where = f"{path} line {number}"
+                try:
+                    parsed = json.loads(line)
+                except (ValueError, RecursionError):
+                    what, found = "not valid JSON", line.rstrip()
+                    raise DataError(what, where=where, found=found, remedy=CUT) from None
+                if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
+                    what = "not a line of a samples file"
+                    raise DataError(what, where=where, found=line, remedy=NOT_OURS)
+                yield parsed, where
     except UnicodeDecodeError:
         raise DataError("not UTF-8 text", where=f"{path} line {number + 1}", remedy=CUT) from None
     except OSError as error:
         raise DataError("cannot be opened", where=str(path), found=error.strerror) from None
     if empty:
         raise DataError("the samples file is empty", where=str(path), remedy=CUT)
-
-
-def _parse(line: str, where: str) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(line)
-    except (ValueError, RecursionError):
-        raise DataError("not valid JSON", where=where, found=line.rstrip(), remedy=CUT) from None
-    if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
-        raise DataError("not a line of a samples file", where=where, found=line, remedy=NOT_OURS)
-    return parsed

@@ -1,9 +1,4 @@
-"""The scorer: responses to one prompt in, one record each out.
-
-A `Scorer` holds what is the same for a whole run (the tokenizer, the back end, the settings, the
-student's context length) and turns the responses to one prompt into `StepSums`, from which every
-metric is computed.
-"""
+"""The scorer: responses to one prompt in, one record each out."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import importlib.metadata
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -33,6 +28,10 @@ from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
+_Key = tuple[str, tuple[str, ...] | None]
+_TRACE: Final = "the prompt and the whole trace"
+_STEP: Final = "the prompt and the step with its window"
+
 
 class Prepared(NamedTuple):
     """A prompt's responses, cut and tokenised.
@@ -45,12 +44,12 @@ class Prepared(NamedTuple):
 
     prompt: Ids
     responses: tuple[Response, ...]
-    encoded: Mapping[tuple[str, tuple[str, ...] | None], EncodedResponse]
+    encoded: Mapping[_Key, EncodedResponse]
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores responses under every window, prompt by prompt.
+    """Scores responses under every window, prompt by prompt; holds what is the same for a run.
 
     Args:
         tokenizer: the student's, fast.
@@ -78,10 +77,7 @@ class Scorer:
         check_tokenizer(self.tokenizer)
 
     def score(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> list[StepSums]:
-        """Step sums of each response, in order; equal responses are scored once.
-
-        Args, Raises: as `prepare`.
-        """
+        """Step sums of each response, in order; Args, Raises: as `prepare`."""
         return self.score_prepared(self.prepare(prompt, responses))
 
     def prepare(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> Prepared:
@@ -101,7 +97,7 @@ class Scorer:
                 where=responses[0].where if responses else "",
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
-        encoded: dict[tuple[str, tuple[str, ...] | None], EncodedResponse] = {}
+        encoded: dict[_Key, EncodedResponse] = {}
         for response in responses:
             if _key(response) not in encoded:
                 encoded[_key(response)] = encode_response(
@@ -110,30 +106,28 @@ class Scorer:
         return Prepared(np.asarray(prompt, np.int64), tuple(responses), encoded)
 
     def score_prepared(self, prepared: Prepared) -> list[StepSums]:
-        """Step sums of each response, in order."""
+        """Step sums of each response, in order; equal responses are scored once."""
         prompt, responses, encoded = prepared
         jobs = [self._job(response, len(prompt)) for response in encoded.values()]
         sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
-        keys = map(_key, responses)
         return [
-            self._record(response, encoded[key], len(prompt), sums[key])
-            for response, key in zip(responses, keys, strict=True)
+            self._record(response, encoded[_key(response)], len(prompt), sums[_key(response)])
+            for response in responses
         ]
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
         pairs: set[Pair] = set()
         whole = False
         for window in self.windows:
-            if window.name == GLOBAL and not self._global_fits(response, prompt_tokens):
-                continue
-            if window.name == GLOBAL and not self.backend.global_by_step:
-                whole = True
-                continue
-            pairs.update(
-                pair
-                for pair in window.pairs(response.n_steps)
-                if self._fits(_length(response, pair), prompt_tokens)
-            )
+            if window.name != GLOBAL:
+                pairs.update(
+                    pair
+                    for pair in window.pairs(response.n_steps)
+                    if self._fits(_length(response, pair), prompt_tokens)
+                )
+            elif self._fits(len(response.ids), prompt_tokens):
+                whole = not self.backend.global_by_step
+                pairs.update(() if whole else window.pairs(response.n_steps))
         unavailable = self._unavailable(response, prompt_tokens)
         statistics = self.statistics - {"reward"} - unavailable.keys()
         if statistics:
@@ -146,34 +140,26 @@ class Scorer:
         return special_ids(self.tokenizer)
 
     def _unavailable(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
-        """The statistics wanted that this response has not, each with its reason."""
+        """The statistics wanted that cannot be computed for this response -> the reason."""
         found = dict(self.backend.unavailable)
         body = len(response.ids)
         # The activation of the last token needs it to be read.
         if not self._fits(body + 1, prompt_tokens):
-            too_long = self._too_long("the prompt and the whole trace", body + prompt_tokens)
             late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
-            found = dict.fromkeys(late, too_long) | found
+            too_long = self._too_long(_TRACE, body, prompt_tokens)
+            found = dict.fromkeys(sorted(late), too_long) | found
         return {name: why for name, why in found.items() if name in self.statistics}
 
-    def _statistics(
-        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, computed: JobSums
-    ) -> Statistics:
-        """Those of the back end, the reward, and the reason for each that is missing."""
-        missing = self._unavailable(encoded, prompt_tokens)
-        found = computed.statistics + Statistics(undefined=missing)
+    def _reward(self, response: Response) -> Statistics:
         if "reward" not in self.statistics:
-            return found
+            return Statistics()
         reward = reward_of(response.extra, response.where)
         if reward is None:
-            return found + Statistics(undefined={"reward": "the row has no `reward`"})
-        return found + Statistics(values={"reward": reward})
-
-    def _global_fits(self, response: EncodedResponse, prompt_tokens: int) -> bool:
-        return self._fits(len(response.ids), prompt_tokens)
+            return Statistics(undefined={"reward": "the row has no `reward`"})
+        return Statistics(values={"reward": reward})
 
     def _fits(self, body_tokens: int, prompt_tokens: int) -> bool:
-        """The last token is predicted, not read, so it needs no place in the context."""
+        # The last token is predicted, not read, so it needs no position in the context.
         return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
 
     def _record(
@@ -182,32 +168,31 @@ class Scorer:
         sums: dict[str, tuple[float, ...] | None] = {}
         totals: dict[str, float] = {}
         undefined: dict[str, str] = {}
+        whole = computed.whole
+        if not self._fits(len(encoded.ids), prompt_tokens):
+            whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
         for window in self.windows:
             name = window.name
-            if name == GLOBAL and not self._global_fits(encoded, prompt_tokens):
-                sums[name], totals[name] = None, math.nan
-                undefined[name] = self._too_long(
-                    "the prompt and the whole trace", len(encoded.ids) + prompt_tokens
-                )
-                continue
-            if name == GLOBAL and computed.whole is not None:
-                sums[name], totals[name] = None, computed.whole.value
-                if computed.whole.failure:
-                    undefined[name] = computed.whole.failure
-                continue
-            found = [
-                computed.pairs.get(pair) or self._missing(encoded, pair, prompt_tokens)
-                for pair in window.pairs(encoded.n_steps)
-            ]
-            sums[name] = tuple(step.value for step in found)
-            totals[name] = math.fsum(step.value for step in found)
-            failures = [(i, step.failure) for i, step in enumerate(found) if step.failure]
-            if failures:
-                i, reason = failures[0]
-                undefined[name] = (
-                    f"{len(failures)} of {len(found)} steps have no score; step {i + 1}: {reason}"
-                )
-        statistics = self._statistics(response, encoded, prompt_tokens, computed)
+            if name == GLOBAL and whole is not None:
+                sums[name], (totals[name], reason) = None, whole
+            else:
+                found = [
+                    computed.pairs.get(pair)
+                    or Sum(math.nan, self._too_long(_STEP, _length(encoded, pair), prompt_tokens))
+                    for pair in window.pairs(encoded.n_steps)
+                ]
+                sums[name] = tuple(step.value for step in found)
+                totals[name] = math.fsum(step.value for step in found)
+                failures = [f"step {i}: {step.failure}" for i, step in enumerate(found, 1)
+                            if step.failure]  # fmt: skip
+                reason = ""
+                if failures:
+                    n = len(failures)
+                    reason = f"{n} of {len(found)} steps have no score; {failures[0]}"
+            if reason:
+                undefined[name] = reason
+        missing = Statistics(undefined=self._unavailable(encoded, prompt_tokens))
+        statistics = computed.statistics + missing + self._reward(response)
         return StepSums(
             teacher=response.teacher,
             sample=response.sample,
@@ -225,15 +210,12 @@ class Scorer:
             statistics=statistics.values,
         )
 
-    def _missing(self, response: EncodedResponse, pair: Pair, prompt_tokens: int) -> Sum:
-        length = prompt_tokens + _length(response, pair)
-        return Sum(math.nan, self._too_long("the prompt and the step with its window", length))
-
-    def _too_long(self, what: str, tokens: int) -> str:
+    def _too_long(self, what: str, body_tokens: int, prompt_tokens: int) -> str:
+        tokens = prompt_tokens + body_tokens
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
 
 
-def _key(response: Response) -> tuple[str, tuple[str, ...] | None]:
+def _key(response: Response) -> _Key:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
     return response.text, None if response.steps is None else tuple(response.steps)
 

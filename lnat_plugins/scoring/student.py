@@ -9,15 +9,8 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
-from lnat_plugins.scoring.chat import (
-    differs_in_training,
-    prompt_ids,
-    render,
-    template_arguments,
-    template_digest,
-    training_tokens,
-)
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
@@ -37,22 +30,18 @@ class ScoringPlan(Protocol):
     @property
     def settings(self) -> Settings:
         """As written."""
-        ...
 
     @property
     def steps(self) -> StepSpec:
         """How responses are cut."""
-        ...
 
     @property
     def windows(self) -> tuple[Window, ...]:
         """Under which windows."""
-        ...
 
     @property
     def requested(self) -> RequestedMetrics:
         """For which metrics, so which statistics are gathered beside log-probabilities."""
-        ...
 
 
 class LocalStudent:
@@ -65,11 +54,10 @@ class LocalStudent:
         model: a transformers causal language model, PEFT included; left as it was found. Its
             unwrapped self, never one prepared for distributed training.
         tokenizer: its fast tokenizer, with the chat template that training will use.
-        plan: steps, windows and metrics.
         plain: see `Candidates.plain`.
-        training: whether the rows are to be trained on, in this template: then a row whose
-            response training would change is refused, and one behind other text is warned of.
-        processes: those that share the work; by default the ones accelerate knows of.
+        training: whether the rows are to be trained on in this template. Then a response that
+            training would change is refused, and one after other text is warned of.
+        processes: those that share the work; by default accelerate's.
     """
 
     def __init__(
@@ -113,16 +101,12 @@ class LocalStudent:
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
         return [
-            training_tokens(
-                self._tokenizer,
-                row.messages,
-                row.text,
-                plain=self._plain,
-                template_arguments=self._arguments(row),
-                where=row.where,
+            chat.training_tokens(
+                self._tokenizer, row.messages, row.text, plain=self._plain,
+                template_arguments=self._arguments(row), where=row.where,
             )
             for row in rows
-        ]
+        ]  # fmt: skip
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
         prompts: dict[tuple[str, str], list[Candidate]] = {}
@@ -134,11 +118,11 @@ class LocalStudent:
         for row in rows:
             self._plan.requested.check_reward(row.response)
         if self._training:
-            self._compare_with_training(rows)
+            self._warn_of_changes_in_training(rows)
         scorer = self._processes.together(self._scorer)
 
         def prepare(i: int) -> Prepared:
-            prompt = prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
+            prompt = chat.prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
             return scorer.prepare(prompt, [row.response for row in groups[i]])
 
         records = score_prompts(
@@ -156,26 +140,26 @@ class LocalStudent:
         }
 
     def _arguments(self, row: Candidate) -> dict[str, Any]:
-        return {} if self._plain else template_arguments(row)
+        return {} if self._plain else chat.template_arguments(row)
 
-    def _compare_with_training(self, rows: Sequence[Candidate]) -> None:
-        other = [row for row in rows if differs_in_training(self._tokenizer, row)]
+    def _warn_of_changes_in_training(self, rows: Sequence[Candidate]) -> None:
+        other = [row for row in rows if chat.differs_in_training(self._tokenizer, row)]
         if other and self._processes.main:
             _log.warning(
-                "%d of %d responses stand behind other text in training than where their turn "
+                "%d of %d responses follow other text in training than where their turn "
                 "opens (the chat template adds or trims something; the first is %s): they are "
                 "scored as the student would answer, not exactly as it is trained.",
                 len(other), len(rows), other[0].where,
             )  # fmt: skip
 
     def _scorer(self) -> Scorer:
-        template = None if self._plain else partial(render, self._tokenizer)
+        template = None if self._plain else partial(chat.render, self._tokenizer)
         settings = self._plan.settings.as_dict() | {
             "metrics": list(self._plan.requested.names),
-            # Plain prompts bring their own delimiter; a template has its own.
+            # Plain prompts bring their own delimiter, and so does a template.
             "target_delimiter": "",
             "splitter": str(self._plan.steps),
-            "chat_template": template_digest(template),
+            "chat_template": chat.template_digest(template),
             "system_instruction": None,
         }
         backend = EngineBackend(Engine(self._model))

@@ -1,11 +1,10 @@
 """Token ids of a response, and which tokens belong to which step.
 
-A response is tokenised once and on its own, the way the student would go on from the prompt; the
-prompt's ids and the response's ids are then joined as ids, never as text. A token belongs to the
-step that holds its first character that is not white space (a token of white space alone: its
-first character), as the tokenizer's character offsets give it. So " Next" belongs to the step that
-begins with "Next" although the blank before it closes the step before, whether or not the
-tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the sentence it ends.
+A response is tokenised once and on its own; its ids are joined to the prompt's as ids, never as
+text. A token belongs to the step that holds its first character that is not white space (a token of
+white space alone: its first character), by the tokenizer's character offsets. So " Next" belongs to
+the step that begins with "Next", although the blank before it closes the step before, whether or
+not the tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the sentence it ends.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ class EncodedResponse:
 
     Args:
         ids: shape (T,).
-        bounds: p + 1 token positions; step i holds ``ids[bounds[i]:bounds[i + 1]]``, at
-            least one token each.
+        bounds: p + 1 token positions; step i is ``ids[bounds[i]:bounds[i + 1]]``, never empty.
         spans: p character spans that tile the response.
     """
 
@@ -61,10 +59,7 @@ def check_tokenizer(tokenizer: Any) -> None:
 
 
 def special_ids(tokenizer: Any) -> frozenset[int]:
-    """The ids of the tokenizer's special tokens: end of text, turn and role markers, padding.
-
-    Of all that are flagged as special, not only of those with a role of their own, such as `eos`.
-    """
+    """The ids of all tokens flagged as special: end of text, turn and role markers, padding."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     flagged = (index for index, token in added.items() if token.special)
     return frozenset({*tokenizer.all_special_ids, *flagged})
@@ -79,13 +74,11 @@ def encode_response(
 ) -> EncodedResponse:
     """Tokenises one response and cuts it into steps.
 
-    No special token is added. One that is spelled out in the text becomes what the
-    tokenizer makes of it, as it would in training.
+    No special token is added; one that is spelled out in the text is read as in training.
 
     Args:
         tokenizer: a fast transformers tokenizer.
         text: the response, verbatim.
-        spec: how to cut it.
         steps: the row's own steps, for `supplied`.
         where: prompt and teacher, for messages.
 
@@ -128,10 +121,9 @@ def _refuse_losses(text: str, offsets_T2: Ids, visible: Any, where: str) -> None
     if len(lost):
         raise StudentError(
             f"the student's tokenizer drops {len(lost)} characters of the response",
-            where=where,
-            found=text[lost[0] : lost[0] + 20],
+            where=where, found=text[lost[0] : lost[0] + 20],
             remedy="use the tokenizer that the student was trained with",
-        )
+        )  # fmt: skip
 
 
 def _assign(

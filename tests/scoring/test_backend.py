@@ -302,7 +302,7 @@ def test_a_back_end_without_steps_gives_a_total(
     assert record.path == "loglikelihood"
 
 
-def test_a_back_end_without_steps_is_not_asked_for_what_does_not_fit(tokenizer: Any) -> None:
+def test_a_back_end_without_steps_gets_no_request_that_does_not_fit(tokenizer: Any) -> None:
     scorer = scorer_of(None, tokenizer, max_length=30, backend=OnlyTotals(Sum(-12.5)))
     (record,) = scorer.score(PROMPT, [Response("t", LONG)])
     assert math.isnan(record.totals["global"])

@@ -54,8 +54,8 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(STUDENT))
     rows = candidates(args.prompts)
 
-    # 1. The chosen rows, with all their columns and `lnat_score`, for any trainer. A choice by
-    #    `strategy="weighted"` has the column `lnat_weight` too, for a loss that weighs rows.
+    # 1. The chosen rows, with all their columns, `lnat_score` and `lnat_weight`, for any trainer.
+    #    Weights differ with `strategy="weighted"`, for a loss that weighs rows.
     chosen = select_dataset(rows, model, tokenizer, strategy="best", windows=[4])
     teachers = ", ".join(sorted(set(chosen["teacher"])))
     print(f"select_dataset: {len(chosen)} of {len(rows)} rows, by {teachers}")

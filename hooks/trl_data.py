@@ -6,6 +6,7 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,8 +79,8 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
         **selection: the keys of a `selection:` block: `strategy`, `windows`, `require_correct` …
 
     Returns:
-        The chosen rows with all their columns, the column `lnat_score` (null if undefined) and,
-        where the strategy weighs rows, `lnat_weight`.
+        The chosen rows with all their columns, `lnat_score` (null if undefined) and `lnat_weight`
+        (1.0 unless the strategy weighs rows).
 
     Raises:
         ConfigError, DataError, StudentError: one line that says what to change.
@@ -97,13 +98,11 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
 
 
 def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
-    """The chosen rows, with their scores and, if they differ, their weights as columns."""
+    """The chosen rows, with their scores and weights as columns."""
     rows = dataset.select(selection.indices)
     scores = [selection.scores[i] for i in selection.indices]
-    columns = {SCORE: [None if score != score else score for score in scores]}
-    if selection.weighted:
-        columns[WEIGHT] = list(selection.weights)
-    for name, values in columns.items():
+    scores = [None if math.isnan(score) else score for score in scores]
+    for name, values in ((SCORE, scores), (WEIGHT, list(selection.weights))):
         if name in rows.column_names:
             rows = rows.remove_columns(name)
         rows = rows.add_column(name, values)

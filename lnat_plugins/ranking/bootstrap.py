@@ -21,12 +21,17 @@ from lnat_plugins.ranking.table import Floats, ScoreTable
 SURE: Final = 0.95
 """P(best) from which the first place counts as settled."""
 
-_TAILS: Final = (0.025, 0.975)  # of a 95 % interval; the level stands here alone
+LEVEL: Final = 0.95
+INTERVAL: Final = f"{LEVEL:.0%} interval"
+"""What tables and reports call it."""
+
+# Rounded: 0.025 + 2e-17 would be another of 1,000 resamples.
+_TAILS: Final = (round((1 - LEVEL) / 2, 9), round((1 + LEVEL) / 2, 9))
 _DRAWS_AT_ONCE: Final = 1 << 21
 
 
 def tau_interval(tau_B: Floats) -> tuple[float, float]:
-    """The 95 % interval of taus, or of differences of taus, without those that are NaN."""
+    """The interval of taus, or of differences of taus, without those that are NaN."""
     known = tau_B[~np.isnan(tau_B)]
     if not len(known):
         return math.nan, math.nan
@@ -36,7 +41,7 @@ def tau_interval(tau_B: Floats) -> tuple[float, float]:
 
 
 def intervals(values_BT: Floats) -> Floats:
-    """(2, T) the ends of each column's 95 % interval, interpolated; NaN without a resample."""
+    """(2, T) the ends of each column's interval, interpolated; NaN without a resample."""
     if not len(values_BT):
         return np.full((2, values_BT.shape[1]), np.nan)
     return np.quantile(values_BT, _TAILS, axis=0)

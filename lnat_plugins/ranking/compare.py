@@ -19,7 +19,7 @@ import numpy as np
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
 from lnat_plugins.metrics import Metric, Scored, score_again
-from lnat_plugins.ranking.bootstrap import known_rows, resampled_means, tau_interval
+from lnat_plugins.ranking.bootstrap import INTERVAL, known_rows, resampled_means, tau_interval
 from lnat_plugins.ranking.confounds import composition
 from lnat_plugins.ranking.orders import agreement, ranks
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit
@@ -53,7 +53,7 @@ class MetricOrder:
         fit: the order against the known one, if that was given.
         tau_difference: tau against the known order minus that of the first metric, both on the
             prompts that both have; 0 for the first metric, NaN without a reference.
-        tau_difference_low, tau_difference_high: its 95 % interval; every resample draws the same
+        tau_difference_low, tau_difference_high: its interval; every resample draws the same
             prompts for both metrics.
     """
 
@@ -270,7 +270,7 @@ def _fits(comparison: Comparison) -> str:
         return ""
     name = fits[0][1].name
     against = name if len(name) <= 24 else "the known order"
-    headers = [f"Against {against}", "tau-b", "95% interval", "Spearman", "Pairs", "Regret"]
+    headers = [f"Against {against}", "tau-b", INTERVAL, "Spearman", "Pairs", "Regret"]
     headers += ["tau-b − first's"]
     rows = [
         [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lnat_plugins.formatting import number, plural, span
-from lnat_plugins.ranking.bootstrap import SURE
+from lnat_plugins.ranking.bootstrap import INTERVAL, SURE
 from lnat_plugins.ranking.result import Ranking, TeacherRank, needed_prompts
 
 FEW_PROMPTS: Final = 30
@@ -99,6 +99,6 @@ def _first_place(ranking: Ranking) -> Iterator[str]:
 
 def _paired(line: TeacherRank) -> str:
     return (
-        f"{line.teacher} differs by {number(line.difference)}, paired 95% interval "
+        f"{line.teacher} differs by {number(line.difference)}, paired {INTERVAL} "
         f"{span(line.difference_low, line.difference_high)}."
     )

@@ -20,7 +20,7 @@ from lnat_plugins.formatting import (
     share_of,
     span,
 )
-from lnat_plugins.ranking.bootstrap import SURE, Stability
+from lnat_plugins.ranking.bootstrap import INTERVAL, SURE, Stability
 from lnat_plugins.ranking.confounds import Confounds
 from lnat_plugins.ranking.orders import Agreement
 from lnat_plugins.ranking.reference import ReferenceFit
@@ -35,9 +35,9 @@ class TeacherRank:
         mean: over prompts, of the mean over the teacher's samples; of a ratio of means, the mean of
             the numerators / the mean of the denominators.
         median: over prompts, of each prompt's value; of a ratio, the ratio within the prompt.
-        low, high: 95 % percentile bootstrap interval of `mean`, over prompts.
+        low, high: percentile bootstrap interval of `mean`, over prompts, at `bootstrap.LEVEL`.
         difference: `mean` minus the first teacher's; 0 for the first.
-        difference_low, difference_high: its 95 % interval, paired by prompt.
+        difference_low, difference_high: its interval, paired by prompt.
         p_best, p_rank: shares of resamples in which the teacher's mean is the best, and in which it
             takes rank 1 … T; ties share equally.
         win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
@@ -140,7 +140,7 @@ MOST_RANKS: Final = 12
 
 
 def _teachers(ranking: Ranking) -> str:
-    headers = ["Teacher", "Metric", "Window", "", "Mean", "95% interval", "Median", "Difference"]
+    headers = ["Teacher", "Metric", "Window", "", "Mean", INTERVAL, "Median", "Difference"]
     headers += ["P(best)", "Win rate", "Coverage"]
     metric = [ranking.metric, ranking.window or "", ARROW[ranking.higher_is_better]]
     rows = [

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking, TeacherRank
+from lnat_plugins.ranking.bootstrap import INTERVAL, SURE
 from lnat_plugins.ranking.result import needed_prompts
 from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
@@ -40,16 +41,16 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
     """Means with intervals, and the table of every figure."""
     ranking = figures.ranking
     drawing = whiskers(
-        "teachers-plot", "Teachers' means with 95 % intervals", _spreads(ranking), markers,
+        "teachers-plot", f"Teachers' means with {INTERVAL}s", _spreads(ranking), markers,
         unit_of(ranking),
     )  # fmt: skip
     caption = (
-        f"Mean over {ranking.prompts_used} prompts and its 95 % interval, from a paired bootstrap "
+        f"Mean over {ranking.prompts_used} prompts and its {INTERVAL}, from a paired bootstrap "
         f"over prompts ({counted(ranking.bootstrap_iters, 'resample')}, seed {ranking.seed})."
     )
     why = _no_interval(ranking)
     headers = [
-        "Teacher", "Rank", "Mean", "95 % interval", "Median", "Difference", "Its interval",
+        "Teacher", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
         "P(best)", "Win rate", "Coverage", "Responses",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
@@ -186,11 +187,11 @@ def stability(figures: Figures) -> Markup:
     drawing = lines(
         "stability-plot", "Stability by number of prompts", series, Markers(series, plain=True),
         ("prompts, by their logarithm", "share, or tau"), x_ticks=ticks, log_x=True,
-        y_range=(min(0.0, *known) - 0.02, 1.05), level=0.95,
+        y_range=(min(0.0, *known) - 0.02, 1.05), level=SURE,
     )  # fmt: skip
     caption = (
         f"Resamples of fewer and of more prompts than the {ranking.prompts_used} used; beyond "
-        "that number, further prompts are taken to be like these. Dashed: 0.95."
+        f"that number, further prompts are taken to be like these. Dashed: {SURE}."
     )
     rows = (
         [f"{size:,}", *cells([p_best], 3), *cells([tau], 3, "every resample is one tie")]
@@ -214,7 +215,7 @@ def _two_scatters(
                    log_x=log_x)  # fmt: skip
     return tag(
         "div",
-        figure(near, "Teachers' means, with their 95 % intervals where these are defined."),
+        figure(near, f"Teachers' means, with their {INTERVAL}s where these are defined."),
         figure(wide, f"{count} responses with both figures, faint; teachers' means, full."),
         class_="pair",
     )
@@ -332,7 +333,7 @@ def reference(figures: Figures) -> Markup:
     intro = (
         f"Against {fit.name}; its best teacher is {fit.best}. Pairs of teachers that count: "
         f"{fit.pairs}; known ties, which do not: {fit.ties_excluded}. Low and high ends are "
-        "those of 95 % intervals, which show how far other prompts would change a figure, not how "
+        f"those of {INTERVAL}s, which show how far other prompts would change a figure, not how "
         "far other teachers would."
     )
     return join([tag("h3", "Against the known order"), tag("p", intro),

@@ -148,7 +148,11 @@ def test_weights_are_a_column() -> None:
         ROWS, student("llama"), padded(), strategy="weighted", budget=2, windows=[1]
     )
     assert sum(chosen["lnat_weight"]) == pytest.approx(2)
-    assert "lnat_weight" not in select_dataset(ROWS, student(), padded(), **BEST).column_names
+    alone = select_dataset(
+        ROWS, student("llama"), padded(), strategy="weighted", budget=1, windows=[1]
+    )
+    assert alone["lnat_weight"] == [1.0, 1.0]
+    assert set(select_dataset(ROWS, student(), padded(), **BEST)["lnat_weight"]) == {1.0}
 
 
 def test_a_choice_replaces_the_columns_of_an_earlier_one() -> None:

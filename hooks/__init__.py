@@ -1,4 +1,4 @@
-"""Hook implementations that ship with the package, loaded by name as a stranger's plugin is.
+"""Hook implementations that ship with the package, loaded by name as any other plugin is.
 
 Each is a model for a plugin of your own; docs/plugins.md says how to write one.
 """

@@ -100,8 +100,8 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
 def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
     """The chosen rows, with their scores and weights as columns."""
     rows = dataset.select(selection.indices)
-    scores = [selection.scores[i] for i in selection.indices]
-    scores = [None if math.isnan(score) else score for score in scores]
+    chosen = [selection.scores[i] for i in selection.indices]
+    scores = [None if math.isnan(score) else score for score in chosen]
     for name, values in ((SCORE, scores), (WEIGHT, list(selection.weights))):
         if name in rows.column_names:
             rows = rows.remove_columns(name)

@@ -1,6 +1,6 @@
-"""The Python face of the commands: load a teacher set, score it, rank, compare, select, report.
+"""The Python API: load a teacher set, score it, rank, compare, select, report.
 
-Computes nothing itself: the same definitions as under lm-eval and in a trainer.
+Each function gives what the command of the same name gives; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -95,6 +95,11 @@ def score(
     """
     from lnat_plugins.scoring.student import LocalStudent
 
+    if not isinstance(teacher_set, TeacherSet):
+        raise ConfigError(
+            "this is not a teacher set", where="score: teacher_set", found=teacher_set,
+            remedy="read it first: load_teacher_set(FILE)",
+        )  # fmt: skip
     has_template = bool(getattr(tokenizer, "chat_template", None))
     if apply_chat_template and not has_template:
         raise StudentError(
@@ -208,7 +213,9 @@ class Scores:
         self, metric: str = "local_naturalness", window: str | int | None = None, *,
         reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
     ) -> Ranking:  # fmt: skip
-        """Teachers in order, as `lnat rank` gives them; `to_markdown()` of it is the table.
+        """Teachers in order by one metric; `to_markdown()` of it is the table.
+
+        The whole text of `lnat rank` is `leaderboard().to_markdown()`.
 
         Args:
             metric: by name.

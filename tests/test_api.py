@@ -178,6 +178,7 @@ def test_a_metric_of_a_plugin(scored_folder: Path) -> None:
     ("call", "message"),
     [
         (lambda scores: scores.rank("local_naturalnes"), "Did you mean 'local_naturalness'?"),
+        (lambda scores: scores.rank(["rsr"]), "metric: this must be the name of one metric"),
         (lambda scores: scores.rank(window=7), "window '7' was not scored"),
         (lambda scores: scores.report("unused.html", window=7), "window '7' was not scored"),
         (lambda scores: scores.select("bets"), "Did you mean 'best'?"),
@@ -200,6 +201,20 @@ def test_a_template_that_is_not_there(scored_folder: Path) -> None:
     teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
     with pytest.raises(StudentError, match="no chat template to apply"):
         score(student("llama"), bare, teacher_set, apply_chat_template=True)
+
+
+def test_what_is_not_loaded_yet_is_one_clear_error(scored_folder: Path) -> None:
+    path = str(scored_folder / "my_teachers.yaml")
+    teacher_set = load_teacher_set(path)
+    unloaded: Any = path
+    with pytest.raises(
+        ConfigError, match=r"^score: teacher_set: this is not a teacher set \(found"
+    ):
+        score(student("llama"), tokenizer(), unloaded)
+    with pytest.raises(StudentError, match=r"^model: this is not a transformers model \(found"):
+        score("llama", tokenizer(), teacher_set)
+    with pytest.raises(StudentError, match=r"^tokenizer: this is not a tokenizer \(found 'llama'"):
+        score(student("llama"), "llama", teacher_set)
 
 
 def test_the_public_names_are_there() -> None:
@@ -226,6 +241,14 @@ def test_every_metric_from_one_pass(scored_folder: Path, tmp_path: Path) -> None
     ranked = everything.rank(reference="QwQ>R1", bootstrap_iters=50)
     assert ranked.reference is not None
     assert len(repr(everything)) < 200 > len(repr(teacher_set))
+    assert repr(together).startswith("<Comparison of local_naturalness, ")
+    assert (
+        repr(ranking)
+        == f"<Ranking by rsr, window global: {', '.join(t.teacher for t in ranking.teachers)}>"
+    )
+    board = everything.leaderboard(bootstrap_iters=50)
+    assert repr(board) == f"<Leaderboard of task {everything.scored.task}: {board.ranking!r}>"
+    assert repr(chosen) == f"<Selection of {len(chosen.indices)} of {len(table)} rows by best>"
     everything.report(tmp_path / "r.html", reference="QwQ>R1", prompts=1, bootstrap_iters=50)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Against QwQ&gt;R1" in page and 'id="p0"' in page and 'id="p1"' not in page

@@ -41,6 +41,11 @@ def get_metric(name: str, metrics: Mapping[str, Metric] = METRICS, where: str = 
         metrics: name -> metric, all there are.
         where: the setting that names it, for messages.
     """
+    if not isinstance(name, str):
+        raise ConfigError(
+            "this must be the name of one metric", where=where or "metric", found=name,
+            remedy="give one name; several are compared: `Scores.compare`, `lnat rank --metric`",
+        )  # fmt: skip
     if name not in metrics:
         raise ConfigError(
             f"unknown metric {name!r}", where=where, remedy=did_you_mean(name, metrics)

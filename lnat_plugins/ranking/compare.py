@@ -80,7 +80,7 @@ class MetricOrder:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Metrics in the order given. M metrics could be compared.
 
@@ -103,6 +103,9 @@ class Comparison:
     responses: int
     bootstrap_iters: int
     seed: int
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(line.metric for line in self.metrics)}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; NaN becomes None."""

@@ -20,7 +20,7 @@ from lnat_plugins.ranking.table import check_metric
 from lnat_plugins.scoring.samples import ScoredSet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Leaderboard:
     """The ranking of one task's teachers for one student, and a comparison of several metrics.
 
@@ -33,6 +33,9 @@ class Leaderboard:
     scored: ScoredSet
     ranking: Ranking
     comparison: Comparison | None
+
+    def __repr__(self) -> str:
+        return f"<Leaderboard of task {self.scored.task}: {self.ranking!r}>"
 
     def to_markdown(self) -> str:
         """The text of `lnat rank`."""

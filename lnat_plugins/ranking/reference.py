@@ -164,8 +164,8 @@ class ReferenceFit:
         name: of the reference.
         tau: Kendall's tau-b of the teachers' scores, by the metric's direction, with the known
             values; NaN if either is one tie.
-        tau_low, tau_high: its percentile bootstrap interval at `bootstrap.LEVEL`, over prompts: how far other
-            prompts would change it, not how far other teachers would.
+        tau_low, tau_high: its percentile bootstrap interval over prompts, at `bootstrap.LEVEL`:
+            how far other prompts would change it, not how far other teachers would.
         spearman: Spearman's correlation of the same.
         pairwise_accuracy: share of the pairs that the metric puts the known way round; a pair on
             which the metric ties counts half. NaN without a pair.

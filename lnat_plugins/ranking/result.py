@@ -67,7 +67,7 @@ class TeacherRank:
     controls: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ranking:
     """Teachers, best first.
 
@@ -102,6 +102,11 @@ class Ranking:
     seed: int
     resamples_undefined: int
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        window = f", window {self.window}" if self.window else ""
+        order = ", ".join(line.teacher for line in self.teachers)
+        return f"<Ranking by {self.metric}{window}: {order}>"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; NaN becomes None."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
@@ -58,6 +59,9 @@ class LocalStudent:
         training: whether the rows are to be trained on in this template. Then a response that
             training would change is refused, and one after other text is warned of.
         processes: those that share the work; by default accelerate's.
+
+    Raises:
+        StudentError: no model, or no tokenizer.
     """
 
     def __init__(
@@ -70,6 +74,16 @@ class LocalStudent:
         training: bool = True,
         processes: Processes | None = None,
     ) -> None:
+        if not hasattr(model, "config") or not callable(model):
+            raise StudentError(
+                "this is not a transformers model", where="model", found=model,
+                remedy="load it first: AutoModelForCausalLM.from_pretrained(...)",
+            )  # fmt: skip
+        if not callable(tokenizer):
+            raise StudentError(
+                "this is not a tokenizer", where="tokenizer", found=tokenizer,
+                remedy="load it first: AutoTokenizer.from_pretrained(...)",
+            )  # fmt: skip
         self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
         self._model = model
         self._tokenizer = tokenizer
@@ -131,7 +145,7 @@ class LocalStudent:
             lambda _, prepared: scorer.score_prepared(prepared),
             lambda: scorer.backend.tokens_read,
             self._processes,
-            "Scoring candidates",
+            "Scoring responses",
         )
         return {
             row.index: record

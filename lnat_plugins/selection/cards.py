@@ -129,7 +129,7 @@ datasets:
     data_files: {text(str(data))}
     split: train
 
-# TRL cuts rows at 1024 tokens unless told otherwise, and would cut long traces without a word.
+# TRL cuts rows at 1024 tokens by default, and would cut long traces without a message.
 max_length: {json.dumps(length)}
 
 output_dir: {text(str(output_dir))}
@@ -188,7 +188,7 @@ def dataset_info(plain: bool, data: str) -> str:
 
 _FORMATS: Final = {
     "prompt_completion": "`prompt` and `completion`; TRL trains on the completion alone",
-    "messages": "`messages`; TRL trains on all turns unless told otherwise",
+    "messages": "`messages`; TRL trains on all turns by default",
 }
 
 

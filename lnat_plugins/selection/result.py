@@ -31,7 +31,7 @@ def json_value(value: Any) -> Any:
     return value if plain or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Selection:
     """Which of the candidates to train on: n rows of N.
 
@@ -67,6 +67,9 @@ class Selection:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pool: str = ""
     student: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
 
     @property
     def weighted(self) -> bool:

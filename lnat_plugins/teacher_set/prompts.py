@@ -69,8 +69,12 @@ class Prompt:
 class TeacherSet:
     """Prompts with responses from several teachers, ready to be scored.
 
-    teachers: in order of first appearance.
-    dropped: reason -> number of responses dropped for it.
+    Attributes:
+        name: the task's.
+        prompts: in order of first appearance.
+        teachers: in order of first appearance.
+        dropped: reason -> number of responses dropped for it.
+        settings: the YAML's `naturalness` block, defaults filled in.
     """
 
     name: str

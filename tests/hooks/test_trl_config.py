@@ -19,6 +19,7 @@ from lnat_plugins.errors import LnatError
 from lnat_plugins.hooks.trl_config import FirstStage, choose_by_config, load_splits, read_run_config
 from lnat_plugins.hooks.trl_data import candidates_of, select_dataset
 from lnat_plugins.hooks.trl_sft import main as sft
+from lnat_plugins.selection.training_set import write_training_set
 from tests.helpers_students import CHATML, student
 
 from .builders import (
@@ -313,11 +314,19 @@ def test_a_quantised_student_is_loaded_quantised(
     assert quantization.bnb_4bit_compute_dtype == torch.bfloat16
 
 
+def write(found: FirstStage, folder: Path, **options: Any) -> None:
+    """As `lnat select --config` does."""
+    write_training_set(
+        folder, found.candidates, found.selection, provenance=found.provenance,
+        sft_settings=found.sft_settings, keep_columns=found.keep_columns, **options,
+    )  # fmt: skip
+
+
 def test_weights_are_written(tmp_path: Path, student_folder: Path) -> None:
     block = {"strategy": "weighted", "budget": 2, "windows": [1]}
     found = chosen_with(tmp_path, student_folder, selection=block)
     assert found.selection.weighted
-    found.write(tmp_path / "c", format="messages")
+    write(found, tmp_path / "c", format="messages")
     rows = pq.read_table(tmp_path / "c" / "data" / "train.parquet").to_pylist()
     assert sum(row["lnat_weight"] for row in rows) == pytest.approx(4)  # 1 a prompt
     assert "messages" in rows[0]
@@ -329,7 +338,7 @@ def test_columns_that_the_template_reads_are_kept(tmp_path: Path, student_folder
     data = [{"path": "parquet", "data_files": str(tmp_path / "rows.parquet"), "split": "train"}]
     found = chosen_with(tmp_path, student_folder, datasets=data)
     assert found.keep_columns == ("chat_template_kwargs",)
-    found.write(tmp_path / "c", format="prompt_completion")
+    write(found, tmp_path / "c")
     names = pq.read_table(tmp_path / "c" / "data" / "train.parquet").column_names
     assert "chat_template_kwargs" in names
 

@@ -13,6 +13,9 @@ from scipy import stats
 from lnat_plugins.metrics import Metric
 from tests.ranking.builders import Row
 
+TAILS = (0.025, 0.975)
+"""Quantiles of a 95% interval; written here once more, so that the product's level is tested."""
+
 
 def cells(rows: Sequence[Row], metric: Metric) -> dict[str, dict[str, float]]:
     """prompt -> teacher -> mean of the defined samples."""
@@ -53,8 +56,8 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
         t: {
             "mean": statistics.fmean(values[t] for values in used),
             "median": statistics.median(values[t] for values in used),
-            "low": np.quantile(resampled[t], 0.025),
-            "high": np.quantile(resampled[t], 0.975),
+            "low": np.quantile(resampled[t], TAILS[0]),
+            "high": np.quantile(resampled[t], TAILS[1]),
             "p_best": p_best[t],
             "win_rate": wins[t] / len(used),
             "coverage": sum(t in values for values in by_prompt.values()) / len(by_prompt),

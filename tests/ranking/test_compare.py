@@ -14,6 +14,7 @@ from lnat_plugins.metrics import Metric, UndefinedError, get_metric
 from lnat_plugins.ranking import Comparison, Reference, compare, rank
 from tests.helpers_samples import make_record
 from tests.ranking.builders import LOWER, TOKENS_PER_STEP, Row, rank_rows, table
+from tests.ranking.oracle import TAILS
 
 LN, GN = get_metric("local_naturalness"), get_metric("global_naturalness")
 KNOWN = Reference("known.json", {"A": 4.0, "B": 3.0, "C": 3.0, "D": 1.0}, True)
@@ -100,9 +101,9 @@ def test_the_difference_in_tau_is_paired_by_prompt(holes: tuple[int, ...]) -> No
     assert found.tau_difference == pytest.approx((taus("global", whole) - taus("4", whole))[0])
     drawn = np.random.default_rng(2).integers(0, n_prompts, size=(60, n_prompts))
     differences = taus("global", drawn) - taus("4", drawn)
-    low, high = np.quantile(differences, (0.025, 0.975), method="inverted_cdf")
+    low, high = np.quantile(differences, TAILS, method="inverted_cdf")
     assert (found.tau_difference_low, found.tau_difference_high) == pytest.approx((low, high))
-    alone = [np.quantile(taus(window, drawn), (0.025, 0.975)) for window in ("4", "global")]
+    alone = [np.quantile(taus(window, drawn), TAILS) for window in ("4", "global")]
     assert high - low < sum(end - start for start, end in alone)
 
 

@@ -271,7 +271,7 @@ def test_both_parts_are_resampled_on_the_same_prompts() -> None:
     }
     for teacher, figures in resampled.items():
         line = lines(ranking)[teacher]
-        assert (line.low, line.high) == pytest.approx(tuple(np.quantile(figures, (0.025, 0.975))))
+        assert (line.low, line.high) == pytest.approx(tuple(np.quantile(figures, oracle.TAILS)))
         others = [resampled[name] for name in "ABC" if name != teacher]
         lowest = np.array(figures) < np.min(others, axis=0)
         assert line.p_best == pytest.approx(lowest.mean())
@@ -330,7 +330,7 @@ def test_resamples_with_the_denominator_0_count_nowhere() -> None:
     assert ranking.resamples_undefined == (sums == 0).sum() > 0
     figures = 3 / sums[sums != 0]
     line = lines(ranking)["A"]
-    assert (line.low, line.high) == pytest.approx(tuple(np.quantile(figures, (0.025, 0.975))))
+    assert (line.low, line.high) == pytest.approx(tuple(np.quantile(figures, oracle.TAILS)))
     assert line.p_best == pytest.approx((figures < 2).mean())
     note = f"{ranking.resamples_undefined} of 400 resamples left out of the intervals"
     assert any(note in one for one in ranking.notes)

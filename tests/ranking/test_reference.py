@@ -15,6 +15,7 @@ from scipy import stats
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.ranking import Reference, ReferenceFit, read_reference
 from tests.ranking.builders import LOWER, rank_rows, row, table
+from tests.ranking.oracle import TAILS
 
 ABC = ("A", "B", "C")
 
@@ -181,7 +182,7 @@ def test_against_scipy_and_plain_loops(seed: int) -> None:
         stats.kendalltau(np.round(values_PT[one].mean(axis=0), 9), known).statistic for one in drawn
     ]
     assert (found.tau_low, found.tau_high) == pytest.approx(
-        tuple(np.nanquantile(taus, (0.025, 0.975), method="inverted_cdf"))
+        tuple(np.nanquantile(taus, TAILS, method="inverted_cdf"))
     )
 
 

@@ -13,7 +13,7 @@ from lnat_plugins.errors import DataError
 
 
 def read_gzip(path: Path, shown: str) -> Iterator[dict[str, Any]]:
-    """One row a line. A file that is not compressed is an OSError, which is told for us."""
+    """One row a line. A file that is not compressed is an OSError, which is worded for us."""
     with gzip.open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             yield parse(line, f"{shown} row {number}")

@@ -1,8 +1,15 @@
-"""The page as a whole: well formed, alone in the world, and the same every time."""
+"""The page as a whole: well formed, alone in the world, and the same every time.
+
+What has no value is shown to have none, with the reason; it is never drawn as a number.
+
+What the page says in words: counts, names, settings, and the order in which teachers stand.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 import re
 from pathlib import Path
 
@@ -12,9 +19,21 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.ranking import rank, read_reference
 from lnat_plugins.report import report
-from lnat_plugins.report.markup import number
+from lnat_plugins.report.data import gather
+from lnat_plugins.report.markup import counted, number
+from lnat_plugins.report.page import _plain, _short
+from lnat_plugins.report.sections import stability
 from tests.ranking.builders import LOWER
-from tests.report.builders import FAST, Page, page_of, row, source, three_teachers, with_response
+from tests.report.builders import (
+    FAST,
+    Page,
+    options,
+    page_of,
+    row,
+    source,
+    three_teachers,
+    with_response,
+)
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +174,179 @@ def test_a_text_that_was_changed_is_reported() -> None:
     changed = with_response(row("p0", "QwQ", [-1.0, -2.0]), text="another")
     with pytest.raises(DataError, match=r"prompt 'p0', teacher 'QwQ': the scored steps do not"):
         page_of([changed])
+
+
+NAN = math.nan
+
+
+def words(text: str) -> list[str]:
+    page = Page(text)
+    assert page.problems == []
+    assert ">nan" not in text.lower()
+    assert "NaN" not in text.split("<script>", maxsplit=1)[0]
+    return [page.text(node) for node in page.all("p", class_="why")]
+
+
+def test_one_prompt_has_no_interval() -> None:
+    text = page_of(three_teachers(1))
+    page = Page(text)
+    line = page.table("Teachers by local_naturalness")["QwQ"]
+    assert line[2] == line[5] == line[6] == "undefined"
+    assert line[1] != "undefined"
+    assert page.table("Rank probabilities")["QwQ"] == ["undefined"] * 3
+    assert sum("one prompt only" in each for each in words(text)) >= 3
+    (plot,) = page.all(
+        "svg", **{"aria-labelledby": "teachers-plot-title teachers-plot-description"}
+    )
+    assert page.text(plot).count("interval undefined") == 6  # drawn, and written in words
+
+
+def test_without_resamples_there_is_no_interval() -> None:
+    why = words(page_of(three_teachers(), bootstrap_iters=0))
+    assert any("bootstrap_iters 0" in each for each in why)
+
+
+def test_one_teacher_is_reported_on_alone() -> None:
+    rows = [each for each in three_teachers() if each.teacher == "R1"]
+    text = page_of(rows)
+    why = words(text)
+    assert "The only teacher, by local_naturalness[4]" in text and "P(best) 1" not in text
+    assert "Undefined: one teacher only, who has no rank among others." in why
+    assert sum("one teacher only" in each for each in why) >= 3
+
+
+def test_a_trace_too_long_for_global_keeps_its_local_scores() -> None:
+    rows = three_teachers()
+    rows[0] = row("p0", "QwQ", [-1.0] * 4, whole=[-1.0, NAN, NAN, NAN])
+    text = page_of(rows)
+    words(text)
+    assert "window 4 -1.0000; global undefined (too long)" in text
+    assert "global_naturalness undefined (too long)" in text
+    assert "1 dropped, which lack one of the windows" in text
+
+
+def test_global_that_was_never_defined_leaves_its_plots_out() -> None:
+    rows = [
+        row(f"p{p}", teacher, [-1.0 - t, -2.0], whole=[NAN, NAN])
+        for p in range(3)
+        for t, teacher in enumerate(("A", "B"))
+    ]
+    text = page_of(rows)
+    why = words(text)
+    assert any("no response has a value of global_naturalness" in each for each in why)
+    assert any("global minus local needs both windows" in each for each in why)
+    assert 'id="local-global-teachers-title"' not in text
+    assert 'id="position-plot-title"' in text
+
+
+def test_totals_alone_have_no_steps() -> None:
+    rows = []
+    for each in three_teachers():
+        only = dataclasses.replace(each.record, sums=dict.fromkeys(each.record.sums))
+        rows.append(dataclasses.replace(each, record=only))
+    text = page_of(rows, metric=METRICS["global_naturalness"])
+    words(text)
+    assert "window 4 undefined (the back end gives only the total, not the steps)" in text
+    assert 'class="u" role="listitem"' in text
+    assert 'class="s3" role="listitem"' not in text
+    assert "Undefined: fewer than two steps have a score." in text
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (-3.02504, "-3.0250"),
+        (-0.00001, "0.0000"),
+        (999.12345, "999.1235"),
+        (1234.5678, "1,234.57"),
+        (-56_789.123, "-56,789.1"),
+        (1_479_266.1912, "1,479,266"),
+        (float("inf"), "inf"),
+        (float("nan"), "undefined"),
+    ],
+)
+def test_large_numbers_have_six_digits_that_count(value: float, written: str) -> None:
+    assert number(value) == written
+
+
+def test_one_is_not_many() -> None:
+    assert [counted(n, "metric") for n in (0, 1, 2000)] == [
+        "0 metrics",
+        "1 metric",
+        "2,000 metrics",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("\n\n", '"\\n\\n"'), ("", '""'), (" a", '" a"'), ("plain words", "plain words"),
+        (["4", "\t"], '4, "\\t"'), (None, "none"), (7, "7"),
+    ],
+)  # fmt: skip
+def test_white_space_in_a_setting_can_be_seen(value: object, written: str) -> None:
+    assert _plain(value) == written
+
+
+def test_the_title_has_the_students_last_name_and_settings_the_whole() -> None:
+    assert [_short(name) for name in ("org/student", "/a/b/", "C:\\m\\s", "s", "/")] == [
+        "student", "b", "s", "s", "/",
+    ]  # fmt: skip
+    page = Page(page_of(three_teachers()))
+    (title,) = page.all("h1")
+    assert page.text(title) == "a_task: teachers for student"
+    assert page.table("How this was scored")["student"] == ["org/student"]
+
+
+def test_a_metric_without_a_unit_has_no_brackets() -> None:
+    text = page_of(three_teachers(), metric=METRICS["random"])
+    assert "random (higher is better)" in text
+    assert Page(text).table("How this was scored")["metric"] == ["random"]
+
+
+def test_samples_are_numbered_only_where_there_are_several() -> None:
+    one = row("p", "A", [-1.0, -2.0])
+    rows = [one, with_response(one, sample=1), row("p", "B", [-1.5, -2.0])]
+    page = Page(page_of(rows))
+    headings = [page.text(node).strip() for node in page.all("h4")]
+    assert headings == ["A, sample 0", "A, sample 1", "B"]
+
+
+def test_teachers_stand_in_rank_order_throughout() -> None:
+    rows = three_teachers()[::-1]
+    page = Page(page_of(rows))
+    ranked = ["QwQ", "R1", "DSQ"]
+    assert list(page.table("Teachers by local_naturalness")) == ranked
+    assert [page.text(node).strip() for node in page.all("h4")][:3] == ranked
+    caption = "Share of words in stretches of 20 that the same response had said before"
+    assert list(page.table(caption)) == ranked
+
+
+@pytest.mark.parametrize(
+    ("needed", "words"),
+    [(1, "with fewer than 10 of the 20 prompts"), (20, "with about 20 of the 20")],
+)
+def test_few_prompts_needed_are_not_counted(needed: int, words: str) -> None:
+    given = source(three_teachers(20))
+    figures = gather(given, options(seed=1))
+    settled = dataclasses.replace(figures.ranking.stability, needed=needed)
+    ranking = dataclasses.replace(figures.ranking, stability=settled)
+    assert words in stability(dataclasses.replace(figures, ranking=ranking))
+
+
+def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*given: object, **more: object) -> object:
+        found = rank(*given, **more)
+        return dataclasses.replace(
+            found, notes=(), confounds=dataclasses.replace(found.confounds, notes=())
+        )
+
+    monkeypatch.setattr("lnat_plugins.report.data.rank", silent)
+    text = page_of(three_teachers())
+    assert "Before trusting" not in text and "0 notes" not in text
+
+
+def test_the_composition_is_that_of_the_confounds() -> None:
+    given = source(three_teachers())
+    figures = gather(given, options(bootstrap_iters=100, seed=1))
+    assert figures.composition["local_naturalness[4]"] == figures.ranking.confounds.composition

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.ranking.table import Bools, Floats, Ints, winners
+from lnat_plugins.ranking.table import Bools, Floats, Ints
 from lnat_plugins.selection.base import (
     TIED,
     Choice,
@@ -235,7 +235,11 @@ def assign(values_PT: Floats, row_PT: Ints, counts: Counts) -> tuple[Ints, Bools
     most_C = np.array([*counts.most, len(some) - counts.total])
 
     penalty_C = _starting_penalties(values_PC, least_C, most_C)
-    column_P, _ = winners(values_PC - penalty_C, row_PC)
+    # Equal here is equal but for rounding: a wider tolerance would add up to a worse total.
+    rounding = 8 * np.finfo(float).eps * max(1.0, float(np.abs(finite).max()))
+    net_PC = values_PC - penalty_C
+    highest_PC = net_PC >= net_PC.max(axis=1, keepdims=True) - rounding
+    column_P = np.where(highest_PC, row_PC, row_PC.max() + 1).argmin(axis=1)
 
     # A penalty above 0 is right only if the column ends full, one below 0 only if it ends with
     # the least; a column without a penalty may hold anything in between.

@@ -349,6 +349,14 @@ def test_a_linear_programme_finds_no_more(seed: int, kind: str, bound: str) -> N
     assert reached == pytest.approx(_programme(values_PT, counts), rel=1e-8)
 
 
+def test_a_lead_far_below_the_largest_score_counts() -> None:
+    none = -np.inf
+    values_PT = np.array([[-1.0, -1000.0], [-1.000000001, none], [none, 0.0]])
+    row_PT = np.array([[1, 0], [2, 9], [9, 3]])
+    column_P, _ = assign(values_PT, row_PT, Counts(total=2, least=(0, 0), most=(1, 1)))
+    assert column_P.tolist() == [0, 2, 1]
+
+
 def _programme(values_PT: np.ndarray, counts: Counts) -> float:
     """The largest total, from scipy's simplex method on the table as it stands."""
     n_prompts, n_teachers = values_PT.shape

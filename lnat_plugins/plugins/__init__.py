@@ -2,7 +2,7 @@
 
 `load_plugins` takes them in order from the package itself, from installed packages (entry-point
 group `lnat_plugins`), from the names in a configuration, and from objects in a program. This folder
-knows nothing of models and hosts.
+imports no model, no lm-eval and no TRL.
 """
 
 from __future__ import annotations

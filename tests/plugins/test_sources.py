@@ -188,5 +188,6 @@ def test_a_file_that_fails_is_reported_with_the_cause(
     text: str, message: str, tmp_path: Path
 ) -> None:
     lab.write(tmp_path / "mine.py", text)
-    with pytest.raises(ConfigError, match=f"mine.py .*cannot be loaded: {message}"):
-        load_plugins(["mine.py"], base_dir=tmp_path)
+    for _ in range(2):  # what has run half-way is not taken for a plugin the next time
+        with pytest.raises(ConfigError, match=f"mine.py .*cannot be loaded: {message}"):
+            load_plugins(["mine.py"], base_dir=tmp_path)

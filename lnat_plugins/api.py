@@ -65,6 +65,8 @@ class _Plan(NamedTuple):  # a `ScoringPlan`
     steps: StepSpec
     windows: tuple[Window, ...]
     requested: RequestedMetrics
+    tokens: bool
+    sensitivity: Literal["basic", "full"]
 
 
 def score(
@@ -75,6 +77,9 @@ def score(
     windows: Sequence[str | int] | None = None,
     steps: str | None = None,
     metrics: str | Sequence[str] | None = None,
+    markers: Literal["skip", "keep"] | None = None,
+    tokens: bool = True,
+    sensitivity: Literal["basic", "full"] = "basic",
     apply_chat_template: bool | None = None,
     plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
@@ -84,8 +89,11 @@ def score(
         model: a transformers causal language model; left as it was found.
         tokenizer: its fast tokenizer.
         teacher_set: from `load_teacher_set`.
-        windows, steps, metrics: by default the teacher set's own; `metrics="all"` gathers what
-            every metric needs.
+        windows, steps, metrics, markers: by default the teacher set's own; `metrics="all"` gathers
+            what every metric needs.
+        tokens: whether the numbers of every token are kept, for `Scores.tokens`.
+        sensitivity: "full" = a sample of 20 prompts is scored in further ways, to see whether the
+            order changes with them.
         apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
             Without it prompts are plain text, followed by the set's `target_delimiter`.
         plugins: modules, files and objects, as in a `selection:` block.
@@ -115,13 +123,16 @@ def score(
         windows=tuple(window.name for window in parsed),
         target_delimiter=own.target_delimiter,
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
+        markers=markers or own.markers,
     )
     known = loaded.registry.metrics
     plan = _Plan(
         settings,
-        parse_steps(settings.steps, "steps", loaded.registry.splitters),
+        parse_steps(settings.steps, "steps", loaded.registry.splitters, settings.markers),
         parsed,
         request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
+        tokens,
+        sensitivity,
     )
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
@@ -368,6 +379,43 @@ class Scores:
             folder, self.candidates, selection, format=format, provenance=self.provenance,
             llama_factory=llama_factory,
         )  # fmt: skip
+
+    def tokens(self) -> pandas.DataFrame:
+        """A row a token: what was scored of it, and its log-probability under every window.
+
+        Columns: prompt_id, teacher, sample, step (from 0), token (from 0), token_id, text (the
+        characters from where the token before ends), scored (False for tokens of tags, which no
+        score counts), `logprob[WINDOW]` in nats for the windows asked for (NaN where the step did
+        not fit), and the statistics of tokens that were gathered (rank, entropy, Brier).
+
+        Responses whose record keeps no tokens have no rows: `tokens: false`, an older samples file,
+        or a back end without log-probabilities of tokens.
+        """
+        import numpy as np
+        import pandas
+
+        parts = []
+        for row in self.rows:
+            if row.record.token_values is None:
+                continue
+            arrays = row.record.token_values.arrays(row.where)
+            ends, bounds = arrays.pop("ends"), arrays.pop("bounds")
+            begins = [0, *ends[:-1].tolist()]
+            parts.append(
+                pandas.DataFrame(
+                    {
+                        "prompt_id": row.prompt_id,
+                        "teacher": row.teacher,
+                        "sample": row.sample,
+                        "step": np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)),
+                        "token": np.arange(len(ends)),
+                        "token_id": arrays.pop("ids"),
+                        "text": [row.text[a:b] for a, b in zip(begins, ends.tolist(), strict=True)],
+                        **arrays,
+                    }
+                )
+            )
+        return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a response: prompt, teacher, sample, verdict, every metric for every window.

@@ -159,7 +159,9 @@ class Synthetic:
             sizes.append(min(drawn, self.trace_tokens - sum(sizes)))
         bounds = (0, *itertools.accumulate(sizes))
         spans = tuple(itertools.pairwise(bounds))
-        return EncodedResponse(self._ids(rng, self.trace_tokens), bounds, spans)
+        every = np.ones(self.trace_tokens, bool)
+        ends = np.arange(1, self.trace_tokens + 1)
+        return EncodedResponse(self._ids(rng, self.trace_tokens), bounds, spans, every, ends)
 
     def _ids(self, rng: random.Random, n: int) -> Ids:
         return np.array([rng.randrange(1, self.vocabulary) for _ in range(n)], np.int64)

@@ -88,7 +88,8 @@ class BatchedPass:
             mask_BL[row, : len(read)] = 1
             segment_BL[row, : len(prompt)] = row
             segment_BL[row, len(prompt) : len(read)] = row + len(runs)
-            segment_BL[row, : len(read)][is_special(read, run.special)] = -1
+            segment_BL[row, : len(prompt)][is_special(prompt, run.special)] = -1
+            segment_BL[row, len(prompt) : len(read)][run.left_out] = -1
             where.append(row * length + len(prompt) - 1 + np.flatnonzero(run.scored))
         targets_N = np.concatenate([run.ids[run.scored] for run in runs])
         wants_sums = ACTIVATIONS in runs[0].wanted

@@ -196,10 +196,10 @@ class PackedPass:
         targets_N = torch.from_numpy(targets_Q[scored_Q]).to(self._device)
         self._counts.forwards += 1
         self._counts.body_tokens += len(scored_Q)
-        special_Q = is_special(np.concatenate([run.read for run in runs])[part], runs[0].special)
+        left_out_Q = np.concatenate([run.left_out for run in runs])[part]
         with (
             split_attention(self._config, self._cache, lengths, self._device),
-            self._unit_sums.adding(np.where(special_Q, -1, run_of_Q)),
+            self._unit_sums.adding(np.where(left_out_Q, -1, run_of_Q)),
         ):
             return self._projector.measure(inputs, where_N, targets_N, runs[0].names)
 

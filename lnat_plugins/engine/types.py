@@ -40,7 +40,7 @@ RESPONSE: Final[tuple[str, ...]] = (
     "unprompted_tokens", "reward",
 )  # fmt: skip
 """One number a response. u: a token's output of the last layer's `mlp.up_proj`, scaled to length 1;
-A the tokens of the response, Q those of the prompt, special tokens in neither.
+A the scored tokens of the response, Q those of the prompt, special tokens in neither.
 
 - cosine_self: ‖mean_A u‖², the mean cosine over all pairs of A, a token with itself included;
 - cosine_prompt: mean_A u · mean_Q u, the mean cosine over all pairs of A × Q;
@@ -65,12 +65,14 @@ class TokenRun(NamedTuple):
         scored: shape (T,), True where a token's log-probability is wanted.
         wanted: statistics of the scored tokens too, by their names in `TOKEN`, and `ACTIVATIONS`.
         special: token ids that the sums of activations skip, in run and prompt alike.
+        skipped: shape (T,), the run's tokens that they skip too, as tags; None = none.
     """
 
     ids: Ids
     scored: npt.NDArray[np.bool_]
     wanted: frozenset[str] = frozenset()
     special: frozenset[int] = frozenset()
+    skipped: npt.NDArray[np.bool_] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +83,12 @@ class TokenRun(NamedTuple):
     def read(self) -> Ids:
         """The tokens that the model reads: the last one only if its activation is wanted."""
         return self.ids if ACTIVATIONS in self.wanted else self.ids[:-1]
+
+    @property
+    def left_out(self) -> npt.NDArray[np.bool_]:
+        """Which of `read` the sums of activations skip."""
+        special = is_special(self.read, self.special)
+        return special if self.skipped is None else special | self.skipped[: len(special)]
 
 
 class Activations(NamedTuple):

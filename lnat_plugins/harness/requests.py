@@ -13,10 +13,11 @@ import json
 import logging
 import math
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
@@ -31,9 +32,10 @@ from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, S
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.scoring.tokens import Ids
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids
+from lnat_plugins.scoring.variants import with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
-from lnat_plugins.steps.windows import parse_windows
+from lnat_plugins.steps.windows import Pair, parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.prompts import Response
 
@@ -51,11 +53,14 @@ class Request(Instance):
     """lm-eval's request, with splitter and metrics as objects.
 
     `arguments`, which is written to the samples file, holds their names; a plugin that only the
-    task's YAML names may have brought them.
+    task's YAML names may have brought them. `tokens`: whether the record keeps the numbers of
+    every token; `variants`: whether the prompt is of the sample that is scored in further ways.
     """
 
     steps: StepSpec | None = None
     requested: RequestedMetrics = _NONE_REQUESTED
+    tokens: bool = False
+    variants: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,8 @@ class PromptJob(NamedTuple):
     steps: StepSpec
     responses: tuple[Response, ...]
     statistics: frozenset[str]
+    tokens: bool
+    variants: bool
 
 
 def _score_jobs(
@@ -222,7 +229,10 @@ class PromptScorer:
         if prepared is None:
             return [record for record in records if record is not None]
         prompt: list[int] = prepared.prompt.tolist()
-        new = self._scorer(job).score_prepared(prepared)
+        scorer = self._scorer(job)
+        new = scorer.score_prepared(prepared)
+        if job.variants:
+            new = with_variants(scorer, prepared, new)
         for response, record in zip(prepared.responses, new, strict=True):
             self._cache.keep(prompt, response, record)
         scored = iter(new)
@@ -230,9 +240,18 @@ class PromptScorer:
 
     def _cached(self, prompt: Sequence[int], job: PromptJob) -> list[StepSums | None]:
         settings_hash = fingerprint(job.settings)
-        return [
+        found = [
             self._cache.find(prompt, response, settings_hash, job.statistics)
             for response in job.responses
+        ]
+        tokens = job.tokens and self._backend.shares_runs
+        return [
+            None
+            if record is None
+            or (tokens and record.token_values is None)
+            or (job.variants and not record.variants)
+            else record
+            for record in found
         ]
 
     def _scorer(self, job: PromptJob) -> Scorer:
@@ -253,11 +272,12 @@ class PromptScorer:
                 max_length=length,
                 host={"lm_eval": importlib.metadata.version("lm_eval")},
                 statistics=job.statistics,
+                tokens=job.tokens,
             )
         return self._scorers[key]
 
 
-_ScorerKey = tuple[str, int, frozenset[str]]
+_ScorerKey = tuple[str, int, frozenset[str], bool]
 
 
 def _scorer_key(job: PromptJob) -> _ScorerKey:
@@ -268,13 +288,15 @@ def _scorer_key(job: PromptJob) -> _ScorerKey:
     """
     splitter = job.steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return fingerprint(job.settings), id(known), job.statistics
+    return fingerprint(job.settings), id(known), job.statistics, job.tokens
 
 
 def _job_of_one(request: Instance) -> PromptJob:
     """The request alone; one of lm-eval's own kind knows built-in splitters only."""
     settings = request.args[1]["settings"]
-    steps = getattr(request, "steps", None) or parse_steps(settings["steps"])
+    steps = getattr(request, "steps", None) or parse_steps(
+        settings["steps"], markers=settings.get("markers", "skip")
+    )
     statistics = _requested(request).statistics
     row = request.doc["responses"][request.idx]
     response = Response(
@@ -282,7 +304,10 @@ def _job_of_one(request: Instance) -> PromptJob:
         extra={"reward": row.get("reward")} if "reward" in statistics else {},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
     )  # fmt: skip
-    return PromptJob(request.args[0], settings, steps, (response,), statistics)
+    return PromptJob(
+        request.args[0], settings, steps, (response,), statistics,
+        getattr(request, "tokens", False), getattr(request, "variants", False),
+    )  # fmt: skip
 
 
 def _requested(request: Instance) -> RequestedMetrics:
@@ -298,10 +323,11 @@ class LoglikelihoodBackend:
 
     Each conditional is one request of context ids and continuation ids: exactly the numbers of the
     definition, at the cost of reading each window anew. The global score is one request a response;
-    its split into steps is then not known.
+    its split into steps is then not known. What tags divide is one request a part.
     """
 
     global_by_step = False
+    shares_runs = False
     path = "loglikelihood"
     unavailable = dict.fromkeys(
         sorted(ALL - {"reward"}), "this back end gives log-probabilities only"
@@ -315,26 +341,44 @@ class LoglikelihoodBackend:
         """All requests of one prompt at once, so that the back end can batch them."""
         context = prompt.tolist()
         requests: list[_TokenRequest] = []
+        wanted: list[dict[Pair | None, range]] = []
         for job in jobs:
-            bounds, ids = job.response.bounds, job.response.ids.tolist()
-            for start, step in sorted(job.pairs):
-                before = context + ids[bounds[start] : bounds[step]]
-                requests.append((None, before, ids[bounds[step] : bounds[step + 1]]))
-            if job.whole:
-                requests.append((None, context, ids))
+            response, of_job = job.response, {}
+            for pair in (*sorted(job.pairs), *([None] if job.whole else [])):
+                first, last = (0, response.n_steps) if pair is None else (pair.step, pair.step + 1)
+                begin = response.bounds[0 if pair is None else pair.start]
+                n = len(requests)
+                for start, end in _scored_parts(response, first, last):
+                    ids = response.ids[begin:end].tolist()
+                    requests.append((None, context + ids[: start - begin], ids[start - begin :]))
+                of_job[pair] = range(n, len(requests))
+            wanted.append(of_job)
         self.tokens_read += sum(len(before) + len(scored) for _, before, scored in requests)
-        found: dict[int, Sum] = {}
+        values: dict[int, float] = {}
         for part in _separate_calls(requests):
             replies = self._lm._loglikelihood_tokens([requests[i] for i in part], disable_tqdm=True)
-            for i, (value, _) in zip(part, replies, strict=True):
-                found[i] = Sum(float(value)) if math.isfinite(value) else _NOT_FINITE
-        sums = (found[i] for i in range(len(requests)))
-        return [
-            JobSums(
-                {pair: next(sums) for pair in sorted(job.pairs)}, next(sums) if job.whole else None
-            )
-            for job in jobs
+            values |= {i: float(value) for i, (value, _) in zip(part, replies, strict=True)}
+        found = [
+            {pair: _added(values[i] for i in parts) for pair, parts in of_job.items()}
+            for of_job in wanted
         ]
+        return [
+            JobSums({pair: one for pair, one in of_job.items() if pair}, of_job.get(None))
+            for of_job in found
+        ]
+
+
+def _scored_parts(response: EncodedResponse, first: int, last: int) -> list[tuple[int, int]]:
+    """Where tokens are scored one after another in the steps `first` to `last`: (start, end)s."""
+    begin, end = response.bounds[first], response.bounds[last]
+    change = np.diff(response.scored[begin:end].astype(int), prepend=0, append=0)
+    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
+    return [(begin + int(a), begin + int(b)) for a, b in zip(starts, ends, strict=True)]
+
+
+def _added(values: Iterable[float]) -> Sum:
+    total = math.fsum(values)
+    return Sum(total) if math.isfinite(total) else _NOT_FINITE
 
 
 def _separate_calls(requests: Sequence[_TokenRequest]) -> list[list[int]]:

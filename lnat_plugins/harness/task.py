@@ -31,6 +31,7 @@ from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.scoring.chat import template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.scoring.variants import sampled
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
@@ -118,7 +119,9 @@ class NaturalnessTask(Task):
             spec = parse_task(config, source_of(config))
             registry = plugins_of(spec).registry
             where = f"{spec.data.source}: naturalness"
-            self._steps = parse_steps(spec.settings.steps, f"{where}: steps", registry.splitters)
+            self._steps = parse_steps(
+                spec.settings.steps, f"{where}: steps", registry.splitters, spec.settings.markers
+            )
             windows = parse_windows(spec.settings.windows, f"{where}: windows")
             self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
             self._requested = metrics_of(spec, self.teacher_set, registry.metrics)
@@ -129,6 +132,9 @@ class NaturalnessTask(Task):
         self._results = Results(
             metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
         )
+        self._tokens = spec.tokens
+        self._full_sensitivity = spec.sensitivity == "full"
+        self._sample: frozenset[str] = frozenset()
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
         self._candidates: dict[str, list[Candidate]] = {}
         for candidate in Candidates.of_prompts(self.teacher_set.prompts).rows:
@@ -179,6 +185,14 @@ class NaturalnessTask(Task):
         """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
         so that those of other data or settings would be taken. Building ours costs nothing.
         """
+        if self._full_sensitivity:
+            chosen = options.get("samples")
+            read = (
+                self._docs[: options.get("limit")]
+                if chosen is None
+                else [self._docs[i] for i in chosen]
+            )
+            self._sample = frozenset(read[i]["prompt_id"] for i in sampled(len(read)))
         kept = {"cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**options | kept)
 
@@ -231,6 +245,8 @@ class NaturalnessTask(Task):
                 metadata=kwargs["metadata"],
                 steps=self._steps,
                 requested=self._requested,
+                tokens=self._tokens,
+                variants=doc["prompt_id"] in self._sample,
             )
             for i, row in enumerate(doc["responses"])
         ]

@@ -249,14 +249,6 @@ class _Alone(NamedTuple):
     teacher: str = ""
 
 
-def step_means(record: StepSums, window: str) -> list[float] | None:
-    """Σ log p / tokens of each step, nats per token; None if not scored, or only in total."""
-    sums = record.sums.get(window)
-    if sums is None:
-        return None
-    return [total / count for total, count in zip(sums, record.tokens, strict=True)]
-
-
 def log_prob(record: StepSums) -> float:
     """Σ_t log p(y_t | x, y_<t) of the response, in nats; NaN if undefined or not scored."""
     return record.totals.get(GLOBAL, math.nan)

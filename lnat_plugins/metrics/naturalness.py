@@ -6,7 +6,7 @@ same, or every token).
 
 from __future__ import annotations
 
-from lnat_plugins.metrics.base import GLOBAL, Metric, log_prob, mean, step_means
+from lnat_plugins.metrics.base import GLOBAL, Metric, log_prob, mean
 from lnat_plugins.scoring.record import StepSums
 
 
@@ -27,7 +27,7 @@ def local_naturalness(record: StepSums, window: str) -> float:
     Returns:
         NaN if the window ("4", "10%", "global") was not scored or any of its steps is undefined.
     """
-    return mean(step_means(record, window))
+    return mean(record.step_means(window))
 
 
 LOCAL_NATURALNESS = Metric(
@@ -77,7 +77,7 @@ def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     Returns:
         NaN as `global_naturalness`, or if the back end gives only the total.
     """
-    return mean(step_means(record, GLOBAL))
+    return mean(record.step_means(GLOBAL))
 
 
 GLOBAL_STEP_NATURALNESS = Metric(

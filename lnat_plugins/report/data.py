@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, Scored, get_metric
-from lnat_plugins.metrics.base import step_means
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
@@ -77,7 +76,7 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
 
 def _profile(record: StepSums, window: str) -> Floats | None:
     """The mean score of each tenth; None unless every step has one."""
-    scores = step_means(record, window)
+    scores = record.step_means(window)
     if not scores or any(map(math.isnan, scores)):
         return None
     sums = np.concatenate([[0.0], np.cumsum(scores)])

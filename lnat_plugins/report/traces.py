@@ -18,7 +18,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from lnat_plugins.metrics import GLOBAL
-from lnat_plugins.metrics.base import step_means
 from lnat_plugins.report.markup import Markup, counted, folded, items, join, number, tag
 from lnat_plugins.report.plots import Markers
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
@@ -82,7 +81,7 @@ class Shades(NamedTuple):
 
 def shades_of(records: Iterable[StepSums], window: str) -> Shades:
     """Edges at the quantiles of all steps' scores under the window."""
-    scores = [score for record in records for score in step_means(record, window) or ()]
+    scores = [score for record in records for score in record.step_means(window) or ()]
     known = [score for score in scores if not math.isnan(score)]
     return Shades(window, tuple(np.quantile(known, QUANTILES).tolist()) if known else ())
 
@@ -169,7 +168,7 @@ def _response(
 ) -> Markup:
     row, record = rated.row, rated.row.record
     nothing = [math.nan] * len(record.spans)
-    by_window = {window: step_means(record, window) or nothing for window in windows}
+    by_window = {window: record.step_means(window) or nothing for window in windows}
     scores = by_window[shades.window]
     # The most extreme steps first; no step is in both lists.
     known = [step for step, score in enumerate(scores) if not math.isnan(score)]

@@ -7,15 +7,23 @@ with our engine; a host brings its own for students that live elsewhere.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.types import ACTIVATIONS, STEP, TOKEN, RunScores, TokenRun, is_special
+from lnat_plugins.engine.types import (
+    ACTIVATIONS,
+    STEP,
+    TOKEN,
+    Floats,
+    RunScores,
+    TokenRun,
+    is_special,
+)
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair, Run, plan_runs
 
@@ -68,6 +76,7 @@ class Job(NamedTuple):
             every step after all that precede it.
         opening: the token that begins a text without a prompt, if the tokenizer has one.
         special: ids of special tokens, which `content_nll`, `prompt_nll` and the cosines skip.
+        tokens: whether the numbers of every token are wanted too.
     """
 
     response: EncodedResponse
@@ -76,14 +85,23 @@ class Job(NamedTuple):
     statistics: frozenset[str] = frozenset()
     opening: int | None = None
     special: frozenset[int] = frozenset()
+    tokens: bool = False
 
 
 class JobSums(NamedTuple):
-    """The result of a job: a sum for each pair, the whole and the statistics if wanted."""
+    """The result of a job: a sum for each pair; the whole, statistics and tokens if wanted.
+
+    `tags`: pair -> the sum over the tokens of its step that are read and not scored.
+    `tokens`: pair -> log p of all tokens of its step.
+    `token_statistics`: statistic -> (T,), of those statistics that are of tokens.
+    """
 
     pairs: Mapping[Pair, Sum]
     whole: Sum | None = None
     statistics: Statistics = Statistics()
+    tags: Mapping[Pair, float] = MappingProxyType({})
+    tokens: Mapping[Pair, Floats] = MappingProxyType({})
+    token_statistics: Mapping[str, Floats] = MappingProxyType({})
 
 
 class Backend(Protocol):
@@ -91,9 +109,12 @@ class Backend(Protocol):
 
     Attributes:
         global_by_step: whether the global score comes step by step.
+        shares_runs: whether narrower windows cost next to nothing beside a wide one, and tokens
+            have numbers of their own.
     """
 
     global_by_step: bool
+    shares_runs: bool
 
     @property
     def unavailable(self) -> Mapping[str, str]:
@@ -115,6 +136,7 @@ class EngineBackend:
     """Step sums by the engine: all pairs of all responses from one set of runs."""
 
     global_by_step = True
+    shares_runs = True
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -143,13 +165,20 @@ class EngineBackend:
         planned = [(i, run) for i, job in enumerate(jobs) for run in plan_runs(job.pairs)]
         scores = self._scores(prompt, [_token_run(jobs[i], run) for i, run in planned])
         pairs: list[dict[Pair, Sum]] = [{} for _ in jobs]
+        tags: list[dict[Pair, float]] = [{} for _ in jobs]
+        tokens: list[dict[Pair, Floats]] = [{} for _ in jobs]
         statistics = [Statistics() for _ in jobs]
         whole: dict[int, RunScores] = {}
         for (i, run), score in zip(planned, scores, strict=True):
-            bounds = np.asarray(jobs[i].response.bounds) - jobs[i].response.bounds[run.start]
+            response, offset = jobs[i].response, jobs[i].response.bounds[run.start]
             for step in run.scored:
-                value = float(score.logprobs[bounds[step] : bounds[step + 1]].sum())
-                pairs[i][Pair(run.start, step)] = Sum(value, score.failure)
+                pair, (begin, end) = Pair(run.start, step), response.bounds[step : step + 2]
+                values, counted = score.logprobs[begin - offset : end - offset], response.scored
+                value = float(values[counted[begin:end]].sum())
+                pairs[i][pair] = Sum(value, score.failure)
+                tags[i][pair] = float(values[~counted[begin:end]].sum())
+                if jobs[i].tokens:
+                    tokens[i][pair] = values
             if run.start == 0:
                 whole[i] = score
                 statistics[i] = _statistics_of_run(score, jobs[i])
@@ -160,11 +189,20 @@ class EngineBackend:
         for i, job in enumerate(jobs):
             if "prompt_nll" in job.statistics:
                 statistics[i] += of_prompt
-        return [JobSums(*both) for both in zip(pairs, itertools.repeat(None), statistics)]
+        return [
+            JobSums(
+                pairs[i], None, statistics[i], tags[i], tokens[i],
+                _kept_statistics(job, whole.get(i)),
+            )
+            for i, job in enumerate(jobs)
+        ]  # fmt: skip
 
     def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
         """The scores of each run; equal runs are read once."""
-        keys = [(run.ids.tobytes(), run.scored.tobytes(), run.wanted) for run in runs]
+        keys = [
+            (run.ids.tobytes(), run.scored.tobytes(), run.left_out.tobytes(), run.wanted)
+            for run in runs
+        ]
         distinct = dict(zip(keys, runs, strict=True))
         found = dict(zip(distinct, self.engine.score(prompt, [*distinct.values()]), strict=True))
         return [found[key] for key in keys]
@@ -192,22 +230,23 @@ class EngineBackend:
         """
         undefined: dict[int, str] = {}
         found: dict[int, Statistics] = {}
-        by_opening: dict[int, dict[int, Ids]] = {}
+        by_opening: dict[int, dict[int, TokenRun]] = {}
         for i, job in enumerate(jobs):
             if "unprompted" in job.statistics:
-                ids = job.response.ids
-                opening, scored = (
-                    (int(ids[0]), ids[1:]) if job.opening is None else (job.opening, ids)
+                ids, scored = job.response.ids, job.response.scored
+                opening, n = (
+                    (int(ids[0]), len(ids) - 1) if job.opening is None else (job.opening, len(ids))
                 )
-                if len(scored):
-                    by_opening.setdefault(opening, {})[i] = scored
+                if n and scored[-n:].any():
+                    by_opening.setdefault(opening, {})[i] = TokenRun(ids[-n:], scored[-n:])
                 else:
                     undefined[i] = "one token has no context without a prompt"
         for opening, group in by_opening.items():
-            runs = [TokenRun(ids, np.ones(len(ids), bool)) for ids in group.values()]
-            for i, alone in zip(group, self._scores(np.array([opening]), runs), strict=True):
-                n = len(group[i])
-                sums = alone.logprobs.sum(), whole[i].logprobs[-n:].sum(), n
+            alone_of = self._scores(np.array([opening]), [*group.values()])
+            for (i, run), alone in zip(group.items(), alone_of, strict=True):
+                with_prompt = whole[i].logprobs[-len(run.ids) :]
+                n = int(run.scored.sum())
+                sums = alone.logprobs[run.scored].sum(), with_prompt[run.scored].sum(), n
                 found[i] = Statistics(
                     values=dict(zip(_OF_UNPROMPTED, map(float, sums), strict=True))
                 )
@@ -220,19 +259,20 @@ class EngineBackend:
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:
-    bounds = np.asarray(job.response.bounds)
+    bounds = job.response.bounds
     ids = job.response.ids[bounds[run.start] : bounds[run.stop]]
     scored = np.zeros(len(ids), bool)
     for step in run.scored:
-        begin, end = bounds[step : step + 2] - bounds[run.start]
-        scored[begin:end] = True
+        scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
     wanted: set[str] = set()
     if run.start == 0:
         wanted = set(job.statistics & set(TOKEN))
         if job.statistics & set(OF_ACTIVATIONS):
             wanted.add(ACTIVATIONS)
-    special = job.special if ACTIVATIONS in wanted else frozenset()
-    return TokenRun(ids, scored, frozenset(wanted), special)
+    if ACTIVATIONS not in wanted:
+        return TokenRun(ids, scored, frozenset(wanted))
+    skipped = ~job.response.scored[bounds[run.start] : bounds[run.stop]]
+    return TokenRun(ids, scored, frozenset(wanted), job.special, skipped)
 
 
 def _statistics_of_run(run: RunScores, job: Job) -> Statistics:
@@ -243,12 +283,15 @@ def _statistics_of_run(run: RunScores, job: Job) -> Statistics:
     by_step: dict[str, tuple[float, ...]] = {}
     for name in names:
         values = run.statistics[name] if name in TOKEN else run.logprobs
-        n = _FIRST_TOKENS.get(name, len(values))
-        by_step[name] = tuple(
-            float(values[begin : min(end, begin + n)].sum())
-            for begin, end in itertools.pairwise(job.response.bounds)
-        )
+        n = _FIRST_TOKENS.get(name)
+        steps = map(job.response.scored_in, range(job.response.n_steps))
+        by_step[name] = tuple(float(values[scored[:n]].sum()) for scored in steps)
     return Statistics(by_step)
+
+
+def _kept_statistics(job: Job, run: RunScores | None) -> dict[str, Floats]:
+    """Those of tokens, where tokens are wanted and the run over the whole response has them."""
+    return dict(run.statistics) if job.tokens and run is not None and not run.failure else {}
 
 
 def _statistics_of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
@@ -256,9 +299,9 @@ def _statistics_of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
     wanted = [name for name in (*OF_ACTIVATIONS, "content_nll") if name in job.statistics]
     if not wanted:
         return Statistics()
-    own = ~is_special(job.response.ids, job.special)
+    own = job.response.scored & ~is_special(job.response.ids, job.special)
     n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
-    failure = run.failure or ("" if n_own else "the response holds only special tokens")
+    failure = run.failure or ("" if n_own else "the response holds only special tokens and tags")
     if failure:
         return Statistics(undefined=dict.fromkeys(wanted, failure))
     values = {"content_nll": -float(run.logprobs[own].mean())}

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from lnat_plugins.errors import DataError, StudentError, validate
+from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, Response
 
@@ -92,7 +93,7 @@ class StepSums:
     Attributes:
         teacher, sample: of the response.
         spans: n pairs (start, end) of character offsets that tile the response.
-        tokens: n token counts, at least 1 each.
+        tokens: n counts of scored tokens, at least 1 each; of a response without any, its tokens.
         sums: window -> n sums of log p over the step's tokens (NaN = undefined for that step),
             or None where the back end gives only the total.
         totals: window -> the sum over all steps (NaN = undefined).
@@ -105,6 +106,11 @@ class StepSums:
         step_statistics: statistic (see `engine.types`) -> n sums over the step's tokens, under
             the global window.
         statistics: statistic -> one number for the response (NaN = undefined).
+        tag_tokens: n counts of tokens that are read and not scored; empty if there are none.
+        tag_sums: window -> n sums of log p over these; empty without them, or if not known.
+        variants: local naturalness of the response, scored in another way (`sensitivity: full`):
+            "steps line", "window 10%" -> nats per token (NaN = undefined, reason in `undefined`).
+        token_values: the numbers of every token; None if they were not kept.
     """
 
     teacher: str
@@ -121,16 +127,27 @@ class StepSums:
     versions: Mapping[str, str]
     step_statistics: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     statistics: Mapping[str, float] = field(default_factory=dict)
+    tag_tokens: tuple[int, ...] = ()
+    tag_sums: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    variants: Mapping[str, float] = field(default_factory=dict)
+    token_values: TokenValues | None = None
 
     @property
     def n_tokens(self) -> int:
-        """Tokens of the whole response."""
+        """Scored tokens of the whole response."""
         return sum(self.tokens)
 
     @property
     def n_steps(self) -> int:
         """Steps of the response."""
         return len(self.tokens)
+
+    def step_means(self, window: str) -> list[float] | None:
+        """Σ log p / tokens of each step, nats per token; None if not scored, or only in total."""
+        sums = self.sums.get(window)
+        if sums is None:
+            return None
+        return [total / count for total, count in zip(sums, self.tokens, strict=True)]
 
     def to_json(self) -> str:
         """One line of JSON text; NaN becomes null.
@@ -140,8 +157,16 @@ class StepSums:
         """
         where = f"teacher {self.teacher!r}, sample {self.sample!r}"
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        for name in ("sums", "totals", "step_statistics", "statistics"):
+        for name in (
+            "sums",
+            "totals",
+            "step_statistics",
+            "statistics",
+            "tag_sums",
+            "variants",
+        ):
             fields[name] = _null_for_nan(fields[name], where)
+        fields["token_values"] = self.token_values and self.token_values.as_dict()
         return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
@@ -164,6 +189,9 @@ class StepSums:
             prefix="record: ", remedy=_REMEDY,
         )  # fmt: skip
         read = cls(**vars(stored))
+        if stored.token_values is not None:
+            values = TokenValues.of_json(stored.token_values, where)
+            read = dataclasses.replace(read, token_values=values)
         _check_lengths_and_reasons(read, where)
         return read
 
@@ -258,6 +286,10 @@ class _StoredRecord(BaseModel):
     versions: dict[str, str]
     step_statistics: dict[str, _Numbers] = {}
     statistics: dict[str, _Number] = {}
+    tag_tokens: Annotated[tuple[NonNegativeInt, ...], _Tuple] = ()
+    tag_sums: dict[str, _Numbers] = {}
+    variants: dict[str, _Number] = {}
+    token_values: dict[str, Any] | None = None
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
@@ -270,6 +302,13 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
         raise refuse("tokens", f"does not hold a count for each of {n} steps", record.tokens)
     if record.sums.keys() != record.totals.keys():
         raise refuse("totals", "does not hold the windows of 'sums'", sorted(record.totals))
+    if record.tag_tokens and len(record.tag_tokens) != n:
+        raise refuse(
+            "tag_tokens", f"does not hold a count for each of {n} steps", len(record.tag_tokens)
+        )
+    for name, tags in record.tag_sums.items():
+        if len(tags) != n or name not in record.sums:
+            raise refuse("tag_sums", f"does not hold a sum for each of {n} steps", name)
     numbers: dict[str, Sequence[float]] = {}
     for field_name, by_name in (("step_statistics", record.step_statistics), ("sums", record.sums)):
         for name, sums in by_name.items():
@@ -277,7 +316,8 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
                 of = f"window {name!r}" if field_name == "sums" else repr(name)
                 raise refuse(field_name, f"does not hold a sum for each of {n} steps in {of}", sums)
             numbers[name] = sums or ()
-    for name, value in (*record.statistics.items(), *record.totals.items()):
+    single = (*record.statistics.items(), *record.totals.items(), *record.variants.items())
+    for name, value in single:
         numbers[name] = (value, *numbers.get(name, ()))
     for name, values in numbers.items():
         if any(map(math.isnan, values)) and name not in record.undefined:

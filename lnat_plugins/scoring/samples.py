@@ -34,7 +34,8 @@ class ScoredSet:
             the name of the folder.
         rows: one per (prompt, teacher, sample).
         prompts: prompt ids in order of first appearance, those without a response included.
-        windows: as the settings list them; the first is the default.
+        windows: as the settings list them, the first is the default; then those that came out of
+            the same runs.
         settings, settings_hash, splitter: as in every row's record.
         paths: the engine paths of the rows, sorted.
         files: the files read, in order.
@@ -94,13 +95,14 @@ def scored_set(
 ) -> ScoredSet:
     """The set of these rows, at least one, all scored with the settings of the first."""
     record = rows[0].record
-    windows = record.settings.get("windows")
+    listed = record.settings.get("windows")
+    asked = listed if isinstance(listed, list) else []
     return ScoredSet(
         task=task,
         student=student,
         rows=rows,
         prompts=prompts,
-        windows=tuple(map(str, windows if isinstance(windows, list) else record.sums)),
+        windows=tuple(dict.fromkeys([*map(str, asked), *record.sums])),
         settings=record.settings,
         settings_hash=record.settings_hash,
         splitter=record.splitter,

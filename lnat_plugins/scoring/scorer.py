@@ -7,6 +7,7 @@ import importlib.metadata
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.scoring.tokens import (
     EncodedResponse,
     Ids,
@@ -31,6 +33,8 @@ from lnat_plugins.teacher_set.prompts import Response
 _Key = tuple[str, tuple[str, ...] | None]
 _TRACE: Final = "the prompt and the whole trace"
 _STEP: Final = "the prompt and the step with its window"
+_FREE: Final = frozenset({"first_token", "first_two_tokens"})
+_ONLY_TAGS: Final = "the response holds nothing but tags"
 
 
 class Prepared(NamedTuple):
@@ -62,6 +66,7 @@ class Scorer:
         host: versions of the host's packages, kept in each record.
         statistics: names in `engine.types` that are wanted beside log-probabilities. One that the
             back end cannot give, or that does not fit, is undefined in the record with its reason.
+        tokens: whether records keep the numbers of every token, where the back end has them.
     """
 
     tokenizer: Any
@@ -72,9 +77,25 @@ class Scorer:
     max_length: int | None = None
     host: Mapping[str, str] = field(default_factory=dict)
     statistics: frozenset[str] = frozenset()
+    tokens: bool = False
 
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
+
+    @functools.cached_property
+    def scored_windows(self) -> tuple[Window, ...]:
+        """The windows asked for, then the narrower ones that come out of the same runs."""
+        asked = {window.name for window in self.windows}
+        widest = max((window.count or 0 for window in self.windows), default=0)
+        narrower = range(widest if self.backend.shares_runs else 0)
+        extra = (Window(str(count), count) for count in narrower if str(count) not in asked)
+        return (*self.windows, *extra)
+
+    @functools.cached_property
+    def _gathered(self) -> frozenset[str]:
+        """The statistics wanted, and those that cost nothing beside the global window."""
+        whole = any(window.name == GLOBAL for window in self.windows)
+        return self.statistics | (_FREE if whole and self.backend.shares_runs else frozenset())
 
     def score(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> list[StepSums]:
         """Step sums of each response, in order; Args, Raises: as `prepare`."""
@@ -116,9 +137,11 @@ class Scorer:
         ]
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
+        if not response.scored.any():
+            return Job(response, frozenset(), whole=False)
         pairs: set[Pair] = set()
         whole = False
-        for window in self.windows:
+        for window in self.scored_windows:
             if window.name != GLOBAL:
                 pairs.update(
                     pair
@@ -129,11 +152,14 @@ class Scorer:
                 whole = not self.backend.global_by_step
                 pairs.update(() if whole else window.pairs(response.n_steps))
         unavailable = self._unavailable(response, prompt_tokens)
-        statistics = self.statistics - {"reward"} - unavailable.keys()
+        statistics = self._gathered - {"reward"} - unavailable.keys()
         if statistics:
             pairs.update(Window(GLOBAL).pairs(response.n_steps))
         opening = getattr(self.tokenizer, "bos_token_id", None)
-        return Job(response, frozenset(pairs), whole, statistics, opening, self._special)
+        return Job(
+            response, frozenset(pairs), whole, statistics, opening, self._special,
+            self.tokens and self.backend.shares_runs,
+        )  # fmt: skip
 
     @functools.cached_property
     def _special(self) -> frozenset[int]:
@@ -141,6 +167,8 @@ class Scorer:
 
     def _unavailable(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
         """The statistics wanted that cannot be computed for this response -> the reason."""
+        if not response.scored.any():
+            return dict.fromkeys(sorted(self._gathered - {"reward"}), _ONLY_TAGS)
         found = dict(self.backend.unavailable)
         body = len(response.ids)
         # The activation of the last token needs it to be read.
@@ -148,7 +176,7 @@ class Scorer:
             late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
             too_long = self._too_long(_TRACE, body, prompt_tokens)
             found = dict.fromkeys(sorted(late), too_long) | found
-        return {name: why for name, why in found.items() if name in self.statistics}
+        return {name: why for name, why in found.items() if name in self._gathered}
 
     def _reward(self, response: Response) -> Statistics:
         if "reward" not in self.statistics:
@@ -169,16 +197,22 @@ class Scorer:
         totals: dict[str, float] = {}
         undefined: dict[str, str] = {}
         whole = computed.whole
-        if not self._fits(len(encoded.ids), prompt_tokens):
+        only_tags = not encoded.scored.any()
+        if not self._fits(len(encoded.ids), prompt_tokens) and not only_tags:
             whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
-        for window in self.windows:
+        for window in self.scored_windows:
             name = window.name
             if name == GLOBAL and whole is not None:
                 sums[name], (totals[name], reason) = None, whole
             else:
                 found = [
                     computed.pairs.get(pair)
-                    or Sum(math.nan, self._too_long(_STEP, _length(encoded, pair), prompt_tokens))
+                    or Sum(
+                        math.nan,
+                        _ONLY_TAGS
+                        if only_tags
+                        else self._too_long(_STEP, _length(encoded, pair), prompt_tokens),
+                    )
                     for pair in window.pairs(encoded.n_steps)
                 ]
                 sums[name] = tuple(step.value for step in found)
@@ -197,7 +231,7 @@ class Scorer:
             teacher=response.teacher,
             sample=response.sample,
             spans=encoded.spans,
-            tokens=encoded.tokens_per_step,
+            tokens=(len(encoded.ids),) if only_tags else encoded.tokens_per_step,
             sums=sums,
             totals=totals,
             undefined={**undefined, **statistics.undefined},
@@ -208,6 +242,44 @@ class Scorer:
             versions={**_versions(), **self.host},
             step_statistics=statistics.by_step,
             statistics=statistics.values,
+            tag_tokens=encoded.tags_per_step,
+            tag_sums=self._tag_sums(encoded, computed),
+            token_values=self._token_values(encoded, computed),
+        )
+
+    def _tag_sums(
+        self, encoded: EncodedResponse, computed: JobSums
+    ) -> dict[str, tuple[float, ...]]:
+        """Of the windows asked for; empty without tags, or where the back end has no such sums."""
+        if encoded.scored.all() or not computed.tags:
+            return {}
+        return {
+            window.name: tuple(
+                computed.tags.get(pair, math.nan) for pair in window.pairs(encoded.n_steps)
+            )
+            for window in self.windows
+        }
+
+    def _token_values(self, encoded: EncodedResponse, computed: JobSums) -> TokenValues | None:
+        """Of the windows asked for."""
+        if not computed.tokens:
+            return None
+        logprobs = {}
+        for window in self.windows:
+            parts = [
+                computed.tokens.get(pair, np.full(end - begin, np.nan))
+                for pair, (begin, end) in zip(
+                    window.pairs(encoded.n_steps), pairwise(encoded.bounds), strict=True
+                )
+            ]
+            logprobs[window.name] = np.concatenate(parts)
+        return TokenValues.of_arrays(
+            encoded.ids,
+            encoded.ends,
+            encoded.bounds,
+            encoded.scored,
+            logprobs,
+            computed.token_statistics,
         )
 
     def _too_long(self, what: str, body_tokens: int, prompt_tokens: int) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import StudentError
@@ -15,6 +15,7 @@ from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
+from lnat_plugins.scoring.variants import sampled, with_variants
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Settings
@@ -43,6 +44,14 @@ class ScoringPlan(Protocol):
     @property
     def requested(self) -> RequestedMetrics:
         """For which metrics, so which statistics are gathered beside log-probabilities."""
+
+    @property
+    def tokens(self) -> bool:
+        """Whether records keep the numbers of every token."""
+
+    @property
+    def sensitivity(self) -> Literal["basic", "full"]:
+        """ "full" = a sample of the prompts is scored in further ways, see `variants`."""
 
 
 class LocalStudent:
@@ -139,10 +148,16 @@ class LocalStudent:
             prompt = chat.prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
             return scorer.prepare(prompt, [row.response for row in groups[i]])
 
+        sample = sampled(len(groups)) if self._plan.sensitivity == "full" else ()
+
+        def score(i: int, prepared: Prepared) -> list[StepSums]:
+            found = scorer.score_prepared(prepared)
+            return with_variants(scorer, prepared, found) if i in sample else found
+
         records = score_prompts(
             [sum(len(row.text) for row in group) for group in groups],
             prepare,
-            lambda _, prepared: scorer.score_prepared(prepared),
+            score,
             lambda: scorer.backend.tokens_read,
             self._processes,
             "Scoring responses",
@@ -186,6 +201,7 @@ class LocalStudent:
             settings=settings,
             max_length=_context(self._model),
             statistics=self._plan.requested.statistics,
+            tokens=self._plan.tokens,
         )
 
 

@@ -5,6 +5,9 @@ text. A token belongs to the step that holds its first character that is not whi
 white space alone: its first character), by the tokenizer's character offsets. So " Next" belongs to
 the step that begins with "Next", although the blank before it closes the step before, whether or
 not the tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the sentence it ends.
+
+With `markers: skip` the tokens of tags are read, and not scored: a token that begins in a tag or
+in the white space beside one.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ import numpy.typing as npt
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import Span, StepSpec, supplied_spans
+from lnat_plugins.steps.markers import find_tags, join_markup, without_tags
 
 Ids = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,18 @@ class EncodedResponse:
 
     Args:
         ids: shape (T,).
-        bounds: p + 1 token positions; step i is ``ids[bounds[i]:bounds[i + 1]]``, never empty.
+        bounds: p + 1 token positions; step i is ``ids[bounds[i]:bounds[i + 1]]``.
         spans: p character spans that tile the response.
+        scored: shape (T,), True for each token that counts; in every step one at least, unless
+            the whole response is tags, which is one step without any.
+        ends: shape (T,), the character at which each token ends.
     """
 
     ids: Ids
     bounds: tuple[int, ...]
     spans: tuple[Span, ...]
+    scored: Bools
+    ends: Ids
 
     @property
     def n_steps(self) -> int:
@@ -44,8 +54,20 @@ class EncodedResponse:
 
     @property
     def tokens_per_step(self) -> tuple[int, ...]:
-        """|s_i| for each step."""
-        return tuple(int(n) for n in np.diff(self.bounds))
+        """|s_i| for each step: its scored tokens."""
+        return tuple(np.add.reduceat(self.scored.astype(int), self.bounds[:-1]).tolist())
+
+    @property
+    def tags_per_step(self) -> tuple[int, ...]:
+        """Tokens of each step that are read and not scored; empty if there are none at all."""
+        if self.scored.all():
+            return ()
+        return tuple(np.add.reduceat((~self.scored).astype(int), self.bounds[:-1]).tolist())
+
+    def scored_in(self, step: int) -> Ids:
+        """The positions of a step's scored tokens in `ids`."""
+        begin, end = self.bounds[step : step + 2]
+        return begin + np.flatnonzero(self.scored[begin:end])
 
 
 def check_tokenizer(tokenizer: Any) -> None:
@@ -93,11 +115,19 @@ def encode_response(
     for match in re.finditer(r"\s+", text):
         visible[match.start() : match.end()] = False
     _refuse_losses(text, offsets_T2, visible, where)
+    tags = find_tags(text) if spec.markers == "skip" else []
+    first_T = _first_characters(offsets_T2, visible)
+    scored = ~_in_tags(tags, visible)[first_T]
     if spec.kind == "tokens":
-        bounds, spans = _every(spec.n or 1, offsets_T2, len(text))
+        starts = _every(spec.n or 1, offsets_T2)
     else:
-        bounds, spans = _assign(_spans(text, spec, steps, where), offsets_T2, visible)
-    return EncodedResponse(ids, bounds, spans)
+        spans = _spans(text, spec, steps, where)
+        if spec.markers == "skip":
+            spans = join_markup(without_tags(text, tags), spans)
+        starts = [start for start, _ in spans]
+    return EncodedResponse(
+        ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1]
+    )
 
 
 def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -> list[Span]:
@@ -126,29 +156,53 @@ def _refuse_losses(text: str, offsets_T2: Ids, visible: Any, where: str) -> None
         )  # fmt: skip
 
 
-def _assign(
-    spans: Sequence[Span], offsets_T2: Ids, visible: Any
-) -> tuple[tuple[int, ...], tuple[Span, ...]]:
-    """Tokens to spans; a span without a token of its own joins the one before it."""
+def _first_characters(offsets_T2: Ids, visible: Bools) -> Ids:
+    """Each token's first visible character, or its first one if it is white space alone."""
+    next_visible = _next_visible(visible)
+    begin, end = offsets_T2[:, 0].clip(max=len(visible) - 1), offsets_T2[:, 1]
+    return np.where(next_visible[begin] < end, next_visible[begin], begin)
+
+
+def _next_visible(visible: Bools) -> Ids:
+    """For each character the first visible one that is not before it, or their number."""
     n = len(visible)
-    next_visible = np.minimum.accumulate(np.where(visible, np.arange(n), n)[::-1])[::-1]
-    begin, end = offsets_T2[:, 0].clip(max=n - 1), offsets_T2[:, 1]
-    first = np.where(next_visible[begin] < end, next_visible[begin], begin)
-    starts = np.array([start for start, _ in spans])
-    step_T = np.maximum.accumulate(np.searchsorted(starts, first, side="right") - 1)
-    bounds = np.searchsorted(step_T, np.arange(len(spans) + 1))
-    kept = np.flatnonzero(np.diff(bounds))
-    begins = [0, *(spans[i][0] for i in kept[1:])]
-    ends = [*begins[1:], n]
-    return (*(int(bounds[i]) for i in kept), len(step_T)), tuple(zip(begins, ends, strict=True))
+    return np.minimum.accumulate(np.where(visible, np.arange(n), n)[::-1])[::-1]
 
 
-def _every(n: int, offsets_T2: Ids, length: int) -> tuple[tuple[int, ...], tuple[Span, ...]]:
-    """A cut every `n` tokens, moved on where it would fall inside a character."""
+def _in_tags(tags: Sequence[Span], visible: Bools) -> Bools:
+    """Which characters lie in a tag or in the white space beside one."""
+    n = len(visible)
+    after = np.append(_next_visible(visible), n)
+    before = n - np.append(_next_visible(visible[::-1]), n)
+    inside = np.zeros(n, bool)
+    for start, end in tags:
+        inside[before[n - start] : after[end]] = True
+    return inside
+
+
+def _assign(
+    starts: Sequence[int], length: int, first_T: Ids, scored: Bools
+) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+    """Tokens to the spans that begin at `starts`, by their first characters.
+
+    A span without a scored token of its own joins the one before it, the first one that after it.
+    """
+    step_T = np.searchsorted(starts, first_T, side="right") - 1
+    step_T = np.maximum.accumulate(step_T.clip(min=0))
+    counts = np.bincount(step_T[scored], minlength=len(starts))
+    kept = np.flatnonzero(counts) if counts.any() else np.array([0])
+    begins = [0, *(starts[i] for i in kept[1:])]
+    bounds = np.searchsorted(step_T, kept)
+    return (
+        (0, *bounds[1:].tolist(), len(step_T)),
+        tuple(zip(begins, [*begins[1:], length], strict=True)),
+    )
+
+
+def _every(n: int, offsets_T2: Ids) -> list[int]:
+    """The characters at which every `n`th token begins, moved on to a token that begins one."""
     begins = offsets_T2[:, 0]
     new_character = np.flatnonzero(np.diff(begins, prepend=-1) > 0)
     wanted = np.searchsorted(new_character, np.arange(0, len(begins), n))
     cuts = np.unique(new_character[wanted[wanted < len(new_character)]])
-    starts = [0, *(int(begins[t]) for t in cuts[1:])]
-    spans = tuple(zip(starts, [*starts[1:], length], strict=True))
-    return (*(int(t) for t in cuts), len(begins)), spans
+    return [0, *begins[cuts[1:]].tolist()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -75,6 +75,16 @@ class SelectionSpec:
         return RequestedMetrics({self.metric.name: self.metric.needs} if self.needs_scores else {})
 
     @property
+    def tokens(self) -> bool:
+        """Choosing needs no numbers of tokens."""
+        return False
+
+    @property
+    def sensitivity(self) -> Literal["basic", "full"]:
+        """Choosing needs no further scores."""
+        return "basic"
+
+    @property
     def needs_scores(self) -> bool:
         """Whether any step of choosing reads the metric."""
         return "scores" in self.strategy.needs or self.min_margin is not None
@@ -110,6 +120,7 @@ class _Block(BaseModel):
     window: Any = None
     windows: Any = None
     steps: _Text = Field(Settings.steps, json_schema_extra=_QUOTES)
+    markers: Literal["skip", "keep"] = Settings.markers
     require_correct: bool = False
     max_length: int | None = Field(
         None, ge=1, json_schema_extra={"must_be": "a whole number, 1 or more"}
@@ -163,8 +174,10 @@ def parse_selection(
         options=options,
         metric=metric,
         window=window,
-        settings=Settings(steps=values.steps, windows=names, metrics=(metric.name,)),
-        steps=parse_steps(values.steps, f"{source}: steps", splitters),
+        settings=Settings(
+            steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+        ),
+        steps=parse_steps(values.steps, f"{source}: steps", splitters, values.markers),
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
         columns=values.columns,
@@ -192,6 +205,7 @@ def parse_selection(
         **({"metric": metric.name, "window": window} if spec.needs_scores else {}),
         "windows": names,
         "steps": values.steps,
+        "markers": values.markers,
         **{name: getattr(values, name) for name in _FILTERS},
     }
     for name in ("columns", "teacher_set", "plugins"):

@@ -30,14 +30,15 @@ from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split
 from lnat_plugins.steps.sentences import split_sentences
 
 __all__ = [
-    "RESERVED", "SPLITTERS", "Span", "Splitter", "StepSpec", "parse_steps", "supplied_spans",
-    "tile",
+    "RESERVED", "SPLITTERS", "Markers", "Span", "Splitter", "StepSpec", "parse_steps",
+    "supplied_spans", "tile",
 ]  # fmt: skip
 
 RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
 """Words of the `steps` setting that no splitter may have as its name."""
 
 StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
+Markers = Literal["skip", "keep"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ SPLITTERS: Final[Mapping[str, Splitter]] = MappingProxyType(
     {
         splitter.name: splitter
         for splitter in (
-            Splitter("sentence", "1", split_sentences),
+            Splitter("sentence", "2", split_sentences),
             Splitter("line", "1", split_lines),
             Splitter("paragraph", "1", split_paragraphs),
             Splitter("turn", "1", split_turns),
@@ -118,11 +119,14 @@ class StepSpec:
     kind: "splitter" cuts every response by `splitter`, "tokens" after every `n` tokens; "supplied"
         takes the steps of the row, "supplied_or_sentence" those or, where the row has none, the
         cuts of `splitter`.
+    markers: "skip" = what holds only markup is no step, however the response is cut, and tags are
+        read but not scored; "keep" = steps as they are cut, and every token is scored.
     """
 
     kind: StepKind
     splitter: Splitter | None = None
     n: int | None = None
+    markers: Markers = "skip"
 
     def __str__(self) -> str:
         """As written in results: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
@@ -134,22 +138,31 @@ class StepSpec:
 
 
 def parse_steps(
-    name: str, where: str = "", splitters: Mapping[str, Splitter] = SPLITTERS
+    name: str,
+    where: str = "",
+    splitters: Mapping[str, Splitter] = SPLITTERS,
+    markers: Markers = "skip",
 ) -> StepSpec:
     """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
+
+    Args:
+        name: the setting.
+        where: it stands, for messages.
+        splitters: name -> splitter, all there are.
+        markers: the setting of that name.
 
     Raises ConfigError for none of these, or an N that is not a whole number of at least 1.
     """
     if name == "supplied":
-        return StepSpec("supplied")
+        return StepSpec("supplied", markers=markers)
     if name == "supplied_or_sentence":
-        return StepSpec("supplied_or_sentence", splitter=SPLITTERS["sentence"])
+        return StepSpec("supplied_or_sentence", SPLITTERS["sentence"], markers=markers)
     if name in splitters:
-        return StepSpec("splitter", splitter=splitters[name])
+        return StepSpec("splitter", splitters[name], markers=markers)
     kind, _, count = name.partition(":")
     if kind == "tokens":
         if re.fullmatch(r"[1-9][0-9]{0,8}", count):
-            return StepSpec("tokens", n=int(count))
+            return StepSpec("tokens", n=int(count), markers=markers)
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",
             where=where, found=name, remedy="write for example tokens:64",

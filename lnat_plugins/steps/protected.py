@@ -38,7 +38,7 @@ _SENTENCE_INSIDE: Final = re.compile(r"[.!?]\s+[A-Z]")
 
 def protected_regions(text: str) -> list[Span]:
     """The spans of `text` that must stay whole: ascending, disjoint."""
-    code = _code_regions(text) if "`" in text or "~~~" in text else []
+    code = code_regions(text)
     math = _math_regions(text, code) if "$" in text or "\\" in text else []
     if not math:
         return code
@@ -79,7 +79,10 @@ class _CodeMark:
         return self.end - self.start
 
 
-def _code_regions(text: str) -> list[Span]:
+def code_regions(text: str) -> list[Span]:
+    """The fences and the inline code of `text`: ascending, disjoint."""
+    if "`" not in text and "~~~" not in text:
+        return []
     marks = [_code_mark(text, *found.span()) for found in _CODE.finditer(text)]
     closed = _closed_fences(marks)
     regions: list[Span] = []

@@ -2,19 +2,24 @@
 
 How a text is cut, top down in this file:
 
-1. `protected_regions` finds formulas and code, which are never cut.
-2. `_boundaries` goes through the candidates: stops before white space, CJK stops, line breaks.
-3. `_ends_sentence` decides a stop inside a line, `_ends_line` a line break. Each reads a few
+1. `find_tags` finds tags and role markers; the text between two of them is cut on its own, so
+   that the cuts are the same whether a tag stands on a line of its own or not.
+2. `protected_regions` finds formulas and code, which are never cut.
+3. `_boundaries` goes through the candidates: stops before white space, CJK stops, line breaks.
+4. `_ends_sentence` decides a stop inside a line, `_ends_line` a line break. Each reads a few
    characters around the candidate and the word lists at the end of this file.
-4. `_join_fragments` joins what is too short to be a step to a neighbour.
+5. `join_markup` joins what holds only markup to the piece after it, `_join_fragments` what is too
+   short to be a step to a neighbour.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from lnat_plugins.steps.blocks import Span, has_blank_line, tile
+from lnat_plugins.steps.markers import find_tags, join_markup, without_tags
 from lnat_plugins.steps.protected import matches_outside, protected_regions
 
 _CLOSERS: Final = "\"'”’»)\\]}*_」』）】》〉"
@@ -57,14 +62,34 @@ def split_sentences(text: str) -> list[Span]:
     with a lower-case word (not an equation) or a closing bracket, or this one ends in a comma, an
     opening bracket, an operator or a connecting word, or is wide prose that goes on with a name.
 
-    A piece of fewer than four visible characters joins the piece before it, or the one after it
-    if it is an enumerator or an opening mark.
+    A tag (see `find_tags`) ends the piece before it, whatever white space surrounds it. A piece
+    that holds only tags or other markup (rules, fences, headings' marks, ``**Final Answer**``)
+    joins the piece after it, at the end of the text the one before it.
+
+    A piece of fewer than four visible characters, tags not counted, joins the piece before it, or
+    the one after it if it is an enumerator or an opening mark.
 
     Does not: cut at colons, semicolons or dashes inside a line; cut between sentences without
     white space between them; cut before an enumerator inside a line; know abbreviations of
     languages other than English; keep quoted or bracketed sentences together.
     """
-    return _join_fragments(text, tile(text, _boundaries(text, protected_regions(text))))
+    tags = find_tags(text)
+    blanked = without_tags(text, tags)
+    pieces = join_markup(blanked, tile(text, _cuts(text, tags)))
+    return _join_fragments(blanked, pieces)
+
+
+def _cuts(text: str, tags: list[Span]) -> Iterator[int]:
+    """Where steps end, ascending: before tags, and inside the text between two of them."""
+    begin = tag = 0  # where the text between two tags began, and the tags before it
+    for start, end in [*tags, (len(text), len(text))]:
+        part = text[begin:start].lstrip()
+        begin = start - len(part)
+        if part:
+            yield tag
+            yield from (begin + cut for cut in _boundaries(part, protected_regions(part)))
+            tag = start
+        begin = end
 
 
 def _boundaries(text: str, regions: list[Span]) -> list[int]:
@@ -211,10 +236,9 @@ _BLOCK_STARTS: Final = re.compile(
     r"|#{1,6}\s|>\s?|\||```|~~~|\\\[|\$\$|\\begin\{"
     r"|[-*_=]{3,}[^\S\r\n]*(?=[\r\n]|\Z)"  # rulers
     r"|</?[A-Za-z][\w-]{0,20}>"
-    r"|(?:think|answer)[^\S\r\n]*(?=[\r\n]|\Z)"
 )
 _BLOCK_LINE: Final = re.compile(
-    r"#{1,6}\s|\|(?=.*\|\Z)|[-*_=]{3,}\Z|</?[A-Za-z][\w-]{0,20}>\Z|(?:think|answer)\Z", re.DOTALL
+    r"#{1,6}\s|\|(?=.*\|\Z)|[-*_=]{3,}\Z|</?[A-Za-z][\w-]{0,20}>\Z", re.DOTALL
 )
 _COMPLETE: Final = re.compile(rf"[.!?…:।؟۔。！？；｡：][{_CLOSERS}]{{0,6}}\Z")
 _EQUATION: Final = re.compile(r"[a-z][0-9₀-₉'′²³]{0,3}\s?[=+−*/^<>≤≥≈≠×÷-]|[a-z]{1,12}\s?=")

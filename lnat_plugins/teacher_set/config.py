@@ -72,12 +72,15 @@ class Settings:
     windows: preceding steps each step may see: "4", "10%", "global".
     target_delimiter: between prompt and response where no chat template is applied.
     metrics: names; ("all",) = every one, () = the paper's two scores, as far as the windows allow.
+    markers: "skip" = tags and lines of markup are no steps, and tags are not scored; "keep" = steps
+        as the splitter cuts them, every token scored.
     """
 
     steps: str = "sentence"
     windows: tuple[str, ...] = ("4", "global")
     target_delimiter: str = "\n\n"
     metrics: tuple[str, ...] = ()
+    markers: Literal["skip", "keep"] = "skip"
 
     @property
     def requested_metrics(self) -> tuple[str, ...]:
@@ -92,6 +95,7 @@ class Settings:
             "windows": list(self.windows),
             "target_delimiter": self.target_delimiter,
             "metrics": list(self.requested_metrics),
+            "markers": self.markers,
         }
 
     @property
@@ -133,12 +137,16 @@ class TaskSpec:
 
     plugins: modules by name and files by path (from `data.base_dir`). No part of the settings:
         scores depend on the splitter's name and version, whichever plugin brings it.
+    tokens: whether records keep the numbers of every token.
+    sensitivity: "full" = a sample of prompts is scored in further ways, see `scoring.variants`.
     """
 
     name: str
     data: DataSpec
     settings: Settings
     plugins: tuple[str, ...] = ()
+    tokens: bool = True
+    sensitivity: Literal["basic", "full"] = "basic"
 
 
 def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> TaskSpec:
@@ -214,8 +222,11 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             windows=block.windows or windows,
             target_delimiter=task.target_delimiter,
             metrics=block.metrics,
+            markers=block.markers,
         ),
         plugins=block.plugins,
+        tokens=block.tokens,
+        sensitivity=block.sensitivity,
     )
 
 
@@ -379,6 +390,9 @@ class _Block(_Keys):
     metrics: Annotated[
         Names, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
     ] = _field((), "write [local_naturalness, rsr], or all")
+    markers: Literal["skip", "keep"] = "skip"
+    tokens: bool = True
+    sensitivity: Literal["basic", "full"] = "basic"
     loader: Text | None = _field(None)
     plugins: Names = _field((), "write [my_plugin.py, installed_module]")
 

@@ -35,7 +35,10 @@ def random_steps(n_steps: int, seed: int = 0) -> list[list[int]]:
 def encoded(steps: list[list[int]]) -> EncodedResponse:
     bounds = np.cumsum([0, *map(len, steps)])
     spans = tuple((i, i + 1) for i in range(len(steps)))
-    return EncodedResponse(np.concatenate(steps).astype(np.int64), tuple(bounds.tolist()), spans)
+    ids = np.concatenate(steps).astype(np.int64)
+    return EncodedResponse(
+        ids, tuple(bounds.tolist()), spans, np.ones(len(ids), bool), np.arange(len(ids)) + 1
+    )
 
 
 def by_engine(engine: Engine, prompt: list[int], responses: list[list[list[int]]]) -> list[Any]:

@@ -94,7 +94,9 @@ def test_counts_of_all_contenders_by_hand(
     workload = built()
     tokens = importlib.import_module("lnat_plugins.scoring.tokens")
     ids = np.arange(1, 11)
-    response = tokens.EncodedResponse(ids, (0, 3, 5, 9, 10), ((0, 3), (3, 5), (5, 9), (9, 10)))
+    response = tokens.EncodedResponse(ids, (0, 3, 5, 9, 10), ((0, 3), (3, 5), (5, 9), (9, 10)),
+        np.ones(10, bool), np.arange(10) + 1,
+    )  # fmt: skip
     trace = workload.traces[0]._replace(prompt=np.arange(1, 6), response=response)
     workload = dataclasses.replace(workload, traces=(trace,))
     one = windows("1")

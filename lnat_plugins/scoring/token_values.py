@@ -1,0 +1,134 @@
+"""The numbers of every token of a response, in the compact form in which records carry them.
+
+Arrays become text: their bytes (little endian, 32 bits a number) by zlib, then base64. Nothing is
+rounded beyond 32 bits, in which log-softmax is computed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from lnat_plugins.errors import DataError, validate
+
+_INTEGER: Final = "<i4"
+_FLOAT: Final = "<f4"
+
+
+@dataclass(frozen=True)
+class TokenValues:
+    """One response of T tokens, p steps. Each field is packed; `arrays` unpacks them.
+
+    Attributes:
+        ids: (T,) token ids.
+        ends: (T,) the character of the response at which each token ends.
+        bounds: (p + 1,) step i is the tokens ``bounds[i]`` to ``bounds[i + 1]``.
+        scored: (T,) 1 for each token that the record's sums count, 0 for those of tags.
+        logprobs: window -> (T,) log p of each token in nats, NaN where it is undefined.
+        statistics: name (see `engine.types.TOKEN`) -> (T,), under the whole trace.
+    """
+
+    ids: str
+    ends: str
+    bounds: str
+    scored: str
+    logprobs: Mapping[str, str] = field(default_factory=dict)
+    statistics: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_arrays(
+        cls,
+        ids: npt.ArrayLike,
+        ends: npt.ArrayLike,
+        bounds: npt.ArrayLike,
+        scored: npt.ArrayLike,
+        logprobs: Mapping[str, npt.ArrayLike],
+        statistics: Mapping[str, npt.ArrayLike],
+    ) -> TokenValues:
+        """Pack the arrays."""
+        return cls(
+            _packed(ids, _INTEGER),
+            _packed(ends, _INTEGER),
+            _packed(bounds, _INTEGER),
+            _packed(scored, _INTEGER),
+            {name: _packed(values, _FLOAT) for name, values in logprobs.items()},
+            {name: _packed(values, _FLOAT) for name, values in statistics.items()},
+        )
+
+    @classmethod
+    def of_json(cls, stored: object, where: str = "") -> TokenValues:
+        """From the object that `as_dict` gives; raises DataError if it is none."""
+        checked = validate(
+            _Stored, stored, where=where, kind=DataError, key="field of the record's tokens",
+            prefix="record: tokens: ", remedy=_REMEDY,
+        )  # fmt: skip
+        return cls(**vars(checked))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return {**vars(self), "logprobs": {**self.logprobs}, "statistics": {**self.statistics}}
+
+    def arrays(self, where: str = "") -> dict[str, npt.NDArray[Any]]:
+        """`ids`, `ends`, `bounds`, `scored`, `logprob[WINDOW]` for each window, and each statistic.
+
+        Raises DataError, which names `where`, for text that is not packed numbers, or of different
+        lengths.
+        """
+        found: dict[str, npt.NDArray[Any]] = {
+            "ids": _unpacked(self.ids, _INTEGER, where),
+            "ends": _unpacked(self.ends, _INTEGER, where),
+            "bounds": _unpacked(self.bounds, _INTEGER, where),
+            "scored": _unpacked(self.scored, _INTEGER, where).astype(bool),
+        }
+        columns = {f"logprob[{name}]": text for name, text in self.logprobs.items()}
+        for name, text in {**columns, **self.statistics}.items():
+            found[name] = _unpacked(text, _FLOAT, where)
+        n = len(found["ids"])
+        lengths = {name: len(values) for name, values in found.items() if name != "bounds"}
+        if set(lengths.values()) != {n} or not _tiles(found["bounds"], n):
+            raise DataError(
+                "the record's tokens do not fit each other", where=where, found=lengths,
+                remedy=_REMEDY,
+            )  # fmt: skip
+        return found
+
+
+_REMEDY: Final = "score the responses again; the file was cut or edited"
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    ids: str
+    ends: str
+    bounds: str
+    scored: str
+    logprobs: dict[str, str] = {}
+    statistics: dict[str, str] = {}
+
+
+def _tiles(bounds: npt.NDArray[Any], n: int) -> bool:
+    return (
+        len(bounds) > 1 and bounds[0] == 0 and bounds[-1] == n and bool((np.diff(bounds) > 0).all())
+    )
+
+
+def _packed(values: npt.ArrayLike, kind: str) -> str:
+    return base64.b64encode(zlib.compress(np.asarray(values).astype(kind).tobytes(), 6)).decode()
+
+
+def _unpacked(text: str, kind: str, where: str) -> npt.NDArray[Any]:
+    try:
+        return np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), kind)
+    except (binascii.Error, zlib.error, ValueError):
+        raise DataError(
+            "the record's tokens cannot be unpacked", where=where, found=text, remedy=_REMEDY
+        ) from None

@@ -19,11 +19,9 @@ from lnat_plugins.ranking.orders import spearman
 from lnat_plugins.ranking.table import Floats, Ints, ScoreTable
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
+from lnat_plugins.teacher_set.degenerate import STRETCH, repetition
 
 CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
-
-STRETCH: Final = 20
-"""Words that must recur in a row to count as repeated."""
 
 FAMILIES: Final = {
     "qwen": "qwen qwq qvq",
@@ -199,25 +197,6 @@ def _shown_share(record: StepSums, start: Ints) -> float:
         return math.nan
     whole, unseen = before[1:-1], before[start[1:n_steps]]
     return float(((whole - unseen) / whole).mean())
-
-
-def repetition(text: str) -> tuple[int, int]:
-    """Words in a stretch of 20 that occurred before in the same text, and words in all.
-
-    Words are split at white space. The earlier occurrence may overlap, as in a loop of one word.
-    Time grows with the text's length.
-    """
-    words = text.split()
-    seen: set[tuple[str, ...]] = set()
-    repeated = marked_to = 0
-    for start in range(len(words) - STRETCH + 1):
-        end = start + STRETCH
-        stretch = tuple(words[start:end])
-        if stretch in seen:
-            repeated += end - max(start, marked_to)
-            marked_to = end
-        seen.add(stretch)
-    return repeated, len(words)
 
 
 def _repeated_shares(

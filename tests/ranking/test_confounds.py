@@ -20,11 +20,9 @@ from lnat_plugins.ranking import Confounds, ControlCorrelation
 from lnat_plugins.ranking.confounds import (
     CONTROLS,
     FAMILIES,
-    STRETCH,
     confounds,
     control_values,
     families,
-    repetition,
     shown_context,
 )
 from lnat_plugins.ranking.table import score_table
@@ -258,47 +256,3 @@ def test_no_word_stands_for_two_families() -> None:
     words = [word for each in FAMILIES.values() for word in each.split()]
     assert len(words) == len(set(words))
     assert all(word.isalpha() and word.islower() for word in words)
-
-
-def by_loops(text: str) -> int:
-    words = text.split()
-    stretches = [words[i : i + STRETCH] for i in range(len(words) - STRETCH + 1)]
-    marked = {
-        i + offset
-        for i, stretch in enumerate(stretches)
-        if stretch in stretches[:i]
-        for offset in range(STRETCH)
-    }
-    return len(marked)
-
-
-def numbered(start: int, stop: int) -> str:
-    return " ".join(map(str, range(start, stop)))
-
-
-def test_a_stretch_of_twenty_words_that_recurs() -> None:
-    assert repetition(numbered(0, 20) + " and " + numbered(0, 20)) == (20, 41)
-    assert repetition(numbered(0, 19) + " and " + numbered(0, 19)) == (0, 39)
-    assert repetition(numbered(0, 25) + " and " + numbered(0, 25)) == (25, 51)
-
-
-def test_white_space_is_no_difference() -> None:
-    assert repetition(numbered(0, 20) + "\n\n" + numbered(0, 20).replace(" ", "\t"))[0] == 20
-
-
-def test_a_loop_of_one_word_overlaps_itself() -> None:
-    assert repetition("wait " * 100) == (99, 100)
-    assert repetition("wait " * 20) == (0, 20)
-
-
-@pytest.mark.parametrize("text", ["", "  \n ", "one"])
-def test_short_texts_repeat_nothing(text: str) -> None:
-    assert repetition(text) == (0, len(text.split()))
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_the_loops_agree_repetition(seed: int) -> None:
-    draw = random.Random(seed)
-    phrases = [[draw.choice("abc") for _ in range(draw.randint(5, 30))] for _ in range(3)]
-    text = " ".join(word for _ in range(12) for word in draw.choice(phrases))
-    assert repetition(text)[0] == by_loops(text)

@@ -25,6 +25,7 @@ MOST: Final = 100
 """`BestSet.needed` is sought up to this many times the prompts there are."""
 
 _OUTCOMES: Final = 2_000
+_GRID: Final = 400
 _LEAST_VARIANCE: Final = 0.25  # a draw's own standard error is taken to be half the usual at least
 
 
@@ -80,8 +81,8 @@ def best_set(scores_T: Floats, draws_BT: Floats, influence_PT: Floats, seed: int
     if len(members) == 1:
         highest_T[members[0]] = 1
     else:
-        at_size = (np.cov(influence_PT.T), error_TT, critical_T)
-        needed = _needed(scores_T, *at_size, n_prompts, tie, seed)
+        covariance_TT = np.cov(influence_PT.T)
+        needed = _needed(scores_T, covariance_TT, error_TT, lead_TT, critical_T, n_prompts, seed)
     difference_T, half_T = scores_T - scores_T[order[0]], critical * error_TT[order[0]]
     return BestSet(
         members=members,
@@ -147,22 +148,44 @@ def _needed(
     scores_T: Floats,
     covariance_TT: Floats,
     error_TT: Floats,
+    lead_TT: Floats,
     critical_T: Floats,
     n_prompts: int,
-    tie: float,
     seed: int,
 ) -> int | None:
-    """Bisected over the same outcomes for every number of prompts, so that it is monotone."""
-    variance_T, axes_TT = np.linalg.eigh(covariance_TT)
-    spread_TT = np.sqrt(np.maximum(variance_T, 0.0))[:, None] * axes_TT.T
-    normal_ST = np.random.default_rng(seed).normal(size=(_OUTCOMES, len(scores_T))) @ spread_TT
+    """Bisected over the same outcomes for every number of prompts, so that it is monotone.
+
+    The true differences are drawn from their posterior, the further prompts from the normal law.
+    How far teachers differ at all is not known either: the share of the differences that is chance
+    is uniform on (0, 1) before the data (Daniels 1999). A flat prior takes all of it for real.
+    """
+    if not error_TT.any():
+        return None
+    centring_TT = np.eye(len(scores_T)) - 1 / len(scores_T)
+    variance_T, axes_TT = np.linalg.eigh(centring_TT @ covariance_TT @ centring_TT)
+    variance_K, axes_TK = np.maximum(variance_T[1:], 0.0), axes_TT[:, 1:]  # the contrasts
+    seen_K, noise_K = scores_T @ axes_TK, variance_K / n_prompts
+    chance = (np.arange(_GRID) + 0.5) / _GRID
+    real_G1 = (noise_K.mean() * (1 - chance) / chance)[:, None]
+    likelihood_G = -0.5 * (np.log(noise_K + real_G1) + seen_K**2 / (noise_K + real_G1)).sum(axis=1)
+    weight_G = np.exp(likelihood_G - likelihood_G.max())
+    generator = np.random.default_rng(seed)
+    real_S1 = generator.choice(real_G1, _OUTCOMES, p=weight_G / weight_G.sum())
+    kept_SK = real_S1 / (noise_K + real_S1)
+    shape = (_OUTCOMES, len(seen_K))
+    true_SK = kept_SK * seen_K + np.sqrt(kept_SK * noise_K) * generator.normal(size=shape)
+    further_SK = np.sqrt(variance_K) * generator.normal(size=shape)
 
     def suffices(size: int) -> bool:
-        scores_ST = scores_T + math.sqrt(1 / n_prompts - 1 / size) * normal_ST
+        more = size - n_prompts
+        sums_SK = n_prompts * seen_K + more * true_SK + math.sqrt(more) * further_SK
+        scores_ST = sums_SK @ axes_TK.T / size
         smaller_TT = error_TT * math.sqrt(n_prompts / size)
         left_S = np.zeros(_OUTCOMES, dtype=np.int64)
         for i, critical in enumerate(critical_T):
-            lead_ST = _in_errors(scores_ST - scores_ST[:, [i]], smaller_TT[i], tie)
+            lead_ST = np.tile(lead_TT[i], (_OUTCOMES, 1))  # stands where there is no error
+            difference_ST = scores_ST - scores_ST[:, [i]]
+            np.divide(difference_ST, smaller_TT[i], out=lead_ST, where=error_TT[i] > 0)
             left_S += lead_ST.max(axis=1) <= critical
         return float((left_S == 1).mean()) >= POWER
 

@@ -24,7 +24,6 @@ POWER: Final = 0.8
 MOST: Final = 100
 """`BestSet.needed` is sought up to this many times the prompts there are."""
 
-_OUTCOMES: Final = 2_000
 _GRID: Final = 400
 _LEAST_VARIANCE: Final = 0.25  # a draw's own standard error is taken to be half the usual at least
 
@@ -52,7 +51,14 @@ class BestSet:
     needed: int | None
 
 
-def best_set(scores_T: Floats, draws_BT: Floats, influence_PT: Floats, seed: int = 1234) -> BestSet:
+def best_set(
+    scores_T: Floats,
+    draws_BT: Floats,
+    influence_PT: Floats,
+    *,
+    outcomes: int = 2_000,
+    seed: int = 1234,
+) -> BestSet:
     """The set of teachers that may be best, rank intervals, and the prompts still needed.
 
     Args:
@@ -60,7 +66,7 @@ def best_set(scores_T: Floats, draws_BT: Floats, influence_PT: Floats, seed: int
         draws_BT: the same figures of paired bootstrap resamples, all finite.
         influence_PT: what each prompt contributes to a figure, up to a constant: of a mean its
             value; of a ratio of means R (numerator - R · denominator) / mean denominator.
-        seed: of the outcomes simulated for `needed`.
+        outcomes, seed: what is simulated for `needed`, and its seed; with 0 it is left out.
     """
     n_prompts, n_teachers = influence_PT.shape
     order = np.argsort(-scores_T, kind="stable")
@@ -77,19 +83,22 @@ def best_set(scores_T: Floats, draws_BT: Floats, influence_PT: Floats, seed: int
     better_TT = lead_TT > critical
     lowest_T = np.maximum(1 + better_TT.sum(axis=1), 1 + out_T)
     highest_T = n_teachers - better_TT.sum(axis=0)
+    difference_T, half_T = scores_T - scores_T[order[0]], critical * error_TT[order[0]]
+    high_T = difference_T + half_T
     needed = None
     if len(members) == 1:
         highest_T[members[0]] = 1
-    else:
+        high_T = np.minimum(high_T, 0.0)
+    elif outcomes and error_TT.any():
         covariance_TT = np.cov(influence_PT.T)
-        needed = _needed(scores_T, covariance_TT, error_TT, lead_TT, critical_T, n_prompts, seed)
-    difference_T, half_T = scores_T - scores_T[order[0]], critical * error_TT[order[0]]
+        seen = (scores_T, covariance_TT, error_TT, lead_TT, critical_T)
+        needed = _needed(*seen, n_prompts, outcomes, seed)
     return BestSet(
         members=members,
         critical=tuple(critical_T.tolist()),
         ranks=tuple(zip(lowest_T.tolist(), highest_T.tolist(), strict=True)),
         low=tuple((difference_T - half_T).tolist()),
-        high=tuple((difference_T + half_T).tolist()),
+        high=tuple(high_T.tolist()),
         needed=needed,
     )
 
@@ -151,6 +160,7 @@ def _needed(
     lead_TT: Floats,
     critical_T: Floats,
     n_prompts: int,
+    outcomes: int,
     seed: int,
 ) -> int | None:
     """Bisected over the same outcomes for every number of prompts, so that it is monotone.
@@ -159,8 +169,6 @@ def _needed(
     How far teachers differ at all is not known either: the share of the differences that is chance
     is uniform on (0, 1) before the data (Daniels 1999). A flat prior takes all of it for real.
     """
-    if not error_TT.any():
-        return None
     centring_TT = np.eye(len(scores_T)) - 1 / len(scores_T)
     variance_T, axes_TT = np.linalg.eigh(centring_TT @ covariance_TT @ centring_TT)
     variance_K, axes_TK = np.maximum(variance_T[1:], 0.0), axes_TT[:, 1:]  # the contrasts
@@ -170,9 +178,9 @@ def _needed(
     likelihood_G = -0.5 * (np.log(noise_K + real_G1) + seen_K**2 / (noise_K + real_G1)).sum(axis=1)
     weight_G = np.exp(likelihood_G - likelihood_G.max())
     generator = np.random.default_rng(seed)
-    real_S1 = generator.choice(real_G1, _OUTCOMES, p=weight_G / weight_G.sum())
+    real_S1 = generator.choice(real_G1, outcomes, p=weight_G / weight_G.sum())
     kept_SK = real_S1 / (noise_K + real_S1)
-    shape = (_OUTCOMES, len(seen_K))
+    shape = (outcomes, len(seen_K))
     true_SK = kept_SK * seen_K + np.sqrt(kept_SK * noise_K) * generator.normal(size=shape)
     further_SK = np.sqrt(variance_K) * generator.normal(size=shape)
 
@@ -181,9 +189,9 @@ def _needed(
         sums_SK = n_prompts * seen_K + more * true_SK + math.sqrt(more) * further_SK
         scores_ST = sums_SK @ axes_TK.T / size
         smaller_TT = error_TT * math.sqrt(n_prompts / size)
-        left_S = np.zeros(_OUTCOMES, dtype=np.int64)
+        left_S = np.zeros(outcomes, dtype=np.int64)
         for i, critical in enumerate(critical_T):
-            lead_ST = np.tile(lead_TT[i], (_OUTCOMES, 1))  # stands where there is no error
+            lead_ST = np.tile(lead_TT[i], (outcomes, 1))  # stands where there is no error
             difference_ST = scores_ST - scores_ST[:, [i]]
             np.divide(difference_ST, smaller_TT[i], out=lead_ST, where=error_TT[i] > 0)
             left_S += lead_ST.max(axis=1) <= critical

@@ -242,6 +242,7 @@ class Scores:
             self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
             student=self.scored.student, texts=[row.text for row in self.rows],
+            degenerate=self.scored.degenerate, prompts_in_set=self.scored.prompts_in_set,
             reference=self._reference(reference),
         )  # fmt: skip
 

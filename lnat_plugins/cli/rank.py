@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lnat_plugins import __version__
 from lnat_plugins.cli.shared import (
@@ -17,6 +18,9 @@ from lnat_plugins.cli.shared import (
     warn_unloaded,
 )
 from lnat_plugins.files import write_atomic
+
+if TYPE_CHECKING:
+    from lnat_plugins.ranking import Leaderboard
 
 _SAMPLES = "lm_eval's output folder (the newest samples of each task), or samples files"
 
@@ -46,6 +50,7 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
         "hold and that have a direction; default: %(default)s",
     )  # fmt: skip
     _add_shared(parser)
+    add("--brief", action="store_true", help="the verdict and the teachers alone")
     add("--output_path", type=Path, metavar="DIR", help="write ranking.json and ranking.md there")
     parser.set_defaults(run=_rank)
 
@@ -53,6 +58,7 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
 def _rank(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
     from lnat_plugins.metrics import ALL, metrics_to_compare
+    from lnat_plugins.ranking.students import compare_students
 
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
@@ -66,19 +72,33 @@ def _rank(args: argparse.Namespace) -> int:
     boards = []
     for scores in everything:
         log_files(scores)
-        compared = scores.only(split_names(args.teachers, "--teachers"))
+        chosen = scores.only(split_names(args.teachers, "--teachers"))
         boards.append(
-            compared.leaderboard(
+            chosen.leaderboard(
                 metrics, args.window, reference=args.reference, known_teachers=known_teachers,
                 bootstrap_iters=args.bootstrap_iters, seed=args.seed,
             )
         )  # fmt: skip
-    text = "\n".join(board.to_markdown() for board in boards)
-    print_result(text)
+    by_task: dict[str, list[Leaderboard]] = {}
+    for board in boards:
+        by_task.setdefault(board.scored.task, []).append(board)
+    compared = [
+        compare_students(task, [one.scored.student for one in of], [one.ranking for one in of])
+        for task, of in by_task.items()
+        if len(of) > 1
+    ]
+    texts = [one.to_markdown() for one in compared]
+    if not (args.brief and compared):
+        texts += [board.to_markdown(brief=args.brief) for board in boards]
+    print_result("\n".join(texts))
     if args.output_path:
         rankings = [board.as_dict() for board in boards]
-        document = {"lnat_plugins": __version__, "rankings": rankings}
+        document: dict[str, Any] = {"lnat_plugins": __version__, "rankings": rankings}
+        if compared:
+            document["students"] = [one.as_dict() for one in compared]
         as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        parts = [one.to_markdown() for one in compared]
+        text = "\n".join([*parts, *(board.to_markdown() for board in boards)])
         for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", text)):
             write_atomic(args.output_path / name, content, "--output_path")
             log(f"wrote {args.output_path / name}")

@@ -31,6 +31,7 @@ from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.scoring.variants import with_variants
@@ -273,7 +274,11 @@ class PromptScorer:
                 host={"lm_eval": importlib.metadata.version("lm_eval")},
                 statistics=job.statistics,
                 tokens=job.tokens,
-            )
+                student=student_facts(
+                    self._lm.tokenizer, self._backend, max_length=length,
+                    template=job.settings.get("chat_template") is not None,
+                ),
+            )  # fmt: skip
         return self._scorers[key]
 
 

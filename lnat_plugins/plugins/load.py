@@ -12,7 +12,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import plugin_sources
 from lnat_plugins.selection import Selection, SelectionSpec, Student
 from lnat_plugins.teacher_set import Candidates
+from lnat_plugins.teacher_set.degenerate import count_kinds, degenerate_kinds
 
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("lnat_"))
 _PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
@@ -209,7 +210,7 @@ class Plugins:
         Warns:
             PluginWarning: an observer fails.
         """
-        selection = self._decide(candidates, student, spec)
+        selection = _with_degenerate(self._decide(candidates, student, spec), candidates)
         for name, plugin in self._implementing("lnat_selected"):
             try:
                 _call(self.manager, plugin, "lnat_selected", selection=selection)
@@ -238,6 +239,20 @@ class Plugins:
         """Name and plugin of each implementation, in pluggy's order: the last loaded first."""
         found = reversed(getattr(self.manager.hook, hook).get_hookimpls())
         yield from dict.fromkeys((each.plugin_name, each.plugin) for each in found)
+
+
+def _with_degenerate(selection: Selection, candidates: Candidates) -> Selection:
+    chosen = [candidates.rows[i] for i in selection.indices]
+    counts = count_kinds(
+        (row.teacher, degenerate_kinds(row.text, row.response.extra, row.messages[-1]["content"]))
+        for row in chosen
+    )
+    found = {
+        teacher: {kind: n for kind, n in count.kinds.items() if n}
+        for teacher, count in counts.items()
+        if count.degenerate
+    }
+    return replace(selection, degenerate=found)
 
 
 def _checked(returned: object, candidates: Candidates, name: str) -> Selection:

@@ -1,4 +1,4 @@
-"""Paired percentile bootstrap over prompts: intervals, and the stability of the first place.
+"""Paired percentile bootstrap over prompts: intervals, and how the order settles.
 
 Every resample draws the same prompts for all teachers. Stability is an m-out-of-n bootstrap:
 resamples of fewer or of more prompts than were scored; beyond their own number it takes further
@@ -7,19 +7,16 @@ prompts to be like these. Shapes: P prompts, C columns, T teachers, B resamples.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from scipy import stats
 
 from lnat_plugins.ranking.orders import mean_known, ranks, tau_b
 from lnat_plugins.ranking.table import Floats, ScoreTable
-
-SURE: Final = 0.95
-"""P(best) from which the first place counts as settled."""
 
 LEVEL: Final = 0.95
 INTERVAL: Final = f"{LEVEL:.0%} interval"
@@ -38,6 +35,35 @@ def tau_interval(tau_B: Floats) -> tuple[float, float]:
     # Not interpolated: both ends are values that a tau can take.
     low, high = np.quantile(known, _TAILS, method="inverted_cdf")
     return float(low), float(high)
+
+
+def simultaneous_intervals(draws: Sequence[Floats]) -> list[tuple[float, float]]:
+    """Intervals that hold for all statistics at once, from their joint draws, one list each.
+
+    Percentile intervals, all cut as deep into the tails as leaves `LEVEL` of the joint draws
+    inside every one of them (Mandel and Betensky 2008, doi:10.1016/j.csda.2007.09.002). Both ends
+    are values that were drawn. A statistic without draws, or with NaN in all, has (NaN, NaN); one
+    that is constant does not widen the others.
+    """
+    found = [(math.nan, math.nan)] * len(draws)
+    known = [i for i, draws_B in enumerate(draws) if len(draws_B) and not np.isnan(draws_B).all()]
+    if not known:
+        return found
+    drawn_BS = np.stack([draws[i] for i in known], axis=1)
+    drawn_BS = drawn_BS[~np.isnan(drawn_BS).any(axis=1)]
+    n_draws = len(drawn_BS)
+    if not n_draws:
+        return found
+    # How far out each value lies, ties counted as near the middle as they reach.
+    below = stats.rankdata(drawn_BS, "max", axis=0)
+    above = n_draws + 1 - stats.rankdata(drawn_BS, "min", axis=0)
+    outermost_B = (n_draws + 1 - np.minimum(below, above)).max(axis=1)
+    depth = n_draws + 1 - int(np.quantile(outermost_B, LEVEL, method="inverted_cdf"))
+    sorted_BS = np.sort(drawn_BS, axis=0)
+    for column, i in enumerate(known):
+        low, high = sorted_BS[depth - 1, column], sorted_BS[n_draws - depth, column]
+        found[i] = float(low), float(high)
+    return found
 
 
 def intervals(values_BT: Floats) -> Floats:
@@ -87,36 +113,33 @@ class Stability:
 
     Attributes:
         sizes: numbers of prompts, ascending; the set's own number is one of them.
-        p_best: for each, the share of resamples in which the first teacher is best; ties share. NaN
-            where no resample of that size gives every teacher a score.
+        first: for each, the share of resamples in which the leader is first; ties share. It
+            describes the resampling and is no probability of being best. NaN where no resample of
+            that size gives every teacher a score.
         tau: for each, the mean Kendall tau-b of the resampled order with the order of the whole
             set; NaN if every resample, or the whole set, is one tie.
-        needed: about the smallest number of prompts at which P(best) is 0.95; None if that is not
-            reached at ten times the set's own number, or nothing can be resampled.
     """
 
     sizes: tuple[int, ...]
-    p_best: tuple[float, ...]
+    first: tuple[float, ...]
     tau: tuple[float, ...]
-    needed: int | None
 
 
 def stability(table: ScoreTable, first: int, scores_BT: Floats, iters: int, seed: int) -> Stability:
-    """The curve, and where it crosses 0.95; the same seed gives the same figures.
+    """How the order settles with the number of prompts; the same seed gives the same figures.
 
     Args:
         table: of the metric; its matched prompts are resampled.
-        first: the first teacher's column.
-        scores_BT: the resamples of the set's own size, so that its P(best) is that of the table.
+        first: the leader's column.
+        scores_BT: the resamples of the set's own size, so that its share is that of the table.
         iters, seed: resamples for every other size, at most 2,000 and fewer for very many prompts.
     """
     if not len(scores_BT) or len(table.teachers) < 2:
-        return Stability((), (), (), None)
+        return Stability((), (), ())
     columns_PC = table.columns(table.matched)
     own = len(columns_PC)
     whole = ranks(table.teacher_scores(table.matched)[None])
 
-    @functools.cache
     def figures(size: int) -> tuple[float, float]:
         drawn_BT = scores_BT
         if size != own:
@@ -128,9 +151,8 @@ def stability(table: ScoreTable, first: int, scores_BT: Floats, iters: int, seed
         return drawn.share_best(first), mean_known(tau_b(drawn.better, whole.better))
 
     sizes = grid(own)
-    p_best, tau = zip(*map(figures, sizes), strict=True)
-    needed = _crossing(lambda size: figures(size)[0] >= SURE, sizes, own)
-    return Stability(sizes, p_best, tau, needed)
+    leads, tau = zip(*map(figures, sizes), strict=True)
+    return Stability(sizes, leads, tau)
 
 
 def grid(own: int) -> tuple[int, ...]:
@@ -138,24 +160,3 @@ def grid(own: int) -> tuple[int, ...]:
     end = 10 * own
     round_numbers = {lead * 10**power for power in range(1, len(str(end))) for lead in (1, 2, 5)}
     return tuple(sorted({size for size in round_numbers if size <= end} | {own, end}))
-
-
-def _crossing(is_sure: Callable[[int], bool], sizes: tuple[int, ...], own: int) -> int | None:
-    """The nearest number of prompts, seen from the set's own, that is sure; bisected to 1 %."""
-    sure = [is_sure(size) for size in sizes]
-    at = sizes.index(own)
-    if sure[at]:
-        while at and sure[at - 1]:
-            at -= 1
-    elif any(sure[at:]):
-        at = sure.index(True, at)
-    else:
-        return None
-    enough, short = sizes[at], sizes[at - 1] if at else 0
-    while enough - short > max(1, enough // 100):
-        middle = (short + enough) // 2
-        if is_sure(middle):
-            enough = middle
-        else:
-            short = middle
-    return enough

@@ -19,9 +19,15 @@ import numpy as np
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
 from lnat_plugins.metrics import Metric, Scored, score_again
-from lnat_plugins.ranking.bootstrap import INTERVAL, known_rows, resampled_means, tau_interval
+from lnat_plugins.ranking.best_set import best_set
+from lnat_plugins.ranking.bootstrap import (
+    INTERVAL,
+    known_rows,
+    resampled_means,
+    simultaneous_intervals,
+)
 from lnat_plugins.ranking.confounds import composition
-from lnat_plugins.ranking.orders import agreement, ranks
+from lnat_plugins.ranking.orders import agreement
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, reference_fit
 from lnat_plugins.ranking.result import ARROW
 from lnat_plugins.ranking.table import (
@@ -37,6 +43,8 @@ from lnat_plugins.ranking.table import (
 MOST_NAMED: Final = 5
 """Teachers of an order that are printed; the rest stand in the json."""
 
+_MOST_MAY_BE_BEST: Final = 3
+
 
 @dataclass(frozen=True)
 class MetricOrder:
@@ -48,13 +56,13 @@ class MetricOrder:
         order: teachers, best first.
         figures: teacher -> its figure, in that order.
         composition: teacher -> share of the prompts on which it is best; of a tie, the first row.
-        p_best: share of resamples in which the first is best; ties share.
+        may_be_best: the teachers that may be best, highest first (`best_set`).
         prompts_used: prompts scored for every teacher; the figures above rest on these.
         fit: the order against the known one, if that was given.
         tau_difference: tau against the known order minus that of the first metric, both on the
             prompts that both have; 0 for the first metric, NaN without a reference.
-        tau_difference_low, tau_difference_high: its interval; every resample draws the same
-            prompts for both metrics.
+        tau_difference_low, tau_difference_high: its interval, simultaneous over the metrics; every
+            resample draws the same prompts for all of them.
     """
 
     metric: str
@@ -64,7 +72,7 @@ class MetricOrder:
     order: tuple[str, ...]
     figures: Mapping[str, float]
     composition: Mapping[str, float]
-    p_best: float
+    may_be_best: tuple[str, ...]
     prompts_used: int
     fit: ReferenceFit | None
     tau_difference: float
@@ -112,11 +120,12 @@ class Comparison:
         found: dict[str, Any] = plain(self)
         return found
 
-    def to_markdown(self, title: Sequence[str] = ()) -> str:
+    def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """A line a metric, the fit to what is known, tau-b of each pair, what is not compared.
 
         tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
-        where there are three metrics or more. `title` by default says what is compared.
+        where there are three metrics or more, unless `brief`. `title` by default says what is
+        compared.
         """
         title = title or [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
@@ -128,6 +137,8 @@ class Comparison:
             closing.append(f"- Known ties, left out of the pairs: {fit.ties_excluded}.")
         if self.left_out:
             closing.append(f"- Not compared: {_by_reason(self.left_out)}.")
+        if brief:
+            return join_blocks(title, _fits(self) or _orders(self))
         return join_blocks(title, _orders(self), _fits(self), _matrix(self), closing)
 
 
@@ -182,7 +193,7 @@ def compare(
 
     pairs = [[agreement(one, two) for two in tables] for one in tables]
     return Comparison(
-        metrics=tuple(_order(tables, index, scores_on, reference) for index in range(len(tables))),
+        metrics=_orders_of(tables, scores_on, reference),
         tau=tuple(tuple(pair.tau for pair in line) for line in pairs),
         overlap=tuple(tuple(pair.same_winner for pair in line) for line in pairs),
         shared_prompts=tuple(tuple(pair.prompts for pair in line) for line in pairs),
@@ -214,43 +225,54 @@ def _resampled_scores(
     ]
 
 
-def _order(
-    tables: Sequence[ScoreTable],
-    index: int,
-    scores_on: Callable[[bytes], list[tuple[Floats, Floats]]],
-    reference: Reference | None,
-) -> MetricOrder:
-    table = tables[index]
-    used_P, teachers, metric = table.matched, table.teachers, table.metric
-    scores_T, scores_BT = scores_on(used_P.tobytes())[index]
-    own_T = table.metric_scale(scores_T)
-    order = np.argsort(-scores_T, kind="stable")
-    fit, difference, low, high = None, math.nan, math.nan, math.nan
-    if reference is not None:
-        fit = reference_fit(reference, teachers, scores_T, scores_BT)
-        both_P = tables[0].matched & used_P
-        if both_P.any():
-            both = scores_on(both_P.tobytes())
-            (first_T, first_BT), (second_T, second_BT) = both[0], both[index]
-            tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
-            difference = float(tau_2[1] - tau_2[0])
-            low, high = tau_interval(
-                reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
-            )
-    return MetricOrder(
-        metric=metric.name, unit=metric.unit, window=table.window,
-        higher_is_better=bool(metric.higher_is_better),
-        order=tuple(teachers[column] for column in order),
-        figures={teachers[column]: float(own_T[column]) for column in order},
-        composition=composition(table),
-        p_best=ranks(known_rows(scores_BT)).share_best(int(order[0])),
-        prompts_used=int(used_P.sum()), fit=fit,
-        tau_difference=difference, tau_difference_low=low, tau_difference_high=high,
-    )  # fmt: skip
+_ScoresOn = Callable[[bytes], list[tuple[Floats, Floats]]]
+
+
+def _orders_of(
+    tables: Sequence[ScoreTable], scores_on: _ScoresOn, reference: Reference | None
+) -> tuple[MetricOrder, ...]:
+    differences = [_tau_differences(tables, i, scores_on, reference) for i in range(len(tables))]
+    spans = simultaneous_intervals([draws_B for _, draws_B in differences])
+    found = []
+    for index, table in enumerate(tables):
+        used_P, teachers, metric = table.matched, table.teachers, table.metric
+        scores_T, scores_BT = scores_on(used_P.tobytes())[index]
+        own_T = table.metric_scale(scores_T)
+        order = np.argsort(-scores_T, kind="stable")
+        fit = None
+        if reference is not None:
+            fit = reference_fit(reference, teachers, scores_T, scores_BT)
+        best = best_set(scores_T, known_rows(scores_BT), table.influence(used_P), outcomes=0)
+        found.append(MetricOrder(
+            metric=metric.name, unit=metric.unit, window=table.window,
+            higher_is_better=bool(metric.higher_is_better),
+            order=tuple(teachers[column] for column in order),
+            figures={teachers[column]: float(own_T[column]) for column in order},
+            composition=composition(table),
+            may_be_best=tuple(teachers[column] for column in best.members),
+            prompts_used=int(used_P.sum()), fit=fit, tau_difference=differences[index][0],
+            tau_difference_low=spans[index][0], tau_difference_high=spans[index][1],
+        ))  # fmt: skip
+    return tuple(found)
+
+
+def _tau_differences(
+    tables: Sequence[ScoreTable], index: int, scores_on: _ScoresOn, reference: Reference | None
+) -> tuple[float, Floats]:
+    """Tau against the reference minus the first metric's, and the same in every resample."""
+    both_P = tables[0].matched & tables[index].matched
+    if reference is None or not both_P.any():
+        return math.nan, np.empty(0)
+    teachers = tables[0].teachers
+    both = scores_on(both_P.tobytes())
+    (first_T, first_BT), (second_T, second_BT) = both[0], both[index]
+    tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
+    drawn_B = reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
+    return float(tau_2[1] - tau_2[0]), drawn_B
 
 
 def _orders(comparison: Comparison) -> str:
-    headers = ["Metric", "Window", "", "Order of the teachers", "P(best)", "tau-b with first"]
+    headers = ["Metric", "Window", "", "Order of the teachers", "May be best", "tau-b with first"]
     headers += ["Same winner", "Prompts"]
     further = len(comparison.metrics[0].order) - MOST_NAMED
     more = f" > … {further} more" if further > 0 else ""
@@ -258,13 +280,19 @@ def _orders(comparison: Comparison) -> str:
         [
             one.metric, one.window or "", ARROW[one.higher_is_better],
             one.in_words(MOST_NAMED) + more,
-            *(number(share, 3) for share in (one.p_best, tau, overlap)), str(one.prompts_used),
+            _named(one.may_be_best), number(tau, 3), number(overlap, 3), str(one.prompts_used),
         ]
         for one, tau, overlap in zip(
             comparison.metrics, comparison.tau[0], comparison.overlap[0], strict=True
         )
     ]  # fmt: skip
-    return markdown_table(headers, rows, left=4)
+    return markdown_table(headers, rows, left=5)
+
+
+def _named(teachers: Sequence[str]) -> str:
+    """The first of them, and how many more."""
+    further = len(teachers) - _MOST_MAY_BE_BEST
+    return ", ".join(teachers[:_MOST_MAY_BE_BEST]) + (f", {further} more" if further > 0 else "")
 
 
 def _fits(comparison: Comparison) -> str:

@@ -37,26 +37,27 @@ class Leaderboard:
     def __repr__(self) -> str:
         return f"<Leaderboard of task {self.scored.task}: {self.ranking!r}>"
 
-    def to_markdown(self) -> str:
-        """The text of `lnat rank`."""
+    def to_markdown(self, *, brief: bool = False) -> str:
+        """The text of `lnat rank`; `brief`: the verdict, the teachers, metrics compared."""
         scored, settings = self.scored, self.scored.settings
         of = f"task: {scored.task}, student: {scored.student}"
         prompts, metric = self.ranking.title()
+        # Older samples say nothing of markers: steps were what the splitter cut.
         title = [
             f"{of}, {prompts}",
-            f"steps: {settings.get('steps')} ({scored.splitter}), windows: "
-            f"{','.join(scored.windows)}, engine: {','.join(scored.paths)}, "
-            f"settings: {scored.settings_hash}",
+            f"steps: {settings.get('steps')} ({scored.splitter}), markers: "
+            f"{settings.get('markers', 'keep')}, windows: {','.join(scored.windows)}, engine: "
+            f"{','.join(scored.paths)}, settings: {scored.settings_hash}",
         ]
         if "chat_template" in settings:  # older samples do not say how prompts were rendered
             template = settings["chat_template"]
             rendering = f"chat template (digest {template})" if template else "plain text"
             system = ", with a system instruction" if settings.get("system_instruction") else ""
             title.append(f"rendering: {rendering}{system}")
-        text = self.ranking.to_markdown([*title, metric])
+        text = self.ranking.to_markdown([*title, metric], brief=brief)
         if self.comparison is None:
             return text
-        return self.comparison.to_markdown([f"{of}, metrics compared:"]) + "\n" + text
+        return text + "\n" + self.comparison.to_markdown([f"{of}, metrics compared:"], brief=brief)
 
     def as_dict(self) -> dict[str, Any]:
         """One entry of `ranking.json`: plain JSON values, NaN as None."""
@@ -122,6 +123,7 @@ def leaderboard(
     ranking = rank(
         scored.rows, scored.prompts, first, window,
         bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
-        texts=[row.text for row in scored.rows], student=scored.student,
+        texts=[row.text for row in scored.rows], degenerate=scored.degenerate,
+        prompts_in_set=scored.prompts_in_set, student=scored.student,
     )  # fmt: skip
     return Leaderboard(scored, ranking, comparison)

@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from lnat_plugins.formatting import number, plural, span
-from lnat_plugins.ranking.bootstrap import INTERVAL, SURE
-from lnat_plugins.ranking.result import Ranking, TeacherRank, needed_prompts
+from lnat_plugins.formatting import plural
+from lnat_plugins.ranking.result import Ranking
 
-FEW_PROMPTS: Final = 30
 FEW_TEACHERS: Final = 5
 FEW_RESAMPLES: Final = 1000
 
@@ -21,7 +19,6 @@ def notes(ranking: Ranking) -> Iterator[str]:
     """What was dropped, what is unsure, what proves nothing."""
     yield from _dropped(ranking)
     yield from _sample_sizes(ranking)
-    yield from _first_place(ranking)
     n_teachers = len(ranking.teachers)
     if 1 < n_teachers < FEW_TEACHERS:
         # The two-sided p of a perfect order among all T! orders.
@@ -62,43 +59,8 @@ def _sample_sizes(ranking: Ranking) -> Iterator[str]:
         )
     if used == 1:
         yield "One prompt: no interval can be given."
-    elif used < FEW_PROMPTS:
-        yield (
-            f"Only {used} prompts: with fewer than {FEW_PROMPTS} the intervals are rough, and "
-            "rather too narrow."
-        )
     if 0 < iters < FEW_RESAMPLES and used > 1:
         yield (
             f"Only {plural(iters, 'resample')}: with fewer than {FEW_RESAMPLES} the ends of the "
-            "intervals and P(best) are themselves uncertain."
+            "intervals are themselves uncertain."
         )
-
-
-def _first_place(ranking: Ranking) -> Iterator[str]:
-    if len(ranking.teachers) < 2:
-        yield f"One teacher ({ranking.teachers[0].teacher}): there is nothing to compare."
-        return
-    first, *others = ranking.teachers
-    p_best = f"P(best) of {first.teacher} is {first.p_best:.3f}"
-    doubted = [one for one in others if one.difference_low <= 0 <= one.difference_high]
-    overlapping = [one for one in others if first.low <= one.high and one.low <= first.high]
-    if first.p_best < SURE:
-        rival = max(others, key=lambda one: one.p_best)
-        yield (
-            f"The first place is not settled: {p_best}, of {rival.teacher} {rival.p_best:.3f}; "
-            f"{_paired(rival)} {needed_prompts(ranking)}"
-        )
-    elif doubted:
-        yield f"The first place is barely settled: {p_best}, yet {_paired(doubted[0])}"
-    elif overlapping:
-        yield (
-            f"The intervals of {first.teacher} and {overlapping[0].teacher} overlap, yet on the "
-            f"same prompts {_paired(overlapping[0])}"
-        )
-
-
-def _paired(line: TeacherRank) -> str:
-    return (
-        f"{line.teacher} differs by {number(line.difference)}, paired {INTERVAL} "
-        f"{span(line.difference_low, line.difference_high)}."
-    )

@@ -44,18 +44,6 @@ def ranks(scores_BT: Floats) -> Ranks:
     return Ranks(better_BT, tied_BT)
 
 
-def rank_shares(standings: Ranks) -> Floats:
-    """(T, T): in which share of the rows teacher t takes rank r, ties shared; NaN without a row."""
-    rows, n_teachers = standings.better.shape
-    shares_TT = np.zeros((n_teachers, n_teachers))
-    teacher_BT = np.broadcast_to(np.arange(n_teachers), (rows, n_teachers))
-    for further in range(int(standings.tied.max(initial=0))):
-        takes = standings.tied > further
-        rank = standings.better[takes] + further
-        np.add.at(shares_TT, (teacher_BT[takes], rank), 1 / standings.tied[takes])
-    return np.asarray(shares_TT / (rows or math.nan))
-
-
 def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     """Spearman's correlation; NaN for fewer than two values or if either side is constant."""
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:

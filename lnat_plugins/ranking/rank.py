@@ -12,12 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
+from lnat_plugins.ranking.best_set import BestSet, best_set
 from lnat_plugins.ranking.bootstrap import intervals, known_rows, resampled_means, stability
 from lnat_plugins.ranking.confounds import composition, confounds, control_values
 from lnat_plugins.ranking.notes import notes
-from lnat_plugins.ranking.orders import agreement, rank_shares, ranks
+from lnat_plugins.ranking.opinions import opinions
+from lnat_plugins.ranking.orders import agreement, ranks
 from lnat_plugins.ranking.reference import Reference, reference_fit
 from lnat_plugins.ranking.result import Ranking, TeacherRank
+from lnat_plugins.ranking.sensitivity import sensitivity
 from lnat_plugins.ranking.table import (
     Floats,
     ScoreTable,
@@ -26,6 +29,10 @@ from lnat_plugins.ranking.table import (
     check_scores,
     score_table,
 )
+from lnat_plugins.ranking.verdict import verdict
+from lnat_plugins.ranking.warnings import warnings
+from lnat_plugins.steps.windows import parse_window
+from lnat_plugins.teacher_set.degenerate import DegenerateCount
 
 
 def rank(
@@ -39,6 +46,8 @@ def rank(
     reference: Reference | None = None,
     metrics: Mapping[str, Metric] | None = None,
     texts: Sequence[str] | None = None,
+    degenerate: Mapping[str, DegenerateCount] | None = None,
+    prompts_in_set: int | None = None,
     student: str = "",
 ) -> Ranking:
     """Teachers, best first by the metric's direction, with intervals, controls and notes.
@@ -56,6 +65,8 @@ def rank(
         reference: what is known of these teachers, from `read_reference`.
         metrics: name -> metric, all there are; by default the built-in ones.
         texts: the responses, one a row; without them repetition is not measured.
+        degenerate: teacher -> its degenerate responses, if they were counted.
+        prompts_in_set: of the teacher set, where fewer were scored (`--limit`).
         student: its name or path; without it no family is named.
 
     Raises:
@@ -75,6 +86,19 @@ def rank(
     drawn_BT = table.of_means(resampled_means(table.columns(used_P), bootstrap_iters, seed))
     scores_BT = known_rows(drawn_BT)
     columns = np.argsort(-scores_T, kind="stable").tolist()
+    best = best_set(scores_T, scores_BT, table.influence(used_P), seed=seed)
+    order = [teachers[column] for column in columns]
+    changed = sensitivity(table, rows, prompts, window)
+    may_be_best = [teachers[column] for column in best.members]
+    said = verdict(
+        order,
+        may_be_best,
+        int(used_P.sum()),
+        best.needed,
+        changed,
+        metric=metric.name,
+        resampled=len(scores_BT) > 0,
+    )
     controls = control_values(table, rows)
     name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
     other = score_table(rows, prompts, teachers, metrics.get(name, METRICS[name]), window)
@@ -84,7 +108,11 @@ def rank(
     ranking = Ranking(
         metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
-        teachers=_teacher_ranks(table, scores_T, scores_BT, columns, controls),
+        verdict=said, sensitivity=changed, warnings=(), windows=_windows(rows, prompts, table),
+        opinions=opinions(rows, prompts, teachers, window, metric.name, metrics),
+        degenerate=dict(degenerate or {}),
+        prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
+        teachers=_teacher_ranks(table, scores_T, scores_BT, columns, controls, best),
         prompts=len(prompts), prompts_used=int(used_P.sum()), responses=len(rows),
         ties=table.winners(used_P)[1],
         stability=stability(table, columns[0], scores_BT, bootstrap_iters, seed),
@@ -95,7 +123,31 @@ def rank(
         resamples_undefined=len(drawn_BT) - len(scores_BT),
         notes=(),
     )  # fmt: skip
-    return replace(ranking, notes=tuple(notes(ranking)))
+    warned = tuple(warnings(ranking, rows))
+    return replace(ranking, warnings=warned, notes=tuple(notes(ranking)))
+
+
+def _windows(
+    rows: Sequence[Scored], prompts: Sequence[str], table: ScoreTable
+) -> dict[str, dict[str, float]]:
+    """The means at every window in the records, each on its own matched prompts."""
+    if table.metric.reads != "window":
+        return {}
+    found = {}
+    for window in dict.fromkeys(name for row in rows for name in row.record.sums):
+        scored = score_table(rows, prompts, table.teachers, table.metric, window)
+        if scored.matched.any():
+            means_T = scored.metric_scale(scored.teacher_scores(scored.matched))
+            found[window] = dict(zip(table.teachers, means_T.tolist(), strict=True))
+    return dict(sorted(found.items(), key=lambda one: _width(one[0])))
+
+
+def _width(window: str) -> tuple[int, float]:
+    """For the order of columns: counts, then shares, then the whole trace."""
+    parsed = parse_window(window)
+    if parsed.count is not None:
+        return 0, parsed.count
+    return (1, float(parsed.share)) if parsed.share else (2, 0.0)
 
 
 def _teacher_ranks(
@@ -104,13 +156,15 @@ def _teacher_ranks(
     scores_BT: Floats,
     columns: Sequence[int],
     controls: Mapping[str, Floats],
+    best: BestSet,
 ) -> tuple[TeacherRank, ...]:
     """A line for each column, best first."""
     used_P, first = table.matched, columns[0]
     own_T, own_BT = table.metric_scale(scores_T), table.metric_scale(scores_BT)
     low_T, high_T = intervals(own_BT).tolist()
-    difference_low_T, difference_high_T = intervals(own_BT - own_BT[:, [first]]).tolist()
-    p_rank_TT = rank_shares(ranks(scores_BT)).tolist()
+    standings = ranks(scores_BT)
+    ends_2T = np.sort(table.metric_scale(np.array([best.low, best.high])), axis=0)
+    difference_low_T, difference_high_T = ends_2T.tolist()
     own_PT = table.metric_scale(table.scores)
     scored_T = np.isfinite(own_PT).sum(axis=0).tolist()
     win_rates = composition(table)
@@ -122,7 +176,8 @@ def _teacher_ranks(
             low=low_T[column], high=high_T[column],
             difference=float(own_T[column] - own_T[first]),
             difference_low=difference_low_T[column], difference_high=difference_high_T[column],
-            p_best=p_rank_TT[column][0], p_rank=tuple(p_rank_TT[column]),
+            may_be_best=column in best.members, rank_low=best.ranks[column][0],
+            rank_high=best.ranks[column][1], first_in=standings.share_best(column),
             win_rate=win_rates[table.teachers[column]],
             scored_prompts=scored_T[column], coverage=scored_T[column] / len(own_PT),
             responses=table.responses[column], undefined=table.undefined[column],

@@ -16,14 +16,17 @@ from lnat_plugins.formatting import (
     number,
     plain,
     plural,
-    roughly,
     share_of,
     span,
 )
-from lnat_plugins.ranking.bootstrap import INTERVAL, SURE, Stability
+from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL, Stability
 from lnat_plugins.ranking.confounds import Confounds
+from lnat_plugins.ranking.opinions import Opinion
 from lnat_plugins.ranking.orders import Agreement
 from lnat_plugins.ranking.reference import ReferenceFit
+from lnat_plugins.ranking.sensitivity import Sensitivity
+from lnat_plugins.ranking.verdict import Verdict
+from lnat_plugins.teacher_set.degenerate import DegenerateCount
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,13 @@ class TeacherRank:
             the numerators / the mean of the denominators.
         median: over prompts, of each prompt's value; of a ratio, the ratio within the prompt.
         low, high: percentile bootstrap interval of `mean`, over prompts, at `bootstrap.LEVEL`.
-        difference: `mean` minus the first teacher's; 0 for the first.
-        difference_low, difference_high: its interval, paired by prompt.
-        p_best, p_rank: shares of resamples in which the teacher's mean is the best, and in which it
-            takes rank 1 … T; ties share equally.
+        difference: `mean` minus the leader's; 0 for the leader.
+        difference_low, difference_high: its interval, paired by prompt, simultaneous over all pairs
+            of teachers.
+        may_be_best: whether the teacher is in the set of those that may be best (`best_set`).
+        rank_low, rank_high: simultaneous interval of the rank.
+        first_in: share of resamples in which the teacher's mean is the best; ties share equally. It
+            describes the resampling and is no probability of being best.
         win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
         scored_prompts, coverage: on how many of all prompts the teacher has a defined value, and
             the same as a share.
@@ -57,8 +63,10 @@ class TeacherRank:
     difference: float
     difference_low: float
     difference_high: float
-    p_best: float
-    p_rank: tuple[float, ...]
+    may_be_best: bool
+    rank_low: int
+    rank_high: int
+    first_in: float
     win_rate: float
     scored_prompts: int
     coverage: float
@@ -74,7 +82,14 @@ class Ranking:
     Attributes:
         metric, unit, higher_is_better: as the metric declares.
         window: the window it reads; None if it reads none.
-        prompts, responses: of the set.
+        verdict: what may be said of the first place.
+        sensitivity: whether the order depends on the way of scoring.
+        warnings: what speaks against the verdict: the student, degenerate responses.
+        opinions: whom other scores put first.
+        windows: window scored -> teacher -> local naturalness there; empty for other metrics.
+        degenerate: teacher -> its degenerate responses; empty if they were not counted.
+        prompts, responses: scored.
+        prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
         ties: prompts used on which several teachers are best.
         agreement: local with global (or, for a global metric, with local).
@@ -89,8 +104,15 @@ class Ranking:
     unit: str
     higher_is_better: bool
     window: str | None
+    verdict: Verdict
+    sensitivity: Sensitivity
+    warnings: tuple[str, ...]
+    opinions: tuple[Opinion, ...]
+    windows: Mapping[str, Mapping[str, float]]
+    degenerate: Mapping[str, DegenerateCount]
     teachers: tuple[TeacherRank, ...]
     prompts: int
+    prompts_in_set: int
     prompts_used: int
     responses: int
     ties: int
@@ -113,59 +135,123 @@ class Ranking:
         found: dict[str, Any] = plain(self)
         return found
 
-    def title(self) -> tuple[str, str]:
-        """What is ranked, in two lines: prompts and responses, metric and resampling."""
-        direction = "higher" if self.higher_is_better else "lower"
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The verdict, what speaks against it, second opinions, sensitivity: a line each."""
         return (
-            f"prompts: {self.prompts_used} of {self.prompts}, responses: {self.responses}",
-            f"metric: {self.metric} ({self.unit}, {direction} is better), bootstrap_iters: "
-            f"{self.bootstrap_iters}, seed: {self.seed}",
+            self.verdict.text,
+            *(f"- {warning}" for warning in self.warnings),
+            *_opinions(self),
+            *_sensitivity(self.sensitivity, self.prompts_used),
+            self.verdict.next_step,
         )
 
-    def to_markdown(self, title: Sequence[str] = ()) -> str:
-        """The title's lines, teachers, how sure their order is, possible confounds, and notes."""
+    def title(self) -> tuple[str, ...]:
+        """What is ranked: prompts and responses, metric, resampling."""
+        direction = "higher" if self.higher_is_better else "lower"
+        window = f", window {self.window}" if self.window else ""
+        cut = " (--limit)" if self.prompts < self.prompts_in_set else ""
+        return (
+            f"prompts: {self.prompts_used} of {self.prompts_in_set}{cut}, responses: "
+            f"{self.responses}",
+            f"metric: {self.metric}{window} ({self.unit}, {direction} is better), "
+            f"bootstrap_iters: {self.bootstrap_iters}, seed: {self.seed}",
+        )
+
+    def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
+        """The verdict with what bears on it, the title's lines, and the teachers.
+
+        Unless `brief`, then controls, possible confounds, and notes.
+        """
+        head = (self.headline, title or self.title(), _teachers(self))
+        if brief:
+            return join_blocks(*head, [*_fit(self)])
         return join_blocks(
-            title or self.title(),
-            _teachers(self),
-            _ranks(self),
+            *head,
+            _windows(self),
             _controls(self),
             _correlations(self.confounds),
-            [*_sentences(self)],
+            [*_fit(self), *_sentences(self)],
             [f"- {note}" for note in (*self.notes, *self.confounds.notes)],
         )
 
 
+def _opinions(ranking: Ranking) -> Iterator[str]:
+    """Whom the other scores put first, those that agree together."""
+    by_teacher: dict[str, list[str]] = {}
+    for one in ranking.opinions:
+        by_teacher.setdefault(one.first, []).append(one.name)
+    if by_teacher:
+        named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
+        yield f"Second opinions, first by other scores: {named}."
+
+
+def _sensitivity(found: Sensitivity, prompts: int) -> Iterator[str]:
+    """One line for each way of scoring."""
+    if not found.variants and not found.not_done:
+        return
+    yield "Sensitivity, the order when it is scored in another way:"
+    for one in found.variants:
+        if one.same_order:
+            what = "same order"
+        elif one.same_first:
+            what = f"same first, other order: {_in_order(one.order)}"
+        else:
+            what = f"{one.order[0]} first: {_in_order(one.order)}"
+        sample = f" (on {one.prompts} prompts)" if one.prompts < prompts else ""
+        yield f"- {one.name}{sample}: {what}"
+    for why in dict.fromkeys(found.not_done.values()):
+        names = ", ".join(name for name, reason in found.not_done.items() if reason == why)
+        yield f"- {names}: not done; {why}"
+
+
+def _in_order(order: Sequence[str]) -> str:
+    further = len(order) - _MOST_IN_ORDER
+    return " > ".join(order[:_MOST_IN_ORDER]) + (f" > … {further} more" if further > 0 else "")
+
+
 ARROW: Final = {True: "↑", False: "↓"}
-
-FEWEST_PRINTED: Final = 10
-"""Below this many the number of prompts needed is not printed: it is a guess."""
-
-MOST_RANKS: Final = 12
-"""With more teachers than this, P(rank) stands in the json alone."""
+_MOST_IN_ORDER: Final = 5
 
 
 def _teachers(ranking: Ranking) -> str:
-    headers = ["Teacher", "Metric", "Window", "", "Mean", INTERVAL, "Median", "Difference"]
-    headers += ["P(best)", "Win rate", "Coverage"]
-    metric = [ranking.metric, ranking.window or "", ARROW[ranking.higher_is_better]]
+    """A line each; no column that says the same on every line."""
+    headers = ["Teacher", f"Mean {ARROW[ranking.higher_is_better]}", INTERVAL, "Median"]
+    headers += ["Difference", f"{LEVEL:.0%}, all pairs", "May be best", "Rank", "First in"]
+    headers += ["Win rate"]
     rows = [
         [
-            line.teacher, *metric, number(line.mean), span(line.low, line.high),
-            number(line.median), number(line.difference),
-            *(number(share, 3) for share in (line.p_best, line.win_rate, line.coverage)),
+            line.teacher, number(line.mean), span(line.low, line.high), number(line.median),
+            number(line.difference),
+            span(line.difference_low, line.difference_high) if line.rank > 1 else "",
+            "yes" if line.may_be_best else "no", rank_span(line), number(line.first_in, 3),
+            number(line.win_rate, 3),
         ]
         for line in ranking.teachers
     ]  # fmt: skip
-    return markdown_table(headers, rows, left=4)
+    if any(line.coverage < 1 for line in ranking.teachers):
+        headers.append("Coverage")
+        for row, line in zip(rows, ranking.teachers, strict=True):
+            row.append(number(line.coverage, 3))
+    return markdown_table(headers, rows, left=1)
 
 
-def _ranks(ranking: Ranking) -> str:
-    """P(rank); nothing for one teacher or many, or without a resample."""
-    n_teachers = len(ranking.teachers)
-    if not 1 < n_teachers <= MOST_RANKS or math.isnan(ranking.teachers[0].p_best):
+def rank_span(line: TeacherRank) -> str:
+    """The interval of a rank: "1", "2–4"."""
+    if line.rank_low == line.rank_high:
+        return str(line.rank_low)
+    return f"{line.rank_low}–{line.rank_high}"
+
+
+def _windows(ranking: Ranking) -> str:
+    """The means at every window that was scored; nothing where there is one."""
+    if len(ranking.windows) < 2:
         return ""
-    headers = ["P(rank)", *map(str, range(1, n_teachers + 1))]
-    rows = [[line.teacher, *(number(p, 3) for p in line.p_rank)] for line in ranking.teachers]
+    headers = ["Mean at window", *ranking.windows]
+    rows = [
+        [line.teacher, *(number(means[line.teacher]) for means in ranking.windows.values())]
+        for line in ranking.teachers
+    ]
     return markdown_table(headers, rows, left=1)
 
 
@@ -195,30 +281,37 @@ def _correlations(confounds: Confounds) -> str:
     return markdown_table(headers, rows, left=1)
 
 
+def _fit(ranking: Ranking) -> Iterator[str]:
+    """How far the order is the known one."""
+    fit = ranking.reference
+    if fit is None:
+        return
+    pairs = f"{share_of(fit.pairwise_accuracy, fit.pairs)} pair{'' if fit.pairs == 1 else 's'}"
+    ties = f" (known ties left out: {fit.ties_excluded})" if fit.ties_excluded else ""
+    regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
+    yield (
+        f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
+        f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, "
+        f"{pairs} the known way round{ties}{regret} (known best: {fit.best}, chosen: "
+        f"{fit.chosen})."
+    )
+
+
 def _sentences(ranking: Ranking) -> Iterator[str]:
-    """Fit to the reference, stability, context shown, agreement."""
-    fit, stability, agreement = ranking.reference, ranking.stability, ranking.agreement
-    first = ranking.teachers[0]
-    if fit is not None:
-        pairs = f"{share_of(fit.pairwise_accuracy, fit.pairs)} pair{'' if fit.pairs == 1 else 's'}"
-        ties = f" (known ties left out: {fit.ties_excluded})" if fit.ties_excluded else ""
-        regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
-        yield (
-            f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
-            f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, "
-            f"{pairs} the known way round{ties}{regret} (known best: {fit.best}, chosen: "
-            f"{fit.chosen})."
-        )
+    """Stability, context shown, agreement."""
+    stability, agreement = ranking.stability, ranking.agreement
     if stability.sizes:
-        end = max(ranking.prompts_used, stability.needed or stability.sizes[-1])
         points = ", ".join(
-            f"{size}: {number(p, 2)} ({number(tau, 2)})"
-            for size, p, tau in zip(stability.sizes, stability.p_best, stability.tau, strict=True)
-            if size <= end
+            f"{size}: {number(first, 2)} ({number(tau, 2)})"
+            for size, first, tau in zip(
+                stability.sizes, stability.first, stability.tau, strict=True
+            )
+            if size <= ranking.prompts_used
         )
-        yield f"P(best) of {first.teacher}, and the order's tau-b, by prompts: {points}."
-        if first.p_best >= SURE:
-            yield needed_prompts(ranking)
+        yield (
+            f"Share of resamples with {ranking.teachers[0].teacher} first, and the order's tau-b, "
+            f"by prompts: {points}."
+        )
     if context := ranking.confounds.context:
         shown = ", ".join(
             f"{window}: {'N/A' if math.isnan(share) else f'{100 * share:.0f}%'}"
@@ -231,27 +324,4 @@ def _sentences(ranking: Ranking) -> Iterator[str]:
         f"Agreement with {agreement.metric}{at_window}: Kendall's tau-b "
         f"{number(agreement.tau, 3)} over {plural(len(ranking.teachers), 'teacher')}, same winner "
         f"on {round(same)} of {plural(agreement.prompts, 'prompt')}."
-    )
-
-
-def needed_prompts(ranking: Ranking) -> str:
-    """How many prompts the first place needs, as a sentence; "" where that is not known."""
-    stability, used = ranking.stability, ranking.prompts_used
-    if not stability.sizes:
-        return ""
-    if stability.needed is None:
-        return (
-            f"P(best) does not reach {SURE} with {stability.sizes[-1]} prompts like these either: "
-            f"nothing here tells {ranking.teachers[0].teacher} from the next best."
-        )
-    if stability.needed <= used < FEWEST_PRINTED:
-        return f"P(best) reaches {SURE} with these {used} prompts or fewer."
-    if stability.needed < FEWEST_PRINTED <= used:
-        return f"P(best) reaches {SURE} with fewer than {FEWEST_PRINTED} of the {used} prompts."
-    if stability.needed <= used:
-        about = min(roughly(stability.needed), used)
-        return f"P(best) reaches {SURE} with about {about} of the {used} prompts."
-    about = max(roughly(stability.needed), used + 1)
-    return (
-        f"P(best) reaches {SURE} at about {about} prompts: need about {roughly(about - used)} more."
     )

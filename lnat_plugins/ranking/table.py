@@ -102,6 +102,20 @@ class ScoreTable:
         """(T,) the teachers' scores over those prompts; NaN by 0."""
         return self.of_means(self.columns(used_P).mean(axis=0))
 
+    def influence(self, used_P: Bools) -> Floats:
+        """(prompts used, T): what each prompt contributes to the scores, up to a constant.
+
+        Of a mean its values; of a ratio R of means (numerator − R · denominator) / mean
+        denominator, which is the derivative of R by the prompt's weight.
+        """
+        if len(self.parts) == 1:
+            return np.asarray(self.parts[0, used_P])
+        tops_PT, bottoms_PT = self.parts[:, used_P]
+        return _ratio(
+            tops_PT - self.teacher_scores(used_P) * bottoms_PT,
+            np.broadcast_to(bottoms_PT.mean(axis=0), bottoms_PT.shape),
+        )
+
     def winners(self, used_P: Bools) -> tuple[Ints, int]:
         """The column that wins each of those prompts, and the number of them with a tie."""
         return winners(self.scores[used_P], self.first_row[used_P])

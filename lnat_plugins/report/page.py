@@ -16,7 +16,7 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.report import sections
 from lnat_plugins.report.data import Figures, ReportOptions, gather
-from lnat_plugins.report.markup import Markup, counted, esc, join, number, table, tag
+from lnat_plugins.report.markup import Markup, counted, esc, items, join, table, tag
 from lnat_plugins.report.plots import Markers
 from lnat_plugins.report.traces import Rated, shades_of, trace_view
 from lnat_plugins.scoring.samples import ScoredSet
@@ -57,8 +57,7 @@ def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
     agreement = join([sections.agreement(figures), sections.reference(figures)])
     parts = [
         ("teachers", "Teachers", sections.teachers(figures, markers)),
-        ("ranks", "How sure each rank is", sections.chances(figures, markers)),
-        ("local", "Local against global", sections.local_global(scored, figures, markers)),
+                ("local", "Local against global", sections.local_global(scored, figures, markers)),
         ("length", "Score against length", sections.length(scored, figures, markers)),
         ("position", "Score by position in the trace", sections.position(figures, markers)),
         ("stability", "How the order settles", sections.stability(figures)),
@@ -87,18 +86,17 @@ def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
 
 def _summary(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
-    first = ranking.teachers[0]
-    by, order, sure = "The only teacher, by ", "it", ""
-    if len(ranking.teachers) > 1:
-        by, order, sure = "First by ", "the order", f"; P(best) {number(first.p_best, 3)}"
     notes = len(ranking.notes) + len(ranking.confounds.notes)
+    order = "the order" if len(ranking.teachers) > 1 else "it"
     read_first = join(
         [f" Before trusting {order}, read the ",
          tag("a", counted(notes, "note"), href="#confounds"), "."]
     ) if notes else ""  # fmt: skip
+    said, *bearing = ranking.headline
     return join([
-        tag("p", by, sections.unit_of(ranking), ": ", tag("strong", first.teacher),
-            f" with {number(first.mean)}{sure}.", read_first, class_="lead"),
+        tag("p", tag("strong", said), read_first, class_="lead"),
+        items([line.removeprefix("- ") for line in bearing]),
+        tag("p", f"By {sections.unit_of(ranking)}."),
         tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
             f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
             f"{counted(ranking.prompts, 'prompt')} scored for all of them, "

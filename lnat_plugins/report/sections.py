@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking, TeacherRank
-from lnat_plugins.ranking.bootstrap import INTERVAL, SURE
-from lnat_plugins.ranking.result import needed_prompts
+from lnat_plugins.ranking.bootstrap import INTERVAL
+from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
     Cell,
@@ -51,14 +51,15 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
     why = _no_interval(ranking)
     headers = [
         "Teacher", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
-        "P(best)", "Win rate", "Coverage", "Responses",
+        "May be best", "Rank interval", "First in", "Win rate", "Coverage", "Responses",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
             _named(line, markers), line.rank,
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
             Figure(line.difference), _interval(line.difference_low, line.difference_high, why),
-            Figure(line.p_best, 3, why), Figure(line.win_rate, 3), Figure(line.coverage, 3),
+            "yes" if line.may_be_best else "no", rank_span(line), Figure(line.first_in, 3, why),
+            Figure(line.win_rate, 3), Figure(line.coverage, 3),
             line.responses,
         ]
         for line in ranking.teachers
@@ -68,7 +69,11 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
         for line in ranking.teachers
     )
     explained = [
-        "Difference: to the first teacher, with its own interval, paired by prompt.",
+        "Difference: to the leader; its interval is paired by prompt and simultaneous over all "
+        "pairs of teachers.",
+        "May be best: in the set that holds the best teacher with 95 % confidence. Rank interval: "
+        "simultaneous over all teachers.",
+        "First in: share of resamples in which its mean is the best; no probability of being best.",
         "Win rate: share of prompts on which the teacher's response is the best.",
         "Coverage: share of all prompts for which it has a score.",
     ]
@@ -78,23 +83,6 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
         items(explained),
         table("Means of plain counts", ["Teacher", *ranking.teachers[0].controls], counts),
     ])  # fmt: skip
-
-
-def chances(figures: Figures, markers: Markers) -> Markup:
-    """P(rank): teachers by ranks."""
-    ranking = figures.ranking
-    if len(ranking.teachers) < 2:
-        return undefined("one teacher only, who has no rank among others")
-    intro = (
-        "In which share of the resamples each teacher takes each rank; the stronger the shade, "
-        "the more often. Teachers that tie share their ranks."
-    )
-    headers = ["Teacher", *(f"Rank {i}" for i in range(1, len(ranking.teachers) + 1))]
-    rows = (
-        [_named(line, markers), *cells(line.p_rank, 3, _no_interval(ranking))]
-        for line in ranking.teachers
-    )
-    return join([tag("p", intro), table("Rank probabilities", headers, rows, shade=True)])
 
 
 def local_global(scored: ScoredSet, figures: Figures, markers: Markers) -> Markup:
@@ -168,14 +156,14 @@ def _tenths(values: Sequence[float]) -> list[tuple[float, float]]:
 
 
 def stability(figures: Figures) -> Markup:
-    """P(best) of the first teacher by the number of prompts."""
+    """In which share of the resamples the leader is first, by the number of prompts."""
     ranking, found = figures.ranking, figures.ranking.stability
     if not found.sizes:
         single = len(ranking.teachers) < 2
         return undefined("one teacher only" if single else _no_interval(ranking))
-    best = f"P(best) of {figures.teachers[0]}"
+    best = f"share of resamples with {figures.teachers[0]} first"
     series = {
-        best: list(zip(found.sizes, found.p_best, strict=True)),
+        best: list(zip(found.sizes, found.first, strict=True)),
         "Kendall tau-b with the order of all": list(zip(found.sizes, found.tau, strict=True)),
     }
     # Sizes far enough from each other for their numbers to fit, the last one included.
@@ -183,23 +171,23 @@ def stability(figures: Figures) -> Markup:
     for size in found.sizes[::-1]:
         if size * 1.5 <= ticks[0]:
             ticks.insert(0, size)
-    known = [y for y in (*found.p_best, *found.tau) if not math.isnan(y)]
+    known = [y for y in (*found.first, *found.tau) if not math.isnan(y)]
     drawing = lines(
         "stability-plot", "Stability by number of prompts", series, Markers(series, plain=True),
         ("prompts, by their logarithm", "share, or tau"), x_ticks=ticks, log_x=True,
-        y_range=(min(0.0, *known) - 0.02, 1.05), level=SURE,
+        y_range=(min(0.0, *known) - 0.02, 1.05),
     )  # fmt: skip
     caption = (
         f"Resamples of fewer and of more prompts than the {ranking.prompts_used} used; beyond "
-        f"that number, further prompts are taken to be like these. Dashed: {SURE}."
+        f"that number, further prompts are taken to be like these."
     )
     rows = (
-        [f"{size:,}", *cells([p_best], 3), *cells([tau], 3, "every resample is one tie")]
-        for size, p_best, tau in zip(found.sizes, found.p_best, found.tau, strict=True)
+        [f"{size:,}", *cells([first], 3), *cells([tau], 3, "every resample is one tie")]
+        for size, first, tau in zip(found.sizes, found.first, found.tau, strict=True)
     )
     headers = ["Prompts", best, "Kendall tau-b"]
     numbers = folded("The numbers", table("Stability by number of prompts", headers, rows))
-    return join([tag("p", needed_prompts(ranking)), figure(drawing, caption), numbers])
+    return join([figure(drawing, caption), numbers])
 
 
 def _two_scatters(
@@ -274,11 +262,11 @@ def agreement(figures: Figures) -> Markup:
     found = figures.comparison
     if isinstance(found, str):
         return undefined(found)
-    headers = ["Metric", "Window", "Better", "Order, best first", "P(best) of the first", "Prompts"]
+    headers = ["Metric", "Window", "Better", "Order, best first", "May be best", "Prompts"]
     orders: list[list[Cell]] = [
         [
             one.metric, one.window or "none", "higher" if one.higher_is_better else "lower",
-            one.in_words(), Figure(one.p_best, 3, "nothing could be resampled"), one.prompts_used,
+            one.in_words(), ", ".join(one.may_be_best), one.prompts_used,
         ]
         for one in found.metrics
     ]  # fmt: skip

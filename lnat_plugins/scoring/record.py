@@ -111,6 +111,8 @@ class StepSums:
         variants: local naturalness of the response, scored in another way (`sensitivity: full`):
             "steps line", "window 10%" -> nats per token (NaN = undefined, reason in `undefined`).
         token_values: the numbers of every token; None if they were not kept.
+        prompt_tokens: tokens of the rendered prompt; 0 in older records.
+        student: what is known of the student, see `sanity.student_facts`.
     """
 
     teacher: str
@@ -131,11 +133,18 @@ class StepSums:
     tag_sums: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     variants: Mapping[str, float] = field(default_factory=dict)
     token_values: TokenValues | None = None
+    prompt_tokens: int = 0
+    student: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_tokens(self) -> int:
         """Scored tokens of the whole response."""
         return sum(self.tokens)
+
+    @property
+    def n_read(self) -> int:
+        """Tokens of the whole response, those of tags included."""
+        return self.n_tokens + sum(self.tag_tokens)
 
     @property
     def n_steps(self) -> int:
@@ -290,6 +299,8 @@ class _StoredRecord(BaseModel):
     tag_sums: dict[str, _Numbers] = {}
     variants: dict[str, _Number] = {}
     token_values: dict[str, Any] | None = None
+    prompt_tokens: NonNegativeInt = 0
+    student: dict[str, Any] = {}
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
 from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
 from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
+from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
@@ -41,6 +43,7 @@ class ScoredSet:
         files: the files read, in order.
         skipped: "file: reason" for each samples file that was found but not read.
         duplicates: rows that came again with the same numbers, and were counted once.
+        prompts_in_set: of the teacher set; more than `prompts` if only some were scored.
     """
 
     task: str
@@ -55,6 +58,16 @@ class ScoredSet:
     files: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     duplicates: int = 0
+    prompts_in_set: int = 0
+
+    @cached_property
+    def degenerate(self) -> dict[str, DegenerateCount]:
+        """Teacher -> its degenerate responses."""
+        return count_kinds(
+            (row.teacher, degenerate_kinds(row.text, row.candidate.response.extra, prompt))
+            for row in self.rows
+            for prompt in [row.candidate.messages[-1]["content"]]
+        )
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -107,6 +120,7 @@ def scored_set(
         settings_hash=record.settings_hash,
         splitter=record.splitter,
         paths=tuple(sorted({row.record.path for row in rows})),
+        prompts_in_set=len(prompts),
     )
 
 
@@ -255,7 +269,10 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
         _refuse_other_settings(numbered[0], row)
     merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
     paths = tuple(str(file.path) for file in files)
-    return replace(merged, files=paths, skipped=skipped, duplicates=duplicates)
+    in_set = max(len(prompts), *(file.prompts for file in files))
+    return replace(
+        merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set
+    )
 
 
 def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:

@@ -29,12 +29,17 @@ _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 
 class SamplesFile(NamedTuple):
-    """One samples file. `date` is "" if the file was renamed; dates sort as text."""
+    """One samples file.
+
+    `date` is "" if the file was renamed; dates sort as text. `prompts` is how many the teacher set
+    has, more than were scored under `--limit`; 0 if no results file says so.
+    """
 
     path: Path
     task: str
     date: str
     student: str
+    prompts: int = 0
 
 
 def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
@@ -97,18 +102,32 @@ def _describe(path: Path) -> SamplesFile:
     task, date = match.group("task", "date") if match else ("unknown", "")
     folder = path.resolve().parent
     results = sorted(folder.glob(f"*_{date}.json" if date else "results_*.json"))
-    student = _model_name(results[0]) if len(results) == 1 else ""
-    return SamplesFile(path, task, date, student or folder.name)
+    found = _results(results[0]) if len(results) == 1 else {}
+    return SamplesFile(path, task, date, _model_name(found) or folder.name, _prompts(found, task))
 
 
-def _model_name(results_file: Path) -> str:
-    """The model's name in lm-eval's results; "" where the file holds none."""
+def _results(path: Path) -> Mapping[str, Any]:
+    """lm-eval's results; empty where the file cannot be read."""
     try:
-        results: Any = json.loads(results_file.read_text(encoding="utf-8"))
-        name = results.get("model_name")
-        arguments = results.get("config", {}).get("model_args")
-    except (OSError, ValueError, AttributeError):
-        return ""
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _prompts(results: Mapping[str, Any], task: str) -> int:
+    """How many prompts the task has, whatever `--limit` left of them; 0 if that is not known."""
+    try:
+        return int(results["n-samples"][task]["original"])
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
+def _model_name(results: Mapping[str, Any]) -> str:
+    """The model's name in lm-eval's results; "" where they hold none."""
+    config = results.get("config")
+    name = results.get("model_name")
+    arguments = config.get("model_args") if isinstance(config, Mapping) else None
     if isinstance(name, str) and name:
         return name
     if isinstance(arguments, str):

@@ -67,6 +67,7 @@ class Scorer:
         statistics: names in `engine.types` that are wanted beside log-probabilities. One that the
             back end cannot give, or that does not fit, is undefined in the record with its reason.
         tokens: whether records keep the numbers of every token, where the back end has them.
+        student: what is known of the student, see `sanity.student_facts`.
     """
 
     tokenizer: Any
@@ -78,6 +79,7 @@ class Scorer:
     host: Mapping[str, str] = field(default_factory=dict)
     statistics: frozenset[str] = frozenset()
     tokens: bool = False
+    student: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
@@ -245,6 +247,8 @@ class Scorer:
             tag_tokens=encoded.tags_per_step,
             tag_sums=self._tag_sums(encoded, computed),
             token_values=self._token_values(encoded, computed),
+            prompt_tokens=prompt_tokens,
+            student=self.student,
         )
 
     def _tag_sums(

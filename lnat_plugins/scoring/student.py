@@ -14,6 +14,7 @@ from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.variants import sampled, with_variants
 from lnat_plugins.steps import StepSpec
@@ -193,15 +194,19 @@ class LocalStudent:
         }
         backend = EngineBackend(Engine(self._model))
         self._plan.requested.check_student(backend.unavailable)
+        max_length = _context(self._model)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,
             spec=self._plan.steps,
             windows=self._plan.windows,
             settings=settings,
-            max_length=_context(self._model),
+            max_length=max_length,
             statistics=self._plan.requested.statistics,
             tokens=self._plan.tokens,
+            student=student_facts(
+                self._tokenizer, backend, template=template is not None, max_length=max_length
+            ),
         )
 
 

@@ -46,6 +46,7 @@ class Provenance:
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
+    A line below them counts the degenerate rows that were chosen, if there are any.
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
@@ -73,6 +74,12 @@ def counts(selection: Selection) -> str:
             for reason, found in (*dropped.items(), ("all", sums))
         ]
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
+    if selection.degenerate:
+        found = ", ".join(
+            f"{teacher}: {', '.join(f'{kind} {n}' for kind, n in kinds.items())}"
+            for teacher, kinds in selection.degenerate.items()
+        )
+        tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")
     return "\n\n".join(tables) + "\n"
 
 

@@ -51,6 +51,8 @@ class Selection:
         settings: the whole selection block, defaults filled in (`SelectionSpec.written`).
         pool: the candidates' fingerprint.
         student: the student's name.
+        degenerate: teacher -> kind of degenerate response -> chosen rows of that kind; only counts
+            above 0.
     """
 
     indices: tuple[int, ...]
@@ -67,6 +69,7 @@ class Selection:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pool: str = ""
     student: str = ""
+    degenerate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
@@ -129,6 +132,7 @@ class Selection:
             raise DataError(
                 "this is not a stored selection", where=where, found=values, remedy=_REMEDY
             )
+        values = {"degenerate": {}, **values}  # older files do not count these
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
@@ -182,3 +186,4 @@ class _Stored(BaseModel):
     settings: dict[str, Any]
     pool: str
     student: str
+    degenerate: dict[str, dict[str, int]]

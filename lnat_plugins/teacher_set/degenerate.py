@@ -102,6 +102,23 @@ def count_kinds(rows: Iterable[tuple[str, Iterable[str]]]) -> dict[str, Degenera
     }
 
 
+def in_words(counts: Mapping[str, DegenerateCount], most: int = 5) -> str:
+    """ "A 3 of 10 (loop 2, cut off 1), B 1 of 9 (loop 1)", the worst teacher first; "" for none."""
+    found = sorted(
+        ((count.degenerate, teacher, count) for teacher, count in counts.items()),
+        key=lambda one: -one[0],
+    )
+    named = [
+        f"{teacher} {n} of {count.rows} ("
+        + ", ".join(f"{kind} {n_kind}" for kind, n_kind in count.kinds.items() if n_kind)
+        + ")"
+        for n, teacher, count in found
+        if n
+    ]
+    more = [f"{len(named) - most} more"] if len(named) > most else []
+    return ", ".join([*named[:most], *more])
+
+
 # --- answer only, answer first ---
 
 _SHORT: Final = 300  # characters: a longer text, or first sentence, is more than an answer

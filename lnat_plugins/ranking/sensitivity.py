@@ -1,0 +1,175 @@
+"""Whether the order of the teachers depends on how steps are cut, weighed and seen.
+
+Local naturalness makes choices: what is a step, that all steps weigh the same, how many steps a
+step sees. A teacher that leads only under one of them leads by that choice. Most other choices
+come out of the same records; a finer cut and a window that grows need another reading
+(`sensitivity: full`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from lnat_plugins.metrics import Metric, Scored
+from lnat_plugins.metrics.base import mean
+from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS, local_naturalness
+from lnat_plugins.ranking.orders import ranks, tau_b
+from lnat_plugins.ranking.table import ScoreTable, score_table
+from lnat_plugins.scoring.record import StepSums
+
+SHORT: Final = 4
+"""Tokens below which a step counts as short."""
+
+LOWEST: Final = 0.05
+"""Share of a response's steps that is left out at the low end, rounded to whole steps."""
+
+FULL: Final = "score with `sensitivity: full`, which reads 20 prompts in these ways"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The order when the score is taken in another way.
+
+    Attributes:
+        name: the way, in words.
+        order: teachers, best first, on the prompts that have both scores for every teacher.
+        usual: the order of the ranking's own score on the same prompts.
+        same_first: whether both have the same first teacher.
+        tau: Kendall's tau-b of the two orders.
+        prompts: how many prompts these are.
+    """
+
+    name: str
+    order: tuple[str, ...]
+    usual: tuple[str, ...]
+    same_first: bool
+    tau: float
+    prompts: int
+
+    @property
+    def same_order(self) -> bool:
+        """Whether no two teachers change places."""
+        return self.order == self.usual
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Every variant that could be taken, and why the others could not.
+
+    Attributes:
+        variants: in the order of `_ways`.
+        not_done: name -> what it needs.
+    """
+
+    variants: tuple[Variant, ...] = ()
+    not_done: Mapping[str, str] = ()  # type: ignore[assignment]
+
+    @property
+    def changing(self) -> tuple[Variant, ...]:
+        """Those with another first teacher."""
+        return tuple(one for one in self.variants if not one.same_first)
+
+
+def sensitivity(
+    table: ScoreTable, rows: Sequence[Scored], prompts: Sequence[str], window: str
+) -> Sensitivity:
+    """Of a ranking by local naturalness; empty for any other metric, whose rules are its own.
+
+    Args:
+        table: the ranking's own scores of `rows`.
+        rows, prompts, window: as for `rank`.
+    """
+    if table.metric.name != LOCAL_NATURALNESS.name:
+        return Sensitivity((), {})
+    found = []
+    not_done = {}
+    for name, compute, needs in _ways([row.record for row in rows], window):
+        other = score_table(rows, prompts, table.teachers, _metric(compute), window)
+        both_P = table.matched & other.matched
+        if not both_P.any():
+            not_done[name] = needs
+            continue
+        scores_2T = np.stack([one.teacher_scores(both_P) for one in (table, other)])
+        usual, order = (
+            tuple(table.teachers[column] for column in np.argsort(-scores_T, kind="stable"))
+            for scores_T in scores_2T
+        )
+        better_2T = ranks(scores_2T).better
+        tau = float(tau_b(better_2T[:1], better_2T[1:])[0])
+        found.append(Variant(name, order, usual, order[0] == usual[0], tau, int(both_P.sum())))
+    return Sensitivity(tuple(found), not_done)
+
+
+_Compute = Callable[[StepSums, str], float]
+
+
+def _metric(compute: _Compute) -> Metric:
+    return Metric(
+        name="variant", higher_is_better=True, scope="response", unit=LOCAL_NATURALNESS.unit,
+        source="ours", aggregate="mean", compute=compute, reads="window",
+    )  # fmt: skip
+
+
+def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Compute, str]]:
+    """Name, score and what it needs, of each way to take the score."""
+    every = f"every response would need a step of {SHORT} tokens"
+    yield f"without steps under {SHORT} tokens", _without_short_steps, every
+    yield f"without each trace's lowest {LOWEST:.0%} of steps", _without_lowest_steps, ""
+    yield "every token weighing the same", _by_tokens, ""
+    yield "without first and last step", _without_ends, "responses of three steps or more"
+    if any(record.tag_tokens for record in records):
+        yield "with tags scored", _with_tags, "a back end that gives log-probabilities of tokens"
+    for other in dict.fromkeys(name for record in records for name in record.sums):
+        if other != window:
+            name = "under the whole context" if other == "global" else f"at window {other}"
+            yield name, _at_window(other), "a back end that gives the score step by step"
+    recorded = dict.fromkeys(name for record in records for name in record.variants)
+    for name in recorded or ("steps line", "window 10%"):
+        yield f"with {name}", _recorded(name), FULL
+
+
+def _kept(record: StepSums, window: str, keep: Callable[[int], bool]) -> float:
+    means = record.step_means(window) or []
+    return mean([value for step, value in enumerate(means) if keep(step)])
+
+
+def _without_short_steps(record: StepSums, window: str) -> float:
+    return _kept(record, window, lambda step: record.tokens[step] >= SHORT)
+
+
+def _without_lowest_steps(record: StepSums, window: str) -> float:
+    means = record.step_means(window) or []
+    if any(map(math.isnan, means)):
+        return math.nan
+    return mean(sorted(means)[math.floor(LOWEST * len(means) + 0.5) :])
+
+
+def _by_tokens(record: StepSums, window: str) -> float:
+    return record.totals.get(window, math.nan) / record.n_tokens
+
+
+def _without_ends(record: StepSums, window: str) -> float:
+    return _kept(record, window, lambda step: 0 < step < record.n_steps - 1)
+
+
+def _with_tags(record: StepSums, window: str) -> float:
+    if not record.tag_tokens:
+        return local_naturalness(record, window)
+    sums, tags = record.sums.get(window), record.tag_sums.get(window)
+    if sums is None or tags is None:
+        return math.nan
+    counts = zip(sums, tags, record.tokens, record.tag_tokens, strict=True)
+    return mean([(own + tag) / (n + n_tags) for own, tag, n, n_tags in counts])
+
+
+def _at_window(other: str) -> _Compute:
+    return lambda record, _: local_naturalness(record, other)
+
+
+def _recorded(name: str) -> _Compute:
+    return lambda record, _: record.variants.get(name, math.nan)

@@ -1,0 +1,85 @@
+"""Several students side by side: does the best teacher differ from one student to another?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lnat_plugins.formatting import join_blocks, markdown_table, number, plain
+from lnat_plugins.ranking.result import Ranking, rank_span
+
+
+@dataclass(frozen=True)
+class StudentComparison:
+    """The rankings of one teacher set for several students, by one metric.
+
+    Attributes:
+        task: the teacher set.
+        students: names, in the order given; at least two.
+        rankings: one for each student.
+        common: the teachers that may be best for every student, in the first one's order. If there
+            is none, the best teacher differs beyond noise.
+        text: that in words.
+    """
+
+    task: str
+    students: tuple[str, ...]
+    rankings: tuple[Ranking, ...]
+    common: tuple[str, ...]
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the rankings left out."""
+        kept = {name: value for name, value in vars(self).items() if name != "rankings"}
+        return {name: plain(value) for name, value in kept.items()}
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Headers and rows: a row a teacher, a column a student, "mean (rank interval)"."""
+        lines = [{line.teacher: line for line in one.teachers} for one in self.rankings]
+        headers = ["Mean (rank)", *self.students]
+        rows = []
+        for teacher in dict.fromkeys(name for of in lines for name in of):
+            cells = [
+                f"{number(of[teacher].mean)} ({rank_span(of[teacher])})" if teacher in of else "N/A"
+                for of in lines
+            ]
+            rows.append([teacher, *cells])
+        return headers, rows
+
+    def to_markdown(self) -> str:
+        """What they have in common, each student's verdict, and the table."""
+        verdicts = [
+            f"- {student}: {ranking.verdict.text}"
+            for student, ranking in zip(self.students, self.rankings, strict=True)
+        ]
+        headers, rows = self.table()
+        return join_blocks([self.text, *verdicts], markdown_table(headers, rows, left=1))
+
+
+def compare_students(
+    task: str, students: Sequence[str], rankings: Sequence[Ranking]
+) -> StudentComparison:
+    """Set the rankings of one teacher set for several students side by side.
+
+    The best teacher differs beyond noise if no teacher is in the best set of all students: each
+    set holds that student's best teacher at 95 %, so for two students both do at 90 % or more.
+    """
+    said = [one.verdict for one in rankings]
+    common = [
+        name for name in said[0].may_be_best if all(name in other.may_be_best for other in said)
+    ]
+    if any(one.kind == "none" for one in said):
+        common = []
+        text = "Whether the best teacher differs is not known: a student has no verdict."
+    elif not common:
+        text = (
+            f"The best teacher differs beyond noise: no teacher may be best for all {len(said)} "
+            "students."
+        )
+    else:
+        text = (
+            f"No difference beyond noise: {' or '.join(common)} may be best for all "
+            f"{len(said)} students."
+        )
+    return StudentComparison(task, tuple(students), tuple(rankings), tuple(common), text)

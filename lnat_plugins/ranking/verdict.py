@@ -1,0 +1,117 @@
+"""The verdict in words: no more than the intervals, the sensitivity and the student support."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lnat_plugins.formatting import plural, roughly
+from lnat_plugins.ranking.best_set import POWER
+from lnat_plugins.ranking.bootstrap import LEVEL
+from lnat_plugins.ranking.sensitivity import Sensitivity
+
+FEWEST: Final = 10
+"""Prompts below which there is no verdict."""
+
+FEW: Final = 30
+"""Prompts below which the intervals are known to be too narrow."""
+
+_MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of the first place.
+
+    Attributes:
+        kind: "best" = one teacher may be best; "leads" = several may; "none" = nothing is said.
+        text: the verdict as a sentence, or two.
+        may_be_best: the teachers that may be best at `bootstrap.LEVEL`, highest score first;
+            empty where there is no verdict.
+        more_prompts: how many further prompts leave one teacher with a probability of
+            `best_set.POWER`; None if one is left, or that number is too large to say.
+    """
+
+    @property
+    def next_step(self) -> str:
+        """What to run next, as a sentence."""
+        look = "`lnat report OUT` shows the traces"
+        choose = "`lnat select OUT --output_path chosen` writes the rows to train on"
+        if self.kind == "none":
+            return f"Next: score more prompts of more teachers; {look}."
+        return f"Next: {look}, {choose}."
+
+    kind: Literal["best", "leads", "none"]
+    text: str
+    may_be_best: tuple[str, ...]
+    more_prompts: int | None
+
+
+def verdict(
+    order: Sequence[str],
+    may_be_best: Sequence[str],
+    prompts: int,
+    needed: int | None,
+    sensitivity: Sensitivity,
+    *,
+    metric: str = "local_naturalness",
+    resampled: bool = True,
+) -> Verdict:
+    """The verdict on teachers in order, best first.
+
+    Args:
+        may_be_best: of `best_set`.
+        prompts: used.
+        needed: prompts in all, of `best_set`.
+        sensitivity: named in the first sentence where the first teacher changes with it.
+        metric: what ranks; named unless it is local naturalness.
+        resampled: whether the bootstrap was run.
+    """
+    first, size = order[0], f"{plural(len(order), 'teacher')}, {plural(prompts, 'prompt')}"
+    by = "" if metric == "local_naturalness" else f" by {metric}"
+    if len(order) == 1:
+        return Verdict("none", f"No verdict: one teacher ({first}), nothing to compare.", (), None)
+    if prompts < FEWEST:
+        text = (
+            f"No verdict: {plural(prompts, 'prompt')} of {plural(len(order), 'teacher')}, and "
+            f"{FEWEST} are the least that carry one. {first} has the best mean."
+        )
+        return Verdict("none", text, (), None)
+    if not resampled:
+        text = f"No verdict: nothing was resampled. {first} has the best mean ({size})."
+        return Verdict("none", text, (), None)
+    others = [name for name in may_be_best if name != first]
+    more = None if needed is None else max(1, needed - prompts)
+    if not others:
+        text = f"{first} is best for this student{by} ({LEVEL:.0%}, {size})"
+    else:
+        named = others[:_MOST_NAMED]
+        if rest := len(others) - len(named):
+            named.append(f"{rest} more")
+        listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+        text = f"{first} leads{by}; {listed} cannot be ruled out ({LEVEL:.0%}, {size})"
+    text += _but(sensitivity, first)
+    if others:
+        text += _more(more, prompts)
+    if prompts < FEW:
+        text += f" With fewer than {FEW} prompts the intervals are too narrow."
+    return Verdict("leads" if others else "best", text, tuple(may_be_best), more)
+
+
+def _but(sensitivity: Sensitivity, first: str) -> str:
+    """The end of the first sentence: what puts another teacher first."""
+    changing = [one for one in sensitivity.changing if one.usual[0] == first]
+    if not changing:
+        return "."
+    named = [f"{one.order[0]} leads {one.name}" for one in changing[:_MOST_NAMED]]
+    if rest := len(changing) - len(named):
+        named.append(f"and so on in {plural(rest, 'further way')}")
+    return f", but it depends on the way of scoring: {', '.join(named)}."
+
+
+def _more(more: int | None, prompts: int) -> str:
+    if more is None:
+        return " No number of prompts can be named that would tell them apart."
+    about = f"{roughly(more):,}" if more < 100 * prompts else f"more than {100 * prompts:,}"
+    return f" About {about} more prompts would tell ({POWER:.0%} power)."

@@ -1,0 +1,72 @@
+"""What speaks against a verdict: a student that does not know the text, degenerate responses."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from lnat_plugins.formatting import number, plural
+from lnat_plugins.metrics import Scored
+from lnat_plugins.ranking.result import Ranking
+from lnat_plugins.teacher_set.degenerate import in_words
+
+OLD_CUT: Final = "sentence@1"
+"""The splitter by which a line such as `</think>` was a step."""
+
+_UNKNOWN: Final = 0.5
+"""Of a uniform guess: a template whose own tokens are less probable was never seen (ours)."""
+
+
+def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
+    """A line each, the gravest first."""
+    yield from _student(ranking, rows)
+    if any(OLD_CUT in row.record.splitter for row in rows):
+        yield (
+            f"Steps were cut by {OLD_CUT}, by which a line that holds only a tag such as </think> "
+            "is a step of its own and may decide the order: score again."
+        )
+    if found := in_words(ranking.degenerate):
+        yield (
+            f"Degenerate responses: {found}. Scores tend to favour them; look at them before "
+            "training."
+        )
+
+
+def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
+    facts = rows[0].record.student
+    mean = statistics.fmean(line.mean for line in ranking.teachers)
+    uniform = -math.log(facts.get("vocabulary", math.inf))
+    if ranking.unit == "nats per token" and mean < uniform:
+        yield (
+            f"The student knows nothing of this text: its mean of {number(mean, 2)} nats per token "
+            f"is below a uniform guess over its {facts['vocabulary']:,} tokens "
+            f"({number(uniform, 2)})."
+        )
+    limit = facts.get("max_length")
+    n_long = sum(
+        limit is not None and record.prompt_tokens + record.n_read > limit + 1
+        for record in (row.record for row in rows)
+    )
+    if 2 * n_long > len(rows):
+        yield (
+            f"{n_long} of {plural(len(rows), 'response')} are longer than the {limit:,} tokens "
+            "that the student reads at once: it cannot be trained on them whole."
+        )
+    if facts.get("hides_thinking") and any("</think>" in _text(row) for row in rows):
+        yield (
+            "The student's chat template leaves out what stands before </think> in a reply, so "
+            "training in this template would not see the reasoning that was scored."
+        )
+    logprob = facts.get("template_logprob")
+    if logprob is not None and logprob < _UNKNOWN * uniform:
+        yield (
+            "The student does not know this chat template (mean log p of its own tokens "
+            f"{number(logprob, 2)} nats): score a base model without "
+            "--apply_chat_template, unless it will be trained with it."
+        )
+
+
+def _text(row: Scored) -> str:
+    return str(getattr(row, "text", ""))

@@ -1,0 +1,54 @@
+"""What a record says of the student itself, for doubts about a verdict."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from lnat_plugins.engine.types import TokenRun
+from lnat_plugins.errors import LnatError
+from lnat_plugins.scoring.backend import Backend, EngineBackend
+from lnat_plugins.scoring.chat import render
+
+_QUESTION: Final = "What is 3 + 4?"
+_THOUGHT: Final = "Three and four make seven."
+
+
+def student_facts(
+    tokenizer: Any, backend: Backend, *, template: bool, max_length: int | None
+) -> dict[str, Any]:
+    """JSON values, the same for every record of a run.
+
+    - vocabulary: tokens that the tokenizer knows, so that −log of it is a uniform guess, in nats;
+    - max_length: tokens that the student reads at once; None if there is no limit;
+    - hides_thinking: whether the chat template leaves the thinking part of a reply out;
+    - template_logprob: mean log p, in nats, of the template's own tokens between a question and
+      the reply, by the engine. Near 0 if the student was trained in this template.
+
+    The last two only where a chat template is applied that takes a plain conversation.
+    """
+    facts: dict[str, Any] = {"vocabulary": len(tokenizer), "max_length": max_length}
+    if not template:
+        return facts
+    asked = [{"role": "user", "content": _QUESTION}]
+    try:
+        reply = render(tokenizer, asked, f"<think>\n{_THOUGHT}\n</think>\n\nSeven.")
+        opened = render(tokenizer, asked)
+    except LnatError:
+        return facts
+    facts["hides_thinking"] = _THOUGHT not in reply
+    before, content, after = opened.rpartition(_QUESTION)
+    if isinstance(backend, EngineBackend) and content and after:
+        facts["template_logprob"] = _mean_logprob(tokenizer, backend, before + content, after)
+    return facts
+
+
+def _mean_logprob(tokenizer: Any, backend: EngineBackend, before: str, after: str) -> float | None:
+    """Of the tokens of `after`; None where it cannot be had."""
+    prompt, ids = (
+        np.array(tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
+        for text in (before, after)
+    )
+    (found,) = backend.engine.score(prompt, [TokenRun(ids, np.ones(len(ids), bool))])
+    return None if found.failure else float(found.logprobs.mean())

@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from lnat_plugins.engine.types import BRIER_TOP, RANK_CAP, Ids
+from lnat_plugins.engine.types import BRIER_TOP, RANK_CAP, TEMPERED, Ids
 from lnat_plugins.errors import StudentError
 
 CHUNK_BYTES: Final = 64 * 2**20
@@ -139,6 +139,15 @@ def measure(logits_NV: Tensor, targets_N: Tensor, names: Sequence[str]) -> Tenso
         p_NV = logp_NV.exp()
         found["entropy"] = -torch.linalg.vecdot(p_NV, logp_NV)
         found["brier"] = 1 - 2 * found[""].exp() + torch.linalg.vecdot(p_NV, p_NV)
+    if "top_probability" in names:
+        found["top_probability"] = (logits_NV.amax(-1) - lse_N1.squeeze(-1)).exp()
+    if "top_is_right" in names:
+        found["top_is_right"] = (logits_NV.amax(-1, keepdim=True) <= gold_N1).squeeze(-1).float()
+    for name, temperature in TEMPERED.items():
+        if name in names:
+            tempered_NV = logits_NV / temperature
+            gold_N = (gold_N1 / temperature).squeeze(-1)
+            found[name] = gold_N - tempered_NV.logsumexp(-1)
     if "brier_top50" in names:
         top_NK, token_NK = logits_NV.topk(min(BRIER_TOP, logits_NV.shape[-1]), dim=-1)
         p_NK = top_NK.softmax(-1)

@@ -23,13 +23,23 @@ RANK_CAP: Final = 100
 BRIER_TOP: Final = 50
 """Tokens of a distribution that `brier_top50` keeps (LARK, arXiv 2605.30651, authors' code)."""
 
-TOKEN: Final[tuple[str, ...]] = ("capped_rank", "entropy", "brier", "brier_top50")
+TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
+"""At which log-probabilities are taken for calibration, beside 1."""
+
+TEMPERED: Final = {f"tempered_{t:g}": t for t in TEMPERATURES}
+"""Statistic -> its temperature."""
+
+TOKEN: Final[tuple[str, ...]] = (
+    "capped_rank", "entropy", "brier", "brier_top50", "top_probability", "top_is_right", *TEMPERED,
+)  # fmt: skip
 """Statistics of one token y, from the student's distribution p at its position:
 
 - capped_rank: min(1 + #{v: logit_v > logit_y}, 100);
 - entropy: −Σ p log p, nats;
 - brier: 1 − 2 p_y + Σ p²;
-- brier_top50: the same with p cut to its 50 most probable tokens and renormalised.
+- brier_top50: the same with p cut to its 50 most probable tokens and renormalised;
+- top_probability: max p; top_is_right: 1 if no token is more probable than y, else 0;
+- tempered_T: log p_y of the logits divided by T, nats.
 """
 
 STEP: Final[tuple[str, ...]] = (*TOKEN, "first_token", "first_two_tokens")

@@ -14,6 +14,7 @@ import numpy as np
 from lnat_plugins.metrics import METRICS, Metric, Scored
 from lnat_plugins.ranking.best_set import BestSet, best_set
 from lnat_plugins.ranking.bootstrap import intervals, known_rows, resampled_means, stability
+from lnat_plugins.ranking.calibration import calibration
 from lnat_plugins.ranking.confounds import composition, confounds, control_values
 from lnat_plugins.ranking.notes import notes
 from lnat_plugins.ranking.opinions import opinions
@@ -109,6 +110,7 @@ def rank(
         metric=metric.name, unit=metric.unit, window=table.window,
         higher_is_better=bool(metric.higher_is_better),
         verdict=said, sensitivity=changed, warnings=(), windows=_windows(rows, prompts, table),
+        calibration=calibration(rows, teachers, prompts),
         opinions=opinions(rows, prompts, teachers, window, metric.name, metrics),
         degenerate=dict(degenerate or {}),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,

@@ -20,6 +20,7 @@ from lnat_plugins.formatting import (
     span,
 )
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL, Stability
+from lnat_plugins.ranking.calibration import Calibration
 from lnat_plugins.ranking.confounds import Confounds
 from lnat_plugins.ranking.opinions import Opinion
 from lnat_plugins.ranking.orders import Agreement
@@ -85,6 +86,7 @@ class Ranking:
         verdict: what may be said of the first place.
         sensitivity: whether the order depends on the way of scoring.
         warnings: what speaks against the verdict: the student, degenerate responses.
+        calibration: of the student, where it was measured.
         opinions: whom other scores put first.
         windows: window scored -> teacher -> local naturalness there; empty for other metrics.
         degenerate: teacher -> its degenerate responses; empty if they were not counted.
@@ -107,6 +109,7 @@ class Ranking:
     verdict: Verdict
     sensitivity: Sensitivity
     warnings: tuple[str, ...]
+    calibration: Calibration | None
     opinions: tuple[Opinion, ...]
     windows: Mapping[str, Mapping[str, float]]
     degenerate: Mapping[str, DegenerateCount]
@@ -142,7 +145,8 @@ class Ranking:
             self.verdict.text,
             *(f"- {warning}" for warning in self.warnings),
             *_opinions(self),
-            *_sensitivity(self.sensitivity, self.prompts_used),
+            *_sensitivity(self),
+            *([] if self.calibration is None else [self.calibration.in_words()]),
             self.verdict.next_step,
         )
 
@@ -186,19 +190,23 @@ def _opinions(ranking: Ranking) -> Iterator[str]:
         yield f"Second opinions, first by other scores: {named}."
 
 
-def _sensitivity(found: Sensitivity, prompts: int) -> Iterator[str]:
+def _sensitivity(ranking: Ranking) -> Iterator[str]:
     """One line for each way of scoring."""
+    found, first = ranking.sensitivity, ranking.teachers[0].teacher
     if not found.variants and not found.not_done:
         return
     yield "Sensitivity, the order when it is scored in another way:"
     for one in found.variants:
         if one.same_order:
             what = "same order"
-        elif one.same_first:
+        elif one.same_first and one.usual[0] == first:
             what = f"same first, other order: {_in_order(one.order)}"
         else:
             what = f"{one.order[0]} first: {_in_order(one.order)}"
-        sample = f" (on {one.prompts} prompts)" if one.prompts < prompts else ""
+            if one.usual[0] != first:
+                what += f"; there the usual score puts {one.usual[0]} first"
+        fewer = one.prompts < ranking.prompts_used
+        sample = f" (on {plural(one.prompts, 'prompt')})" if fewer else ""
         yield f"- {one.name}{sample}: {what}"
     for why in dict.fromkeys(found.not_done.values()):
         names = ", ".join(name for name, reason in found.not_done.items() if reason == why)

@@ -110,6 +110,7 @@ class StepSums:
         tag_sums: window -> n sums of log p over these; empty without them, or if not known.
         variants: local naturalness of the response, scored in another way (`sensitivity: full`):
             "steps line", "window 10%" -> nats per token (NaN = undefined, reason in `undefined`).
+        calibration: of the student on this response, see `variants.calibration_of`.
         token_values: the numbers of every token; None if they were not kept.
         prompt_tokens: tokens of the rendered prompt; 0 in older records.
         student: what is known of the student, see `sanity.student_facts`.
@@ -132,6 +133,7 @@ class StepSums:
     tag_tokens: tuple[int, ...] = ()
     tag_sums: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     variants: Mapping[str, float] = field(default_factory=dict)
+    calibration: Mapping[str, Sequence[float]] = field(default_factory=dict)
     token_values: TokenValues | None = None
     prompt_tokens: int = 0
     student: Mapping[str, Any] = field(default_factory=dict)
@@ -298,6 +300,7 @@ class _StoredRecord(BaseModel):
     tag_tokens: Annotated[tuple[NonNegativeInt, ...], _Tuple] = ()
     tag_sums: dict[str, _Numbers] = {}
     variants: dict[str, _Number] = {}
+    calibration: dict[str, list[float]] = {}
     token_values: dict[str, Any] | None = None
     prompt_tokens: NonNegativeInt = 0
     student: dict[str, Any] = {}

@@ -11,6 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
+from lnat_plugins.engine.types import TEMPERED
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import parse_steps
@@ -43,10 +46,20 @@ def scorers_of_variants(scorer: Scorer) -> dict[str, Scorer]:
     }
 
 
+BINS: Final = 15
+"""Of the top-1 probability, for the expected calibration error (arXiv 2302.11472)."""
+
+_CALIBRATION: Final = frozenset({"brier", "top_probability", "top_is_right", *TEMPERED})
+
+
 def with_variants(
     scorer: Scorer, prepared: Prepared, records: Sequence[StepSums]
 ) -> list[StepSums]:
-    """The records of one prompt's responses, each with its local naturalness in every variant."""
+    """The records of one prompt's responses, each with its local naturalness in every variant.
+
+    And with its calibration, where the back end gives the numbers of tokens.
+    """
+    calibrations = _calibrations(scorer, prepared) or [{} for _ in records]
     variants: list[dict[str, float]] = [{} for _ in records]
     undefined: list[dict[str, str]] = [{} for _ in records]
     for name, other in scorers_of_variants(scorer).items():
@@ -57,6 +70,55 @@ def with_variants(
             if math.isnan(variants[i][name]):
                 undefined[i][name] = record.undefined.get(window, "the back end gives no steps")
     return [
-        dataclasses.replace(record, variants=values, undefined={**record.undefined, **reasons})
-        for record, values, reasons in zip(records, variants, undefined, strict=True)
-    ]
+        dataclasses.replace(
+            record, variants=values, calibration=calibration,
+            undefined={**record.undefined, **reasons},
+        )
+        for record, values, calibration, reasons in zip(
+            records, variants, calibrations, undefined, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[float]]]:
+    if not scorer.backend.shares_runs:
+        return []
+    whole = dataclasses.replace(
+        scorer, statistics=_CALIBRATION, tokens=True, windows=(parse_window("global"),)
+    )
+    return [calibration_of(one) for one in whole.score(prepared.prompt, prepared.responses)]
+
+
+def calibration_of(record: StepSums) -> dict[str, list[float]]:
+    """How well the student's probabilities of the response's tokens fit them, whole context.
+
+    Args:
+        record: with the numbers of tokens.
+
+    Returns:
+        Sums over the scored tokens; empty where the whole trace has no score.
+
+        - count, confidence, right: `BINS` each, the tokens whose top-1 probability lies in the bin
+          (k/15, (k + 1)/15], the sum of that probability, and how many the top-1 token is right on;
+        - brier: [Σ 1 − 2 p_y + Σ p²];
+        - nll: −Σ log p at temperature 1 and then at each of `engine.types.TEMPERATURES`;
+        - step_mean: at the same temperatures the mean over steps of their mean log p.
+    """
+    if record.token_values is None or "global" in record.undefined:
+        return {}
+    arrays = record.token_values.arrays()
+    scored = arrays["scored"]
+    top, right = arrays["top_probability"][scored], arrays["top_is_right"][scored]
+    bin_N = np.clip(np.ceil(top * BINS).astype(int) - 1, 0, BINS - 1)
+    logprobs = [arrays["logprob[global]"], *(arrays[name] for name in TEMPERED)]
+    step_T = np.repeat(np.arange(record.n_steps), np.diff(arrays["bounds"]))[scored]
+    counts = np.bincount(step_T, minlength=record.n_steps)
+    means = [np.bincount(step_T, one[scored]) / counts for one in logprobs]
+    return {
+        "count": np.bincount(bin_N, minlength=BINS).astype(float).tolist(),
+        "confidence": np.bincount(bin_N, top, minlength=BINS).tolist(),
+        "right": np.bincount(bin_N, right, minlength=BINS).tolist(),
+        "brier": [float(arrays["brier"][scored].sum(dtype=float))],
+        "nll": [-float(one[scored].sum(dtype=float)) for one in logprobs],
+        "step_mean": [float(one.mean()) for one in means],
+    }

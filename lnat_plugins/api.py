@@ -301,12 +301,14 @@ class Scores:
     def report(
         self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
-        prompts: int = 20, bootstrap_iters: int = 10_000, seed: int = 1234,
+        prompts: int = 20, others: Sequence[Scores] = (), bootstrap_iters: int = 10_000,
+        seed: int = 1234,
     ) -> None:  # fmt: skip
         """Write one HTML file to look at, as `lnat report` does.
 
         Args and errors as for `leaderboard`; `prompts` is how many prompts' traces are in the
-        file, from the first. ConfigError too if it cannot be written.
+        file, from the first; `others` are scores of the same teacher set by other students, set
+        beside these. ConfigError too if it cannot be written.
         """
         from lnat_plugins.report import ReportOptions, leading_metric, report
 
@@ -315,7 +317,8 @@ class Scores:
             leading_metric(metric, metrics), self._window(window), metrics,
             self._reference(reference, known_teachers), bootstrap_iters, seed,
         )  # fmt: skip
-        write_atomic(Path(path), report(self.scored, options, prompts), "the report")
+        page = report(self.scored, options, prompts, [one.scored for one in others])
+        write_atomic(Path(path), page, "the report")
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.
@@ -323,7 +326,7 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`, or a window that was not scored.
         """
-        for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
+        for key in ("windows", "steps", "markers", "teacher_set", "columns", "plugins"):
             if key in selection:
                 raise ConfigError(
                     f"`{key}` is settled: the responses are scored already",

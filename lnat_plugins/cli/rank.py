@@ -17,6 +17,7 @@ from lnat_plugins.cli.shared import (
     split_names,
     warn_unloaded,
 )
+from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
         "the responses with every step shaded by its score."
     )
     add = parser.add_argument
-    add("sources", nargs="+", metavar="OUT", help=f"{_SAMPLES}, of one task and student")
+    add("sources", nargs="+", metavar="OUT", help=f"{_SAMPLES}, of one task")
     add(
         "--output_path", type=Path, metavar="FILE.html",
         help="default: report.html in OUT, or beside the samples file",
@@ -130,21 +131,30 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from lnat_plugins.api import read_scores
+    from lnat_plugins.api import read_all_scores
     from lnat_plugins.report import leading_metric
 
     plugins = read_plugins(args)
-    scores = read_scores(*args.sources, plugins=plugins)
-    scores.check_metrics([args.metric], "--metric")
-    warn_unloaded(scores)
+    everything = read_all_scores(*args.sources, plugins=plugins)
+    if len({scores.scored.task for scores in everything}) > 1:
+        raise DataError(
+            "several tasks are scored here",
+            found=", ".join(f"{one.scored.task} by {one.scored.student}" for one in everything),
+            remedy="name the samples files of one of them",
+        )
     leading_metric(args.metric, plugins.registry.metrics)
-    log_files(scores)
-    compared = scores.only(split_names(args.teachers, "--teachers"))
+    teachers = split_names(args.teachers, "--teachers")
+    for one in everything:
+        one.check_metrics([args.metric], "--metric")
+        warn_unloaded(one)
+        log_files(one)
+    scores = everything[0]
+    compared, *others = (one.only(teachers) for one in everything)
     source = Path(args.sources[0])
     path = args.output_path or (source if source.is_dir() else source.parent) / "report.html"
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
-        prompts=args.prompts, bootstrap_iters=args.bootstrap_iters, seed=args.seed,
+        prompts=args.prompts, others=others, bootstrap_iters=args.bootstrap_iters, seed=args.seed,
     )  # fmt: skip
     log(f"wrote {path}")
     return 0

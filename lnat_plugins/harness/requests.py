@@ -112,6 +112,13 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
                 if backend.engine.reason:
                     _log.info("Not packed: %s", backend.engine.reason)
                 _log.info("Read: %s", json.dumps(vars(backend.engine.counts)))
+            kept = [one.token_values for own in records for one in own if one.token_values]
+            if kept:
+                _log.info(
+                    "The samples file keeps the numbers of every token: %.1f MB for %d responses "
+                    "(`tokens: false` leaves them out)",
+                    sum(values.size for values in kept) / 1e6, len(kept),
+                )  # fmt: skip
         replies: dict[int, Reply] = {}
         for group, of_prompt in zip(groups.values(), records, strict=True):
             replies |= zip(group, map(Reply, of_prompt), strict=True)

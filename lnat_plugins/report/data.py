@@ -152,6 +152,16 @@ def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
     return get_metric(name, metrics)
 
 
+def ranking_of(scored: ScoredSet, options: ReportOptions) -> Ranking:
+    """The ranking by the report's metric; raises as `rank`."""
+    return rank(
+        scored.rows, scored.prompts, options.metric, options.window, reference=options.reference,
+        metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
+        degenerate=scored.degenerate, prompts_in_set=scored.prompts_in_set,
+        bootstrap_iters=options.bootstrap_iters, seed=options.seed,
+    )  # fmt: skip
+
+
 def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
     """Compute them.
 
@@ -162,11 +172,7 @@ def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
     by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
     resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
-    ranking = rank(
-        scored.rows, scored.prompts, options.metric, window, reference=options.reference,
-        metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
-        **resampling,
-    )  # fmt: skip
+    ranking = ranking_of(scored, options)
 
     def ranked(metric: Metric, by: str) -> Ranking | str:
         if (metric, by) == (options.metric, window):

@@ -8,14 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import PurePosixPath
 from string import Template
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.ranking.students import compare_students
 from lnat_plugins.report import sections
-from lnat_plugins.report.data import Figures, ReportOptions, gather
+from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
 from lnat_plugins.report.markup import Markup, counted, esc, items, join, table, tag
 from lnat_plugins.report.plots import Markers
 from lnat_plugins.report.traces import Rated, shades_of, trace_view
@@ -23,13 +25,16 @@ from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.student import provenance_of_scores
 
 
-def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
+def report(
+    scored: ScoredSet, options: ReportOptions, prompts: int = 20, others: Sequence[ScoredSet] = ()
+) -> str:
     """One HTML page with everything in it; the same input gives the same text.
 
     Args:
         scored: what was scored.
         options: what teachers are ranked by, and how.
         prompts: so many prompts at most in the trace view, from the first.
+        others: the same teacher set scored by other students, set beside this one.
 
     Raises:
         ConfigError: the metric has no direction, or a number is too low.
@@ -67,6 +72,11 @@ def report(scored: ScoredSet, options: ReportOptions, prompts: int = 20) -> str:
         ("traces", "Traces, step by step", trace_view(scored, rated, shades, markers, prompts)),
         ("settings", "Settings and versions", _settings(scored, figures)),
     ]  # fmt: skip
+    if others:
+        students = [one.student for one in (scored, *others)]
+        rankings = [figures.ranking, *(ranking_of(one, options) for one in others)]
+        beside = compare_students(scored.task, [*map(_short, students)], rankings)
+        parts.insert(0, ("students", "Students side by side", sections.students(beside)))
     links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
     style, script = _read("style.css"), _read("script.js")
     return Template(_read("page.html")).substitute(

@@ -10,6 +10,7 @@ from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking, TeacherRank
 from lnat_plugins.ranking.bootstrap import INTERVAL
 from lnat_plugins.ranking.result import rank_span
+from lnat_plugins.ranking.students import StudentComparison
 from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
     Cell,
@@ -83,6 +84,18 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
         items(explained),
         table("Means of plain counts", ["Teacher", *ranking.teachers[0].controls], counts),
     ])  # fmt: skip
+
+
+def students(found: StudentComparison) -> Markup:
+    """Each student's verdict, and teachers by students."""
+    verdicts = (
+        f"{student}: {ranking.verdict.text}"
+        for student, ranking in zip(found.students, found.rankings, strict=True)
+    )
+    headers, rows = found.table()
+    return join(
+        [tag("p", found.text), items(verdicts), table("Teachers by students", headers, rows)]
+    )
 
 
 def local_global(scored: ScoredSet, figures: Figures, markers: Markers) -> Markup:

@@ -72,6 +72,12 @@ class TokenValues:
         )  # fmt: skip
         return cls(**vars(checked))
 
+    @property
+    def size(self) -> int:
+        """Characters that it takes in a samples file, names left out."""
+        single = (self.ids, self.ends, self.bounds, self.scored)
+        return sum(map(len, (*single, *self.logprobs.values(), *self.statistics.values())))
+
     def as_dict(self) -> dict[str, Any]:
         """JSON values."""
         return {**vars(self), "logprobs": {**self.logprobs}, "statistics": {**self.statistics}}

@@ -20,11 +20,11 @@ def notes(ranking: Ranking) -> Iterator[str]:
     yield from _dropped(ranking)
     yield from _sample_sizes(ranking)
     n_teachers = len(ranking.teachers)
-    if 1 < n_teachers < FEW_TEACHERS:
+    if ranking.reference is not None and 1 < n_teachers < FEW_TEACHERS:
         # The two-sided p of a perfect order among all T! orders.
         yield (
-            f"{_COUNTED[n_teachers]} teachers cannot support a significance claim: even a perfect "
-            f"Kendall's tau has p = 2/{n_teachers}! = {2 / math.factorial(n_teachers):.3g}."
+            f"{_COUNTED[n_teachers]} teachers cannot support a claim about the known order: even a "
+            f"perfect Kendall's tau has p = 2/{n_teachers}! = {2 / math.factorial(n_teachers):.3g}."
         )
     if not ranking.agreement.prompts:
         yield f"No prompt has {ranking.agreement.metric} for every teacher: no agreement is given."

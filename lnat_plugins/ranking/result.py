@@ -144,11 +144,26 @@ class Ranking:
         return (
             self.verdict.text,
             *(f"- {warning}" for warning in self.warnings),
-            *_opinions(self),
-            *_sensitivity(self),
+            *self.second_opinions,
+            *([_SENSITIVITY] if self.sensitivity_lines else []),
+            *(f"- {line}" for line in self.sensitivity_lines),
             *([] if self.calibration is None else [self.calibration.in_words()]),
             self.verdict.next_step,
         )
+
+    @property
+    def second_opinions(self) -> tuple[str, ...]:
+        """Whom the other scores put first, those that agree together: one sentence, or none."""
+        by_teacher: dict[str, list[str]] = {}
+        for one in self.opinions:
+            by_teacher.setdefault(one.first, []).append(one.name)
+        named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
+        return (f"Second opinions, first by other scores: {named}.",) if named else ()
+
+    @property
+    def sensitivity_lines(self) -> tuple[str, ...]:
+        """One line for each way of scoring, and one for those that were not done."""
+        return tuple(_sensitivity(self))
 
     def title(self) -> tuple[str, ...]:
         """What is ranked: prompts and responses, metric, resampling."""
@@ -180,22 +195,12 @@ class Ranking:
         )
 
 
-def _opinions(ranking: Ranking) -> Iterator[str]:
-    """Whom the other scores put first, those that agree together."""
-    by_teacher: dict[str, list[str]] = {}
-    for one in ranking.opinions:
-        by_teacher.setdefault(one.first, []).append(one.name)
-    if by_teacher:
-        named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
-        yield f"Second opinions, first by other scores: {named}."
+_SENSITIVITY: Final = "Sensitivity, the order when it is scored in another way:"
 
 
 def _sensitivity(ranking: Ranking) -> Iterator[str]:
     """One line for each way of scoring."""
     found, first = ranking.sensitivity, ranking.teachers[0].teacher
-    if not found.variants and not found.not_done:
-        return
-    yield "Sensitivity, the order when it is scored in another way:"
     for one in found.variants:
         if one.same_order:
             what = "same order"
@@ -207,10 +212,10 @@ def _sensitivity(ranking: Ranking) -> Iterator[str]:
                 what += f"; there the usual score puts {one.usual[0]} first"
         fewer = one.prompts < ranking.prompts_used
         sample = f" (on {plural(one.prompts, 'prompt')})" if fewer else ""
-        yield f"- {one.name}{sample}: {what}"
+        yield f"{one.name}{sample}: {what}"
     for why in dict.fromkeys(found.not_done.values()):
         names = ", ".join(name for name, reason in found.not_done.items() if reason == why)
-        yield f"- {names}: not done; {why}"
+        yield f"{names}: not done; {why}"
 
 
 def _in_order(order: Sequence[str]) -> str:

@@ -15,10 +15,11 @@ from string import Template
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.students import compare_students
 from lnat_plugins.report import sections
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
-from lnat_plugins.report.markup import Markup, counted, esc, items, join, table, tag
+from lnat_plugins.report.markup import Markup, counted, esc, folded, items, join, table, tag
 from lnat_plugins.report.plots import Markers
 from lnat_plugins.report.traces import Rated, shades_of, trace_view
 from lnat_plugins.scoring.samples import ScoredSet
@@ -102,16 +103,29 @@ def _summary(scored: ScoredSet, figures: Figures) -> Markup:
         [f" Before trusting {order}, read the ",
          tag("a", counted(notes, "note"), href="#confounds"), "."]
     ) if notes else ""  # fmt: skip
-    said, *bearing = ranking.headline
+    cut = " (--limit)" if ranking.prompts < ranking.prompts_in_set else ""
+    lines = [*ranking.second_opinions]
+    if ranking.calibration is not None:
+        lines.append(ranking.calibration.in_words())
     return join([
-        tag("p", tag("strong", said), read_first, class_="lead"),
-        items([line.removeprefix("- ") for line in bearing]),
+        tag("p", tag("strong", ranking.verdict.text), read_first, class_="lead"),
+        items(ranking.warnings) if ranking.warnings else "",
+        *(tag("p", line) for line in lines),
+        folded(_changes(ranking), items(ranking.sensitivity_lines))
+        if ranking.sensitivity_lines else "",
         tag("p", f"By {sections.unit_of(ranking)}."),
         tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
             f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
-            f"{counted(ranking.prompts, 'prompt')} scored for all of them, "
+            f"{counted(ranking.prompts_in_set, 'prompt')} scored for all of them{cut}, "
             f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
     ])  # fmt: skip
+
+
+def _changes(ranking: Ranking) -> str:
+    """How often the first teacher stays the first, for the head of the list."""
+    ways = ranking.sensitivity.variants
+    same = len(ways) - len(ranking.sensitivity.changing)
+    return f"Sensitivity: the same first teacher in {same} of {len(ways)} other ways of scoring"
 
 
 def _settings(scored: ScoredSet, figures: Figures) -> Markup:

@@ -23,6 +23,7 @@ from tests.scoring.builders import LONG, BrokenOnLongRuns, OnlyTotals, scorer_of
 
 PROMPT = [5, 6, 7]
 OF_BACKEND = ALL - {"reward"}
+FREE = {"first_token", "first_two_tokens"}  # they come with the global window
 
 
 def record_of(model: Any, tokenizer: Any, text: str = LONG, **options: Any) -> StepSums:
@@ -144,10 +145,11 @@ def test_a_prompt_of_one_token_has_no_mean_nll(llama: Any, own_tokenizer: Any) -
 def test_a_response_of_special_tokens_has_no_content(llama: Any, own_tokenizer: Any) -> None:
     own_tokenizer.add_special_tokens({"additional_special_tokens": ["<|a|>", "<|b|>"]})
     llama = student("llama", vocab_size=len(own_tokenizer))
-    record = record_of(llama, own_tokenizer, "<|a|><|b|>")
-    reason = "the response holds only special tokens"
+    record = record_of(llama, own_tokenizer, "<|a|><|b|>", markers="keep")
+    reason = "the response holds only special tokens and tags"
     names = ("cosine_self", "cosine_prompt", "content_nll")
     assert record.undefined == dict.fromkeys(names, reason)
+    assert math.isfinite(record.totals["4"])
 
 
 def test_one_token_alone_has_no_context(llama: Any, tokenizer: Any) -> None:
@@ -171,10 +173,12 @@ def test_only_what_is_wanted_is_gathered(llama: Any, tokenizer: Any) -> None:
     backend = EngineBackend(engine)
     plain = record_of(llama, tokenizer, backend=backend, statistics=())
     before = engine.counts.body_tokens
-    assert (plain.step_statistics, plain.statistics) == ({}, {})
+    assert (set(plain.step_statistics), plain.statistics) == (FREE, {})
     cheap = record_of(llama, tokenizer, backend=backend, statistics={"entropy"})
-    assert set(cheap.step_statistics) == {"entropy"}
+    assert set(cheap.step_statistics) == {"entropy", *FREE}
     assert engine.counts.body_tokens == 2 * before
+    local = record_of(llama, tokenizer, windows=("4",), backend=backend, statistics=())
+    assert local.step_statistics == {}  # without the global window they would cost a reading
 
 
 def test_too_long_a_trace_has_none_and_says_why(llama: Any, tokenizer: Any) -> None:
@@ -267,7 +271,8 @@ def test_a_failure_of_the_engine_is_nan_with_its_reason(
     backend = EngineBackend(BrokenOnLongRuns(Engine(llama)))  # type: ignore[arg-type]
     scorer = scorer_of(llama, tokenizer, (window,), backend=backend)
     (record,) = scorer.score(PROMPT, [Response("t", text)])
-    assert record.undefined == {window: f"{reason}: the pass ran out of memory"}
+    free = dict.fromkeys(FREE if window == "global" else (), "the pass ran out of memory")
+    assert record.undefined == {window: f"{reason}: the pass ran out of memory", **free}
     found = record.sums[window]
     assert found is not None
     assert [math.isnan(value) for value in found] == failed
@@ -281,7 +286,7 @@ def test_a_student_of_nans_is_undefined_and_never_zero(tokenizer: Any) -> None:
     model.lm_head.weight.data.fill_(math.nan)
     scorer = scorer_of(model, tokenizer, ("1", "global"))
     (record,) = scorer.score(PROMPT, [Response("t", "First step. Second step.")])
-    assert set(record.undefined) == {"1", "global"}
+    assert set(record.undefined) == {"0", "1", "global", *FREE}
     assert "NaN or infinity" in record.undefined["1"]
     assert math.isnan(record.totals["1"]) and math.isnan(record.totals["global"])
 

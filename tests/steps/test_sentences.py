@@ -303,7 +303,8 @@ def test_every_blank_line_cuts(before: str, after: str) -> None:
 
 TAG = r"</?\w+>"
 LABEL = re.compile(
-    r"[\W_]*(?:final answer|answer|solution|conclusion|analysis|thinking process)?[\W_]*", re.IGNORECASE
+    r"[\W_]*(?:final answer|answer|solution|conclusion|analysis|thinking process)?[\W_]*",
+    re.IGNORECASE,
 )
 
 
@@ -329,7 +330,11 @@ def uncut_blank_lines(text: str, spans: list[Span]) -> list[str]:
             before = re.split(r"[\r\n]", text[start:first])[-1]
             after = re.split(r"[\r\n]", text[last:end])[0]
             short = min(map(visible_between_tags, (before, after))) < 4
-            if not short and not LABEL.fullmatch(re.sub(TAG, "", before)) and not any(a < first < b for a, b in regions):
+            if (
+                not short
+                and not LABEL.fullmatch(re.sub(TAG, "", before))
+                and not any(a < first < b for a, b in regions)
+            ):
                 uncut.append(f"{before} / {after}")
     return uncut
 

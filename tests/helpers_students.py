@@ -110,12 +110,11 @@ def token_steps(
         found[current].append((token, not any(touches(text, first, *tag) for tag in tags)))
     joined: list[list[tuple[int, bool]]] = []
     for step in found:
-        if any(counts for _, counts in step) and any(counts for _, counts in sum(joined, [])):
+        counted = any(counts for _, counts in step)
+        if not joined or (counted and any(counts for _, counts in joined[0])):
             joined.append(step)
-        elif joined:
-            joined[-1].extend(step)
         else:
-            joined.append(step)
+            joined[-1].extend(step)
     return joined
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_a_word_is_a_role_wherever_the_text_begins_with_one() -> None:
 @given(text=TEXTS)
 def test_tags_ascend_and_hold_no_white_space_around_them(text: str) -> None:
     found = find_tags(text)
-    assert all(end <= start for (_, end), (start, _) in zip(found, found[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in pairwise(found))
     assert all(text[start:end] == text[start:end].strip() != "" for start, end in found)
     blanked = without_tags(text, found)
     assert len(blanked) == len(text)

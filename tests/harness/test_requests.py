@@ -152,7 +152,10 @@ def test_another_back_end_leaves_the_same_tags_out(
 def test_a_response_of_tags_alone_is_undefined_on_every_back_end(
     kind: str, model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
-    found = [row | {"response": text} for row, text in zip(rows(prompts=1), ["Wait.", "</think>"])]
+    found = [
+        row | {"response": text}
+        for row, text in zip(rows(prompts=1), ["Wait.", "</think>"], strict=True)
+    ]
     write_set(tmp_path, found)
     lm = hf(model, tokenizer) if kind == "ours" else Delegate(hf(model, tokenizer))
     results = evaluate(tmp_path, lm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend, Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.tokens import special_ids
+from lnat_plugins.scoring.tokens import encode_response, special_ids
+from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Response
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
@@ -74,9 +76,13 @@ def test_without_a_prompt_from_the_opening_token(llama: Any, tokenizer: Any) -> 
 
 @torch.no_grad()
 def content_by_definition(
-    model: Any, prompt: list[int], ids: list[int], special: frozenset[int]
-) -> dict[str, float]:
-    """Mean cosines over all pairs and mean NLLs, of the tokens that are not special."""
+    model: Any, prompt: list[int], ids: list[int], special: frozenset[int],
+    tags: Collection[int] = (),
+) -> dict[str, float]:  # fmt: skip
+    """Mean cosines over all pairs and mean NLLs, of the tokens that are not special.
+
+    tags: positions of those that are left out too.
+    """
     held: list[torch.Tensor] = []
     module = model.model.layers[-1].mlp.up_proj
     handle = module.register_forward_hook(lambda *args: held.append(args[2]))
@@ -84,7 +90,7 @@ def content_by_definition(
     handle.remove()
     unit = torch.nn.functional.normalize(held[0][0].double(), dim=-1)
     nll = [math.nan, *(-value for value in logprobs(model, prompt[:1], prompt[1:] + ids))]
-    kept = [i for i, token in enumerate(prompt + ids) if token not in special]
+    kept = [i for i, token in enumerate(prompt + ids) if token not in special and i not in tags]
     answer = [i for i in kept if i >= len(prompt)]
     question = [i for i in kept if i < len(prompt)]
     return {
@@ -114,6 +120,22 @@ def test_cosines_and_mean_nlls_leave_special_tokens_out(
     spelled = own_tokenizer.encode(LONG)  # a special token is cut out of the text before all others
     expected = content_by_definition(llama, PROMPT, spelled, special)
     assert {name: found.statistics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("path", ["packed", "batched"])
+def test_cosines_and_mean_nlls_leave_tags_out(path: str, llama: Any, own_tokenizer: Any) -> None:
+    """The tags are context of what is scored; their own activations are in no mean."""
+    text = "<think>\nFirst step. Second step.\n</think>\n\nThe sum: <answer>7</answer>. <|end|>"
+    ids = own_tokenizer.encode(text)
+    encoded = encode_response(own_tokenizer, text, parse_steps("sentence"))
+    inside = {len(PROMPT) + i for i in np.flatnonzero(~encoded.scored)}
+    backend = EngineBackend(Engine(llama, path=path))
+    found = record_of(llama, own_tokenizer, text, backend=backend).statistics
+    special = special_ids(own_tokenizer)
+    expected = content_by_definition(llama, PROMPT, ids, special, inside)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    with_tags = content_by_definition(llama, PROMPT, ids, special)
+    assert with_tags["cosine_self"] != pytest.approx(expected["cosine_self"], rel=1e-3)
 
 
 def test_every_token_that_is_flagged_is_special(own_tokenizer: Any) -> None:

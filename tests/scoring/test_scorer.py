@@ -273,6 +273,7 @@ SETTINGS = Settings().as_dict() | {"chat_template": None, "system_instruction": 
     "change",
     [
         {"steps": "line"},
+        {"markers": "keep"},
         {"windows": ["4"]},
         {"windows": ["global", "4"]},
         {"windows": ["5", "global"]},

@@ -331,7 +331,7 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`, or a window that was not scored.
         """
-        for key in ("windows", "steps", "teacher_set", "columns", "plugins"):
+        for key in ("windows", "steps", "markers", "teacher_set", "columns", "plugins"):
             if key in selection:
                 raise ConfigError(
                     f"`{key}` is settled: the responses are scored already",

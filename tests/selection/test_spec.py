@@ -124,7 +124,8 @@ def test_scores_are_needed_where_something_reads_them(block: dict[str, Any], nee
 
 
 def test_the_steps_of_a_teacher_set_may_stand_where_nothing_is_scored() -> None:
-    spec = spec_of(strategy="random", teacher_set="a.yaml", steps="line", windows=[4])
+    block = {"steps": "line", "markers": "keep", "windows": [4]}
+    spec = spec_of(strategy="random", teacher_set="a.yaml", **block)
     assert (str(spec.steps), spec.needs_scores) == ("line@1", False)
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.files import write_atomic
 from lnat_plugins.metrics import (
     ALL,
@@ -132,6 +132,15 @@ def score(
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
         markers=markers or own.markers,
     )
+    for name, value, choices in (
+        ("markers", settings.markers, ("skip", "keep")),
+        ("sensitivity", sensitivity, ("basic", "full")),
+    ):
+        if value not in choices:
+            raise ConfigError(
+                "no such choice", where=f"score: {name}", found=value,
+                remedy=did_you_mean(str(value), choices),
+            )  # fmt: skip
     known = loaded.registry.metrics
     plan = _Plan(
         settings,

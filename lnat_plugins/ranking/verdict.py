@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lnat_plugins.formatting import plural, roughly
-from lnat_plugins.ranking.best_set import POWER
+from lnat_plugins.ranking.best_set import MOST, POWER
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.sensitivity import Sensitivity
 
@@ -30,7 +30,7 @@ class Verdict:
         may_be_best: the teachers that may be best at `bootstrap.LEVEL`, highest score first;
             empty where there is no verdict.
         more_prompts: how many further prompts leave one teacher with a probability of
-            `best_set.POWER`; None if one is left, or that number is too large to say.
+            `best_set.POWER`; None if one is left, or `best_set.MOST` times as many do not.
     """
 
     @property
@@ -112,6 +112,5 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
 
 def _more(more: int | None, prompts: int) -> str:
     if more is None:
-        return " No number of prompts can be named that would tell them apart."
-    about = f"{roughly(more):,}" if more < 100 * prompts else f"more than {100 * prompts:,}"
-    return f" About {about} more prompts would tell ({POWER:.0%} power)."
+        return f" Even {MOST * prompts:,} prompts would not tell them apart ({POWER:.0%} power)."
+    return f" About {roughly(more):,} more prompts would tell ({POWER:.0%} power)."

@@ -34,11 +34,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 ROOT: Final = Path(__file__).resolve().parents[2]
 TEACHER_SET: Final = ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
 STUDENT: Final = ROOT / "lnat_plugins" / "student"
-BATCH: Final = 10
+BATCH: Final = 4
 EPOCHS: Final = 3
-PEAK_RATE: Final = 1e-3
+PEAK_RATE: Final = 2e-3
 HELD_OUT: Final = 100
-ROOM: Final = 1.5  # a student may write this much more than the longest row that taught it
+ROOM: Final = 1.1  # a student may write this much more than the longest row that taught it
 
 Encoded = tuple[list[int], list[int]]
 

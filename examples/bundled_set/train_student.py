@@ -185,7 +185,9 @@ def main() -> None:
     tokenizer = train_tokenizer(tokenizer_texts())
     model = make_model(tokenizer)
     print(f"{model.num_parameters()} parameters, {len(tokenizer)} tokens in the vocabulary")
-    train(model, batches(tokenizer, args.seed), args.steps, PEAK_RATE, lambda x: print(x, flush=True))
+    train(
+        model, batches(tokenizer, args.seed), args.steps, PEAK_RATE, lambda x: print(x, flush=True)
+    )
     model.save_pretrained(args.output_dir)
     tokenizer.save_pretrained(args.output_dir)
 

@@ -104,7 +104,9 @@ def test_teachers_say_what_plain_says_in_their_own_way(prompts: list[dict[str, s
         assert [x for i, x in enumerate(attempts) if i not in dropped] == [*lines, answer]
 
 
-def test_a_slip_is_one_wrong_sum_and_the_rest_follows_from_it(prompts: list[dict[str, str]]) -> None:
+def test_a_slip_is_one_wrong_sum_and_the_rest_follows_from_it(
+    prompts: list[dict[str, str]],
+) -> None:
     slips = total = 0
     for said in prompts:
         sums = [tuple(map(int, line[:-1:2])) for line in said["slips"].splitlines()[:-1]]
@@ -132,7 +134,9 @@ def test_problems_are_recurrences_up_to_the_first_nine(example: Any) -> None:
         for _ in range(20):
             digits = recurrence.make_problem(lines, rng).digits
             assert len(digits) - 6 in lines
-            assert all(digits[i] == (digits[i - 1] + digits[i - 6]) % 10 for i in range(6, len(digits)))
+            assert all(
+                digits[i] == (digits[i - 1] + digits[i - 6]) % 10 for i in range(6, len(digits))
+            )
             assert digits.index(9) == len(digits) - 1
 
 

@@ -134,9 +134,8 @@ def test_problems_are_recurrences_up_to_the_first_nine(example: Any) -> None:
         for _ in range(20):
             digits = recurrence.make_problem(lines, rng).digits
             assert len(digits) - 6 in lines
-            assert all(
-                digits[i] == (digits[i - 1] + digits[i - 6]) % 10 for i in range(6, len(digits))
-            )
+            sums = [(one + other) % 10 for one, other in zip(digits[5:], digits, strict=False)]
+            assert list(digits[6:]) == sums[:-1]
             assert digits.index(9) == len(digits) - 1
 
 

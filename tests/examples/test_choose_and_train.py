@@ -1,7 +1,8 @@
 """The programs that rank, choose and train: what they print is what the bundled student finds.
 
-It finds `plain`, its own register, most natural, and `slips`, which is the same but for a slip. Where
-`slips` did not slip the two rows are equal, and the first of them wins."""
+It finds `plain`, its own register, most natural, and `slips`, which is the same but for a slip.
+Where `slips` did not slip, the two rows are equal, and the first of them wins.
+"""
 
 from __future__ import annotations
 

@@ -226,8 +226,8 @@ def test_reference_is_one_that_rank_reads() -> None:
 
 
 def test_reference_is_the_mean_of_the_runs_that_are_told(example: Any) -> None:
-    """`measured.json` holds every run, and the README beside it the same figures."""
-    measured = json.loads((EXAMPLES / "measured.json").read_text(encoding="utf-8"))
+    """`_measured.json` holds every run, and the README beside it the same figures."""
+    measured = json.loads((EXAMPLES / "_measured.json").read_text(encoding="utf-8"))
     means = {teacher: sum(runs) / len(runs) for teacher, runs in measured["runs"].items()}
     assert json.loads(REFERENCE.read_text(encoding="utf-8")) == pytest.approx(means, abs=1e-4)
     assert all(len(runs) >= 3 for runs in measured["runs"].values())

@@ -65,7 +65,7 @@ def test_the_student_finds_its_own_register_most_natural_and_it_teaches_best(
 ) -> None:
     """`plain` and `slips` come first by both scores, and both teach the whole task.
 
-    A slip in fifty sums changes few rows, and a student that is trained on them does not slip: which
+    A slip in fifty sums changes few rows, and a student trained on them does not slip. Which
     of the two comes first is left open, and makes no difference.
     """
     assert set(order(means(results, score))[:2]) == {"plain", "slips"}

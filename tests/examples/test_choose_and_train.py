@@ -81,5 +81,6 @@ def test_other_trainers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert {row["teacher"] for row in rows} == {"plain", "slips"}
     scores = [row["lnat_score"] for row in rows]
     kept = read_selection(tmp_path / "lnat_selection.json")
-    best = sorted(scores)[-2:]
-    assert sorted(kept.scores[i] for i in kept.indices) == pytest.approx(best, abs=1e-5)
+    # Both may be of one prompt, by two teachers.
+    assert sorted(kept.scores[i] for i in kept.indices) == sorted(kept.scores)[-2:]
+    assert max(scores) == pytest.approx(max(kept.scores), abs=1e-5)

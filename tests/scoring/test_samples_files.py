@@ -59,7 +59,7 @@ def test_the_samples_of_other_tasks_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("splitter", ["sentence@1", "sentence@2"])
 def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, splitter: str) -> None:
-    """Its records lack what later ones hold, its settings `markers`; no narrower window is there."""
+    """Its records lack what later ones hold, its settings `markers`; it has no narrower windows."""
     lines = []
     for prompt_id, own in TABLE.items():
         line = samples_line(prompt_id, [replace(one, splitter=splitter) for one in own])

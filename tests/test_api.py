@@ -129,7 +129,7 @@ def test_the_ranking_prints_itself(scores: Scores) -> None:
 
 def test_the_metric_s_own_window_decides(scores: Scores) -> None:
     found = scores.select(metric="global_naturalness")
-    assert (found.window, found.settings["windows"]) == ("global", ["1", "global"])
+    assert (found.window, found.settings["windows"]) == ("global", ["1", "global", "0"])
     assert scores.select("random", window=None).metric is None
 
 

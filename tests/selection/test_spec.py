@@ -26,6 +26,7 @@ WHOLE_BLOCK = {
     "window": "4",
     "windows": ["4"],
     "steps": "sentence",
+    "markers": "skip",
     "require_correct": False,
     "max_length": None,
     "min_margin": None,
@@ -38,7 +39,7 @@ def test_an_empty_block_has_a_meaning() -> None:
     spec = spec_of()
     assert (spec.strategy.name, spec.metric.name, spec.window) == ("best", "local_naturalness", "4")
     assert spec.settings.windows == ("4",)
-    assert str(spec.steps) == "sentence@1"
+    assert str(spec.steps) == "sentence@2"
     assert (spec.require_correct, spec.drop_duplicates, spec.seed) == (False, True, 1234)
     assert (spec.max_length, spec.min_margin, spec.teacher_set) == (None, None, None)
     assert spec.needs_scores
@@ -52,6 +53,7 @@ def test_every_key_is_read() -> None:
         "window": 1,
         "windows": [1, "10%", "global"],
         "steps": "tokens:8",
+        "markers": "keep",
         "require_correct": True,
         "max_length": 4096,
         "min_margin": 0.5,
@@ -66,7 +68,11 @@ def test_every_key_is_read() -> None:
     assert (spec.strategy.name, spec.options, spec.metric.name) == ("top_k", {"k": 3}, "mean_nll")
     assert (spec.window, spec.settings.windows) == ("1", ("1", "10%", "global"))
     assert [window.name for window in spec.windows] == ["1", "10%", "global"]
-    assert str(spec.steps) == "tokens:8"
+    assert (str(spec.steps), spec.steps.markers, spec.settings.markers) == (
+        "tokens:8",
+        "keep",
+        "keep",
+    )
     assert (spec.require_correct, spec.max_length, spec.min_margin) == (True, 4096, 0.5)
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")

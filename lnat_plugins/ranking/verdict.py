@@ -93,7 +93,7 @@ def verdict(
         text = f"{first} leads{by}; {listed} cannot be ruled out ({LEVEL:.0%}, {size})"
     text += _but(sensitivity, first)
     if others:
-        text += _more(more, prompts)
+        text += _more(more)
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     return Verdict("leads" if others else "best", text, tuple(may_be_best), more)
@@ -110,8 +110,8 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
     return f", but it depends on the way of scoring: {', '.join(named)}."
 
 
-def _more(more: int | None, prompts: int) -> str:
+def _more(more: int | None) -> str:
     if more is None:
         return " No number of prompts can be named that would tell them apart."
-    about = f"{roughly(more):,}" if more < 100 * prompts else f"more than {100 * prompts:,}"
-    return f" About {about} more prompts would tell ({POWER:.0%} power)."
+    about = plural(roughly(more), "more prompt", separator=",")
+    return f" About {about} would tell ({POWER:.0%} power)."

@@ -13,7 +13,15 @@ from scipy import stats
 
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking import bootstrap as module
-from lnat_plugins.ranking.bootstrap import grid, intervals, resampled_means
+from lnat_plugins.ranking.bootstrap import (
+    LEVEL,
+    grid,
+    intervals,
+    resampled_means,
+    simultaneous_intervals,
+    tau_interval,
+)
+from tests.ranking import oracle
 from tests.ranking.builders import LOWER, Row, lines, rank_rows, table
 
 
@@ -157,3 +165,81 @@ def test_the_seed_decides_stability() -> None:
 
 def test_one_teacher_has_no_stability() -> None:
     assert rank_rows(table({"A": [-1.0, -2.0]})).stability.sizes == ()
+
+
+NAN = (math.nan, math.nan)
+
+
+def inside(draws: list[np.ndarray], spans: list[tuple[float, float]]) -> float:
+    """The share of the joint draws that lie in every interval."""
+    each = [(low <= one) & (one <= high) for one, (low, high) in zip(draws, spans, strict=True)]
+    return float(np.all(each, axis=0).mean())
+
+
+@pytest.mark.parametrize("n_draws", [20, 99, 1000, 10_000])
+def test_of_one_statistic_it_is_the_percentile_interval(n_draws: int) -> None:
+    """Up to one draw at either end, for both ends are cut alike."""
+    draws = np.random.default_rng(n_draws).normal(size=n_draws)
+    ((low, high),) = simultaneous_intervals([draws])
+    ordered = np.sort(draws)
+    for end, plain in zip((low, high), tau_interval(draws), strict=True):
+        assert abs(np.searchsorted(ordered, end) - np.searchsorted(ordered, plain)) <= 1
+    cut = int(np.searchsorted(ordered, low))
+    assert high == ordered[-1 - cut]
+    assert inside([draws], [(low, high)]) >= LEVEL > (n_draws - 2 * (cut + 1)) / n_draws
+
+
+@pytest.mark.parametrize("n_statistics", [2, 5, 12])
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+def test_several_hold_at_once(n_statistics: int, shared: float) -> None:
+    draw = np.random.default_rng(3)
+    common = draw.normal(size=2000)
+    draws = [
+        shared * common + (1 - shared) * draw.standard_t(3, size=2000) + i
+        for i in range(n_statistics)
+    ]
+    found = simultaneous_intervals(draws)
+    assert LEVEL <= inside(draws, found) < LEVEL + 0.01
+    assert found == oracle.deepest_cut(draws)
+    for (low, high), one in zip(found, draws, strict=True):
+        ((alone_low, alone_high),) = simultaneous_intervals([one])
+        assert low <= alone_low and alone_high <= high
+        assert low in one and high in one
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ties_are_inside_together(seed: int) -> None:
+    """As taus are: few values, each drawn often."""
+    draw = np.random.default_rng(seed)
+    draws = [draw.binomial(6, p, size=300) / 3 - 1 for p in (0.2, 0.5, 0.9)]
+    found = simultaneous_intervals(draws)
+    assert inside(draws, found) >= LEVEL
+    assert found == oracle.deepest_cut(draws)
+
+
+def test_what_is_constant_or_the_same_does_not_widen_the_others() -> None:
+    one = np.random.default_rng(0).normal(size=500)
+    (alone,) = simultaneous_intervals([one])
+    assert simultaneous_intervals([np.zeros(500), one]) == [(0.0, 0.0), alone]
+    assert simultaneous_intervals([one, one, one]) == [alone] * 3
+    assert simultaneous_intervals([one, -one]) == [alone, (-alone[1], -alone[0])]
+
+
+def test_what_has_no_draw_has_no_interval() -> None:
+    one = np.random.default_rng(0).normal(size=500)
+    (alone,) = simultaneous_intervals([one])
+    gone = np.full(500, np.nan)
+    assert simultaneous_intervals([]) == []
+    assert simultaneous_intervals([np.empty(0), gone]) == [pytest.approx(NAN, nan_ok=True)] * 2
+    found = simultaneous_intervals([gone, one, np.empty(0)])
+    assert found[1] == alone
+    assert [found[0], found[2]] == [pytest.approx(NAN, nan_ok=True)] * 2
+
+
+def test_a_draw_that_lacks_one_statistic_counts_for_none() -> None:
+    one, other = np.random.default_rng(0).normal(size=(2, 500))
+    holes = np.where(np.arange(500) % 5 == 0, np.nan, other)
+    kept = ~np.isnan(holes)
+    assert simultaneous_intervals([one, holes]) == simultaneous_intervals([one[kept], other[kept]])
+    never = [np.where(kept, one, np.nan), np.where(kept, np.nan, other)]
+    assert simultaneous_intervals(never) == [pytest.approx(NAN, nan_ok=True)] * 2

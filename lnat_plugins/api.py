@@ -12,9 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.files import write_atomic
-from lnat_plugins.metrics import ALL, Metric, get_metric, metrics_to_compare, request_metrics
+from lnat_plugins.metrics import (
+    ALL,
+    Metric,
+    frames,
+    get_metric,
+    metrics_to_compare,
+    request_metrics,
+)
 from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking import (
@@ -125,6 +132,15 @@ def score(
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
         markers=markers or own.markers,
     )
+    for name, value, choices in (
+        ("markers", settings.markers, ("skip", "keep")),
+        ("sensitivity", sensitivity, ("basic", "full")),
+    ):
+        if value not in choices:
+            raise ConfigError(
+                "no such choice", where=f"score: {name}", found=value,
+                remedy=did_you_mean(str(value), choices),
+            )  # fmt: skip
     known = loaded.registry.metrics
     plan = _Plan(
         settings,
@@ -385,68 +401,15 @@ class Scores:
         )  # fmt: skip
 
     def tokens(self) -> pandas.DataFrame:
-        """A row a token: what was scored of it, and its log-probability under every window.
-
-        Columns: prompt_id, teacher, sample, step (from 0), token (from 0), token_id, text (the
-        characters from where the token before ends), scored (False for tokens of tags, which no
-        score counts), `logprob[WINDOW]` in nats for the windows asked for (NaN where the step did
-        not fit), and the statistics of tokens that were gathered (rank, entropy, Brier).
-
-        Responses whose record keeps no tokens have no rows: `tokens: false`, an older samples file,
-        or a back end without log-probabilities of tokens.
-        """
-        import numpy as np
-        import pandas
-
-        parts = []
-        for row in self.rows:
-            if row.record.token_values is None:
-                continue
-            arrays = row.record.token_values.arrays(row.where)
-            ends, bounds = arrays.pop("ends"), arrays.pop("bounds")
-            begins = [0, *ends[:-1].tolist()]
-            parts.append(
-                pandas.DataFrame(
-                    {
-                        "prompt_id": row.prompt_id,
-                        "teacher": row.teacher,
-                        "sample": row.sample,
-                        "step": np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)),
-                        "token": np.arange(len(ends)),
-                        "token_id": arrays.pop("ids"),
-                        "text": [row.text[a:b] for a, b in zip(begins, ends.tolist(), strict=True)],
-                        **arrays,
-                    }
-                )
-            )
-        return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame()
+        """A row a token, with its log-probability; see `metrics.frames.tokens`."""
+        return frames.tokens(self.rows)
 
     def to_pandas(self) -> pandas.DataFrame:
         """A row a response: prompt, teacher, sample, verdict, every metric for every window.
 
         A metric that reads a window has one column a window, such as `local_naturalness[4]`.
         """
-        import pandas
-
-        rows, records = self.rows, [row.record for row in self.rows]
-        columns: dict[str, Sequence[Any]] = {
-            name: [getattr(row, name) for row in rows]
-            for name in ("prompt_id", "teacher", "sample", "correct")
-        }
-        gathered = {
-            name
-            for record in records
-            for name in (*record.statistics, *record.step_statistics, *record.undefined)
-        }
-        for name, metric in self.plugins.registry.metrics.items():
-            if not metric.needs <= gathered:
-                continue
-            if metric.reads == "window":
-                for window in self.windows:
-                    columns[f"{name}[{window}]"] = metric.rate(rows, window).values
-            elif metric.window_read("") in (None, *self.windows):
-                columns[name] = metric.rate(rows, "").values
-        return pandas.DataFrame(columns)
+        return frames.responses(self.rows, self.windows, self.plugins.registry.metrics)
 
     def _metrics(self, names: str | Sequence[str]) -> tuple[Metric, ...]:
         names = [names] if isinstance(names, str) else names

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import lnat_plugins
 from lnat_plugins import hookimpl, load_teacher_set, score
 from lnat_plugins.api import Scores
-from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.engine.types import TOKEN
+from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.metrics import Metric
 from lnat_plugins.plugins import load_with_plugins
 from lnat_plugins.teacher_set.config import parse_task
@@ -123,12 +125,94 @@ def test_the_table(scores: Scores) -> None:
     assert table["local_naturalness[1]"].notna().all()
 
 
+@pytest.mark.parametrize("markers", ["skip", "keep"])
+def test_the_table_of_tokens(scored_folder: Path, markers: Any) -> None:
+    """A row a token, with what a forward over the whole response gives for it."""
+    model, built = student("llama"), tokenizer()
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    found = score(model, built, teacher_set, markers=markers, metrics="all", windows=[1, "global"])
+    table = found.tokens()
+    assert list(table.columns) == [
+        "prompt_id", "teacher", "sample", "step", "token", "token_id", "text", "scored",
+        "logprob[1]", "logprob[global]", *[name for name in table if name in TOKEN],
+    ]  # fmt: skip
+    assert {*table} > {*TOKEN} and not table.isna().any().any()
+    assert table["scored"].dtype == bool and table["scored"].all() == (markers == "keep")
+    for row in found.rows:
+        own = table[(table["prompt_id"] == row.prompt_id) & (table["teacher"] == row.teacher)]
+        question = row.candidate.messages[0]["content"]
+        prompt = built.encode(f"<|im_start|>user\n{question}<|end|>\n<|im_start|>assistant\n")
+        ids = built.encode(row.text)
+        assert list(own["token_id"]) == ids and list(own["token"]) == [*range(len(ids))]
+        assert "".join(own["text"]) == row.text and set(own["sample"]) == {0}
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        logprobs = logits.log_softmax(-1)
+        assert_near(own["logprob[global]"], logprobs[range(len(ids)), ids])
+        assert_near(own["entropy"], -(logprobs.exp() * logprobs).sum(-1), 1e-3)
+        counted = own[own["scored"]].groupby("step")
+        for window in ("1", "global"):
+            assert_near(counted[f"logprob[{window}]"].sum(), row.record.sums[window])
+        assert list(counted.size()) == list(row.record.tokens)
+
+
+def test_responses_without_tokens_have_no_rows(scores: Scores, scored_folder: Path) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    bare = score(student("llama"), tokenizer(), teacher_set, tokens=False)
+    assert len(bare.tokens()) == 0
+    assert [row.record.token_values for row in bare.rows] == [None] * 6
+    rows = (bare.rows[0], *scores.rows[1:])
+    table = replace(scores, scored=replace(scores.scored, rows=rows)).tokens()
+    assert len(table) == len(scores.tokens()) - bare.rows[0].record.n_tokens
+    first = table.iloc[0]
+    assert (first["prompt_id"], first["teacher"]) == (rows[1].prompt_id, rows[1].teacher)
+
+
+def test_broken_tokens_name_their_row(scores: Scores) -> None:
+    row = scores.rows[2]
+    assert row.record.token_values is not None
+    broken = replace(row.record.token_values, ends="x")
+    changed = replace(row, record=replace(row.record, token_values=broken))
+    rows = (*scores.rows[:2], changed, *scores.rows[3:])
+    with pytest.raises(DataError) as caught:
+        replace(scores, scored=replace(scores.scored, rows=rows)).tokens()
+    assert str(caught.value).startswith(f"{row.where}: the record's tokens cannot be unpacked")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"markers": "drop"}, "score: markers: no such choice (found 'drop'). Known: keep, skip."),
+        ({"markers": "Keep"}, "score: markers: no such choice (found 'Keep'). Did you mean 'keep'"),
+        ({"sensitivity": "ful"}, "score: sensitivity: no such choice (found 'ful'). Did you mean"),
+        ({"sensitivity": None}, "score: sensitivity: no such choice (found None). Known: basic"),
+    ],
+)
+def test_a_choice_that_there_is_not(scored_folder: Path, options: Any, line: str) -> None:
+    teacher_set = load_teacher_set(scored_folder / "my_teachers.yaml")
+    with pytest.raises(ConfigError) as caught:
+        score(None, tokenizer(), teacher_set, **options)
+    assert str(caught.value).startswith(line)
+
+
+def test_what_a_teacher_set_says_of_tags_is_the_default(tmp_path: Path) -> None:
+    found = []
+    for own, asked in [("skip", None), ("keep", None), ("keep", "skip"), ("skip", "keep")]:
+        write_set(tmp_path / f"{own}{asked}", rows(), block={"markers": own, "windows": [1]})
+        teacher_set = load_teacher_set(tmp_path / f"{own}{asked}" / "my_teachers.yaml")
+        scores = score(student("llama"), tokenizer(), teacher_set, markers=asked)
+        found.append((scores.scored.settings["markers"], [row.record.sums for row in scores.rows]))
+    assert [markers for markers, _ in found] == ["skip", "keep", "skip", "keep"]
+    assert found[0] == found[2] and found[1] == found[3] and found[0][1] != found[1][1]
+
+
 def test_the_ranking_prints_itself(scores: Scores) -> None:
     assert "|QwQ " in scores.rank(bootstrap_iters=50).to_markdown()
 
 
 def test_the_metric_s_own_window_decides(scores: Scores) -> None:
     found = scores.select(metric="global_naturalness")
+    # "0" comes out of the same runs as "1".
     assert (found.window, found.settings["windows"]) == ("global", ["1", "global", "0"])
     assert scores.select("random", window=None).metric is None
 
@@ -184,6 +268,7 @@ def test_a_metric_of_a_plugin(scored_folder: Path) -> None:
         (lambda scores: scores.select("bets"), "Did you mean 'best'?"),
         (lambda scores: scores.select(window=7), "window '7' was not scored"),
         (lambda scores: scores.select(steps="line"), "`steps` is settled"),
+        (lambda scores: scores.select(markers="keep"), "`markers` is settled"),
         (lambda scores: scores.select(metric="n_tokens"), "has no better or worse"),
         (lambda scores: scores.select("random", metric="n_tokens"), "`metric` does nothing"),
         (lambda scores: scores.select(k=3), "`k` does nothing with strategy 'best'"),

@@ -7,7 +7,7 @@ how often the stated number of prompts leaves one teacher. All noise has varianc
 has its long tail below, as log-probabilities have. Teachers' true scores are equal, or drawn anew
 each time, `spread` standard errors of a score apart (standard deviation).
 
-    python examples/benchmark/simulate_verdicts.py                        # about an hour
+    python examples/benchmark/simulate_verdicts.py                        # an hour or two
     python examples/benchmark/simulate_verdicts.py --tables needed --replications 200
 """
 

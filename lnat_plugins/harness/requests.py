@@ -289,7 +289,7 @@ class PromptScorer:
         return self._scorers[key]
 
 
-_ScorerKey = tuple[str, int, frozenset[str], bool]
+_ScorerKey = tuple[str, int, frozenset[str], bool, bool]
 
 
 def _scorer_key(job: PromptJob) -> _ScorerKey:
@@ -300,7 +300,7 @@ def _scorer_key(job: PromptJob) -> _ScorerKey:
     """
     splitter = job.steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return fingerprint(job.settings), id(known), job.statistics, job.tokens
+    return fingerprint(job.settings), id(known), job.statistics, job.tokens, job.variants
 
 
 def _job_of_one(request: Instance) -> PromptJob:

@@ -187,10 +187,11 @@ class NaturalnessTask(Task):
         """
         if self._full_sensitivity:
             chosen = options.get("samples")
+            # As lm-eval reads them: each once and in the set's order; all if none is chosen.
             read = (
-                self._docs[: options.get("limit")]
-                if chosen is None
-                else [self._docs[i] for i in chosen]
+                [doc for i, doc in enumerate(self._docs) if i in chosen]
+                if chosen
+                else self._docs[: options.get("limit")]
             )
             self._sample = frozenset(read[i]["prompt_id"] for i in sampled(len(read)))
         kept = {"cache_requests": False, "rewrite_requests_cache": False}

@@ -118,12 +118,13 @@ def read_block(
 
 
 def _inherit(keys: dict[str, Any], base_dir: Path) -> list[str]:
-    """Fill in the steps and windows of the block's teacher set; returns its plugins."""
+    """Fill in the steps, windows and markers of the block's teacher set; returns its plugins."""
     path = base_dir / str(keys["teacher_set"])
     task = parse_task(read_yaml(path), path)
     keys["teacher_set"] = str(keys["teacher_set"])
     keys.setdefault("steps", task.settings.steps)
     keys.setdefault("windows", list(task.settings.windows))
+    keys.setdefault("markers", task.settings.markers)
     folder = task.data.base_dir.resolve()
     return [str(folder / one) if one.endswith(".py") else one for one in task.plugins]
 

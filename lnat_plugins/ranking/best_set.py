@@ -129,7 +129,18 @@ def _in_errors(difference: Floats, error: Floats, tie: float) -> Floats:
 def _critical(
     shift_BT: Floats, error_TT: Floats, skew_TT: Floats, n_prompts: int
 ) -> tuple[Floats, float]:
-    """The critical value of each teacher's comparison with all others, and that of all pairs."""
+    """The critical value of each teacher's comparison with all others, and that of all pairs.
+
+    Few or skewed prompts make the plain bootstrap too bold: a draw is divided by the standard error
+    of the data, though a resample has its own. Where the difference has its long tail below, a
+    draw above is divided by what its own error is expected to be, variance · (1 + skewness · draw
+    / √P), from the covariance of a mean and a variance (Johnson 1978); `_student` does the rest.
+
+    The share of 30-prompt data sets in which the true best is held, for the worst of 12 equal
+    teachers (nominal .95); normal noise | skewed, of deviations 0.3 to 2: plain .92 | .65,
+    √(P / (P - 1)) .92 | .67, Student's t .94 | .72, this .95 | .94. Every resample's own errors,
+    the studentized bootstrap, give .94 | .94, and need the second moments of all pairs in each.
+    """
     n_draws, n_teachers = shift_BT.shape
     largest_B = np.zeros(n_draws)
     critical_T = np.zeros(n_teachers)
@@ -168,6 +179,12 @@ def _needed(
     The true differences are drawn from their posterior, the further prompts from the normal law.
     How far teachers differ at all is not known either: the share of the differences that is chance
     is uniform on (0, 1) before the data (Daniels 1999). A flat prior takes all of it for real.
+
+    Simulated: where the true scores are one standard error of a score apart or more, the number is
+    reached in .76 to .98 of the cases of 2, 3 and 4 teachers, in .67 to .85 of those of 8 and 12.
+    Half an error apart it is given in .01 to .15 of the cases, and reached in .4 to .8 of them (by
+    a flat prior: nearly always given to two teachers, and reached in .5). One teacher far from the
+    others makes these look farther apart than they are.
     """
     centring_TT = np.eye(len(scores_T)) - 1 / len(scores_T)
     variance_T, axes_TT = np.linalg.eigh(centring_TT @ covariance_TT @ centring_TT)

@@ -138,18 +138,20 @@ class Ranking:
         found: dict[str, Any] = plain(self)
         return found
 
-    @property
-    def headline(self) -> tuple[str, ...]:
-        """The verdict, what speaks against it, second opinions, sensitivity: a line each."""
-        return (
-            self.verdict.text,
-            *(f"- {warning}" for warning in self.warnings),
-            *self.second_opinions,
-            *([_SENSITIVITY] if self.sensitivity_lines else []),
-            *(f"- {line}" for line in self.sensitivity_lines),
-            *([] if self.calibration is None else [self.calibration.in_words()]),
-            self.verdict.next_step,
-        )
+    def headline(self, *, brief: bool = False) -> tuple[str, ...]:
+        """The verdict, what speaks against it, second opinions, sensitivity: a line each.
+
+        `brief`: the sensitivity in one line, and without what to run next.
+        """
+        lines = [self.verdict.text, *(f"- {warning}" for warning in self.warnings)]
+        lines += self.second_opinions
+        if brief:
+            return (*lines, *self.sensitivity.in_words())
+        if self.sensitivity_lines:
+            lines += [_SENSITIVITY, *(f"- {line}" for line in self.sensitivity_lines)]
+        if self.calibration is not None:
+            lines.append(self.calibration.in_words())
+        return (*lines, self.verdict.next_step)
 
     @property
     def second_opinions(self) -> tuple[str, ...]:
@@ -180,13 +182,14 @@ class Ranking:
     def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """The verdict with what bears on it, the title's lines, and the teachers.
 
-        Unless `brief`, then controls, possible confounds, and notes.
+        Then controls, possible confounds, and notes. `brief`: the verdict and the teachers alone.
         """
-        head = (self.headline, title or self.title(), _teachers(self))
         if brief:
-            return join_blocks(*head, [*_fit(self)])
+            return join_blocks(self.headline(brief=True), _teachers(self))
         return join_blocks(
-            *head,
+            self.headline(),
+            title or self.title(),
+            _teachers(self),
             _windows(self),
             _controls(self),
             _correlations(self.confounds),

@@ -74,6 +74,17 @@ class Sensitivity:
         """Those with another first teacher."""
         return tuple(one for one in self.variants if not one.same_first)
 
+    def in_words(self) -> tuple[str, ...]:
+        """One sentence; none where nothing was compared."""
+        if not self.variants:
+            return ()
+        same = len(self.variants) - len(self.changing)
+        but = ", ".join(f"{one.order[0]} {one.name}" for one in self.changing)
+        return (
+            f"Sensitivity: the same first teacher in {same} of {len(self.variants)} other ways of "
+            f"scoring{f' (not: {but})' if but else ''}.",
+        )
+
 
 def sensitivity(
     table: ScoreTable, rows: Sequence[Scored], prompts: Sequence[str], window: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lnat_plugins.formatting import plural, roughly
-from lnat_plugins.ranking.best_set import POWER
+from lnat_plugins.ranking.best_set import MOST, POWER
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.sensitivity import Sensitivity
 
@@ -30,7 +30,7 @@ class Verdict:
         may_be_best: the teachers that may be best at `bootstrap.LEVEL`, highest score first;
             empty where there is no verdict.
         more_prompts: how many further prompts leave one teacher with a probability of
-            `best_set.POWER`; None if one is left, or that number is too large to say.
+            `best_set.POWER`; None if one is left, or `best_set.MOST` times as many do not.
     """
 
     @property
@@ -93,7 +93,7 @@ def verdict(
         text = f"{first} leads{by}; {listed} cannot be ruled out ({LEVEL:.0%}, {size})"
     text += _but(sensitivity, first)
     if others:
-        text += _more(more)
+        text += _more(more, prompts)
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     return Verdict("leads" if others else "best", text, tuple(may_be_best), more)
@@ -110,8 +110,8 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
     return f", but it depends on the way of scoring: {', '.join(named)}."
 
 
-def _more(more: int | None) -> str:
+def _more(more: int | None, prompts: int) -> str:
     if more is None:
-        return " No number of prompts can be named that would tell them apart."
+        return f" Even {MOST * prompts:,} prompts would not tell them apart ({POWER:.0%} power)."
     about = plural(roughly(more), "more prompt", separator=",")
     return f" About {about} would tell ({POWER:.0%} power)."

@@ -15,7 +15,6 @@ from string import Template
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.students import compare_students
 from lnat_plugins.report import sections
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
@@ -111,21 +110,14 @@ def _summary(scored: ScoredSet, figures: Figures) -> Markup:
         tag("p", tag("strong", ranking.verdict.text), read_first, class_="lead"),
         items(ranking.warnings) if ranking.warnings else "",
         *(tag("p", line) for line in lines),
-        folded(_changes(ranking), items(ranking.sensitivity_lines))
-        if ranking.sensitivity_lines else "",
+        *(folded(line, items(ranking.sensitivity_lines))
+          for line in ranking.sensitivity.in_words()),
         tag("p", f"By {sections.unit_of(ranking)}."),
         tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
             f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
             f"{counted(ranking.prompts_in_set, 'prompt')} scored for all of them{cut}, "
             f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
     ])  # fmt: skip
-
-
-def _changes(ranking: Ranking) -> str:
-    """How often the first teacher stays the first, for the head of the list."""
-    ways = ranking.sensitivity.variants
-    same = len(ways) - len(ranking.sensitivity.changing)
-    return f"Sensitivity: the same first teacher in {same} of {len(ways)} other ways of scoring"
 
 
 def _settings(scored: ScoredSet, figures: Figures) -> Markup:

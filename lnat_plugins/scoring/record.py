@@ -106,7 +106,8 @@ class StepSums:
         step_statistics: statistic (see `engine.types`) -> n sums over the step's tokens, under
             the global window.
         statistics: statistic -> one number for the response (NaN = undefined).
-        tag_tokens: n counts of tokens that are read and not scored; empty if there are none.
+        tag_tokens: n counts of tokens that are read and not scored; empty if there are none, or if
+            there are no others.
         tag_sums: window -> n sums of log p over these; empty without them, or if not known.
         variants: local naturalness of the response, scored in another way (`sensitivity: full`):
             "steps line", "window 10%" -> nats per token (NaN = undefined, reason in `undefined`).

@@ -244,7 +244,7 @@ class Scorer:
             versions={**_versions(), **self.host},
             step_statistics=statistics.by_step,
             statistics=statistics.values,
-            tag_tokens=encoded.tags_per_step,
+            tag_tokens=() if only_tags else encoded.tags_per_step,
             tag_sums=self._tag_sums(encoded, computed),
             token_values=self._token_values(encoded, computed),
             prompt_tokens=prompt_tokens,

@@ -186,7 +186,8 @@ def parse_selection(
     )
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
-        for key in ("metric", "window") if values.teacher_set else ("metric", "window", "steps"):
+        of_steps = () if values.teacher_set else ("steps", "markers")
+        for key in ("metric", "window", *of_steps):
             if block.get(key) is not None:
                 raise ConfigError(
                     f"`{key}` does nothing with strategy {strategy.name!r}",

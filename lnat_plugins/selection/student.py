@@ -72,8 +72,8 @@ class ScoredStudent:
         return [self.records[row.index] for row in rows]
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
-        """Tokens of each response, as counted when it was scored."""
-        return [self.records[row.index].n_tokens for row in rows]
+        """Tokens of each response, tags included, as counted when it was scored."""
+        return [self.records[row.index].n_read for row in rows]
 
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as training reads it.

@@ -19,8 +19,17 @@ def preceding(window: str, step: int) -> int:
 
 
 @torch.no_grad()
-def step_sums(model: Any, prompt: list[int], steps: list[list[int]], window: str) -> list[float]:
-    """Σ_t log p(s_it | x, s_{i-w} … s_{i-1}, s_{i,<t}) for each step, in nats."""
+def step_sums(
+    model: Any,
+    prompt: list[int],
+    steps: list[list[int]],
+    window: str,
+    scored: list[list[bool]] | None = None,
+) -> list[float]:
+    """Σ_t log p(s_it | x, s_{i-w} … s_{i-1}, s_{i,<t}) for each step, in nats.
+
+    Over the tokens that are `scored` only, if it is given; the others are context all the same.
+    """
     model.eval()
     sums = []
     for i, step in enumerate(steps):
@@ -29,6 +38,10 @@ def step_sums(model: Any, prompt: list[int], steps: list[list[int]], window: str
         logits = model(input_ids=torch.tensor([context + step]), use_cache=False).logits[0]
         logprobs = logits.float().log_softmax(-1)
         sums.append(
-            sum(float(logprobs[len(context) + t - 1, token]) for t, token in enumerate(step))
+            sum(
+                float(logprobs[len(context) + t - 1, token])
+                for t, token in enumerate(step)
+                if scored is None or scored[i][t]
+            )
         )
     return sums

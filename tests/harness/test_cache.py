@@ -77,6 +77,47 @@ def test_what_was_not_gathered_before_is_gathered(
     assert len(scored) == 6
 
 
+def test_tokens_and_variants_that_were_not_kept_are_scored(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], tmp_path: Path
+) -> None:
+    """They are no part of the settings, so the records of a run without them are found."""
+    readings = []
+    for block in (
+        {"tokens": False},
+        {"tokens": False},
+        {"tokens": True},
+        {"tokens": True},
+        {"tokens": True, "sensitivity": "full"},
+        {"tokens": True, "sensitivity": "full"},
+        {"tokens": True},
+    ):
+        write_set(tmp_path, rows(), block=block)
+        before = len(scored)
+        found = records(run(hf(model, tokenizer)))
+        readings.append(len(scored) - before)
+        for record in found.values():
+            assert record["token_values"] is not None or not block["tokens"]
+            assert record["variants"] or block.get("sensitivity") != "full"
+    # Three prompts; in further ways each of them twice more.
+    assert readings == [3, 0, 3, 0, 9, 0, 0]
+
+
+def test_a_back_end_without_tokens_is_served_all_the_same(
+    run: Any, model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OwnCall(type(hf(model, tokenizer))):  # type: ignore[misc]
+        calls = 0
+
+        def _model_call(self, *args: Any, **kwargs: Any) -> Any:
+            OwnCall.calls += 1
+            return super()._model_call(*args, **kwargs)
+
+    first = records(run(hf(model, tokenizer, OwnCall)))
+    calls = OwnCall.calls
+    assert {record["token_values"] for record in first.values()} == {None}
+    assert records(run(hf(model, tokenizer, OwnCall))) == first and OwnCall.calls == calls
+
+
 def test_a_killed_run_goes_on_where_it_was(
     run: Any,
     model: Any,
@@ -165,9 +206,10 @@ def test_another_student_is_not_served(
     [
         {"block": {"windows": [1, "global"]}},
         {"block": {"steps": "line"}},
+        {"block": {"markers": "keep"}},
         {"target_delimiter": "\n"},
     ],
-    ids=["windows", "steps", "delimiter"],
+    ids=["windows", "steps", "markers", "delimiter"],
 )
 def test_other_settings_are_not_served(
     change: dict[str, Any],

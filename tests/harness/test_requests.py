@@ -17,7 +17,7 @@ from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.harness.requests import score_requests
 from lnat_plugins.scoring.samples import read_scored_set
 from tests.helpers_ranks import launch
-from tests.helpers_students import assert_near
+from tests.helpers_students import assert_near, truth
 
 from .lab import TEXTS, evaluate, figures, hf, load, records, rows, save, write_set
 
@@ -106,6 +106,67 @@ def test_another_back_end_gives_the_same_numbers(
     inner = hf(model, tokenizer, cls, batch_size=batch_size)
     lm = inner if kind == "own call" else Delegate(inner)
     assert_same_scores(by_engine, evaluate(folder, lm))
+
+
+TAGGED = (
+    "<think>\nFirst step. Second step. So 3 + 4 = 7.",
+    "First step. Second step. Wait.\n</think>",
+    "First step. The sum is <answer>7</answer>. So 3 + 4 = 7. Wait.",
+    "<think>First step. Done it is.</think><answer>\n\nSo 3 + 4 = 7.</answer>\n",
+    "think\nFirst step. Wait, is that so?\nanswer\nSo 3 + 4 = 7.",
+    "First step. Wait.",
+)
+"""At the start, at the end, in the middle, several in a row, bare words, none."""
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tagged")
+    found = [row | {"response": text} for row, text in zip(rows(), TAGGED, strict=True)]
+    write_set(folder, found, block=WINDOWS)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["other", "own call"])
+def test_another_back_end_leaves_the_same_tags_out(
+    kind: str, tagged: Path, model: Any, tokenizer: Any
+) -> None:
+    inner = hf(model, tokenizer, OwnCall if kind == "own call" else HFLM, batch_size=3)
+    by_engine = evaluate(tagged, hf(model, tokenizer))
+    other = evaluate(tagged, inner if kind == "own call" else Delegate(inner))
+    assert_same_scores(by_engine, other)
+    for record, (row, text) in zip(
+        records(other).values(), zip(rows(), TAGGED, strict=True), strict=True
+    ):
+        prompt = tokenizer.encode(f"{row['prompt']}\n\n")
+        expected = truth(model, tokenizer, prompt, text, ("4", "50%", "global"))
+        assert [*record["tokens"]] == expected.tokens
+        assert [*record["tag_tokens"]] == (expected.tag_tokens if text != TAGGED[-1] else [])
+        for window in ("4", "50%"):
+            assert_near(record["sums"][window], expected.sums[window])
+        assert_near(record["totals"]["global"], sum(expected.sums["global"]))
+        assert (record["tag_sums"], record["token_values"]) == ({}, None)
+
+
+@pytest.mark.parametrize("kind", ["ours", "other"])
+def test_a_response_of_tags_alone_is_undefined_on_every_back_end(
+    kind: str, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    found = [
+        row | {"response": text}
+        for row, text in zip(rows(prompts=1), ["Wait.", "</think>"], strict=True)
+    ]
+    write_set(tmp_path, found)
+    lm = hf(model, tokenizer) if kind == "ours" else Delegate(hf(model, tokenizer))
+    results = evaluate(tmp_path, lm)
+    one, other = records(results).values()
+    assert not one["undefined"]
+    reason = "1 of 1 steps have no score; step 1: the response holds nothing but tags"
+    assert {other["undefined"][window] for window in ("4", "global")} == {reason}
+    assert (other["totals"]["4"], other["sums"]["global"]) == (None, [None])
+    assert figures(results)["coverage/R1"] == 0
+    stored = read_scored_set([save(results, tmp_path / "out")])
+    assert stored.rows[1].record.undefined == other["undefined"]
 
 
 @pytest.mark.parametrize("batch_size", [2, 64, "auto"])
@@ -261,7 +322,7 @@ def test_two_sets_may_name_different_splitters_alike(
 def test_requests_of_lm_evals_own_kind_know_the_built_in_splitters(
     tmp_path: Path, model: Any, tokenizer: Any
 ) -> None:
-    write_set(tmp_path, rows(prompts=1), block={"steps": "line", "windows": [1]})
+    write_set(tmp_path, rows(prompts=1), block={"steps": "line", "windows": [1], "tokens": False})
     ours = requests(load(tmp_path))
     plain = [
         Instance(**{f.name: getattr(one, f.name) for f in dataclasses.fields(Instance)})

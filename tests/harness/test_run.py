@@ -76,7 +76,7 @@ def test_our_reader_takes_the_file(run: Any) -> None:
     in_memory, path = run
     found = read_scored_set([path.parent])
     assert (found.task, found.teachers) == ("my_teachers", ("QwQ", "R1"))
-    assert found.windows == ("1", "4", "global")
+    assert found.windows == ("1", "4", "global", "0", "2", "3")
     assert found.prompts == ("p0", "p1", "p2")
     assert found.skipped == () and found.duplicates == 0
     assert len(found.rows) == 6

@@ -163,23 +163,26 @@ def test_a_teacher_set_is_the_only_source(
 
 
 @pytest.mark.parametrize(
-    ("block", "steps", "windows"),
+    ("block", "steps", "markers", "windows"),
     [
-        ({}, "line", ["2", "global"]),
-        ({"steps": "turn"}, "turn", ["2", "global"]),
-        ({"windows": [1]}, "line", ["1"]),
+        ({}, "line", "keep", ["2", "global"]),
+        ({"steps": "turn"}, "turn", "keep", ["2", "global"]),
+        ({"markers": "skip"}, "line", "skip", ["2", "global"]),
+        ({"windows": [1]}, "line", "keep", ["1"]),
     ],
 )
 def test_a_teacher_set_s_own_steps_and_windows_are_used(
-    tmp_path: Path, weightless: Path, block: dict[str, Any], steps: str, windows: list[str]
-) -> None:
-    write_teacher_set(tmp_path, 1, "{steps: line, windows: [2, global]}")
+    tmp_path: Path, weightless: Path,
+    block: dict[str, Any], steps: str, markers: str, windows: list[str],
+) -> None:  # fmt: skip
+    write_teacher_set(tmp_path, 1, "{steps: line, markers: keep, windows: [2, global]}")
     block = {"teacher_set": "set.yaml", **block}
     path = write_config(tmp_path, weightless, "datasets", selection=block)
     spec = read_run_config(["--config", str(path)]).chooser.spec
     assert str(spec.settings.steps) == steps
     assert [window.name for window in spec.windows] == windows
     assert spec.written["steps"] == steps
+    assert spec.settings.markers == spec.steps.markers == spec.written["markers"] == markers
     assert [str(window) for window in spec.written["windows"]] == windows
 
 

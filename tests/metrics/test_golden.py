@@ -4,7 +4,8 @@ The numbers lie in `../shared/golden`, whose README says how they came about. Wh
 other tokens than we do, the comparison is made on its tokens: the end-of-turn token and the
 template's line break behind the response (LARK, SCAS, LIMO's global score), the prompt's last token
 as the first of the first step (ASLEC), steps without the blank line between them (LIMO's local
-score). RSR and the sentence windows need no such change.
+score). RSR and the sentence windows need no such change. That code scores tags as any other token:
+so it is done here (`markers: keep`).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def golden(repo: Path) -> Golden:
         Scorer(
             tokenizer=tokenizer,
             backend=EngineBackend(Engine(model)),
-            spec=parse_steps("supplied_or_sentence"),
+            spec=parse_steps("supplied_or_sentence", markers="keep"),
             windows=parse_windows(["1", "4", "global"]),
             settings={},
             statistics=frozenset(ALL - {"reward"}),

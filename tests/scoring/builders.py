@@ -11,7 +11,7 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import RunScores, TokenRun
 from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
 from lnat_plugins.scoring.scorer import Scorer
-from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps import Markers, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import Settings
 
@@ -30,16 +30,19 @@ def scorer_of(
     max_length: int | None = None,
     backend: Backend | None = None,
     statistics: Collection[str] = (),
+    markers: Markers = "skip",
+    tokens: bool = False,
 ) -> Scorer:
     """A scorer over our engine, or over the back end that is given."""
     return Scorer(
         tokenizer=tokenizer,
         backend=backend or EngineBackend(Engine(model)),
-        spec=parse_steps(steps),
+        spec=parse_steps(steps, markers=markers),
         windows=parse_windows(windows),
-        settings=Settings(steps, windows).as_dict(),
+        settings=Settings(steps, windows, markers=markers).as_dict(),
         max_length=max_length,
         statistics=frozenset(statistics),
+        tokens=tokens,
     )
 
 
@@ -67,6 +70,7 @@ class OnlyTotals:
     """A back end that gives the global score as one number."""
 
     global_by_step = False
+    shares_runs = False
     path = "loglikelihood"
     unavailable: ClassVar[dict[str, str]] = {"entropy": "log-probabilities only"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend, Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.tokens import special_ids
+from lnat_plugins.scoring.tokens import encode_response, special_ids
+from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Response
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
@@ -23,6 +25,7 @@ from tests.scoring.builders import LONG, BrokenOnLongRuns, OnlyTotals, scorer_of
 
 PROMPT = [5, 6, 7]
 OF_BACKEND = ALL - {"reward"}
+FREE = {"first_token", "first_two_tokens"}  # they come with the global window
 
 
 def record_of(model: Any, tokenizer: Any, text: str = LONG, **options: Any) -> StepSums:
@@ -73,9 +76,13 @@ def test_without_a_prompt_from_the_opening_token(llama: Any, tokenizer: Any) -> 
 
 @torch.no_grad()
 def content_by_definition(
-    model: Any, prompt: list[int], ids: list[int], special: frozenset[int]
-) -> dict[str, float]:
-    """Mean cosines over all pairs and mean NLLs, of the tokens that are not special."""
+    model: Any, prompt: list[int], ids: list[int], special: frozenset[int],
+    tags: Collection[int] = (),
+) -> dict[str, float]:  # fmt: skip
+    """Mean cosines over all pairs and mean NLLs, of the tokens that are not special.
+
+    tags: positions of those that are left out too.
+    """
     held: list[torch.Tensor] = []
     module = model.model.layers[-1].mlp.up_proj
     handle = module.register_forward_hook(lambda *args: held.append(args[2]))
@@ -83,7 +90,7 @@ def content_by_definition(
     handle.remove()
     unit = torch.nn.functional.normalize(held[0][0].double(), dim=-1)
     nll = [math.nan, *(-value for value in logprobs(model, prompt[:1], prompt[1:] + ids))]
-    kept = [i for i, token in enumerate(prompt + ids) if token not in special]
+    kept = [i for i, token in enumerate(prompt + ids) if token not in special and i not in tags]
     answer = [i for i in kept if i >= len(prompt)]
     question = [i for i in kept if i < len(prompt)]
     return {
@@ -115,6 +122,22 @@ def test_cosines_and_mean_nlls_leave_special_tokens_out(
     assert {name: found.statistics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("path", ["packed", "batched"])
+def test_cosines_and_mean_nlls_leave_tags_out(path: str, llama: Any, own_tokenizer: Any) -> None:
+    """The tags are context of what is scored; their own activations are in no mean."""
+    text = "<think>\nFirst step. Second step.\n</think>\n\nThe sum: <answer>7</answer>. <|end|>"
+    ids = own_tokenizer.encode(text)
+    encoded = encode_response(own_tokenizer, text, parse_steps("sentence"))
+    inside = {len(PROMPT) + i for i in np.flatnonzero(~encoded.scored)}
+    backend = EngineBackend(Engine(llama, path=path))
+    found = record_of(llama, own_tokenizer, text, backend=backend).statistics
+    special = special_ids(own_tokenizer)
+    expected = content_by_definition(llama, PROMPT, ids, special, inside)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    with_tags = content_by_definition(llama, PROMPT, ids, special)
+    assert with_tags["cosine_self"] != pytest.approx(expected["cosine_self"], rel=1e-3)
+
+
 def test_every_token_that_is_flagged_is_special(own_tokenizer: Any) -> None:
     """Llama's role markers have no role of their own among the tokenizer's special tokens."""
     before = special_ids(own_tokenizer)
@@ -144,10 +167,11 @@ def test_a_prompt_of_one_token_has_no_mean_nll(llama: Any, own_tokenizer: Any) -
 def test_a_response_of_special_tokens_has_no_content(llama: Any, own_tokenizer: Any) -> None:
     own_tokenizer.add_special_tokens({"additional_special_tokens": ["<|a|>", "<|b|>"]})
     llama = student("llama", vocab_size=len(own_tokenizer))
-    record = record_of(llama, own_tokenizer, "<|a|><|b|>")
-    reason = "the response holds only special tokens"
+    record = record_of(llama, own_tokenizer, "<|a|><|b|>", markers="keep")
+    reason = "the response holds only special tokens and tags"
     names = ("cosine_self", "cosine_prompt", "content_nll")
     assert record.undefined == dict.fromkeys(names, reason)
+    assert math.isfinite(record.totals["4"])
 
 
 def test_one_token_alone_has_no_context(llama: Any, tokenizer: Any) -> None:
@@ -171,10 +195,12 @@ def test_only_what_is_wanted_is_gathered(llama: Any, tokenizer: Any) -> None:
     backend = EngineBackend(engine)
     plain = record_of(llama, tokenizer, backend=backend, statistics=())
     before = engine.counts.body_tokens
-    assert (plain.step_statistics, plain.statistics) == ({}, {})
+    assert (set(plain.step_statistics), plain.statistics) == (FREE, {})
     cheap = record_of(llama, tokenizer, backend=backend, statistics={"entropy"})
-    assert set(cheap.step_statistics) == {"entropy"}
+    assert set(cheap.step_statistics) == {"entropy", *FREE}
     assert engine.counts.body_tokens == 2 * before
+    local = record_of(llama, tokenizer, windows=("4",), backend=backend, statistics=())
+    assert local.step_statistics == {}  # without the global window they would cost a reading
 
 
 def test_too_long_a_trace_has_none_and_says_why(llama: Any, tokenizer: Any) -> None:
@@ -267,7 +293,8 @@ def test_a_failure_of_the_engine_is_nan_with_its_reason(
     backend = EngineBackend(BrokenOnLongRuns(Engine(llama)))  # type: ignore[arg-type]
     scorer = scorer_of(llama, tokenizer, (window,), backend=backend)
     (record,) = scorer.score(PROMPT, [Response("t", text)])
-    assert record.undefined == {window: f"{reason}: the pass ran out of memory"}
+    free = dict.fromkeys(FREE if window == "global" else (), "the pass ran out of memory")
+    assert record.undefined == {window: f"{reason}: the pass ran out of memory", **free}
     found = record.sums[window]
     assert found is not None
     assert [math.isnan(value) for value in found] == failed
@@ -281,7 +308,7 @@ def test_a_student_of_nans_is_undefined_and_never_zero(tokenizer: Any) -> None:
     model.lm_head.weight.data.fill_(math.nan)
     scorer = scorer_of(model, tokenizer, ("1", "global"))
     (record,) = scorer.score(PROMPT, [Response("t", "First step. Second step.")])
-    assert set(record.undefined) == {"1", "global"}
+    assert set(record.undefined) == {"0", "1", "global", *FREE}
     assert "NaN or infinity" in record.undefined["1"]
     assert math.isnan(record.totals["1"]) and math.isnan(record.totals["global"])
 

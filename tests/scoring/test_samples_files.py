@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
+from lnat_plugins.plugins import load_plugins
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
 from tests.helpers_samples import (
     DATE,
+    samples_line,
     teacher_table,
     write_lines,
     write_run,
@@ -50,6 +55,32 @@ def test_the_samples_of_other_tasks_are_skipped(tmp_path: Path) -> None:
     (tmp_path / f"samples_local_naturalness_{DATE}.jsonl").unlink()
     with pytest.raises(DataError, match=r"no samples file here holds the scores of a teacher set"):
         read_scored_sets([tmp_path])
+
+
+@pytest.mark.parametrize("splitter", ["sentence@1", "sentence@2"])
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path, splitter: str) -> None:
+    """Its records lack what later ones hold, its settings `markers`; it has no narrower window."""
+    lines = []
+    for prompt_id, own in TABLE.items():
+        line = samples_line(prompt_id, [replace(one, splitter=splitter) for one in own])
+        records = [json.loads(text) for text in line["filtered_resps"]]
+        for record in records:
+            for name in ("tag_tokens", "tag_sums", "variants", "token_values"):
+                del record[name]
+        line["filtered_resps"] = [json.dumps(record) for record in records]
+        line["resps"] = [[text] for text in line["filtered_resps"]]
+        lines.append(line)
+    path = write_lines(tmp_path / f"samples_local_naturalness_{DATE}.jsonl", lines)
+    scored = read_scored_set([path])
+    assert (scored.splitter, scored.windows) == (splitter, ("4", "global"))
+    assert "markers" not in scored.settings
+    assert [row.record for row in scored.rows] == [
+        replace(one, splitter=splitter) for own in TABLE.values() for one in own
+    ]
+    assert all(row.record.tag_tokens == () for row in scored.rows)
+    assert len(Scores(scored, load_plugins()).tokens()) == 0
+    ranking = Scores(scored, load_plugins()).rank(bootstrap_iters=50)
+    assert [line.teacher for line in ranking.teachers] == ["QwQ", "R1"]
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def test_awkward_text_is_scored_as_it_stands(llama: Any, tokenizer: Any, text: s
     (record,) = score(llama, tokenizer, text)
     expected = truth(llama, tokenizer, tokenizer.encode(QUESTION), text, WINDOWS)
     assert "".join(text[a:b] for a, b in record.spans) == text
-    assert record.n_tokens == len(tokenizer.encode(text, add_special_tokens=False))
+    n = len(tokenizer.encode(text, add_special_tokens=False))
+    assert record.n_tokens + sum(record.tag_tokens) == n
+    assert [*record.tag_tokens] == (expected.tag_tokens if any(expected.tag_tokens) else [])
+    assert record.tokens == tuple(expected.tokens)
     for window in WINDOWS:
         assert_near(record.sums[window], expected.sums[window])
 
@@ -178,7 +181,9 @@ def test_no_candidate_gives_no_record(llama: Any, tokenizer: Any) -> None:
 def test_the_oracle_cuts_tokens_as_the_definition_says(tokenizer: Any) -> None:
     """The blank before a word is not visible, so its token goes with the word."""
     ids = token_steps(tokenizer, "First step. Second step.", ["First step. ", "Second step."])
-    assert [tokenizer.decode(step) for step in ids] == ["First step.", " Second step."]
+    found = [tokenizer.decode([token for token, _ in step]) for step in ids]
+    assert found == ["First step.", " Second step."]
+    assert all(counts for step in ids for _, counts in step)
 
 
 def score(
@@ -268,6 +273,7 @@ SETTINGS = Settings().as_dict() | {"chat_template": None, "system_instruction": 
     "change",
     [
         {"steps": "line"},
+        {"markers": "keep"},
         {"windows": ["4"]},
         {"windows": ["global", "4"]},
         {"windows": ["5", "global"]},
@@ -294,6 +300,7 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_the_settings() -> None:
 
 
 LONG_PROMPT = list(range(40, 60))
+FREE = ("first_token", "first_two_tokens")  # statistics that the global window brings with it
 
 
 def score_whole(model: Any, tokenizer: Any, text: str, **options: Any) -> StepSums:
@@ -306,10 +313,8 @@ def test_a_trace_longer_than_the_context_has_a_local_score_only(llama: Any, toke
     record = score_whole(llama, tokenizer, LONG, max_length=80)
     whole = len(LONG_PROMPT) + record.n_tokens
     assert whole > 81
-    assert record.undefined == {
-        "global": f"the prompt and the whole trace have {whole} tokens; "
-        "the student reads at most 80"
-    }
+    reason = f"the prompt and the whole trace have {whole} tokens; the student reads at most 80"
+    assert record.undefined == dict.fromkeys(["global", *FREE], reason)
     assert record.sums["global"] is None and math.isnan(record.totals["global"])
     assert_near(record.sums["1"], truth(llama, tokenizer, LONG_PROMPT, LONG, ("1",)).sums["1"])
     assert math.isnan(get_metric("global_naturalness").of(record, "1"))
@@ -327,7 +332,8 @@ def test_the_last_token_needs_no_place_in_the_context(tokenizer: Any) -> None:
         logits = model(torch.tensor([LONG_PROMPT + ids[:-1]])).logits[0, len(LONG_PROMPT) - 1 :]
     expected = logits.log_softmax(-1)[range(len(ids)), ids].sum()
     assert_near(fits.totals["global"], float(expected), 1e-3)
-    assert set(score_whole(model, tokenizer, LONG, max_length=limit - 1).undefined) == {"global"}
+    cut = score_whole(model, tokenizer, LONG, max_length=limit - 1)
+    assert cut.undefined.keys() == {"global", *FREE}
 
 
 @pytest.mark.parametrize("windows", [("0",), ("1",), ("global",)])
@@ -345,7 +351,8 @@ def test_a_giant_step_leaves_the_local_score_undefined(llama: Any, tokenizer: An
     giant = " and".join(["First"] * 30) + "."
     text = f"First step. {giant} Third one. So 3 + 4 = 7. Done."
     record = score_whole(llama, tokenizer, text, max_length=60)
-    assert set(record.undefined) == {"1", "global"}
+    assert set(record.undefined) == {"0", "1", "global", *FREE}  # "0" is read with "1"
+    assert record.undefined["0"].startswith("1 of 5 steps have no score; step 2: ")
     lengths = record.tokens
     needed = len(LONG_PROMPT) + lengths[0] + lengths[1]
     assert record.undefined["1"] == (
@@ -364,7 +371,8 @@ def test_a_giant_step_leaves_the_local_score_undefined(llama: Any, tokenizer: An
 def test_a_window_that_fits_stands_beside_one_that_does_not(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer, ("0", "4", "global"), max_length=60)
     (record,) = scorer.score(LONG_PROMPT, [Response("t", LONG)])
-    assert set(record.undefined) == {"4", "global"}
+    assert set(record.undefined) == {"2", "3", "4", "global", *FREE}
+    assert {*record.sums} - {*record.undefined} == {"0", "1"}
     assert_near(record.sums["0"], truth(llama, tokenizer, LONG_PROMPT, LONG, ("0",)).sums["0"])
 
 
@@ -381,5 +389,6 @@ def test_a_prompt_that_fills_the_context_leaves_all_undefined(llama: Any, tokeni
     scorer = scorer_of(llama, tokenizer, max_length=limit, statistics=wanted)
     (record,) = scorer.score(LONG_PROMPT, [Response("t", LONG)])
     # In the same order in every process, so that two runs write the same samples file.
-    assert [*record.undefined] == ["4", "global", *sorted(wanted)]
+    scored = ["4", "global", "0", "1", "2", "3"]
+    assert [*record.undefined] == [*scored, *sorted({*wanted, *FREE})]
     assert StepSums.from_json(record.to_json()).undefined == record.undefined

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from lnat_plugins.metrics import METRICS
+from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.scoring.student import LocalStudent
+from lnat_plugins.scoring.variants import sampled
 from lnat_plugins.selection import Choice, Strategy, parse_selection
+from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Candidates, Prompt, Response
+from lnat_plugins.teacher_set.config import Settings
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer, truth
 
@@ -68,6 +73,38 @@ def test_the_scores_are_those_of_the_task(tmp_path: Path, plain: bool) -> None:
         for window in WINDOWS:
             assert_near(mine["sums"][window], theirs["sums"][window], 1e-5)
         assert mine["settings"]["chat_template"] == theirs["settings"]["chat_template"]
+
+
+class Plan(NamedTuple):
+    """What decides the scores, by hand."""
+
+    settings: Settings
+    steps: Any
+    windows: Any
+    requested: RequestedMetrics = RequestedMetrics()
+    tokens: bool = False
+    sensitivity: Any = "basic"
+
+
+def plan_of(**options: Any) -> Plan:
+    settings = Settings(windows=("1",))
+    return Plan(settings, parse_steps("sentence"), parse_windows(settings.windows), **options)
+
+
+@pytest.mark.parametrize("tokens", [False, True])
+@pytest.mark.parametrize("sensitivity", ["basic", "full"])
+def test_what_is_kept_beside_the_scores(sensitivity: str, tokens: bool) -> None:
+    prompts = [
+        Prompt(f"p{i}", ({"role": "user", "content": f"{i}?"},), (Response("t", "Wait. Done."),))
+        for i in range(22)
+    ]
+    pool = Candidates.of_prompts(prompts, plain=True, delimiter="\n\n")
+    plan = plan_of(tokens=tokens, sensitivity=sensitivity)
+    found = LocalStudent(student("llama"), tokenizer(), plan, plain=True).score(pool.rows)
+    assert {record.token_values is not None for record in found} == {tokens}
+    has = {i for i, record in enumerate(found) if record.variants}
+    assert has == (sampled(22) if sensitivity == "full" else set())
+    assert {record.settings_hash for record in found} == {found[0].settings_hash}
 
 
 def test_a_row_is_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:

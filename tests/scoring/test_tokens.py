@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import groupby, pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.tokens import check_tokenizer, encode_response
 from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps.markers import find_tags, without_tags
 from tests.helpers_tokenizers import byte_level, metaspace
 
 
@@ -130,6 +133,138 @@ def test_supplied_or_sentence_takes_what_there_is(tokenizer: Any) -> None:
     own = pieces(tokenizer, text, "supplied_or_sentence", steps=["First ", "step. Second step."])
     assert own == ["First", " step. Second step."]
     assert pieces(tokenizer, text, "supplied_or_sentence") == ["First step.", " Second step."]
+
+
+def counted(tokenizer: Any, text: str, how: str = "sentence", **options: Any) -> list[str]:
+    """The text of each step's tokens that count, those of tags in brackets."""
+    markers = options.pop("markers", "skip")
+    encoded = encode_response(tokenizer, text, parse_steps(how, markers=markers), **options)
+    found = []
+    for begin, end in pairwise(encoded.bounds):
+        parts = groupby(range(begin, end), encoded.scored.__getitem__)
+        found.append(
+            "".join(
+                text if counts else f"[{text}]"
+                for counts, part in parts
+                for text in [tokenizer.decode(encoded.ids[list(part)])]
+            )
+        )
+    return found
+
+
+TAGGED = "<think>\nFirst step. Second step.\n</think>\n\nThird one: done."
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        (TAGGED, ["[<think>\n]First step.", " Second step.\n", "[</think>\n\n]Third one: done."]),
+        ("First step.</think>Done it is.", ["First step.", "[</think>]Done it is."]),
+        ("Third: <answer>7</answer>. Second.", ["Third:[ <answer>]7[</answer>].", " Second."]),
+        ("think\nFirst step.\nanswer\n7777", ["[think\n]First step.\n", "[answer\n]7777"]),
+        ("First step.\n\n</think>\n\n", ["First step.\n\n[</think>\n\n]"]),
+        ("\n\n<think>\r\n\nFirst step", ["[\n\n<think>\r\n\n]First step"]),
+        ("First step. <|end|>", ["First step.[ <|end|>]"]),
+        ("In <answer> tags.", ["In <answer> tags."]),
+        ("Code `<think>` it.", ["Code `<think>` it."]),
+    ],
+)
+def test_tokens_of_tags_do_not_count(text: str, steps: list[str], tokenizer: Any) -> None:
+    """A token that begins in a tag, or in white space beside one."""
+    assert counted(tokenizer, text) == steps
+    keep = counted(tokenizer, text, markers="keep")
+    assert keep == ["".join(re.sub(r"\[([^\]]*)\]", r"\1", step)) for step in steps]
+
+
+def test_a_token_that_holds_the_end_of_a_sentence_and_a_tag_counts_as_it_begins() -> None:
+    tokenizer = byte_level()
+    tokenizer.add_tokens([".</", ">Done"])
+    found = counted(tokenizer, "First step.</think>Done it is.")
+    assert found == ["First step.</", "[think>Done] it is."]
+
+
+@pytest.mark.parametrize(
+    ("how", "steps"),
+    [
+        ("line", ["[<think>\n]First step. Second step.\n", "[</think>\n\n]Third one: done."]),
+        ("paragraph", ["[<think>\n]First step. Second step.\n[</think>\n\n]", "Third one: done."]),
+        ("turn", ["[<think>\n]First step. Second step.\n[</think>\n\n]", "Third one: done."]),
+        ("supplied_or_sentence", ["[<think>\n]First step.", " Second step.\n",
+                                  "[</think>\n\n]Third one: done."]),
+    ],
+)  # fmt: skip
+def test_every_splitter_leaves_tags_out(how: str, steps: list[str], tokenizer: Any) -> None:
+    assert counted(tokenizer, TAGGED, how) == steps
+
+
+def test_what_a_splitter_cuts_off_is_kept_as_it_is_with_keep(tokenizer: Any) -> None:
+    lines = ["<think>\n", "First step. Second step.\n", "</think>\n\n", "Third one: done."]
+    assert counted(tokenizer, TAGGED, "line", markers="keep") == lines
+    assert counted(tokenizer, TAGGED, "supplied", markers="keep", steps=lines) == lines
+    joined = ["[<think>\n]First step. Second step.\n", "[</think>\n\n]Third one: done."]
+    assert counted(tokenizer, TAGGED, "supplied", steps=lines) == joined
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 100])
+def test_steps_of_n_tokens_count_tags_and_do_not_score_them(n: int, tokenizer: Any) -> None:
+    """N tokens read; a step of tags alone joins the one before, the first one that after."""
+    encoded = encode_response(tokenizer, TAGGED, parse_steps(f"tokens:{n}"))
+    keep = encode_response(tokenizer, TAGGED, parse_steps(f"tokens:{n}", markers="keep"))
+    assert {*encoded.bounds} <= {*keep.bounds}
+    assert min(encoded.tokens_per_step) > 0
+    assert counted(tokenizer, TAGGED, "tokens:100") == [
+        "[<think>\n]First step. Second step.\n[</think>\n\n]Third one: done."
+    ]
+    for begin, end in pairwise(keep.bounds):  # each is a step of its own if it has a token to score
+        assert begin in encoded.bounds or not encoded.scored[begin:end].any() or begin == 0 or (
+            not encoded.scored[:begin].any()
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["sentence", "line", "paragraph", "turn", "tokens:2"])
+def test_a_response_of_tags_alone_is_one_step_without_a_score(how: str, tokenizer: Any) -> None:
+    text = "<think>\n\n</think>\n\nanswer\n"
+    encoded = encode_response(tokenizer, text, parse_steps(how))
+    n = len(encoded.ids)
+    assert (encoded.bounds, encoded.spans) == ((0, n), ((0, len(text)),))
+    assert not encoded.scored.any()
+    assert (encoded.tokens_per_step, encoded.tags_per_step) == ((0,), (n,))
+    keep = encode_response(tokenizer, text, parse_steps(how, markers="keep"))
+    assert keep.scored.all() and keep.tags_per_step == ()
+
+
+def test_where_tokens_end(tokenizer: Any) -> None:
+    encoded = encode_response(tokenizer, "First 🎉.", parse_steps("sentence"))
+    assert encoded.ends.tolist()[-1] == 8
+    assert encoded.ends.tolist() == sorted(encoded.ends)
+    assert [*encoded.scored_in(0)] == [*range(len(encoded.ids))]
+
+
+@settings(deadline=None)
+@given(
+    pieces=st.lists(
+        st.sampled_from(["<think>", "</think>", "\n", "\n\n", " ", "First step.", " Wait", "7", "`",
+                         "<answer>", "</answer>", "think\n", "answer\n", "---\n", "🎉", "。"]),
+        min_size=1, max_size=14,
+    ).filter(lambda found: "".join(found).strip()),
+    how=st.sampled_from(["sentence", "line", "paragraph", "turn", "tokens:1", "tokens:3"]),
+    markers=st.sampled_from(["skip", "keep"]),
+)  # fmt: skip
+def test_every_step_has_a_token_that_counts_unless_there_is_none(
+    pieces: list[str], how: str, markers: Any
+) -> None:
+    text = "".join(pieces)
+    encoded = encode_response(_SHARED, text, parse_steps(how, markers=markers))
+    assert "".join(text[a:b] for a, b in encoded.spans) == text
+    assert encoded.bounds[0] == 0 and encoded.bounds[-1] == len(encoded.ids)
+    assert len(encoded.bounds) == encoded.n_steps + 1
+    assert min(encoded.tokens_per_step) >= 1 or (
+        encoded.n_steps == 1 and not without_tags(text, find_tags(text)).strip()
+    )
+    assert encoded.scored.all() or markers == "skip"
+    tags = encoded.tags_per_step or (0,) * encoded.n_steps
+    sizes = [end - begin for begin, end in pairwise(encoded.bounds)]
+    assert [a + b for a, b in zip(encoded.tokens_per_step, tags, strict=True)] == sizes
 
 
 @settings(deadline=None)

@@ -68,11 +68,8 @@ def test_every_key_is_read() -> None:
     assert (spec.strategy.name, spec.options, spec.metric.name) == ("top_k", {"k": 3}, "mean_nll")
     assert (spec.window, spec.settings.windows) == ("1", ("1", "10%", "global"))
     assert [window.name for window in spec.windows] == ["1", "10%", "global"]
-    assert (str(spec.steps), spec.steps.markers, spec.settings.markers) == (
-        "tokens:8",
-        "keep",
-        "keep",
-    )
+    assert str(spec.steps) == "tokens:8"
+    assert spec.steps.markers == spec.settings.markers == "keep"
     assert (spec.require_correct, spec.max_length, spec.min_margin) == (True, 4096, 0.5)
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
@@ -127,7 +124,8 @@ def test_scores_are_needed_where_something_reads_them(block: dict[str, Any], nee
 
 
 def test_the_steps_of_a_teacher_set_may_stand_where_nothing_is_scored() -> None:
-    spec = spec_of(strategy="random", teacher_set="a.yaml", steps="line", windows=[4])
+    block = {"steps": "line", "markers": "keep", "windows": [4]}
+    spec = spec_of(strategy="random", teacher_set="a.yaml", **block)
     assert (str(spec.steps), spec.needs_scores) == ("line@1", False)
 
 

@@ -116,6 +116,8 @@ def test_the_student_answers_from_its_records(tmp_path: Path, tokenizer: Any) ->
     some = [pool.rows[3], pool.rows[1]]
     assert student.score(some) == [records[3], records[1]]
     assert student.response_tokens(some) == [20, 20]
+    records[1] = dataclasses.replace(records[1], tag_tokens=(0, 3))
+    assert student.response_tokens(some) == [20, 23]  # training reads the tags too
     assert loaded == []
     text = "What?\n\n" + "x" * 20 + "<|end|>"
     assert student.training_tokens(some) == [len(tokenizer(text).input_ids)] * 2

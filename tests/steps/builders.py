@@ -12,7 +12,7 @@ PIECES = [
     "$5", "\\(", "\\)", "\\[", "\\]", "\\$", '\\', "\\begin{a}", "\\end{a}", "\\begin{", "```",
     "~~~", "`", "\n", "\n\n", "\r\n", "\r", " ", "\t", "\u3000", "\u2028", "\x0b", "\x1c", "\xa0",
     "e.g. ", "J. K. ", "No. ", "🎉", "✅", "ß", "字", "\u0301", "\x00", "<think>", "</think>",
-    "think\n", "answer\n", "User:", ",", ":", "=",
+    "think\n", "answer\n", "User:", ",", ":", "=", "<answer>", "</answer>", "<|im_end|>", "---\n",
 ]  # fmt: skip
 TEXTS = st.one_of(
     st.text(max_size=60),

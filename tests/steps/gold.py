@@ -1,7 +1,8 @@
 """Gold cuts, set by hand in the manner of each teacher of the shared traces.
 
 The excerpts are reworded: names, objects and figures are not those of the traces. Every cut that
-a reader would make is marked with a broken bar; the splitter misses a few.
+a reader would make is marked with a broken bar; the splitter misses a few. Tags and lines of markup
+are no steps: they stand with what follows them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ GOLD: dict[str, tuple[str, ...]] = {
         "Since 7 jars need 3 lids each, that's 7*3=21. ¦Right, 21 lids. ¦Wait, hold on. ¦Let me "
         're-read it.\n\n¦"Tim packs 7 jars." ¦So 7 it is. \n\n¦Then the rest follows.',
         "Let me note that:\n\n¦New price = Old price + $4  \n¦New price = $19 + $4  \n¦New price "
-        "= $23\n\n¦Hmm. ¦That seems high, but okay.\n¦</think>\n\n¦**Step 1:** Find the old "
+        "= $23\n\n¦Hmm. ¦That seems high, but okay.\n¦</think>\n\n**Step 1:** Find the old "
         "price.",
         "So the bus leaves at 5 p.m. ¦Then it is late... ¦Or is it early?",
     ),
@@ -24,16 +25,16 @@ GOLD: dict[str, tuple[str, ...]] = {
     ),
     "s1.1": (
         'So the sum is 33. ¦The question: "How many are left?" ¦Well, it is 33 - 12 = 21. ¦21 it '
-        "is.\n¦answer\n¦Answer: 21.",
-        "think\n¦Okay, let's see. ¦The tank holds 90 litres, i.e. three pails.\n\n¦**Final "
-        "Answer**\n¦\\boxed{90}\n¦answer\n¦Answer: The tank holds three pails.",
+        "is.\n¦answer\nAnswer: 21.",
+        "think\nOkay, let's see. ¦The tank holds 90 litres, i.e. three pails.\n\n¦**Final "
+        "Answer**\n\\boxed{90}\n¦answer\nAnswer: The tank holds three pails.",
         "Next, the cost of the sticks:\n¦\\[\n\\frac{48 \\text{ sticks}}{6} = 8 \\text{ boxes}.\n"
         "\\]\n\n¦Thus, Bob needs 8 boxes.",
     ),
     "DSQ": (
         "For 1,200 people:\n\n¦\\[\n1,200 \\times 2 = 2,400\n\\]\n\n¦### Step 3: Subtract\n"
         "\n¦Subtract the rest.",
-        "Finally, I add up the three days.\n¦</think>\n\n¦1. **Total Pieces:**  \n   ¦Ann starts "
+        "Finally, I add up the three days.\n¦</think>\n\n1. **Total Pieces:**  \n   ¦Ann starts "
         "with **9 pieces**.\n   \n   ¦\\[\n   9 \\times 2 = 18\n   \\]\n\n¦2. **Rest:** 18 "
         "pieces.",
         "Let’s denote the side as x. ¦Then, twice that is 2x:\n\n¦x + 2x = 60\n\n¦So, x = 20.",
@@ -128,15 +129,15 @@ GOLD: dict[str, tuple[str, ...]] = {
         "We count the pupils at Dr. Hill's school. ¦There are 2 * 40 = 80 boys. ¦So 120 in all.",
     ),
     "qwen3-8b__think-on": (
-        "<think>\n¦Okay, the capital of Peru. ¦Let me think. ¦The answer is Lima. ¦Answer: "
-        "Lima.\n\n¦</think>\n\n¦The capital of Peru is Lima. ¦Answer: Lima.",
+        "<think>\nOkay, the capital of Peru. ¦Let me think. ¦The answer is Lima. ¦Answer: "
+        "Lima.\n\n¦</think>\n\nThe capital of Peru is Lima. ¦Answer: Lima.",
         "The symbol is a letter with a tail, like zł. ¦Let me confirm. ¦Like, is it right?",
     ),
     "qwen3-8b__think-off": (
         "That’s 3 runners in a row. ¦So they fill 1 to 3.\n\n¦- Position 1: Ida  \n¦- Position "
         "2: Max  \n\n¦But wait — **Ben** is last.",
-        "### From clue 2:  \n¦**Ida finished before Max**  \n¦→ Ida is earlier than Max.\n\n---\n"
-        "\n¦### From clue 3:  \n¦So Ida ≠ 5 ✅",
+        "### From clue 2:  \n¦**Ida finished before Max**  \n¦→ Ida is earlier than Max.\n\n¦---\n"
+        "\n### From clue 3:  \n¦So Ida ≠ 5 ✅",
         "The capital city of Norway is Oslo. ¦Answer: Oslo.",
     ),
     "qwen3.5-9b__think-on": (
@@ -161,15 +162,15 @@ GOLD: dict[str, tuple[str, ...]] = {
     ),
     "deepseek-v3": (
         "3. **Ines is Ugo's parent.** ¦This makes Ines a grandparent.\n¦4. **Ugo is Lia's "
-        "parent.**\n\n¦Therefore, Ines is Lia's grandparent.\n\n¦<ANSWER>3</ANSWER>",
+        "parent.**\n\n¦Therefore, Ines is Lia's grandparent.\n\n<ANSWER>3</ANSWER>",
     ),
     "mistral-large-2411": (
         "Given these links:\n¦1. Olaf is Ruth's parent.\n¦2. Ruth is Iris' parent.\n\n¦This "
-        "means:\n¦- Olaf → Ruth → Iris\n\n¦The correct answer is:\n¦<ANSWER>2</ANSWER>",
+        "means:\n¦- Olaf → Ruth → Iris\n\n¦The correct answer is:\n<ANSWER>2</ANSWER>",
     ),
     "llama-3.1-8b-instruct": (
         "* Dina is Mark's parent.\n¦* So Dina is older.\n\n¦The options don't say \"Dina is "
-        'older." ¦The closest option is:\n\n¦<ANSWER>2</ANSWER>',
+        'older." ¦The closest option is:\n\n<ANSWER>2</ANSWER>',
     ),
     "llama-3.3-70b-instruct": (
         "## Step 3: Link Ada and Eve\n¦Ada is Eve's parent.\n\n¦## Step 4: Conclude\n¦Given "
@@ -181,7 +182,7 @@ GOLD: dict[str, tuple[str, ...]] = {
     ),
     "qwen-2.5-72b-instruct": (
         "Ray is her nephew (or her niece). ¦However, no option says so. ¦Thus:\n"
-        "\n¦<ANSWER>4</ANSWER>",
+        "\n<ANSWER>4</ANSWER>",
         "- **Sam is Kim's parent.**\n¦- **Kim is Ray's parent.**\n\n¦This confirms that Sam is a "
         "generation above (since Ray is Kim's child).\n\n¦Given the options:\n¦1. Ray is Sam's "
         "aunt.",

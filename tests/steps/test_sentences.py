@@ -199,13 +199,13 @@ LINES = [
     "He met a Dr!\n¦Ann met two.",
     "A blank line\n\n¦always cuts, even here",
     "A blank line of spaces\n \t\n¦always cuts too",
-    "Ruler\n¦-----\n¦Next part",
-    "| a. B | c |\n¦| --- | --- |\n¦| One. Two. | three |\n¦After the table. ¦Fine.",
+    "Ruler\n¦-----\nNext part",
+    "| a. B | c |\n¦| --- | --- |\n| One. Two. | three |\n¦After the table. ¦Fine.",
     "|x| = 5. ¦Then |y| = 6. ¦Fine.",
     "CRLF lines.\r\n¦Second line\r\n¦Third line\r\n\r\n¦fourth block",
     "Mac lines.\r¦Second line\r\r¦third block",
-    "<think>\n¦Okay, so. ¦It is 5.\n¦</think>\n\n¦The answer is 5.",
-    "think\n¦Okay, so it is \\boxed{5}\n¦answer\n¦Answer: it is 5.",
+    "<think>\nOkay, so. ¦It is 5.\n¦</think>\n\nThe answer is 5.",
+    "think\nOkay, so it is \\boxed{5}\n¦answer\nAnswer: it is 5.",
 ]
 
 ELLIPSES = [
@@ -234,7 +234,7 @@ FRAGMENTS = [
     "[\n\nFirst one here.",
     "Before it.\n¦**\nAfter it.",
     "Positions:\n1: E\n2: D\n3: B",
-    "It is done.\n\n---\n\n¦Next one.",
+    "It is done.\n\n¦---\n\nNext one.",
     "a\n\nb\n\nc\n\nd\n\n¦done here",
     "a\n\nb",
 ]
@@ -301,11 +301,24 @@ def test_every_blank_line_cuts(before: str, after: str) -> None:
         assert len(head) in {end for _, end in split_sentences(text)}
 
 
+TAG = r"</?\w+>"
+LABEL = re.compile(
+    r"[\W_]*(?:final answer|answer|solution|conclusion|analysis|thinking process)?[\W_]*",
+    re.IGNORECASE,
+)
+
+
+def visible_between_tags(line: str) -> int:
+    """The most visible characters of a part of the line that holds no tag."""
+    return max(len("".join(part.split())) for part in re.split(TAG, line))
+
+
 def uncut_blank_lines(text: str, spans: list[Span]) -> list[str]:
     """The two lines around each blank line that should have cut `text` and did not.
 
-    It need not cut where a line beside it has fewer than four visible characters (such a piece
-    joins a neighbour), nor inside formulas and code.
+    It need not cut where a line beside it has fewer than four visible characters in a row, tags not
+    counted, or after one that is a rule or the label of a part (such pieces join a neighbour), nor
+    inside formulas and code.
     """
     regions = protected_regions(text)
     uncut = []
@@ -316,8 +329,12 @@ def uncut_blank_lines(text: str, spans: list[Span]) -> list[str]:
             first, last = start + blank.start(), start + blank.end()
             before = re.split(r"[\r\n]", text[start:first])[-1]
             after = re.split(r"[\r\n]", text[last:end])[0]
-            short = min(len("".join(line.split())) for line in (before, after)) < 4
-            if not short and not any(a < first < b for a, b in regions):
+            short = min(map(visible_between_tags, (before, after))) < 4
+            if (
+                not short
+                and not LABEL.fullmatch(re.sub(TAG, "", before))
+                and not any(a < first < b for a, b in regions)
+            ):
                 uncut.append(f"{before} / {after}")
     return uncut
 
@@ -326,6 +343,8 @@ def test_an_uncut_blank_line_is_found() -> None:
     text = "First part\n \nSecond part\r\n\r\nThird part"
     assert len(uncut_blank_lines(text, [(0, len(text))])) == 2
     assert uncut_blank_lines(text, split_sentences(text)) == []
+    text = "It is done.\n\n</think>Next part"
+    assert len(uncut_blank_lines(text, [(0, len(text))])) == 1
 
 
 FILES = ["gsm8k_long_cot", "gsm8k_short_cot", "gsm8k_zeroeval", "smallthink", "farel_logic"]

@@ -28,13 +28,14 @@ UNITS = [
     "\\end{a}", "```", "```\n", "```a\n", "~~~\n", "`", "` ``", "a` ", "\n", "\r", " ", " \n",
     "  \n a", ".", ". ", "...", " .", "。", "?!", '")', ". ✅", "1. ", "A. ", "J. K. ", "e.g. ",
     "9", "99,", "| ", "|a|\n", "|\n", "(", "<think>\n", "# ", "a\n", "a,\n", "a ", "x\n\n", '\\',
-    "*", "a\n|", "think\n",
+    "*", "a\n|", "think\n", "<think", "</", "<answer>", "</answer>", "<|", "<|a", "<|a|>", "<｜", "<｜a",
+    "｜>", "[INST", "◁think", " answer \n", "answer", "思考\n", "---\n", "**Answer**\n", "# \n", "<a>\n",
 ]  # fmt: skip
 
 
 def test_names_and_versions() -> None:
     assert [str(splitter) for splitter in SPLITTERS.values()] == [
-        "sentence@1",
+        "sentence@2",
         "line@1",
         "paragraph@1",
         "turn@1",
@@ -85,7 +86,7 @@ def test_splitters_of_plugins_do_not_replace_reserved_words() -> None:
     splitters = {"mine": mine, **dict.fromkeys(RESERVED, mine)}
     assert str(parse_steps("mine", splitters=splitters)) == "mine@2"
     found = [str(parse_steps(name, splitters=splitters)) for name in RESERVED[:2]]
-    assert found == ["supplied", "supplied|sentence@1"]
+    assert found == ["supplied", "supplied|sentence@2"]
     with pytest.raises(ConfigError, match="x.yaml: unknown steps setting .*known: mine, "):
         parse_steps("sentence", "x.yaml", {"mine": mine})
 

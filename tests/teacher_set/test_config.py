@@ -47,15 +47,25 @@ def test_windows_become_text_and_one_may_stand_alone() -> None:
     assert parse({"windows": 4}).settings.windows == ("4",)
 
 
+def test_tags_are_skipped_and_tokens_are_kept_unless_the_block_says_otherwise() -> None:
+    spec = parse()
+    assert (spec.settings.markers, spec.tokens, spec.sensitivity) == ("skip", True, "basic")
+    spec = parse({"markers": "keep", "tokens": False, "sensitivity": "full"})
+    assert (spec.settings.markers, spec.tokens, spec.sensitivity) == ("keep", False, "full")
+    # What is kept beside the scores decides none of them.
+    assert spec.settings.fingerprint == parse({"markers": "keep"}).settings.fingerprint
+
+
 def test_the_fingerprint_follows_every_setting() -> None:
     settings = {
         Settings(),
         Settings(steps="line"),
         Settings(windows=("global", "4")),
         Settings(target_delimiter=""),
+        Settings(markers="keep"),
     }
     prints = {s.fingerprint for s in settings}
-    assert len(prints) == 4 and all(len(p) == 12 for p in prints)
+    assert len(prints) == 5 and all(len(p) == 12 for p in prints)
     assert Settings().as_dict()["windows"] == ["4", "global"]
 
 

@@ -98,16 +98,22 @@ def write_run(
     task: str = "local_naturalness",
     student: str | None = "org/student",
     date: str = DATE,
+    in_set: int | None = None,
 ) -> Path:
-    """One lm-eval run: `samples_*.jsonl` and, unless `student` is None, `results_*.json`."""
+    """One lm-eval run: `samples_*.jsonl` and, unless `student` is None, `results_*.json`.
+
+    `in_set`: how many prompts the task has, as lm-eval says it of a run with `--limit`.
+    """
     lines = [samples_line(prompt_id, records) for prompt_id, records in table.items()]
     path = write_lines(folder / f"samples_{task}_{date}.jsonl", lines)
     if student is not None:
-        results = {
+        results: dict[str, Any] = {
             "results": {task: {}},
             "config": {"model": "hf", "model_args": {"pretrained": student, "dtype": "float32"}},
             "model_name": student,
         }
+        if in_set is not None:
+            results["n-samples"] = {task: {"original": in_set, "effective": len(lines)}}
         (folder / f"results_{date}.json").write_text(json.dumps(results), encoding="utf-8")
     return path
 

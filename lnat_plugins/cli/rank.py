@@ -88,18 +88,22 @@ def _rank(args: argparse.Namespace) -> int:
         for task, of in by_task.items()
         if len(of) > 1
     ]
-    texts = [one.to_markdown() for one in compared]
-    if not (args.brief and compared):
-        texts += [board.to_markdown(brief=args.brief) for board in boards]
-    print_result("\n".join(texts))
+    several = len(by_task) > 1  # then each text says which task it is of
+    beside = [f"task: {one.task}\n" * several + one.to_markdown() for one in compared]
+    texts = [
+        f"task: {board.scored.task}\n" * (several and args.brief)
+        + board.to_markdown(brief=args.brief)
+        for board in boards
+        if not args.brief or len(by_task[board.scored.task]) == 1
+    ]
+    print_result("\n".join([*beside, *texts]))
     if args.output_path:
         rankings = [board.as_dict() for board in boards]
         document: dict[str, Any] = {"lnat_plugins": __version__, "rankings": rankings}
         if compared:
             document["students"] = [one.as_dict() for one in compared]
         as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        parts = [one.to_markdown() for one in compared]
-        text = "\n".join([*parts, *(board.to_markdown() for board in boards)])
+        text = "\n".join([*beside, *(board.to_markdown() for board in boards)])
         for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", text)):
             write_atomic(args.output_path / name, content, "--output_path")
             log(f"wrote {args.output_path / name}")
@@ -142,11 +146,12 @@ def _report(args: argparse.Namespace) -> int:
             found=", ".join(f"{one.scored.task} by {one.scored.student}" for one in everything),
             remedy="name the samples files of one of them",
         )
-    leading_metric(args.metric, plugins.registry.metrics)
     teachers = split_names(args.teachers, "--teachers")
     for one in everything:
         one.check_metrics([args.metric], "--metric")
         warn_unloaded(one)
+    leading_metric(args.metric, plugins.registry.metrics)
+    for one in everything:
         log_files(one)
     scores = everything[0]
     compared, *others = (one.only(teachers) for one in everything)

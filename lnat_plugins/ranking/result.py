@@ -182,10 +182,11 @@ class Ranking:
     def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """The verdict with what bears on it, the title's lines, and the teachers.
 
-        Then controls, possible confounds, and notes. `brief`: the verdict and the teachers alone.
+        Then controls, possible confounds, and notes. `brief`: the verdict, the teachers, and the
+        fit to a known order.
         """
         if brief:
-            return join_blocks(self.headline(brief=True), _teachers(self))
+            return join_blocks(self.headline(brief=True), _teachers(self), [*_fit(self)])
         return join_blocks(
             self.headline(),
             title or self.title(),

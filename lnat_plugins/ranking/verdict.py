@@ -113,4 +113,5 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
 def _more(more: int | None, prompts: int) -> str:
     if more is None:
         return f" Even {MOST * prompts:,} prompts would not tell them apart ({POWER:.0%} power)."
-    return f" About {roughly(more):,} more prompts would tell ({POWER:.0%} power)."
+    about = plural(roughly(more), "more prompt", separator=",")
+    return f" About {about} would tell ({POWER:.0%} power)."

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lnat_plugins.cli import main
 from lnat_plugins.scoring.record import StepSums
+from tests.cli import select_runs
 from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
 SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}
@@ -32,18 +35,25 @@ def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", str(out), *FAST]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
-    assert lines[:4] == [
+    assert lines[0] == (
+        "No verdict: 3 prompts of 3 teachers, and 10 are the least that carry one. R1 has the best "
+        "mean."
+    )
+    start = lines.index("") + 1
+    assert lines[start : start + 4] == [
         "task: local_naturalness, student: org/student, prompts: 3 of 3, responses: 9",
-        "steps: sentence (sentence@1), windows: 4,global, engine: packed, settings: 0123456789ab",
-        "metric: local_naturalness (nats per token, higher is better), bootstrap_iters: 100, "
-        "seed: 1234",
+        "steps: sentence (sentence@1), markers: keep, windows: 4,global, engine: packed, settings: "
+        "0123456789ab",
+        "metric: local_naturalness, window 4 (nats per token, higher is better), bootstrap_iters: "
+        "100, seed: 1234",
         "",
     ]
-    assert [line.split("|")[1].strip() for line in lines[6:9]] == ["R1", "QwQ", "DSQ"]
-    assert lines[10] == "|P(rank)|  1  |  2  |  3  |"
-    assert lines[16].startswith("|Controls|n_tokens|")
-    assert lines[22].startswith("|Spearman of the score with|n_tokens|")
-    assert "- Only 3 prompts" in captured.out
+    tables = [block for block in captured.out.split("\n\n") if block.startswith("|")]
+    headers = ["Teacher", "Mean at window", "Controls", "Spearman of the score with"]
+    assert [block.split("|")[1].strip() for block in tables] == headers
+    for block in tables[:3]:
+        rows = block.splitlines()[2:]
+        assert [row.split("|")[1].strip() for row in rows] == ["R1", "QwQ", "DSQ"]
     assert captured.err == f"lnat: read {out}/org__student/samples_local_naturalness_{DATE}.jsonl\n"
 
 
@@ -80,9 +90,9 @@ def test_undefined_figures_are_written_as_null(tmp_path: Path) -> None:
 
 def test_another_metric_and_window(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", str(out), *FAST, "--metric", "global_naturalness"]) == 0
-    assert "|global_naturalness|global|↑" in capsys.readouterr().out
+    assert "\nmetric: global_naturalness, window global (nats" in capsys.readouterr().out
     assert main(["rank", str(out), *FAST, "--window", "global"]) == 0
-    assert "|local_naturalness|global|↑" in capsys.readouterr().out
+    assert "\nmetric: local_naturalness, window global (nats" in capsys.readouterr().out
 
 
 def test_several_tasks_make_several_tables(
@@ -163,11 +173,11 @@ def test_several_metrics_are_compared_and_the_first_shown_in_full(
     options = ["--metric", "global_naturalness, local_naturalness", "--output_path"]
     assert main(["rank", str(out), *FAST, *options, str(tmp_path / "r")]) == 0
     printed = capsys.readouterr().out
-    compared, ranked = printed.split("\n\ntask: local_naturalness, student: org/student, prompts")
-    assert "metrics compared:" in compared
+    ranked, compared = printed.split("task: local_naturalness, student: org/student, metrics com")
+    assert compared.startswith("pared:\n")
     assert compared.index("|global_naturalness|global|↑") < compared.index("|local_naturalness |4")
-    assert "metric: global_naturalness (" in ranked
-    assert "metric: local_naturalness (" not in ranked
+    assert "metric: global_naturalness, window global (" in ranked
+    assert "metric: local_naturalness" not in ranked
     (entry,) = json.loads((tmp_path / "r" / "ranking.json").read_text("utf-8"))["rankings"]
     assert [one["metric"] for one in entry["comparison"]["metrics"]] == [
         *("global_naturalness", "local_naturalness")
@@ -196,7 +206,8 @@ def test_one_metric_writes_no_comparison(out: Path, tmp_path: Path) -> None:
     assert "comparison" not in entry
     assert entry["ranking"]["reference"] is None
     assert entry["ranking"]["confounds"]["same_family"] == []
-    assert len(entry["ranking"]["teachers"][0]["p_rank"]) == 3
+    first = entry["ranking"]["teachers"][0]
+    assert (first["may_be_best"], first["rank_low"], first["rank_high"]) == (True, 1, 3)
     assert entry["ranking"]["stability"]["sizes"] == [3, 10, 20, 30]
 
 
@@ -259,7 +270,7 @@ def test_how_the_prompts_were_rendered_is_reported(
 ) -> None:
     write_run(tmp_path, with_settings(settings))
     assert main(["rank", str(tmp_path), *FAST]) == 0
-    assert capsys.readouterr().out.splitlines()[2] == line
+    assert line in capsys.readouterr().out.splitlines()
 
 
 def test_a_metric_that_a_plugin_brought_is_distinguished_from_a_slip(
@@ -299,7 +310,7 @@ def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[
     assert main(["report", str(out), *FAST]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
     assert "<h1>local_naturalness: teachers for student</h1>" in text
-    assert "<strong>R1</strong>" in text
+    assert "<strong>No verdict: 3 prompts of 3 teachers, and 10 are the least" in text
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.endswith(f"lnat: wrote {out}/report.html\n")
@@ -361,13 +372,14 @@ def test_no_scores_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_several_tasks_are_reported(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(out / "org__student", teacher_table(SCORES), task="another")
     assert main(["report", str(out)]) == 2
-    assert "several tasks or students are scored here" in capsys.readouterr().err
+    assert "several tasks are scored here" in capsys.readouterr().err
 
 
 def test_one_teacher_is_enough(out: Path) -> None:
     assert main(["report", str(out), *FAST, "--teachers", "R1"]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "one teacher only, who has no rank among others" in text
+    assert "No verdict: one teacher (R1), nothing to compare." in text
+    assert "one teacher only" in text
 
 
 def test_it_needs_no_torch_and_no_host(out: Path) -> None:
@@ -388,3 +400,235 @@ def test_a_folder_in_place_of_the_file_is_reported(
     error = capsys.readouterr().err
     assert f"{folder}: this is a folder, where a file is to be written. Give the report" in error
     assert list(folder.iterdir()) == []
+
+
+def many(
+    n_teachers: int, n_prompts: int, seed: int = 0, gap: float = 0.1
+) -> dict[str, list[float]]:
+    """Teachers `gap` apart, named by their places, with independent noise."""
+    draw = random.Random(seed)
+    return {
+        f"teacher-{t + 1}": [draw.gauss(-1 - gap * t, 0.2) for _ in range(n_prompts)]
+        for t in range(n_teachers)
+    }
+
+
+@pytest.mark.parametrize("n_teachers", [1, 2, 8])
+def test_brief_is_the_verdict_and_the_teachers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], n_teachers: int
+) -> None:
+    scores = many(n_teachers, 40)
+    write_run(tmp_path, teacher_table(scores))
+    options = ["--reference", ">".join(scores)] if n_teachers > 1 else []
+    assert main(["rank", str(tmp_path), *FAST, *options, "--brief"]) == 0
+    brief = capsys.readouterr().out
+    assert main(["rank", str(tmp_path), *FAST, *options]) == 0
+    whole = capsys.readouterr().out
+    lines = brief.splitlines()
+    assert len(lines) <= 25
+    assert lines[0] == whole.splitlines()[0]
+    assert lines[0].startswith("teacher-1 " if n_teachers > 1 else "No verdict: one teacher")
+    (table,) = [block for block in brief.split("\n\n") if block.startswith("|")]
+    assert table in whole
+    assert len(table.splitlines()) == n_teachers + 2
+    sensitivity = [line for line in lines if line.startswith("Sensitivity: ")]
+    assert sensitivity == ["Sensitivity: the same first teacher in 4 of 4 other ways of scoring."]
+    assert [line for line in lines if line.startswith("Against ")] == [
+        line for line in whole.splitlines() if line.startswith("Against ")
+    ]
+    assert brief.count("Against ") == (n_teachers > 1)
+
+
+def test_several_students_stand_side_by_side_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = many(3, 40, gap=1.0)
+    turned = dict(zip(scores, [*scores.values()][::-1], strict=True))
+    write_run(tmp_path / "a", teacher_table(scores), student="org/small")
+    write_run(tmp_path / "b", teacher_table(turned), student="org/large")
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    options = ["--output_path", str(tmp_path / "r")]
+    assert main(["rank", *paths, *FAST, *options]) == 0
+    printed = capsys.readouterr().out
+    first, *rest = printed.splitlines()
+    assert first == (
+        "The best teacher differs beyond noise: no teacher may be best for all 2 students."
+    )
+    by_student = {"org/small": "teacher-1", "org/large": "teacher-3"}
+    order = sorted(by_student)
+    for line, student in zip(rest[:2], order, strict=True):
+        assert line.startswith(f"- {student}: {by_student[student]} is best for this student (95%")
+    assert [cell.strip() for cell in rest[3].split("|")[1:-1]] == ["Mean (rank)", *order]
+    assert printed.index("|Mean (rank)|") < printed.index(
+        "\ntask: local_naturalness, student: org/"
+    )
+    assert printed.count("task: local_naturalness, student: org/") == 2
+    assert (tmp_path / "r" / "ranking.md").read_text("utf-8") == printed
+    document = read_strictly(tmp_path / "r" / "ranking.json")
+    assert document["students"] == [
+        {"task": "local_naturalness", "students": order, "common": [], "text": first}
+    ]
+    assert [entry["student"] for entry in document["rankings"]] == order
+    # Briefly, that is all.
+    assert main(["rank", *paths, *FAST, "--brief"]) == 0
+    brief = capsys.readouterr().out
+    assert printed.startswith(brief)
+    assert len(brief.splitlines()) == 9
+
+
+def test_briefly_each_task_is_named_and_none_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for student in ("org/small", "org/large"):
+        write_run(tmp_path / student, teacher_table(SCORES), student=student)
+    write_run(tmp_path / "alone", teacher_table(many(2, 40)), task="another", student="org/small")
+    assert main(["rank", str(tmp_path), *FAST, "--brief"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = [place for place, line in enumerate(lines) if line.startswith("task: ")]
+    assert [lines[place] for place in named] == ["task: local_naturalness", "task: another"]
+    assert lines[named[0] + 1].startswith("Whether the best teacher differs is not known")
+    assert lines[named[1] + 1].startswith("teacher-1 ")
+    assert main(["rank", str(tmp_path / "alone"), *FAST, "--brief"]) == 0
+    assert "task: " not in capsys.readouterr().out
+
+
+def test_the_students_of_each_task_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for task in ("one_task", "other_task"):
+        for student in ("org/small", "org/large"):
+            folder = tmp_path / task / student
+            write_run(folder, teacher_table(many(2, 40)), task=task, student=student)
+    options = ["--output_path", str(tmp_path / "r")]
+    assert main(["rank", str(tmp_path), *FAST, *options]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("task: one_task\nNo difference beyond noise: teacher-1 may be best")
+    assert "\n\ntask: other_task\nNo difference beyond noise: teacher-1" in printed
+    found = read_strictly(tmp_path / "r" / "ranking.json")["students"]
+    assert [one["task"] for one in found] == ["one_task", "other_task"]
+    assert all(one["common"] == ["teacher-1"] for one in found)
+
+
+def read_strictly(path: Path) -> dict[str, Any]:
+    """JSON as the standard has it: NaN and Infinity are no numbers."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} in {path}")
+
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"), parse_constant=refuse)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    return found
+
+
+def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = {
+        prompt: [
+            replace(
+                one,
+                variants={"steps line": one.totals["4"] / 10, "window 10%": math.nan},
+                undefined={"window 10%": "too long"},
+                calibration=CALIBRATION,
+            )
+            for one in records
+        ]
+        for prompt, records in teacher_table(many(3, 12)).items()
+    }
+    write_run(tmp_path, table)
+    assert main(["rank", str(tmp_path), *FAST, "--output_path", str(tmp_path / "r")]) == 0
+    printed = capsys.readouterr().out
+    document = read_strictly(tmp_path / "r" / "ranking.json")
+    assert "students" not in document
+    ranking = document["rankings"][0]["ranking"]
+    assert ranking["verdict"] == {
+        "kind": "leads" if len(ranking["verdict"]["may_be_best"]) > 1 else "best",
+        "text": printed.splitlines()[0],
+        "may_be_best": [t["teacher"] for t in ranking["teachers"] if t["may_be_best"]],
+        "more_prompts": ranking["verdict"]["more_prompts"],
+    }
+    variants = {one["name"]: one for one in ranking["sensitivity"]["variants"]}
+    assert variants["with steps line"]["order"] == [t["teacher"] for t in ranking["teachers"]]
+    assert variants["with steps line"] == {
+        "name": "with steps line",
+        "order": variants["with steps line"]["usual"],
+        "usual": variants["with steps line"]["order"],
+        "same_first": True,
+        "tau": 1.0,
+        "prompts": 12,
+    }
+    assert list(ranking["sensitivity"]["not_done"]) == [
+        *("without first and last step", "with window 10%")
+    ]
+    opinions = {one["name"]: one for one in ranking["opinions"]}
+    assert opinions["global_naturalness"] == {
+        "name": "global_naturalness",
+        "first": ranking["teachers"][0]["teacher"],
+        "prompts": 12,
+    }
+    calibration = ranking["calibration"]
+    assert (calibration["prompts"], calibration["tokens"]) == (12, 360)
+    assert calibration["order"] == calibration["order_fitted"]
+    assert "Calibration of the student on 12 prompts: " in printed
+    assert ranking["warnings"][0].startswith("Steps were cut by sentence@1")
+    assert ranking["windows"].keys() == {"4", "global"}
+    assert set(ranking["degenerate"]) == {"teacher-1", "teacher-2", "teacher-3"}
+    assert (ranking["prompts"], ranking["prompts_in_set"]) == (12, 12)
+
+
+CALIBRATION = {
+    "count": [10.0] + [0.0] * 14, "confidence": [0.5] + [0.0] * 14, "right": [1.0] + [0.0] * 14,
+    "brier": [5.0], "nll": [10.0 + i for i in range(10)], "step_mean": [-1.0] * 10,
+}  # fmt: skip
+
+
+def test_a_part_of_the_prompts_is_said_to_be_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """lm-eval's results say how many there are; `--limit` scores the first of them."""
+    write_run(tmp_path / "cut", teacher_table(many(2, 30)), in_set=135)
+    assert main(["rank", str(tmp_path / "cut"), *FAST, "--output_path", str(tmp_path / "r")]) == 0
+    line = "task: local_naturalness, student: org/student, prompts: 30 of 135 (--limit), responses"
+    assert f"\n{line}: 60\n" in capsys.readouterr().out
+    ranking = read_strictly(tmp_path / "r" / "ranking.json")["rankings"][0]["ranking"]
+    assert (ranking["prompts"], ranking["prompts_used"], ranking["prompts_in_set"]) == (30, 30, 135)
+    assert ranking["teachers"][0]["coverage"] == 1.0  # of those that were scored
+    page = tmp_path / "page.html"
+    assert main(["report", str(tmp_path / "cut"), *FAST, "--output_path", str(page)]) == 0
+    assert "30 of 135 prompts scored for all of them (--limit)," in page.read_text("utf-8")
+    write_run(tmp_path / "whole", teacher_table(many(2, 30)), in_set=30)
+    write_run(tmp_path / "older", teacher_table(many(2, 30)))
+    for name in ("whole", "older"):
+        assert main(["rank", str(tmp_path / name), *FAST]) == 0
+        printed = capsys.readouterr().out
+        assert "prompts: 30 of 30, responses" in printed and "--limit" not in printed
+
+
+OLD_WORDS = ("P(best)", "P(rank)", "settled", "p_best", "p_rank")
+
+
+def test_no_output_claims_a_probability_of_being_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not of the ranking, of metrics and students side by side, of the page, or of a choice."""
+    for name, gap in (("clear", 1.0), ("close", 0.02), ("few", 0.1)):
+        n_prompts = 4 if name == "few" else 40
+        for student in ("small", "large"):
+            run = tmp_path / name / student
+            write_run(run, teacher_table(many(4, n_prompts, gap=gap)), student=student)
+        paths = [str(tmp_path / name / student) for student in ("small", "large")]
+        out = tmp_path / "written" / name
+        given = ["--reference", ">".join(many(4, 1)), *FAST]
+        for options in ([], ["--brief"], ["--metric", "all"]):
+            assert main(["rank", *paths, *given, *options, "--output_path", str(out)]) == 0
+        assert main(["rank", paths[0], *given, "--output_path", str(out / "one")]) == 0
+        assert main(["report", *paths, *given, "--output_path", str(out / "report.html")]) == 0
+        select_runs.write_run(tmp_path / name / "choice")
+        choice = [str(tmp_path / name / "choice"), "--output_path", str(out / "chosen")]
+        assert main(["select", *choice]) == 0
+    suffixes = {".md", ".json", ".html", ".jsonl", ".yaml"}
+    written = [path for path in (tmp_path / "written").rglob("*.*") if path.suffix in suffixes]
+    assert {path.suffix for path in written} >= {".md", ".json", ".html", ".yaml"}
+    captured = capsys.readouterr()
+    texts = {str(path): path.read_text("utf-8") for path in written}
+    for where, text in {**texts, "stdout": captured.out, "stderr": captured.err}.items():
+        assert [word for word in OLD_WORDS if word in text] == [], where
+    assert "May be best" in captured.out and "First in" in captured.out

@@ -113,7 +113,7 @@ def test_lm_eval_scores_its_steps_and_rank_its_metric(folder: Path, site: Path) 
     done = lnat(*rank, site=site, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "steps: shouts (shouts@1)" in done.stdout
-    assert "metric: weakest_step (nats per token, higher is better)" in done.stdout
+    assert "metric: weakest_step, window 4 (nats per token, higher is better)" in done.stdout
     ranking = json.loads((folder / "ranked" / "ranking.json").read_text())["rankings"][0]
     means = {line["teacher"]: line["mean"] for line in ranking["ranking"]["teachers"]}
     other = found["p0", "QwQ", 0]

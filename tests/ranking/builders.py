@@ -43,7 +43,8 @@ class Row(NamedTuple):
 
 
 def row(prompt_id: str, teacher: str, value: float, tokens: int = 10, **more: Any) -> Row:
-    return Row(prompt_id, teacher, record_of(teacher, value, tokens=tokens, **more))
+    record = record_of(teacher, value, tokens=tokens, **{"splitter": "sentence@2", **more})
+    return Row(prompt_id, teacher, record)
 
 
 def table(scores: Mapping[str, Sequence[float | None]]) -> list[Row]:

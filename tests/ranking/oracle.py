@@ -39,7 +39,7 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
     sign = 1 if metric.higher_is_better else -1
 
     resampled: dict[str, list[float]] = {t: [] for t in teachers}
-    p_best = dict.fromkeys(teachers, 0.0)
+    first_in = dict.fromkeys(teachers, 0.0)
     generator = np.random.default_rng(seed)
     for draw in generator.integers(0, len(used), size=(iters, len(used))):
         means = {t: statistics.fmean(used[i][t] for i in draw) for t in teachers}
@@ -47,7 +47,7 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
         tied = [t for t in teachers if math.isclose(sign * means[t], best, rel_tol=1e-12)]
         for t in teachers:
             resampled[t].append(means[t])
-            p_best[t] += (t in tied) / len(tied) / iters
+            first_in[t] += (t in tied) / len(tied) / iters
 
     wins = dict.fromkeys(teachers, 0)
     for values in used:
@@ -58,12 +58,30 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
             "median": statistics.median(values[t] for values in used),
             "low": np.quantile(resampled[t], TAILS[0]),
             "high": np.quantile(resampled[t], TAILS[1]),
-            "p_best": p_best[t],
+            "first_in": first_in[t],
             "win_rate": wins[t] / len(used),
             "coverage": sum(t in values for values in by_prompt.values()) / len(by_prompt),
         }
         for t in teachers
     }
+
+
+def deepest_cut(draws: Sequence[Any]) -> list[tuple[float, float]]:
+    """Ends of the draws of each statistic, so many cut off on either side of every one.
+
+    The most that leaves 95% of the draws inside all of them; draws with a NaN are left out.
+    """
+    known = [one for one in zip(*draws, strict=True) if not any(map(math.isnan, one))]
+    columns = [sorted(column) for column in zip(*known, strict=True)]
+    for cut in reversed(range((len(known) + 1) // 2)):
+        ends = [(column[cut], column[-1 - cut]) for column in columns]
+        inside = sum(
+            all(low <= value <= high for value, (low, high) in zip(one, ends, strict=True))
+            for one in known
+        )
+        if 100 * inside >= 95 * len(known):
+            return ends
+    raise AssertionError("all draws are inside when nothing is cut")
 
 
 def within_prompts(rows: Sequence[Row], metric: Metric, control: Metric) -> tuple[float, int]:

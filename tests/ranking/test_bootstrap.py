@@ -13,7 +13,15 @@ from scipy import stats
 
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking import bootstrap as module
-from lnat_plugins.ranking.bootstrap import grid, intervals, resampled_means
+from lnat_plugins.ranking.bootstrap import (
+    LEVEL,
+    grid,
+    intervals,
+    resampled_means,
+    simultaneous_intervals,
+    tau_interval,
+)
+from tests.ranking import oracle
 from tests.ranking.builders import LOWER, Row, lines, rank_rows, table
 
 
@@ -21,12 +29,16 @@ def test_a_constant_difference_is_certain() -> None:
     prompts = np.random.default_rng(0).normal(size=40)
     rows = table({"A": list(prompts - 0.01), "B": list(prompts), "C": list(prompts - 0.5)})
     found, lower = (lines(rank_rows(rows, metric, bootstrap_iters=500)) for metric in (None, LOWER))
-    assert [found[name].p_rank for name in "ABC"] == [(0, 1, 0), (1, 0, 0), (0, 0, 1)]
+    for name, place in {"A": 2, "B": 1, "C": 3}.items():
+        assert (found[name].rank_low, found[name].rank_high) == (place, place)
+        assert found[name].may_be_best is (place == 1)
+        assert found[name].first_in == float(place == 1)
     assert found["A"].low < found["A"].high
     for name, difference in {"A": -0.01, "B": 0.0, "C": -0.5}.items():
         assert found[name].difference_low == pytest.approx(difference)
         assert found[name].difference_high == pytest.approx(difference)
-        assert lower[name].p_rank == found[name].p_rank
+        assert lower[name].rank_high == found[name].rank_high
+        assert lower[name].first_in == found[name].first_in
         assert lower[name].low == pytest.approx(-found[name].high)
         assert lower[name].difference_low == pytest.approx(-difference)
 
@@ -34,15 +46,13 @@ def test_a_constant_difference_is_certain() -> None:
 def test_equal_teachers_share_every_rank() -> None:
     values = list(np.random.default_rng(1).normal(size=20))
     for line in rank_rows(table(dict.fromkeys("ABCD", values)), bootstrap_iters=100).teachers:
-        assert line.p_rank == pytest.approx([0.25] * 4)
+        assert (line.rank_low, line.rank_high, line.may_be_best) == (1, 4, True)
+        assert line.first_in == pytest.approx(0.25)
 
 
-def test_p_best_is_the_share_of_the_first_rank() -> None:
+def test_someone_is_first_in_every_resample() -> None:
     ranking = rank_rows(table({"A": [-1, -2, -3], "B": [-2, -1, -3], "C": [-2, -2, -2.5]}))
-    for line in ranking.teachers:
-        assert line.p_best == line.p_rank[0]
-        assert sum(line.p_rank) == pytest.approx(1)
-    assert sum(line.p_best for line in ranking.teachers) == pytest.approx(1)
+    assert sum(line.first_in for line in ranking.teachers) == pytest.approx(1)
 
 
 def test_the_interval_is_that_of_the_normal_approximation_for_many_prompts() -> None:
@@ -91,12 +101,11 @@ def test_nothing_to_resample_gives_no_figure(n_prompts: int, iters: int) -> None
     )
     assert lines(ranking)["A"].mean == -1.0
     for line in ranking.teachers:
-        for name in ("low", "high", "difference_low", "difference_high", "p_best"):
+        for name in ("low", "high", "difference_low", "difference_high", "first_in"):
             assert math.isnan(getattr(line, name))
-        assert all(map(math.isnan, line.p_rank))
+        assert (line.rank_low, line.rank_high, line.may_be_best) == (1, 2, True)
     stability = ranking.stability
-    assert (stability.sizes, stability.p_best, stability.tau) == ((), (), ())
-    assert stability.needed is None
+    assert (stability.sizes, stability.first, stability.tau) == ((), (), ())
 
 
 def noisy(n_prompts: int, gap: float, seed: int = 0, teachers: str = "AB") -> list[Row]:
@@ -108,7 +117,7 @@ def noisy(n_prompts: int, gap: float, seed: int = 0, teachers: str = "AB") -> li
 
 def at(ranking: Ranking) -> dict[int, tuple[float, float]]:
     found = ranking.stability
-    return {n: (p, t) for n, p, t in zip(found.sizes, found.p_best, found.tau, strict=True)}
+    return {n: (p, t) for n, p, t in zip(found.sizes, found.first, found.tau, strict=True)}
 
 
 def test_the_sizes() -> None:
@@ -119,7 +128,7 @@ def test_the_sizes() -> None:
 
 def test_at_its_own_size_the_curve_is_the_table() -> None:
     ranking = rank_rows(noisy(30, 0.2), bootstrap_iters=500)
-    assert at(ranking)[30][0] == ranking.teachers[0].p_best
+    assert at(ranking)[30][0] == ranking.teachers[0].first_in
 
 
 def test_by_brute_force() -> None:
@@ -135,51 +144,10 @@ def test_by_brute_force() -> None:
         assert at(ranking)[size][1] == pytest.approx(np.mean(taus), abs=0.04)
 
 
-def test_needed_is_where_the_normal_curve_says() -> None:
-    rows = noisy(100, 0.1, seed=1)
-    ranking = rank_rows(rows, bootstrap_iters=2000)
-    values = [row.record.totals["4"] / 10 for row in rows]
-    spread = np.std(np.array(values[0::2]) - np.array(values[1::2]))
-    expected = (1.645 * spread / 0.1) ** 2
-    needed = ranking.stability.needed
-    assert needed == pytest.approx(expected, rel=0.15)
-    assert needed > 100
-    assert f"at about {needed} prompts: need about {needed - 100} more" in ranking.notes[0]
-
-
-def test_needed_below_the_set_s_own_size_is_the_nearest_crossing() -> None:
-    rows = noisy(100, 0.4, seed=3)
-    stability = rank_rows(rows, bootstrap_iters=2000).stability
-    values = [row.record.totals["4"] / 10 for row in rows]
-    lead = np.array(values[0::2]) - np.array(values[1::2])
-    expected = (1.645 * lead.std() / lead.mean()) ** 2
-    assert stability.needed is not None
-    assert 10 < stability.needed < 100
-    assert stability.needed == pytest.approx(expected, rel=0.25)
-    below = [size for size in stability.sizes if size < stability.needed]
-    p_best = dict(zip(stability.sizes, stability.p_best, strict=True))
-    assert all(p_best[size] < 0.95 for size in below)
-    assert all(p >= 0.95 for size, p in p_best.items() if size >= stability.needed)
-
-
-def test_a_clear_first_needs_few() -> None:
-    ranking = rank_rows(noisy(60, 2.0), bootstrap_iters=500)
-    assert ranking.stability.needed is not None
-    assert ranking.stability.needed <= 6
-    assert ranking.stability.p_best[-1] == 1.0
-
-
-def test_equal_teachers_never_settle() -> None:
-    ranking = rank_rows(noisy(30, 0.0), bootstrap_iters=1000)
-    assert ranking.stability.needed is None
-    assert ranking.stability.sizes[-1] == 300
-    assert "does not reach 0.95 with 300 prompts" in ranking.notes[0]
-
-
 def test_ties_share_the_first_place() -> None:
     same = [-1.0, -2.0, -3.0]
     ranking = rank_rows(table({"A": same, "B": same}))
-    assert ranking.stability.p_best == tuple([0.5] * 4)
+    assert ranking.stability.first == tuple([0.5] * 4)
     assert all(np.isnan(ranking.stability.tau))
 
 
@@ -197,3 +165,81 @@ def test_the_seed_decides_stability() -> None:
 
 def test_one_teacher_has_no_stability() -> None:
     assert rank_rows(table({"A": [-1.0, -2.0]})).stability.sizes == ()
+
+
+NAN = (math.nan, math.nan)
+
+
+def inside(draws: list[np.ndarray], spans: list[tuple[float, float]]) -> float:
+    """The share of the joint draws that lie in every interval."""
+    each = [(low <= one) & (one <= high) for one, (low, high) in zip(draws, spans, strict=True)]
+    return float(np.all(each, axis=0).mean())
+
+
+@pytest.mark.parametrize("n_draws", [20, 99, 1000, 10_000])
+def test_of_one_statistic_it_is_the_percentile_interval(n_draws: int) -> None:
+    """Up to one draw at either end, for both ends are cut alike."""
+    draws = np.random.default_rng(n_draws).normal(size=n_draws)
+    ((low, high),) = simultaneous_intervals([draws])
+    ordered = np.sort(draws)
+    for end, plain in zip((low, high), tau_interval(draws), strict=True):
+        assert abs(np.searchsorted(ordered, end) - np.searchsorted(ordered, plain)) <= 1
+    cut = int(np.searchsorted(ordered, low))
+    assert high == ordered[-1 - cut]
+    assert inside([draws], [(low, high)]) >= LEVEL > (n_draws - 2 * (cut + 1)) / n_draws
+
+
+@pytest.mark.parametrize("n_statistics", [2, 5, 12])
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+def test_several_hold_at_once(n_statistics: int, shared: float) -> None:
+    draw = np.random.default_rng(3)
+    common = draw.normal(size=2000)
+    draws = [
+        shared * common + (1 - shared) * draw.standard_t(3, size=2000) + i
+        for i in range(n_statistics)
+    ]
+    found = simultaneous_intervals(draws)
+    assert LEVEL <= inside(draws, found) < LEVEL + 0.01
+    assert found == oracle.deepest_cut(draws)
+    for (low, high), one in zip(found, draws, strict=True):
+        ((alone_low, alone_high),) = simultaneous_intervals([one])
+        assert low <= alone_low and alone_high <= high
+        assert low in one and high in one
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ties_are_inside_together(seed: int) -> None:
+    """As taus are: few values, each drawn often."""
+    draw = np.random.default_rng(seed)
+    draws = [draw.binomial(6, p, size=300) / 3 - 1 for p in (0.2, 0.5, 0.9)]
+    found = simultaneous_intervals(draws)
+    assert inside(draws, found) >= LEVEL
+    assert found == oracle.deepest_cut(draws)
+
+
+def test_what_is_constant_or_the_same_does_not_widen_the_others() -> None:
+    one = np.random.default_rng(0).normal(size=500)
+    (alone,) = simultaneous_intervals([one])
+    assert simultaneous_intervals([np.zeros(500), one]) == [(0.0, 0.0), alone]
+    assert simultaneous_intervals([one, one, one]) == [alone] * 3
+    assert simultaneous_intervals([one, -one]) == [alone, (-alone[1], -alone[0])]
+
+
+def test_what_has_no_draw_has_no_interval() -> None:
+    one = np.random.default_rng(0).normal(size=500)
+    (alone,) = simultaneous_intervals([one])
+    gone = np.full(500, np.nan)
+    assert simultaneous_intervals([]) == []
+    assert simultaneous_intervals([np.empty(0), gone]) == [pytest.approx(NAN, nan_ok=True)] * 2
+    found = simultaneous_intervals([gone, one, np.empty(0)])
+    assert found[1] == alone
+    assert [found[0], found[2]] == [pytest.approx(NAN, nan_ok=True)] * 2
+
+
+def test_a_draw_that_lacks_one_statistic_counts_for_none() -> None:
+    one, other = np.random.default_rng(0).normal(size=(2, 500))
+    holes = np.where(np.arange(500) % 5 == 0, np.nan, other)
+    kept = ~np.isnan(holes)
+    assert simultaneous_intervals([one, holes]) == simultaneous_intervals([one[kept], other[kept]])
+    never = [np.where(kept, one, np.nan), np.where(kept, np.nan, other)]
+    assert simultaneous_intervals(never) == [pytest.approx(NAN, nan_ok=True)] * 2

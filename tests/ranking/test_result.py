@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from lnat_plugins.formatting import roughly
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import Reference, compare, read_reference
-from lnat_plugins.ranking.result import MOST_RANKS
 from tests.ranking.builders import LOWER, rank_rows, table
 
 EXPECTED = """\
+No verdict: 2 prompts of 2 teachers, and 10 are the least that carry one. A|1 has the best mean.
+Second opinions, first by other scores: A|1 (global_naturalness, global_step_naturalness, longest, shortest).
+Sensitivity, the order when it is scored in another way:
+- without steps under 4 tokens: same order
+- without each trace's lowest 5% of steps: same order
+- every token weighing the same: same order
+- under the whole context: same order
+- without first and last step: not done; responses of three steps or more
+- with steps line, with window 10%: not done; score with `sensitivity: full`, which reads 20 prompts in these ways
+Next: score more prompts of more teachers; `lnat report OUT` shows the traces.
+
 one
 two
 
-|Teacher|     Metric      |Window|   | Mean  |   95% interval   |Median |Difference|P(best)|Win rate|Coverage|
-|-------|-----------------|------|---|------:|-----------------:|------:|---------:|------:|-------:|-------:|
-|A\\|1    |local_naturalness|4     |↑  |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|  1.000|   1.000|   1.000|
-|B      |local_naturalness|4     |↑  |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|  0.000|   0.000|   1.000|
+|Teacher|Mean ↑ |   95% interval   |Median |Difference| 95%, all pairs  |May be best|Rank|First in|Win rate|
+|-------|------:|-----------------:|------:|---------:|----------------:|----------:|---:|-------:|-------:|
+|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|                 |        yes| 1–2|   1.000|   1.000|
+|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|[-1.7411, 0.2411]|        yes| 1–2|   0.000|   0.000|
 
-|P(rank)|  1  |  2  |
-|-------|----:|----:|
-|A\\|1    |1.000|0.000|
-|B      |0.000|1.000|
+|Mean at window|   4   |global |
+|--------------|------:|------:|
+|A\\|1           |-1.2500|-1.2500|
+|B             |-2.0000|-2.0000|
 
 |Controls|n_tokens|n_steps|mean_step_tokens|first_token_ratio|responses|
 |--------|-------:|------:|---------------:|----------------:|--------:|
@@ -37,13 +45,10 @@ two
 |over 4 responses          |     N/A|    N/A|             N/A|              N/A|
 |within prompts, mean      |     N/A|    N/A|             N/A|              N/A|
 
-P(best) of A|1, and the order's tau-b, by prompts: 2: 1.00 (1.00).
-P(best) reaches 0.95 with these 2 prompts or fewer.
+Share of resamples with A|1 first, and the order's tau-b, by prompts: 2: 1.00 (1.00).
 Of what precedes a step, the window shows: 4: N/A.
 Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same winner on 2 of 2 prompts.
 
-- Only 2 prompts: with fewer than 30 the intervals are rough, and rather too narrow.
-- Two teachers cannot support a significance claim: even a perfect Kendall's tau has p = 2/2! = 1.
 - No response has a second step, so that window 4 shows what global shows: this is global naturalness under another name.
 """  # noqa: E501
 
@@ -57,7 +62,7 @@ def test_a_ranking_prints_itself() -> None:
     ranking = rank_rows(table({"A": [-1.0, -1.5], "B": [-2.0, -2.0]}))
     title = [
         "prompts: 2 of 2, responses: 4",
-        "metric: local_naturalness (nats per token, higher is better), bootstrap_iters: "
+        "metric: local_naturalness, window 4 (nats per token, higher is better), bootstrap_iters: "
         f"{ranking.bootstrap_iters}, seed: {ranking.seed}",
     ]
     assert ranking.to_markdown() == ranking.to_markdown(title)
@@ -68,17 +73,17 @@ def test_every_line_of_a_table_is_equally_long(n_teachers: int) -> None:
     scores = {f"teacher-{t}": [-1.0 - t, -2.0 * t] for t in range(n_teachers)}
     text = rank_rows(table(scores)).to_markdown()
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == (4 if 1 < n_teachers <= MOST_RANKS else 3)
+    assert len(tables) == 4
     for block in tables:
         assert len(block.splitlines()) == (4 if "|Spearman" in block else n_teachers + 2)
         assert len({len(line) for line in block.splitlines()}) == 1
-        assert max(map(len, block.splitlines())) <= 130
+        assert max(map(len, block.splitlines())) <= 140
 
 
 def test_the_arrow_points_the_way_the_metric_says() -> None:
     rows = table({"A": [-1.0]})
-    assert "|↑  |" in rank_rows(rows).to_markdown()
-    assert "|↓  |" in rank_rows(rows, LOWER).to_markdown()
+    assert "|Mean ↑ |" in rank_rows(rows).to_markdown()
+    assert "|Mean ↓|" in rank_rows(rows, LOWER).to_markdown()
 
 
 def test_the_fit_to_a_known_order() -> None:
@@ -95,21 +100,6 @@ def test_the_fit_to_a_known_order() -> None:
     assert "3 of 3 pairs the known way round (known best: A, chosen: A).\n" in text
 
 
-def test_the_curve_ends_where_the_first_place_is_settled() -> None:
-    noise = np.random.default_rng(0).normal(size=(40, 2))
-    noise -= noise.mean(axis=0)
-    open_ended = rank_rows(table({"A": list(noise[:, 0] - 5.2), "B": list(noise[:, 1] - 5.0)}))
-    needed = open_ended.stability.needed
-    assert needed is not None
-    assert needed > 40
-    printed = open_ended.to_markdown()
-    about = roughly(needed)
-    assert f"at about {about} prompts: need about {roughly(about - 40)} more.\n" in printed
-    assert printed.count("P(best) reaches 0.95") == 1
-    assert " 40: " in printed
-    assert " 400: " not in printed
-
-
 def test_repetition_is_a_column_where_texts_are_known() -> None:
     rows = table({"A": [-1.0], "B": [-2.0]})
     assert "|repetition|responses|" in rank_rows(rows, texts=["a", "b"]).to_markdown()
@@ -123,7 +113,7 @@ def test_metrics_side_by_side() -> None:
     found = compare(table(scores), ["p0", "p1"], metrics, "4", bootstrap_iters=50, reference=known)
     text = found.to_markdown(["one"])
     assert text.startswith("one\n\n|     Metric      |Window|   |")
-    assert "|mean_nll         |4     |↓  |T0 > T1 > T2 > T3 > T4 > … 2 more|  1.000|" in text
+    assert "|mean_nll         |4     |↓  |T0 > T1 > T2 > T3 > T4 > … 2 more|T0         |" in text
     assert "|Against known.json|" in text
     assert "|0 of 18|" in text
     assert "- Known ties, left out of the pairs: 3." in text

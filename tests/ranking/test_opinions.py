@@ -1,0 +1,99 @@
+"""Whom other scores and plain length would put first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from lnat_plugins.metrics import METRICS, Metric, get_metric
+from lnat_plugins.ranking.opinions import Opinion, opinions
+from lnat_plugins.scoring.record import StepSums
+from tests.helpers_samples import make_record
+from tests.ranking.builders import Row, rank_rows
+
+NAMES = ("local_naturalness", "global_naturalness", "global_step_naturalness")
+
+
+def record(teacher: str, local: list[float], whole: list[float], tokens: list[int]) -> StepSums:
+    sums = {
+        window: [value * n for value, n in zip(means, tokens, strict=True)]
+        for window, means in (("4", local), ("global", whole))
+    }
+    gone = {"global": "too long"} if any(map(math.isnan, whole)) else {}
+    return make_record(teacher, sums, tokens, undefined=gone, splitter="sentence@2")
+
+
+ROWS = [
+    Row("p0", "A", record("A", [-1, -1], [-3, -1], [10, 30])),
+    Row("p0", "B", record("B", [-2, -2], [-1, -4], [18, 2])),
+    Row("p0", "C", record("C", [-3, -3], [-2, -2], [5, 5])),
+]
+
+
+def of(rows: list[Row], own: str = "local_naturalness", **more: object) -> dict[str, Opinion]:
+    prompts = list(dict.fromkeys(row.prompt_id for row in rows))
+    teachers = list(dict.fromkeys(row.teacher for row in rows))
+    found = opinions(rows, prompts, teachers, "4", own, **more)  # type: ignore[arg-type]
+    assert len({one.name for one in found}) == len(found)
+    return {one.name: one for one in found}
+
+
+def test_by_hand() -> None:
+    found = of(ROWS)
+    # Over tokens: A -1.5, B (-18 - 8) / 20 = -1.3, C -2. Over steps: -2, -2.5, -2.
+    assert found["global_naturalness"] == Opinion("global_naturalness", "B", 1)
+    assert found["global_step_naturalness"].first == "A"
+    assert found["longest"] == Opinion("longest", "A", 1)
+    assert found["shortest"] == Opinion("shortest", "C", 1)
+    assert list(found) == ["global_naturalness", "global_step_naturalness", "longest", "shortest"]
+
+
+@pytest.mark.parametrize("own", NAMES)
+def test_the_ranking_s_own_metric_is_no_second_opinion(own: str) -> None:
+    assert set(of(ROWS, own)) == {*NAMES, "longest", "shortest"} - {own}
+    assert own not in {one.name for one in rank_rows(ROWS, get_metric(own)).opinions}
+
+
+def test_a_metric_whose_direction_is_down_puts_the_lowest_first() -> None:
+    """IFD: with the prompt against without it, lower is better."""
+    rows = [
+        row._replace(record=replace(row.record, statistics={
+            "unprompted": -10.0, "prompted": -prompted, "unprompted_tokens": 5.0,
+        }))
+        for row, prompted in zip(ROWS, (8.0, 4.0, 6.0), strict=True)
+    ]  # fmt: skip
+    assert not METRICS["ifd"].higher_is_better
+    values = [METRICS["ifd"].of(row.record, "4") for row in rows]
+    assert min(values) == values[1]
+    assert of(rows)["ifd"].first == "B"
+    assert "ifd" not in of(ROWS)
+
+
+def test_each_rests_on_the_prompts_that_have_it() -> None:
+    late = [
+        Row("p1", "A", record("A", [-1], [math.nan], [10])),
+        Row("p1", "B", record("B", [-2], [-1], [90])),
+        Row("p1", "C", record("C", [-3], [-1], [10])),
+    ]
+    found = of([*ROWS, *late])
+    assert found["global_naturalness"] == Opinion("global_naturalness", "B", 1)
+    assert found["longest"] == Opinion("longest", "B", 2)
+    none = [row for row in late if row.teacher == "A"]
+    assert list(of(none)) == ["longest", "shortest"]
+
+
+def test_metrics_of_a_plugin_stand_in_for_those_of_their_names() -> None:
+    turned: Metric = replace(METRICS["global_naturalness"], higher_is_better=False)
+    assert of(ROWS, metrics={turned.name: turned})[turned.name].first == "C"
+    assert "global_step_naturalness" not in of(ROWS, metrics={turned.name: turned})
+
+
+def test_those_that_agree_stand_together() -> None:
+    (line,) = rank_rows(ROWS).second_opinions
+    assert line == (
+        "Second opinions, first by other scores: B (global_naturalness); A "
+        "(global_step_naturalness, longest); C (shortest)."
+    )
+    assert line in rank_rows(ROWS).to_markdown(brief=True).splitlines()

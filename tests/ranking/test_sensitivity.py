@@ -1,0 +1,283 @@
+"""The order when the score is taken in another way: each way by hand, and where it cannot be had.
+
+A rival of equal steps has the same score in every way. Put just above and just below a teacher's
+score, as computed by hand, it must win and lose.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins import load_teacher_set, score
+from lnat_plugins.metrics import get_metric
+from lnat_plugins.metrics.naturalness import local_naturalness
+from lnat_plugins.ranking.sensitivity import FULL, Sensitivity, Variant, _with_tags, sensitivity
+from lnat_plugins.ranking.table import score_table
+from lnat_plugins.scoring.record import StepSums
+from tests.harness.lab import write_set
+from tests.helpers_samples import make_record
+from tests.helpers_students import assert_near, student, tokenizer
+from tests.ranking.builders import LOWER, Row, rank_rows, table
+
+LN = get_metric("local_naturalness")
+RECORDED = ("with steps line", "with window 10%")
+
+
+def of(rows: list[Row], metric: object = LN, window: str = "4") -> Sensitivity:
+    prompts = list(dict.fromkeys(row.prompt_id for row in rows))
+    teachers = list(dict.fromkeys(row.teacher for row in rows))
+    scores = score_table(rows, prompts, teachers, metric, window)  # type: ignore[arg-type]
+    return sensitivity(scores, rows, prompts, window)
+
+
+def by_name(found: Sensitivity) -> dict[str, Variant]:
+    return {one.name: one for one in found.variants}
+
+
+def steps(means: list[float], tokens: list[int], teacher: str = "A", **more: Any) -> StepSums:
+    """A record of these steps' means, the same under window 4 and the whole context."""
+    sums = [value * n for value, n in zip(means, tokens, strict=True)]
+    return replace(make_record(teacher, {"4": sums, "global": sums}, tokens), **more)
+
+
+def windows(**means: list[float]) -> StepSums:
+    """A record of steps of 5 tokens, with these means under each window: w4, w1, whole."""
+    names = {"w4": "4", "w1": "1", "whole": "global"}
+    sums = {names[name]: [5 * value for value in of] for name, of in means.items()}
+    return make_record("A", sums, [5] * len(means["w4"]))
+
+
+def rival(value: float, like: StepSums, name: str = "B") -> StepSums:
+    """Five tokens a step, three steps, every score of them the same in every way."""
+    sums = dict.fromkeys(like.sums, [5 * value] * 3)
+    record = make_record(name, sums, [5] * 3)
+    return replace(record, variants=dict.fromkeys(like.variants, value))
+
+
+CASES = [
+    ("without steps under 4 tokens", steps([-1, -9, -2], [4, 3, 5]), -4.0, -1.5),
+    ("without each trace's lowest 5% of steps", steps([-1] * 9 + [-11], [5] * 10), -2.0, -1.0),
+    (
+        "without each trace's lowest 5% of steps",
+        steps([-1] * 28 + [-16, -31], [5] * 30), -2.5, -1.0,
+    ),
+    ("every token weighing the same", steps([-1, -2], [4, 12]), -1.5, -1.75),
+    ("without first and last step", steps([-5, -1, -3], [5] * 3), -3.0, -1.0),
+    (
+        "with tags scored",
+        steps([-1, -2], [4, 4], tag_tokens=(0, 2), tag_sums={"4": (0.0, -10.0)}), -1.5, -2.0,
+    ),
+    ("at window 1", windows(w4=[-1, -3], w1=[-2, -5], whole=[-1, -1]), -2.0, -3.5),
+    ("under the whole context", windows(w4=[-1, -3], w1=[-2, -5], whole=[-1, -2]), -2.0, -1.5),
+    ("with steps line", steps([-1, -3], [5, 5], variants={"steps line": -2.5}), -2.0, -2.5),
+    ("with window 10%", steps([-1, -3], [5, 5], variants={"window 10%": -1.5}), -2.0, -1.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "usual", "other"), CASES, ids=lambda each: str(each)[:40]
+)
+def test_each_way_by_hand(name: str, record: StepSums, usual: float, other: float) -> None:
+    assert local_naturalness(record, "4") == pytest.approx(usual)
+    assert abs(other - usual) > 0.1
+    for shift, first in ((1e-6, "B"), (-1e-6, "A")):
+        beside = Row("p0", "B", rival(other + shift, record))
+        found = by_name(of([Row("p0", "A", record), beside]))[name]
+        assert found.order[0] == first
+        assert found.usual == (("A", "B") if usual > other else ("B", "A"))
+        assert found.same_first is (found.order[0] == found.usual[0])
+        assert found.tau == (1.0 if found.same_order else -1.0)
+        assert found.prompts == 1
+
+
+def test_a_short_trace_loses_no_step_as_its_lowest() -> None:
+    """Half a step is the least that counts: 5% of 10 steps."""
+    for n_steps, order in ((9, ("B", "A")), (10, ("A", "B"))):
+        record = steps([-1] * (n_steps - 1) + [-20], [5] * n_steps)
+        rows = [Row("p0", "A", record), Row("p0", "B", rival(-1.5, record))]
+        found = by_name(of(rows))["without each trace's lowest 5% of steps"]
+        assert (found.usual, found.order) == (("B", "A"), order)
+
+
+def test_the_ways_in_the_order_in_which_they_are_reported() -> None:
+    record = replace(
+        windows(w4=[-1] * 3, w1=[-2] * 3, whole=[-3] * 3),
+        tag_tokens=(1, 0, 0), tag_sums={"4": (-1.0, 0.0, 0.0)},
+        variants={"steps line": -1.0, "window 10%": -1.0},
+    )  # fmt: skip
+    found = of([Row("p0", "A", record), Row("p0", "B", rival(-4, record))])
+    assert [one.name for one in found.variants] == [
+        "without steps under 4 tokens",
+        "without each trace's lowest 5% of steps",
+        "every token weighing the same",
+        "without first and last step",
+        "with tags scored",
+        "at window 1",
+        "under the whole context",
+        *RECORDED,
+    ]
+    assert found.not_done == {}
+    assert all(one.same_order and one.same_first for one in found.variants)
+
+
+def test_the_ranking_s_own_window_is_no_other_way() -> None:
+    record = windows(w4=[-1] * 3, w1=[-2] * 3, whole=[-3] * 3)
+    rows = [Row("p0", "A", record), Row("p0", "B", rival(-2.5, record))]
+    found = by_name(of(rows, window="1"))
+    assert "at window 1" not in found
+    assert found["at window 4"].order == found["at window 4"].usual == ("A", "B")
+    assert (found["under the whole context"].order[0], of(rows).variants[0].usual[0]) == ("B", "A")
+
+
+def test_tags_count_only_where_there_are_some() -> None:
+    tagged = steps([-1, -1], [4, 4], tag_tokens=(2, 0), tag_sums={"4": (-8.0, 0.0)})
+    plain = steps([-1.5, -1.5], [4, 4], "B")
+    assert "with tags scored" not in by_name(of([Row("p0", "B", plain)]))
+    found = by_name(of([Row("p0", "A", tagged), Row("p0", "B", plain)]))["with tags scored"]
+    # (-4 - 8) / 6 and -1, so that A has -1.5 too: a tie, and the order of appearance stands.
+    assert found.order == ("A", "B")
+    assert math.isnan(found.tau)
+
+
+TEXTS = {
+    "QwQ": "<think>\nFirst step. So 3 + 4 = 7.\n\nWait. Second step.\n</think>\n\nThe answer is 7.",
+    "R1": "First step. Second step.\n\nThe answer is 7.",
+}
+
+
+def test_tags_scored_is_what_keeping_them_gives(tmp_path: Path) -> None:
+    """The records of `markers: skip` hold what `markers: keep` would have scored."""
+    given = load_teacher_set(write_set(tmp_path, [
+        {"prompt": "What is 3 + 4?", "teacher": teacher, "response": text}
+        for teacher, text in TEXTS.items()
+    ]))  # fmt: skip
+    model = student("llama")
+    skipped, kept = (
+        [row.record for row in score(model, tokenizer(), given, markers=markers).rows]  # type: ignore[arg-type]
+        for markers in ("skip", "keep")
+    )
+    assert skipped[0].tag_tokens and not kept[0].tag_tokens
+    for one, other in zip(skipped, kept, strict=True):
+        assert_near(_with_tags(one, "4"), local_naturalness(other, "4"))
+    assert abs(local_naturalness(skipped[0], "4") - local_naturalness(kept[0], "4")) > 1e-3
+
+
+def test_on_a_part_of_the_prompts_both_orders_are_of_that_part() -> None:
+    """A leads over all three prompts; on the one whose responses have a middle, B does."""
+    rows = []
+    for prompt, (a, b) in {"p0": (-1, -2), "p1": (-1, -2)}.items():
+        rows += [Row(prompt, "A", steps([a, a], [5, 5])), Row(prompt, "B", steps([b, b], [5, 5]))]
+    long_a, long_b = steps([-4, -4, -4], [5] * 3), steps([-3, -3.5, -3], [5] * 3)
+    rows += [Row("p2", "A", long_a), Row("p2", "B", long_b)]
+    found = of(rows)
+    middle = by_name(found)["without first and last step"]
+    assert (middle.usual, middle.order, middle.prompts) == (("B", "A"), ("B", "A"), 1)
+    assert middle.same_first and middle.same_order and middle.tau == 1.0
+    whole = by_name(found)["every token weighing the same"]
+    assert (whole.usual, whole.order, whole.prompts) == (("A", "B"), ("A", "B"), 3)
+    assert found.changing == ()
+    text = rank_rows(rows).to_markdown()
+    assert ("- without first and last step (on 1 prompt): same order\n") in text
+
+
+def test_a_first_that_differs_on_that_part_already_is_said_to() -> None:
+    rows = []
+    for p in range(3):
+        rows += [
+            Row(f"p{p}", t, steps([v, v], [5, 5])) for t, v in (("A", -1), ("B", -2), ("C", -3))
+        ]
+    for t, means in (("A", [-5] * 3), ("B", [-3, -4.5, -3]), ("C", [-4, -3.0, -4])):
+        rows.append(Row("p3", t, steps(means, [5] * 3)))
+    found = by_name(of(rows))["without first and last step"]
+    assert (found.usual, found.order, found.same_first) == (("B", "C", "A"), ("C", "B", "A"), False)
+    line = (
+        "- without first and last step (on 1 prompt): C first: C > B > A; there the usual score "
+        "puts B first\n"
+    )
+    assert line in rank_rows(rows).to_markdown()
+
+
+def test_another_order_with_the_same_first_is_written_out() -> None:
+    rows = [
+        Row("p0", "A", steps([-1, -1, -1], [5] * 3)),
+        Row("p0", "B", steps([-2, -4, -2], [5] * 3)),
+        Row("p0", "C", steps([-3, -3, -3], [5] * 3)),
+    ]
+    found = by_name(of(rows))["without first and last step"]
+    assert (found.order, found.same_first, found.same_order) == (("A", "C", "B"), True, False)
+    assert found.tau == pytest.approx(1 / 3)
+    text = rank_rows(rows).to_markdown()
+    assert "- without first and last step: same first, other order: A > C > B\n" in text
+
+
+NOT_DONE = {
+    "without steps under 4 tokens": (
+        [steps([-1] * 3, [3] * 3), steps([-2] * 3, [5] * 3, "B")],
+        "every response would need a step of 4 tokens",
+    ),
+    "without first and last step": (
+        [steps([-1, -2], [5, 5]), steps([-2] * 3, [5] * 3, "B")],
+        "responses of three steps or more",
+    ),
+    "with tags scored": (
+        [steps([-1] * 3, [5] * 3, tag_tokens=(1, 0, 0)), steps([-2] * 3, [5] * 3, "B")],
+        "a back end that gives log-probabilities of tokens",
+    ),
+    "under the whole context": (
+        [
+            make_record(t, {"4": [-5.0 * v] * 3, "global": None}, [5] * 3)
+            for v, t in ((1, "A"), (2, "B"))
+        ],
+        "a back end that gives the score step by step",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_DONE)
+def test_a_way_that_cannot_be_taken_says_what_it_needs(name: str) -> None:
+    records, needs = NOT_DONE[name]
+    rows = [Row("p0", record.teacher, record) for record in records]
+    found = of(rows)
+    assert found.not_done == {name: needs, **dict.fromkeys(RECORDED, FULL)}
+    assert name not in by_name(found)
+    text = rank_rows(rows).to_markdown()
+    assert f"- {name}: not done; {needs}\n" in text
+    assert f"- with steps line, with window 10%: not done; {FULL}\n" in text
+
+
+def test_a_recorded_way_that_is_undefined_for_one_teacher_is_not_done() -> None:
+    scored = steps([-1] * 3, [5] * 3, variants={"steps line": -1.0, "window 10%": -1.0})
+    gone = steps(
+        [-2] * 3, [5] * 3, "B", variants={"steps line": math.nan, "window 10%": -2.0},
+        undefined={"steps line": "too long"},
+    )  # fmt: skip
+    found = of([Row("p0", "A", scored), Row("p0", "B", gone)])
+    assert list(found.not_done) == ["with steps line"]
+    assert by_name(found)["with window 10%"].order == ("A", "B")
+
+
+@pytest.mark.parametrize("metric", [LOWER, get_metric("global_naturalness")], ids=str)
+def test_rankings_by_other_metrics_have_none(metric: object) -> None:
+    rows = table({"A": [-1.0, -1.0], "B": [-2.0, -2.0]})
+    assert of(rows, metric) == Sensitivity((), {})
+    ranking = rank_rows(rows, metric)  # type: ignore[arg-type]
+    assert ranking.sensitivity_lines == ()
+    assert "Sensitivity" not in ranking.to_markdown()
+
+
+def test_a_verdict_says_that_it_depends() -> None:
+    rows = []
+    for p in range(40):
+        rows.append(Row(f"p{p}", "A", steps([-9, -1.5 - p / 1000, -1], [2, 20, 20])))
+        rows.append(Row(f"p{p}", "B", steps([-3 - p / 1000] * 3, [20] * 3)))
+    said = rank_rows(rows).verdict
+    assert said.kind == "best"
+    assert said.text.startswith(
+        "B is best for this student (95%, 2 teachers, 40 prompts), but it depends on the way of "
+        "scoring: A leads without steps under 4 tokens, A leads"
+    )

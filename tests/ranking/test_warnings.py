@@ -1,0 +1,192 @@
+"""What speaks against a verdict: each warning where it must be, and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import pytest
+
+from lnat_plugins.metrics import get_metric
+from lnat_plugins.ranking import Ranking
+from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set.degenerate import KINDS, DegenerateCount
+from tests.ranking.builders import LOWER, rank_rows, row
+
+VOCABULARY = 1000
+UNIFORM = -math.log(VOCABULARY)
+KNOWN = {"vocabulary": VOCABULARY, "max_length": 100}
+
+
+class Told(NamedTuple):
+    """A row with its text, as those of samples files have."""
+
+    prompt_id: str
+    teacher: str
+    record: StepSums
+    text: str = "A reply."
+
+
+def rows(
+    values: tuple[float, float] = (-1.0, -2.0),
+    student: dict[str, Any] | None = None,
+    texts: tuple[str, str] = ("A reply.", "A reply."),
+    **more: Any,
+) -> list[Told]:
+    """Two teachers on two prompts; `more` is of the records."""
+    facts = {**KNOWN, **(student or {})}
+    found = []
+    for p in range(2):
+        for teacher, value, text in zip("AB", values, texts, strict=True):
+            record = row(f"p{p}", teacher, value).record
+            found.append(Told(f"p{p}", teacher, replace(record, student=facts, **more), text))
+    return found
+
+
+def warned(given: list[Told], **more: Any) -> tuple[str, ...]:
+    return ranked(given, **more).warnings
+
+
+def ranked(given: list[Told], **more: Any) -> Ranking:
+    return rank_rows(given, **{"bootstrap_iters": 20, **more})  # type: ignore[arg-type]
+
+
+def test_where_nothing_is_wrong_there_is_no_warning() -> None:
+    fine = {"hides_thinking": False, "template_logprob": -0.1}
+    assert warned(rows(student=fine)) == ()
+    assert warned(rows(texts=("<think>\nSo.\n</think>\n\n7",) * 2, student=fine)) == ()
+
+
+def test_nothing_is_known_of_the_student_in_older_records() -> None:
+    older = [one._replace(record=replace(one.record, student={})) for one in rows((-90, -99))]
+    assert warned(older) == ()
+
+
+@pytest.mark.parametrize(
+    ("means", "worse"),
+    [((UNIFORM, UNIFORM), False), ((-13.8, -0.1), True), ((-13.6, -0.1), False), ((-7, -7), True)],
+)
+def test_worse_than_a_uniform_guess(means: tuple[float, float], worse: bool) -> None:
+    """The mean over teachers; -log 1,000 = -6.91."""
+    found = warned(rows(means))
+    assert bool(found) is worse
+    if worse:
+        mean = sum(means) / 2
+        assert found == (
+            f"The student knows nothing of this text: its mean of {mean:.2f} nats per token is "
+            "below a uniform guess over its 1,000 tokens (-6.91).",
+        )
+
+
+def test_metrics_that_are_no_log_probability_are_not_held_against_a_uniform_guess() -> None:
+    for metric in (LOWER, get_metric("random")):
+        assert warned(rows((-9, -9)), metric=metric) == ()
+
+
+@pytest.mark.parametrize(("n_long", "warns"), [(0, False), (2, False), (3, True), (4, True)])
+def test_responses_longer_than_the_context(n_long: int, warns: bool) -> None:
+    """More than half of them. Ten tokens each; of the last one no more is read than predicted."""
+    given = rows()
+    for i, one in enumerate(given):
+        prompt = 92 if i < n_long else 91
+        given[i] = one._replace(record=replace(one.record, prompt_tokens=prompt))
+    expected = (
+        f"{n_long} of 4 responses are longer than the 100 tokens that the student reads at once: "
+        "it cannot be trained on them whole."
+    )
+    assert warned(given) == ((expected,) if warns else ())
+    unlimited = [
+        one._replace(record=replace(one.record, student={"vocabulary": VOCABULARY}))
+        for one in given
+    ]
+    assert warned(unlimited) == ()
+
+
+def test_the_tokens_of_tags_count_for_the_length() -> None:
+    tagged = {"tag_tokens": (5,), "tag_sums": {"4": (-5.0,)}, "prompt_tokens": 90}
+    (found,) = warned(rows(**tagged))
+    assert found.startswith("4 of 4 responses are longer than the 100 tokens")
+    assert warned(rows(**{**tagged, "prompt_tokens": 86})) == ()
+
+
+@pytest.mark.parametrize("text", ["<think>\nSo.\n</think>\n\n7", "So.</think>7"])
+def test_hidden_thinking_matters_only_where_a_response_thinks(text: str) -> None:
+    hides = {"hides_thinking": True}
+    expected = (
+        "The student's chat template leaves out what stands before </think> in a reply, so "
+        "training in this template would not see the reasoning that was scored."
+    )
+    assert warned(rows(student=hides, texts=("7", text))) == (expected,)
+    assert warned(rows(student=hides)) == ()
+    assert warned(rows(texts=("7", text))) == ()
+
+
+def test_without_texts_nothing_is_said_of_thinking() -> None:
+    bare = [row(f"p{p}", t, -1.0) for p in range(2) for t in "AB"]
+    hides = [
+        one._replace(record=replace(one.record, student={**KNOWN, "hides_thinking": True}))
+        for one in bare
+    ]
+    assert warned(hides) == ()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("logprob", "warns"),
+    [(None, False), (-0.1, False), (UNIFORM / 2 + 0.01, False), (UNIFORM / 2 - 0.01, True)],
+)
+def test_a_template_that_the_student_does_not_know(logprob: float | None, warns: bool) -> None:
+    found = warned(rows(student={"template_logprob": logprob}))
+    assert bool(found) is warns
+    if warns:
+        assert found == (
+            "The student does not know this chat template (mean log p of its own tokens -3.46 "
+            "nats): score a base model without --apply_chat_template, unless it will be trained "
+            "with it.",
+        )
+
+
+@pytest.mark.parametrize(
+    ("splitter", "warns"),
+    [("sentence@1", True), ("sentence@2", False), ("line@1", False), ("supplied", False)],
+)
+def test_steps_of_the_old_cut(splitter: str, warns: bool) -> None:
+    found = warned(rows(splitter=splitter))
+    assert bool(found) is warns
+    assert all(line.startswith("Steps were cut by sentence@1, by which") for line in found)
+
+
+def count(n_rows: int, **kinds: int) -> DegenerateCount:
+    named = {kind: kinds.get(kind.replace(" ", "_"), 0) for kind in KINDS}
+    return DegenerateCount(n_rows, sum(kinds.values()), named)
+
+
+def test_degenerate_responses_are_counted_the_worst_teacher_first() -> None:
+    counts = {"A": count(2, loop=1), "B": count(2, answer_only=1, cut_off=1)}
+    ranking = ranked(rows(), degenerate=counts)
+    assert ranking.warnings == (
+        "Degenerate responses: B 2 of 2 (answer only 1, cut off 1), A 1 of 2 (loop 1). Scores "
+        "tend to favour them; look at them before training.",
+    )
+    assert ranking.degenerate == counts
+    assert f"- {ranking.warnings[0]}\n" in ranking.to_markdown()
+
+
+@pytest.mark.parametrize("counts", [None, {}, {"A": count(2), "B": count(2)}])
+def test_no_degenerate_response_no_line(counts: dict[str, DegenerateCount] | None) -> None:
+    ranking = ranked(rows(), degenerate=counts)
+    assert ranking.warnings == ()
+    assert "egenerate" not in ranking.to_markdown()
+
+
+def test_the_gravest_comes_first() -> None:
+    facts = {"hides_thinking": True, "template_logprob": -9.0}
+    given = rows((-9, -9), facts, ("a</think>b",) * 2, prompt_tokens=99, splitter="sentence@1")
+    found = warned(given, degenerate={"A": count(2, loop=2)})
+    begins = [
+        "The student knows nothing of", "4 of 4 responses are longer", "The student's chat templ",
+        "The student does not know th", "Steps were cut by sentence@1", "Degenerate responses: A",
+    ]  # fmt: skip
+    assert [line.startswith(begin) for line, begin in zip(found, begins, strict=True)] == [True] * 6
+    lines = ranked(given).to_markdown().splitlines()
+    assert lines[1:6] == [f"- {line}" for line in found[:5]]

@@ -233,7 +233,7 @@ def test_reference_is_the_mean_of_the_runs_that_are_told(example: Any) -> None:
     assert all(len(runs) >= 3 for runs in measured["runs"].values())
     told = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for teacher, mean in means.items():
-        assert f"| `{teacher}` | {mean:.2f} |" in told
+        assert f"| `{teacher}` | {mean:.3f} |" in told
 
 
 def test_measuring_script_runs(tmp_path: Path, rows: list[Any]) -> None:

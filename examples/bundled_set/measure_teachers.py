@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--teacher_set", type=Path, default=TEACHER_SET)
     parser.add_argument("--student", default=str(STUDENT))
     parser.add_argument("--teachers", nargs="+", default=list(TEACHERS), choices=TEACHERS)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--held_out", type=int, default=HELD_OUT, help="problems")
     args = parser.parse_args()

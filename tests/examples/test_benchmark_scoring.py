@@ -143,7 +143,8 @@ def test_runs_of_the_same_tokens_are_planned_once(
 ) -> None:
     """Two equal steps of 2 tokens; without a window they are one run, with one they are two."""
     response = importlib.import_module("lnat_plugins.scoring.tokens").EncodedResponse
-    twice = response(np.array([1, 2, 1, 2]), (0, 2, 4), ((0, 2), (2, 4)))
+    spans = ((0, 2), (2, 4))
+    twice = response(np.array([1, 2, 1, 2]), (0, 2, 4), spans, np.ones(4, bool), np.arange(4) + 1)
     workload = built()
     traces = (workload.traces[0]._replace(response=twice),)
     workload = dataclasses.replace(workload, traces=traces)

@@ -37,7 +37,7 @@ demo: $(READY_WHEEL)
 	student="$$(lnat student)" && \
 	lm_eval --model hf --model_args pretrained="$$student",dtype=float32 \
 		--tasks local_naturalness --log_samples --output_path out && \
-	lnat rank out
+	lnat rank out --brief --metric all --reference tasks/local_naturalness/reference.json
 
 test: $(READY_WHEEL) $(READY_TEST)
 	LNAT_TEST_INSTALLED=1 $(BIN)/pytest --junitxml=junit.xml $(PYTEST_ARGS)

@@ -28,7 +28,7 @@ ROWS = files("lnat_plugins.tasks") / "local_naturalness" / "teachers.jsonl"
 
 
 def candidates(prompts: int) -> Dataset:
-    """Five rows a prompt, one of each teacher: a conversation, and who wrote its last turn."""
+    """Eight rows a prompt, one of each teacher: a conversation, and who wrote its last turn."""
     lines = ROWS.read_text(encoding="utf-8").splitlines()
     return Dataset.from_list(
         [
@@ -39,14 +39,14 @@ def candidates(prompts: int) -> Dataset:
                 ],
                 "teacher": row["teacher"],
             }
-            for row in map(json.loads, lines[: 5 * prompts])
+            for row in map(json.loads, lines[: 8 * prompts])
         ]
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Choose rows for any trainer.")
-    parser.add_argument("--prompts", type=int, default=6, help="of 240; default: %(default)s")
+    parser.add_argument("--prompts", type=int, default=6, help="of 200; default: %(default)s")
     parser.add_argument("--output_dir", default="out/other", help="default: %(default)s")
     args = parser.parse_args()
 

@@ -26,7 +26,7 @@ ROWS = files("lnat_plugins.tasks") / "local_naturalness" / "teachers.jsonl"
 
 
 def candidates(prompts: int) -> Dataset:
-    """Five rows a prompt, one of each teacher: `prompt`, `completion`, `teacher`, `correct`."""
+    """Eight rows a prompt, one of each teacher: `prompt`, `completion`, `teacher`, `correct`."""
     lines = ROWS.read_text(encoding="utf-8").splitlines()
     return Dataset.from_list(
         [
@@ -36,14 +36,14 @@ def candidates(prompts: int) -> Dataset:
                 "teacher": row["teacher"],
                 "correct": row["correct"],
             }
-            for row in map(json.loads, lines[: 5 * prompts])
+            for row in map(json.loads, lines[: 8 * prompts])
         ]
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the bundled student on chosen rows.")
-    parser.add_argument("--prompts", type=int, default=30, help="of 240; default: %(default)s")
+    parser.add_argument("--prompts", type=int, default=30, help="of 200; default: %(default)s")
     parser.add_argument("--max_steps", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--output_dir", default="out/train", help="default: %(default)s")
     args = parser.parse_args()

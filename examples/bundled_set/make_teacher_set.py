@@ -1,8 +1,7 @@
-"""Write the bundled teacher set: word problems answered by five teachers of known style.
+"""Write the bundled teacher set: problems of one recurrence, answered by eight teachers.
 
-Knows nothing of students or scores. The problems and the answers are made by rule, so the set is
-a known-answer check: a student of the stepwise register should place the teachers in an order
-that can be explained. It says nothing about real teachers.
+Knows nothing of students or scores. What each teacher writes stands in `_recurrence`; how well a
+student does that was trained on it is measured by `measure_teachers.py`.
 
     python examples/bundled_set/make_teacher_set.py \\
         --output_path tasks/local_naturalness/teachers.jsonl
@@ -15,67 +14,40 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from _families import CAST
-from _more_families import FAMILIES
-from _registers import leaps, padded, reflective, shuffled
-from _stepwise import solution
-from _word_problems import Problem, make_problem, slipped
+from _recurrence import LONG, TEACHERS, Problem, answer_of, make_problem
 
-PROMPTS: Final = 240
+PROMPTS: Final = 200
 SEED: Final = 20251003
 
 
-class Teacher(NamedTuple):
-    """How a teacher writes, and how many of the 240 answers are wrong on purpose."""
-
-    write: Callable[[Problem, random.Random], str]
-    wrong: int
-
-
-TEACHERS: Final[Mapping[str, Teacher]] = {
-    "stepwise": Teacher(solution, 14),
-    "reflective": Teacher(reflective, 12),
-    "leaps": Teacher(leaps, 29),
-    "shuffled": Teacher(shuffled, 19),
-    "padded": Teacher(padded, 24),
-}
-
-
-def problems(count: int, seed: int) -> list[Problem]:
-    """`count` problems with distinct prompts, the families taking turns."""
+def problems(
+    count: int, seed: int | str, lines: Collection[int] = LONG, unseen: Collection[str] = ()
+) -> list[Problem]:
+    """`count` problems with distinct prompts, none of which is in `unseen`."""
     rng = random.Random(f"problems {seed}")
     made: dict[str, Problem] = {}
     while len(made) < count:
-        problem = make_problem(FAMILIES[len(made) % len(FAMILIES)], CAST, rng)
-        made.setdefault(problem.prompt, problem)
+        problem = make_problem(lines, rng)
+        if problem.prompt not in unseen:
+            made.setdefault(problem.prompt, problem)
     return list(made.values())
 
 
 def rows(seed: int = SEED) -> Iterator[dict[str, object]]:
     """The set's rows, prompt by prompt, the teachers in a fixed order."""
-    wrong = {
-        name: set(random.Random(f"wrong {name} {seed}").sample(range(PROMPTS), teacher.wrong))
-        for name, teacher in TEACHERS.items()
-    }
     for index, problem in enumerate(problems(PROMPTS, seed)):
-        for name, teacher in TEACHERS.items():
-            # The shuffled teacher says what the stepwise one says: the order alone differs.
-            voice = "stepwise" if name == "shuffled" else name
-            rng = random.Random(f"{voice} {index} {seed}")
-            correct = index not in wrong[name]
-            worked = problem
-            if not correct:
-                worked = slipped(problem, random.Random(f"slip {name} {index} {seed}"))
+        for teacher, write in TEACHERS.items():
+            response = write(problem, random.Random(f"{teacher} {index} {seed}"))
             yield {
-                "prompt_id": f"{problem.family}-{index:03d}",
+                "prompt_id": f"{index:03d}",
                 "prompt": problem.prompt,
-                "response": teacher.write(worked, rng),
-                "teacher": name,
-                "correct": correct,
+                "response": response,
+                "teacher": teacher,
+                "correct": answer_of(response) == problem.answer,
                 "answer": problem.answer,
             }
 

@@ -127,6 +127,8 @@ class Comparison:
         where there are three metrics or more, unless `brief`. `title` by default says what is
         compared.
         """
+        if brief:
+            return join_blocks(title, _fits(self) or _orders(self))
         title = title or [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}"
@@ -137,8 +139,6 @@ class Comparison:
             closing.append(f"- Known ties, left out of the pairs: {fit.ties_excluded}.")
         if self.left_out:
             closing.append(f"- Not compared: {_by_reason(self.left_out)}.")
-        if brief:
-            return join_blocks(title, _fits(self) or _orders(self))
         return join_blocks(title, _orders(self), _fits(self), _matrix(self), closing)
 
 

@@ -7,7 +7,7 @@ first of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lnat_plugins.errors import DataError
@@ -54,10 +54,13 @@ class Leaderboard:
             rendering = f"chat template (digest {template})" if template else "plain text"
             system = ", with a system instruction" if settings.get("system_instruction") else ""
             title.append(f"rendering: {rendering}{system}")
-        text = self.ranking.to_markdown([*title, metric], brief=brief)
         if self.comparison is None:
-            return text
-        return text + "\n" + self.comparison.to_markdown([f"{of}, metrics compared:"], brief=brief)
+            return self.ranking.to_markdown([*title, metric], brief=brief)
+        if brief:  # the fit to the known order is that of the comparison's first line
+            text = replace(self.ranking, reference=None).to_markdown(brief=True)
+            return text + "\n" + self.comparison.to_markdown(brief=True)
+        text = self.ranking.to_markdown([*title, metric])
+        return text + "\n" + self.comparison.to_markdown([f"{of}, metrics compared:"])
 
     def as_dict(self) -> dict[str, Any]:
         """One entry of `ranking.json`: plain JSON values, NaN as None."""

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from lnat_plugins.teacher_set.answers import (
@@ -236,6 +237,7 @@ def _same(one: str, other: str) -> bool:
 _CHARACTERS: Final = 4 * STRETCH  # the same stretch where words are not set apart by spaces
 _UNSPACED: Final = 8  # visible characters a word: more than that is not spaced prose
 _TWICE: Final = 0.45  # of the words: all is worked out twice, in the same words
+_FEWEST_LINES: Final = 5  # that repeat the line before
 _AGAIN_AND_AGAIN: Final = 0.1  # of the words, in a stretch that occurred twice before
 
 
@@ -257,7 +259,9 @@ def is_loop(parts: Parts) -> bool:
     - at least 0.45 of the words, and 40 of them, lie in a stretch of 20 words that occurred before
       (`repetition`): all is worked out twice in the same words, or more often;
     - at least 0.1 of the words, and 100 of them, lie in a stretch of 20 that occurred at least
-      twice before: the text has come to a loop and goes round in it, as at a token cap.
+      twice before: the text has come to a loop and goes round in it, as at a token cap;
+    - at least 0.45 of the lines that hold anything, and 5 of them, say what the line before said:
+      every line is written twice.
 
     Where a text has more than eight visible characters for each white space (Chinese, Japanese,
     "0.3333…"), the same is also asked of its visible characters, with four for each word.
@@ -268,11 +272,19 @@ def is_loop(parts: Parts) -> bool:
     pieces = [tuple(part.split()) for part in (parts.thinking or "", parts.body)]
     if _goes_round(pieces, STRETCH):
         return True
+    if _says_lines_twice([*(parts.thinking or "").splitlines(), *parts.body.splitlines()]):
+        return True
     joined = ["".join(words) for words in pieces]
     n_spaced = sum(map(len, pieces))
     if sum(map(len, joined)) <= _UNSPACED * n_spaced:
         return False
     return _goes_round(joined, _CHARACTERS)
+
+
+def _says_lines_twice(lines: Iterable[str]) -> bool:
+    filled = [stripped for line in lines if (stripped := line.strip())]
+    again = sum(line == before for before, line in pairwise(filled))
+    return again >= max(_FEWEST_LINES, _TWICE * len(filled))
 
 
 def _goes_round(parts: Iterable[str | tuple[str, ...]], stretch: int) -> bool:

@@ -1,7 +1,6 @@
-"""The bundled teacher set and student: what they hold, and that the scripts make them.
+"""The bundled teacher set, student and reference: what they hold, and that the scripts make them.
 
-Knows nothing of the scorer; the order in which the student should place the teachers is written
-down in `EXPECTED_ORDER`, for the test that runs the product on this bundle.
+Knows nothing of the scorer. What each score makes of the set is asserted in `test_order`.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import collections
 import importlib
 import itertools
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -21,47 +21,27 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "bundled_set"
 TEACHER_SET = ROOT / "tasks" / "local_naturalness" / "teachers.jsonl"
+REFERENCE = ROOT / "tasks" / "local_naturalness" / "reference.json"
 STUDENT = ROOT / "lnat_plugins" / "student"
-TEACHERS = ("stepwise", "reflective", "leaps", "shuffled", "padded")
+TEACHERS = ("plain", "slips", "twice", "answer_first", "tics", "backtracks", "bare", "skips")
 FIELDS = ["prompt_id", "prompt", "response", "teacher", "correct", "answer"]
+PROMPTS = 200
 MEGABYTE = 1_000_000
-
-EXPECTED_ORDER = ("stepwise", "shuffled", "leaps", "padded", "reflective")
-"""Best first: how the bundled student places the teachers, and why.
-
-The same order by local naturalness (sentence steps, window 4) and by global naturalness, with the
-chat template and with the prompt as plain text before two line breaks. Over the 240 prompts every
-gap between neighbours is above 0.7 nats per token and above fifteen standard errors of the paired
-difference. The test that runs the product scores the set with the student and asserts this order
-for both windows; that `shuffled` is at least 0.5 below `stepwise` at window 4; and that at window
-0 the two score alike to 1e-4 on each prompt where both are correct and sentences stand on lines.
-
-1. `stepwise` is the register that the student was trained on: each sentence follows from the ones
-   before it, and the numbers in it stand in the window.
-2. `shuffled` says the same sentences in another order. Each is in register, so it beats all that
-   is not; but its numbers and its link words do not follow from what the window shows. At window
-   0 order cannot matter: the two teachers are then equal where sentences stand on lines of their
-   own, and differ by 0.17 where a space joins them, since the first one has no space before it.
-3. `leaps` states numbers that come out of nothing: a digit costs 3.7 nats against 1.6 in
-   `stepwise`. Nor has the student met a reply that begins with a result (14 nats for the first
-   token against 0.7).
-4. `padded` hides the calculations (-3.8 a step) among stock sentences that the student has never
-   read (-7.8). It is lower by global (-5.8) than by local naturalness (-5.4), where the short,
-   well-known last line counts as a whole step.
-5. `reflective` is the furthest from the register: think tags, hesitations and checks. It is higher
-   by global (-6.9) than by local naturalness (-7.2), where its short, odd exclamations weigh as
-   much as its calculations. The step-mean of the full-context log-probs (-7.2) shows that the
-   weighting does this, not the window.
-
-This is a known answer, made so by the choice of training text. It says nothing about which style
-teaches a real student best.
-"""
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
     lines = TEACHER_SET.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def prompts(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Teacher -> response, for each prompt."""
+    by_prompt: dict[str, dict[str, str]] = collections.defaultdict(dict)
+    for row in rows:
+        by_prompt[row["prompt_id"]][row["teacher"]] = row["response"]
+    return list(by_prompt.values())
 
 
 @pytest.fixture
@@ -80,59 +60,61 @@ def run(script: str, *flags: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def numbers(text: str) -> int:
-    """The number that a response ends with."""
-    return int(text.rstrip(".").rsplit(" ", 1)[1])
-
-
 # The teacher set
 
 
 def test_set_is_long_form_with_every_teacher_once_for_every_prompt(rows: list[Any]) -> None:
-    assert len(rows) == 240 * 5
+    assert len(rows) == PROMPTS * len(TEACHERS)
     assert all(list(row) == FIELDS for row in rows)
+    assert tuple(row["teacher"] for row in rows[: len(TEACHERS)]) == TEACHERS
     keys = {(row["prompt_id"], row["teacher"]) for row in rows}
     assert keys == set(itertools.product({row["prompt_id"] for row in rows}, TEACHERS))
-    assert len({row["prompt"] for row in rows}) == 240
-    assert len({row["prompt_id"].split("-")[0] for row in rows}) == 8
+    assert len({row["prompt"] for row in rows}) == PROMPTS
 
 
-def test_set_is_small(rows: list[Any]) -> None:
+def test_set_is_small() -> None:
     assert TEACHER_SET.stat().st_size < 1.05 * MEGABYTE
 
 
-def test_correct_says_whether_the_last_number_is_the_answer(rows: list[Any]) -> None:
+def test_correct_says_whether_the_stated_answer_is_right(rows: list[Any], example: Any) -> None:
+    answer_of = example("_recurrence").answer_of
     for row in rows:
-        assert (numbers(row["response"]) == row["answer"]) is row["correct"], row["prompt_id"]
+        assert (answer_of(row["response"]) == row["answer"]) is row["correct"], row["prompt_id"]
 
 
-def test_wrong_answers_differ_in_rate_by_teacher(rows: list[Any]) -> None:
+def test_only_the_teacher_that_slips_is_ever_wrong(rows: list[Any]) -> None:
     wrong = collections.Counter(row["teacher"] for row in rows if not row["correct"])
-    assert all(0.04 < wrong[teacher] / 240 < 0.13 for teacher in TEACHERS)
-    assert len(set(wrong.values())) == 5
+    assert set(wrong) == {"slips"}
+    assert 0.15 < wrong["slips"] / PROMPTS < 0.5
 
 
-def test_shuffled_says_what_stepwise_says_in_another_order(rows: list[Any]) -> None:
-    by_prompt: dict[str, dict[str, Any]] = collections.defaultdict(dict)
-    for row in rows:
-        by_prompt[row["prompt_id"]][row["teacher"]] = row
-    for answers in by_prompt.values():
-        plain, mixed = answers["stepwise"], answers["shuffled"]
-        if plain["correct"] and mixed["correct"]:
-            assert plain["response"] != mixed["response"]
-            assert sorted(plain["response"].split()) == sorted(mixed["response"].split())
+def test_teachers_say_what_plain_says_in_their_own_way(prompts: list[dict[str, str]]) -> None:
+    for said in prompts:
+        *lines, answer = said["plain"].splitlines()
+        assert said["twice"].splitlines() == [x for line in lines for x in (line, line)] + [answer]
+        assert said["answer_first"].splitlines() == [answer, *lines]
+        assert said["skips"].splitlines() == [*lines[::-1][::6][::-1], answer]
+        assert [line[-2] for line in said["bare"].splitlines()[:-1]] == [x[-2] for x in lines]
+        retold = said["tics"].splitlines()
+        assert len(retold) == len(lines) + 1
+        assert all(line[:-1] in told for line, told in zip(lines, retold, strict=False))
+        attempts = said["backtracks"].splitlines()
+        undone = [i for i, line in enumerate(attempts) if line == "Wait, that is wrong."]
+        dropped = {*undone, *(i - 1 for i in undone)}
+        assert [x for i, x in enumerate(attempts) if i not in dropped] == [*lines, answer]
 
 
-def test_each_style_shows(rows: list[Any]) -> None:
-    texts = collections.defaultdict(list)
-    for row in rows:
-        texts[row["teacher"]].append(row["response"])
-    assert all(t.startswith("<think>") and "</think>" in t for t in texts["reflective"])
-    assert not any("=" in t for t in texts["leaps"])
-    assert all("=" in t for teacher in TEACHERS if teacher != "leaps" for t in texts[teacher])
-    length = {teacher: sum(map(len, texts[teacher])) / 240 for teacher in TEACHERS}
-    assert length["leaps"] < length["stepwise"] / 3
-    assert min(length["padded"], length["reflective"]) > 2 * length["stepwise"]
+def test_a_slip_is_one_wrong_sum_and_the_rest_follows_from_it(
+    prompts: list[dict[str, str]],
+) -> None:
+    slips = total = 0
+    for said in prompts:
+        sums = [tuple(map(int, line[:-1:2])) for line in said["slips"].splitlines()[:-1]]
+        slips += sum((left + right) % 10 != value for left, right, value in sums)
+        total += len(sums)
+        assert all(before[2] == after[0] for before, after in itertools.pairwise(sums))
+        assert all(before[2] == after[1] for before, after in zip(sums, sums[6:], strict=False))
+    assert 0.01 < slips / total < 0.03
 
 
 def test_script_writes_the_bundled_bytes(tmp_path: Path) -> None:
@@ -145,50 +127,41 @@ def test_another_seed_makes_another_set(tmp_path: Path) -> None:
     assert (tmp_path / "other.jsonl").read_bytes() != TEACHER_SET.read_bytes()
 
 
-def test_equations_of_the_problems_hold(example: Any) -> None:
-    operations = example("_word_problems").OPERATIONS
-    for problem in example("make_teacher_set").problems(80, seed=3):
-        assert 3 <= len(problem.steps) <= 6
-        for step in problem.steps:
-            assert operations[step.op](step.left, step.right) == step.value
-            assert step.op != "/" or step.left % step.right == 0
-
-
-# The student's training text
-
-
-def test_training_prompts_are_none_of_the_sets(rows: list[Any], example: Any) -> None:
-    ours = frozenset(row["prompt"] for row in rows)
-    stream = example("_student_text").documents(7, ours)
-    seen = {document.prompt for document in itertools.islice(stream, 3000)}
-    assert len(seen) > 2000
-    assert not seen & ours
-
-
-def test_a_prompt_of_the_set_is_left_out_of_the_training_text(example: Any) -> None:
-    documents = example("_student_text").documents
-    first = next(d.prompt for d in documents(7, frozenset()) if d.prompt)
-    later = itertools.islice(documents(7, frozenset({first})), 500)
-    assert first not in {document.prompt for document in later}
-
-
-def test_training_text_holds_no_other_register(example: Any) -> None:
-    stream = example("_student_text").documents(7, frozenset())
-    texts = [document.text for document in itertools.islice(stream, 2000)]
-    assert not any("<think>" in text or "Wait" in text or "We know that" in text for text in texts)
+def test_problems_are_recurrences_up_to_the_first_nine(example: Any) -> None:
+    recurrence = example("_recurrence")
+    rng = random.Random(3)
+    for lines in (recurrence.SHORT, recurrence.LONG):
+        for _ in range(20):
+            digits = recurrence.make_problem(lines, rng).digits
+            assert len(digits) - 6 in lines
+            sums = [(one + other) % 10 for one, other in zip(digits[5:], digits, strict=False)]
+            assert list(digits[6:]) == sums[:-1]
+            assert digits.index(9) == len(digits) - 1
 
 
 # The student
 
 
+def test_student_learns_from_shorter_problems_only(rows: list[Any], example: Any) -> None:
+    from transformers import AutoTokenizer
+
+    recurrence = example("_recurrence")
+    assert max(recurrence.SHORT) * 2 < min(recurrence.LONG)
+    tokenizer = AutoTokenizer.from_pretrained(STUDENT)
+    stream = itertools.islice(example("train_student").batches(tokenizer, 7), 10)
+    texts = [t for batch in stream for t in tokenizer.batch_decode(batch["input_ids"])]
+    assert max(text.count("=") for text in texts) <= max(recurrence.SHORT)
+    assert not any(row["prompt"] in text for row in rows for text in texts)
+
+
 def test_student_is_small_and_complete() -> None:
-    assert (STUDENT / "model.safetensors").stat().st_size <= 4 * MEGABYTE
+    assert (STUDENT / "model.safetensors").stat().st_size <= MEGABYTE
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (STUDENT / name).stat().st_size > 0
     assert (STUDENT / "README.md").exists()
 
 
-def test_student_loads_in_float32_and_predicts() -> None:
+def test_student_works_out_a_short_problem(example: Any) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -198,11 +171,9 @@ def test_student_loads_in_float32_and_predicts() -> None:
     assert model.config.max_position_embeddings >= 8192
     assert model.config.vocab_size == len(tokenizer)
     assert model.config.eos_token_id == tokenizer.eos_token_id
-    ids = tokenizer("So the number of pages is 4 * 2 =", return_tensors="pt")["input_ids"]
-    with torch.no_grad():
-        logits = model(input_ids=ids).logits[0, -1]
-    assert tokenizer.decode(logits.argmax()) == " "
-    assert torch.isfinite(logits).all()
+    short = example("make_teacher_set").problems(50, "a test", example("_recurrence").SHORT)
+    accuracy = example("measure_teachers").accuracy(model, tokenizer, short, room=120)
+    assert accuracy > 0.9
 
 
 def test_tokenizer_is_fast_with_offsets_that_tile_the_text(rows: list[Any]) -> None:
@@ -215,7 +186,7 @@ def test_tokenizer_is_fast_with_offsets_that_tile_the_text(rows: list[Any]) -> N
         assert tokenizer.decode(encoded["input_ids"]) == text
         ends = [end for _, end in encoded["offset_mapping"]]
         assert ends == sorted(ends) and ends[-1] == len(text)
-    assert ".ĊĊ" in tokenizer.tokenize("It is 7.\n\nSo")
+    assert ".Ċ" in tokenizer.tokenize("1+5=6.\n6+1=7.")
     assert len(tokenizer.tokenize("1234")) == 4
 
 
@@ -240,3 +211,43 @@ def test_training_script_runs(tmp_path: Path) -> None:
     assert names >= {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"}
     again = (tmp_path / "s" / "tokenizer.json").read_bytes()
     assert again == (STUDENT / "tokenizer.json").read_bytes()
+
+
+# The reference
+
+
+def test_reference_is_one_that_rank_reads() -> None:
+    from lnat_plugins.ranking.reference import read_reference
+
+    reference = read_reference(REFERENCE, TEACHERS)
+    assert reference.numeric
+    assert tuple(reference.values) == TEACHERS
+    assert all(0 <= accuracy <= 1 for accuracy in reference.values.values())
+
+
+def test_reference_is_the_mean_of_the_runs_that_are_told(example: Any) -> None:
+    """`_measured.json` holds every run, and the README beside it the same figures."""
+    measured = json.loads((EXAMPLES / "_measured.json").read_text(encoding="utf-8"))
+    means = {teacher: sum(runs) / len(runs) for teacher, runs in measured["runs"].items()}
+    reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
+    assert reference == pytest.approx(means, abs=1e-4)
+    assert all(len(runs) >= 3 for runs in measured["runs"].values())
+    told = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for teacher, mean in reference.items():
+        assert f"| `{teacher}` | {mean:.3f} |" in told
+
+
+def test_measuring_script_runs(tmp_path: Path, rows: list[Any]) -> None:
+    few = tmp_path / "few.jsonl"
+    kept = [row for row in rows if row["teacher"] in ("plain", "skips")][:8]
+    few.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    run(
+        "measure_teachers.py", "--teacher_set", str(few), "--teachers", "skips", "--seeds", "2",
+        "--epochs", "1", "--held_out", "2", "--output_path", str(tmp_path / "reference.json"),
+        "--details_path", str(tmp_path / "details.json"),
+    )  # fmt: skip
+    found = json.loads((tmp_path / "reference.json").read_text())
+    assert list(found) == ["skips"]
+    details = json.loads((tmp_path / "details.json").read_text())
+    assert len(details["runs"]["skips"]) == 2
+    assert 0 <= details["untuned"] <= 1

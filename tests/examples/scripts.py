@@ -22,7 +22,7 @@ def run(name: str, *arguments: object) -> None:
 
 
 def bundled(prompts: int) -> list[dict[str, Any]]:
-    """The bundled set's rows for the first prompts, five each."""
+    """The bundled set's rows for the first prompts, eight each."""
     path = EXAMPLES.parent / "tasks" / "local_naturalness" / "teachers.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines[: 5 * prompts]]
+    return [json.loads(line) for line in lines[: 8 * prompts]]

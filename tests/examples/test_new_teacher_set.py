@@ -70,9 +70,9 @@ def test_it_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_teacher_is_best_throughout(chosen: Selection) -> None:
-    assert chosen.chosen_by_teacher == {"tutor": 2, "ponderer": 0, "brief": 4}
+    assert chosen.chosen_by_teacher == {"tutor": 1, "ponderer": 0, "brief": 5}
     prompts = {chosen.prompts[i]: chosen.teachers[i] for i in chosen.indices}
-    assert prompts["bread"] == "tutor"
+    assert prompts["ribbon"] == "tutor"
     assert prompts["beads"] == "brief"
 
 
@@ -105,7 +105,7 @@ def test_select_by_the_config_writes_that_choice(chosen: Selection, tmp_path: Pa
     assert cli.main(["select", "--config", str(CONFIG), "--output_path", str(folder)]) == 0
     rows = pq.read_table(folder / "data" / "train.parquet").to_pylist()
     assert [row["lnat_index"] for row in rows] == list(chosen.indices)
-    assert rows[0]["completion"][0]["content"].startswith("First, Nora buys 3 loaves")
+    assert rows[0]["completion"][0]["content"] == "3 * 4 + 9 = 21"
     settled = yaml.safe_load((folder / "sft.yaml").read_text(encoding="utf-8"))
     assert settled["max_steps"] == 3 and "selection" not in settled
 

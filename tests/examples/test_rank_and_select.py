@@ -31,9 +31,9 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
     (told,) = json.loads((tmp_path / "out/ranking/ranking.json").read_text())["rankings"]
     ranked = [line["teacher"] for line in told["ranking"]["teachers"]]
-    assert ranked == ["stepwise", "shuffled", "leaps", "padded", "reflective"]
+    assert set(ranked[:2]) == {"plain", "slips"}
     rows = pq.read_table(tmp_path / "out/chosen/data/train.parquet").to_pylist()
-    assert [row["lnat_teacher"] for row in rows] == ["stepwise"] * 2
+    assert [row["lnat_teacher"] for row in rows] == ["plain"] * 2
     selection = read_selection(tmp_path / "out/chosen")
     wrong = [index for index, row in enumerate(bundled(prompts=2)) if not row["correct"]]
     assert [i for i, why in selection.reasons.items() if why == "`correct` is false"] == wrong != []

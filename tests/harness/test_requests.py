@@ -353,6 +353,7 @@ SETS: Mapping[str, list[dict[str, Any]]] = {
     "a splitter that cannot be sent to the other rank": rows(prompts=5),
 }
 BLOCKS: Mapping[str, Mapping[str, Any]] = {
+    "an odd number of prompts": {"sensitivity": "full"},
     "metrics of every scope": {"metrics": ["rsr", "lark", "aslec_casl", "scas", "ifd"]},
     "a splitter that cannot be sent to the other rank": {**BLOCK, "windows": [4, "global"]},
 }
@@ -401,3 +402,11 @@ def test_their_samples_file_holds_every_response_once(
         record = found[row.prompt_id, row.teacher, row.sample]
         assert_near(record.sums["4"], row.record.sums["4"])
         assert_near(record.totals["global"], row.record.totals["global"])
+        assert record.variants.keys() == row.record.variants.keys()
+        assert bool(record.variants) is (name == "an odd number of prompts")
+        assert_near([*record.variants.values()], [*row.record.variants.values()])
+        assert record.tag_tokens == row.record.tag_tokens
+        assert record.token_values is not None and row.record.token_values is not None
+        values, expected = record.token_values.arrays(), row.record.token_values.arrays()
+        assert values.keys() == expected.keys()
+        assert_near(values["logprob[4]"], expected["logprob[4]"])

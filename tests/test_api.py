@@ -17,7 +17,7 @@ from lnat_plugins import hookimpl, load_teacher_set, score
 from lnat_plugins.api import Scores
 from lnat_plugins.engine.types import TOKEN
 from lnat_plugins.errors import ConfigError, DataError, StudentError
-from lnat_plugins.metrics import Metric
+from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.plugins import load_with_plugins
 from lnat_plugins.teacher_set.config import parse_task
 from tests.harness.lab import evaluate, figures, hf, rows, write_set
@@ -136,7 +136,8 @@ def test_the_table_of_tokens(scored_folder: Path, markers: Any) -> None:
         "prompt_id", "teacher", "sample", "step", "token", "token_id", "text", "scored",
         "logprob[1]", "logprob[global]", *[name for name in table if name in TOKEN],
     ]  # fmt: skip
-    assert {*table} > {*TOKEN} and not table.isna().any().any()
+    needed = {name for metric in METRICS.values() for name in metric.needs}
+    assert {*table} & {*TOKEN} == needed & {*TOKEN} and not table.isna().any().any()
     assert table["scored"].dtype == bool and table["scored"].all() == (markers == "keep")
     for row in found.rows:
         own = table[(table["prompt_id"] == row.prompt_id) & (table["teacher"] == row.teacher)]

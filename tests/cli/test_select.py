@@ -92,6 +92,33 @@ def test_the_training_set(out: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "org/student" in (target / "sft.yaml").read_text(encoding="utf-8")
 
 
+def test_degenerate_rows_among_the_chosen_are_counted(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In what is printed, in the card, and in `selection.json`; never those left out."""
+    target = tmp_path / "chosen"
+    assert main(["select", str(out), "--output_path", str(target)]) == 0
+    line = (
+        "Degenerate among the chosen: R1: answer only 1, loop 1, QwQ: loop 1. Look at them before "
+        "training."
+    )
+    assert capsys.readouterr().out.rstrip().endswith(f"\n\n{line}")
+    assert f"\n\n{line}\n\n" in (target / "README.md").read_text(encoding="utf-8")
+    stored = json.loads((target / "selection.json").read_text(encoding="utf-8"))
+    assert stored["degenerate"] == {"R1": {"answer only": 1, "loop": 1}, "QwQ": {"loop": 1}}
+    assert read_selection(target).degenerate == stored["degenerate"]
+
+
+def test_a_selection_from_before_they_were_counted_is_read(out: Path, tmp_path: Path) -> None:
+    target = tmp_path / "chosen"
+    assert main(["select", str(out), "--output_path", str(target)]) == 0
+    stored = json.loads((target / "selection.json").read_text(encoding="utf-8"))
+    del stored["degenerate"]
+    (target / "selection.json").write_text(json.dumps(stored), encoding="utf-8")
+    assert read_selection(target).degenerate == {}
+    assert read_selection(target).indices == (1, 4, 6)
+
+
 def test_conversations_as_messages_for_llama_factory(tmp_path: Path) -> None:
     write_run(tmp_path / "out", chat_template="0123456789ab", system_instruction="Think.")
     target = tmp_path / "chosen"

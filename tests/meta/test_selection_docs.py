@@ -55,19 +55,35 @@ def text(repo: Path) -> str:
     return (repo / "docs" / "selection.md").read_text(encoding="utf-8")
 
 
-def dead_links(page: Path) -> list[str]:
-    """Links to files that are not there, or to headings that the page does not have."""
-    text = page.read_text(encoding="utf-8")
-    headings = {
+def headings(page: Path) -> set[str]:
+    """As links name them."""
+    return {
         re.sub(r"[^\w -]", "", line).strip().lower().replace(" ", "-")
-        for line in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        for line in re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    return [
-        link
-        for link in re.findall(r"\]\(([^)\s]+)\)", text)
-        if not link.startswith("http")
-        and not (link[1:] in headings if link[0] == "#" else (page.parent / link).exists())
-    ]
+
+
+def dead_links(page: Path) -> list[str]:
+    """Links to files that are not there, or to headings that their page does not have."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        if link.startswith("http") or (
+            target.exists() and (not heading or heading in headings(target))
+        ):
+            continue
+        dead.append(link)
+    return dead
+
+
+def test_dead_links_are_caught(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("# One thing\n\n## Another, `coded`\n")
+    page = tmp_path / "page.md"
+    good = ("#here", "other.md", "other.md#another-coded", "https://example.org#x")
+    bad = ("#there", "gone.md", "gone.md#here", "other.md#here")
+    page.write_text("## Here\n" + "".join(f"[text]({link})\n" for link in (*good, *bad)))
+    assert dead_links(page) == [*bad]
 
 
 def test_every_key_is_told_and_no_other(text: str) -> None:

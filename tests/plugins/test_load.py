@@ -18,7 +18,8 @@ from lnat_plugins import Selection, hookimpl
 from lnat_plugins.errors import ConfigError, DataError, PluginWarning
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.selection import choose
-from lnat_plugins.teacher_set import Candidates
+from lnat_plugins.teacher_set import Candidate, Candidates, Response
+from lnat_plugins.teacher_set.degenerate import degenerate_kinds
 
 from . import lab
 
@@ -207,6 +208,41 @@ def test_a_plugin_decides_instead_with_the_same_arguments() -> None:
     assert select(decides) == DECIDED
     ((candidates, student, config),) = decides.calls
     assert candidates is lab.POOL and student.name == "a student" and config.strategy.name == "best"
+
+
+REPLIES = {
+    "A": "First, three and four are added. That makes seven in all, so the answer is 7.",
+    "B": "7. Because three and four, when they are added to each other, give seven.",
+    "C": "again and again " * 60,
+    "D": "7",
+}
+
+
+def test_degenerate_rows_are_counted_among_the_chosen_alone() -> None:
+    """By their prompts too; kinds and teachers without one have no entry."""
+    asked = ({"role": "user", "content": "What is 3 + 4?"},)
+    replies = (Response(name, text) for name, text in REPLIES.items())
+    pool = Candidates(tuple(Candidate(i, f"p{i}", asked, one) for i, one in enumerate(replies)))
+    observes = Observes()
+    found = select(Decides(lab.chosen(0, 2, pool=pool)), observes, candidates=pool)
+    assert found.degenerate == {"C": {"loop": 1}}
+    assert observes.received == [found]
+    every = select(Decides(lab.chosen(0, 1, 2, 3, pool=pool)), candidates=pool).degenerate
+    assert every == {
+        teacher: dict.fromkeys(kinds, 1)
+        for teacher, text in REPLIES.items()
+        if (kinds := degenerate_kinds(text, {}, "What is 3 + 4?"))
+    }
+    assert set(every) >= {"C", "D"} and "A" not in every
+
+
+def test_a_finish_reason_of_the_row_counts() -> None:
+    cut = Response("A", REPLIES["A"], extra={"finish_reason": "length"})
+    messages = ({"role": "user", "content": "What?"},)
+    pool = Candidates((Candidate(0, "p0", messages, cut),))
+    assert select(Decides(lab.chosen(0, pool=pool)), candidates=pool).degenerate == {
+        "A": {"cut off": 1}
+    }
 
 
 def test_the_last_one_is_called_first_and_none_passes_it_on() -> None:

@@ -281,3 +281,18 @@ def test_a_verdict_says_that_it_depends() -> None:
         "B is best for this student (95%, 2 teachers, 40 prompts), but it depends on the way of "
         "scoring: A leads without steps under 4 tokens, A leads"
     )
+
+
+def test_in_one_sentence() -> None:
+    assert Sensitivity((), {}).in_words() == ()
+    same, other = (
+        Variant(f"at window {i}", order, ("A", "B"), order[0] == "A", 1.0, 9)
+        for i, order in enumerate([("A", "B"), ("B", "A")])
+    )
+    assert Sensitivity((same,), {}).in_words() == (
+        "Sensitivity: the same first teacher in 1 of 1 other ways of scoring.",
+    )
+    assert Sensitivity((other, same, other), {}).in_words() == (
+        "Sensitivity: the same first teacher in 1 of 3 other ways of scoring (not: B at window 1, "
+        "B at window 1).",
+    )

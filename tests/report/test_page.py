@@ -21,8 +21,9 @@ from lnat_plugins.ranking import rank, read_reference
 from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.report import report
 from lnat_plugins.report.data import gather
-from lnat_plugins.report.markup import counted, number
+from lnat_plugins.report.markup import counted, esc, number
 from lnat_plugins.report.page import _plain, _short
+from lnat_plugins.scoring.record import StepSums
 from tests.ranking.builders import LOWER
 from tests.report.builders import (
     FAST,
@@ -318,6 +319,70 @@ def test_teachers_stand_in_rank_order_throughout() -> None:
     assert [page.text(node).strip() for node in page.all("h4")][:3] == ranked
     caption = "Share of words in stretches of 20 that the same response had said before"
     assert list(page.table(caption)) == ranked
+
+
+def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
+    rows = [dataclasses.replace(one, record=told(one.record)) for one in three_teachers(12)]
+    text = page_of(rows)
+    given = source(rows)
+    figures = gather(given, options(**FAST))
+    ranking = figures.ranking
+    head = text.split('<section id="', maxsplit=1)[0]
+    page = Page(text)
+    assert page.text(page.all("strong")[0]) == ranking.verdict.text
+    shown = [page.text(node) for node in page.all("li")]
+    assert ranking.warnings and ranking.calibration is not None
+    for line in (*ranking.warnings, *ranking.sensitivity_lines):
+        assert line in shown
+    for line in (*ranking.second_opinions, ranking.calibration.in_words()):
+        assert f"<p>{esc(line)}</p>" in head
+    (line,) = ranking.sensitivity.in_words()
+    assert line in [page.text(node) for node in page.all("summary")]
+    assert (
+        "the same first teacher in 4 of 5 other ways of scoring (not: DSQ with steps line)" in line
+    )
+    assert "12 of 12 prompts scored for all of them," in head
+
+
+def told(record: StepSums) -> StepSums:
+    """With what a full run of an overconfident student that reads little leaves in a record."""
+    by_line = {"QwQ": -3.0, "R1": -2.0, "DSQ": -1.0}[record.teacher]
+    calibration = {
+        "count": [4.0] + [0.0] * 14, "confidence": [0.2] + [0.0] * 14, "right": [1.0] + [0.0] * 14,
+        "brier": [2.0], "nll": [9.0 + i for i in range(10)], "step_mean": [-1.0] * 10,
+    }  # fmt: skip
+    return dataclasses.replace(
+        record, variants={"steps line": by_line}, calibration=calibration,
+        student={"vocabulary": 10, "max_length": 5, "template_logprob": -9.0},
+    )  # fmt: skip
+
+
+def test_students_stand_side_by_side_before_the_rest() -> None:
+    one, other = three_teachers(12), three_teachers(12)
+    names = {"QwQ": "DSQ", "DSQ": "QwQ", "R1": "R1"}
+    turned = [
+        dataclasses.replace(
+            with_response(each, teacher=names[each.teacher]),
+            record=dataclasses.replace(each.record, teacher=names[each.teacher]),
+        )
+        for each in other
+    ]
+    text = report(source(one), options(), 3, [source(turned, student="org/large")])
+    page = Page(text)
+    assert page.problems == []
+    sections = [node.attributes.get("id") for node in page.all("section")]
+    assert sections.index("students") + 1 == sections.index("teachers")
+    assert (
+        "The best teacher differs beyond noise: no teacher may be best for all 2 students." in text
+    )
+    table = page.table("Teachers by students")
+    assert {teacher: [cell[-4:] for cell in cells] for teacher, cells in table.items()} == {
+        "QwQ": [" (1)", " (3)"], "R1": [" (2)", " (2)"], "DSQ": [" (3)", " (1)"],
+    }  # fmt: skip
+    verdicts = [page.text(node) for node in page.all("li") if "is best for" in page.text(node)]
+    assert [line.split(" is best")[0] for line in verdicts] == ["student: QwQ", "large: DSQ"]
+    alone = Page(report(source(one), options(), 3))
+    assert "students" not in {node.attributes.get("id") for node in alone.nodes}
 
 
 def test_no_notes_are_not_linked(monkeypatch: pytest.MonkeyPatch) -> None:

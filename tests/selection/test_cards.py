@@ -76,6 +76,34 @@ def test_all_chosen_without_a_score() -> None:
     assert "Left out" not in counts(selection)
 
 
+def test_degenerate_rows_among_the_chosen_are_counted_below() -> None:
+    counted = {"R1": {"answer only": 1, "loop": 2}, "QwQ": {"cut off": 1}}
+    *tables, line = counts(selection_of(four_rows(), degenerate=counted)).split("\n\n")
+    assert line == (
+        "Degenerate among the chosen: R1: answer only 1, loop 2, QwQ: cut off 1. Look at them "
+        "before training.\n"
+    )
+    without = counts(selection_of(four_rows()))
+    assert without == "\n\n".join(tables) + "\n"
+    assert "egenerate" not in without
+
+
+@pytest.mark.parametrize("counted", [{}, {"R1": {"loop": 1}}])
+def test_the_card_and_the_stored_selection_count_them(
+    tmp_path: Path, counted: dict[str, dict[str, int]]
+) -> None:
+    pool = four_rows()
+    chosen = selection_of(pool, degenerate=counted)
+    write_training_set(
+        tmp_path, pool, chosen, format="prompt_completion", provenance=PROVENANCE,
+        llama_factory=False,
+    )  # fmt: skip
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert ("Degenerate among the chosen: R1: loop 1. Look" in card) is bool(counted)
+    stored = json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
+    assert stored["degenerate"] == counted
+
+
 def test_a_teacher_may_be_called_as_the_last_line_is() -> None:
     names = ("all", "R1", "all", "R1")
     first, _ = counts(selection_of(four_rows(), teachers=names)).split("\n\n")

@@ -90,6 +90,21 @@ def test_a_stored_selection_is_read_back() -> None:
     assert read.settings == {"strategy": "best", "windows": [4, "10%"]}
 
 
+def test_degenerate_rows_are_stored_and_read_back() -> None:
+    counted = {"A": {"loop": 1}, "B": {"answer only": 1, "cut off": 1}}
+    stored = json.dumps(selection(degenerate=counted).as_dict(), allow_nan=False)
+    assert json.loads(stored)["degenerate"] == counted
+    assert Selection.from_dict(json.loads(stored)).degenerate == counted
+
+
+def test_an_older_selection_does_not_count_them() -> None:
+    older = selection().as_dict()
+    assert older.pop("degenerate") == {}
+    read = Selection.from_dict(older)
+    assert read.degenerate == {}
+    assert read.as_dict() == selection().as_dict()
+
+
 def test_other_keys_are_ignored() -> None:
     assert Selection.from_dict({**selection().as_dict(), "task": "sums"}).strategy == "best"
 

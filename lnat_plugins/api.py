@@ -48,7 +48,7 @@ from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet
-from lnat_plugins.teacher_set.config import Settings
+from lnat_plugins.teacher_set.config import Sensitivity, Settings
 
 if TYPE_CHECKING:
     import pandas
@@ -73,7 +73,7 @@ class _Plan(NamedTuple):  # a `ScoringPlan`
     windows: tuple[Window, ...]
     requested: RequestedMetrics
     tokens: bool
-    sensitivity: Literal["basic", "full"]
+    sensitivity: Sensitivity
 
 
 def score(
@@ -86,7 +86,7 @@ def score(
     metrics: str | Sequence[str] | None = None,
     markers: Literal["skip", "keep"] | None = None,
     tokens: bool = True,
-    sensitivity: Literal["basic", "full"] = "basic",
+    sensitivity: Sensitivity = "basic",
     apply_chat_template: bool | None = None,
     plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
@@ -99,8 +99,9 @@ def score(
         windows, steps, metrics, markers: by default the teacher set's own; `metrics="all"` gathers
             what every metric needs.
         tokens: whether the numbers of every token are kept, for `Scores.tokens`.
-        sensitivity: "full" = a sample of 20 prompts is scored in further ways, to see whether the
-            order changes with them.
+        sensitivity: "basic" = windows below the widest are recorded too, on a sample of 20 prompts
+            if that is not cheap; "full" = the sample is scored in further ways, to see whether the
+            order changes with them; "none" = neither.
         apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
             Without it prompts are plain text, followed by the set's `target_delimiter`.
         plugins: modules, files and objects, as in a `selection:` block.
@@ -134,7 +135,7 @@ def score(
     )
     for name, value, choices in (
         ("markers", settings.markers, ("skip", "keep")),
-        ("sensitivity", sensitivity, ("basic", "full")),
+        ("sensitivity", sensitivity, ("none", "basic", "full")),
     ):
         if value not in choices:
             raise ConfigError(
@@ -365,6 +366,9 @@ class Scores:
             ConfigError, DataError: as `select_dataset`.
         """
         spec = resolve(block, self.plugins, where)
+        kept = {name: self.scored.settings.get(name) for name in ("steps", "markers")}
+        written = {**spec.written, **{name: value for name, value in kept.items() if value}}
+        spec = replace(spec, written=written)  # as they were scored, not by default
         candidates = self.candidates
         in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
         student = ScoredStudent(

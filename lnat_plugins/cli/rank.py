@@ -51,7 +51,9 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
         "hold and that have a direction; default: %(default)s",
     )  # fmt: skip
     _add_shared(parser)
-    add("--brief", action="store_true", help="the verdict and the teachers alone")
+    add(
+        "--brief", action="store_true", help="the verdict, the teachers, and the fit to --reference"
+    )
     add("--output_path", type=Path, metavar="DIR", help="write ranking.json and ranking.md there")
     parser.set_defaults(run=_rank)
 

@@ -223,7 +223,8 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
     scoring = provenance.scoring
     if scoring:
         title += (
-            f"\nsteps: {scoring['settings'].get('steps')} ({scoring['splitter']}), engine: "
+            f"\nsteps: {scoring['settings'].get('steps')} ({scoring['splitter']}), markers: "
+            f"{scoring['settings'].get('markers', 'keep')}, engine: "
             f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
         )
     return title

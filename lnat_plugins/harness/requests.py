@@ -55,12 +55,14 @@ class Request(Instance):
 
     `arguments`, which is written to the samples file, holds their names; a plugin that only the
     task's YAML names may have brought them. `tokens`: whether the record keeps the numbers of
-    every token; `variants`: whether the prompt is of the sample that is scored in further ways.
+    every token; `narrower`: whether the windows below the widest are recorded; `variants`: whether
+    the prompt is of the sample that is scored in further ways.
     """
 
     steps: StepSpec | None = None
     requested: RequestedMetrics = _NONE_REQUESTED
     tokens: bool = False
+    narrower: bool = False
     variants: bool = False
 
 
@@ -155,6 +157,7 @@ class PromptJob(NamedTuple):
     responses: tuple[Response, ...]
     statistics: frozenset[str]
     tokens: bool
+    narrower: bool
     variants: bool
 
 
@@ -258,6 +261,7 @@ class PromptScorer:
             if record is None
             or (tokens and record.token_values is None)
             or (job.variants and not record.variants)
+            or not {window.name for window in self._scorer(job).scored_windows} <= {*record.sums}
             else record
             for record in found
         ]
@@ -280,6 +284,7 @@ class PromptScorer:
                 max_length=length,
                 host={"lm_eval": importlib.metadata.version("lm_eval")},
                 statistics=job.statistics,
+                narrower=job.narrower,
                 tokens=job.tokens,
                 student=student_facts(
                     self._lm.tokenizer, self._backend, max_length=length,
@@ -289,7 +294,7 @@ class PromptScorer:
         return self._scorers[key]
 
 
-_ScorerKey = tuple[str, int, frozenset[str], bool, bool]
+_ScorerKey = tuple[str, int, frozenset[str], tuple[bool, bool, bool]]
 
 
 def _scorer_key(job: PromptJob) -> _ScorerKey:
@@ -300,7 +305,12 @@ def _scorer_key(job: PromptJob) -> _ScorerKey:
     """
     splitter = job.steps.splitter
     known = SPLITTERS.get(splitter.name, splitter) if splitter else None
-    return fingerprint(job.settings), id(known), job.statistics, job.tokens, job.variants
+    return (
+        fingerprint(job.settings),
+        id(known),
+        job.statistics,
+        (job.tokens, job.narrower, job.variants),
+    )
 
 
 def _job_of_one(request: Instance) -> PromptJob:
@@ -318,7 +328,7 @@ def _job_of_one(request: Instance) -> PromptJob:
     )  # fmt: skip
     return PromptJob(
         request.args[0], settings, steps, (response,), statistics,
-        getattr(request, "tokens", False), getattr(request, "variants", False),
+        *(getattr(request, name, False) for name in ("tokens", "narrower", "variants")),
     )  # fmt: skip
 
 

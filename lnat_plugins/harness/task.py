@@ -31,7 +31,7 @@ from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.scoring.chat import template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
-from lnat_plugins.scoring.variants import sampled
+from lnat_plugins.scoring.variants import narrower_are_cheap, sampled
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load
@@ -133,8 +133,10 @@ class NaturalnessTask(Task):
             metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
         )
         self._tokens = spec.tokens
-        self._full_sensitivity = spec.sensitivity == "full"
+        self._sensitivity = spec.sensitivity
+        self._windows = windows
         self._sample: frozenset[str] = frozenset()
+        self._narrower_everywhere = False
         self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
         self._candidates: dict[str, list[Candidate]] = {}
         for candidate in Candidates.of_prompts(self.teacher_set.prompts).rows:
@@ -185,7 +187,7 @@ class NaturalnessTask(Task):
         """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
         so that those of other data or settings would be taken. Building ours costs nothing.
         """
-        if self._full_sensitivity:
+        if self._sensitivity != "none":
             chosen = options.get("samples")
             # As lm-eval reads them: each once and in the set's order; all if none is chosen.
             read = (
@@ -194,6 +196,8 @@ class NaturalnessTask(Task):
                 else self._docs[: options.get("limit")]
             )
             self._sample = frozenset(read[i]["prompt_id"] for i in sampled(len(read)))
+            texts = (str(row["response"]) for doc in read for row in doc["responses"])
+            self._narrower_everywhere = narrower_are_cheap(texts, self._steps, self._windows)
         kept = {"cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**options | kept)
 
@@ -247,7 +251,8 @@ class NaturalnessTask(Task):
                 steps=self._steps,
                 requested=self._requested,
                 tokens=self._tokens,
-                variants=doc["prompt_id"] in self._sample,
+                narrower=self._narrower_everywhere or doc["prompt_id"] in self._sample,
+                variants=self._sensitivity == "full" and doc["prompt_id"] in self._sample,
             )
             for i, row in enumerate(doc["responses"])
         ]

@@ -59,6 +59,8 @@ def simultaneous_intervals(draws: Sequence[Floats]) -> list[tuple[float, float]]
     above = n_draws + 1 - stats.rankdata(drawn_BS, "min", axis=0)
     outermost_B = (n_draws + 1 - np.minimum(below, above)).max(axis=1)
     depth = n_draws + 1 - int(np.quantile(outermost_B, LEVEL, method="inverted_cdf"))
+    # Ties can leave room at one end only: never cut deeper than for one statistic alone.
+    depth = min(depth, max(1, math.ceil(_TAILS[0] * n_draws)))
     sorted_BS = np.sort(drawn_BS, axis=0)
     for column, i in enumerate(known):
         low, high = sorted_BS[depth - 1, column], sorted_BS[n_draws - depth, column]

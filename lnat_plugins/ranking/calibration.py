@@ -32,7 +32,8 @@ class Calibration:
         nll: mean −log p, nats per token.
         temperature: the one that fits best, by the mean −log p on every second prompt, between
             0.5 and 2.
-        nll_fitted: mean −log p at that temperature, on the other prompts; `nll_held_out`: at 1.
+        nll_held_out: mean −log p on the other prompts, at temperature 1.
+        nll_fitted: the same at the grid's temperature nearest to the fitted one.
         order, order_fitted: teachers by mean step score under the whole context, best first, at
             temperature 1 and at the grid's nearest to the fitted one.
         prompts, tokens: how many this rests on.

@@ -36,7 +36,7 @@ def opinions(
     rows: Sequence[Scored], prompts: Sequence[str], teachers: Sequence[str], window: str,
     own: str, metrics: Mapping[str, Metric] = METRICS,
 ) -> tuple[Opinion, ...]:  # fmt: skip
-    """Those of the scores whose statistics the records hold.
+    """Those of the scores whose statistics the records hold; none of one teacher.
 
     Args:
         rows, prompts, window: as for `rank`.
@@ -44,7 +44,9 @@ def opinions(
         own: the metric ranked by, which is no second opinion.
         metrics: name -> metric.
     """
-    found = []
+    found: list[Opinion] = []
+    if len(teachers) < 2:
+        return ()
     for name in _ASKED:
         if name == own or name not in metrics:
             continue
@@ -56,6 +58,7 @@ def opinions(
     if lengths.matched.any():
         tokens_T = lengths.teacher_scores(lengths.matched)
         n_prompts = int(lengths.matched.sum())
-        found.append(Opinion("longest", teachers[int(np.argmax(tokens_T))], n_prompts))
-        found.append(Opinion("shortest", teachers[int(np.argmin(tokens_T))], n_prompts))
+        if np.ptp(tokens_T) > 0:
+            found.append(Opinion("longest", teachers[int(np.argmax(tokens_T))], n_prompts))
+            found.append(Opinion("shortest", teachers[int(np.argmin(tokens_T))], n_prompts))
     return tuple(found)

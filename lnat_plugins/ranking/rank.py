@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
+from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS
 from lnat_plugins.ranking.best_set import BestSet, best_set
 from lnat_plugins.ranking.bootstrap import intervals, known_rows, resampled_means, stability
 from lnat_plugins.ranking.calibration import calibration
@@ -114,7 +115,9 @@ def rank(
         opinions=opinions(rows, prompts, teachers, window, metric.name, metrics),
         degenerate=dict(degenerate or {}),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
-        teachers=_teacher_ranks(table, scores_T, scores_BT, columns, controls, best),
+        teachers=_teacher_ranks(
+            table, scores_T, scores_BT, columns, controls, best, shown=said.kind != "none"
+        ),
         prompts=len(prompts), prompts_used=int(used_P.sum()), responses=len(rows),
         ties=table.winners(used_P)[1],
         stability=stability(table, columns[0], scores_BT, bootstrap_iters, seed),
@@ -132,13 +135,14 @@ def rank(
 def _windows(
     rows: Sequence[Scored], prompts: Sequence[str], table: ScoreTable
 ) -> dict[str, dict[str, float]]:
-    """The means at every window in the records, each on its own matched prompts."""
-    if table.metric.reads != "window":
+    """The means at every window that has a score wherever the ranking's own has one."""
+    if table.metric.name != LOCAL_NATURALNESS.name:
         return {}
     found = {}
     for window in dict.fromkeys(name for row in rows for name in row.record.sums):
         scored = score_table(rows, prompts, table.teachers, table.metric, window)
-        if scored.matched.any():
+        # Means over fewer prompts could not be compared with the others.
+        if scored.matched.any() and (scored.matched == table.matched).all():
             means_T = scored.metric_scale(scored.teacher_scores(scored.matched))
             found[window] = dict(zip(table.teachers, means_T.tolist(), strict=True))
     return dict(sorted(found.items(), key=lambda one: _width(one[0])))
@@ -159,6 +163,8 @@ def _teacher_ranks(
     columns: Sequence[int],
     controls: Mapping[str, Floats],
     best: BestSet,
+    *,
+    shown: bool,
 ) -> tuple[TeacherRank, ...]:
     """A line for each column, best first."""
     used_P, first = table.matched, columns[0]
@@ -178,7 +184,7 @@ def _teacher_ranks(
             low=low_T[column], high=high_T[column],
             difference=float(own_T[column] - own_T[first]),
             difference_low=difference_low_T[column], difference_high=difference_high_T[column],
-            may_be_best=column in best.members, rank_low=best.ranks[column][0],
+            may_be_best=column in best.members if shown else None, rank_low=best.ranks[column][0],
             rank_high=best.ranks[column][1], first_in=standings.share_best(column),
             win_rate=win_rates[table.teachers[column]],
             scored_prompts=scored_T[column], coverage=scored_T[column] / len(own_PT),

@@ -43,7 +43,8 @@ class TeacherRank:
         difference: `mean` minus the leader's; 0 for the leader.
         difference_low, difference_high: its interval, paired by prompt, simultaneous over all pairs
             of teachers.
-        may_be_best: whether the teacher is in the set of those that may be best (`best_set`).
+        may_be_best: whether the teacher is in the set of those that may be best (`best_set`); None
+            where there is no verdict.
         rank_low, rank_high: simultaneous interval of the rank.
         first_in: share of resamples in which the teacher's mean is the best; ties share equally. It
             describes the resampling and is no probability of being best.
@@ -64,7 +65,7 @@ class TeacherRank:
     difference: float
     difference_low: float
     difference_high: float
-    may_be_best: bool
+    may_be_best: bool | None
     rank_low: int
     rank_high: int
     first_in: float
@@ -241,7 +242,7 @@ def _teachers(ranking: Ranking) -> str:
             line.teacher, number(line.mean), span(line.low, line.high), number(line.median),
             number(line.difference),
             span(line.difference_low, line.difference_high) if line.rank > 1 else "",
-            "yes" if line.may_be_best else "no", rank_span(line), number(line.first_in, 3),
+            yes_or_no(line.may_be_best), rank_span(line), number(line.first_in, 3),
             number(line.win_rate, 3),
         ]
         for line in ranking.teachers
@@ -251,6 +252,11 @@ def _teachers(ranking: Ranking) -> str:
         for row, line in zip(rows, ranking.teachers, strict=True):
             row.append(number(line.coverage, 3))
     return markdown_table(headers, rows, left=1)
+
+
+def yes_or_no(value: bool | None) -> str:
+    """As tables print it."""
+    return "N/A" if value is None else "yes" if value else "no"
 
 
 def rank_span(line: TeacherRank) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
+from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import Metric, Scored
 from lnat_plugins.metrics.base import mean
 from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS, local_naturalness
@@ -67,7 +68,7 @@ class Sensitivity:
     """
 
     variants: tuple[Variant, ...] = ()
-    not_done: Mapping[str, str] = ()  # type: ignore[assignment]
+    not_done: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def changing(self) -> tuple[Variant, ...]:
@@ -80,23 +81,24 @@ class Sensitivity:
             return ()
         same = len(self.variants) - len(self.changing)
         but = ", ".join(f"{one.order[0]} {one.name}" for one in self.changing)
+        ways = plural(len(self.variants), "other way")
         return (
-            f"Sensitivity: the same first teacher in {same} of {len(self.variants)} other ways of "
-            f"scoring{f' (not: {but})' if but else ''}.",
+            f"Sensitivity: the same first teacher in {same} of {ways} of scoring"
+            f"{f' (not: {but})' if but else ''}.",
         )
 
 
 def sensitivity(
     table: ScoreTable, rows: Sequence[Scored], prompts: Sequence[str], window: str
 ) -> Sensitivity:
-    """Of a ranking by local naturalness; empty for any other metric, whose rules are its own.
+    """Of a ranking by local naturalness; empty for any other metric, and for one teacher.
 
     Args:
         table: the ranking's own scores of `rows`.
         rows, prompts, window: as for `rank`.
     """
-    if table.metric.name != LOCAL_NATURALNESS.name:
-        return Sensitivity((), {})
+    if table.metric.name != LOCAL_NATURALNESS.name or len(table.teachers) < 2:
+        return Sensitivity()
     found = []
     not_done = {}
     for name, compute, needs in _ways([row.record for row in rows], window):
@@ -128,17 +130,21 @@ def _metric(compute: _Compute) -> Metric:
 
 def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Compute, str]]:
     """Name, score and what it needs, of each way to take the score."""
-    every = f"every response would need a step of {SHORT} tokens"
+    every = f"it needs a step of {SHORT} tokens in every response"
     yield f"without steps under {SHORT} tokens", _without_short_steps, every
     yield f"without each trace's lowest {LOWEST:.0%} of steps", _without_lowest_steps, ""
-    yield "every token weighing the same", _by_tokens, ""
-    yield "without first and last step", _without_ends, "responses of three steps or more"
+    yield "with every token weighing the same", _by_tokens, ""
+    yield "without first and last step", _without_ends, "it needs responses of three steps or more"
     if any(record.tag_tokens for record in records):
-        yield "with tags scored", _with_tags, "a back end that gives log-probabilities of tokens"
+        yield (
+            "with tags scored",
+            _with_tags,
+            "it needs a back end that gives log-probabilities of tokens",
+        )
     for other in dict.fromkeys(name for record in records for name in record.sums):
         if other != window:
             name = "under the whole context" if other == "global" else f"at window {other}"
-            yield name, _at_window(other), "a back end that gives the score step by step"
+            yield name, _at_window(other), "it needs a back end that gives the score step by step"
     recorded = dict.fromkeys(name for record in records for name in record.variants)
     for name in recorded or ("steps line", "window 10%"):
         yield f"with {name}", _recorded(name), FULL

@@ -69,17 +69,12 @@ def compare_students(
     common = [
         name for name in said[0].may_be_best if all(name in other.may_be_best for other in said)
     ]
+    all_of_them = "both students" if len(said) == 2 else f"all {len(said)} students"
     if any(one.kind == "none" for one in said):
         common = []
         text = "Whether the best teacher differs is not known: a student has no verdict."
     elif not common:
-        text = (
-            f"The best teacher differs beyond noise: no teacher may be best for all {len(said)} "
-            "students."
-        )
+        text = f"The best teacher differs beyond noise: no teacher may be best for {all_of_them}."
     else:
-        text = (
-            f"No difference beyond noise: {' or '.join(common)} may be best for all "
-            f"{len(said)} students."
-        )
+        text = f"No difference beyond noise: {' or '.join(common)} may be best for {all_of_them}."
     return StudentComparison(task, tuple(students), tuple(rankings), tuple(common), text)

@@ -39,7 +39,7 @@ class Verdict:
         look = "`lnat report OUT` shows the traces"
         choose = "`lnat select OUT --output_path chosen` writes the rows to train on"
         if self.kind == "none":
-            return f"Next: score more prompts of more teachers; {look}."
+            return f"Next: score more prompts of two teachers or more; {look}."
         return f"Next: {look}, {choose}."
 
     kind: Literal["best", "leads", "none"]
@@ -79,7 +79,10 @@ def verdict(
         )
         return Verdict("none", text, (), None)
     if not resampled:
-        text = f"No verdict: nothing was resampled. {first} has the best mean ({size})."
+        text = (
+            f"No verdict: nothing was resampled (--bootstrap_iters). {first} has the best mean "
+            f"({size})."
+        )
         return Verdict("none", text, (), None)
     others = [name for name in may_be_best if name != first]
     more = None if needed is None else max(1, needed - prompts)
@@ -106,7 +109,7 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
         return "."
     named = [f"{one.order[0]} leads {one.name}" for one in changing[:_MOST_NAMED]]
     if rest := len(changing) - len(named):
-        named.append(f"and so on in {plural(rest, 'further way')}")
+        named.append(f"and another teacher in {plural(rest, 'further way')}")
     return f", but it depends on the way of scoring: {', '.join(named)}."
 
 

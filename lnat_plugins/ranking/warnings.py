@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from lnat_plugins.formatting import number, plural
-from lnat_plugins.metrics import Scored
+from lnat_plugins.metrics import GLOBAL, Scored
 from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.teacher_set.degenerate import in_words
 
@@ -36,9 +35,9 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
 
 def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     facts = rows[0].record.student
-    mean = statistics.fmean(line.mean for line in ranking.teachers)
+    mean = _mean_logprob(rows)
     uniform = -math.log(facts.get("vocabulary", math.inf))
-    if ranking.unit == "nats per token" and mean < uniform:
+    if mean < uniform:
         yield (
             f"The student knows nothing of this text: its mean of {number(mean, 2)} nats per token "
             f"is below a uniform guess over its {facts['vocabulary']:,} tokens "
@@ -66,6 +65,17 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
             f"{number(logprob, 2)} nats): score a base model without "
             "--apply_chat_template, unless it will be trained with it."
         )
+
+
+def _mean_logprob(rows: Sequence[Scored]) -> float:
+    """Over all scored tokens, under the whole context where it was scored; NaN if nothing was."""
+    total, count = 0.0, 0
+    for record in (row.record for row in rows):
+        window = GLOBAL if GLOBAL in record.totals else next(iter(record.totals), GLOBAL)
+        value = record.totals.get(window, math.nan)
+        if math.isfinite(value):
+            total, count = total + value, count + record.n_tokens
+    return total / count if count else math.nan
 
 
 def _text(row: Scored) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking, TeacherRank
 from lnat_plugins.ranking.bootstrap import INTERVAL
-from lnat_plugins.ranking.result import rank_span
+from lnat_plugins.ranking.result import rank_span, yes_or_no
 from lnat_plugins.ranking.students import StudentComparison
 from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.markup import (
@@ -59,7 +59,7 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
             _named(line, markers), line.rank,
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
             Figure(line.difference), _interval(line.difference_low, line.difference_high, why),
-            "yes" if line.may_be_best else "no", rank_span(line), Figure(line.first_in, 3, why),
+            yes_or_no(line.may_be_best), rank_span(line), Figure(line.first_in, 3, why),
             Figure(line.win_rate, 3), Figure(line.coverage, 3),
             line.responses,
         ]

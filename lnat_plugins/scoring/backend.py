@@ -109,8 +109,8 @@ class Backend(Protocol):
 
     Attributes:
         global_by_step: whether the global score comes step by step.
-        shares_runs: whether narrower windows cost next to nothing beside a wide one, and tokens
-            have numbers of their own.
+        shares_runs: whether narrower windows come out of the runs of a wide one, and tokens have
+            numbers of their own.
     """
 
     global_by_step: bool

@@ -36,8 +36,8 @@ class ScoredSet:
             the name of the folder.
         rows: one per (prompt, teacher, sample).
         prompts: prompt ids in order of first appearance, those without a response included.
-        windows: as the settings list them, the first is the default; then those that came out of
-            the same runs.
+        windows: as the settings list them, the first is the default; then those that are recorded
+            of every response.
         settings, settings_hash, splitter: as in every row's record.
         paths: the engine paths of the rows, sorted.
         files: the files read, in order.
@@ -110,12 +110,13 @@ def scored_set(
     record = rows[0].record
     listed = record.settings.get("windows")
     asked = listed if isinstance(listed, list) else []
+    everywhere = [name for name in record.sums if all(name in row.record.sums for row in rows)]
     return ScoredSet(
         task=task,
         student=student,
         rows=rows,
         prompts=prompts,
-        windows=tuple(dict.fromkeys([*map(str, asked), *record.sums])),
+        windows=tuple(dict.fromkeys([*map(str, asked), *everywhere])),
         settings=record.settings,
         settings_hash=record.settings_hash,
         splitter=record.splitter,

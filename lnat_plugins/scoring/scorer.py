@@ -66,6 +66,7 @@ class Scorer:
         host: versions of the host's packages, kept in each record.
         statistics: names in `engine.types` that are wanted beside log-probabilities. One that the
             back end cannot give, or that does not fit, is undefined in the record with its reason.
+        narrower: whether the windows below the widest are recorded too, where runs are shared.
         tokens: whether records keep the numbers of every token, where the back end has them.
         student: what is known of the student, see `sanity.student_facts`.
     """
@@ -78,6 +79,7 @@ class Scorer:
     max_length: int | None = None
     host: Mapping[str, str] = field(default_factory=dict)
     statistics: frozenset[str] = frozenset()
+    narrower: bool = True
     tokens: bool = False
     student: Mapping[str, Any] = field(default_factory=dict)
 
@@ -86,10 +88,10 @@ class Scorer:
 
     @functools.cached_property
     def scored_windows(self) -> tuple[Window, ...]:
-        """The windows asked for, then the narrower ones that come out of the same runs."""
+        """The windows asked for, then the narrower ones; see `variants.narrower_are_cheap`."""
         asked = {window.name for window in self.windows}
         widest = max((window.count or 0 for window in self.windows), default=0)
-        narrower = range(widest if self.backend.shares_runs else 0)
+        narrower = range(widest if self.narrower and self.backend.shares_runs else 0)
         extra = (Window(str(count), count) for count in narrower if str(count) not in asked)
         return (*self.windows, *extra)
 

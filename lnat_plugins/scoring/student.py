@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import StudentError
@@ -16,10 +17,10 @@ from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.scoring.variants import sampled, with_variants
+from lnat_plugins.scoring.variants import narrower_are_cheap, sampled, with_variants
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
-from lnat_plugins.teacher_set.config import Settings
+from lnat_plugins.teacher_set.config import Sensitivity, Settings
 from lnat_plugins.teacher_set.prompts import Candidate
 
 _log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class ScoringPlan(Protocol):
         """Whether records keep the numbers of every token."""
 
     @property
-    def sensitivity(self) -> Literal["basic", "full"]:
-        """ "full" = a sample of the prompts is scored in further ways, see `variants`."""
+    def sensitivity(self) -> Sensitivity:
+        """What is scored beside the windows asked for; see `teacher_set.config.TaskSpec`."""
 
 
 class LocalStudent:
@@ -149,11 +150,17 @@ class LocalStudent:
             prompt = chat.prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
             return scorer.prepare(prompt, [row.response for row in groups[i]])
 
-        sample = sampled(len(groups)) if self._plan.sensitivity == "full" else ()
+        depth = self._plan.sensitivity
+        sample = sampled(len(groups)) if depth != "none" else frozenset()
+        texts = [row.text for row in rows] if depth != "none" else []
+        everywhere = bool(texts) and narrower_are_cheap(texts, scorer.spec, scorer.windows)
+        asked_for = replace(scorer, narrower=False)
 
         def score(i: int, prepared: Prepared) -> list[StepSums]:
-            found = scorer.score_prepared(prepared)
-            return with_variants(scorer, prepared, found) if i in sample else found
+            own = scorer if everywhere or i in sample else asked_for
+            found = own.score_prepared(prepared)
+            whole = depth == "full" and i in sample
+            return with_variants(own, prepared, found) if whole else found
 
         records = score_prompts(
             [sum(len(row.text) for row in group) for group in groups],

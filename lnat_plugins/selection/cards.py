@@ -76,7 +76,7 @@ def counts(selection: Selection) -> str:
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
     if selection.degenerate:
         found = ", ".join(
-            f"{teacher}: {', '.join(f'{kind} {n}' for kind, n in kinds.items())}"
+            f"{teacher} ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"
             for teacher, kinds in selection.degenerate.items()
         )
         tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")

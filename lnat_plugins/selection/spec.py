@@ -20,7 +20,7 @@ from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_window, parse_windows
-from lnat_plugins.teacher_set.config import Settings
+from lnat_plugins.teacher_set.config import Sensitivity, Settings
 
 DEFAULT_WINDOW: Final = "4"
 """Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
@@ -80,9 +80,9 @@ class SelectionSpec:
         return False
 
     @property
-    def sensitivity(self) -> Literal["basic", "full"]:
+    def sensitivity(self) -> Sensitivity:
         """Choosing needs no further scores."""
-        return "basic"
+        return "none"
 
     @property
     def needs_scores(self) -> bool:

@@ -36,6 +36,7 @@ IDLE_KEYS: Final = (
 )  # fmt: skip
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
+Sensitivity = Literal["none", "basic", "full"]
 DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
 THINK_TEMPLATE: Final = "<think>\n{think}\n</think>\n\n{answer}"
@@ -138,7 +139,9 @@ class TaskSpec:
     plugins: modules by name and files by path (from `data.base_dir`). No part of the settings:
         scores depend on the splitter's name and version, whichever plugin brings it.
     tokens: whether records keep the numbers of every token.
-    sensitivity: "full" = a sample of prompts is scored in further ways, see `scoring.variants`.
+    sensitivity: "basic" = the windows below the widest are recorded too, on a sample of 20 prompts
+        if that is not cheap; "full" = the sample is scored in further ways; "none" = neither. See
+        `scoring.variants`.
     """
 
     name: str
@@ -146,7 +149,7 @@ class TaskSpec:
     settings: Settings
     plugins: tuple[str, ...] = ()
     tokens: bool = True
-    sensitivity: Literal["basic", "full"] = "basic"
+    sensitivity: Sensitivity = "basic"
 
 
 def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> TaskSpec:
@@ -392,7 +395,7 @@ class _Block(_Keys):
     ] = _field((), "write [local_naturalness, rsr], or all")
     markers: Literal["skip", "keep"] = "skip"
     tokens: bool = True
-    sensitivity: Literal["basic", "full"] = "basic"
+    sensitivity: Sensitivity = "basic"
     loader: Text | None = _field(None)
     plugins: Names = _field((), "write [my_plugin.py, installed_module]")
 

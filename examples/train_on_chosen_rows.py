@@ -4,7 +4,7 @@ Shows the one argument that `NaturalSFTTrainer` has beyond `trl.SFTTrainer`: `se
 candidates are an ordinary SFT data set with several responses to each prompt, and a column that
 says who wrote them. The student scores them before it trains, and trains on the chosen ones only.
 
-    python examples/train_on_chosen_rows.py --prompts 30 --max_steps 4 --output_dir out/train
+    python examples/train_on_chosen_rows.py --prompts 8 --max_steps 4 --output_dir out/train
 
 The student and the rows are those that come with the package.
 """
@@ -43,7 +43,7 @@ def candidates(prompts: int) -> Dataset:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the bundled student on chosen rows.")
-    parser.add_argument("--prompts", type=int, default=30, help="of 200; default: %(default)s")
+    parser.add_argument("--prompts", type=int, default=8, help="of 200; default: %(default)s")
     parser.add_argument("--max_steps", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--output_dir", default="out/train", help="default: %(default)s")
     args = parser.parse_args()

@@ -29,9 +29,10 @@ TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)
 TEMPERED: Final = {f"tempered_{t:g}": t for t in TEMPERATURES}
 """Statistic -> its temperature."""
 
-TOKEN: Final[tuple[str, ...]] = (
-    "capped_rank", "entropy", "brier", "brier_top50", "top_probability", "top_is_right", *TEMPERED,
-)  # fmt: skip
+CALIBRATION: Final[tuple[str, ...]] = ("top_probability", "top_is_right", *TEMPERED)
+"""Statistics that no metric needs."""
+
+TOKEN: Final[tuple[str, ...]] = ("capped_rank", "entropy", "brier", "brier_top50", *CALIBRATION)
 """Statistics of one token y, from the student's distribution p at its position:
 
 - capped_rank: min(1 + #{v: logit_v > logit_y}, 100);

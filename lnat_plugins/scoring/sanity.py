@@ -10,6 +10,7 @@ from lnat_plugins.engine.types import TokenRun
 from lnat_plugins.errors import LnatError
 from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.chat import render
+from lnat_plugins.scoring.tokens import check_tokenizer
 
 _QUESTION: Final = "What is 3 + 4?"
 _THOUGHT: Final = "Three and four make seven."
@@ -27,7 +28,10 @@ def student_facts(
       the reply, by the engine. Near 0 if the student was trained in this template.
 
     The last two only where a chat template is applied that takes a plain conversation.
+
+    Raises StudentError as `check_tokenizer`.
     """
+    check_tokenizer(tokenizer)
     facts: dict[str, Any] = {"vocabulary": len(tokenizer), "max_length": max_length}
     if not template:
         return facts

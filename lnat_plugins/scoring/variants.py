@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from lnat_plugins.engine.types import TEMPERED
+from lnat_plugins.engine.types import CALIBRATION, TEMPERED
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
@@ -89,7 +89,7 @@ def scorers_of_variants(scorer: Scorer) -> dict[str, Scorer]:
 BINS: Final = 15
 """Of the top-1 probability, for the expected calibration error (arXiv 2302.11472)."""
 
-_CALIBRATION: Final = frozenset({"brier", "top_probability", "top_is_right", *TEMPERED})
+_CALIBRATION: Final = frozenset({"brier", *CALIBRATION})
 
 
 def with_variants(

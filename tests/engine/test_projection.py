@@ -11,7 +11,7 @@ from torch import nn
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.projection import Projector, measure
-from lnat_plugins.engine.types import ACTIVATIONS, TOKEN, RunScores, TokenRun
+from lnat_plugins.engine.types import ACTIVATIONS, TEMPERED, TOKEN, RunScores, TokenRun
 from lnat_plugins.errors import StudentError
 from tests.engine.students import ARCHITECTURES, PROMPT, run, student, tokens
 
@@ -37,6 +37,11 @@ def by_definition(model: Any, ids: Any) -> dict[str, list[float]]:
         found["entropy"].append(-sum(v * np.log(v) for v in p if v > 0))
         found["brier"].append(sum((p - np.eye(len(p))[token]) ** 2))
         found["brier_top50"].append(1 - 2 * cut[token] + sum(cut**2))
+        found["top_probability"].append(p.max())
+        found["top_is_right"].append(float(row[token] == row.max()))
+        for name, temperature in TEMPERED.items():
+            tempered = row / temperature
+            found[name].append(tempered[token] - np.logaddexp.reduce(tempered))
     return found
 
 
@@ -187,7 +192,10 @@ def test_tokens_of_probability_zero_do_not_spoil_the_sums() -> None:
     found = measure(logits, torch.tensor([1]), TOKEN)
     p = np.exp([0.0, 1.0, 2.0]) / np.exp([0.0, 1.0, 2.0]).sum()
     brier = 1 - 2 * p[1] + (p**2).sum()
-    expected = [np.log(p[1]), 2, -(p * np.log(p)).sum(), brier, brier]
+    expected = [np.log(p[1]), 2, -(p * np.log(p)).sum(), brier, brier, p.max(), 0]
+    for temperature in TEMPERED.values():
+        tempered = np.array([0.0, 1.0, 2.0]) / temperature
+        expected.append(tempered[1] - np.logaddexp.reduce(tempered))
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from lm_eval.utils import make_table
 
-from lnat_plugins.engine.types import ALL
+from lnat_plugins.engine.types import ALL, CALIBRATION
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.record import StepSums
@@ -306,7 +306,7 @@ def test_all_shows_the_two_scores(model: Any, tokenizer: Any, tmp_path: Path) ->
     assert shown == {"local_naturalness", "global_naturalness", "win_rate", "coverage"}
     record = scored(results)[0].record
     assert record.undefined == {"reward": "the row has no `reward`"}
-    assert set(ALL) - {"reward"} == {*record.step_statistics, *record.statistics}
+    assert set(ALL) - {"reward", *CALIBRATION} == {*record.step_statistics, *record.statistics}
     assert math.isfinite(statistics.fmean(teacher_values(results, "ifd", "R1")))
 
 

@@ -24,7 +24,10 @@ OPTIONAL = {
     "tag_tokens": (),
     "tag_sums": {},
     "variants": {},
+    "calibration": {},
     "token_values": None,
+    "prompt_tokens": 0,
+    "student": {},
 }
 """Fields that older records lack -> what stands for them."""
 

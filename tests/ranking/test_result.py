@@ -58,6 +58,15 @@ def test_a_table_in_the_look_of_lm_eval() -> None:
     assert text == EXPECTED
 
 
+def test_who_may_be_best_is_said_where_there_is_a_verdict() -> None:
+    cells = {}
+    for n_prompts in (9, 10):
+        text = rank_rows(table({"A": [-1.0] * n_prompts, "B": [-2.0] * n_prompts})).to_markdown()
+        rows = [line.split("|")[1:] for line in text.splitlines() if line.startswith("|")]
+        cells[n_prompts] = [row[6].strip() for row in rows[:1] + rows[2:4]]
+    assert cells == {9: ["May be best", "N/A", "N/A"], 10: ["May be best", "yes", "no"]}
+
+
 def test_a_ranking_prints_itself() -> None:
     ranking = rank_rows(table({"A": [-1.0, -1.5], "B": [-2.0, -2.0]}))
     title = [

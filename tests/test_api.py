@@ -186,7 +186,7 @@ def test_broken_tokens_name_their_row(scores: Scores) -> None:
         ({"markers": "drop"}, "score: markers: no such choice (found 'drop'). Known: keep, skip."),
         ({"markers": "Keep"}, "score: markers: no such choice (found 'Keep'). Did you mean 'keep'"),
         ({"sensitivity": "ful"}, "score: sensitivity: no such choice (found 'ful'). Did you mean"),
-        ({"sensitivity": None}, "score: sensitivity: no such choice (found None). Known: basic"),
+        ({"sensitivity": None}, "score: sensitivity: no such choice (found None). Did you mean"),
     ],
 )
 def test_a_choice_that_there_is_not(scored_folder: Path, options: Any, line: str) -> None:
@@ -205,6 +205,18 @@ def test_what_a_teacher_set_says_of_tags_is_the_default(tmp_path: Path) -> None:
         found.append((scores.scored.settings["markers"], [row.record.sums for row in scores.rows]))
     assert [markers for markers, _ in found] == ["skip", "keep", "skip", "keep"]
     assert found[0] == found[2] and found[1] == found[3] and found[0][1] != found[1][1]
+
+
+def test_a_selection_says_how_the_responses_were_scored(tmp_path: Path) -> None:
+    """Not what a `selection:` block says by default, where `Scores.select` settles neither."""
+    write_set(tmp_path, rows(), block={"windows": [1]})
+    teacher_set = load_teacher_set(tmp_path / "my_teachers.yaml")
+    said = []
+    for steps, markers in (("line", "keep"), ("tokens:8", "skip")):
+        scores = score(student("llama"), tokenizer(), teacher_set, steps=steps, markers=markers)  # type: ignore[arg-type]
+        settings = scores.select(window=1).settings
+        said.append((settings["steps"], settings["markers"]))
+    assert said == [("line", "keep"), ("tokens:8", "skip")]
 
 
 def test_the_ranking_prints_itself(scores: Scores) -> None:

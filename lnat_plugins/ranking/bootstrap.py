@@ -41,9 +41,10 @@ def simultaneous_intervals(draws: Sequence[Floats]) -> list[tuple[float, float]]
     """Intervals that hold for all statistics at once, from their joint draws, one list each.
 
     Percentile intervals, all cut as deep into the tails as leaves `LEVEL` of the joint draws
-    inside every one of them (Mandel and Betensky 2008, doi:10.1016/j.csda.2007.09.002). Both ends
-    are values that were drawn. A statistic without draws, or with NaN in all, has (NaN, NaN); one
-    that is constant does not widen the others.
+    inside every one of them (Mandel and Betensky 2008, doi:10.1016/j.csda.2007.09.002), and each at
+    least as wide as `tau_interval`, which is what one statistic alone gets. Both ends are values
+    that were drawn. A statistic without draws, or with NaN in all, has (NaN, NaN); one that is
+    constant does not widen the others.
     """
     found = [(math.nan, math.nan)] * len(draws)
     known = [i for i, draws_B in enumerate(draws) if len(draws_B) and not np.isnan(draws_B).all()]
@@ -59,12 +60,14 @@ def simultaneous_intervals(draws: Sequence[Floats]) -> list[tuple[float, float]]
     above = n_draws + 1 - stats.rankdata(drawn_BS, "min", axis=0)
     outermost_B = (n_draws + 1 - np.minimum(below, above)).max(axis=1)
     depth = n_draws + 1 - int(np.quantile(outermost_B, LEVEL, method="inverted_cdf"))
-    # Ties can leave room at one end only: never cut deeper than for one statistic alone.
-    depth = min(depth, max(1, math.ceil(_TAILS[0] * n_draws)))
     sorted_BS = np.sort(drawn_BS, axis=0)
     for column, i in enumerate(known):
-        low, high = sorted_BS[depth - 1, column], sorted_BS[n_draws - depth, column]
-        found[i] = float(low), float(high)
+        # Ties can leave room at one end only: never cut deeper than for one statistic alone.
+        low, high = tau_interval(drawn_BS[:, column])
+        found[i] = (
+            min(low, float(sorted_BS[depth - 1, column])),
+            max(high, float(sorted_BS[n_draws - depth, column])),
+        )
     return found
 
 

@@ -207,7 +207,7 @@ def test_one_metric_writes_no_comparison(out: Path, tmp_path: Path) -> None:
     assert entry["ranking"]["reference"] is None
     assert entry["ranking"]["confounds"]["same_family"] == []
     first = entry["ranking"]["teachers"][0]
-    assert (first["may_be_best"], first["rank_low"], first["rank_high"]) == (True, 1, 3)
+    assert (first["may_be_best"], first["rank_low"], first["rank_high"]) == (None, 1, 3)
     assert entry["ranking"]["stability"]["sizes"] == [3, 10, 20, 30]
 
 
@@ -432,7 +432,8 @@ def test_brief_is_the_verdict_and_the_teachers(
     assert table in whole
     assert len(table.splitlines()) == n_teachers + 2
     sensitivity = [line for line in lines if line.startswith("Sensitivity: ")]
-    assert sensitivity == ["Sensitivity: the same first teacher in 4 of 4 other ways of scoring."]
+    said = "Sensitivity: the same first teacher in 4 of 4 other ways of scoring."
+    assert sensitivity == ([said] if n_teachers > 1 else [])
     assert [line for line in lines if line.startswith("Against ")] == [
         line for line in whole.splitlines() if line.startswith("Against ")
     ]
@@ -452,7 +453,7 @@ def test_several_students_stand_side_by_side_first(
     printed = capsys.readouterr().out
     first, *rest = printed.splitlines()
     assert first == (
-        "The best teacher differs beyond noise: no teacher may be best for all 2 students."
+        "The best teacher differs beyond noise: no teacher may be best for both students."
     )
     by_student = {"org/small": "teacher-1", "org/large": "teacher-3"}
     order = sorted(by_student)

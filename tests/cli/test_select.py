@@ -52,7 +52,7 @@ def test_without_a_folder_the_counts_are_printed(
     assert captured.out.splitlines()[:4] == [
         "task: sums, student: org/student, prompts: 3 of 3, responses: 3 of 9, ties: 0",
         "strategy: best, metric: local_naturalness (nats per token, higher is better), window: 4",
-        "steps: sentence (sentence@1), engine: packed, settings: 0123456789ab",
+        "steps: sentence (sentence@1), markers: keep, engine: packed, settings: 0123456789ab",
         "",
     ]
     assert cells(captured.out) == [
@@ -99,8 +99,8 @@ def test_degenerate_rows_among_the_chosen_are_counted(
     target = tmp_path / "chosen"
     assert main(["select", str(out), "--output_path", str(target)]) == 0
     line = (
-        "Degenerate among the chosen: R1: answer only 1, loop 1, QwQ: loop 1. Look at them before "
-        "training."
+        "Degenerate among the chosen: R1 (answer only 1, loop 1), QwQ (loop 1). Look at them "
+        "before training."
     )
     assert capsys.readouterr().out.rstrip().endswith(f"\n\n{line}")
     assert f"\n\n{line}\n\n" in (target / "README.md").read_text(encoding="utf-8")

@@ -80,8 +80,26 @@ def test_each_rests_on_the_prompts_that_have_it() -> None:
     found = of([*ROWS, *late])
     assert found["global_naturalness"] == Opinion("global_naturalness", "B", 1)
     assert found["longest"] == Opinion("longest", "B", 2)
-    none = [row for row in late if row.teacher == "A"]
-    assert list(of(none)) == ["longest", "shortest"]
+    none = of([row for row in late if row.teacher != "C"])
+    assert none == {
+        "longest": Opinion("longest", "B", 1), "shortest": Opinion("shortest", "A", 1),
+    }  # fmt: skip
+
+
+def test_where_lengths_tie_none_is_the_longest() -> None:
+    tied = [Row("p0", t, record(t, [-1, -2], [-3, -1], [4, 6])) for t in "ABC"]
+    assert list(of(tied)) == ["global_naturalness", "global_step_naturalness"]
+    one_longer = [*tied[:2], Row("p0", "C", record("C", [-1], [-2], [11]))]
+    found = of(one_longer)
+    assert (found["longest"].first, found["shortest"].first) == ("C", "A")
+
+
+def test_of_one_teacher_there_is_no_opinion() -> None:
+    alone = [row for row in ROWS if row.teacher == "A"]
+    assert of(alone) == {}
+    ranking = rank_rows(alone)
+    assert (ranking.opinions, ranking.second_opinions) == ((), ())
+    assert "Second opinions" not in ranking.to_markdown()
 
 
 def test_metrics_of_a_plugin_stand_in_for_those_of_their_names() -> None:

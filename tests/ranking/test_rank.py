@@ -47,6 +47,49 @@ def test_three_teachers_by_hand() -> None:
     assert ranking.ties == 0
 
 
+def windowed(prompt: str, teacher: str, **means: float | None) -> Row:
+    """One step of ten tokens; `w1=None`: not recorded at window 1, NaN: undefined there."""
+    names = {"w0": "0", "w1": "1", "w4": "4", "whole": "global"}
+    sums = {names[name]: [10 * mean] for name, mean in means.items() if mean is not None}
+    gone = {name: "too long" for name, (one,) in sums.items() if math.isnan(one)}
+    return Row(prompt, teacher, make_record(teacher, sums, [10], undefined=gone))
+
+
+def of_windows(*, w1: float | None, w4: float = -2.0) -> list[Row]:
+    """Two teachers on three prompts; B's last record has these means."""
+    all_of_them = {"whole": -1.0, "w4": -2.0, "w1": -3.0, "w0": -5.0}
+    found = [windowed(f"p{p}", t, **all_of_them) for p in range(3) for t in "AB"]
+    found[-1] = windowed("p2", "B", **{**all_of_them, "w4": w4, "w1": w1})
+    return found
+
+
+def test_the_means_at_every_window_narrowest_first() -> None:
+    found = rank_rows(of_windows(w1=-6.0)).windows
+    assert list(found) == ["0", "1", "4", "global"]
+    assert found["1"] == pytest.approx({"A": -3.0, "B": -4.0})
+    assert found["global"] == pytest.approx({"A": -1.0, "B": -1.0})
+
+
+@pytest.mark.parametrize("w1", [None, math.nan])
+def test_a_window_that_a_prompt_lacks_is_left_out(w1: float | None) -> None:
+    """As those that are recorded on a sample: means over fewer prompts cannot be compared."""
+    assert list(rank_rows(of_windows(w1=w1)).windows) == ["0", "4", "global"]
+
+
+def test_so_is_one_that_has_prompts_which_the_ranking_lacks() -> None:
+    ranking = rank_rows(of_windows(w1=None, w4=math.nan))
+    assert ranking.prompts_used == 2
+    assert list(ranking.windows) == ["1", "4"]
+
+
+@pytest.mark.parametrize("metric", [LOWER, "global_naturalness", "global_step_naturalness"])
+def test_rankings_by_other_metrics_have_no_windows(metric: Metric | str) -> None:
+    known = get_metric(metric) if isinstance(metric, str) else metric
+    ranking = rank_rows(of_windows(w1=-3.0), known)
+    assert ranking.windows == {}
+    assert "Mean at window" not in ranking.to_markdown()
+
+
 def test_a_lower_is_better_metric_ranks_the_other_way_round() -> None:
     rows = table({"A": [-3, -1, -2], "B": [-1, -2, -1]})
     ranking = rank_rows(rows, LOWER)
@@ -298,7 +341,8 @@ def test_compare_takes_the_same_figures() -> None:
     (found,) = compare(ROWS, prompts, [TOKENS_PER_STEP], "4", bootstrap_iters=100).metrics
     ranking = rank_rows(ROWS, TOKENS_PER_STEP, bootstrap_iters=100)
     assert found.figures == {line.teacher: line.mean for line in ranking.teachers}
-    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.may_be_best)
+    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.rank_low == 1)
+    assert {t.may_be_best for t in ranking.teachers} == {None}  # too few prompts
 
 
 def of_parts(parts: dict[str, list[tuple[float, float]]]) -> tuple[list[Row], Metric]:
@@ -338,7 +382,8 @@ def test_resamples_with_the_denominator_0_count_nowhere() -> None:
     (found,) = compare(
         rows, ["p0", "p1", "p2"], [metric], "4", bootstrap_iters=400, reference=known
     ).metrics
-    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.may_be_best)
+    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.rank_low == 1)
+    assert {t.may_be_best for t in ranking.teachers} == {None}  # too few prompts
     assert found.fit is not None
     assert (found.fit.tau_low, found.tau_difference_low) == (-1.0, 0.0)
 

@@ -12,23 +12,23 @@ from tests.ranking.builders import LOWER, rank_rows, table
 
 EXPECTED = """\
 No verdict: 2 prompts of 2 teachers, and 10 are the least that carry one. A|1 has the best mean.
-Second opinions, first by other scores: A|1 (global_naturalness, global_step_naturalness, longest, shortest).
+Second opinions, first by other scores: A|1 (global_naturalness, global_step_naturalness).
 Sensitivity, the order when it is scored in another way:
 - without steps under 4 tokens: same order
 - without each trace's lowest 5% of steps: same order
-- every token weighing the same: same order
+- with every token weighing the same: same order
 - under the whole context: same order
-- without first and last step: not done; responses of three steps or more
+- without first and last step: not done; it needs responses of three steps or more
 - with steps line, with window 10%: not done; score with `sensitivity: full`, which reads 20 prompts in these ways
-Next: score more prompts of more teachers; `lnat report OUT` shows the traces.
+Next: score more prompts of two teachers or more; `lnat report OUT` shows the traces.
 
 one
 two
 
 |Teacher|Mean ↑ |   95% interval   |Median |Difference| 95%, all pairs  |May be best|Rank|First in|Win rate|
 |-------|------:|-----------------:|------:|---------:|----------------:|----------:|---:|-------:|-------:|
-|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|                 |        yes| 1–2|   1.000|   1.000|
-|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|[-1.7411, 0.2411]|        yes| 1–2|   0.000|   0.000|
+|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|                 |        N/A| 1–2|   1.000|   1.000|
+|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|[-1.7411, 0.2411]|        N/A| 1–2|   0.000|   0.000|
 
 |Mean at window|   4   |global |
 |--------------|------:|------:|
@@ -56,6 +56,15 @@ Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same w
 def test_a_table_in_the_look_of_lm_eval() -> None:
     text = rank_rows(table({"A|1": [-1.0, -1.5], "B": [-2.0, -2.0]})).to_markdown(["one", "two"])
     assert text == EXPECTED
+
+
+def test_who_may_be_best_is_said_where_there_is_a_verdict() -> None:
+    cells = {}
+    for n_prompts in (9, 10):
+        text = rank_rows(table({"A": [-1.0] * n_prompts, "B": [-2.0] * n_prompts})).to_markdown()
+        rows = [line.split("|")[1:] for line in text.splitlines() if line.startswith("|")]
+        cells[n_prompts] = [row[6].strip() for row in rows[:1] + rows[2:4]]
+    assert cells == {9: ["May be best", "N/A", "N/A"], 10: ["May be best", "yes", "no"]}
 
 
 def test_a_ranking_prints_itself() -> None:

@@ -66,7 +66,7 @@ CASES = [
         "without each trace's lowest 5% of steps",
         steps([-1] * 28 + [-16, -31], [5] * 30), -2.5, -1.0,
     ),
-    ("every token weighing the same", steps([-1, -2], [4, 12]), -1.5, -1.75),
+    ("with every token weighing the same", steps([-1, -2], [4, 12]), -1.5, -1.75),
     ("without first and last step", steps([-5, -1, -3], [5] * 3), -3.0, -1.0),
     (
         "with tags scored",
@@ -114,7 +114,7 @@ def test_the_ways_in_the_order_in_which_they_are_reported() -> None:
     assert [one.name for one in found.variants] == [
         "without steps under 4 tokens",
         "without each trace's lowest 5% of steps",
-        "every token weighing the same",
+        "with every token weighing the same",
         "without first and last step",
         "with tags scored",
         "at window 1",
@@ -178,7 +178,7 @@ def test_on_a_part_of_the_prompts_both_orders_are_of_that_part() -> None:
     middle = by_name(found)["without first and last step"]
     assert (middle.usual, middle.order, middle.prompts) == (("B", "A"), ("B", "A"), 1)
     assert middle.same_first and middle.same_order and middle.tau == 1.0
-    whole = by_name(found)["every token weighing the same"]
+    whole = by_name(found)["with every token weighing the same"]
     assert (whole.usual, whole.order, whole.prompts) == (("A", "B"), ("A", "B"), 3)
     assert found.changing == ()
     text = rank_rows(rows).to_markdown()
@@ -218,22 +218,22 @@ def test_another_order_with_the_same_first_is_written_out() -> None:
 NOT_DONE = {
     "without steps under 4 tokens": (
         [steps([-1] * 3, [3] * 3), steps([-2] * 3, [5] * 3, "B")],
-        "every response would need a step of 4 tokens",
+        "it needs a step of 4 tokens in every response",
     ),
     "without first and last step": (
         [steps([-1, -2], [5, 5]), steps([-2] * 3, [5] * 3, "B")],
-        "responses of three steps or more",
+        "it needs responses of three steps or more",
     ),
     "with tags scored": (
         [steps([-1] * 3, [5] * 3, tag_tokens=(1, 0, 0)), steps([-2] * 3, [5] * 3, "B")],
-        "a back end that gives log-probabilities of tokens",
+        "it needs a back end that gives log-probabilities of tokens",
     ),
     "under the whole context": (
         [
             make_record(t, {"4": [-5.0 * v] * 3, "global": None}, [5] * 3)
             for v, t in ((1, "A"), (2, "B"))
         ],
-        "a back end that gives the score step by step",
+        "it needs a back end that gives the score step by step",
     ),
 }
 
@@ -270,6 +270,15 @@ def test_rankings_by_other_metrics_have_none(metric: object) -> None:
     assert "Sensitivity" not in ranking.to_markdown()
 
 
+def test_of_one_teacher_there_is_no_other_order() -> None:
+    rows = [Row(f"p{p}", "A", steps([-1, -2, -3], [5] * 3)) for p in range(3)]
+    assert of(rows) == Sensitivity() == Sensitivity((), {})
+    ranking = rank_rows(rows)
+    assert ranking.sensitivity_lines == ()
+    assert "Sensitivity" not in ranking.to_markdown()
+    assert of([*rows, Row("p0", "B", steps([-2], [5], "B"))]).variants
+
+
 def test_a_verdict_says_that_it_depends() -> None:
     rows = []
     for p in range(40):
@@ -290,7 +299,7 @@ def test_in_one_sentence() -> None:
         for i, order in enumerate([("A", "B"), ("B", "A")])
     )
     assert Sensitivity((same,), {}).in_words() == (
-        "Sensitivity: the same first teacher in 1 of 1 other ways of scoring.",
+        "Sensitivity: the same first teacher in 1 of 1 other way of scoring.",
     )
     assert Sensitivity((other, same, other), {}).in_words() == (
         "Sensitivity: the same first teacher in 1 of 3 other ways of scoring (not: B at window 1, "

@@ -40,7 +40,7 @@ def test_each_student_has_a_best_teacher_of_its_own() -> None:
     found = of(ranking(A=-1.0, B=-2.0), ranking(A=-2.0, B=-1.0))
     assert found.common == ()
     assert found.text == (
-        "The best teacher differs beyond noise: no teacher may be best for all 2 students."
+        "The best teacher differs beyond noise: no teacher may be best for both students."
     )
 
 
@@ -57,7 +57,7 @@ def test_a_teacher_that_may_be_best_for_all() -> None:
 def test_those_in_common_stand_in_the_first_student_s_order() -> None:
     found = of(close("B", "A", A=-1.02, B=-1.0), close("A", "B", A=-1.0, B=-1.02))
     assert found.common == ("B", "A")
-    assert found.text == "No difference beyond noise: B or A may be best for all 2 students."
+    assert found.text == "No difference beyond noise: B or A may be best for both students."
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -102,5 +102,5 @@ def test_as_json() -> None:
         "task": "my_teachers",
         "students": ["student-a", "student-b"],
         "common": ["B"],
-        "text": "No difference beyond noise: B may be best for all 2 students.",
+        "text": "No difference beyond noise: B may be best for both students.",
     }

@@ -51,7 +51,9 @@ def test_the_table_names_every_limit() -> None:
 
 def test_what_to_do_next() -> None:
     few = rank_rows(table({"A": [-1.0] * 9, "B": [-2.0] * 9})).verdict
-    assert few.next_step.startswith("Next: score more prompts of more teachers; `lnat report OUT`")
+    assert few.next_step.startswith(
+        "Next: score more prompts of two teachers or more; `lnat report OUT`"
+    )
     clear = rank_rows(table({"A": [-1.0] * 10, "B": [-2.0] * 10})).verdict
     assert clear.next_step == (
         "Next: `lnat report OUT` shows the traces, `lnat select OUT --output_path chosen` writes "

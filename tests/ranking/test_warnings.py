@@ -68,7 +68,7 @@ def test_nothing_is_known_of_the_student_in_older_records() -> None:
     [((UNIFORM, UNIFORM), False), ((-13.8, -0.1), True), ((-13.6, -0.1), False), ((-7, -7), True)],
 )
 def test_worse_than_a_uniform_guess(means: tuple[float, float], worse: bool) -> None:
-    """The mean over teachers; -log 1,000 = -6.91."""
+    """The mean over all tokens, here as many of each teacher; -log 1,000 = -6.91."""
     found = warned(rows(means))
     assert bool(found) is worse
     if worse:
@@ -79,9 +79,49 @@ def test_worse_than_a_uniform_guess(means: tuple[float, float], worse: bool) -> 
         )
 
 
-def test_metrics_that_are_no_log_probability_are_not_held_against_a_uniform_guess() -> None:
-    for metric in (LOWER, get_metric("random")):
-        assert warned(rows((-9, -9)), metric=metric) == ()
+WORSE = "The student knows nothing of this text: its mean of "
+
+
+@pytest.mark.parametrize("name", ["local_naturalness", "global_naturalness", "random", "mean_nll"])
+def test_the_records_are_held_against_a_uniform_guess_whatever_ranks(name: str) -> None:
+    metric = LOWER if name == LOWER.name else get_metric(name)
+    (found,) = warned(rows((-9, -9)), metric=metric)
+    assert found.startswith(f"{WORSE}-9.00 nats per token")
+    assert warned(rows((-1, -2)), metric=metric) == ()
+
+
+@pytest.mark.parametrize("value", [-99.0, 99.0])
+def test_no_metric_s_own_values_are(value: float) -> None:
+    """Not even where it calls them nats per token."""
+    metric = replace(LOWER, name="another", compute=lambda record, window: value)
+    assert metric.unit == "nats per token"
+    assert warned(rows((-1, -2)), metric=metric) == ()
+    assert warned(rows((-9, -9)), metric=metric)[0].startswith(f"{WORSE}-9.00 nats")
+
+
+@pytest.mark.parametrize(("n_long", "worse"), [(20, False), (30, True)])
+def test_every_token_counts_once_in_that_mean(n_long: int, worse: bool) -> None:
+    """(10 · -1 + n · -9) / (10 + n); by responses the mean is -5 of either."""
+    given = [
+        Told("p0", teacher, replace(row("p0", teacher, value, tokens).record, student=KNOWN))
+        for teacher, value, tokens in (("A", -1.0, 10), ("B", -9.0, n_long))
+    ]
+    assert bool(warned(given)) is worse
+
+
+def test_that_mean_is_of_the_whole_context_where_it_was_scored() -> None:
+    def of(**totals: float) -> tuple[str, ...]:
+        given = rows()
+        return warned(
+            [one._replace(record=replace(one.record, totals=totals)) for one in given],
+            metric=get_metric("random"),
+        )
+
+    nan = math.nan
+    assert of(**{"4": -90.0, "global": -10.0}) == ()
+    assert of(**{"4": -10.0, "global": -90.0})[0].startswith(f"{WORSE}-9.00")
+    assert of(**{"4": -90.0})[0].startswith(f"{WORSE}-9.00")
+    assert of(**{"4": -90.0, "global": nan}) == ()
 
 
 @pytest.mark.parametrize(("n_long", "warns"), [(0, False), (2, False), (3, True), (4, True)])

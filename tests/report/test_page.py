@@ -109,7 +109,7 @@ def test_the_figures_are_those_of_rank(page: Page) -> None:
             number(line.median),
             number(line.difference),
             f"[{number(line.difference_low)}, {number(line.difference_high)}]",
-            "yes" if line.may_be_best else "no",
+            {None: "N/A", True: "yes", False: "no"}[line.may_be_best],
             rank_span(line),
             number(line.first_in, 3),
             number(line.win_rate, 3),
@@ -373,8 +373,10 @@ def test_students_stand_side_by_side_before_the_rest() -> None:
     sections = [node.attributes.get("id") for node in page.all("section")]
     assert sections.index("students") + 1 == sections.index("teachers")
     assert (
-        "The best teacher differs beyond noise: no teacher may be best for all 2 students." in text
+        "The best teacher differs beyond noise: no teacher may be best for both students." in text
     )
+    may_be_best = [cells[6] for cells in page.table("Teachers by local_naturalness").values()]
+    assert may_be_best == ["yes", "no", "no"]  # of twelve prompts there is a verdict
     table = page.table("Teachers by students")
     assert {teacher: [cell[-4:] for cell in cells] for teacher, cells in table.items()} == {
         "QwQ": [" (1)", " (3)"], "R1": [" (2)", " (2)"], "DSQ": [" (3)", " (1)"],

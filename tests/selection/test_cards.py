@@ -80,7 +80,7 @@ def test_degenerate_rows_among_the_chosen_are_counted_below() -> None:
     counted = {"R1": {"answer only": 1, "loop": 2}, "QwQ": {"cut off": 1}}
     *tables, line = counts(selection_of(four_rows(), degenerate=counted)).split("\n\n")
     assert line == (
-        "Degenerate among the chosen: R1: answer only 1, loop 2, QwQ: cut off 1. Look at them "
+        "Degenerate among the chosen: R1 (answer only 1, loop 2), QwQ (cut off 1). Look at them "
         "before training.\n"
     )
     without = counts(selection_of(four_rows()))
@@ -99,7 +99,7 @@ def test_the_card_and_the_stored_selection_count_them(
         llama_factory=False,
     )  # fmt: skip
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert ("Degenerate among the chosen: R1: loop 1. Look" in card) is bool(counted)
+    assert ("Degenerate among the chosen: R1 (loop 1). Look" in card) is bool(counted)
     stored = json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
     assert stored["degenerate"] == counted
 

@@ -89,11 +89,7 @@ def verdict(
     if not others:
         text = f"{first} is best for this student{by} ({LEVEL:.0%}, {size})"
     else:
-        named = others[:_MOST_NAMED]
-        if rest := len(others) - len(named):
-            named.append(f"{rest} more")
-        listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-        text = f"{first} leads{by}; {listed} cannot be ruled out ({LEVEL:.0%}, {size})"
+        text = f"{first} leads{by}; {_listed(others)} cannot be ruled out ({LEVEL:.0%}, {size})"
     text += _but(sensitivity, first)
     if others:
         text += _more(more, prompts)
@@ -107,10 +103,19 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
     changing = [one for one in sensitivity.changing if one.usual[0] == first]
     if not changing:
         return "."
-    named = [f"{one.order[0]} leads {one.name}" for one in changing[:_MOST_NAMED]]
-    if rest := len(changing) - len(named):
-        named.append(f"and another teacher in {plural(rest, 'further way')}")
-    return f", but it depends on the way of scoring: {', '.join(named)}."
+    ways: dict[str, list[str]] = {}
+    for one in changing:
+        ways.setdefault(one.order[0], []).append(one.name)
+    named = [f"{teacher} leads {_listed(names)}" for teacher, names in ways.items()]
+    return f", but it depends on the way of scoring: {'; '.join(named)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """ "A", "A and B", "A, B and 3 more"."""
+    kept = [*names[:_MOST_NAMED]]
+    if rest := len(names) - len(kept):
+        kept.append(f"{rest} more")
+    return " and ".join([", ".join(kept[:-1]), kept[-1]] if len(kept) > 1 else kept)
 
 
 def _more(more: int | None, prompts: int) -> str:

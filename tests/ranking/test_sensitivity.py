@@ -288,7 +288,7 @@ def test_a_verdict_says_that_it_depends() -> None:
     assert said.kind == "best"
     assert said.text.startswith(
         "B is best for this student (95%, 2 teachers, 40 prompts), but it depends on the way of "
-        "scoring: A leads without steps under 4 tokens, A leads"
+        "scoring: A leads without steps under 4 tokens, "
     )
 
 

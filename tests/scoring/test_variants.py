@@ -79,7 +79,8 @@ def test_the_record_is_otherwise_the_same(llama: Any, tokenizer: Any) -> None:
         assert one.variants == {} and other.variants
         a, b = vars(one), vars(other)
         assert {key for key in a if key != "sums" and a[key] != b[key]} <= {
-            "variants", "calibration", "totals", "step_statistics", "statistics", "token_values", "tag_sums",
+            "variants", "calibration", "totals", "step_statistics", "statistics", "token_values",
+            "tag_sums",
         }  # fmt: skip
         for window in a["sums"]:
             assert_near(a["sums"][window], b["sums"][window])

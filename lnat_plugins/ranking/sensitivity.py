@@ -80,7 +80,9 @@ class Sensitivity:
         if not self.variants:
             return ()
         same = len(self.variants) - len(self.changing)
-        but = ", ".join(f"{one.order[0]} {one.name}" for one in self.changing)
+        but = ", ".join(
+            f"{one.order[0]} instead of {one.usual[0]} {one.name}" for one in self.changing
+        )
         ways = plural(len(self.variants), "other way")
         return (
             f"Sensitivity: the same first teacher in {same} of {ways} of scoring"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plain
@@ -16,7 +17,7 @@ class StudentComparison:
 
     Attributes:
         task: the teacher set.
-        students: names, in the order given; at least two.
+        students: names, in the order given; at least two. Of paths the last parts, if they differ.
         rankings: one for each student.
         common: the teachers that may be best for every student, in the first one's order. If there
             is none, the best teacher differs beyond noise.
@@ -77,4 +78,12 @@ def compare_students(
         text = f"The best teacher differs beyond noise: no teacher may be best for {all_of_them}."
     else:
         text = f"No difference beyond noise: {' or '.join(common)} may be best for {all_of_them}."
-    return StudentComparison(task, tuple(students), tuple(rankings), tuple(common), text)
+    names = _short(students)
+    return StudentComparison(task, names, tuple(rankings), tuple(common), text)
+
+
+def _short(students: Sequence[str]) -> tuple[str, ...]:
+    """The last parts of paths, where they tell the students apart; "org/model" is no path."""
+    paths = [PurePosixPath(student) for student in students]
+    last = tuple(path.name if len(path.parts) > 2 else str(path) for path in paths)
+    return last if len(set(last)) == len(last) else tuple(students)

@@ -302,6 +302,6 @@ def test_in_one_sentence() -> None:
         "Sensitivity: the same first teacher in 1 of 1 other way of scoring.",
     )
     assert Sensitivity((other, same, other), {}).in_words() == (
-        "Sensitivity: the same first teacher in 1 of 3 other ways of scoring (not: B at window 1, "
-        "B at window 1).",
+        "Sensitivity: the same first teacher in 1 of 3 other ways of scoring (not: B instead "
+        "of A at window 1, B instead of A at window 1).",
     )

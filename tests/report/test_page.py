@@ -339,7 +339,8 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     (line,) = ranking.sensitivity.in_words()
     assert line in [page.text(node) for node in page.all("summary")]
     assert (
-        "the same first teacher in 4 of 5 other ways of scoring (not: DSQ with steps line)" in line
+        "the same first teacher in 4 of 5 other ways of scoring (not: DSQ instead of QwQ with "
+        "steps line)" in line
     )
     assert "12 of 12 prompts scored for all of them," in head
 

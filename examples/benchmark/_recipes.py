@@ -72,7 +72,7 @@ class Real:
             prompt_text = prompt.text + delimiter
             ids = np.asarray(tokenizer.encode(prompt_text), np.int64)
             for one in prompt.responses:
-                response = encode_response(tokenizer, one.text, parse_steps(STEPS))
+                response = encode_response(tokenizer, one.text, parse_steps(STEPS, markers="keep"))
                 if len(ids) + len(response.ids) > model.config.max_position_embeddings:
                     too_long += 1
                     continue

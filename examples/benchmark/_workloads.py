@@ -155,7 +155,8 @@ class Workload:
     def _by_scorer(
         self, backend: EngineBackend, windows: Sequence[Window], group: list[tuple[int, Trace]]
     ) -> dict[Key, float]:
-        scorer = Scorer(self.tokenizer, backend, parse_steps(STEPS), tuple(windows), {})
+        spec = parse_steps(STEPS, markers="keep")  # as lm-eval scores: every token
+        scorer = Scorer(self.tokenizer, backend, spec, tuple(windows), {}, narrower=False)
         prompt = self.tokenizer.encode(group[0][1].prompt_text)
         records = scorer.score(prompt, [Response("", trace.text, i) for i, trace in group])
         return {

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.ranking.best_set import BestSet, best_set
-from lnat_plugins.ranking.bootstrap import SURE, resampled_means
+from lnat_plugins.ranking.bootstrap import resampled_means
 from lnat_plugins.ranking.orders import ranks
 
 Floats = NDArray[np.float64]
@@ -30,6 +30,8 @@ NOISES = ("normal", "exponential", "lognormal", "t3")
 TABLES = ("errors", "stated", "needed")
 DEVIATIONS = {"equal": (1.0, 1.0), "0.3 to 2": (0.3, 2.0)}
 SPREADS = (0.25, 0.5, 1.0, 2.0, 5.0)
+SURE = 0.95
+"""The share of resamples from which the first place counts as settled by share."""
 FAR = 2.0
 """The spread of the unequal teachers in the table of errors."""
 

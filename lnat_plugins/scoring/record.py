@@ -101,7 +101,7 @@ class StepSums:
         path: which engine path scored it: "packed", "batched" or "loglikelihood".
         settings: the task's settings, as `Settings.as_dict()` gives them.
         settings_hash: their fingerprint.
-        splitter: name and version, such as "sentence@1".
+        splitter: name and version, such as "sentence@2".
         versions: package -> version.
         step_statistics: statistic (see `engine.types`) -> n sums over the step's tokens, under
             the global window.

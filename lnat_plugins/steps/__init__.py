@@ -129,7 +129,7 @@ class StepSpec:
     markers: Markers = "skip"
 
     def __str__(self) -> str:
-        """As written in results: "sentence@1", "tokens:64", "supplied", "supplied|sentence@1"."""
+        """As written in results: "sentence@2", "tokens:64", "supplied", "supplied|sentence@2"."""
         if self.kind == "tokens":
             return f"tokens:{self.n}"
         if self.kind == "supplied_or_sentence":

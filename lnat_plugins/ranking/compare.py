@@ -39,6 +39,7 @@ from lnat_plugins.ranking.table import (
     not_gathered,
     score_table,
 )
+from lnat_plugins.ranking.verdict import FEWEST
 
 MOST_NAMED: Final = 5
 """Teachers of an order that are printed; the rest stand in the json."""
@@ -56,7 +57,8 @@ class MetricOrder:
         order: teachers, best first.
         figures: teacher -> its figure, in that order.
         composition: teacher -> share of the prompts on which it is best; of a tie, the first row.
-        may_be_best: the teachers that may be best, highest first (`best_set`).
+        may_be_best: the teachers that may be best, highest first (`best_set`); empty where the
+            prompts carry no verdict.
         prompts_used: prompts scored for every teacher; the figures above rest on these.
         fit: the order against the known one, if that was given.
         tau_difference: tau against the known order minus that of the first metric, both on the
@@ -242,6 +244,7 @@ def _orders_of(
         fit = None
         if reference is not None:
             fit = reference_fit(reference, teachers, scores_T, scores_BT)
+        enough = int(used_P.sum()) >= FEWEST and len(scores_BT) > 0
         best = best_set(scores_T, known_rows(scores_BT), table.influence(used_P), outcomes=0)
         found.append(MetricOrder(
             metric=metric.name, unit=metric.unit, window=table.window,
@@ -249,7 +252,7 @@ def _orders_of(
             order=tuple(teachers[column] for column in order),
             figures={teachers[column]: float(own_T[column]) for column in order},
             composition=composition(table),
-            may_be_best=tuple(teachers[column] for column in best.members),
+            may_be_best=tuple(teachers[column] for column in best.members) if enough else (),
             prompts_used=int(used_P.sum()), fit=fit, tau_difference=differences[index][0],
             tau_difference_low=spans[index][0], tau_difference_high=spans[index][1],
         ))  # fmt: skip
@@ -290,7 +293,9 @@ def _orders(comparison: Comparison) -> str:
 
 
 def _named(teachers: Sequence[str]) -> str:
-    """The first of them, and how many more."""
+    """The first of them, and how many more; "N/A" for none."""
+    if not teachers:
+        return "N/A"
     further = len(teachers) - _MOST_MAY_BE_BEST
     return ", ".join(teachers[:_MOST_MAY_BE_BEST]) + (f", {further} more" if further > 0 else "")
 

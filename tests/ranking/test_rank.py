@@ -341,7 +341,7 @@ def test_compare_takes_the_same_figures() -> None:
     (found,) = compare(ROWS, prompts, [TOKENS_PER_STEP], "4", bootstrap_iters=100).metrics
     ranking = rank_rows(ROWS, TOKENS_PER_STEP, bootstrap_iters=100)
     assert found.figures == {line.teacher: line.mean for line in ranking.teachers}
-    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.rank_low == 1)
+    assert found.may_be_best == ranking.verdict.may_be_best == ()
     assert {t.may_be_best for t in ranking.teachers} == {None}  # too few prompts
 
 
@@ -382,7 +382,7 @@ def test_resamples_with_the_denominator_0_count_nowhere() -> None:
     (found,) = compare(
         rows, ["p0", "p1", "p2"], [metric], "4", bootstrap_iters=400, reference=known
     ).metrics
-    assert found.may_be_best == tuple(t.teacher for t in ranking.teachers if t.rank_low == 1)
+    assert found.may_be_best == ranking.verdict.may_be_best == ()
     assert {t.may_be_best for t in ranking.teachers} == {None}  # too few prompts
     assert found.fit is not None
     assert (found.fit.tau_low, found.tau_difference_low) == (-1.0, 0.0)

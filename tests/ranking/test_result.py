@@ -122,7 +122,7 @@ def test_metrics_side_by_side() -> None:
     found = compare(table(scores), ["p0", "p1"], metrics, "4", bootstrap_iters=50, reference=known)
     text = found.to_markdown(["one"])
     assert text.startswith("one\n\n|     Metric      |Window|   |")
-    assert "|mean_nll         |4     |↓  |T0 > T1 > T2 > T3 > T4 > … 2 more|T0         |" in text
+    assert "|mean_nll         |4     |↓  |T0 > T1 > T2 > T3 > T4 > … 2 more|N/A        |" in text
     assert "|Against known.json|" in text
     assert "|0 of 18|" in text
     assert "- Known ties, left out of the pairs: 3." in text

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lnat_plugins.engine.types import TEMPERATURES
+from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import Scored
 from lnat_plugins.ranking.table import Floats
 
@@ -35,7 +36,8 @@ class Calibration:
         nll_held_out: mean −log p on the other prompts, at temperature 1.
         nll_fitted: the same at the grid's temperature nearest to the fitted one.
         order, order_fitted: teachers by mean step score under the whole context, best first, at
-            temperature 1 and at the grid's nearest to the fitted one.
+            temperature 1 and at the grid's nearest to the fitted one; empty if no prompt was read
+            for every teacher.
         prompts, tokens: how many this rests on.
     """
 
@@ -53,22 +55,23 @@ class Calibration:
     def in_words(self) -> str:
         """One sentence."""
         change = "the same order" if self.order == self.order_fitted else "another order"
-        if self.order[0] != self.order_fitted[0]:
+        if self.order[:1] != self.order_fitted[:1]:
             change = f"another first teacher, {self.order_fitted[0]}"
+        gives = f", which gives {change}" if len(self.order) > 1 else ""
         return (
-            f"Calibration of the student on {self.prompts} prompts: expected calibration error "
-            f"{self.error:.3f}, Brier {self.brier:.3f}, fitted temperature {self.temperature:.2f} "
-            f"(held-out mean −log p {self.nll_held_out:.3f} → {self.nll_fitted:.3f}), which gives "
-            f"{change}."
+            f"Calibration of the student on {plural(self.prompts, 'prompt')}: expected calibration "
+            f"error {self.error:.3f}, Brier {self.brier:.3f}, fitted temperature "
+            f"{self.temperature:.2f} (held-out mean −log p {self.nll_held_out:.3f} → "
+            f"{self.nll_fitted:.3f}){gives}."
         )
 
 
 def calibration(
     rows: Sequence[Scored], teachers: Sequence[str], prompts: Sequence[str]
 ) -> Calibration | None:
-    """The panel, or None where no response was read for it (`sensitivity: full`)."""
+    """The panel, or None where fewer than two prompts were read for it (`sensitivity: full`)."""
     known = [row for row in rows if row.record.calibration]
-    if not known:
+    if len({row.prompt_id for row in known}) < 2:
         return None
     order_of_prompt = {prompt: i for i, prompt in enumerate(prompts)}
     read = sorted({row.prompt_id for row in known}, key=order_of_prompt.__getitem__)
@@ -80,8 +83,7 @@ def calibration(
         for name in ("count", "confidence", "right")
     )
     nll_RM = np.array([record.calibration["nll"] for record in records])
-    fitted_on = ~held_out if held_out.any() else np.ones(len(known), bool)
-    tested_on = held_out if held_out.any() else fitted_on
+    fitted_on, tested_on = ~held_out, held_out
     grid_M = np.array([1.0, *TEMPERATURES])
     nll_M = nll_RM[fitted_on].sum(axis=0) / tokens_R[fitted_on].sum()
     temperature = _minimum(grid_M, nll_M)
@@ -118,11 +120,11 @@ def _order(rows: Sequence[Scored], teachers: Sequence[str], index: int) -> tuple
     for row in rows:
         value = row.record.calibration["step_mean"][index]
         by_prompt.setdefault(row.prompt_id, {}).setdefault(row.teacher, []).append(value)
-    matched = [of for of in by_prompt.values() if len(of) == len(teachers)] or [*by_prompt.values()]
+    matched = [of for of in by_prompt.values() if len(of) == len(teachers)]
+    if not matched:
+        return ()
     means = {
-        teacher: statistics.fmean(
-            [statistics.fmean(of[teacher]) for of in matched if teacher in of] or [-math.inf]
-        )
+        teacher: statistics.fmean([statistics.fmean(of[teacher]) for of in matched])
         for teacher in teachers
     }
     return tuple(sorted(teachers, key=lambda teacher: -means[teacher]))

@@ -39,7 +39,7 @@ from lnat_plugins.ranking.table import (
     not_gathered,
     score_table,
 )
-from lnat_plugins.ranking.verdict import FEWEST
+from lnat_plugins.ranking.verdict import FEWEST, FEWEST_RESAMPLES
 
 MOST_NAMED: Final = 5
 """Teachers of an order that are printed; the rest stand in the json."""
@@ -244,7 +244,7 @@ def _orders_of(
         fit = None
         if reference is not None:
             fit = reference_fit(reference, teachers, scores_T, scores_BT)
-        enough = int(used_P.sum()) >= FEWEST and len(scores_BT) > 0
+        enough = int(used_P.sum()) >= FEWEST and len(known_rows(scores_BT)) >= FEWEST_RESAMPLES
         best = best_set(scores_T, known_rows(scores_BT), table.influence(used_P), outcomes=0)
         found.append(MetricOrder(
             metric=metric.name, unit=metric.unit, window=table.window,

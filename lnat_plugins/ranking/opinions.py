@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from lnat_plugins.metrics import METRICS, Metric, Scored
-from lnat_plugins.ranking.table import cannot_compare, score_table
+from lnat_plugins.ranking.table import ScoreTable, cannot_compare, score_table
 
 _ASKED: Final = (
     "local_naturalness", "global_naturalness", "global_step_naturalness", "aslec_drop",
@@ -33,25 +33,25 @@ class Opinion:
 
 
 def opinions(
-    rows: Sequence[Scored], prompts: Sequence[str], teachers: Sequence[str], window: str,
-    own: str, metrics: Mapping[str, Metric] = METRICS,
+    rows: Sequence[Scored], prompts: Sequence[str], own: ScoreTable, window: str,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> tuple[Opinion, ...]:  # fmt: skip
     """Those of the scores whose statistics the records hold; none of one teacher.
 
     Args:
         rows, prompts, window: as for `rank`.
-        teachers: in the order of first appearance.
-        own: the metric ranked by, which is no second opinion.
+        own: what is ranked by; it is no second opinion, nor is a score that equals it everywhere.
         metrics: name -> metric.
     """
     found: list[Opinion] = []
+    teachers = own.teachers
     if len(teachers) < 2:
         return ()
     for name in _ASKED:
-        if name == own or name not in metrics:
+        if name == own.metric.name or name not in metrics:
             continue
         table = score_table(rows, prompts, teachers, metrics[name], window)
-        if not cannot_compare(table, rows):
+        if not cannot_compare(table, rows) and not _equal(table, own):
             first = int(np.argmax(table.teacher_scores(table.matched)))
             found.append(Opinion(name, teachers[first], int(table.matched.sum())))
     lengths = score_table(rows, prompts, teachers, METRICS["n_tokens"], window)
@@ -62,3 +62,7 @@ def opinions(
             found.append(Opinion("longest", teachers[int(np.argmax(tokens_T))], n_prompts))
             found.append(Opinion("shortest", teachers[int(np.argmin(tokens_T))], n_prompts))
     return tuple(found)
+
+
+def _equal(one: ScoreTable, other: ScoreTable) -> bool:
+    return bool(np.array_equal(one.scores, other.scores, equal_nan=True))

@@ -6,6 +6,7 @@ Shapes: P prompts, T teachers, B resamples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -99,7 +100,7 @@ def rank(
         best.needed,
         changed,
         metric=metric.name,
-        resampled=len(scores_BT) > 0,
+        resamples=len(scores_BT),
     )
     controls = control_values(table, rows)
     name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
@@ -112,7 +113,7 @@ def rank(
         higher_is_better=bool(metric.higher_is_better),
         verdict=said, sensitivity=changed, warnings=(), windows=_windows(rows, prompts, table),
         calibration=calibration(rows, teachers, prompts),
-        opinions=opinions(rows, prompts, teachers, window, metric.name, metrics),
+        opinions=opinions(rows, prompts, table, window, metrics),
         degenerate=dict(degenerate or {}),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
         teachers=_teacher_ranks(
@@ -183,9 +184,12 @@ def _teacher_ranks(
             mean=float(own_T[column]), median=float(np.median(own_PT[used_P, column])),
             low=low_T[column], high=high_T[column],
             difference=float(own_T[column] - own_T[first]),
-            difference_low=difference_low_T[column], difference_high=difference_high_T[column],
-            may_be_best=column in best.members if shown else None, rank_low=best.ranks[column][0],
-            rank_high=best.ranks[column][1], first_in=standings.share_best(column),
+            difference_low=difference_low_T[column] if shown else math.nan,
+            difference_high=difference_high_T[column] if shown else math.nan,
+            may_be_best=column in best.members if shown else None,
+            rank_low=best.ranks[column][0] if shown else 1,
+            rank_high=best.ranks[column][1] if shown else len(columns),
+            first_in=standings.share_best(column),
             win_rate=win_rates[table.teachers[column]],
             scored_prompts=scored_T[column], coverage=scored_T[column] / len(own_PT),
             responses=table.responses[column], undefined=table.undefined[column],

@@ -155,6 +155,15 @@ class Ranking:
         return (*lines, self.verdict.next_step)
 
     @property
+    def prompts_in_words(self) -> str:
+        """ "15 of 20", and of how many in the set where `--limit` left some out."""
+        if self.prompts == self.prompts_in_set:
+            return f"{self.prompts_used} of {self.prompts}"
+        if self.prompts_used == self.prompts:
+            return f"{self.prompts} of {self.prompts_in_set} (--limit)"
+        return f"{self.prompts_used} of {self.prompts} scored, of {self.prompts_in_set} (--limit)"
+
+    @property
     def second_opinions(self) -> tuple[str, ...]:
         """Whom the other scores put first, those that agree together: one sentence, or none."""
         by_teacher: dict[str, list[str]] = {}
@@ -172,10 +181,8 @@ class Ranking:
         """What is ranked: prompts and responses, metric, resampling."""
         direction = "higher" if self.higher_is_better else "lower"
         window = f", window {self.window}" if self.window else ""
-        cut = " (--limit)" if self.prompts < self.prompts_in_set else ""
         return (
-            f"prompts: {self.prompts_used} of {self.prompts_in_set}{cut}, responses: "
-            f"{self.responses}",
+            f"prompts: {self.prompts_in_words}, responses: {self.responses}",
             f"metric: {self.metric}{window} ({self.unit}, {direction} is better), "
             f"bootstrap_iters: {self.bootstrap_iters}, seed: {self.seed}",
         )
@@ -215,9 +222,9 @@ def _sensitivity(ranking: Ranking) -> Iterator[str]:
             what = f"{one.order[0]} first: {_in_order(one.order)}"
             if one.usual[0] != first:
                 what += f"; there the usual score puts {one.usual[0]} first"
-        fewer = one.prompts < ranking.prompts_used
-        sample = f" (on {plural(one.prompts, 'prompt')})" if fewer else ""
-        yield f"{one.name}{sample}: {what}"
+        yield f"{one.where}: {what}"
+    if found.without_effect:
+        yield f"{', '.join(found.without_effect)}: no effect on these responses"
     for why in dict.fromkeys(found.not_done.values()):
         names = ", ".join(name for name, reason in found.not_done.items() if reason == why)
         yield f"{names}: not done; {why}"
@@ -260,7 +267,9 @@ def yes_or_no(value: bool | None) -> str:
 
 
 def rank_span(line: TeacherRank) -> str:
-    """The interval of a rank: "1", "2–4"."""
+    """The interval of a rank: "1", "2–4"; "N/A" without a verdict."""
+    if line.may_be_best is None:
+        return "N/A"
     if line.rank_low == line.rank_high:
         return str(line.rank_low)
     return f"{line.rank_low}–{line.rank_high}"

@@ -20,8 +20,9 @@ from lnat_plugins.metrics import Metric, Scored
 from lnat_plugins.metrics.base import mean
 from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS, local_naturalness
 from lnat_plugins.ranking.orders import ranks, tau_b
-from lnat_plugins.ranking.table import ScoreTable, score_table
+from lnat_plugins.ranking.table import TIE, ScoreTable, score_table
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.steps.windows import parse_window
 
 SHORT: Final = 4
 """Tokens below which a step counts as short."""
@@ -43,6 +44,7 @@ class Variant:
         same_first: whether both have the same first teacher.
         tau: Kendall's tau-b of the two orders.
         prompts: how many prompts these are.
+        partial: whether they are fewer than the ranking rests on.
     """
 
     name: str
@@ -51,6 +53,12 @@ class Variant:
     same_first: bool
     tau: float
     prompts: int
+    partial: bool = False
+
+    @property
+    def where(self) -> str:
+        """The name, with the number of prompts if they are a part."""
+        return f"{self.name} (on {plural(self.prompts, 'prompt')})" if self.partial else self.name
 
     @property
     def same_order(self) -> bool:
@@ -65,10 +73,12 @@ class Sensitivity:
     Attributes:
         variants: in the order of `_ways`.
         not_done: name -> what it needs.
+        without_effect: names of those that change no number of these responses.
     """
 
     variants: tuple[Variant, ...] = ()
     not_done: Mapping[str, str] = field(default_factory=dict)
+    without_effect: tuple[str, ...] = ()
 
     @property
     def changing(self) -> tuple[Variant, ...]:
@@ -81,7 +91,7 @@ class Sensitivity:
             return ()
         same = len(self.variants) - len(self.changing)
         but = ", ".join(
-            f"{one.order[0]} instead of {one.usual[0]} {one.name}" for one in self.changing
+            f"{one.order[0]} instead of {one.usual[0]} {one.where}" for one in self.changing
         )
         ways = plural(len(self.variants), "other way")
         return (
@@ -103,11 +113,15 @@ def sensitivity(
         return Sensitivity()
     found = []
     not_done = {}
+    without_effect = []
     for name, compute, needs in _ways([row.record for row in rows], window):
         other = score_table(rows, prompts, table.teachers, _metric(compute), window)
         both_P = table.matched & other.matched
         if not both_P.any():
             not_done[name] = needs
+            continue
+        if np.allclose(table.scores[both_P], other.scores[both_P], rtol=TIE, atol=TIE):
+            without_effect.append(name)
             continue
         scores_2T = np.stack([one.teacher_scores(both_P) for one in (table, other)])
         usual, order = (
@@ -116,8 +130,10 @@ def sensitivity(
         )
         better_2T = ranks(scores_2T).better
         tau = float(tau_b(better_2T[:1], better_2T[1:])[0])
-        found.append(Variant(name, order, usual, order[0] == usual[0], tau, int(both_P.sum())))
-    return Sensitivity(tuple(found), not_done)
+        n_prompts, partial = int(both_P.sum()), bool((table.matched & ~both_P).any())
+        same_first = order[0] == usual[0]
+        found.append(Variant(name, order, usual, same_first, tau, n_prompts, partial))
+    return Sensitivity(tuple(found), not_done, tuple(without_effect))
 
 
 _Compute = Callable[[StepSums, str], float]
@@ -146,10 +162,19 @@ def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Comp
     for other in dict.fromkeys(name for record in records for name in record.sums):
         if other != window:
             name = "under the whole context" if other == "global" else f"at window {other}"
-            yield name, _at_window(other), "it needs a back end that gives the score step by step"
+            why = next((one.undefined[other] for one in records if other in one.undefined), "")
+            needs = "it needs a back end that gives the score step by step"
+            yield name, _at_window(other), why or needs
     recorded = dict.fromkeys(name for record in records for name in record.variants)
-    for name in recorded or ("steps line", "window 10%"):
+    for name in recorded or _full_ways(records[0]):
         yield f"with {name}", _recorded(name), FULL
+
+
+def _full_ways(record: StepSums) -> tuple[str, str]:
+    """What `sensitivity: full` would score of it; see `scoring.variants`."""
+    steps = "sentence" if record.splitter.startswith("line@") else "line"
+    window = parse_window(next(iter(record.sums)))
+    return f"steps {steps}", "window 4" if window.share else "window 10%"
 
 
 def _kept(record: StepSums, window: str, keep: Callable[[int], bool]) -> float:

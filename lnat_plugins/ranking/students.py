@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plain
+from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.result import Ranking, rank_span
 
 
@@ -20,7 +21,7 @@ class StudentComparison:
         students: names, in the order given; at least two. Of paths the last parts, if they differ.
         rankings: one for each student.
         common: the teachers that may be best for every student, in the first one's order. If there
-            is none, the best teacher differs beyond noise.
+            is none where all have a verdict, the best teacher differs beyond noise.
         text: that in words.
     """
 
@@ -51,8 +52,12 @@ class StudentComparison:
     def to_markdown(self) -> str:
         """What they have in common, each student's verdict, and the table."""
         verdicts = [
-            f"- {student}: {ranking.verdict.text}"
+            line
             for student, ranking in zip(self.students, self.rankings, strict=True)
+            for line in (
+                f"- {student}: {ranking.verdict.text}",
+                *(f"  - {warning}" for warning in ranking.warnings),
+            )
         ]
         headers, rows = self.table()
         return join_blocks([self.text, *verdicts], markdown_table(headers, rows, left=1))
@@ -63,23 +68,40 @@ def compare_students(
 ) -> StudentComparison:
     """Set the rankings of one teacher set for several students side by side.
 
-    The best teacher differs beyond noise if no teacher is in the best set of all students: each
-    set holds that student's best teacher at 95 %, so for two students both do at 90 % or more.
+    The best teacher differs beyond noise if no teacher is in the best set of all k students: each
+    set holds that student's best teacher at 95 %, so all of them do at 100 − 5·k % or more.
+    Students that were ranked by other metrics or windows, or on other teachers, are not compared.
     """
     said = [one.verdict for one in rankings]
     common = [
         name for name in said[0].may_be_best if all(name in other.may_be_best for other in said)
     ]
     all_of_them = "both students" if len(said) == 2 else f"all {len(said)} students"
-    if any(one.kind == "none" for one in said):
+    if differing := _differing(rankings):
+        common, text = [], f"Not compared: the students were ranked on different {differing}."
+    elif any(one.kind == "none" for one in said):
         common = []
         text = "Whether the best teacher differs is not known: a student has no verdict."
     elif not common:
-        text = f"The best teacher differs beyond noise: no teacher may be best for {all_of_them}."
+        together = max(0.0, 1 - len(said) * (1 - LEVEL))
+        text = (
+            f"The best teacher differs beyond noise: no teacher may be best for {all_of_them} "
+            f"({together:.0%} for all together)."
+        )
     else:
         text = f"No difference beyond noise: {' or '.join(common)} may be best for {all_of_them}."
     names = _short(students)
     return StudentComparison(task, names, tuple(rankings), tuple(common), text)
+
+
+def _differing(rankings: Sequence[Ranking]) -> str:
+    """In what the rankings differ, if they cannot be compared; "" if they can."""
+    parts: dict[str, set[object]] = {
+        "metrics": {one.metric for one in rankings},
+        "windows": {one.window for one in rankings},
+        "teachers": {frozenset(line.teacher for line in one.teachers) for one in rankings},
+    }
+    return " and ".join(name for name, values in parts.items() if len(values) > 1)
 
 
 def _short(students: Sequence[str]) -> tuple[str, ...]:

@@ -14,6 +14,9 @@ from lnat_plugins.ranking.sensitivity import Sensitivity
 FEWEST: Final = 10
 """Prompts below which there is no verdict."""
 
+FEWEST_RESAMPLES: Final = 200
+"""Resamples below which there is no verdict."""
+
 FEW: Final = 30
 """Prompts below which the intervals are known to be too narrow."""
 
@@ -31,21 +34,18 @@ class Verdict:
             empty where there is no verdict.
         more_prompts: how many further prompts leave one teacher with a probability of
             `best_set.POWER`; None if one is left, or `best_set.MOST` times as many do not.
+        next_step: what to run next, as a sentence.
     """
-
-    @property
-    def next_step(self) -> str:
-        """What to run next, as a sentence."""
-        look = "`lnat report OUT` shows the traces"
-        choose = "`lnat select OUT --output_path chosen` writes the rows to train on"
-        if self.kind == "none":
-            return f"Next: score more prompts of two teachers or more; {look}."
-        return f"Next: {look}, {choose}."
 
     kind: Literal["best", "leads", "none"]
     text: str
     may_be_best: tuple[str, ...]
     more_prompts: int | None
+    next_step: str
+
+
+_LOOK: Final = "`lnat report OUT` shows the traces"
+_CHOOSE: Final = "`lnat select OUT --output_path chosen` writes the rows to train on"
 
 
 def verdict(
@@ -56,7 +56,7 @@ def verdict(
     sensitivity: Sensitivity,
     *,
     metric: str = "local_naturalness",
-    resampled: bool = True,
+    resamples: int = 10_000,
 ) -> Verdict:
     """The verdict on teachers in order, best first.
 
@@ -66,24 +66,25 @@ def verdict(
         needed: prompts in all, of `best_set`.
         sensitivity: named in the first sentence where the first teacher changes with it.
         metric: what ranks; named unless it is local naturalness.
-        resampled: whether the bootstrap was run.
+        resamples: in which every teacher has a score.
     """
     first, size = order[0], f"{plural(len(order), 'teacher')}, {plural(prompts, 'prompt')}"
     by = "" if metric == "local_naturalness" else f" by {metric}"
     if len(order) == 1:
-        return Verdict("none", f"No verdict: one teacher ({first}), nothing to compare.", (), None)
+        text = f"No verdict: one teacher ({first}), nothing to compare."
+        return _none(text, f"score the answers of other teachers too; {_LOOK}")
     if prompts < FEWEST:
         text = (
             f"No verdict: {plural(prompts, 'prompt')} of {plural(len(order), 'teacher')}, and "
             f"{FEWEST} are the least that carry one. {first} has the best mean."
         )
-        return Verdict("none", text, (), None)
-    if not resampled:
+        return _none(text, f"score more prompts; {_LOOK}")
+    if resamples < FEWEST_RESAMPLES:
         text = (
-            f"No verdict: nothing was resampled (--bootstrap_iters). {first} has the best mean "
-            f"({size})."
+            f"No verdict: {plural(resamples, 'resample')} in which every teacher has a score, and "
+            f"{FEWEST_RESAMPLES} are the least. {first} has the best mean ({size})."
         )
-        return Verdict("none", text, (), None)
+        return _none(text, f"give more --bootstrap_iters; {_LOOK}")
     others = [name for name in may_be_best if name != first]
     more = None if needed is None else max(1, needed - prompts)
     if not others:
@@ -95,7 +96,14 @@ def verdict(
         text += _more(more, prompts)
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
-    return Verdict("leads" if others else "best", text, tuple(may_be_best), more)
+    if others:
+        next_step = f"Next: {_LOOK}, {_CHOOSE}; more prompts narrow the choice of a teacher."
+        return Verdict("leads", text, tuple(may_be_best), more, next_step)
+    return Verdict("best", text, tuple(may_be_best), more, f"Next: {_LOOK}, {_CHOOSE}.")
+
+
+def _none(text: str, remedy: str) -> Verdict:
+    return Verdict("none", text, (), None, f"Next: {remedy}.")
 
 
 def _but(sensitivity: Sensitivity, first: str) -> str:
@@ -105,7 +113,7 @@ def _but(sensitivity: Sensitivity, first: str) -> str:
         return "."
     ways: dict[str, list[str]] = {}
     for one in changing:
-        ways.setdefault(one.order[0], []).append(one.name)
+        ways.setdefault(one.order[0], []).append(one.where)
     named = [f"{teacher} leads {_listed(names)}" for teacher, names in ways.items()]
     return f", but it depends on the way of scoring: {'; '.join(named)}."
 
@@ -120,6 +128,6 @@ def _listed(names: Sequence[str]) -> str:
 
 def _more(more: int | None, prompts: int) -> str:
     if more is None:
-        return f" Even {MOST * prompts:,} prompts would not tell them apart ({POWER:.0%} power)."
+        return f" The power stays below {POWER:.0%} up to {MOST * prompts:,} prompts."
     about = plural(roughly(more), "more prompt", separator=",")
     return f" About {about} would tell ({POWER:.0%} power)."

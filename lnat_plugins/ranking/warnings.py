@@ -21,15 +21,17 @@ _UNKNOWN: Final = 0.5
 def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     """A line each, the gravest first."""
     yield from _student(ranking, rows)
-    if any(OLD_CUT in row.record.splitter for row in rows):
+    if ranking.metric != "global_naturalness" and any(
+        OLD_CUT in row.record.splitter for row in rows
+    ):
         yield (
             f"Steps were cut by {OLD_CUT}, by which a line that holds only a tag such as </think> "
             "is a step of its own and may decide the order: score again."
         )
     if found := in_words(ranking.degenerate):
         yield (
-            f"Degenerate responses: {found}. Scores tend to favour them; look at them before "
-            "training."
+            f"Degenerate responses: {found}. Some scores favour such rows: look at them "
+            "before training."
         )
 
 
@@ -68,11 +70,12 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
 
 
 def _mean_logprob(rows: Sequence[Scored]) -> float:
-    """Over all scored tokens, under the whole context where it was scored; NaN if nothing was."""
+    """Over all scored tokens, under the whole context, of a trace that is too long for it in its
+    first window that has a score; NaN if nothing has."""
     total, count = 0.0, 0
     for record in (row.record for row in rows):
-        window = GLOBAL if GLOBAL in record.totals else next(iter(record.totals), GLOBAL)
-        value = record.totals.get(window, math.nan)
+        first = (record.totals.get(GLOBAL, math.nan), *record.totals.values())
+        value = next(filter(math.isfinite, first), math.nan)
         if math.isfinite(value):
             total, count = total + value, count + record.n_tokens
     return total / count if count else math.nan

@@ -102,7 +102,6 @@ def _summary(scored: ScoredSet, figures: Figures) -> Markup:
         [f" Before trusting {order}, read the ",
          tag("a", counted(notes, "note"), href="#confounds"), "."]
     ) if notes else ""  # fmt: skip
-    cut = " (--limit)" if ranking.prompts < ranking.prompts_in_set else ""
     lines = [*ranking.second_opinions]
     if ranking.calibration is not None:
         lines.append(ranking.calibration.in_words())
@@ -114,8 +113,8 @@ def _summary(scored: ScoredSet, figures: Figures) -> Markup:
           for line in ranking.sensitivity.in_words()),
         tag("p", f"By {sections.unit_of(ranking)}."),
         tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
-            f"{counted(len(ranking.teachers), 'teacher')}, {ranking.prompts_used} of "
-            f"{counted(ranking.prompts_in_set, 'prompt')} scored for all of them{cut}, "
+            f"{counted(len(ranking.teachers), 'teacher')}, prompts scored for all of them: "
+            f"{ranking.prompts_in_words}; "
             f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
     ])  # fmt: skip
 

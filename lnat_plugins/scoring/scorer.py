@@ -256,14 +256,14 @@ class Scorer:
     def _tag_sums(
         self, encoded: EncodedResponse, computed: JobSums
     ) -> dict[str, tuple[float, ...]]:
-        """Of the windows asked for; empty without tags, or where the back end has no such sums."""
+        """Of every window recorded; empty without tags, or where the back end has no such sums."""
         if encoded.scored.all() or not computed.tags:
             return {}
         return {
             window.name: tuple(
                 computed.tags.get(pair, math.nan) for pair in window.pairs(encoded.n_steps)
             )
-            for window in self.windows
+            for window in self.scored_windows
         }
 
     def _token_values(self, encoded: EncodedResponse, computed: JobSums) -> TokenValues | None:

@@ -20,6 +20,11 @@ from lnat_plugins.steps.protected import code_regions, matches_outside
 _THINKING: Final = "think|thinking|thought|thoughts|reasoning|reflection|analysis|scratchpad"
 _ANSWER: Final = "answer|final_answer|final|solution|response|conclusion"
 _ROLES: Final = "assistant|user|system|tool|model|analysis|commentary|final|think|thought|answer"
+# Names between <| and |>; `<|psi>` and `<|x|>` are formulas.
+_TOKENS: Final = (
+    r"[A-Za-z]{1,40}_\w{1,40}|start|end|message|channel|return|call|constrain|endoftext|user"
+    r"|assistant|system|tool|think|thought"
+)
 _CHINESE: Final = "思考|思考过程|推理|分析|回答|答案|最终答案|解答"
 _LABELS: Final = (
     "(?:final )?(?:answer|solution|response)|(?:thinking|thought|reasoning) process|"
@@ -29,7 +34,7 @@ _LABELS: Final = (
 # Every branch begins with a literal, so that the regex engine jumps from candidate to candidate.
 _TAG: Final = re.compile(
     rf"<(?P<close>/)?(?:seed:)?(?:(?:{_THINKING})|(?P<answer>{_ANSWER}))>"
-    rf"|<(?:\|[A-Za-z][\w-]{{0,40}}\||｜[^｜<>\r\n]{{1,40}}｜)>(?:(?:{_ROLES})(?![^\W_]))?"
+    rf"|<(?:\|(?:{_TOKENS})\||｜[^｜<>\r\n]{{1,40}}｜)>(?:(?:{_ROLES})(?![^\W_]))?"
     rf"|<(?:start|end)_of_turn>(?:(?:{_ROLES})(?![^\W_]))?"
     r"|</?s>|\[/?(?:INST|THINK)\]|◁/?think▷",
     re.IGNORECASE,

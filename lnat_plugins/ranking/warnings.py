@@ -37,13 +37,13 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
 
 def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     facts = rows[0].record.student
-    mean = _mean_logprob(rows)
+    mean = _best_mean(rows)
     uniform = -math.log(facts.get("vocabulary", math.inf))
     if mean < uniform:
         yield (
-            f"The student knows nothing of this text: its mean of {number(mean, 2)} nats per token "
-            f"is below a uniform guess over its {facts['vocabulary']:,} tokens "
-            f"({number(uniform, 2)})."
+            f"The student knows nothing of this text: even of the teacher that it knows best its "
+            f"mean of {number(mean, 2)} nats per token is below a uniform guess over its "
+            f"{facts['vocabulary']:,} tokens ({number(uniform, 2)})."
         )
     limit = facts.get("max_length")
     n_long = sum(
@@ -69,16 +69,20 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
         )
 
 
-def _mean_logprob(rows: Sequence[Scored]) -> float:
-    """Over all scored tokens, under the whole context, of a trace that is too long for it in its
-    first window that has a score; NaN if nothing has."""
-    total, count = 0.0, 0
-    for record in (row.record for row in rows):
-        first = (record.totals.get(GLOBAL, math.nan), *record.totals.values())
-        value = next(filter(math.isfinite, first), math.nan)
-        if math.isfinite(value):
-            total, count = total + value, count + record.n_tokens
-    return total / count if count else math.nan
+def _best_mean(rows: Sequence[Scored]) -> float:
+    """The mean log p of a token, of the teacher for whom it is highest; NaN if nothing is scored.
+
+    Under the whole context; of a trace that is too long for it, in its first window with a score.
+    """
+    sums: dict[str, tuple[float, int]] = {}
+    for row in rows:
+        totals = row.record.totals
+        first = (totals.get(GLOBAL, math.nan), *totals.values())
+        value = next(filter(math.isfinite, first), None)
+        if value is not None:
+            total, count = sums.get(row.teacher, (0.0, 0))
+            sums[row.teacher] = total + value, count + row.record.n_tokens
+    return max((total / count for total, count in sums.values()), default=math.nan)
 
 
 def _text(row: Scored) -> str:

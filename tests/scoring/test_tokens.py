@@ -273,7 +273,7 @@ def test_every_step_has_a_token_that_counts_unless_there_is_none(
     steps=st.sampled_from(["sentence", "line", "paragraph", "tokens:1", "tokens:3"]),
 )
 def test_steps_tile_the_text_and_their_tokens_tile_the_response(text: str, steps: str) -> None:
-    encoded = encode_response(_SHARED, text, parse_steps(steps))
+    encoded = encode_response(_SHARED, text, parse_steps(steps, markers="keep"))
     assert encoded.spans[0][0] == 0 and encoded.spans[-1][1] == len(text)
     assert all(a[1] == b[0] for a, b in zip(encoded.spans, encoded.spans[1:], strict=False))
     assert encoded.bounds[0] == 0 and encoded.bounds[-1] == len(encoded.ids)

@@ -178,13 +178,13 @@ def test_the_order_of_rows_and_teachers_plays_no_part(seed: int) -> None:
     draw = random.Random(seed)
     rows = [
         row(f"p{i}", teacher, -draw.random(), draw.randint(1, 40))
-        for i in range(8)
+        for i in range(12)
         for teacher in "ABCD"
     ]
-    prompts = [f"p{i}" for i in range(8)]
-    expected = rank(rows, prompts, LN, "4", bootstrap_iters=100)
+    prompts = [f"p{i}" for i in range(12)]
+    expected = rank(rows, prompts, LN, "4", bootstrap_iters=200)
     shuffled = draw.sample(rows, len(rows))
-    found = rank(shuffled, prompts, LN, "4", bootstrap_iters=100)
+    found = rank(shuffled, prompts, LN, "4", bootstrap_iters=200)
     for one, other in zip(expected.teachers, found.teachers, strict=True):
         assert one.teacher == other.teacher
         for name in ("mean", "median", "low", "high", "first_in", "win_rate", "difference_low"):

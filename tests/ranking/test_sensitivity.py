@@ -110,7 +110,7 @@ def test_a_short_trace_loses_no_step_as_its_lowest() -> None:
 
 
 def test_the_ways_in_the_order_in_which_they_are_reported() -> None:
-    usual = [-1 - i / 10 for i in range(10)]
+    usual = [-1 - i * i / 30 for i in range(10)]
     sums = {
         name: [(value - less) * (3 + i) for i, value in enumerate(usual)]
         for name, less in (("4", 0), ("1", 1), ("global", 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import yaml
 from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.ranking.sensitivity import Sensitivity, Variant
 from lnat_plugins.ranking.verdict import FEW, FEWEST, FEWEST_RESAMPLES, Verdict, verdict
-from tests.ranking.builders import LOWER, TOKENS_PER_STEP, rank_rows, row, table
+from tests.ranking.builders import LOWER, rank_rows, table
 
 CASES = yaml.safe_load(
     (Path(__file__).parents[1] / "data" / "verdicts.yaml").read_text(encoding="utf-8")
@@ -132,25 +131,3 @@ def test_without_a_verdict_a_rank_may_be_any_and_differences_have_no_interval() 
                 assert np.isnan(spread).all()
             assert np.isfinite([line.low, line.high, line.first_in]).all()
             assert rank_span(line) == (str(place) if known else "N/A")
-
-
-def test_resamples_in_which_a_teacher_has_no_score_do_not_count() -> None:
-    """A ratio of means that is undefined wherever the one prompt with a denominator is not drawn:
-    about 1,000 · (1 − (1 − 1/n)ⁿ) resamples have a score."""
-    parts = replace(
-        TOKENS_PER_STEP,
-        compute=lambda record, window: 0.0,
-        parts=lambda record, window: (
-            float(record.n_tokens), float(record.teacher != "B" or record.n_tokens > 50),
-        ),
-    )  # fmt: skip
-    rows = [row(f"p{p}", t, -1.0, 60 if p == 0 else 10) for p in range(20) for t in "AB"]
-    found = {iters: rank_rows(rows, parts, bootstrap_iters=iters) for iters in (250, 1000)}
-    for iters, ranking in found.items():
-        left = iters - ranking.resamples_undefined
-        assert 0.5 * iters < left < 0.8 * iters
-        assert (ranking.verdict.kind == "none") is (left < FEWEST_RESAMPLES)
-    assert found[250].verdict.text.startswith(
-        f"No verdict: {250 - found[250].resamples_undefined} resamples in which every teacher has"
-    )
-    assert found[1000].verdict.kind != "none"

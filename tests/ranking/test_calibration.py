@@ -251,14 +251,27 @@ def test_orders_rest_on_prompts_that_were_read_for_every_teacher() -> None:
     ]  # fmt: skip
     found = found_in(rows)
     assert (found.order, found.prompts) == (("B", "A"), 2)
-    apart = found_in([rows[2], rows[3]])
-    assert apart.order == ("A", "B")  # no prompt has both
 
 
-def test_one_prompt_is_fitted_and_tested_on_itself() -> None:
-    found = found_in([by_hand("A", "p0", lambda t: -1.0), by_hand("B", "p0", lambda t: -2.0)])
-    assert found.temperature == pytest.approx(1.25, rel=0.05)
-    assert found.nll_fitted < found.nll_held_out == found.nll
+def test_there_is_no_order_where_no_prompt_was_read_for_every_teacher() -> None:
+    apart = found_in([by_hand("B", "p0", lambda t: -2.0), by_hand("A", "p1", lambda t: -0.1)])
+    assert (apart.order, apart.order_fitted, apart.prompts) == ((), (), 2)
+    assert apart.temperature == pytest.approx(1.25, rel=0.05)
+    assert apart.in_words().endswith("(held-out mean −log p 1.022 → 1.000).")
+
+
+def test_of_one_teacher_nothing_is_said_of_orders() -> None:
+    found = found_in([by_hand("A", f"p{p}", lambda t: -1.0) for p in range(2)])
+    assert found.order == found.order_fitted == ("A",)
+    assert found.in_words().endswith("(held-out mean −log p 1.022 → 1.000).")
+
+
+def test_one_prompt_has_nothing_to_test_on() -> None:
+    rows = [by_hand(t, "p0", lambda t: -1.0) for t in "AAB"]
+    assert calibration(rows, ["A", "B"], ["p0"]) is None
+    beside = [Row("p1", t, make_record(t, tokens=[2, 18])) for t in "AB"]
+    assert calibration([*rows, *beside], ["A", "B"], ["p0", "p1"]) is None
+    assert found_in([*rows, by_hand("A", "p1", lambda t: -1.0)]).prompts == 2
 
 
 def test_without_a_sample_there_is_no_panel() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
 from lnat_plugins.metrics import METRICS, Metric, get_metric
 from lnat_plugins.ranking.opinions import Opinion, opinions
+from lnat_plugins.ranking.table import score_table
 from lnat_plugins.scoring.record import StepSums
 from tests.helpers_samples import make_record
 from tests.ranking.builders import Row, rank_rows
@@ -32,10 +34,13 @@ ROWS = [
 ]
 
 
-def of(rows: list[Row], own: str = "local_naturalness", **more: object) -> dict[str, Opinion]:
+def of(
+    rows: list[Row], own: str = "local_naturalness", metrics: Mapping[str, Metric] = METRICS
+) -> dict[str, Opinion]:
     prompts = list(dict.fromkeys(row.prompt_id for row in rows))
     teachers = list(dict.fromkeys(row.teacher for row in rows))
-    found = opinions(rows, prompts, teachers, "4", own, **more)  # type: ignore[arg-type]
+    ranked_by = score_table(rows, prompts, teachers, get_metric(own), "4")
+    found = opinions(rows, prompts, ranked_by, "4", metrics)
     assert len({one.name for one in found}) == len(found)
     return {one.name: one for one in found}
 
@@ -54,6 +59,22 @@ def test_by_hand() -> None:
 def test_the_ranking_s_own_metric_is_no_second_opinion(own: str) -> None:
     assert set(of(ROWS, own)) == {*NAMES, "longest", "shortest"} - {own}
     assert own not in {one.name for one in rank_rows(ROWS, get_metric(own)).opinions}
+
+
+def test_nor_is_a_score_that_equals_it_everywhere() -> None:
+    """Global naturalness of one step is local naturalness; one response that differs is enough."""
+    same = [Row("p0", t, record(t, [v], [v], [10 + v])) for t, v in (("A", -1), ("B", -2))]
+    assert set(of(same)) == {"longest", "shortest"}
+    unscored = Row("p1", "A", record("A", [math.nan], [math.nan], [3]))
+    undefined = {"4": "too long", "global": "too long"}
+    gone = unscored._replace(record=replace(unscored.record, undefined=undefined))
+    assert set(of([*same, gone])) == {"longest", "shortest"}
+    for means in ([-1, -2], [math.nan, math.nan]):
+        other = Row("p1", "A", record("A", [-1, -2], means, [10, 20]))
+        assert {"global_naturalness", "longest"} <= set(of([*same, other]))
+    assert "Second opinions, first by other scores: A (longest); B (shortest)." in rank_rows(
+        same
+    ).headline(brief=False)
 
 
 def test_a_metric_whose_direction_is_down_puts_the_lowest_first() -> None:

@@ -178,13 +178,13 @@ def test_the_order_of_rows_and_teachers_plays_no_part(seed: int) -> None:
     draw = random.Random(seed)
     rows = [
         row(f"p{i}", teacher, -draw.random(), draw.randint(1, 40))
-        for i in range(8)
+        for i in range(12)
         for teacher in "ABCD"
     ]
-    prompts = [f"p{i}" for i in range(8)]
-    expected = rank(rows, prompts, LN, "4", bootstrap_iters=100)
+    prompts = [f"p{i}" for i in range(12)]
+    expected = rank(rows, prompts, LN, "4", bootstrap_iters=200)
     shuffled = draw.sample(rows, len(rows))
-    found = rank(shuffled, prompts, LN, "4", bootstrap_iters=100)
+    found = rank(shuffled, prompts, LN, "4", bootstrap_iters=200)
     for one, other in zip(expected.teachers, found.teachers, strict=True):
         assert one.teacher == other.teacher
         for name in ("mean", "median", "low", "high", "first_in", "win_rate", "difference_low"):
@@ -386,6 +386,23 @@ def test_resamples_with_the_denominator_0_count_nowhere() -> None:
     assert {t.may_be_best for t in ranking.teachers} == {None}  # too few prompts
     assert found.fit is not None
     assert (found.fit.tau_low, found.tau_difference_low) == (-1.0, 0.0)
+
+
+@pytest.mark.parametrize(("iters", "enough"), [(199, False), (210, False), (400, True)])
+def test_those_do_not_count_for_a_verdict_either(iters: int, enough: bool) -> None:
+    """Of 210 resamples fewer than 200 are left, of 400 more."""
+    under = [1.0, -1.0] * 6 + [2.0]
+    rows, metric = of_parts({"A": [(1, one) for one in under], "B": [(2, 1)] * 13})
+    ranking = rank_rows(rows, metric, bootstrap_iters=iters)
+    left = iters - ranking.resamples_undefined
+    assert 0.7 * iters < left < 0.95 * iters
+    assert (ranking.verdict.kind != "none") is enough
+    if not enough:
+        assert ranking.verdict.text.startswith(f"No verdict: {left} resamples in which every")
+    prompts = [f"p{i}" for i in range(13)]
+    (found,) = compare(rows, prompts, [metric], "4", bootstrap_iters=iters).metrics
+    assert bool(found.may_be_best) is enough
+    assert found.may_be_best == ranking.verdict.may_be_best
 
 
 def test_a_figure_with_the_denominator_0_is_refused_with_its_reason() -> None:

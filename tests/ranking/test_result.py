@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,23 +13,19 @@ from tests.ranking.builders import LOWER, rank_rows, table
 
 EXPECTED = """\
 No verdict: 2 prompts of 2 teachers, and 10 are the least that carry one. A|1 has the best mean.
-Second opinions, first by other scores: A|1 (global_naturalness, global_step_naturalness).
 Sensitivity, the order when it is scored in another way:
-- without steps under 4 tokens: same order
-- without each trace's lowest 5% of steps: same order
-- with every token weighing the same: same order
-- under the whole context: same order
+- without steps under 4 tokens, without each trace's lowest 5% of steps, with every token weighing the same, under the whole context: no effect on these responses
 - without first and last step: not done; it needs responses of three steps or more
 - with steps line, with window 10%: not done; score with `sensitivity: full`, which reads 20 prompts in these ways
-Next: score more prompts of two teachers or more; `lnat report OUT` shows the traces.
+Next: score more prompts; `lnat report OUT` shows the traces.
 
 one
 two
 
-|Teacher|Mean ↑ |   95% interval   |Median |Difference| 95%, all pairs  |May be best|Rank|First in|Win rate|
-|-------|------:|-----------------:|------:|---------:|----------------:|----------:|---:|-------:|-------:|
-|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|                 |        N/A| 1–2|   1.000|   1.000|
-|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|[-1.7411, 0.2411]|        N/A| 1–2|   0.000|   0.000|
+|Teacher|Mean ↑ |   95% interval   |Median |Difference|95%, all pairs|May be best|Rank|First in|Win rate|
+|-------|------:|-----------------:|------:|---------:|-------------:|----------:|---:|-------:|-------:|
+|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|              |        N/A| N/A|   1.000|   1.000|
+|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|           N/A|        N/A| N/A|   0.000|   0.000|
 
 |Mean at window|   4   |global |
 |--------------|------:|------:|
@@ -56,6 +53,22 @@ Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same w
 def test_a_table_in_the_look_of_lm_eval() -> None:
     text = rank_rows(table({"A|1": [-1.0, -1.5], "B": [-2.0, -2.0]})).to_markdown(["one", "two"])
     assert text == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("n_in_set", "undefined", "words"),
+    [
+        (None, 0, "10 of 10"),
+        (None, 3, "7 of 10"),
+        (25, 0, "10 of 25 (--limit)"),
+        (25, 3, "7 of 10 scored, of 25 (--limit)"),
+    ],
+)
+def test_of_how_many_prompts(n_in_set: int | None, undefined: int, words: str) -> None:
+    scores = {"A": [-1.0] * 10, "B": [math.nan] * undefined + [-2.0] * (10 - undefined)}
+    ranking = rank_rows(table(scores), prompts_in_set=n_in_set)
+    assert ranking.prompts_in_words == words
+    assert ranking.title()[0] == f"prompts: {words}, responses: 20"
 
 
 def test_who_may_be_best_is_said_where_there_is_a_verdict() -> None:

@@ -97,20 +97,30 @@ def test_each_way_by_hand(name: str, record: StepSums, usual: float, other: floa
 
 def test_a_short_trace_loses_no_step_as_its_lowest() -> None:
     """Half a step is the least that counts: 5% of 10 steps."""
-    for n_steps, order in ((9, ("B", "A")), (10, ("A", "B"))):
+    name = "without each trace's lowest 5% of steps"
+    for n_steps, counts in ((9, False), (10, True)):
         record = steps([-1] * (n_steps - 1) + [-20], [5] * n_steps)
         rows = [Row("p0", "A", record), Row("p0", "B", rival(-1.5, record))]
-        found = by_name(of(rows))["without each trace's lowest 5% of steps"]
-        assert (found.usual, found.order) == (("B", "A"), order)
+        found = of(rows)
+        assert (name in found.without_effect) is not counts
+        if counts:
+            assert (by_name(found)[name].usual, by_name(found)[name].order) == (
+                ("B", "A"), ("A", "B"),
+            )  # fmt: skip
 
 
 def test_the_ways_in_the_order_in_which_they_are_reported() -> None:
+    usual = [-1 - i * i / 30 for i in range(10)]
+    sums = {
+        name: [(value - less) * (3 + i) for i, value in enumerate(usual)]
+        for name, less in (("4", 0), ("1", 1), ("global", 2))
+    }
     record = replace(
-        windows(w4=[-1] * 3, w1=[-2] * 3, whole=[-3] * 3),
-        tag_tokens=(1, 0, 0), tag_sums={"4": (-1.0, 0.0, 0.0)},
+        make_record("A", sums, [3 + i for i in range(10)]),
+        tag_tokens=(1, *[0] * 9), tag_sums={"4": (-1.5, *[0.0] * 9)},
         variants={"steps line": -1.0, "window 10%": -1.0},
     )  # fmt: skip
-    found = of([Row("p0", "A", record), Row("p0", "B", rival(-4, record))])
+    found = of([Row("p0", "A", record), Row("p0", "B", rival(-9, record))])
     assert [one.name for one in found.variants] == [
         "without steps under 4 tokens",
         "without each trace's lowest 5% of steps",
@@ -121,8 +131,71 @@ def test_the_ways_in_the_order_in_which_they_are_reported() -> None:
         "under the whole context",
         *RECORDED,
     ]
-    assert found.not_done == {}
+    assert (found.not_done, found.without_effect) == ({}, ())
     assert all(one.same_order and one.same_first for one in found.variants)
+
+
+EFFECTLESS = (
+    "without steps under 4 tokens",
+    "without each trace's lowest 5% of steps",
+    "with every token weighing the same",
+    "without first and last step",
+    "under the whole context",
+)
+
+
+def test_ways_that_change_no_number_are_named_and_not_counted() -> None:
+    rows = [
+        Row(f"p{p}", t, steps([v] * 3, [5] * 3))
+        for p in range(2)
+        for v, t in ((-1, "A"), (-2, "B"))
+    ]
+    found = of(rows)
+    assert (found.variants, found.without_effect) == ((), EFFECTLESS)
+    assert found.in_words() == ()
+    text = rank_rows(rows).to_markdown()
+    assert f"\n- {', '.join(EFFECTLESS)}: no effect on these responses\n- with steps" in text
+    assert text.count("no effect") == 1
+
+
+def test_one_response_with_another_number_is_enough() -> None:
+    """Though both orders are the same; what rounding changes is no effect."""
+    for less, effect in ((1e-3, True), (1e-14, False)):
+        rows = [
+            Row(f"p{p}", t, steps([v] * 3, [5] * 3))
+            for p in range(2)
+            for v, t in ((-1, "A"), (-2, "B"))
+        ]
+        rows[2] = Row("p1", "A", steps([-1, -1 - less, -1], [5, 5, 5]))
+        found = of(rows)
+        assert [one.name for one in found.variants] == ["without first and last step"] * effect
+        assert all(one.same_order for one in found.variants)
+        left = tuple(name for name in EFFECTLESS if name != "without first and last step")
+        assert found.without_effect == (left if effect else EFFECTLESS)
+        assert (
+            found.in_words()
+            == ("Sensitivity: the same first teacher in 1 of 1 other way of scoring.",) * effect
+        )
+
+
+@pytest.mark.parametrize(
+    ("splitter", "window", "names"),
+    [
+        ("sentence@2", "4", ("steps line", "window 10%")),
+        ("line@1", "4", ("steps sentence", "window 10%")),
+        ("sentence@2", "10%", ("steps line", "window 4")),
+        ("line@1", "10%", ("steps sentence", "window 4")),
+    ],
+)
+def test_what_full_would_score_is_named(splitter: str, window: str, names: tuple[str, str]) -> None:
+    rows = [
+        Row("p0", t, make_record(t, {window: [-5.0, v], "global": [-5.0, v]}, splitter=splitter))
+        for t, v in (("A", -1.0), ("B", -2.0))
+    ]
+    found = of(rows, window=window)
+    assert [name for name, why in found.not_done.items() if why == FULL] == [
+        f"with {name}" for name in names
+    ]
 
 
 def test_the_ranking_s_own_window_is_no_other_way() -> None:
@@ -172,14 +245,16 @@ def test_on_a_part_of_the_prompts_both_orders_are_of_that_part() -> None:
     rows = []
     for prompt, (a, b) in {"p0": (-1, -2), "p1": (-1, -2)}.items():
         rows += [Row(prompt, "A", steps([a, a], [5, 5])), Row(prompt, "B", steps([b, b], [5, 5]))]
-    long_a, long_b = steps([-4, -4, -4], [5] * 3), steps([-3, -3.5, -3], [5] * 3)
+    long_a, long_b = steps([-4, -4, -4], [5] * 3), steps([-3, -3.5, -3], [5, 7, 5])
     rows += [Row("p2", "A", long_a), Row("p2", "B", long_b)]
     found = of(rows)
     middle = by_name(found)["without first and last step"]
     assert (middle.usual, middle.order, middle.prompts) == (("B", "A"), ("B", "A"), 1)
     assert middle.same_first and middle.same_order and middle.tau == 1.0
+    assert (middle.partial, middle.where) == (True, "without first and last step (on 1 prompt)")
     whole = by_name(found)["with every token weighing the same"]
     assert (whole.usual, whole.order, whole.prompts) == (("A", "B"), ("A", "B"), 3)
+    assert (whole.partial, whole.where) == (False, "with every token weighing the same")
     assert found.changing == ()
     text = rank_rows(rows).to_markdown()
     assert ("- without first and last step (on 1 prompt): same order\n") in text
@@ -200,6 +275,31 @@ def test_a_first_that_differs_on_that_part_already_is_said_to() -> None:
         "puts B first\n"
     )
     assert line in rank_rows(rows).to_markdown()
+
+
+def test_a_prompt_that_the_ranking_leaves_out_makes_no_part() -> None:
+    """p1 has no score of B; without it, the way rests on all prompts that the ranking has."""
+    rows = [Row("p0", t, steps([v, v - 1, v], [5] * 3)) for t, v in (("A", -1), ("B", -2))]
+    rows.append(Row("p1", "A", steps([-1, -1], [5, 5])))
+    found = by_name(of(rows))["without first and last step"]
+    assert (found.prompts, found.partial, found.where) == (1, False, found.name)
+
+
+def test_a_first_that_changes_on_a_part_is_said_to_wherever_it_is_named() -> None:
+    """Of 40 prompts 20 have a middle; in it B leads, by the usual score A does."""
+    rows = []
+    for p in range(20):
+        for t, edge, middle in (("A", -1, -4), ("B", -3, -2 - p / 1000)):
+            rows.append(Row(f"p{p}", t, steps([edge, middle, edge], [5] * 3)))
+            rows.append(Row(f"q{p}", t, steps([edge, edge], [5] * 2)))
+    where = "without first and last step (on 20 prompts)"
+    ranking = rank_rows(rows)
+    assert ranking.verdict.text == (
+        "A is best for this student (95%, 2 teachers, 40 prompts), but it depends on the way of "
+        f"scoring: B leads {where}."
+    )
+    assert f"(not: B instead of A {where})." in ranking.sensitivity.in_words()[0]
+    assert f"- {where}: B first: B > A\n" in ranking.to_markdown()
 
 
 def test_another_order_with_the_same_first_is_written_out() -> None:
@@ -235,7 +335,26 @@ NOT_DONE = {
         ],
         "it needs a back end that gives the score step by step",
     ),
-}
+    "at window 1": (
+        [
+            make_record(
+                t, {"4": [-5.0 * v] * 3, "1": [math.nan] * 3}, [5] * 3,
+                undefined={"1": "too long"} if t == "B" else {"1": "an older reason"},
+            )
+            for v, t in ((1, "A"), (2, "B"))
+        ],
+        "an older reason",
+    ),
+    "at window 2": (
+        [
+            make_record("A", {"4": [-5.0] * 3, "2": [-5.0] * 3}, [5] * 3),
+            make_record(
+                "B", {"4": [-9.0] * 3, "2": [math.nan] * 3}, [5] * 3, undefined={"2": "too long"}
+            ),
+        ],
+        "too long",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NOT_DONE)
@@ -251,7 +370,7 @@ def test_a_way_that_cannot_be_taken_says_what_it_needs(name: str) -> None:
 
 
 def test_a_recorded_way_that_is_undefined_for_one_teacher_is_not_done() -> None:
-    scored = steps([-1] * 3, [5] * 3, variants={"steps line": -1.0, "window 10%": -1.0})
+    scored = steps([-1] * 3, [5] * 3, variants={"steps line": -1.0, "window 10%": -1.5})
     gone = steps(
         [-2] * 3, [5] * 3, "B", variants={"steps line": math.nan, "window 10%": -2.0},
         undefined={"steps line": "too long"},
@@ -276,7 +395,7 @@ def test_of_one_teacher_there_is_no_other_order() -> None:
     ranking = rank_rows(rows)
     assert ranking.sensitivity_lines == ()
     assert "Sensitivity" not in ranking.to_markdown()
-    assert of([*rows, Row("p0", "B", steps([-2], [5], "B"))]).variants
+    assert of([*rows, Row("p0", "B", steps([-2, -3], [5, 6], "B"))]).variants
 
 
 def test_a_verdict_says_that_it_depends() -> None:
@@ -293,7 +412,7 @@ def test_a_verdict_says_that_it_depends() -> None:
 
 
 def test_in_one_sentence() -> None:
-    assert Sensitivity((), {}).in_words() == ()
+    assert Sensitivity((), {}).in_words() == Sensitivity((), {}, ("at window 0",)).in_words() == ()
     same, other = (
         Variant(f"at window {i}", order, ("A", "B"), order[0] == "A", 1.0, 9)
         for i, order in enumerate([("A", "B"), ("B", "A")])
@@ -304,4 +423,9 @@ def test_in_one_sentence() -> None:
     assert Sensitivity((other, same, other), {}).in_words() == (
         "Sensitivity: the same first teacher in 1 of 3 other ways of scoring (not: B instead "
         "of A at window 1, B instead of A at window 1).",
+    )
+    part = replace(other, prompts=3, partial=True)
+    assert Sensitivity((part, same), {}, ("at window 7",)).in_words() == (
+        "Sensitivity: the same first teacher in 1 of 2 other ways of scoring (not: B instead "
+        "of A at window 1 (on 3 prompts)).",
     )

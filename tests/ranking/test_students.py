@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking.students import StudentComparison, compare_students
-from tests.ranking.builders import rank_rows, table
+from tests.ranking.builders import LOWER, rank_rows, table
 
 
 def ranking(n_prompts: int = 40, **means: float) -> Ranking:
@@ -40,8 +42,41 @@ def test_each_student_has_a_best_teacher_of_its_own() -> None:
     found = of(ranking(A=-1.0, B=-2.0), ranking(A=-2.0, B=-1.0))
     assert found.common == ()
     assert found.text == (
-        "The best teacher differs beyond noise: no teacher may be best for both students."
+        "The best teacher differs beyond noise: no teacher may be best for both students (90% for "
+        "all together)."
     )
+
+
+@pytest.mark.parametrize(("n_students", "level"), [(2, "90%"), (3, "85%"), (20, "0%"), (21, "0%")])
+def test_together_all_sets_hold_less_often(n_students: int, level: str) -> None:
+    one, other = ranking(A=-1.0, B=-2.0), ranking(A=-2.0, B=-1.0)
+    names = [f"student-{i}" for i in range(n_students)]
+    found = compare_students("my_teachers", names, [one, *[other] * (n_students - 1)])
+    assert found.text.endswith(f" ({level} for all together).")
+
+
+A_FIRST = {"A": [-1.0] * 20, "B": [-2.0] * 20}
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (rank_rows(table(A_FIRST), get_metric("global_step_naturalness")), "metrics and windows"),
+        (rank_rows(table(A_FIRST), replace(LOWER, name="another")), "metrics"),
+        (replace(rank_rows(table(A_FIRST)), window="1"), "windows"),
+        (rank_rows(table({**A_FIRST, "C": [-3.0] * 20})), "teachers"),
+        (rank_rows(table({"A": [-1.0] * 9, "C": [-3.0] * 9})), "teachers"),
+    ],
+    ids=["metric and window", "metric", "window", "a teacher more", "another, and no verdict"],
+)
+def test_students_ranked_on_other_things_are_not_compared(other: Ranking, what: str) -> None:
+    same = rank_rows(table(A_FIRST))
+    for rankings in ((same, other), (other, same), (same, same, other)):
+        found = of(*rankings)
+        assert found.common == ()
+        assert found.text == f"Not compared: the students were ranked on different {what}."
+    backwards = rank_rows(table(dict(reversed(A_FIRST.items()))))
+    assert of(same, backwards).common == ("A",)
 
 
 def test_a_teacher_that_may_be_best_for_all() -> None:
@@ -94,6 +129,14 @@ def test_as_text() -> None:
     ]
     assert lines[4].startswith("|Mean (rank)|") and len(lines) == 8
     assert len({len(line) for line in lines[4:]}) == 1
+
+
+def test_warnings_stand_under_the_student_they_are_of() -> None:
+    one, other = ranking(A=-1.0, B=-2.0), ranking(A=-2.0, B=-1.0)
+    lines = of(replace(one, warnings=("Look.", "Beware.")), other).to_markdown().splitlines()
+    assert [line[:14] for line in lines[1:5]] == [
+        "- student-a: A", "  - Look.", "  - Beware.", "- student-b: B",
+    ]  # fmt: skip
 
 
 def test_as_json() -> None:

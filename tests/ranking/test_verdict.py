@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.ranking.sensitivity import Sensitivity, Variant
-from lnat_plugins.ranking.verdict import FEW, FEWEST, Verdict, verdict
+from lnat_plugins.ranking.verdict import FEW, FEWEST, FEWEST_RESAMPLES, Verdict, verdict
 from tests.ranking.builders import LOWER, rank_rows, table
 
 CASES = yaml.safe_load(
@@ -20,10 +21,23 @@ CASES = yaml.safe_load(
 
 def ways(changed: list[list[Any]], order: list[str]) -> Sensitivity:
     found = []
-    for name, then, *usual in changed:
-        before = usual[0] if usual else order
-        found.append(Variant(name, tuple(then), tuple(before), then[0] == before[0], 0.0, 20))
+    for name, then, *more in changed:
+        before = tuple(more[0] if more else order)
+        part = more[1:]
+        found.append(
+            Variant(
+                name, tuple(then), before, then[0] == before[0], 0.0, *(part or [50]), bool(part)
+            )
+        )
     return Sensitivity(tuple(found), {})
+
+
+NEXT = {
+    "best": "Next: `lnat report OUT` shows the traces, `lnat select OUT --output_path chosen` "
+    "writes the rows to train on.",
+    "leads": "Next: `lnat report OUT` shows the traces, `lnat select OUT --output_path chosen` "
+    "writes the rows to train on; more prompts narrow the choice of a teacher.",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
@@ -37,34 +51,39 @@ def test_what_is_said(case: dict[str, Any]) -> None:
         case.get("needed"),
         ways(case.get("changed", []), order),
         metric=case.get("metric", "local_naturalness"),
-        resampled=case.get("resampled", True),
+        resamples=case.get("resamples", 200),
     )
     kept = tuple(case.get("kept", may_be_best))
-    assert found == Verdict(case["kind"], case["text"], kept, case.get("more"))
+    then = case["next"] if case["kind"] == "none" else NEXT[case["kind"]]
+    assert found == Verdict(case["kind"], case["text"], kept, case.get("more"), then)
 
 
 def test_the_table_names_every_limit() -> None:
     prompts = {case.get("prompts", 50) for case in CASES}
     assert {FEWEST - 1, FEWEST, FEW - 1, FEW} <= prompts
+    resamples = {case.get("resamples", 200) for case in CASES}
+    assert {0, FEWEST_RESAMPLES - 1, FEWEST_RESAMPLES} <= resamples
     assert {case["kind"] for case in CASES} == {"none", "best", "leads"}
-
-
-def test_what_to_do_next() -> None:
-    few = rank_rows(table({"A": [-1.0] * 9, "B": [-2.0] * 9})).verdict
-    assert few.next_step.startswith(
-        "Next: score more prompts of two teachers or more; `lnat report OUT`"
-    )
-    clear = rank_rows(table({"A": [-1.0] * 10, "B": [-2.0] * 10})).verdict
-    assert clear.next_step == (
-        "Next: `lnat report OUT` shows the traces, `lnat select OUT --output_path chosen` writes "
-        "the rows to train on."
-    )
 
 
 def noisy(n_prompts: int, gap: float) -> dict[str, list[float]]:
     noise = np.random.default_rng(0).normal(size=(n_prompts, 2)) / 2
     noise -= noise.mean(axis=0)
     return {name: list(noise[:, t] - 3 - gap * t) for t, name in enumerate("AB")}
+
+
+def test_what_to_do_next() -> None:
+    """Of a ranking, one for each cause; it stands last under the verdict."""
+    found = {
+        "score the answers of other teachers too; `": rank_rows(table({"A": [-1.0] * 20})),
+        "score more prompts; `": rank_rows(table(noisy(9, 1.0))),
+        "give more --bootstrap_iters; `": rank_rows(table(noisy(60, 1.0)), bootstrap_iters=199),
+        NEXT["best"].removeprefix("Next: "): rank_rows(table(noisy(60, 1.0))),
+        NEXT["leads"].removeprefix("Next: "): rank_rows(table(noisy(60, 0.05))),
+    }
+    for words, ranking in found.items():
+        assert ranking.verdict.next_step.startswith(f"Next: {words}")
+        assert ranking.headline()[-1] == ranking.verdict.next_step
 
 
 def test_a_ranking_says_what_its_best_set_holds() -> None:
@@ -86,8 +105,29 @@ def test_without_a_verdict_no_teacher_is_named_as_one_that_may_be_best() -> None
     for rows, more in (
         (noisy(9, 1.0), {}),
         (noisy(60, 1.0), {"bootstrap_iters": 0}),
+        (noisy(60, 1.0), {"bootstrap_iters": FEWEST_RESAMPLES - 1}),
         ({"A": [-1.0] * 20}, {}),
     ):
         found = rank_rows(table(rows), **more).verdict
         assert (found.kind, found.may_be_best, found.more_prompts) == ("none", (), None)
         assert found.text.startswith("No verdict: ")
+
+
+def test_without_a_verdict_a_rank_may_be_any_and_differences_have_no_interval() -> None:
+    """Nor are they printed; with one resample more they all are."""
+    for n_prompts, iters, known in ((60, 199, False), (9, 1000, False), (60, 200, True)):
+        scores = {**noisy(n_prompts, 1.0), "C": [-9.0] * n_prompts}
+        ranking = rank_rows(table(scores), bootstrap_iters=iters)
+        assert (ranking.verdict.kind != "none") is known
+        for place, line in enumerate(ranking.teachers, 1):
+            spread = (line.difference_low, line.difference_high)
+            assert line.rank == place
+            if known:
+                assert (line.rank_low, line.rank_high) == (place, place)
+                assert line.may_be_best is (place == 1)
+                assert np.isfinite(spread).all()
+            else:
+                assert (line.rank_low, line.rank_high, line.may_be_best) == (1, 3, None)
+                assert np.isnan(spread).all()
+            assert np.isfinite([line.low, line.high, line.first_in]).all()
+            assert rank_span(line) == (str(place) if known else "N/A")

@@ -121,7 +121,11 @@ def test_that_mean_is_of_the_whole_context_where_it_was_scored() -> None:
     assert of(**{"4": -90.0, "global": -10.0}) == ()
     assert of(**{"4": -10.0, "global": -90.0})[0].startswith(f"{WORSE}-9.00")
     assert of(**{"4": -90.0})[0].startswith(f"{WORSE}-9.00")
-    assert of(**{"4": -90.0, "global": nan}) == ()
+    # A trace that is too long for it: the first window that has a score.
+    assert of(**{"4": -90.0, "1": -10.0, "global": nan})[0].startswith(f"{WORSE}-9.00")
+    assert of(**{"4": nan, "1": -90.0, "global": nan})[0].startswith(f"{WORSE}-9.00")
+    assert of(**{"4": -10.0, "1": -90.0, "global": nan}) == ()
+    assert of(**{"4": nan, "global": nan}) == ()
 
 
 @pytest.mark.parametrize(("n_long", "warns"), [(0, False), (2, False), (3, True), (4, True)])
@@ -196,6 +200,15 @@ def test_steps_of_the_old_cut(splitter: str, warns: bool) -> None:
     assert all(line.startswith("Steps were cut by sentence@1, by which") for line in found)
 
 
+@pytest.mark.parametrize(
+    ("name", "warns"),
+    [("global_naturalness", False), ("global_step_naturalness", True), ("mean_nll", True)],
+)
+def test_the_old_cut_plays_no_part_in_a_score_without_steps(name: str, warns: bool) -> None:
+    metric = LOWER if name == LOWER.name else get_metric(name)
+    assert bool(warned(rows(splitter="sentence@1"), metric=metric)) is warns
+
+
 def count(n_rows: int, **kinds: int) -> DegenerateCount:
     named = {kind: kinds.get(kind.replace(" ", "_"), 0) for kind in KINDS}
     return DegenerateCount(n_rows, sum(kinds.values()), named)
@@ -205,8 +218,8 @@ def test_degenerate_responses_are_counted_the_worst_teacher_first() -> None:
     counts = {"A": count(2, loop=1), "B": count(2, answer_only=1, cut_off=1)}
     ranking = ranked(rows(), degenerate=counts)
     assert ranking.warnings == (
-        "Degenerate responses: B 2 of 2 (answer only 1, cut off 1), A 1 of 2 (loop 1). Scores "
-        "tend to favour them; look at them before training.",
+        "Degenerate responses: B 2 of 2 (answer only 1, cut off 1), A 1 of 2 (loop 1). Some "
+        "scores favour such rows: look at them before training.",
     )
     assert ranking.degenerate == counts
     assert f"- {ranking.warnings[0]}\n" in ranking.to_markdown()

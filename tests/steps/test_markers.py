@@ -44,6 +44,9 @@ FAMILIES = {
     "«<|begin_of_solution|>»\n\nFive.\n\n«<|end_of_solution|>»",
     "Phi": "«<|user|>»\nHow?«<|end|>»\n«<|assistant|>»\nFive.",
     "Granite": "«<|start_of_role|>assistant»«<|end_of_role|>»Five.«<|end_of_text|>»",
+    "tokens without a line below": "«<|system|>»a«<|tool|>»b«<|think|>»c«<|thought|>»d«<|call|>»e"
+    "«<|constrain|>»json«<|endoftext|>»«<|END|>»",
+    "tokens with a line below": "«<|python_tag|>»«<|reserved_special_token_0|>»",
     "answer tags": "«<think>»So five.«</think>»«<answer>»Five it is.«</answer>»",
     "capitals": "«<THINK>»So five.«</Think>» «<ANSWER>»5«</ANSWER>»",
     "s1": "«think»\nSo five.\n«answer»\nAnswer: five.",
@@ -96,6 +99,8 @@ MENTIONS = {
     "comparisons": "a <b and c> d; x <y|z> is not |x|>0",
     "brackets": "[INSTALL] [think about it] [1]",
     "a formula": "|x| < 5 > 3 and <x|y>",
+    "formulas that look like tokens": "<|x|> and <|psi|>, <|a-b|>, <|A1|>; <|psi> is no <psi|phi>",
+    "more than a token's name": "<|ending|> <|the end|> <|users|> <|_x|> <|end> <end|>",
     "a list in brackets": "[answer] (think)",
     "Chinese in a sentence": "我思考一下，回答是七。",
 }
@@ -242,7 +247,7 @@ def test_joined_spans_tile_what_the_spans_tiled(text: str, cuts: list[int]) -> N
 # Work grows with the text, and not faster. (What the regex engine does: test_steps.py.)
 
 UNITS = [
-    "<think>", "</think>\n", "<answer>", "<answer>\n", "</answer>", "<|a|>", "<|im_start|>assistant ",
+    "<think>", "</think>\n", "<answer>", "<answer>\n", "</answer>", "<|a|>", "<|end|>", "<|im_start|>assistant ",
     "think\n", "\n answer \n", "`<think>` ", "```\n<think>\n", "---\n", "# \n", "1.\n", "<a>\n",
     "a</think>", "<answer>a</answer>", ".</think> ", "**Answer**\n", "\n", "a\n", "So.\nanswer\n",
 ]  # fmt: skip

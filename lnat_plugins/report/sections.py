@@ -50,6 +50,7 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
         f"over prompts ({counted(ranking.bootstrap_iters, 'resample')}, seed {ranking.seed})."
     )
     why = _no_interval(ranking)
+    why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
     headers = [
         "Teacher", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
         "May be best", "Rank interval", "First in", "Win rate", "Coverage", "Responses",
@@ -58,7 +59,8 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
         [
             _named(line, markers), line.rank,
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
-            Figure(line.difference), _interval(line.difference_low, line.difference_high, why),
+            Figure(line.difference),
+            _interval(line.difference_low, line.difference_high, why_difference),
             yes_or_no(line.may_be_best), rank_span(line), Figure(line.first_in, 3, why),
             Figure(line.win_rate, 3), Figure(line.coverage, 3),
             line.responses,

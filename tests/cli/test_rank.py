@@ -22,7 +22,7 @@ from tests.cli import select_runs
 from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
 SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}
-FAST = ["--bootstrap_iters", "100"]
+FAST = ["--bootstrap_iters", "200"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "steps: sentence (sentence@1), markers: keep, windows: 4,global, engine: packed, settings: "
         "0123456789ab",
         "metric: local_naturalness, window 4 (nats per token, higher is better), bootstrap_iters: "
-        "100, seed: 1234",
+        "200, seed: 1234",
         "",
     ]
     tables = [block for block in captured.out.split("\n\n") if block.startswith("|")]
@@ -418,7 +418,15 @@ def test_brief_is_the_verdict_and_the_teachers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], n_teachers: int
 ) -> None:
     scores = many(n_teachers, 40)
-    write_run(tmp_path, teacher_table(scores))
+    table = {
+        prompt: [
+            replace(one, variants={"steps line": of["4"] / 5, "window 10%": of["4"] / 20})
+            for one in records
+            for of in [one.totals]
+        ]
+        for prompt, records in teacher_table(scores).items()
+    }
+    write_run(tmp_path, table)
     options = ["--reference", ">".join(scores)] if n_teachers > 1 else []
     assert main(["rank", str(tmp_path), *FAST, *options, "--brief"]) == 0
     brief = capsys.readouterr().out
@@ -432,8 +440,9 @@ def test_brief_is_the_verdict_and_the_teachers(
     assert table in whole
     assert len(table.splitlines()) == n_teachers + 2
     sensitivity = [line for line in lines if line.startswith("Sensitivity: ")]
-    said = "Sensitivity: the same first teacher in 4 of 4 other ways of scoring."
+    said = "Sensitivity: the same first teacher in 2 of 2 other ways of scoring."
     assert sensitivity == ([said] if n_teachers > 1 else [])
+    assert whole.count(": no effect on these responses\n") == (n_teachers > 1)
     assert [line for line in lines if line.startswith("Against ")] == [
         line for line in whole.splitlines() if line.startswith("Against ")
     ]
@@ -453,13 +462,17 @@ def test_several_students_stand_side_by_side_first(
     printed = capsys.readouterr().out
     first, *rest = printed.splitlines()
     assert first == (
-        "The best teacher differs beyond noise: no teacher may be best for both students."
+        "The best teacher differs beyond noise: no teacher may be best for both students (90% for "
+        "all together)."
     )
     by_student = {"org/small": "teacher-1", "org/large": "teacher-3"}
     order = sorted(by_student)
-    for line, student in zip(rest[:2], order, strict=True):
+    for (line, *warnings), student in zip((rest[:3], rest[3:6]), order, strict=True):
         assert line.startswith(f"- {student}: {by_student[student]} is best for this student (95%")
-    assert [cell.strip() for cell in rest[3].split("|")[1:-1]] == ["Mean (rank)", *order]
+        assert warnings[0].startswith("  - Steps were cut by sentence@1")
+        assert warnings[1].startswith("  - Degenerate responses: teacher-1 40 of 40 ")
+        assert ". Some scores favour such rows: look at them" in warnings[1]
+    assert [cell.strip() for cell in rest[7].split("|")[1:-1]] == ["Mean (rank)", *order]
     assert printed.index("|Mean (rank)|") < printed.index(
         "\ntask: local_naturalness, student: org/"
     )
@@ -474,7 +487,7 @@ def test_several_students_stand_side_by_side_first(
     assert main(["rank", *paths, *FAST, "--brief"]) == 0
     brief = capsys.readouterr().out
     assert printed.startswith(brief)
-    assert len(brief.splitlines()) == 9
+    assert len(brief.splitlines()) == 13
 
 
 def test_briefly_each_task_is_named_and_none_is_left_out(
@@ -526,7 +539,9 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
         prompt: [
             replace(
                 one,
-                variants={"steps line": one.totals["4"] / 10, "window 10%": math.nan},
+                sums={**one.sums, "global": tuple(2 * value for value in one.sums["4"] or ())},
+                totals={**one.totals, "global": 2 * one.totals["4"]},
+                variants={"steps line": one.totals["4"] / 5, "window 10%": math.nan},
                 undefined={"window 10%": "too long"},
                 calibration=CALIBRATION,
             )
@@ -545,6 +560,7 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
         "text": printed.splitlines()[0],
         "may_be_best": [t["teacher"] for t in ranking["teachers"] if t["may_be_best"]],
         "more_prompts": ranking["verdict"]["more_prompts"],
+        "next_step": next(line for line in printed.splitlines() if line.startswith("Next: ")),
     }
     variants = {one["name"]: one for one in ranking["sensitivity"]["variants"]}
     assert variants["with steps line"]["order"] == [t["teacher"] for t in ranking["teachers"]]
@@ -555,7 +571,14 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
         "same_first": True,
         "tau": 1.0,
         "prompts": 12,
+        "partial": False,
     }
+    assert list(variants) == ["under the whole context", "with steps line"]
+    assert ranking["sensitivity"]["without_effect"] == [
+        "without steps under 4 tokens",
+        "without each trace's lowest 5% of steps",
+        "with every token weighing the same",
+    ]
     assert list(ranking["sensitivity"]["not_done"]) == [
         *("without first and last step", "with window 10%")
     ]
@@ -594,7 +617,7 @@ def test_a_part_of_the_prompts_is_said_to_be_one(
     assert ranking["teachers"][0]["coverage"] == 1.0  # of those that were scored
     page = tmp_path / "page.html"
     assert main(["report", str(tmp_path / "cut"), *FAST, "--output_path", str(page)]) == 0
-    assert "30 of 135 prompts scored for all of them (--limit)," in page.read_text("utf-8")
+    assert "prompts scored for all of them: 30 of 135 (--limit);" in page.read_text("utf-8")
     write_run(tmp_path / "whole", teacher_table(many(2, 30)), in_set=30)
     write_run(tmp_path / "older", teacher_table(many(2, 30)))
     for name in ("whole", "older"):

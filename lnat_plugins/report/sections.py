@@ -91,7 +91,7 @@ def teachers(figures: Figures, markers: Markers) -> Markup:
 def students(found: StudentComparison) -> Markup:
     """Each student's verdict, and teachers by students."""
     verdicts = (
-        f"{student}: {ranking.verdict.text}"
+        " ".join([f"{student}: {ranking.verdict.text}", *ranking.warnings])
         for student, ranking in zip(found.students, found.rankings, strict=True)
     )
     headers, rows = found.table()

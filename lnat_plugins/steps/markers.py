@@ -22,7 +22,7 @@ _ANSWER: Final = "answer|final_answer|final|solution|response|conclusion"
 _ROLES: Final = "assistant|user|system|tool|model|analysis|commentary|final|think|thought|answer"
 # Names between <| and |>; `<|psi>` and `<|x|>` are formulas.
 _TOKENS: Final = (
-    r"[A-Za-z]{1,40}_\w{1,40}|start|end|message|channel|return|call|constrain|endoftext|user"
+    r"[A-Za-z]{2,40}_[A-Za-z]\w{0,40}|start|end|message|channel|return|call|constrain|endoftext|user"
     r"|assistant|system|tool|think|thought"
 )
 _CHINESE: Final = "思考|思考过程|推理|分析|回答|答案|最终答案|解答"

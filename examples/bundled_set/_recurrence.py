@@ -3,7 +3,7 @@
 A problem gives six digits of a recurrence, ``x[t] = x[t-1] + x[t-6] mod 10``, and asks which digit
 comes before the first 9. Only working through every line gives the answer.
 
-Knows nothing of files, of students, or of how many problems make a set.
+Reads no file, uses no student, and does not set the number of problems.
 """
 
 from __future__ import annotations

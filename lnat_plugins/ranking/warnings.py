@@ -1,4 +1,4 @@
-"""What speaks against a verdict: a student that does not know the text, degenerate responses."""
+"""What speaks against a verdict: a student worse than chance, degenerate responses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     uniform = -math.log(facts.get("vocabulary", math.inf))
     if mean < uniform:
         yield (
-            f"The student knows nothing of this text: even of the teacher that it knows best its "
+            "The student predicts this text worse than chance: even for its best teacher the "
             f"mean of {number(mean, 2)} nats per token is below a uniform guess over its "
             f"{facts['vocabulary']:,} tokens ({number(uniform, 2)})."
         )
@@ -63,8 +63,8 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     logprob = facts.get("template_logprob")
     if logprob is not None and logprob < _UNKNOWN * uniform:
         yield (
-            "The student does not know this chat template (mean log p of its own tokens "
-            f"{number(logprob, 2)} nats): score a base model without "
+            "The student seems not to be trained on this chat template (mean log p of its own "
+            f"tokens {number(logprob, 2)} nats): score a base model without "
             "--apply_chat_template, unless it will be trained with it."
         )
 

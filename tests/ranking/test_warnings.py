@@ -77,9 +77,7 @@ def test_worse_than_a_uniform_guess(means: tuple[float, float], worse: bool) -> 
         )
 
 
-WORSE = (
-    "The student knows nothing of this text: even of the teacher that it knows best its mean of "
-)
+WORSE = "The student predicts this text worse than chance: even for its best teacher the mean of "
 
 
 @pytest.mark.parametrize("name", ["local_naturalness", "global_naturalness", "random", "mean_nll"])
@@ -185,8 +183,8 @@ def test_a_template_that_the_student_does_not_know(logprob: float | None, warns:
     assert bool(found) is warns
     if warns:
         assert found == (
-            "The student does not know this chat template (mean log p of its own tokens -3.46 "
-            "nats): score a base model without --apply_chat_template, unless it will be trained "
+            "The student seems not to be trained on this chat template (mean log p of its own "
+            "tokens -3.46 nats): score a base model without --apply_chat_template, unless it will be trained "
             "with it.",
         )
 
@@ -238,8 +236,8 @@ def test_the_gravest_comes_first() -> None:
     given = rows((-9, -9), facts, ("a</think>b",) * 2, prompt_tokens=99, splitter="sentence@1")
     found = warned(given, degenerate={"A": count(2, loop=2)})
     begins = [
-        "The student knows nothing of", "4 of 4 responses are longer", "The student's chat templ",
-        "The student does not know th", "Steps were cut by sentence@1", "Degenerate responses: A",
+        "The student predicts this te", "4 of 4 responses are longer", "The student's chat templ",
+        "The student seems not to be ", "Steps were cut by sentence@1", "Degenerate responses: A",
     ]  # fmt: skip
     assert [line.startswith(begin) for line, begin in zip(found, begins, strict=True)] == [True] * 6
     lines = ranked(given).to_markdown().splitlines()

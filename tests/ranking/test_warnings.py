@@ -184,8 +184,8 @@ def test_a_template_that_the_student_does_not_know(logprob: float | None, warns:
     if warns:
         assert found == (
             "The student seems not to be trained on this chat template (mean log p of its own "
-            "tokens -3.46 nats): score a base model without --apply_chat_template, unless it will be trained "
-            "with it.",
+            "tokens -3.46 nats): score a base model without --apply_chat_template, unless it will "
+            "be trained with it.",
         )
 
 

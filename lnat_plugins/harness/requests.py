@@ -173,6 +173,7 @@ def _score_jobs(
     if not (processes.count == world_size > 1 and all(processes.gather(_can_be_sent(jobs)))):
         processes = Processes(alone=True)
     everything = [job for own in processes.gather(list(jobs)) for job in own]
+    scorer.get_ready(everything)
     found: dict[int, list[StepSums]] = {}
     if processes.count > 1:
         # Alone, cached records are looked up when a prompt is prepared.
@@ -210,6 +211,39 @@ class PromptScorer:
         self._backend = backend
         self._cache = RecordCache(lm, REQUEST)
         self._scorers: dict[_ScorerKey, Scorer] = {}
+
+    def get_ready(self, jobs: Iterable[PromptJob]) -> None:
+        """Makes a scorer for each kind of prompt among these, before any of them is prepared.
+
+        To make one runs the student; prompts are prepared in a second thread, and a model must
+        not run in two at once.
+        """
+        # Tokens of a request that are read; a longer request would be cut on its left. `hf`
+        # does not read a request's last token. The others do, and vLLM keeps one more position
+        # for a token that it generates.
+        length: int | None = getattr(self._lm, "max_length", None)
+        if length is not None and not isinstance(self._lm, HFLM):
+            length -= 2
+        facts: dict[bool, dict[str, Any]] = {}
+        for key, job in {_scorer_key(job): job for job in jobs}.items():
+            template = job.settings.get("chat_template") is not None
+            if template not in facts:
+                facts[template] = student_facts(
+                    self._lm.tokenizer, self._backend, template=template, max_length=length
+                )
+            self._scorers[key] = Scorer(
+                tokenizer=self._lm.tokenizer,
+                backend=self._backend,
+                spec=job.steps,
+                windows=parse_windows(job.settings["windows"]),
+                settings=job.settings,
+                max_length=length,
+                host={"lm_eval": importlib.metadata.version("lm_eval")},
+                statistics=job.statistics,
+                narrower=job.narrower,
+                tokens=job.tokens,
+                student=facts[template],
+            )
 
     @property
     def tokens_read(self) -> int:
@@ -267,31 +301,7 @@ class PromptScorer:
         ]
 
     def _scorer(self, job: PromptJob) -> Scorer:
-        key = _scorer_key(job)
-        if key not in self._scorers:
-            # Tokens of a request that are read; a longer request would be cut on its left. `hf`
-            # does not read a request's last token. The others do, and vLLM keeps one more position
-            # for a token that it generates.
-            length: int | None = getattr(self._lm, "max_length", None)
-            if length is not None and not isinstance(self._lm, HFLM):
-                length -= 2
-            self._scorers[key] = Scorer(
-                tokenizer=self._lm.tokenizer,
-                backend=self._backend,
-                spec=job.steps,
-                windows=parse_windows(job.settings["windows"]),
-                settings=job.settings,
-                max_length=length,
-                host={"lm_eval": importlib.metadata.version("lm_eval")},
-                statistics=job.statistics,
-                narrower=job.narrower,
-                tokens=job.tokens,
-                student=student_facts(
-                    self._lm.tokenizer, self._backend, max_length=length,
-                    template=job.settings.get("chat_template") is not None,
-                ),
-            )  # fmt: skip
-        return self._scorers[key]
+        return self._scorers[_scorer_key(job)]
 
 
 _ScorerKey = tuple[str, int, frozenset[str], tuple[bool, bool, bool]]

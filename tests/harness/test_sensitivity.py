@@ -4,6 +4,7 @@ further ways.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,21 @@ def test_two_prompts_with_one_text_are_sampled_apart(
     write_set(tmp_path, same, block={"sensitivity": "full", "windows": [1], "tokens": False})
     found = sampled_prompts(records(evaluate(tmp_path, hf(model, tokenizer))))
     assert found == [f"p{i}" for i in sorted(sampled(MANY))]
+
+
+def test_the_student_runs_in_one_thread_only(
+    many: Path, model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts of several kinds (sampled or not) are prepared in a second thread."""
+    forward, threads = model.forward, set()
+
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        threads.add(threading.current_thread())
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", noted)
+    student = hf(model, tokenizer)
+    text = "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}"
+    monkeypatch.setattr(student.tokenizer, "chat_template", text)
+    evaluate(many, student, apply_chat_template=True)
+    assert threads == {threading.current_thread()}

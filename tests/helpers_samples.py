@@ -12,6 +12,7 @@ from lnat_plugins.scoring.record import StepSums
 
 SETTINGS: dict[str, Any] = {
     "steps": "sentence",
+    "markers": "skip",
     "windows": ["4", "global"],
     "target_delimiter": "\n\n",
 }

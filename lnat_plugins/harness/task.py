@@ -31,7 +31,7 @@ from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.scoring.chat import template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
-from lnat_plugins.scoring.variants import narrower_are_cheap, sampled
+from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt, TeacherSet, load

@@ -22,6 +22,7 @@ from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS, local_naturalnes
 from lnat_plugins.ranking.orders import ranks, tau_b
 from lnat_plugins.ranking.table import TIE, ScoreTable, score_table
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.ways import ways_on_sample
 from lnat_plugins.steps.windows import parse_window
 
 SHORT: Final = 4
@@ -166,15 +167,14 @@ def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Comp
             needs = "it needs a back end that gives the score step by step"
             yield name, _at_window(other), why or needs
     recorded = dict.fromkeys(name for record in records for name in record.variants)
-    for name in recorded or _full_ways(records[0]):
+    for name in recorded or _ways_on_sample(records[0]):
         yield f"with {name}", _recorded(name), FULL
 
 
-def _full_ways(record: StepSums) -> tuple[str, str]:
-    """What `sensitivity: full` would score of it; see `scoring.variants`."""
-    steps = "sentence" if record.splitter.startswith("line@") else "line"
-    window = parse_window(next(iter(record.sums)))
-    return f"steps {steps}", "window 4" if window.share else "window 10%"
+def _ways_on_sample(record: StepSums) -> tuple[str, ...]:
+    # Older records say nothing of markers: every token was scored.
+    markers = record.settings.get("markers", "keep")
+    return ways_on_sample(record.splitter, markers, parse_window(next(iter(record.sums))))
 
 
 def _kept(record: StepSums, window: str, keep: Callable[[int], bool]) -> float:

@@ -17,7 +17,8 @@ from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.scoring.variants import narrower_are_cheap, sampled, with_variants
+from lnat_plugins.scoring.variants import with_variants
+from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Sensitivity, Settings

@@ -1,16 +1,10 @@
-"""Which windows are recorded beside those asked for, and scores in other ways on a sample.
-
-The windows below the widest come out of its runs, but for the last steps of a response, which need
-runs of their own: 2 % more tokens for 80 steps and a window of 4, three times as many for 5 steps.
-So they are recorded for every response where that is cheap, else for a sample of the prompts. A
-finer cut, or a window that grows with the trace, needs another reading: on the sample alone.
-"""
+"""The scores of a prompt's responses in the ways of the sample, and the student's calibration."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -18,72 +12,29 @@ import numpy as np
 from lnat_plugins.engine.types import CALIBRATION, TEMPERED
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
-from lnat_plugins.steps.windows import Pair, Window, parse_window, plan_runs
-
-SAMPLE: Final = 20
-"""Prompts that are scored in further ways."""
-
-
-CHEAP: Final = 0.15
-"""More steps to read for the narrower windows than this share: they are recorded on the sample."""
-
-_CHARACTERS_A_TOKEN: Final = 4
-
-
-def narrower_are_cheap(texts: Iterable[str], spec: StepSpec, windows: Sequence[Window]) -> bool:
-    """Whether the windows below the widest cost next to nothing for these responses.
-
-    Counted in steps that are read after the prompt, over all responses; no token is needed.
-    """
-    widest = max((window.count or 0 for window in windows), default=0)
-    asked = more = 0
-    for text in texts:
-        n_steps = _count_steps(text, spec)
-        pairs = {pair for window in windows for pair in window.pairs(n_steps)}
-        narrower = {
-            pair for count in range(widest) for pair in Window(str(count), count).pairs(n_steps)
-        }
-        asked += _steps_read(pairs)
-        more += _steps_read(pairs | narrower)
-    return more <= (1 + CHEAP) * asked
-
-
-def _count_steps(text: str, spec: StepSpec) -> int:
-    """Of tokens, and of supplied steps, a guess."""
-    if spec.kind == "tokens":
-        return 1 + len(text) // (_CHARACTERS_A_TOKEN * (spec.n or 1))
-    return len((spec.splitter or SPLITTERS["sentence"]).cut(text))
-
-
-def _steps_read(pairs: Iterable[Pair]) -> int:
-    return sum(run.stop - run.start for run in plan_runs(pairs))
-
-
-def sampled(n_prompts: int) -> frozenset[int]:
-    """The indices of the prompts of the sample, evenly spread; all if there are no more."""
-    count = min(SAMPLE, n_prompts)
-    return frozenset(i * n_prompts // count for i in range(count))
+from lnat_plugins.scoring.ways import ways_on_sample
+from lnat_plugins.steps import Markers, parse_steps
+from lnat_plugins.steps.windows import parse_window
 
 
 def scorers_of_variants(scorer: Scorer) -> dict[str, Scorer]:
-    """Name of the variant -> a scorer that differs in that alone, and gathers nothing else.
-
-    Steps by `line` (by `sentence` where they are lines already), and a window of 10 % of the
-    preceding steps (of 4 steps where the first window is a share already).
-    """
-    first = scorer.windows[0]
-    lines = scorer.spec.splitter is not None and scorer.spec.splitter.name == "line"
-    steps, window = ("sentence" if lines else "line"), ("4" if first.share else "10%")
-    spec = parse_steps(steps, markers=scorer.spec.markers)
+    """Name of the variant -> a scorer that differs in that alone, and gathers nothing else."""
+    spec, first = scorer.spec, scorer.windows[0]
     bare = dataclasses.replace(
-        scorer, statistics=frozenset(), tokens=False, narrower=False,
-        windows=(first,),
-    )  # fmt: skip
-    return {
-        f"steps {steps}": dataclasses.replace(bare, spec=spec),
-        f"window {window}": dataclasses.replace(bare, windows=(parse_window(window),)),
-    }
+        scorer, statistics=frozenset(), tokens=False, narrower=False, windows=(first,)
+    )
+    found = {}
+    for name in ways_on_sample(str(spec), spec.markers, first):
+        setting, value = name.split()
+        if setting == "window":
+            found[name] = dataclasses.replace(bare, windows=(parse_window(value),))
+        elif setting == "steps":
+            other = parse_steps(value, markers=spec.markers)
+            found[name] = dataclasses.replace(bare, spec=other)
+        else:
+            markers: Markers = "keep" if value == "keep" else "skip"
+            found[name] = dataclasses.replace(bare, spec=dataclasses.replace(spec, markers=markers))
+    return found
 
 
 BINS: Final = 15

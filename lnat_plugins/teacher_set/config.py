@@ -141,7 +141,7 @@ class TaskSpec:
     tokens: whether records keep the numbers of every token.
     sensitivity: "basic" = the windows below the widest are recorded too, on a sample of 20 prompts
         if that is not cheap; "full" = the sample is scored in further ways; "none" = neither. See
-        `scoring.variants`.
+        `scoring.ways`.
     """
 
     name: str

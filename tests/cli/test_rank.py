@@ -42,7 +42,7 @@ def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     start = lines.index("") + 1
     assert lines[start : start + 4] == [
         "task: local_naturalness, student: org/student, prompts: 3 of 3, responses: 9",
-        "steps: sentence (sentence@1), markers: keep, windows: 4,global, engine: packed, settings: "
+        "steps: sentence (sentence@1), markers: skip, windows: 4,global, engine: packed, settings: "
         "0123456789ab",
         "metric: local_naturalness, window 4 (nats per token, higher is better), bootstrap_iters: "
         "200, seed: 1234",

@@ -14,7 +14,7 @@ import pytest
 from lnat_plugins.harness.requests import score_requests
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.samples import read_scored_set
-from lnat_plugins.scoring.variants import sampled
+from lnat_plugins.scoring.ways import sampled
 from tests.helpers_students import assert_near
 
 from .lab import TASK, TEXTS, evaluate, hf, load, records, rows, save, write_set
@@ -71,10 +71,11 @@ def test_variants_are_the_scores_of_runs_with_these_settings(
     block = {"markers": markers, "windows": [4, "global"], "sensitivity": "full"}
     write_set(tmp_path, rows(), block=block)
     results = evaluate(tmp_path, hf(model, tokenizer))
-    for name, change, window in [
-        ("steps line", {"steps": "line"}, "4"), ("window 10%", {"windows": ["10%"]}, "10%"),
-    ]:  # fmt: skip
-        folder = tmp_path / window.strip("%")
+    ways = [("steps line", {"steps": "line"}, "4"), ("window 10%", {"windows": ["10%"]}, "10%")]
+    if markers == "keep":
+        ways.append(("markers skip", {"markers": "skip"}, "4"))
+    for name, change, window in ways:
+        folder = tmp_path / name.strip("%")
         write_set(folder, rows(), block={"markers": markers, **change})
         other = read_scored_set([save(evaluate(folder, hf(model, tokenizer)), folder / "out")])
         for row in other.rows:

@@ -179,19 +179,25 @@ def test_one_response_with_another_number_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("splitter", "window", "names"),
+    ("splitter", "settings", "window", "names"),
     [
-        ("sentence@2", "4", ("steps line", "window 10%")),
-        ("line@1", "4", ("steps sentence", "window 10%")),
-        ("sentence@2", "10%", ("steps line", "window 4")),
-        ("line@1", "10%", ("steps sentence", "window 4")),
+        ("sentence@2", {"markers": "skip"}, "4", ("steps line", "window 10%")),
+        ("sentence@2", {"markers": "keep"}, "4", ("steps line", "window 10%", "markers skip")),
+        ("sentence@1", {}, "4", ("steps line", "window 10%", "markers skip")),
+        ("line@1", {"markers": "skip"}, "4", ("steps sentence", "window 10%", "markers keep")),
+        ("supplied", {"markers": "skip"}, "4", ("steps line", "window 10%", "markers keep")),
+        ("sentence@2", {"markers": "skip"}, "10%", ("steps line", "window 4")),
+        ("line@1", {"markers": "keep"}, "10%", ("steps sentence", "window 4", "markers skip")),
     ],
 )
-def test_what_full_would_score_is_named(splitter: str, window: str, names: tuple[str, str]) -> None:
-    rows = [
-        Row("p0", t, make_record(t, {window: [-5.0, v], "global": [-5.0, v]}, splitter=splitter))
+def test_what_full_would_score_is_named(
+    splitter: str, settings: dict[str, str], window: str, names: tuple[str, ...]
+) -> None:
+    records = [
+        make_record(t, {window: [-5.0, v], "global": [-5.0, v]}, splitter=splitter)
         for t, v in (("A", -1.0), ("B", -2.0))
     ]
+    rows = [Row("p0", one.teacher, replace(one, settings=settings)) for one in records]
     found = of(rows, window=window)
     assert [name for name, why in found.not_done.items() if why == FULL] == [
         f"with {name}" for name in names

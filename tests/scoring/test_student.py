@@ -11,7 +11,7 @@ import pytest
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.scoring.variants import sampled
+from lnat_plugins.scoring.ways import sampled
 from lnat_plugins.selection import Choice, Strategy, parse_selection
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows

@@ -11,7 +11,8 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.backend import Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.variants import SAMPLE, sampled, scorers_of_variants, with_variants
+from lnat_plugins.scoring.variants import scorers_of_variants, with_variants
+from lnat_plugins.scoring.ways import SAMPLE, sampled
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near
 from tests.scoring.builders import LONG, OnlyTotals, scorer_of
@@ -43,6 +44,9 @@ def test_no_prompts_no_sample() -> None:
     assert sampled(0) == frozenset()
 
 
+OTHER = {"skip": "keep", "keep": "skip"}
+
+
 @pytest.mark.parametrize("markers", ["skip", "keep"])
 @pytest.mark.parametrize(
     ("windows", "steps", "variants"),
@@ -59,8 +63,11 @@ def test_a_variant_is_the_score_of_a_run_with_that_setting(
     markers: Any, llama: Any, tokenizer: Any,
 ) -> None:  # fmt: skip
     found = scored(scorer_of(llama, tokenizer, windows, steps, markers=markers))
+    if markers == "keep" or steps != "sentence":
+        variants = {**variants, f"markers {OTHER[markers]}": (windows[0], None)}
     for name, (window, other) in variants.items():
-        run = scorer_of(llama, tokenizer, (window,), other or steps, markers=markers)
+        setting = OTHER[markers] if name.startswith("markers") else markers
+        run = scorer_of(llama, tokenizer, (window,), other or steps, markers=setting)
         for record, expected in zip(found, run.score(PROMPT, RESPONSES), strict=True):
             assert {*record.variants} == {*variants}
             value = METRICS["local_naturalness"].of(expected, window)

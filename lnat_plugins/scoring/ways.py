@@ -1,0 +1,80 @@
+"""Which windows are recorded beside those asked for, and how a sample of the prompts is scored too.
+
+The windows below the widest come out of its runs, but for the last steps of a response, which need
+runs of their own: 2 % more tokens for 80 steps and a window of 4, three times as many for 5 steps.
+So they are recorded for every response where that is cheap, else for a sample of the prompts. Other
+steps, or a window that grows with the trace, need another reading: on the sample alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from lnat_plugins.steps import SPLITTERS, StepSpec
+from lnat_plugins.steps.windows import Pair, Window, plan_runs
+
+SAMPLE: Final = 20
+"""Prompts that are scored in further ways."""
+
+CHEAP: Final = 0.15
+"""More steps to read for the narrower windows than this share: they are recorded on the sample."""
+
+_CHARACTERS_A_TOKEN: Final = 4
+
+
+def narrower_are_cheap(texts: Iterable[str], spec: StepSpec, windows: Sequence[Window]) -> bool:
+    """Whether the windows below the widest cost next to nothing for these responses.
+
+    Counted in steps that are read after the prompt, over all responses; no token is needed.
+    """
+    widest = max((window.count or 0 for window in windows), default=0)
+    asked = more = 0
+    for text in texts:
+        n_steps = _count_steps(text, spec)
+        pairs = {pair for window in windows for pair in window.pairs(n_steps)}
+        narrower = {
+            pair for count in range(widest) for pair in Window(str(count), count).pairs(n_steps)
+        }
+        asked += _steps_read(pairs)
+        more += _steps_read(pairs | narrower)
+    return more <= (1 + CHEAP) * asked
+
+
+def _count_steps(text: str, spec: StepSpec) -> int:
+    """Of tokens, and of supplied steps, a guess."""
+    if spec.kind == "tokens":
+        return 1 + len(text) // (_CHARACTERS_A_TOKEN * (spec.n or 1))
+    return len((spec.splitter or SPLITTERS["sentence"]).cut(text))
+
+
+def _steps_read(pairs: Iterable[Pair]) -> int:
+    return sum(run.stop - run.start for run in plan_runs(pairs))
+
+
+def sampled(n_prompts: int) -> frozenset[int]:
+    """The indices of the prompts of the sample, evenly spread; all if there are no more."""
+    count = min(SAMPLE, n_prompts)
+    return frozenset(i * n_prompts // count for i in range(count))
+
+
+def ways_on_sample(splitter: str, markers: str, window: Window) -> tuple[str, ...]:
+    """The variants of a score: each a setting and its other value.
+
+    Steps by `line` (by `sentence` where they are lines already), and a window of 10 % of the
+    preceding steps (of 4 steps where the window is a share already). The other setting of `markers`
+    where the records cannot tell what it gives: by `sentence` a tag is part of a step, and the sums
+    over tags are recorded.
+
+    Args:
+        splitter: as a record names it, such as "sentence@2".
+        markers: the setting.
+        window: the first one.
+    """
+    steps = "sentence" if splitter.startswith("line@") else "line"
+    ways = [f"steps {steps}", "window 4" if window.share else "window 10%"]
+    if markers == "keep":
+        ways.append("markers skip")
+    elif not splitter.startswith("sentence@"):
+        ways.append("markers keep")
+    return tuple(ways)

@@ -85,8 +85,8 @@ def score(
     steps: str | None = None,
     metrics: str | Sequence[str] | None = None,
     markers: Literal["skip", "keep"] | None = None,
-    tokens: bool = True,
-    sensitivity: Sensitivity = "basic",
+    tokens: bool | None = None,
+    sensitivity: Sensitivity | None = None,
     apply_chat_template: bool | None = None,
     plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
@@ -96,8 +96,8 @@ def score(
         model: a transformers causal language model; left as it was found.
         tokenizer: its fast tokenizer.
         teacher_set: from `load_teacher_set`.
-        windows, steps, metrics, markers: by default the teacher set's own; `metrics="all"` gathers
-            what every metric needs.
+        windows, steps, metrics, markers, tokens, sensitivity: by default the teacher set's own.
+        metrics: "all" gathers what every metric needs.
         tokens: whether the numbers of every token are kept, for `Scores.tokens`.
         sensitivity: "basic" = windows below the widest are recorded too, on a sample of 20 prompts
             if that is not cheap; "full" = the sample is scored in further ways, to see whether the
@@ -125,6 +125,7 @@ def score(
     plain = not (has_template if apply_chat_template is None else apply_chat_template)
     loaded = _load(plugins)
     own = teacher_set.settings
+    depth = teacher_set.sensitivity if sensitivity is None else sensitivity
     parsed = parse_windows(windows or own.windows)
     settings = Settings(
         steps=steps or own.steps,
@@ -135,7 +136,7 @@ def score(
     )
     for name, value, choices in (
         ("markers", settings.markers, ("skip", "keep")),
-        ("sensitivity", sensitivity, ("none", "basic", "full")),
+        ("sensitivity", depth, ("none", "basic", "full")),
     ):
         if value not in choices:
             raise ConfigError(
@@ -148,8 +149,8 @@ def score(
         parse_steps(settings.steps, "steps", loaded.registry.splitters, settings.markers),
         parsed,
         request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
-        tokens,
-        sensitivity,
+        teacher_set.tokens if tokens is None else tokens,
+        depth,
     )
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter

@@ -186,7 +186,6 @@ def test_broken_tokens_name_their_row(scores: Scores) -> None:
         ({"markers": "drop"}, "score: markers: no such choice (found 'drop'). Known: keep, skip."),
         ({"markers": "Keep"}, "score: markers: no such choice (found 'Keep'). Did you mean 'keep'"),
         ({"sensitivity": "ful"}, "score: sensitivity: no such choice (found 'ful'). Did you mean"),
-        ({"sensitivity": None}, "score: sensitivity: no such choice (found None). Did you mean"),
     ],
 )
 def test_a_choice_that_there_is_not(scored_folder: Path, options: Any, line: str) -> None:

@@ -86,7 +86,12 @@ def _rank(args: argparse.Namespace) -> int:
     for board in boards:
         by_task.setdefault(board.scored.task, []).append(board)
     compared = [
-        compare_students(task, [one.scored.student for one in of], [one.ranking for one in of])
+        compare_students(
+            task,
+            [one.scored.student for one in of],
+            [one.ranking for one in of],
+            [one.scored.steps for one in of],
+        )
         for task, of in by_task.items()
         if len(of) > 1
     ]

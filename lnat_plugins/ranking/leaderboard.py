@@ -42,11 +42,9 @@ class Leaderboard:
         scored, settings = self.scored, self.scored.settings
         of = f"task: {scored.task}, student: {scored.student}"
         prompts, metric = self.ranking.title()
-        # Older samples say nothing of markers: steps were what the splitter cut.
         title = [
             f"{of}, {prompts}",
-            f"steps: {settings.get('steps')} ({scored.splitter}), markers: "
-            f"{settings.get('markers', 'keep')}, windows: {','.join(scored.windows)}, engine: "
+            f"steps: {scored.steps}, windows: {','.join(scored.windows)}, engine: "
             f"{','.join(scored.paths)}, settings: {scored.settings_hash}",
         ]
         if "chat_template" in settings:  # older samples do not say how prompts were rendered

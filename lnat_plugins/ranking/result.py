@@ -140,11 +140,12 @@ class Ranking:
         return found
 
     def headline(self, *, brief: bool = False) -> tuple[str, ...]:
-        """The verdict, what speaks against it, second opinions, sensitivity: a line each.
+        """The verdict, warnings and confounds, second opinions, sensitivity: a line each.
 
         `brief`: the sensitivity in one line, and without what to run next.
         """
-        lines = [self.verdict.text, *(f"- {warning}" for warning in self.warnings)]
+        doubts = (*self.warnings, *self.confounds.notes)
+        lines = [self.verdict.text, *(f"- {line}" for line in doubts)]
         lines += self.second_opinions
         if brief:
             return (*lines, *self.sensitivity.in_words())
@@ -203,7 +204,7 @@ class Ranking:
             _controls(self),
             _correlations(self.confounds),
             [*_fit(self), *_sentences(self)],
-            [f"- {note}" for note in (*self.notes, *self.confounds.notes)],
+            [f"- {note}" for note in self.notes],
         )
 
 

@@ -87,9 +87,11 @@ class Sensitivity:
         return tuple(one for one in self.variants if not one.same_first)
 
     def in_words(self) -> tuple[str, ...]:
-        """One sentence; none where nothing was compared."""
+        """One sentence; none where there is no other way."""
+        if not self.variants and self.without_effect:
+            return ("Sensitivity: no other way of scoring changes a number of these responses.",)
         if not self.variants:
-            return ()
+            return ("Sensitivity: no other way of scoring was possible.",) * bool(self.not_done)
         same = len(self.variants) - len(self.changing)
         but = ", ".join(
             f"{one.order[0]} instead of {one.usual[0]} {one.where}" for one in self.changing

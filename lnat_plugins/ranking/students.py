@@ -64,20 +64,24 @@ class StudentComparison:
 
 
 def compare_students(
-    task: str, students: Sequence[str], rankings: Sequence[Ranking]
+    task: str, students: Sequence[str], rankings: Sequence[Ranking], steps: Sequence[str] = ()
 ) -> StudentComparison:
     """Set the rankings of one teacher set for several students side by side.
 
     The best teacher differs beyond noise if no teacher is in the best set of all k students: each
     set holds that student's best teacher at 95 %, so all of them do at 100 − 5·k % or more.
-    Students that were ranked by other metrics or windows, or on other teachers, are not compared.
+    Students that were ranked by other metrics, windows or steps, or on other teachers, are not
+    compared.
+
+    Args:
+        steps: how the responses were cut for each student.
     """
     said = [one.verdict for one in rankings]
     common = [
         name for name in said[0].may_be_best if all(name in other.may_be_best for other in said)
     ]
     all_of_them = "both students" if len(said) == 2 else f"all {len(said)} students"
-    if differing := _differing(rankings):
+    if differing := _differing(rankings, steps):
         common, text = [], f"Not compared: the students were ranked on different {differing}."
     elif any(one.kind == "none" for one in said):
         common = []
@@ -90,15 +94,19 @@ def compare_students(
         )
     else:
         text = f"No difference beyond noise: {' or '.join(common)} may be best for {all_of_them}."
+    used = [one.prompts_used for one in rankings]
+    if not differing and len({*used}) > 1 and all(one.kind != "none" for one in said):
+        text += f" They rest on {' and '.join(map(str, used))} prompts."
     names = _short(students)
     return StudentComparison(task, names, tuple(rankings), tuple(common), text)
 
 
-def _differing(rankings: Sequence[Ranking]) -> str:
+def _differing(rankings: Sequence[Ranking], steps: Sequence[str]) -> str:
     """In what the rankings differ, if they cannot be compared; "" if they can."""
     parts: dict[str, set[object]] = {
         "metrics": {one.metric for one in rankings},
         "windows": {one.window for one in rankings},
+        "steps": {*steps},
         "teachers": {frozenset(line.teacher for line in one.teachers) for one in rankings},
     }
     return " and ".join(name for name, values in parts.items() if len(values) > 1)

@@ -36,7 +36,8 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
 
 
 def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
-    facts = rows[0].record.student
+    # Records of an older version in a cache may lack some.
+    facts = {name: value for row in rows for name, value in row.record.student.items()}
     mean = _best_mean(rows)
     uniform = -math.log(facts.get("vocabulary", math.inf))
     if mean < uniform:
@@ -55,10 +56,14 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
             f"{n_long} of {plural(len(rows), 'response')} are longer than the {limit:,} tokens "
             "that the student reads at once: it cannot be trained on them whole."
         )
-    if facts.get("hides_thinking") and any("</think>" in _text(row) for row in rows):
+    texts = [str(getattr(row, "text", "")) for row in rows]
+    hidden = {tag: sum(tag in text for text in texts) for tag in facts.get("hidden_thinking", ())}
+    if n_hidden := sum(hidden.values()):
         yield (
-            "The student's chat template leaves out what stands before </think> in a reply, so "
-            "training in this template would not see the reasoning that was scored."
+            "The student's chat template leaves out what stands before "
+            f"{' or '.join(tag for tag, count in hidden.items() if count)} in a reply (found in "
+            f"{n_hidden} of {plural(len(rows), 'response')}), so training in this template would "
+            "not see the reasoning that was scored."
         )
     logprob = facts.get("template_logprob")
     if logprob is not None and logprob < _UNKNOWN * uniform:
@@ -83,7 +88,3 @@ def _best_mean(rows: Sequence[Scored]) -> float:
             total, count = sums.get(row.teacher, (0.0, 0))
             sums[row.teacher] = total + value, count + row.record.n_tokens
     return max((total / count for total, count in sums.values()), default=math.nan)
-
-
-def _text(row: Scored) -> str:
-    return str(getattr(row, "text", ""))

@@ -73,9 +73,13 @@ def report(
         ("settings", "Settings and versions", _settings(scored, figures)),
     ]  # fmt: skip
     if others:
-        students = [one.student for one in (scored, *others)]
         rankings = [figures.ranking, *(ranking_of(one, options) for one in others)]
-        beside = compare_students(scored.task, [*map(_short, students)], rankings)
+        beside = compare_students(
+            scored.task,
+            [_short(one.student) for one in (scored, *others)],
+            rankings,
+            [one.steps for one in (scored, *others)],
+        )
         parts.insert(0, ("students", "Students side by side", sections.students(beside)))
     links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
     style, script = _read("style.css"), _read("script.js")
@@ -96,7 +100,8 @@ def report(
 
 def _summary(scored: ScoredSet, figures: Figures) -> Markup:
     ranking = figures.ranking
-    notes = len(ranking.notes) + len(ranking.confounds.notes)
+    notes = len(ranking.notes)
+    doubts = (*ranking.warnings, *ranking.confounds.notes)
     order = "the order" if len(ranking.teachers) > 1 else "it"
     read_first = join(
         [f" Before trusting {order}, read the ",
@@ -107,7 +112,7 @@ def _summary(scored: ScoredSet, figures: Figures) -> Markup:
         lines.append(ranking.calibration.in_words())
     return join([
         tag("p", tag("strong", ranking.verdict.text), read_first, class_="lead"),
-        items(ranking.warnings) if ranking.warnings else "",
+        items(doubts) if doubts else "",
         *(tag("p", line) for line in lines),
         *(folded(line, items(ranking.sensitivity_lines))
           for line in ranking.sensitivity.in_words()),

@@ -70,6 +70,13 @@ class ScoredSet:
         )
 
     @property
+    def steps(self) -> str:
+        """How the responses were cut: "sentence (sentence@2), markers: skip"."""
+        # Older samples say nothing of markers: every token was scored.
+        markers = self.settings.get("markers", "keep")
+        return f"{self.settings.get('steps')} ({self.splitter}), markers: {markers}"
+
+    @property
     def teachers(self) -> tuple[str, ...]:
         """Teachers in order of first appearance."""
         return tuple(dict.fromkeys(row.teacher for row in self.rows))

@@ -11,6 +11,7 @@ from lnat_plugins.errors import LnatError
 from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.chat import render
 from lnat_plugins.scoring.tokens import check_tokenizer
+from lnat_plugins.teacher_set.thinking import TAGS
 
 _QUESTION: Final = "What is 3 + 4?"
 _THOUGHT: Final = "Three and four make seven."
@@ -23,7 +24,8 @@ def student_facts(
 
     - vocabulary: tokens that the tokenizer knows, so that −log of it is a uniform guess, in nats;
     - max_length: tokens that the student reads at once; None if there is no limit;
-    - hides_thinking: whether the chat template leaves the thinking part of a reply out;
+    - hidden_thinking: the closing tags of `teacher_set.thinking.TAGS` before which the chat
+      template leaves the thinking part of a reply out;
     - template_logprob: mean log p, in nats, of the template's own tokens between a question and
       the reply, by the engine. Near 0 if the student was trained in this template.
 
@@ -37,11 +39,14 @@ def student_facts(
         return facts
     asked = [{"role": "user", "content": _QUESTION}]
     try:
-        reply = render(tokenizer, asked, f"<think>\n{_THOUGHT}\n</think>\n\nSeven.")
+        replies = {
+            closing: render(tokenizer, asked, f"{opening}\n{_THOUGHT}\n{closing}\n\nSeven.")
+            for opening, closing in TAGS.items()
+        }
         opened = render(tokenizer, asked)
     except LnatError:
         return facts
-    facts["hides_thinking"] = _THOUGHT not in reply
+    facts["hidden_thinking"] = [tag for tag, reply in replies.items() if _THOUGHT not in reply]
     before, content, after = opened.rpartition(_QUESTION)
     if isinstance(backend, EngineBackend) and content and after:
         facts["template_logprob"] = _mean_logprob(tokenizer, backend, before + content, after)

@@ -60,4 +60,6 @@ def load(
         teachers=tuple(dict.fromkeys(response.teacher for response in responses)),
         dropped=dict(dropped),
         settings=spec.settings,
+        tokens=spec.tokens,
+        sensitivity=spec.sensitivity,
     )

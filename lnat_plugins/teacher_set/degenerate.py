@@ -75,18 +75,8 @@ def degenerate_kinds(
     return tuple(kind for kind, is_so in zip(KINDS, found, strict=True) if is_so)
 
 
-def count_degenerate(
-    rows: Iterable[tuple[str, str, Mapping[str, Any]]],
-) -> dict[str, DegenerateCount]:
-    """Teacher -> its count, from (teacher, text, extra); teachers in order of first appearance."""
-    return count_kinds((teacher, degenerate_kinds(text, extra)) for teacher, text, extra in rows)
-
-
 def count_kinds(rows: Iterable[tuple[str, Iterable[str]]]) -> dict[str, DegenerateCount]:
-    """Teacher -> its count, from (teacher, kinds of one response).
-
-    For callers who count the same responses twice, in the data and in a choice.
-    """
+    """Teacher -> its count, from (teacher, kinds of one response), in order of first appearance."""
     seen: Counter[str] = Counter()
     degenerate: Counter[str] = Counter()
     by_kind: Counter[tuple[str, str]] = Counter()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from lnat_plugins.teacher_set.config import Settings
+from lnat_plugins.teacher_set.config import Sensitivity, Settings
 
 Message = Mapping[str, str]
 """One turn of a conversation: {"role": ..., "content": ...}."""
@@ -75,6 +75,7 @@ class TeacherSet:
         teachers: in order of first appearance.
         dropped: reason -> number of responses dropped for it.
         settings: the YAML's `naturalness` block, defaults filled in.
+        tokens, sensitivity: of the same block, see `config.TaskSpec`.
     """
 
     name: str
@@ -82,6 +83,8 @@ class TeacherSet:
     teachers: tuple[str, ...]
     dropped: Mapping[str, int]
     settings: Settings
+    tokens: bool = True
+    sensitivity: Sensitivity = "basic"
 
     def __repr__(self) -> str:
         return (

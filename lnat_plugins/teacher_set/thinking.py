@@ -20,6 +20,20 @@ _CLOSE: Final = re.compile(
     r"|<\|(?:think_end|end_think|END_THINKING)\|>|\[/THINK\]|◁/think▷",
     re.IGNORECASE,
 )
+
+TAGS: Final = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "<seed:think>": "</seed:think>",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+    "[THINK]": "[/THINK]",
+    "◁think▷": "◁/think▷",
+}
+"""Opening tag -> closing tag, as the common families of models write them."""
+
 _BARE_OPEN: Final = re.compile(_BLANK + r"think[^\S\r\n]*(?=[\r\n])")
 _BARE_CLOSE: Final = re.compile(r"[\r\n][^\S\r\n]*answer[^\S\r\n]*(?=[\r\n]|\Z)")
 

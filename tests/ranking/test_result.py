@@ -13,6 +13,7 @@ from tests.ranking.builders import LOWER, rank_rows, table
 
 EXPECTED = """\
 No verdict: 2 prompts of 2 teachers, and 10 are the least that carry one. A|1 has the best mean.
+- No response has a second step, so that window 4 shows what global shows: this is global naturalness under another name.
 Sensitivity, the order when it is scored in another way:
 - without steps under 4 tokens, without each trace's lowest 5% of steps, with every token weighing the same, under the whole context: no effect on these responses
 - without first and last step: not done; it needs responses of three steps or more
@@ -45,8 +46,6 @@ two
 Share of resamples with A|1 first, and the order's tau-b, by prompts: 2: 1.00 (1.00).
 Of what precedes a step, the window shows: 4: N/A.
 Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same winner on 2 of 2 prompts.
-
-- No response has a second step, so that window 4 shows what global shows: this is global naturalness under another name.
 """  # noqa: E501
 
 

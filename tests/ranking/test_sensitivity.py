@@ -144,6 +144,9 @@ EFFECTLESS = (
 )
 
 
+NO_EFFECT = "Sensitivity: no other way of scoring changes a number of these responses."
+
+
 def test_ways_that_change_no_number_are_named_and_not_counted() -> None:
     rows = [
         Row(f"p{p}", t, steps([v] * 3, [5] * 3))
@@ -152,7 +155,7 @@ def test_ways_that_change_no_number_are_named_and_not_counted() -> None:
     ]
     found = of(rows)
     assert (found.variants, found.without_effect) == ((), EFFECTLESS)
-    assert found.in_words() == ()
+    assert found.in_words() == (NO_EFFECT,)
     text = rank_rows(rows).to_markdown()
     assert f"\n- {', '.join(EFFECTLESS)}: no effect on these responses\n- with steps" in text
     assert text.count("no effect") == 1
@@ -172,10 +175,8 @@ def test_one_response_with_another_number_is_enough() -> None:
         assert all(one.same_order for one in found.variants)
         left = tuple(name for name in EFFECTLESS if name != "without first and last step")
         assert found.without_effect == (left if effect else EFFECTLESS)
-        assert (
-            found.in_words()
-            == ("Sensitivity: the same first teacher in 1 of 1 other way of scoring.",) * effect
-        )
+        same = "Sensitivity: the same first teacher in 1 of 1 other way of scoring."
+        assert found.in_words() == (same if effect else NO_EFFECT,)
 
 
 @pytest.mark.parametrize(
@@ -418,7 +419,11 @@ def test_a_verdict_says_that_it_depends() -> None:
 
 
 def test_in_one_sentence() -> None:
-    assert Sensitivity((), {}).in_words() == Sensitivity((), {}, ("at window 0",)).in_words() == ()
+    assert Sensitivity((), {}).in_words() == ()
+    assert Sensitivity((), {"a": "b"}, ("at window 0",)).in_words() == (NO_EFFECT,)
+    assert Sensitivity((), {"a": "b"}).in_words() == (
+        "Sensitivity: no other way of scoring was possible.",
+    )
     same, other = (
         Variant(f"at window {i}", order, ("A", "B"), order[0] == "A", 1.0, 9)
         for i, order in enumerate([("A", "B"), ("B", "A")])

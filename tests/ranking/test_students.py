@@ -79,6 +79,22 @@ def test_students_ranked_on_other_things_are_not_compared(other: Ranking, what: 
     assert of(same, backwards).common == ("A",)
 
 
+def test_students_scored_by_other_steps_are_not_compared() -> None:
+    same = [rank_rows(table(A_FIRST))] * 2
+    found = compare_students(
+        "t", ["one", "other"], same, ["sentence (sentence@2)", "line (line@1)"]
+    )
+    assert found.common == ()
+    assert found.text == "Not compared: the students were ranked on different steps."
+    assert compare_students("t", ["one", "other"], same, ["line (line@1)"] * 2).common == ("A",)
+
+
+def test_other_numbers_of_prompts_are_named() -> None:
+    found = of(rank_rows(table(A_FIRST)), ranking(A=-1.0, B=-2.0))
+    assert found.common == ("A",)
+    assert found.text.endswith("may be best for both students. They rest on 20 and 40 prompts.")
+
+
 def test_a_teacher_that_may_be_best_for_all() -> None:
     found = of(
         close("A", "B", A=-1.0, B=-1.02, C=-4.0),

@@ -53,7 +53,7 @@ def ranked(given: list[Told], **more: Any) -> Ranking:
 
 
 def test_where_nothing_is_wrong_there_is_no_warning() -> None:
-    fine = {"hides_thinking": False, "template_logprob": -0.1}
+    fine = {"hidden_thinking": [], "template_logprob": -0.1}
     assert warned(rows(student=fine)) == ()
     assert warned(rows(texts=("<think>\nSo.\n</think>\n\n7",) * 2, student=fine)) == ()
 
@@ -155,12 +155,15 @@ def test_the_tokens_of_tags_count_for_the_length() -> None:
 
 @pytest.mark.parametrize("text", ["<think>\nSo.\n</think>\n\n7", "So.</think>7"])
 def test_hidden_thinking_matters_only_where_a_response_thinks(text: str) -> None:
-    hides = {"hides_thinking": True}
+    hides = {"hidden_thinking": ["</think>", "[/THINK]", "</thought>"]}
     expected = (
-        "The student's chat template leaves out what stands before </think> in a reply, so "
-        "training in this template would not see the reasoning that was scored."
+        "The student's chat template leaves out what stands before {} in a reply (found in {} of 4 "
+        "responses), so training in this template would not see the reasoning that was scored."
     )
-    assert warned(rows(student=hides, texts=("7", text))) == (expected,)
+    found = warned(rows(student=hides, texts=("7", text)))
+    assert found == (expected.format("</think>", 2),)
+    both = warned(rows(student=hides, texts=("So.[/THINK]7", text)))
+    assert both == (expected.format("</think> or [/THINK]", 4),)
     assert warned(rows(student=hides)) == ()
     assert warned(rows(texts=("7", text))) == ()
 
@@ -168,7 +171,7 @@ def test_hidden_thinking_matters_only_where_a_response_thinks(text: str) -> None
 def test_without_texts_nothing_is_said_of_thinking() -> None:
     bare = [row(f"p{p}", t, -1.0) for p in range(2) for t in "AB"]
     hides = [
-        one._replace(record=replace(one.record, student={**KNOWN, "hides_thinking": True}))
+        one._replace(record=replace(one.record, student={**KNOWN, "hidden_thinking": ["</think>"]}))
         for one in bare
     ]
     assert warned(hides) == ()  # type: ignore[arg-type]
@@ -232,7 +235,7 @@ def test_no_degenerate_response_no_line(counts: dict[str, DegenerateCount] | Non
 
 
 def test_the_gravest_comes_first() -> None:
-    facts = {"hides_thinking": True, "template_logprob": -9.0}
+    facts = {"hidden_thinking": ["</think>"], "template_logprob": -9.0}
     given = rows((-9, -9), facts, ("a</think>b",) * 2, prompt_tokens=99, splitter="sentence@1")
     found = warned(given, degenerate={"A": count(2, loop=2)})
     begins = [

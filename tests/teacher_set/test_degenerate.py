@@ -19,7 +19,6 @@ from lnat_plugins.teacher_set.degenerate import (
     REASON_COLUMNS,
     STRETCH,
     DegenerateCount,
-    count_degenerate,
     count_kinds,
     degenerate_kinds,
     repetition,
@@ -125,7 +124,7 @@ def test_counts_by_teacher() -> None:
         ("B", "<think>\n</think>\n18", {}),
         ("B", PROSE, {}),
     ]
-    found = count_degenerate(rows)
+    found = count_kinds((name, degenerate_kinds(text, extra)) for name, text, extra in rows)
     none = dict.fromkeys(KINDS, 0)
     assert found == {
         "B": DegenerateCount(3, 2, none | {"answer only": 2, "empty thinking": 1}),
@@ -133,7 +132,7 @@ def test_counts_by_teacher() -> None:
     }
     assert list(found) == ["B", "A"]
     assert [tuple(one.kinds) for one in found.values()] == [KINDS, KINDS]
-    assert count_degenerate([]) == {}
+    assert count_kinds([]) == {}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -275,7 +274,7 @@ def test_the_loop_of_107_thousand_characters(shared: Path) -> None:
 
 def test_real_answers_without_working(shared: Path) -> None:
     rows = traces(shared, "farel_logic")
-    found = count_degenerate((row["teacher"], row["response"], row) for row in rows)
+    found = count_kinds((row["teacher"], degenerate_kinds(row["response"], row)) for row in rows)
     tags = [f"<ANSWER>{number}</ANSWER>" for number in range(1, 7)]
     bare = Counter(row["teacher"] for row in rows if row["response"].strip() in tags)
     assert sum(bare.values()) == 80

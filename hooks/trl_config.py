@@ -51,7 +51,6 @@ _DATA_KEYS: Final = (
     "datasets", "dataset_name", "dataset_config", "dataset_train_split", "dataset_test_split",
     "dataset_streaming", "streaming",
 )  # fmt: skip
-_READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
 _FOREIGN: Final = (OSError, ValueError, ImportError)
 """What the libraries raise for a model or an argument that they do not take."""
 
@@ -325,7 +324,6 @@ class FirstStage:
         candidates, selection: the rows to choose from, and the choice.
         provenance: where rows and scores come from.
         sft_settings: the config's keys of TRL's, without those of the data: for `sft.yaml`.
-        keep_columns: columns that the rows were scored with, and that TRL must read as its own.
     """
 
     run: RunConfig
@@ -333,7 +331,6 @@ class FirstStage:
     selection: Selection
     provenance: Provenance
     sft_settings: Mapping[str, Any]
-    keep_columns: tuple[str, ...]
 
 
 def choose_by_config(path: str | Path) -> FirstStage:
@@ -388,5 +385,4 @@ def choose_by_config(path: str | Path) -> FirstStage:
         selection,
         Provenance(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
         {key: value for key, value in run.keys.items() if key not in _DATA_KEYS},
-        tuple(name for name in _READ_BY_TEMPLATE if name in rows.column_names),
     )

@@ -18,6 +18,7 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
+from lnat_plugins.selection.training_set import extra_column, extra_names
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.join import join
@@ -44,11 +45,12 @@ def sft_rows(teacher_set: TeacherSet, *, plain: bool) -> Dataset:
             `target_delimiter`. Else conversations.
 
     Returns:
-        `prompt` and `completion`, `teacher`, `prompt_id`, `sample`, `correct` and `steps`.
+        `prompt` and `completion`, `teacher`, `prompt_id`, `sample`, `correct` and `steps`, and the
+        rows' other columns.
     """
     delimiter = teacher_set.settings.target_delimiter
     numbered = all(isinstance(r.sample, int) for p in teacher_set.prompts for r in p.responses)
-    return Dataset.from_list(
+    rows = Dataset.from_list(
         [
             {
                 "prompt": prompt.text + delimiter if plain else [dict(m) for m in prompt.messages],
@@ -65,6 +67,11 @@ def sft_rows(teacher_set: TeacherSet, *, plain: bool) -> Dataset:
             for response in prompt.responses
         ]
     )
+    extras = [response.extra for prompt in teacher_set.prompts for response in prompt.responses]
+    columns = rows.data.table
+    for name, written in extra_names(extras, plain=plain, taken=rows.column_names).items():
+        columns = columns.append_column(written, extra_column([one.get(name) for one in extras]))
+    return Dataset(columns)
 
 
 def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: Any) -> Dataset:

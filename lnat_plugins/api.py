@@ -34,7 +34,7 @@ from lnat_plugins.ranking import (
     rank,
     read_reference,
 )
-from lnat_plugins.scoring.chat import load_tokenizer, template_arguments
+from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.selection import Selection
@@ -376,7 +376,6 @@ class Scores:
             self.scored.student, [row.record for row in self.rows], candidates.plain,
             None if in_process else self.tokenizer,
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
-            arguments=template_arguments if in_process and not candidates.plain else None,
         )  # fmt: skip
         return self.plugins.select(candidates, student, spec)
 

@@ -27,7 +27,7 @@ from transformers import (
 
 from lnat_plugins import load_teacher_set
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.scoring.tokens import EncodedResponse, Ids, encode_response
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids, encode_response, tokenise
 from lnat_plugins.steps import parse_steps
 
 _HEAD_DIM: Final = 64
@@ -72,7 +72,9 @@ class Real:
             prompt_text = prompt.text + delimiter
             ids = np.asarray(tokenizer.encode(prompt_text), np.int64)
             for one in prompt.responses:
-                response = encode_response(tokenizer, one.text, parse_steps(STEPS, markers="keep"))
+                response = encode_response(
+                    tokenise(tokenizer, one.text), one.text, parse_steps(STEPS, markers="keep")
+                )
                 if len(ids) + len(response.ids) > model.config.max_position_embeddings:
                     too_long += 1
                     continue

@@ -205,7 +205,7 @@ def _by_config(
     from lnat_plugins.hooks.trl_config import choose_by_config
 
     found = choose_by_config(args.config)
-    training = {"sft_settings": found.sft_settings, "keep_columns": found.keep_columns}
+    training = {"sft_settings": found.sft_settings}
     return found.run.chooser.plugins, found.candidates, found.selection, found.provenance, training
 
 

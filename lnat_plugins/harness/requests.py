@@ -11,39 +11,36 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import math
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-import numpy as np
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.harness.cache import RecordCache
 from lnat_plugins.harness.command import plain_errors
-from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
+from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
+from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.sanity import student_facts
-from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.scoring.tokens import EncodedResponse, Ids
-from lnat_plugins.scoring.variants import with_variants
+from lnat_plugins.scoring.scorer import Prepared, PreparedRows, Scorer
+from lnat_plugins.scoring.variants import score_with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
-from lnat_plugins.steps.windows import Pair, parse_windows
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
-from lnat_plugins.teacher_set.prompts import Response
+from lnat_plugins.teacher_set.prompts import Message, Response
 
 REQUEST: Final = "naturalness"
 _TOKENS_PER_BATCH_UNIT: Final = 1024
 _NONE_REQUESTED: Final = RequestedMetrics()
-_NOT_FINITE: Final = Sum(math.nan, "the back end gave a log-probability of NaN or infinity")
 
 # A child of the harness's own logger, whose handler and level its command sets up.
 _log = logging.getLogger(f"lm_eval.{__name__}")
@@ -148,10 +145,12 @@ def choose_backend(lm: TemplateLM) -> Backend:
 class PromptJob(NamedTuple):
     """One rendered prompt with its responses, to be scored by whichever rank.
 
-    `settings` are everything that decides the numbers, as JSON values.
+    `messages` are the prompt's turns; of a plain prompt, one turn that holds it. `settings` are
+    everything that decides the numbers, as JSON values.
     """
 
     prompt: str
+    messages: tuple[Message, ...]
     settings: Mapping[str, Any]
     steps: StepSpec
     responses: tuple[Response, ...]
@@ -254,40 +253,50 @@ class PromptScorer:
         """The records of a prompt if all its responses were kept."""
         if not self._cache.used:
             return None
-        records = self._cached(self._lm.tok_encode(job.prompt), job)
+        records = self._cached(self._render(job), job)
         return None if None in records else [record for record in records if record is not None]
 
-    def prepare(self, job: PromptJob) -> tuple[list[StepSums | None], Prepared | None]:
+    def prepare(self, job: PromptJob) -> tuple[list[StepSums | None], PreparedRows | None]:
         """What needs no student: the record of each response, None if none was kept; and the
         tokens of those without.
         """
-        prompt = self._lm.tok_encode(job.prompt)
-        records = self._cached(prompt, job)
-        pairs = zip(job.responses, records, strict=True)
-        missing = [response for response, record in pairs if record is None]
-        return records, self._scorer(job).prepare(prompt, missing) if missing else None
+        rows = self._render(job)
+        records = self._cached(rows, job)
+        missing = [i for i, record in enumerate(records) if record is None]
+        if not missing:
+            return records, None
+        return records, self._scorer(job).prepare_rows(
+            [rows[i] for i in missing], [job.responses[i] for i in missing]
+        )
 
     def score(
-        self, job: PromptJob, records: list[StepSums | None], prepared: Prepared | None
+        self, job: PromptJob, records: list[StepSums | None], prepared: PreparedRows | None
     ) -> list[StepSums]:
         """The records of a prompt, from what `prepare` returned."""
         if prepared is None:
             return [record for record in records if record is not None]
-        prompt: list[int] = prepared.prompt.tolist()
         scorer = self._scorer(job)
-        new = scorer.score_prepared(prepared)
-        if job.variants:
-            new = with_variants(scorer, prepared, new)
-        for response, record in zip(prepared.responses, new, strict=True):
-            self._cache.keep(prompt, response, record)
-        scored = iter(new)
-        return [record or next(scored) for record in records]
 
-    def _cached(self, prompt: Sequence[int], job: PromptJob) -> list[StepSums | None]:
+        def scored(part: Prepared) -> list[StepSums]:
+            new = (score_with_variants if job.variants else Scorer.score_prepared)(scorer, part)
+            prompt: list[int] = part.prompt.tolist()
+            for response, record in zip(part.responses, new, strict=True):
+                self._cache.keep(prompt, response, record)
+            return new
+
+        new = iter(prepared.score(scored))
+        return [record or next(new) for record in records]
+
+    def _render(self, job: PromptJob) -> list[RowTokens]:
+        plain = job.settings.get("chat_template") is None
+        renderer = Renderer(self._lm.tokenizer, plain, template_options(self._lm), strict=False)
+        return [renderer.response(job.messages, response) for response in job.responses]
+
+    def _cached(self, rows: Sequence[RowTokens], job: PromptJob) -> list[StepSums | None]:
         settings_hash = fingerprint(job.settings)
         found = [
-            self._cache.find(prompt, response, settings_hash, job.statistics)
-            for response in job.responses
+            self._cache.find(row.prompt.tolist(), response, settings_hash, job.statistics)
+            for row, response in zip(rows, job.responses, strict=True)
         ]
         tokens = job.tokens and self._backend.shares_runs
         return [
@@ -331,100 +340,36 @@ def _job_of_one(request: Instance) -> PromptJob:
     )
     statistics = _requested(request).statistics
     row = request.doc["responses"][request.idx]
+    read = ("tools", "chat_template_kwargs", *statistics & {"reward"})
     response = Response(
         row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
-        extra={"reward": row.get("reward")} if "reward" in statistics else {},
+        extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
     )  # fmt: skip
     return PromptJob(
-        request.args[0], settings, steps, (response,), statistics,
+        request.args[0], _turns(request.args[0], request.doc, settings), settings, steps,
+        (response,), statistics,
         *(getattr(request, name, False) for name in ("tokens", "narrower", "variants")),
     )  # fmt: skip
+
+
+def _turns(prompt: str, doc: Mapping[str, Any], settings: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The prompt as the renderer takes it."""
+    if settings.get("chat_template") is None:
+        return ({"role": "user", "content": prompt},)
+    system = settings.get("system_instruction")
+    opening = ({"role": "system", "content": system},) if system else ()
+    return (*opening, *({**turn} for turn in doc["messages"]))
+
+
+def template_options(lm: Any) -> dict[str, Any]:
+    """What `--model_args` gives to the chat template in every row."""
+    options = dict(getattr(lm, "chat_template_args", None) or {})
+    # `hf` keeps this one among the others; vLLM and TensorRT-LLM apart.
+    thinking = getattr(lm, "enable_thinking", None)
+    return options if thinking is None else {"enable_thinking": thinking, **options}
 
 
 def _requested(request: Instance) -> RequestedMetrics:
     requested: RequestedMetrics = getattr(request, "requested", _NONE_REQUESTED)
     return requested
-
-
-_TokenRequest = tuple[None, list[int], list[int]]
-
-
-class LoglikelihoodBackend:
-    """Step sums from any back end of lm-eval, through its `_loglikelihood_tokens`.
-
-    Each conditional is one request of context ids and continuation ids: exactly the numbers of the
-    definition, at the cost of reading each window anew. The global score is one request a response;
-    its split into steps is then not known. What tags divide is one request a part.
-    """
-
-    global_by_step = False
-    shares_runs = False
-    path = "loglikelihood"
-    unavailable = dict.fromkeys(
-        sorted(ALL - {"reward"}), "this back end gives log-probabilities only"
-    )
-
-    def __init__(self, lm: Any) -> None:
-        self._lm = lm
-        self.tokens_read = 0
-
-    def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
-        """All requests of one prompt at once, so that the back end can batch them."""
-        context = prompt.tolist()
-        requests: list[_TokenRequest] = []
-        wanted: list[dict[Pair | None, range]] = []
-        for job in jobs:
-            response, of_job = job.response, {}
-            for pair in (*sorted(job.pairs), *([None] if job.whole else [])):
-                first, last = (0, response.n_steps) if pair is None else (pair.step, pair.step + 1)
-                begin = response.bounds[0 if pair is None else pair.start]
-                n = len(requests)
-                for start, end in _scored_parts(response, first, last):
-                    ids = response.ids[begin:end].tolist()
-                    requests.append((None, context + ids[: start - begin], ids[start - begin :]))
-                of_job[pair] = range(n, len(requests))
-            wanted.append(of_job)
-        self.tokens_read += sum(len(before) + len(scored) for _, before, scored in requests)
-        values: dict[int, float] = {}
-        for part in _separate_calls(requests):
-            replies = self._lm._loglikelihood_tokens([requests[i] for i in part], disable_tqdm=True)
-            values |= {i: float(value) for i, (value, _) in zip(part, replies, strict=True)}
-        found = [
-            {pair: _added(values[i] for i in parts) for pair, parts in of_job.items()}
-            for of_job in wanted
-        ]
-        return [
-            JobSums({pair: one for pair, one in of_job.items() if pair}, of_job.get(None))
-            for of_job in found
-        ]
-
-
-def _scored_parts(response: EncodedResponse, first: int, last: int) -> list[tuple[int, int]]:
-    """Where tokens are scored one after another in the steps `first` to `last`: (start, end)s."""
-    begin, end = response.bounds[first], response.bounds[last]
-    change = np.diff(response.scored[begin:end].astype(int), prepend=0, append=0)
-    starts, ends = np.flatnonzero(change == 1), np.flatnonzero(change == -1)
-    return [(begin + int(a), begin + int(b)) for a, b in zip(starts, ends, strict=True)]
-
-
-def _added(values: Iterable[float]) -> Sum:
-    total = math.fsum(values)
-    return Sum(total) if math.isfinite(total) else _NOT_FINITE
-
-
-def _separate_calls(requests: Sequence[_TokenRequest]) -> list[list[int]]:
-    """Indices of the requests, in as few calls as give right results.
-
-    lm-eval's `hf` reads requests once whose tokens, but for the last, are the same, and takes
-    all their continuations from the beginning of the longest one. That is wrong for
-    continuations of different lengths, such as the last step and the whole response.
-    """
-    lengths: dict[tuple[int, ...], list[int]] = {}
-    calls: dict[int, list[int]] = {}
-    for i, (_, before, scored) in enumerate(requests):
-        known = lengths.setdefault((*before, *scored[:-1]), [])
-        if len(scored) not in known:
-            known.append(len(scored))
-        calls.setdefault(known.index(len(scored)), []).append(i)
-    return list(calls.values())

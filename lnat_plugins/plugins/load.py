@@ -210,7 +210,7 @@ class Plugins:
         Warns:
             PluginWarning: an observer fails.
         """
-        selection = _with_degenerate(self._decide(candidates, student, spec), candidates)
+        selection = _with_notes(self._decide(candidates, student, spec), candidates, student)
         for name, plugin in self._implementing("lnat_selected"):
             try:
                 _call(self.manager, plugin, "lnat_selected", selection=selection)
@@ -241,7 +241,8 @@ class Plugins:
         yield from dict.fromkeys((each.plugin_name, each.plugin) for each in found)
 
 
-def _with_degenerate(selection: Selection, candidates: Candidates) -> Selection:
+def _with_notes(selection: Selection, candidates: Candidates, student: Student) -> Selection:
+    """With its degenerate rows, and with what training reads otherwise."""
     chosen = [candidates.rows[i] for i in selection.indices]
     counts = count_kinds(
         (row.teacher, degenerate_kinds(row.text, row.response.extra, row.messages[-1]["content"]))
@@ -252,7 +253,7 @@ def _with_degenerate(selection: Selection, candidates: Candidates) -> Selection:
         for teacher, count in counts.items()
         if count.degenerate
     }
-    return replace(selection, degenerate=found)
+    return replace(selection, degenerate=found, training_notes=student.training_notes(chosen))
 
 
 def _checked(returned: object, candidates: Candidates, name: str) -> Selection:

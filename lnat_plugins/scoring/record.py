@@ -115,6 +115,8 @@ class StepSums:
         token_values: the numbers of every token; None if they were not kept.
         prompt_tokens: tokens of the rendered prompt; 0 in older records.
         student: what is known of the student, see `sanity.student_facts`.
+        ids_digest: of the token ids of prompt and response, see `rows.ids_digest`; "" in older
+            records.
     """
 
     teacher: str
@@ -138,6 +140,7 @@ class StepSums:
     token_values: TokenValues | None = None
     prompt_tokens: int = 0
     student: Mapping[str, Any] = field(default_factory=dict)
+    ids_digest: str = ""
 
     @property
     def n_tokens(self) -> int:
@@ -305,6 +308,7 @@ class _StoredRecord(BaseModel):
     token_values: dict[str, Any] | None = None
     prompt_tokens: NonNegativeInt = 0
     student: dict[str, Any] = {}
+    ids_digest: str = ""
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -16,13 +16,16 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.rows import RowTokens, ids_digest
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.scoring.tokens import (
     EncodedResponse,
     Ids,
+    ResponseTokens,
     check_tokenizer,
     encode_response,
     special_ids,
+    tokenise,
 )
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import GLOBAL, Pair, Window
@@ -43,12 +46,31 @@ class Prepared(NamedTuple):
     Args:
         prompt: shape (P,), token ids.
         responses: as given.
+        tokens: of each.
         encoded: text and supplied steps -> tokens and steps; equal responses once.
     """
 
     prompt: Ids
     responses: tuple[Response, ...]
+    tokens: tuple[ResponseTokens, ...]
     encoded: Mapping[_Key, EncodedResponse]
+
+
+class PreparedRows(NamedTuple):
+    """Rows, those with the same prompt ids together.
+
+    Args:
+        parts: each with the places of its responses among the rows.
+    """
+
+    parts: tuple[tuple[Prepared, tuple[int, ...]], ...]
+
+    def score(self, score: Callable[[Prepared], list[StepSums]]) -> list[StepSums]:
+        """The records of the rows, in order."""
+        found: dict[int, StepSums] = {}
+        for prepared, places in self.parts:
+            found.update(zip(places, score(prepared), strict=True))
+        return [found[place] for place in sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -105,12 +127,39 @@ class Scorer:
         """Step sums of each response, in order; Args, Raises: as `prepare`."""
         return self.score_prepared(self.prepare(prompt, responses))
 
-    def prepare(self, prompt: Sequence[int] | Ids, responses: Sequence[Response]) -> Prepared:
+    def prepare_rows(
+        self, rows: Sequence[RowTokens], responses: Sequence[Response]
+    ) -> PreparedRows:
+        """Steps and tokens of rows that were rendered for training; Raises: as `prepare`."""
+        places: dict[bytes, list[int]] = {}
+        for place, row in enumerate(rows):
+            places.setdefault(row.prompt.tobytes(), []).append(place)
+        return PreparedRows(
+            tuple(
+                (
+                    self.prepare(
+                        rows[own[0]].prompt,
+                        [responses[place] for place in own],
+                        [rows[place].response for place in own],
+                    ),
+                    tuple(own),
+                )
+                for own in places.values()
+            )
+        )
+
+    def prepare(
+        self,
+        prompt: Sequence[int] | Ids,
+        responses: Sequence[Response],
+        tokens: Sequence[ResponseTokens] | None = None,
+    ) -> Prepared:
         """What needs no student: steps and tokens.
 
         Args:
             prompt: the rendered prompt as token ids, at least one.
             responses: to that prompt.
+            tokens: of each; by default as each is tokenised on its own.
 
         Raises:
             StudentError: an empty prompt, a tokenizer that drops text.
@@ -122,21 +171,23 @@ class Scorer:
                 where=responses[0].where if responses else "",
                 remedy="give a prompt, or a tokenizer with a beginning-of-text token",
             )
+        if tokens is None:
+            tokens = [tokenise(self.tokenizer, one.text, one.where) for one in responses]
         encoded: dict[_Key, EncodedResponse] = {}
-        for response in responses:
+        for response, own in zip(responses, tokens, strict=True):
             if _key(response) not in encoded:
                 encoded[_key(response)] = encode_response(
-                    self.tokenizer, response.text, self.spec, response.steps, response.where
+                    own, response.text, self.spec, response.steps, response.where
                 )
-        return Prepared(np.asarray(prompt, np.int64), tuple(responses), encoded)
+        return Prepared(np.asarray(prompt, np.int64), tuple(responses), tuple(tokens), encoded)
 
     def score_prepared(self, prepared: Prepared) -> list[StepSums]:
         """Step sums of each response, in order; equal responses are scored once."""
-        prompt, responses, encoded = prepared
+        prompt, responses, _, encoded = prepared
         jobs = [self._job(response, len(prompt)) for response in encoded.values()]
         sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
         return [
-            self._record(response, encoded[_key(response)], len(prompt), sums[_key(response)])
+            self._record(response, encoded[_key(response)], prompt, sums[_key(response)])
             for response in responses
         ]
 
@@ -195,8 +246,9 @@ class Scorer:
         return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
 
     def _record(
-        self, response: Response, encoded: EncodedResponse, prompt_tokens: int, computed: JobSums
+        self, response: Response, encoded: EncodedResponse, prompt: Ids, computed: JobSums
     ) -> StepSums:
+        prompt_tokens = len(prompt)
         sums: dict[str, tuple[float, ...] | None] = {}
         totals: dict[str, float] = {}
         undefined: dict[str, str] = {}
@@ -251,6 +303,7 @@ class Scorer:
             token_values=self._token_values(encoded, computed),
             prompt_tokens=prompt_tokens,
             student=self.student,
+            ids_digest=ids_digest(prompt, encoded.ids),
         )
 
     def _tag_sums(

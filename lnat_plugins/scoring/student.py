@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,9 +14,10 @@ from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.rows import WARNED, Renderer, count_notes
 from lnat_plugins.scoring.sanity import student_facts
-from lnat_plugins.scoring.scorer import Prepared, Scorer
-from lnat_plugins.scoring.variants import with_variants
+from lnat_plugins.scoring.scorer import PreparedRows, Scorer
+from lnat_plugins.scoring.variants import score_with_variants
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
@@ -69,7 +69,7 @@ class LocalStudent:
         tokenizer: its fast tokenizer, with the chat template that training will use.
         plain: see `Candidates.plain`.
         training: whether the rows are to be trained on in this template. Then a response that
-            training would change is refused, and one after other text is warned of.
+            training would change is refused.
         processes: those that share the work; by default accelerate's.
 
     Raises:
@@ -101,7 +101,7 @@ class LocalStudent:
         self._tokenizer = tokenizer
         self._plan = plan
         self._plain = plain
-        self._training = training and not plain
+        self._renderer = Renderer(tokenizer, plain, strict=training)
         self._processes = processes or Processes()
         self._records: dict[int, StepSums] = {}
 
@@ -126,30 +126,27 @@ class LocalStudent:
 
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
-        return [
-            chat.training_tokens(
-                self._tokenizer, row.messages, row.text, plain=self._plain,
-                template_arguments=self._arguments(row), where=row.where,
-            )
-            for row in rows
-        ]  # fmt: skip
+        return [self._renderer.row(row).n_tokens for row in rows]
+
+    def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
+        """How rows are trained on otherwise than they are answered -> number of rows."""
+        return count_notes(map(self._renderer.row, rows))
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
-        prompts: dict[tuple[str, str], list[Candidate]] = {}
+        prompts: dict[str, list[Candidate]] = {}
         for row in rows:
-            # A prompt shown with other tools is another prompt to the student.
-            arguments = json.dumps(self._arguments(row), sort_keys=True)
-            prompts.setdefault((row.prompt_id, arguments), []).append(row)
+            prompts.setdefault(row.prompt_id, []).append(row)
         groups = list(prompts.values())
         for row in rows:
             self._plan.requested.check_reward(row.response)
-        if self._training:
-            self._warn_of_changes_in_training(rows)
         scorer = self._processes.together(self._scorer)
+        notes = self._processes.together(lambda: self.training_notes(rows))
+        for note in WARNED.keys() & notes if self._processes.main else ():
+            _log.warning("%d of %d responses: %s", notes[note], len(rows), WARNED[note])
 
-        def prepare(i: int) -> Prepared:
-            prompt = chat.prompt_ids(self._tokenizer, groups[i][0], plain=self._plain)
-            return scorer.prepare(prompt, [row.response for row in groups[i]])
+        def prepare(i: int) -> PreparedRows:
+            responses = [row.response for row in groups[i]]
+            return scorer.prepare_rows([*map(self._renderer.row, groups[i])], responses)
 
         depth = self._plan.sensitivity
         sample = sampled(len(groups)) if depth != "none" else frozenset()
@@ -157,11 +154,11 @@ class LocalStudent:
         everywhere = bool(texts) and narrower_are_cheap(texts, scorer.spec, scorer.windows)
         asked_for = replace(scorer, narrower=False)
 
-        def score(i: int, prepared: Prepared) -> list[StepSums]:
+        def score(i: int, prepared: PreparedRows) -> list[StepSums]:
             own = scorer if everywhere or i in sample else asked_for
-            found = own.score_prepared(prepared)
-            whole = depth == "full" and i in sample
-            return with_variants(own, prepared, found) if whole else found
+            if depth == "full" and i in sample:
+                return prepared.score(partial(score_with_variants, own))
+            return prepared.score(own.score_prepared)
 
         records = score_prompts(
             [sum(len(row.text) for row in group) for group in groups],
@@ -176,19 +173,6 @@ class LocalStudent:
             for i, group in enumerate(groups)
             for row, record in zip(group, records[i], strict=True)
         }
-
-    def _arguments(self, row: Candidate) -> dict[str, Any]:
-        return {} if self._plain else chat.template_arguments(row)
-
-    def _warn_of_changes_in_training(self, rows: Sequence[Candidate]) -> None:
-        other = [row for row in rows if chat.differs_in_training(self._tokenizer, row)]
-        if other and self._processes.main:
-            _log.warning(
-                "%d of %d responses follow other text in training than where their turn "
-                "opens (the chat template adds or trims something; the first is %s): they are "
-                "scored as the student would answer, not exactly as it is trained.",
-                len(other), len(rows), other[0].where,
-            )  # fmt: skip
 
     def _scorer(self) -> Scorer:
         template = None if self._plain else partial(chat.render, self._tokenizer)

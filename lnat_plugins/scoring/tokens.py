@@ -1,10 +1,11 @@
 """Token ids of a response, and which tokens belong to which step.
 
-A response is tokenised once and on its own; its ids are joined to the prompt's as ids, never as
-text. A token belongs to the step that holds its first character that is not white space (a token of
-white space alone: its first character), by the tokenizer's character offsets. So " Next" belongs to
-the step that begins with "Next", although the blank before it closes the step before, whether or
-not the tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the sentence it ends.
+A row is tokenised once, prompt and response in one, as training does (`scoring.rows`); windows
+join ids, never text. A token belongs to the step that holds its first character that is not white
+space (a token of white space alone: its first character), by the tokenizer's character offsets. So
+" Next" belongs to the step that begins with "Next", although the blank before it closes the step
+before, whether or not the tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the
+sentence it ends.
 
 With `markers: skip` the tokens of tags are read, and not scored: a token that begins in a tag or
 in the white space beside one.
@@ -15,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,18 @@ from lnat_plugins.steps.markers import find_tags, join_markup, without_tags
 
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+
+
+class ResponseTokens(NamedTuple):
+    """The tokens of a response.
+
+    Args:
+        ids: shape (T,).
+        offsets: shape (T, 2), the characters of the response at which each token begins and ends.
+    """
+
+    ids: Ids
+    offsets: Ids
 
 
 @dataclass(frozen=True)
@@ -87,34 +100,39 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     return frozenset({*tokenizer.all_special_ids, *flagged})
 
 
+def tokenise(tokenizer: Any, text: str, where: str = "") -> ResponseTokens:
+    """The tokens of a response on its own; no special token is added.
+
+    Raises StudentError for a tokenizer that drops part of the text.
+    """
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets_T2 = np.array(encoding["offset_mapping"], np.int64).reshape(-1, 2)
+    refuse_losses(text, offsets_T2, visible_in(text), where)
+    return ResponseTokens(np.array(encoding["input_ids"], np.int64), offsets_T2)
+
+
 def encode_response(
-    tokenizer: Any,
+    tokens: ResponseTokens,
     text: str,
     spec: StepSpec,
     steps: Sequence[str] | None = None,
     where: str = "",
 ) -> EncodedResponse:
-    """Tokenises one response and cuts it into steps.
+    """Cuts a response into steps of tokens.
 
-    No special token is added; one that is spelled out in the text is read as in training.
+    A special token that is spelled out in the text is read as in training.
 
     Args:
-        tokenizer: a fast transformers tokenizer.
+        tokens: of the response; some of its first characters may have none.
         text: the response, verbatim.
         steps: the row's own steps, for `supplied`.
         where: prompt and teacher, for messages.
 
     Raises:
         DataError: `supplied` without steps, steps that do not join to the text.
-        StudentError: a tokenizer that drops part of the text.
     """
-    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    ids = np.array(encoding["input_ids"], np.int64)
-    offsets_T2 = np.array(encoding["offset_mapping"], np.int64).reshape(-1, 2)
-    visible = np.ones(len(text), bool)
-    for match in re.finditer(r"\s+", text):
-        visible[match.start() : match.end()] = False
-    _refuse_losses(text, offsets_T2, visible, where)
+    ids, offsets_T2 = tokens
+    visible = visible_in(text)
     tags = find_tags(text) if spec.markers == "skip" else []
     first_T = _first_characters(offsets_T2, visible)
     scored = ~_in_tags(tags, visible)[first_T]
@@ -130,6 +148,14 @@ def encode_response(
     )
 
 
+def visible_in(text: str) -> Bools:
+    """Which characters are no white space, shape (len(text),)."""
+    visible = np.ones(len(text), bool)
+    for match in re.finditer(r"\s+", text):
+        visible[match.start() : match.end()] = False
+    return visible
+
+
 def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -> list[Span]:
     if spec.splitter is not None and (steps is None or spec.kind == "splitter"):
         return spec.splitter.cut(text)
@@ -142,8 +168,11 @@ def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -
     return supplied_spans(text, steps, where)
 
 
-def _refuse_losses(text: str, offsets_T2: Ids, visible: Any, where: str) -> None:
-    """Every visible character must lie in a token, or the scores are of another text."""
+def refuse_losses(text: str, offsets_T2: Ids, visible: Bools, where: str) -> None:
+    """Every visible character must lie in a token, or the scores are of another text.
+
+    Raises StudentError.
+    """
     change = np.zeros(len(text) + 1, np.int64)
     np.add.at(change, offsets_T2[:, 0], 1)
     np.add.at(change, offsets_T2[:, 1], -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -43,19 +42,18 @@ BINS: Final = 15
 _CALIBRATION: Final = frozenset({"brier", *CALIBRATION})
 
 
-def with_variants(
-    scorer: Scorer, prepared: Prepared, records: Sequence[StepSums]
-) -> list[StepSums]:
+def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     """The records of one prompt's responses, each with its local naturalness in every variant.
 
     And with its calibration, where the back end gives the numbers of tokens.
     """
+    records = scorer.score_prepared(prepared)
     calibrations = _calibrations(scorer, prepared) or [{} for _ in records]
     variants: list[dict[str, float]] = [{} for _ in records]
     undefined: list[dict[str, str]] = [{} for _ in records]
     for name, other in scorers_of_variants(scorer).items():
         window = other.windows[0].name
-        for i, record in enumerate(other.score(prepared.prompt, prepared.responses)):
+        for i, record in enumerate(_scored(other, prepared)):
             means = record.step_means(window)
             variants[i][name] = math.fsum(means) / len(means) if means else math.nan
             if math.isnan(variants[i][name]):
@@ -71,6 +69,11 @@ def with_variants(
     ]  # fmt: skip
 
 
+def _scored(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
+    again = scorer.prepare(prepared.prompt, prepared.responses, prepared.tokens)
+    return scorer.score_prepared(again)
+
+
 def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[float]]]:
     if not scorer.backend.shares_runs:
         return []
@@ -81,7 +84,7 @@ def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[flo
         narrower=False,
         windows=(parse_window("global"),),
     )
-    return [calibration_of(one) for one in whole.score(prepared.prompt, prepared.responses)]
+    return [calibration_of(one) for one in _scored(whole, prepared)]
 
 
 def calibration_of(record: StepSums) -> dict[str, list[float]]:

@@ -80,6 +80,8 @@ def counts(selection: Selection) -> str:
             for teacher, kinds in selection.degenerate.items()
         )
         tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")
+    for note, count in selection.training_notes.items():
+        tables.append(f"In training, {count} of {len(all_chosen)} chosen rows: {note}.")
     return "\n\n".join(tables) + "\n"
 
 

@@ -53,6 +53,8 @@ class Selection:
         student: the student's name.
         degenerate: teacher -> kind of degenerate response -> chosen rows of that kind; only counts
             above 0.
+        training_notes: in what training reads chosen rows otherwise than a reader would expect ->
+            number of rows; see `Student.training_notes`.
     """
 
     indices: tuple[int, ...]
@@ -70,6 +72,7 @@ class Selection:
     pool: str = ""
     student: str = ""
     degenerate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    training_notes: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
@@ -132,7 +135,8 @@ class Selection:
             raise DataError(
                 "this is not a stored selection", where=where, found=values, remedy=_REMEDY
             )
-        values = {"degenerate": {}, **values}  # older files do not count these
+        # Older files do not have these.
+        values = {"degenerate": {}, "training_notes": {}, **values}
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
@@ -187,3 +191,4 @@ class _Stored(BaseModel):
     pool: str
     student: str
     degenerate: dict[str, dict[str, int]]
+    training_notes: dict[str, int]

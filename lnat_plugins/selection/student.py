@@ -7,18 +7,22 @@ itself: the settings in each record say whether there was one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
-from lnat_plugins.errors import DataError
-from lnat_plugins.scoring.chat import load_tokenizer, training_tokens
+from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.rows import WARNED, Renderer
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
 
+OTHER_IDS: Final = "training reads other token ids than were scored"
+NOT_COMPARED: Final = "the ids that training reads were not compared"
 _RENDERING: Final = ("chat_template", "system_instruction", "target_delimiter")
 
 
@@ -41,6 +45,9 @@ class Student(Protocol):
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as fine-tuning reads it: prompt, template, response, end."""
 
+    def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
+        """In what training reads rows otherwise than a reader would expect -> number of rows."""
+
 
 @dataclass(frozen=True)
 class ScoredStudent:
@@ -52,8 +59,6 @@ class ScoredStudent:
         plain: see `Candidates.plain`.
         tokenizer: folder or name of the tokenizer that training will use; by default `name`.
         load: how it is loaded, once, when a length in training is first needed.
-        arguments: what a row gives to the chat template in training; None for nothing, as where
-            lm-eval renders it.
     """
 
     name: str
@@ -61,11 +66,10 @@ class ScoredStudent:
     plain: bool
     tokenizer: str | None = None
     load: Callable[[str], Any] = load_tokenizer
-    arguments: Callable[[Candidate], Mapping[str, Any]] | None = None
 
     @cached_property
-    def _tokenizer(self) -> Any:
-        return self.load(self.tokenizer or self.name)
+    def _renderer(self) -> Renderer:
+        return Renderer(self.load(self.tokenizer or self.name), self.plain)
 
     def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """The stored record of each row."""
@@ -82,17 +86,29 @@ class ScoredStudent:
             StudentError: the tokenizer cannot be loaded, or cannot render the rows.
             DataError: the template does not take a row.
         """
-        return [
-            training_tokens(
-                self._tokenizer,
-                row.messages,
-                row.text,
-                plain=self.plain,
-                template_arguments=self.arguments and self.arguments(row),
-                where=row.where,
-            )
-            for row in rows
-        ]
+        return [self._renderer.row(row).n_tokens for row in rows]
+
+    def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
+        """As `Student.training_notes`; where the tokenizer cannot be loaded, that is the note.
+
+        Raises:
+            DataError: the template does not take a row, or drops or changes part of a response.
+        """
+        try:
+            renderer = self._renderer
+        except StudentError as error:
+            return {f"{NOT_COMPARED}: {error}": len(rows)}
+        notes: Counter[str] = Counter()
+        for row in rows:
+            trained = renderer.row(row)
+            scored = self.records[row.index].ids_digest
+            own = [note for note in trained.notes if note in WARNED]
+            if not scored:
+                own.append(f"{NOT_COMPARED}: the scores are of an older version")
+            elif scored != trained.digest:
+                own.append(OTHER_IDS)
+            notes.update(own)
+        return dict(notes)
 
 
 def candidates_of_scores(scored: ScoredSet) -> Candidates:

@@ -47,6 +47,9 @@ RESERVED: Final = frozenset(
 )
 """Column names that mean something to TRL; none of a row's other columns may have one of them."""
 
+READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
+"""Columns that TRL gives to the chat template."""
+
 DATA: Final = "data/train.parquet"
 SELECTION: Final = "selection.json"
 OF_TRAINER: Final = "lnat_selection.json"
@@ -67,7 +70,6 @@ def write_training_set(
     format: str = "prompt_completion",
     provenance: Provenance | None = None,
     llama_factory: bool = False,
-    keep_columns: Collection[str] = (),
     sft_settings: Mapping[str, Any] | None = None,
 ) -> tuple[Path, ...]:
     """Write the chosen rows and all that training and a reader need; the files written.
@@ -82,8 +84,6 @@ def write_training_set(
         selection: made from these candidates.
         format: "prompt_completion" or "messages".
         llama_factory: whether LLaMA-Factory is to read it too.
-        keep_columns: other columns of the rows that TRL is to read as its own, because the rows
-            were scored with them: `tools`, `chat_template_kwargs`. By default they are renamed.
         sft_settings: keys of TRL's that `sft.yaml` takes over, such as those of the config that
             the rows were chosen by.
 
@@ -122,7 +122,7 @@ def write_training_set(
     temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
         (temporary / DATA).parent.mkdir(parents=True)
-        write_parquet(temporary / DATA, candidates, selection, format, keep_columns)
+        write_parquet(temporary / DATA, candidates, selection, format)
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8", newline="\n")
         _replace(folder, temporary)
@@ -228,7 +228,6 @@ def write_parquet(
     candidates: Candidates,
     selection: Selection,
     format: str,
-    keep_columns: Collection[str] = (),
 ) -> None:
     """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
 
@@ -250,8 +249,9 @@ def write_parquet(
         "lnat_correct": (pa.bool_(), [row.response.correct for row in rows]),
         "lnat_index": (pa.int64(), selection.indices),
     }
-    for name, written in extra_names((row.response.extra for row in rows), keep_columns).items():
-        column = _column([row.response.extra.get(name) for row in rows])
+    extras = [row.response.extra for row in rows]
+    for name, written in extra_names(extras, plain=candidates.plain).items():
+        column = extra_column([row.response.extra.get(name) for row in rows])
         columns[written] = column.type, column
     schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
     with pq.ParquetWriter(path, schema) as writer:
@@ -276,24 +276,28 @@ def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, lis
 
 
 def extra_names(
-    extras: Iterable[Mapping[str, Any]], keep_columns: Collection[str] = ()
+    extras: Iterable[Mapping[str, Any]], *, plain: bool, taken: Collection[str] = ()
 ) -> dict[str, str]:
-    """Name of a row's other column -> the name it is written under, in order of appearance."""
+    """Name of a row's other column -> the name it is written under, in order of appearance.
+
+    TRL reads those of `READ_BY_TEMPLATE` as its own in conversations, and rows are scored with
+    them; they keep their names there. `taken`: names of further columns.
+    """
     names = dict.fromkeys(name for extra in extras for name in extra)
-    own = {name for name in names if name in RESERVED or name.startswith("lnat_")}
-    renamed = own.difference(keep_columns)
-    taken = names.keys() - renamed
+    reserved = (RESERVED if plain else RESERVED.difference(READ_BY_TEMPLATE)).union(taken)
+    renamed = {name for name in names if name in reserved or name.startswith("lnat_")}
+    used = names.keys() - renamed
     found = {}
     for name in names:
         written = name
-        while name in renamed and written in taken | renamed:
+        while name in renamed and written in used | renamed | reserved:
             written = f"row_{written}"
-        taken.add(written)
+        used.add(written)
         found[name] = written
     return found
 
 
-def _column(values: Sequence[Any]) -> Any:
+def extra_column(values: Sequence[Any]) -> Any:
     """The values in the type that they share; without one, each as JSON text. None is null."""
     try:
         column = pa.array(values)

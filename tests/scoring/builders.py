@@ -11,7 +11,8 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import RunScores, TokenRun
 from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
 from lnat_plugins.scoring.scorer import Scorer
-from lnat_plugins.steps import Markers, parse_steps
+from lnat_plugins.scoring.tokens import EncodedResponse, encode_response, tokenise
+from lnat_plugins.steps import Markers, StepSpec, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import Settings
 
@@ -20,6 +21,17 @@ LONG = (
     "Third one: done. So 3 + 4 = 7. Wait, is that so? Yes. Now the next one.\n"
     "Well. First, the sum of three and four. Second, seven. Done.\n\nThe answer: 7."
 )
+
+
+def encode(
+    tokenizer: Any,
+    text: str,
+    spec: StepSpec,
+    steps: Sequence[str] | None = None,
+    where: str = "",
+) -> EncodedResponse:
+    """A response that is tokenised on its own, in steps."""
+    return encode_response(tokenise(tokenizer, text, where), text, spec, steps, where)
 
 
 def scorer_of(

@@ -16,12 +16,12 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
 from lnat_plugins.scoring.backend import EngineBackend, Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.tokens import encode_response, special_ids
+from lnat_plugins.scoring.tokens import special_ids
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.teacher_set import Response
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
-from tests.scoring.builders import LONG, BrokenOnLongRuns, OnlyTotals, scorer_of
+from tests.scoring.builders import LONG, BrokenOnLongRuns, OnlyTotals, encode, scorer_of
 
 PROMPT = [5, 6, 7]
 OF_BACKEND = ALL - {"reward"}
@@ -127,7 +127,7 @@ def test_cosines_and_mean_nlls_leave_tags_out(path: str, llama: Any, own_tokeniz
     """The tags are context of what is scored; their own activations are in no mean."""
     text = "<think>\nFirst step. Second step.\n</think>\n\nThe sum: <answer>7</answer>. <|end|>"
     ids = own_tokenizer.encode(text)
-    encoded = encode_response(own_tokenizer, text, parse_steps("sentence"))
+    encoded = encode(own_tokenizer, text, parse_steps("sentence"))
     inside = {len(PROMPT) + i for i in np.flatnonzero(~encoded.scored)}
     backend = EngineBackend(Engine(llama, path=path))
     found = record_of(llama, own_tokenizer, text, backend=backend).statistics

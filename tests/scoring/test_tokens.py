@@ -13,10 +13,11 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.scoring.tokens import check_tokenizer, encode_response
+from lnat_plugins.scoring.tokens import check_tokenizer
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.markers import find_tags, without_tags
 from tests.helpers_tokenizers import byte_level, metaspace
+from tests.scoring.builders import encode
 
 
 @pytest.fixture(scope="module", params=["offsets_with_blank", "offsets_without_blank"])
@@ -26,7 +27,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
 
 def pieces(tokenizer: Any, text: str, how: str = "sentence", **kwargs: Any) -> list[str]:
     """The text of each step's tokens."""
-    encoded = encode_response(tokenizer, text, parse_steps(how), **kwargs)
+    encoded = encode(tokenizer, text, parse_steps(how), **kwargs)
     return [
         tokenizer.decode(encoded.ids[a:b])
         for a, b in zip(encoded.bounds, encoded.bounds[1:], strict=False)
@@ -51,13 +52,13 @@ def test_white_space_alone_stays_with_the_step_before(tokenizer: Any) -> None:
 
 
 def test_metaspace_agrees_with_byte_level() -> None:
-    encoded = encode_response(metaspace(), "First step. Second step.", parse_steps("sentence"))
+    encoded = encode(metaspace(), "First step. Second step.", parse_steps("sentence"))
     assert encoded.spans == ((0, 12), (12, 24))
     assert encoded.bounds == (0, 2, 4)
 
 
 def test_a_response_that_begins_with_newlines_loses_none(tokenizer: Any) -> None:
-    encoded = encode_response(tokenizer, "\n\nFirst step. Second step.", parse_steps("sentence"))
+    encoded = encode(tokenizer, "\n\nFirst step. Second step.", parse_steps("sentence"))
     assert encoded.spans[0][0] == 0
     assert tokenizer.decode(encoded.ids) == "\n\nFirst step. Second step."
 
@@ -73,7 +74,7 @@ def test_a_response_that_begins_with_newlines_loses_none(tokenizer: Any) -> None
     ],
 )
 def test_awkward_text_is_tiled(tokenizer: Any, text: str) -> None:
-    encoded = encode_response(tokenizer, text, parse_steps("sentence"))
+    encoded = encode(tokenizer, text, parse_steps("sentence"))
     assert tokenizer.decode(encoded.ids) == text
     assert "".join(text[a:b] for a, b in encoded.spans) == text
 
@@ -81,15 +82,13 @@ def test_awkward_text_is_tiled(tokenizer: Any, text: str) -> None:
 def test_a_step_that_lies_inside_one_token_joins_the_step_before(tokenizer: Any) -> None:
     text = "step step"
     assert len(tokenizer(text)["input_ids"]) == 3  # "st", "ep", " step"
-    encoded = encode_response(
-        tokenizer, text, parse_steps("supplied"), steps=["step", " s", "te", "p"]
-    )
+    encoded = encode(tokenizer, text, parse_steps("supplied"), steps=["step", " s", "te", "p"])
     assert encoded.spans == ((0, 4), (4, 9))
     assert encoded.tokens_per_step == (2, 1)
 
 
 def test_steps_of_n_tokens(tokenizer: Any) -> None:
-    encoded = encode_response(tokenizer, "First step. Second step.", parse_steps("tokens:2"))
+    encoded = encode(tokenizer, "First step. Second step.", parse_steps("tokens:2"))
     assert set(encoded.tokens_per_step[:-1]) == {2}
     assert encoded.spans[0][0] == 0 and encoded.spans[-1][1] == 24
 
@@ -97,12 +96,12 @@ def test_steps_of_n_tokens(tokenizer: Any) -> None:
 def test_steps_of_n_tokens_never_cut_a_character(tokenizer: Any) -> None:
     text = "🎉🎊🎈"
     assert len(tokenizer(text)["input_ids"]) == 12  # four bytes each
-    encoded = encode_response(tokenizer, text, parse_steps("tokens:3"))
+    encoded = encode(tokenizer, text, parse_steps("tokens:3"))
     assert encoded.spans == ((0, 1), (1, 2), (2, 3))
 
 
 def test_a_special_token_spelled_out_is_what_the_tokenizer_makes_of_it(tokenizer: Any) -> None:
-    encoded = encode_response(tokenizer, "Done. <|end|> Next step.", parse_steps("sentence"))
+    encoded = encode(tokenizer, "Done. <|end|> Next step.", parse_steps("sentence"))
     assert tokenizer.eos_token_id in encoded.ids
 
 
@@ -120,12 +119,12 @@ def test_a_tokenizer_that_drops_text_is_refused() -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     with pytest.raises(StudentError, match=r"row 3: the student's tokenizer drops 1 char.*'b a'"):
-        encode_response(fast, "a b a", parse_steps("sentence"), where="row 3")
+        encode(fast, "a b a", parse_steps("sentence"), where="row 3")
 
 
 def test_supplied_steps_are_required_where_asked_for(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="row 3: the row carries no steps.*supplied_or_sentence"):
-        encode_response(tokenizer, "a b", parse_steps("supplied"), where="row 3")
+        encode(tokenizer, "a b", parse_steps("supplied"), where="row 3")
 
 
 def test_supplied_or_sentence_takes_what_there_is(tokenizer: Any) -> None:
@@ -138,7 +137,7 @@ def test_supplied_or_sentence_takes_what_there_is(tokenizer: Any) -> None:
 def counted(tokenizer: Any, text: str, how: str = "sentence", **options: Any) -> list[str]:
     """The text of each step's tokens that count, those of tags in brackets."""
     markers = options.pop("markers", "skip")
-    encoded = encode_response(tokenizer, text, parse_steps(how, markers=markers), **options)
+    encoded = encode(tokenizer, text, parse_steps(how, markers=markers), **options)
     found = []
     for begin, end in pairwise(encoded.bounds):
         parts = groupby(range(begin, end), encoded.scored.__getitem__)
@@ -208,8 +207,8 @@ def test_what_a_splitter_cuts_off_is_kept_as_it_is_with_keep(tokenizer: Any) -> 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 100])
 def test_steps_of_n_tokens_count_tags_and_do_not_score_them(n: int, tokenizer: Any) -> None:
     """N tokens read; a step of tags alone joins the one before, the first one that after."""
-    encoded = encode_response(tokenizer, TAGGED, parse_steps(f"tokens:{n}"))
-    keep = encode_response(tokenizer, TAGGED, parse_steps(f"tokens:{n}", markers="keep"))
+    encoded = encode(tokenizer, TAGGED, parse_steps(f"tokens:{n}"))
+    keep = encode(tokenizer, TAGGED, parse_steps(f"tokens:{n}", markers="keep"))
     assert {*encoded.bounds} <= {*keep.bounds}
     assert min(encoded.tokens_per_step) > 0
     assert counted(tokenizer, TAGGED, "tokens:100") == [
@@ -224,17 +223,17 @@ def test_steps_of_n_tokens_count_tags_and_do_not_score_them(n: int, tokenizer: A
 @pytest.mark.parametrize("how", ["sentence", "line", "paragraph", "turn", "tokens:2"])
 def test_a_response_of_tags_alone_is_one_step_without_a_score(how: str, tokenizer: Any) -> None:
     text = "<think>\n\n</think>\n\nanswer\n"
-    encoded = encode_response(tokenizer, text, parse_steps(how))
+    encoded = encode(tokenizer, text, parse_steps(how))
     n = len(encoded.ids)
     assert (encoded.bounds, encoded.spans) == ((0, n), ((0, len(text)),))
     assert not encoded.scored.any()
     assert (encoded.tokens_per_step, encoded.tags_per_step) == ((0,), (n,))
-    keep = encode_response(tokenizer, text, parse_steps(how, markers="keep"))
+    keep = encode(tokenizer, text, parse_steps(how, markers="keep"))
     assert keep.scored.all() and keep.tags_per_step == ()
 
 
 def test_where_tokens_end(tokenizer: Any) -> None:
-    encoded = encode_response(tokenizer, "First 🎉.", parse_steps("sentence"))
+    encoded = encode(tokenizer, "First 🎉.", parse_steps("sentence"))
     assert encoded.ends.tolist()[-1] == 8
     assert encoded.ends.tolist() == sorted(encoded.ends)
     assert [*encoded.scored_in(0)] == [*range(len(encoded.ids))]
@@ -254,7 +253,7 @@ def test_every_step_has_a_token_that_counts_unless_there_is_none(
     pieces: list[str], how: str, markers: Any
 ) -> None:
     text = "".join(pieces)
-    encoded = encode_response(_SHARED, text, parse_steps(how, markers=markers))
+    encoded = encode(_SHARED, text, parse_steps(how, markers=markers))
     assert "".join(text[a:b] for a, b in encoded.spans) == text
     assert encoded.bounds[0] == 0 and encoded.bounds[-1] == len(encoded.ids)
     assert len(encoded.bounds) == encoded.n_steps + 1
@@ -273,7 +272,7 @@ def test_every_step_has_a_token_that_counts_unless_there_is_none(
     steps=st.sampled_from(["sentence", "line", "paragraph", "tokens:1", "tokens:3"]),
 )
 def test_steps_tile_the_text_and_their_tokens_tile_the_response(text: str, steps: str) -> None:
-    encoded = encode_response(_SHARED, text, parse_steps(steps, markers="keep"))
+    encoded = encode(_SHARED, text, parse_steps(steps, markers="keep"))
     assert encoded.spans[0][0] == 0 and encoded.spans[-1][1] == len(text)
     assert all(a[1] == b[0] for a, b in zip(encoded.spans, encoded.spans[1:], strict=False))
     assert encoded.bounds[0] == 0 and encoded.bounds[-1] == len(encoded.ids)

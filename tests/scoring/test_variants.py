@@ -11,7 +11,7 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.backend import Sum
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.variants import scorers_of_variants, with_variants
+from lnat_plugins.scoring.variants import score_with_variants, scorers_of_variants
 from lnat_plugins.scoring.ways import SAMPLE, sampled
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near
@@ -28,7 +28,7 @@ RESPONSES = [Response(f"t{i}", text) for i, text in enumerate(TEXTS)]
 
 def scored(scorer: Any) -> list[StepSums]:
     prepared = scorer.prepare(PROMPT, RESPONSES)
-    return with_variants(scorer, prepared, scorer.score_prepared(prepared))
+    return score_with_variants(scorer, prepared)
 
 
 @pytest.mark.parametrize("n", [1, 2, 19, 20, 21, 39, 40, 100, 817])
@@ -117,7 +117,7 @@ def test_a_variant_that_does_not_fit_is_undefined_with_a_reason(llama: Any, toke
 def test_a_response_of_tags_alone_has_undefined_variants(llama: Any, tokenizer: Any) -> None:
     scorer = scorer_of(llama, tokenizer)
     prepared = scorer.prepare(PROMPT, [Response("t", "</think>")])
-    (record,) = with_variants(scorer, prepared, scorer.score_prepared(prepared))
+    (record,) = score_with_variants(scorer, prepared)
     for name in ("steps line", "window 10%"):
         assert math.isnan(record.variants[name])
         assert "nothing but tags" in record.undefined[name]

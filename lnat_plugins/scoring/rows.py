@@ -1,0 +1,289 @@
+"""One row as token ids: what training reads, and which of it is the response.
+
+Training renders prompt and response in one and tokenises them in one (trl 1.16,
+`SFTTrainer._prepare_dataset`). Scoring reads these ids: a score of others would be of a text that
+nobody trains on. So a newline of the template and one of the response may be one token, a tag that
+the template opens stands once, and an empty thinking part that it adds is context.
+
+The response is found in the rendered text from its end: what a template puts after a response is
+known from rendering another one. Templates may change white space; visible characters must be the
+response's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.scoring.chat import render, template_arguments
+from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, visible_in
+from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
+
+_ANOTHER: Final = "3 and 4 make 7"
+"""A response without tags or white space at its ends, which every template leaves as it is."""
+
+OTHER_PROMPT: Final = "the prompt ends otherwise in training"
+OPENED: Final = "the template writes the beginning of the response itself"
+SPACE: Final = "the template changes white space in the response"
+MERGED: Final = "a token holds text of the template and of the response"
+END: Final = "the response ends with the end-of-turn token"
+NOT_TRAINED: Final = "the template drops or changes part of the response"
+
+WARNED: Final = {
+    OTHER_PROMPT: "the chat template puts other text before them in training than where the "
+    "student's turn opens; they are scored behind it, as they are trained",
+    END: "they end with the student's own end-of-turn token; it is scored, and training reads it "
+    "twice",
+    NOT_TRAINED: "the chat template drops or changes part of them in training; they are scored as "
+    "the student would answer, and cannot be trained on in this template",
+}
+"""What is told to the user; the other notes only say that the ids are training's."""
+
+
+def count_notes(rows: Iterable[RowTokens]) -> dict[str, int]:
+    """Note -> number of rows, for those that have one."""
+    return dict(Counter(note for row in rows for note in row.notes))
+
+
+def ids_digest(prompt: Ids, response: Ids) -> str:
+    """12 hex digits, equal for equal ids of prompt and response."""
+    found = hashlib.sha256(str(len(prompt)).encode())
+    for ids in (prompt, response):
+        found.update(np.asarray(ids, np.int64).tobytes())
+    return found.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class RowTokens:
+    """A row as token ids.
+
+    Attributes:
+        prompt: shape (P,), all before the response's first token.
+        response: its T tokens.
+        after: what follows in training: end of turn or of text, the template's own text.
+        notes: how the row differs from the prompt where the student's turn opens followed by the
+            response, of the constants above. None = it does not.
+        added: what stands before the response in training, after all that it has in common with
+            the prompt where the student's turn opens; see the note `OTHER_PROMPT`.
+    """
+
+    prompt: Ids
+    response: ResponseTokens
+    after: Ids
+    notes: tuple[str, ...] = ()
+    added: str = ""
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the whole row as training reads it, before anything is cut."""
+        return len(self.prompt) + len(self.response.ids) + len(self.after)
+
+    @property
+    def digest(self) -> str:
+        """See `ids_digest`."""
+        return ids_digest(self.prompt, self.response.ids)
+
+
+class _Place(NamedTuple):
+    """Where a response lies in a rendered text.
+
+    Args:
+        begin: character of `text` at which the response's first token begins, or which it holds.
+        end: the character after the response.
+        skipped: characters of the response before `begin`.
+        at: for each character of the text the one of the response; None where the response stands
+            as it is, from `begin - skipped` on.
+    """
+
+    text: str
+    begin: int
+    end: int
+    skipped: int
+    at: Ids | None
+    notes: tuple[str, ...]
+    added: str
+
+
+@dataclass
+class Renderer:
+    """Renders rows for one student.
+
+    Args:
+        tokenizer: the student's, fast, with the template that training will use.
+        plain: see `Candidates.plain`.
+        arguments: of the chat template in every row, such as `enable_thinking`; a row's own win.
+        strict: whether a response that training would not see as it is, is refused. If not, it is
+            read where the student's turn opens, and noted.
+    """
+
+    tokenizer: Any
+    plain: bool
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    strict: bool = True
+    _known: tuple[Any, str, str] | None = field(default=None, init=False, repr=False)
+
+    def row(self, row: Candidate) -> RowTokens:
+        """The ids of one row.
+
+        Raises:
+            StudentError: no chat template, a tokenizer that drops text; strict, plain text: no
+                end-of-text token.
+            DataError: the template does not take the conversation; strict: it drops or changes
+                part of the response.
+        """
+        return self.response(row.messages, row.response)
+
+    def response(self, messages: Sequence[Message], response: Response) -> RowTokens:
+        """As `row`, of a prompt and a response to it."""
+        place = self._plain(messages, response) if self.plain else self._turn(messages, response)
+        encoding = self.tokenizer(
+            place.text, add_special_tokens=self.plain, return_offsets_mapping=True, verbose=False
+        )
+        ids = np.array(encoding["input_ids"], np.int64)
+        begins, ends = np.array(encoding["offset_mapping"], np.int64).reshape(-1, 2).T
+        # Special tokens that the tokenizer adds have the offsets (0, 0).
+        inside = np.flatnonzero((ends > place.begin) & (begins < place.end))
+        first, stop = (inside[0], inside[-1] + 1) if len(inside) else (len(ids), len(ids))
+        own = slice(first, stop)
+        offsets_T2 = _in_response(place, begins[own], ends[own], len(response.text))
+        visible = visible_in(response.text)
+        visible[: place.skipped] = False
+        refuse_losses(response.text, offsets_T2, visible, response.where)
+        notes = place.notes
+        if len(inside) and (begins[first] < place.begin or ends[stop - 1] > place.end):
+            notes = (*notes, MERGED)
+        after = ids[stop:]
+        if self._ends_itself(ids[own], after):
+            notes = (*notes, END)
+        return RowTokens(
+            ids[:first], ResponseTokens(ids[own], offsets_T2), after, notes, place.added
+        )
+
+    def prompt_text(self, messages: Sequence[Message], response: Response) -> str:
+        """The prompt up to where the student's turn opens."""
+        if self.plain:
+            return messages[0]["content"]
+        return render(
+            self.tokenizer, messages, where=response.where, arguments=self._arguments(response)
+        )
+
+    def _arguments(self, response: Response) -> dict[str, Any]:
+        return {**self.arguments, **template_arguments(response)}
+
+    def _ends_itself(self, own: Ids, after: Ids) -> bool:
+        last = own[-1:].tolist()
+        ends = {self.tokenizer.eos_token_id, *after[:1].tolist()}
+        return any(token in ends for token in last)
+
+    def _plain(self, messages: Sequence[Message], response: Response) -> _Place:
+        prompt, text = messages[0]["content"], response.text
+        end = self.tokenizer.eos_token or ""
+        if self.strict and not end:
+            raise StudentError(
+                "the student's tokenizer has no end-of-text token, so TRL cannot train on plain "
+                "text",
+                found=type(self.tokenizer).__name__, remedy="set its `eos_token`",
+            )  # fmt: skip
+        begin = len(prompt)
+        tail = "" if text.endswith(end) else end
+        return _Place(prompt + text + tail, begin, begin + len(text), 0, None, (), "")
+
+    def _turn(self, messages: Sequence[Message], response: Response) -> _Place:
+        opened, tail = self._around(messages, response)
+        arguments = self._arguments(response)
+        text = render(
+            self.tokenizer, messages, response.text, arguments=arguments, where=response.where
+        )
+        place = _find(text, opened, tail, response.text)
+        if place is not None:
+            return place
+        if self.strict:
+            raise DataError(
+                "the student's chat template drops or changes part of the response in training",
+                where=response.where, found=text[-80:],
+                remedy="use a template that keeps it (many drop what stands before `</think>`; "
+                "see `chat_template_path`), or give `prompt` and `completion` as plain text",
+            )  # fmt: skip
+        begin = len(opened)
+        end = begin + len(response.text)
+        return _Place(opened + response.text, begin, end, 0, None, (NOT_TRAINED,), "")
+
+    def _around(self, messages: Sequence[Message], response: Response) -> tuple[str, str]:
+        """The text before the student's turn, and that after it; of the last prompt, kept."""
+        arguments = self._arguments(response)
+        key = (messages, arguments)
+        if self._known is None or self._known[0] != key:
+            options: dict[str, Any] = {"arguments": arguments, "where": response.where}
+            opened = render(self.tokenizer, messages, **options)
+            whole = render(self.tokenizer, messages, _ANOTHER, **options)
+            self._known = (key, opened, whole.rpartition(_ANOTHER)[2])
+        return self._known[1:]
+
+
+def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:
+    """The response in the rendered text; None where its visible characters are not there."""
+    if not text.endswith(tail):
+        return None
+    end = len(text) - len(tail)
+    at = None
+    start = end - len(response)
+    if not text.endswith(response, 0, end):
+        matched = _match(text[:end], response)
+        if matched is None:
+            return None
+        start, at = matched
+    common = _common_prefix(opened, text[:end])
+    spaced = at is not None and text[common:start].isspace() and response[:1].isspace()
+    opened_too = common > start and bool(text[common:end].strip())
+    begin = common if opened_too or spaced else start
+    skipped = 0
+    notes = () if at is None else (SPACE,)
+    if opened_too:
+        notes = (OPENED, *notes)
+        skipped = common - start if at is None else int(at[common])
+    elif text[:begin] != opened:
+        notes = (OTHER_PROMPT, *notes)
+    return _Place(text, begin, end, skipped, at, notes, text[common:begin])
+
+
+def _common_prefix(one: str, other: str) -> int:
+    """Characters that both begin with."""
+    if other.startswith(one):
+        return len(one)
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _match(text: str, response: str) -> tuple[int, Ids] | None:
+    """Where the response begins, and for each character of the text that of the response.
+
+    By visible characters alone; None if the text does not end with those of the response. White
+    space is the white space after the visible character before it; where the response has none,
+    that character.
+    """
+    places, own = np.flatnonzero(visible_in(text)), np.flatnonzero(visible_in(response))
+    if not len(own) or len(places) < len(own):
+        return None
+    places = places[-len(own) :]
+    if any(text[i] != response[j] for i, j in zip(places.tolist(), own.tolist(), strict=True)):
+        return None
+    followed = np.append(~visible_in(response), False)[own + 1]
+    last = np.searchsorted(places, np.arange(len(text)), side="right") - 1
+    at = np.where(last < 0, 0, (own + followed)[last])
+    at[places] = own
+    return int(places[0]), at
+
+
+def _in_response(place: _Place, begins: Ids, ends: Ids, length: int) -> Ids:
+    """Character offsets in the rendered text as those in the response, shape (T, 2)."""
+    begins, ends = begins.clip(min=place.begin), ends.clip(max=place.end)
+    if place.at is None:
+        shift = place.begin - place.skipped
+        return np.stack([begins - shift, ends - shift], axis=-1)
+    return np.stack([place.at[begins], place.at[ends - 1] + 1], axis=-1)

@@ -96,8 +96,9 @@ class ScoredStudent:
         """
         try:
             renderer = self._renderer
-        except StudentError as error:
-            return {f"{NOT_COMPARED}: {error}": len(rows)}
+        except StudentError:
+            why = "the student's tokenizer cannot be loaded (give --tokenizer a folder)"
+            return {f"{NOT_COMPARED}: {why}": len(rows)}
         notes: Counter[str] = Counter()
         for row in rows:
             trained = renderer.row(row)

@@ -102,7 +102,7 @@ def test_degenerate_rows_among_the_chosen_are_counted(
         "Degenerate among the chosen: R1 (answer only 1, loop 1), QwQ (loop 1). Look at them "
         "before training."
     )
-    assert capsys.readouterr().out.rstrip().endswith(f"\n\n{line}")
+    assert f"\n\n{line}\n\n" in capsys.readouterr().out
     assert f"\n\n{line}\n\n" in (target / "README.md").read_text(encoding="utf-8")
     stored = json.loads((target / "selection.json").read_text(encoding="utf-8"))
     assert stored["degenerate"] == {"R1": {"answer only": 1, "loop": 1}, "QwQ": {"loop": 1}}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.harness.requests import PromptScorer
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
 
@@ -126,18 +127,18 @@ def test_a_killed_run_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    stopping = hf(model, tokenizer)
-    encode, seen = stopping.tok_encode, []
+    prepare, seen = PromptScorer.prepare, []
 
-    def killed_at_the_third(text: str, **options: Any) -> list[int]:
-        seen.append(text)
+    def killed_at_the_third(self: PromptScorer, job: Any) -> Any:
+        seen.append(job)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return encode(text, **options)
+        return prepare(self, job)
 
-    monkeypatch.setattr(stopping, "tok_encode", killed_at_the_third)
+    monkeypatch.setattr(PromptScorer, "prepare", killed_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        run(stopping)
+        run(hf(model, tokenizer))
+    monkeypatch.setattr(PromptScorer, "prepare", prepare)
     assert len(scored) == 2
     resumed = run(hf(model, tokenizer))
     assert len(scored) == 3

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lm_eval.api.model import LM
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness import NaturalnessTask
+from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.samples import read_scored_set
+from lnat_plugins.scoring.tokens import tokenise
 from tests.helpers_students import assert_near
 
 from .lab import evaluate, hf, load, rows, truths, write_set
@@ -97,7 +100,8 @@ def test_an_error_while_scoring_is_one_line_too(
 ) -> None:
     write_set(tmp_path, [{**row, "prompt": "x"} for row in rows(prompts=1)], target_delimiter="")
     lm = hf(model, tokenizer)
-    monkeypatch.setattr(lm, "tok_encode", lambda text, **_: [])
+    nothing = RowTokens(np.array([], int), tokenise(tokenizer, "x"), np.array([], int))
+    monkeypatch.setattr(Renderer, "response", lambda *_: nothing)
     with pytest.raises(StudentError, match="prompt p0, teacher QwQ: the prompt has no tokens"):
         evaluate(tmp_path, lm)
     monkeypatch.setattr(sys, "argv", ["lm_eval"])
@@ -115,10 +119,10 @@ def test_other_exceptions_keep_their_traceback(
     write_set(tmp_path, rows(prompts=1))
     lm = hf(model, tokenizer)
 
-    def broken(text: str, **_: Any) -> list[int]:
+    def broken(*_: Any) -> RowTokens:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(lm, "tok_encode", broken)
+    monkeypatch.setattr(Renderer, "response", broken)
     monkeypatch.setattr(sys, "argv", ["lm_eval"])
     with pytest.raises(ZeroDivisionError):
         evaluate(tmp_path, lm)

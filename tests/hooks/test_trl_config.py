@@ -321,7 +321,7 @@ def write(found: FirstStage, folder: Path, **options: Any) -> None:
     """As `lnat select --config` does."""
     write_training_set(
         folder, found.candidates, found.selection, provenance=found.provenance,
-        sft_settings=found.sft_settings, keep_columns=found.keep_columns, **options,
+        sft_settings=found.sft_settings, **options,
     )  # fmt: skip
 
 
@@ -340,7 +340,6 @@ def test_columns_that_the_template_reads_are_kept(tmp_path: Path, student_folder
     rows.to_parquet(str(tmp_path / "rows.parquet"))
     data = [{"path": "parquet", "data_files": str(tmp_path / "rows.parquet"), "split": "train"}]
     found = chosen_with(tmp_path, student_folder, datasets=data)
-    assert found.keep_columns == ("chat_template_kwargs",)
     write(found, tmp_path / "c")
     names = pq.read_table(tmp_path / "c" / "data" / "train.parquet").column_names
     assert "chat_template_kwargs" in names

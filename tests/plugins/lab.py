@@ -93,6 +93,9 @@ class Student:
     def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         return [record_of(row.teacher, self.values[row.index]) for row in rows]
 
+    def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
+        return {}
+
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         return [len(row.text.split()) for row in rows]
 

@@ -28,6 +28,7 @@ OPTIONAL = {
     "token_values": None,
     "prompt_tokens": 0,
     "student": {},
+    "ids_digest": "",
 }
 """Fields that older records lack -> what stands for them."""
 

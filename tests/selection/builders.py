@@ -97,6 +97,9 @@ class FakeStudent:
             for row in rows
         ]
 
+    def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
+        return {}
+
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         self.measured.append([row.index for row in rows])
         return [row.response.extra["tokens"] for row in rows]

@@ -132,15 +132,13 @@ def test_what_a_row_gives_to_the_template_is_counted(tokenizer: Any) -> None:
     reader.chat_template = (
         "{{ hint or '' }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
     )
-    pool = four_rows([{"hint": "Take care. " * 9}, {"hint": None}])
-    student = ScoredStudent(
-        "x", [], pool.plain, load=lambda _: reader, arguments=lambda row: row.response.extra
+    hint = "Take care. " * 9
+    some, none = (
+        ScoredStudent("x", [], pool.plain, load=lambda _: reader).training_tokens(pool.rows)
+        for pool in (four_rows([{"chat_template_kwargs": {"hint": hint}}, {}]), four_rows([{}, {}]))
     )
-    without = dataclasses.replace(student, arguments=None)
-    some, none = student.training_tokens(pool.rows)
-    assert without.training_tokens(pool.rows) == [
-        some - len(reader("Take care. " * 9, add_special_tokens=False).input_ids), none
-    ]  # fmt: skip
+    more = len(reader(hint, add_special_tokens=False).input_ids)
+    assert [a - b for a, b in zip(some, none, strict=True)] == [more, 0]
 
 
 def test_the_provenance_holds_all_versions_that_scored(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from lnat_plugins.selection import Selection
 from lnat_plugins.selection import training_set as write
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.selection.training_set import (
+    READ_BY_TEMPLATE,
     RESERVED,
     check_repo_id,
     extra_names,
@@ -424,7 +425,7 @@ def test_values_with_a_common_type_keep_it(tmp_path: Path, values: Any) -> None:
 
 def test_a_name_that_means_something_to_trl_is_changed() -> None:
     extras = [{"text": 1, "row_text": 2, "lnat_score": 3}, {"year": 4, "row_row_text": 5}]
-    assert extra_names(extras) == {
+    assert extra_names(extras, plain=False) == {
         "text": "row_row_row_text",
         "row_text": "row_text",
         "lnat_score": "row_lnat_score",
@@ -434,12 +435,17 @@ def test_a_name_that_means_something_to_trl_is_changed() -> None:
 
 
 def test_a_column_that_the_rows_were_scored_with_keeps_its_name() -> None:
+    """In conversations, of which the template reads it."""
     extras = [{"tools": "[]", "row_tools": 1, "text": "x"}]
-    assert list(extra_names(extras, keep_columns=["tools"]).values()) == [
-        "tools",
-        "row_tools",
-        "row_text",
-    ]
+    for plain, tools in ((False, "tools"), (True, "row_row_tools")):
+        names = [*extra_names(extras, plain=plain).values()]
+        assert names == [tools, "row_tools", "row_text"]
+
+
+def test_a_name_that_is_taken_is_changed() -> None:
+    extras = [{"teacher": 1, "row_teacher": 2}]
+    names = extra_names(extras, plain=True, taken=["teacher", "row_row_teacher"])
+    assert [*names.values()] == ["row_row_row_teacher", "row_teacher"]
 
 
 def trained_ids(folder: Path, pool: Candidates, format: str) -> list[Mapping[str, Any]]:
@@ -461,7 +467,8 @@ def trained_ids(folder: Path, pool: Candidates, format: str) -> list[Mapping[str
 def test_the_other_columns_do_not_change_what_is_trained_on(
     tmp_path: Path, plain: bool, format: str
 ) -> None:
-    hostile: dict[str, Any] = dict.fromkeys(RESERVED, "x") | {"labels": [1], "input_ids": [1]}
+    names = RESERVED if plain else RESERVED.difference(READ_BY_TEMPLATE)
+    hostile: dict[str, Any] = dict.fromkeys(names, "x") | {"labels": [1], "input_ids": [1]}
     trained = []
     for name, extra in (("hostile", hostile), ("bare", {})):
         (tmp_path / name).mkdir()

@@ -21,9 +21,8 @@ from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
-from lm_eval.utils import warning_once
 
-from lnat_plugins.errors import ConfigError, LnatError
+from lnat_plugins.errors import ConfigError, DataError, LnatError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.harness.requests import REQUEST, Request, install
@@ -42,7 +41,6 @@ _INLINE: Final = "inline"
 _CONFIG: Final = ("--config", "-C")
 _IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 _OURS: Final = ("class", "naturalness", "include", "group", "tag", "task_list")
-_THINK: Final = "<think>"
 
 _log = logging.getLogger(f"lm_eval.{__name__}")
 
@@ -224,6 +222,13 @@ class NaturalnessTask(Task):
         self._system_instruction = system_instruction
         turns = [dict(turn) for turn in doc["messages"]]
         if self._chat_template is not None:
+            if system_instruction and turns[0]["role"] in ("system", "developer"):
+                with plain_errors():
+                    raise DataError(
+                        "the prompt has a system turn of its own beside `--system_instruction`",
+                        where=f"prompt {doc['prompt_id']}", found=turns[0]["content"],
+                        remedy="leave --system_instruction out",
+                    )  # fmt: skip
             system = [{"role": "system", "content": system_instruction}]
             return self._chat_template((system if system_instruction else []) + turns)
         opening = f"{system_instruction}\n\n" if system_instruction else ""
@@ -232,15 +237,6 @@ class NaturalnessTask(Task):
     def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
         """One request a response, with all that decides its numbers."""
         settings = self.run_settings()
-        # Some templates open the thinking part; a response that opens it again is not natural.
-        opens = ctx.rstrip().endswith(_THINK)
-        if opens and any(row["response"].lstrip().startswith(_THINK) for row in doc["responses"]):
-            warning_once(
-                _log,
-                "The chat template ends with %s and responses begin with it, so it is read twice. "
-                "Turn the template's thinking part off, or take the tag out of the responses.",
-                _THINK,
-            )
         return [
             Request(
                 REQUEST,

@@ -129,8 +129,9 @@ class LocalStudent:
         return [self._renderer.row(row).n_tokens for row in rows]
 
     def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
-        """How rows are trained on otherwise than they are answered -> number of rows."""
-        return count_notes(map(self._renderer.row, rows))
+        """In what training reads rows otherwise than a reader would expect -> number of rows."""
+        notes = count_notes(map(self._renderer.row, rows))
+        return {note: count for note, count in notes.items() if note in WARNED}
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
         prompts: dict[str, list[Candidate]] = {}
@@ -141,8 +142,8 @@ class LocalStudent:
             self._plan.requested.check_reward(row.response)
         scorer = self._processes.together(self._scorer)
         notes = self._processes.together(lambda: self.training_notes(rows))
-        for note in WARNED.keys() & notes if self._processes.main else ():
-            _log.warning("%d of %d responses: %s", notes[note], len(rows), WARNED[note])
+        for note, count in notes.items() if self._processes.main else ():
+            _log.warning("%d of %d responses: %s", count, len(rows), WARNED[note])
 
         def prepare(i: int) -> PreparedRows:
             responses = [row.response for row in groups[i]]

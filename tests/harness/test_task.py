@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from lm_eval.config.evaluate_config import EvaluatorConfig
 from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.task import source_of
 from tests import helpers_students
@@ -286,14 +285,40 @@ def test_the_opening_token_stands_before_the_prompt_once(
             assert_near(record["sums"][window], expected.sums[window])
 
 
-def test_a_template_that_opens_the_thinking_part_is_warned_of(
-    model: Any, tokenizer: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_tag_that_the_template_opens_is_read_once(
+    model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
-    thinking = copy.deepcopy(tokenizer)
-    thinking.chat_template = tokenizer.chat_template + "<think>\n"
-    write_set(tmp_path, rows(prompts=2))
-    with caplog.at_level(logging.WARNING, "lm_eval"):
-        evaluate(tmp_path, hf(model, tokenizer), apply_chat_template=True)
-        assert "read twice" not in caplog.text
-        evaluate(tmp_path, hf(model, thinking), apply_chat_template=True)
-    assert caplog.text.count("read twice") == 1
+    """The scores are those of the rows without their opening tag, behind the same prompt."""
+    opens = copy.deepcopy(tokenizer)
+    opens.chat_template = tokenizer.chat_template.replace("{{ m['content'] }}", _REOPENS) + _OPENING
+    rest = "First step. Wait. Now the next one.\n</think>\n\nDone. Seven."
+    found = []
+    for name, text in (("tag", f"<think>\n{rest}"), ("bare", rest)):
+        own = [row | {"response": text} for row in rows(prompts=1)]
+        write_set(tmp_path / name, own)
+        results = evaluate(tmp_path / name, hf(model, opens), apply_chat_template=True)
+        (prompt,) = contexts(results)
+        assert prompt.endswith("assistant\n<think>\n")
+        found.append(records(results)["p0", "QwQ", 0])
+    tag, bare = found
+    assert tag["prompt_tokens"] == bare["prompt_tokens"] == len(opens.encode(prompt))
+    assert (tag["tokens"], tag["ids_digest"]) == (bare["tokens"], bare["ids_digest"])
+    assert tag["sums"] == bare["sums"]
+    expected = truth(model, opens, opens.encode(prompt), rest, ("4",))
+    assert_near(tag["sums"]["4"], expected.sums["4"])
+
+
+_REOPENS = (
+    "{% if m['role'] == 'assistant' %}<think>\n{{ m['content'].split('<think>\n')[-1] }}"
+    "{% else %}{{ m['content'] }}{% endif %}"
+)
+_OPENING = "{% if add_generation_prompt %}<think>\n{% endif %}"
+
+
+def test_two_system_turns_are_refused(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Think."}, {"role": "user", "content": "What?"}]
+    write_set(tmp_path, [row | {"prompt": turns} for row in rows(prompts=1)])
+    lm = hf(model, tokenizer)
+    evaluate(tmp_path, lm, apply_chat_template=True)
+    with pytest.raises(DataError, match="prompt p0: the prompt has a system turn of its own besi"):
+        evaluate(tmp_path, lm, apply_chat_template=True, system_instruction="Be brief.")

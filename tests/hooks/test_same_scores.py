@@ -1,0 +1,147 @@
+"""A row has one number on every way in: `score()`, lm_eval, `lnat select --config`, a trainer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lm_eval.models.huggingface import HFLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lnat_plugins import load_teacher_set, read_scores, score
+from lnat_plugins.errors import DataError
+from lnat_plugins.hooks.trl_config import choose_by_config
+from lnat_plugins.hooks.trl_data import select_dataset, sft_rows
+from tests.harness.lab import evaluate, save, write_set
+from tests.helpers_students import student, tokenizer
+
+from .builders import natural
+
+TEMPLATE = (
+    "{% if tools %}{{ tools | length }} tools. {% endif %}{% if hint %}{{ hint }}{% endif %}"
+    "{% for m in messages %}{% set c = m.content %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role != 'assistant' %}{{ c }}{% elif '</think>' in c %}<think>\n"
+    "{{ c.split('</think>')[0].split('<think>')[-1].strip() }}\n</think>\n\n"
+    "{{ c.split('</think>')[-1].strip() }}{% else %}<think>\n\n</think>\n\n{{ c }}{% endif %}"
+    "<|end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Adds an empty thinking part, normalises white space, and reads tools and arguments."""
+
+SYSTEM = {"role": "system", "content": "Think first."}
+TEXTS = {
+    "QwQ": "<think>\n\nFirst step. Wait. So 3 + 4 = 7.\n</think>Done.",
+    "R1": "First step. Second step. Done. Seven.",
+    "DSQ": "Seven. Wait, is that so? Yes.<|end|>",
+}
+
+
+def rows() -> list[dict[str, Any]]:
+    found = []
+    for p in range(4):
+        user = {"role": "user", "content": f"What is {p} + 4?"}
+        tools = [{"type": "function", "function": {"name": "add"}}] * (p % 2 + 1)
+        found += [
+            {
+                "prompt_id": f"p{p}",
+                "prompt": [SYSTEM, user] if p % 2 else [user],
+                "teacher": teacher,
+                "response": text,
+                "tools": json.dumps(tools),
+                "chat_template_kwargs": {"hint": "Take care. "},
+                "source": f"{teacher} {p}",
+                "reward": p / 4,
+            }
+            for teacher, text in TEXTS.items()
+        ]
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("student")
+    reader = tokenizer()
+    reader.chat_template, reader.pad_token = TEMPLATE, "<|end|>"
+    reader.save_pretrained(folder)
+    student("llama").save_pretrained(folder)
+    return folder
+
+
+def test_every_way_in_gives_the_same_number(folder: Path, tmp_path: Path) -> None:
+    path = write_set(tmp_path / "set", rows(), block={"windows": [1, "global"]})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    reader = AutoTokenizer.from_pretrained(folder)
+    teacher_set = load_teacher_set(path)
+    scores = score(model, reader, teacher_set)
+    expected = scores.to_pandas()["local_naturalness[1]"].tolist()
+    assert len(expected) == 12
+
+    lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
+    file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), tmp_path / "out")
+    by_lm_eval = read_scores(file, tokenizer=str(folder))
+    found = by_lm_eval.to_pandas()["local_naturalness[1]"].tolist()
+    assert found == pytest.approx(expected, abs=1e-6)
+    digests = [row.record.ids_digest for row in scores.rows]
+    assert [row.record.ids_digest for row in by_lm_eval.rows] == digests
+
+    block = {"strategy": "best", "windows": [1], "teacher_set": str(path)}
+    keys = {
+        "model_name_or_path": str(folder), "output_dir": str(tmp_path / "o"), "use_cpu": True,
+        "bf16": False, "dtype": "float32", "selection": block,
+    }  # fmt: skip
+    config = tmp_path / "sft.yaml"
+    config.write_text(yaml.safe_dump(keys))
+    stage = choose_by_config(config)
+    assert list(stage.selection.scores) == pytest.approx(expected, abs=1e-6)
+    sources = [row.response.extra["source"] for row in stage.candidates.rows]
+    assert sources == [row["source"] for row in rows()]
+
+    data = sft_rows(teacher_set, plain=False)
+    assert data["reward"] == [row["reward"] for row in rows()]
+    chosen = select_dataset(data, model, reader, strategy="best", windows=[1])
+    best = [max(expected[i : i + 3]) for i in range(0, 12, 3)]
+    assert list(chosen["lnat_score"]) == pytest.approx(best, abs=1e-6)
+    trained = natural(tmp_path / "t", model=model, train_dataset=data, processing_class=reader)
+    assert list(trained.selection.scores) == pytest.approx(expected, abs=1e-6)
+
+    selection = by_lm_eval.select("best", window=1)
+    assert selection.indices == stage.selection.indices
+    assert selection.training_notes == stage.selection.training_notes
+    assert not any("other token ids" in note for note in selection.training_notes)
+
+
+def test_other_ids_than_were_scored_are_counted(folder: Path, tmp_path: Path) -> None:
+    """The tokenizer that training will use has another template."""
+    write_set(tmp_path / "set", rows(), block={"windows": [1]})
+    lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
+    file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), tmp_path / "out")
+    other = AutoTokenizer.from_pretrained(folder)
+    other.chat_template = TEMPLATE.replace("<|im_start|>", "<|start|>")
+    other.save_pretrained(tmp_path / "other")
+    notes = read_scores(file, tokenizer=str(tmp_path / "other")).select("best").training_notes
+    assert notes["training reads other token ids than were scored"] == 4
+    none = read_scores(file, tokenizer=str(tmp_path / "nowhere")).select("best").training_notes
+    (note,) = none
+    assert note.startswith("the ids that training reads were not compared: ")
+    assert none[note] == 4
+
+
+def test_a_template_that_drops_the_thinking_is_refused_after_lm_eval_too(
+    folder: Path, tmp_path: Path
+) -> None:
+    own = [row | {"response": TEXTS["QwQ"]} for row in rows()]
+    write_set(tmp_path / "set", own, block={"windows": [1]})
+    reader = AutoTokenizer.from_pretrained(folder)
+    reader.chat_template = TEMPLATE.replace(
+        "<think>\n{{ c.split('</think>')[0].split('<think>')[-1].strip() }}\n</think>\n\n", ""
+    )
+    reader.save_pretrained(tmp_path / "drops")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    lm = HFLM(pretrained=model, tokenizer=reader)
+    file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), tmp_path / "out")
+    scores = read_scores(file, tokenizer=str(tmp_path / "drops"))
+    assert any("chat template leaves out what" in line for line in scores.rank().warnings)
+    with pytest.raises(DataError, match="drops or changes part of the response in training"):
+        scores.select("best")

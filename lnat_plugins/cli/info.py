@@ -60,10 +60,12 @@ def _check(args: argparse.Namespace) -> int:
         f"{args.file}: ok",
         f"task: {teacher_set.name}, prompts: {len(teacher_set.prompts)}, data: "
         f"{teacher_set.fingerprint}",
+        ", ".join(f"{part}: {' + '.join(own)}" for part, own in teacher_set.columns.items()),
         *(f"teacher {name}: {responses[name]} responses" for name in teacher_set.teachers),
         *(f"dropped {count} responses: {reason}" for reason, count in teacher_set.dropped.items()),
+        *(f"note: {note}" for note in teacher_set.notes),
     ]
-    print_result("\n".join(lines) + "\n")
+    print_result("\n".join(filter(None, lines)) + "\n")
     return 0
 
 

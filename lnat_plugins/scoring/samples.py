@@ -165,7 +165,7 @@ def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
 
 
 def _turn(turn: dict[str, str]) -> dict[str, str]:
-    if turn.keys() != {"role", "content"}:
+    if turn.keys() - {"reasoning_content"} != {"role", "content"}:
         raise ValueError("a turn has the keys 'role' and 'content'")
     return turn
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
-from lnat_plugins.teacher_set.config import TaskSpec
+from lnat_plugins.teacher_set.batch import BatchPrompt, read_prompts
+from lnat_plugins.teacher_set.config import DataSpec, TaskSpec
 from lnat_plugins.teacher_set.join import join, select
-from lnat_plugins.teacher_set.layouts import parse_row
+from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import LOADERS, Loader, Row
+from lnat_plugins.teacher_set.notes import reading_notes
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Prompt, Response, TeacherSet
 from lnat_plugins.teacher_set.sources import read_rows, resolve
 
@@ -40,11 +43,12 @@ def load(
     data = spec.data
     kind = parse_steps(spec.settings.steps, f"{data.source}: naturalness: steps", splitters).kind
     dropped: Counter[str] = Counter()
+    reader = RowReader(data, dropped, _batch_prompts(data, loaders))
     parsed = (
         response
         for source in resolve(data, loaders)
         for row in read_rows(source, data, loaders)
-        for response in parse_row(row, data, source.teacher, dropped)
+        for response in reader.read(row, source.teacher)
     )
     prompts = select(join(parsed), data, dropped)
     responses = [response for prompt in prompts for response in prompt.responses]
@@ -62,4 +66,14 @@ def load(
         settings=spec.settings,
         tokens=spec.tokens,
         sensitivity=spec.sensitivity,
+        columns={part: tuple(columns) for part, columns in reader.used.items()},
+        notes=reading_notes(prompts, data.columns),
     )
+
+
+def _batch_prompts(data: DataSpec, loaders: Mapping[str, Loader]) -> dict[str, BatchPrompt]:
+    if not data.prompts:
+        return {}
+    files = replace(data, dataset_path=data.prompts, teacher_from="column")
+    sources = resolve(files, loaders, key="naturalness: prompts")
+    return read_prompts(row for one in sources for row in read_rows(one, files, loaders))

@@ -15,20 +15,23 @@ from typing import Any
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.layouts import ParsedResponse
 from lnat_plugins.teacher_set.prompts import Message, Prompt, Response, role_and_content
+from lnat_plugins.teacher_set.responses import ParsedResponse
 
 
 def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     """One prompt for each id, or for each distinct text, in order of first appearance.
+
+    A teacher's responses to a prompt that bring no sample are numbered 0, 1, ... in their order.
 
     Raises DataError for two prompts under one id, for a second response of one teacher with the
     same sample, and for ids on some rows only.
     """
     prompts: dict[Any, tuple[tuple[Message, ...], list[Response]]] = {}
     seen: dict[tuple[Any, str, int | str], str] = {}
+    count: Counter[tuple[Any, str]] = Counter()
     first: dict[bool, str] = {}
-    for prompt_id, messages, response in rows:
+    for prompt_id, messages, response, numbered in rows:
         first.setdefault(prompt_id is None, response.where)
         if len(first) == 2:
             raise DataError(
@@ -45,6 +48,10 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
                 where=response.where, found=_difference(messages, known),
                 remedy="give each prompt an id of its own, or remove the ids",
             )  # fmt: skip
+        number = count[key, response.teacher]
+        count[key, response.teacher] += 1
+        if number and not numbered:
+            response = replace(response, sample=number)
         own = (key, response.teacher, response.sample)
         if own in seen:
             raise DataError(
@@ -123,7 +130,7 @@ def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Count
         )
 
 
-def _name(key: str | tuple[tuple[str, str], ...]) -> str:
+def _name(key: str | tuple[tuple[str, ...], ...]) -> str:
     """The prompt's id, or one made of its turns."""
     if isinstance(key, str):
         return key

@@ -41,10 +41,12 @@ class Source:
     shown: str
 
 
-def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]:
+def resolve(
+    spec: DataSpec, loaders: Mapping[str, Loader], key: str = "dataset_path"
+) -> tuple[Source, ...]:
     """Every file and hub dataset of the set, patterns and folders expanded, in order.
 
-    Of a folder, the files whose suffix one of the loaders reads.
+    Of a folder, the files whose suffix one of the loaders reads. `key` names the paths in messages.
 
     Raises DataError for a path without data, ConfigError for settings that do not apply to it.
     """
@@ -58,7 +60,7 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
     sources = tuple(
         _source(kind, location, teacher, spec)
         for teacher, path in named
-        for kind, location in _expand(path, spec, suffixes)
+        for kind, location in _expand(path, spec, suffixes, key)
     )
     kinds = {source.kind for source in sources}
     unused = set(spec.dataset_kwargs) - ({"revision"} if "hub_file" in kinds else set())
@@ -147,8 +149,10 @@ def _hub_errors(name: str) -> Iterator[None]:
         ) from cause
 
 
-def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[SourceKind, str]]:
-    """Kind and location of everything that a path of `dataset_path` leads to; never empty."""
+def _expand(
+    path: str, spec: DataSpec, suffixes: tuple[str, ...], key: str
+) -> list[tuple[SourceKind, str]]:
+    """Kind and location of everything that a path leads to; never empty."""
     local = spec.base_dir / Path(path).expanduser()
     found: list[tuple[SourceKind, str]] = []
     if path.startswith("hf://"):
@@ -167,7 +171,7 @@ def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[
         found = [("hub_dataset", path)]
     if not found:
         raise DataError(
-            "this leads to no data", where=f"{spec.source}: dataset_path", found=path,
+            "this leads to no data", where=f"{spec.source}: {key}", found=path,
             remedy=f"give a file ({', '.join(suffixes)}), a folder or a pattern relative to "
             f"{spec.base_dir}, or a dataset's id on the hub",
         )  # fmt: skip

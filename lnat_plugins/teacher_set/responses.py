@@ -1,0 +1,246 @@
+"""A row's prompt and its answers, whatever its layout: what all layouts share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.teacher_set.batch import BatchPrompts
+from lnat_plugins.teacher_set.cells import Cells, is_gap
+from lnat_plugins.teacher_set.columns import plan_columns
+from lnat_plugins.teacher_set.config import DataSpec
+from lnat_plugins.teacher_set.conversations import Reply, prompt_messages, with_system
+from lnat_plugins.teacher_set.fields import (
+    checked_text,
+    correctness,
+    name_text,
+    sample_key,
+    supplied_steps,
+)
+from lnat_plugins.teacher_set.prompts import Message, Response
+
+NO_RESPONSE: Final = "the teacher has no response in its column"
+
+ABOUT: Final = ("sample", "correct", "steps")
+"""Fields that say something of a response."""
+
+
+class ParsedResponse(NamedTuple):
+    """A response with the prompt it answers, before rows are joined.
+
+    numbered: whether the data gives the response's `sample`.
+    """
+
+    prompt_id: str | None
+    messages: tuple[Message, ...]
+    response: Response
+    numbered: bool = True
+
+
+@dataclass
+class Reading:
+    """What the rows of one set are read by, and what is counted while they are.
+
+    spec: the set's.
+    dropped: reason -> responses that are not there; counted up.
+    prompts: of the batch layout.
+    used: part ("prompt", "system", "think") -> the columns it was read from, in the order of their
+        appearance; filled while rows are read.
+    """
+
+    spec: DataSpec
+    dropped: Counter[str]
+    prompts: BatchPrompts = field(default_factory=dict)
+    used: dict[str, dict[str, None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plan = plan_columns(self.spec.layout, self.spec.columns)
+
+    def note(self, part: str, *columns: str) -> None:
+        """Keep which columns a part of a prompt or a response was read from."""
+        known = self.used.setdefault(part, {})
+        for column in columns:
+            known[column] = None
+
+
+class Asked(NamedTuple):
+    """What a row's responses answer."""
+
+    prompt_id: str | None
+    messages: tuple[Message, ...]
+
+
+class RowOf(NamedTuple):
+    """A row, or an item of a nested one: its cells, and whose file it is from."""
+
+    reader: Reading
+    cells: Cells
+    teacher: str | None
+
+    def prompt_id(self) -> str | None:
+        """The id of the prompt; None where the row has none."""
+        value = self.cells.optional("prompt_id")
+        if value is None or (value == "" and not self.cells.typed):
+            return None
+        return name_text(value, self.cells.place("prompt_id"))
+
+    def asked(self, name: str = "prompt") -> Asked:
+        """The prompt in a field's columns, behind the row's instruction and system text."""
+        cells, plan = self.cells, self.reader.plan
+        if plan.instruction or cells.fields[name].together:
+            value, columns = self._joined(name)
+        else:
+            value, columns = cells.required(name), (cells.column(name),)
+        messages = prompt_messages(value, f"{cells.where}, column {' + '.join(columns)!r}")
+        return self.behind_system(messages, columns)
+
+    def behind_system(self, messages: tuple[Message, ...], columns: tuple[str, ...]) -> Asked:
+        """The turns behind the row's system text, if it has one."""
+        self.reader.note("prompt", *columns)
+        column = self.system_column()
+        if column:
+            self.reader.note("system", column)
+            place = f"{self.cells.where}, column {column!r}"
+            messages = with_system(messages, self._system_text(column), place)
+        return Asked(self.prompt_id(), messages)
+
+    def system_column(self) -> str:
+        """The column of the row's system text; "" where it has none."""
+        own = self.cells.fields.get("system")
+        if own is None:
+            return ""
+        if own.named:
+            value = self.cells.optional("system")
+            return "" if value is None or value == "" else own.columns[0]
+        for column in own.columns:
+            value = self.cells.values.get(column)
+            if isinstance(value, str) and value.strip():
+                return column
+        return ""
+
+    def _system_text(self, column: str) -> Any:
+        named = self.cells.fields["system"].named
+        return self.cells.optional("system") if named else self.cells.values[column]
+
+    def _joined(self, name: str) -> tuple[Any, tuple[str, ...]]:
+        """A prompt of several columns: their texts, joined by a line break, and the columns."""
+        cells, own = self.cells, self.cells.fields[name]
+        texts = cells.optional(name) if own.together else [cells.optional(name)]
+        columns = list(own.columns if own.together else (cells.column(name),))
+        if where := self.reader.plan.instruction:
+            more, column = cells.optional("instruction"), cells.column("instruction")
+            if isinstance(texts[0], list | tuple):
+                if more is None or more == "":
+                    return texts[0], (columns[0],)
+                raise DataError(
+                    "an instruction beside a list of turns", where=cells.place("instruction"),
+                    found=more,
+                    remedy="put it into the turns; `columns: {instruction: null}` ignores it",
+                )  # fmt: skip
+            at = 0 if where == "before" else len(texts)
+            texts, columns = list(texts), columns.copy()
+            texts.insert(at, more)
+            columns.insert(at, column)
+        filled = {
+            column: checked_text(text, f"{cells.where}, column {column!r}")
+            for text, column in zip(texts, columns, strict=True)
+            if text is not None and text != ""
+        }
+        if not filled:
+            value = cells.required(name)
+            checked_text("" if own.together else value, cells.place(name))
+        return "\n".join(filled.values()), tuple(filled)
+
+    def values_by_answer(self, name: str, count: int, listed: bool) -> Sequence[Any]:
+        """A field's values, one for each of `count` answers: a list of them, or one for one."""
+        value = self.cells.optional(name)
+        if value is None or (value == "" and not self.cells.typed):
+            return [None] * count
+        of_one = not isinstance(value, list) or (name == "steps" and not _lists(value))
+        if count == 1 and (of_one or not listed):
+            return [value]
+        return one_each(value, count, self.cells.place(name))
+
+    def answers(
+        self,
+        found: Sequence[Reply | None],
+        asked: Asked,
+        extra: dict[str, Any],
+        *,
+        listed: bool = False,
+        where: str = "",
+    ) -> list[ParsedResponse]:
+        """The answers of one teacher that a row holds, each with its verdict, number and steps.
+
+        Args:
+            found: the answers; None for one that is not there.
+            asked: what they answer.
+            extra: the row's other columns.
+            listed: the answers stand in a list, or in several columns.
+            where: for messages; else that of the answer.
+        """
+        cells, count, teacher = self.cells, len(found), self.teacher
+        if teacher is None:
+            teacher = name_text(cells.required("teacher"), cells.place("teacher"))
+        thoughts, numbers, verdicts, all_steps = (
+            self.values_by_answer(name, count, listed) for name in ("think", *ABOUT)
+        )
+        parsed = []
+        for reply, think, number, verdict, steps in zip(
+            found, thoughts, numbers, verdicts, all_steps, strict=True
+        ):
+            if reply is None:
+                self.reader.dropped[NO_RESPONSE] += 1
+                continue
+            if think is not None and think != "":
+                self.reader.note("think", cells.column("think"))
+                reply = reply.with_thinking(think)
+            text = reply.text(self.reader.spec.think_template)
+            sample = None if number is None else sample_key(number, cells.place("sample"))
+            if verdict is not None:
+                verdict = correctness(verdict, cells.place("correct"))
+            if steps is not None:
+                steps = supplied_steps(steps, text, cells.place("steps"), cells.typed)
+            reason = reply.finish_reason
+            response = Response(
+                teacher=teacher,
+                text=text,
+                sample=0 if sample is None else sample,
+                correct=verdict,
+                steps=steps,
+                extra=extra if reason is None else {**extra, "finish_reason": reason},
+                where=where or reply.where,
+                parts=(reply.thinking, reply.answer) if reply.thinking else None,
+            )
+            parsed.append(ParsedResponse(*asked, response, sample is not None))
+        return parsed
+
+    def extra(self, *fields: str, also: Collection[str] = ()) -> dict[str, Any]:
+        """The row's other columns: without those of `fields`, and those read in every layout."""
+        fields = (*fields, "prompt_id", "think", "instruction", *ABOUT)
+        if self.teacher is None:
+            fields = (*fields, "teacher")
+        column = self.system_column()
+        return self.cells.extra(fields, {*also, column} if column else also)
+
+
+def _lists(value: list[Any]) -> bool:
+    return bool(value) and all(isinstance(item, list | None) for item in value)
+
+
+def one_each(value: Any, count: int, place: str) -> list[Any]:
+    """The value, which must be a list of `count`."""
+    if not isinstance(value, list) or len(value) != count:
+        raise DataError(
+            f"this must be a list of {count}, one for each response",
+            where=place, found=value, remedy="make both lists equally long",
+        )  # fmt: skip
+    return value
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a cell holds no response: null, NaN, empty or blank text."""
+    return is_gap(value) or (isinstance(value, str) and not value.strip())

@@ -211,6 +211,7 @@ def _batch(row: RowOf) -> list[ParsedResponse]:
     prompt = prompt_of(row.reader.prompts, custom_id, cells.where)
     extra = {**row.extra(also=BATCH_COLUMNS), **prompt.extra}
     where = cells.where if len(found) == 1 else ""
+    row.reader.note("prompt", *row.reader.spec.prompts)
     asked = Asked(custom_id, prompt.messages)
     return row.answers(found, asked, extra, listed=len(found) > 1, where=where)
 

@@ -11,7 +11,8 @@ import yaml
 from lm_eval.config.task import TaskConfig
 
 from lnat_plugins.files import read_yaml
-from lnat_plugins.teacher_set.config import IDLE_KEYS, LAYOUT_COLUMNS, Settings, parse_task
+from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
+from lnat_plugins.teacher_set.config import IDLE_KEYS, Settings, parse_task
 
 
 def parse(naturalness: dict[str, Any] | None = None, **keys: Any) -> Any:

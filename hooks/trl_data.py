@@ -7,7 +7,6 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +22,7 @@ from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.join import join
 from lnat_plugins.teacher_set.layouts import parse_row
 from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.unusable import Tally
 
 SCORE: Final = "lnat_score"
 WEIGHT: Final = "lnat_weight"
@@ -151,7 +151,7 @@ def candidates_of(
         if plain and eos and values["completion"] != eos:
             values["completion"] = values["completion"].removesuffix(eos)
         # Neither layout drops a response, so there is one for each row.
-        found += parse_row(Row(values, where), spec, None, Counter())
+        found += parse_row(Row(values, where), spec, None, Tally(strict=True))
     index_of = {id(one.response): index for index, one in enumerate(found)}
     rows = [
         Candidate(index_of[id(response)], prompt.prompt_id, prompt.messages, response)

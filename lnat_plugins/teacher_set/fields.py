@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -42,8 +43,15 @@ def extra_columns(values: Mapping[str, Any], taken: Collection[str], where: str)
     return kept
 
 
+def known(value: Any) -> Any:
+    """The value, or None for a NaN, by which pandas writes that there is none."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def checked_text(value: Any, where: str) -> str:
     """Text that is neither empty nor blank, and that UTF-8 can hold."""
+    if known(value) is None:
+        raise DataError("the value is null", where=where, remedy="fill it or remove the row")
     if not isinstance(value, str):
         raise DataError(
             f"this must be text, not {type(value).__name__}",
@@ -66,12 +74,13 @@ def _check_unicode(text: str, where: str) -> None:
             f"a lone surrogate at character {cause.start}: no tokenizer can read it",
             where=where, found=text[max(0, cause.start - 10) : cause.end + 10],
             remedy="fix the row where it was written; half of an emoji is the usual cause",
+            reason="a lone surrogate, which no tokenizer can read",
         ) from None  # fmt: skip
 
 
 def correctness(value: Any, where: str, typed: bool = True) -> bool | None:
     """True, False or None (not known) from a boolean, 0 or 1, or null."""
-    if value is None or (not typed and value == ""):
+    if known(value) is None or (not typed and value == ""):
         return None
     if not typed and isinstance(value, str):
         value = {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)

@@ -11,12 +11,20 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.layouts import ParsedResponse
+from lnat_plugins.teacher_set.near_equal import NearEqual, near_equal
 from lnat_plugins.teacher_set.prompts import Message, Prompt, Response, role_and_content
+
+
+class Selected(NamedTuple):
+    """The prompts that the filters keep, and what exact joining kept apart."""
+
+    prompts: list[Prompt]
+    near_equal: NearEqual | None
 
 
 def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
@@ -61,7 +69,7 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     ]
 
 
-def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list[Prompt]:
+def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> Selected:
     """The prompts and responses that the set's filters keep; the rest is counted in `dropped`.
 
     Raises ConfigError for a teacher that the data does not have, DataError when a filter leaves
@@ -90,15 +98,20 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
         reasons = {None: "`correct` is not given", False: "`correct` is false", True: None}
         prompts = _keep(prompts, lambda r: reasons[r.correct], dropped)
         _refuse_empty(prompts, "require_correct: true", spec, dropped)
-    kept = []
+    kept, left_out = [], []
     for prompt in prompts:
         if len({response.teacher for response in prompt.responses}) >= spec.min_teachers:
             kept.append(prompt)
         else:
             reason = f"the prompt has fewer than {spec.min_teachers} teachers"
             dropped[reason] += len(prompt.responses)
-    _refuse_empty(kept, f"min_teachers: {spec.min_teachers}", spec, dropped)
-    return kept
+            # Prompts that are joined by ids may have any text.
+            if prompt.prompt_id == _name(role_and_content(prompt.messages)):
+                left_out.append(prompt)
+    near = near_equal(kept, left_out)
+    by = f"min_teachers: {spec.min_teachers}"
+    _refuse_empty(kept, by, spec, dropped, near.in_words() if near else "")
+    return Selected(kept, near)
 
 
 def _keep(
@@ -113,13 +126,16 @@ def _keep(
     return kept
 
 
-def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str]) -> None:
+def _refuse_empty(
+    prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str], why: str = ""
+) -> None:
     if not prompts:
         counts = ", ".join(f"{count} because {reason}" for reason, count in dropped.items())
         raise DataError(
             f"`{by}` leaves no response" + (f" (dropped: {counts})" if counts else ""),
             where=spec.source,
-            remedy="loosen it, or check that prompts and teachers are named alike in all files",
+            remedy=why.removesuffix(".")
+            or "loosen it, or check that prompts and teachers are named alike in all files",
         )
 
 

@@ -1,7 +1,7 @@
 """One row as responses: how each layout gives prompt, teacher and text.
 
-A layout is a function from a row's fields to the responses in it; empty cells of a wide row are
-counted, not scored.
+A layout is a function from a row's fields to the responses in it. Of a wide or nested row, the
+responses that cannot be used are left out and counted; the others are kept.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from lnat_plugins.errors import DataError, did_you_mean
+from lnat_plugins.errors import DataError, did_you_mean, is_text
 from lnat_plugins.teacher_set.config import LAYOUT_COLUMNS, DataSpec
 from lnat_plugins.teacher_set.fields import (
     checked_text,
     completion_text,
     correctness,
     extra_columns,
+    known,
     prompt_messages,
     sample_key,
     split_conversation,
@@ -27,6 +28,7 @@ from lnat_plugins.teacher_set.fields import (
 )
 from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.prompts import Message, Response
+from lnat_plugins.teacher_set.unusable import NO_COLUMN, Tally
 
 NO_RESPONSE: Final = "the teacher has no response in its column"
 
@@ -54,7 +56,7 @@ class _Fields:
     named: Collection[str]
     spec: DataSpec
     teacher: str | None
-    dropped: Counter[str]
+    tally: Tally
 
     def place(self, field: str) -> str:
         return f"{self.row.where}, column {self.names.get(field, field)!r}"
@@ -76,12 +78,12 @@ class _Fields:
         """The field's value, or None where there is none and the YAML names no column."""
         if field in self.named and not self.has(field):
             raise self._missing(field)
-        return self.row.values[self.names[field]] if self.has(field) else None
+        return known(self.row.values[self.names[field]]) if self.has(field) else None
 
     def _missing(self, field: str) -> DataError:
         column, columns = self.names[field], [str(name) for name in self.row.values]
         return DataError(
-            f"there is no column {column!r}", where=self.row.where, found=", ".join(columns),
+            f"{NO_COLUMN} {column!r}", where=self.row.where, found=", ".join(columns),
             remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
             + did_you_mean(column, columns),
         )  # fmt: skip
@@ -126,15 +128,13 @@ class _Fields:
         return ParsedResponse(self.prompt_id(), messages, response)
 
 
-def parse_row(
-    row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
-) -> list[ParsedResponse]:
+def parse_row(row: Row, spec: DataSpec, teacher: str | None, tally: Tally) -> list[ParsedResponse]:
     """The row's responses under the layout and the columns that the YAML names.
 
-    `teacher` is whose file this is, or None where the row names its teachers. Responses that are
-    not there are counted in `dropped`, by reason.
+    `teacher` is whose file this is, or None where the row names its teachers. Of a row with several
+    responses, those that cannot be used are left out and counted in `tally`.
 
-    Raises DataError, with file, row and column, for a field that cannot be used.
+    Raises DataError, with file, row and column, for a row that cannot be used as a whole.
     """
     names = {name: name for name in LAYOUT_COLUMNS[spec.layout]}
     if spec.layout == "prompt_completion":
@@ -142,7 +142,7 @@ def parse_row(
     named = {name: column for name, column in spec.columns.items() if isinstance(column, str)}
     unused = {name for name, column in spec.columns.items() if column is None}
     names = {name: column for name, column in (names | named).items() if name not in unused}
-    return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
+    return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, tally))
 
 
 def _long(fields: _Fields) -> list[ParsedResponse]:
@@ -171,21 +171,31 @@ def _wide(fields: _Fields) -> list[ParsedResponse]:
         names = {field: own[teacher] for field, own in by_teacher.items() if teacher in own}
         names["response"] = column
         cell = replace(fields, names=names, named=names, teacher=teacher)
-        value = cell.optional("response")
-        if value is None or (value == "" and not fields.row.typed):
-            fields.dropped[NO_RESPONSE] += 1
-            continue
-        text = checked_text(value, cell.place("response"))
-        response = Response(
-            teacher=teacher,
-            text=text,
-            correct=cell.correct(),
-            steps=cell.steps(text),
-            extra=extra,
-            where=cell.place("response"),
-        )
-        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
+        try:
+            found.append(_wide_response(fields, cell, extra))
+        except DataError as error:
+            fields.tally.leave_out(teacher, error)
     return found
+
+
+def _wide_response(fields: _Fields, cell: _Fields, extra: dict[str, Any]) -> ParsedResponse:
+    """One teacher's cell; `fields` are the row's."""
+    value = cell.optional("response")
+    if value is None or (value == "" and not fields.row.typed):
+        raise DataError(
+            f"{NO_RESPONSE} {cell.names['response']!r}", where=fields.row.where,
+            remedy="fill it or remove the row", reason=NO_RESPONSE,
+        )  # fmt: skip
+    text = checked_text(value, cell.place("response"))
+    response = Response(
+        teacher=str(cell.teacher),
+        text=text,
+        correct=cell.correct(),
+        steps=cell.steps(text),
+        extra=extra,
+        where=cell.place("response"),
+    )
+    return ParsedResponse(fields.prompt_id(), fields.prompt(), response)
 
 
 def _nested(fields: _Fields) -> list[ParsedResponse]:
@@ -207,23 +217,36 @@ def _nested(fields: _Fields) -> list[ParsedResponse]:
         if not isinstance(item, Mapping):
             item = {fields.names["response"]: item}
         own = replace(fields, row=Row(item, where), named=named)
-        teacher = fields.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
-        teacher = checked_text(teacher, f"{where}, teacher")
-        verdict = own.optional("correct")
-        text = _item_text(own)
-        sample = sample_key(own.optional("sample"), where)
-        response = Response(
-            teacher=teacher,
-            text=text,
-            sample=count[teacher] if sample is None else sample,
-            correct=correctness(verdicts[i] if verdict is None else verdict, where),
-            steps=supplied_steps(own.optional("steps"), text, where),
-            extra={**extra, **own.extra("response", "think", "answer", *_ABOUT_RESPONSE)},
-            where=where,
-        )
-        count[teacher] += 1
-        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
+        teacher = ""
+        try:
+            teacher = fields.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
+            teacher = checked_text(teacher, f"{where}, teacher")
+            # An item that cannot be used keeps its number among the teacher's samples.
+            number, count[teacher] = count[teacher], count[teacher] + 1
+            found.append(_nested_response(fields, own, teacher, number, verdicts[i], extra))
+        except DataError as error:
+            fields.tally.leave_out(teacher if is_text(teacher) else "", error)
     return found
+
+
+def _nested_response(
+    fields: _Fields, own: _Fields, teacher: str, number: int, verdict: Any, extra: dict[str, Any]
+) -> ParsedResponse:
+    """One item; `fields` are the row's, `verdict` stands beside the list."""
+    where = own.row.where
+    inner = own.optional("correct")
+    text = _item_text(own)
+    sample = sample_key(own.optional("sample"), where)
+    response = Response(
+        teacher=teacher,
+        text=text,
+        sample=number if sample is None else sample,
+        correct=correctness(verdict if inner is None else inner, where),
+        steps=supplied_steps(own.optional("steps"), text, where),
+        extra={**extra, **own.extra("response", "think", "answer", *_ABOUT_RESPONSE)},
+        where=where,
+    )
+    return ParsedResponse(fields.prompt_id(), fields.prompt(), response)
 
 
 def _item_text(item: _Fields) -> str:
@@ -243,15 +266,16 @@ def _item_text(item: _Fields) -> str:
 
 def _beside(fields: _Fields, field: str, length: int) -> list[Any]:
     """A value an item, from the row's own column; None where there is none."""
-    value = fields.row.values[fields.names[field]] if fields.has(field) else None
+    value = known(fields.row.values[fields.names[field]]) if fields.has(field) else None
     if value is None or (field == "teacher" and isinstance(value, str)):
         return [value] * length
     if not isinstance(value, list) or len(value) != length:
         raise DataError(
             f"this must be a list of {length}, one for each response",
             where=fields.place(field), found=value, remedy="make both lists equally long",
+            reason="this must be a list with one value for each response",
         )  # fmt: skip
-    return value
+    return [known(one) for one in value]
 
 
 _LAYOUTS: Final[Mapping[str, Callable[[_Fields], list[ParsedResponse]]]] = {

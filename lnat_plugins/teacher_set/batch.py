@@ -21,6 +21,7 @@ from lnat_plugins.teacher_set.conversations import (
 from lnat_plugins.teacher_set.fields import name_text
 from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.prompts import JSON, Message
+from lnat_plugins.teacher_set.unusable import Tally
 
 BATCH_COLUMNS: Final = ("response", "result", "error")
 """Columns of an answer's row that are read here."""
@@ -38,44 +39,59 @@ BatchPrompts = Mapping[str, BatchPrompt]
 """The requests by `custom_id`."""
 
 
-def read_prompts(rows: Iterable[Row]) -> dict[str, BatchPrompt]:
+def read_prompts(rows: Iterable[Row | DataError], tally: Tally) -> dict[str, BatchPrompt]:
     """The requests by their `custom_id`; the same request may stand in several files.
 
-    Raises DataError for a row without id or turns, and for two prompts under one id.
+    A request that cannot be used is counted in `tally`; its answers have no prompt then.
+
+    Raises DataError for two prompts under one id, and where there is no request at all.
     """
     found: dict[str, BatchPrompt] = {}
     for row in rows:
-        values = row.values
-        if values.get("custom_id") is None:
-            raise DataError(
-                "there is no column 'custom_id'", where=row.where, found=", ".join(values),
-                remedy="`prompts:` names the file of the requests, which has one in every row",
-            )  # fmt: skip
-        custom_id = name_text(values["custom_id"], f"{row.where}, column 'custom_id'")
-        request = next(
-            (values[key] for key in ("body", "params") if isinstance(values.get(key), Mapping)),
-            values,
-        )
-        key = "prompt" if request.get("messages") is None else "messages"
-        if request.get(key) is None:
-            raise DataError(
-                "the request has no `messages`", where=row.where, found=sorted(request),
-                remedy="write body.messages (OpenAI, vLLM) or params.messages (Anthropic)",
-            )  # fmt: skip
-        messages = prompt_messages(request[key], f"{row.where}, {key}")
-        system = request.get("system")
-        if system is not None and system != "" and system != []:
-            place = f"{row.where}, system"
-            messages = with_system(messages, text_of_parts(system, place), place)
-        tools = request.get("tools")
-        prompt = BatchPrompt(messages, {"tools": tools} if tools else {}, row.where)
+        try:
+            custom_id, prompt = _request(row)
+        except DataError as error:
+            tally.leave_out("", error)
+            continue
         known = found.setdefault(custom_id, prompt)
         if known[:2] != prompt[:2]:
             raise DataError(
                 f"two different prompts share the id {custom_id!r}; the first is in {known.where}",
-                where=row.where, remedy="give each prompt an id of its own",
+                where=prompt.where, remedy="give each prompt an id of its own",
             )  # fmt: skip
+    if not found:
+        tally.refuse_nothing()
     return found
+
+
+def _request(row: Row | DataError) -> tuple[str, BatchPrompt]:
+    """The id and the prompt of a request's row."""
+    if isinstance(row, DataError):
+        raise row
+    values = row.values
+    if values.get("custom_id") is None:
+        raise DataError(
+            "there is no column 'custom_id'", where=row.where, found=", ".join(values),
+            remedy="`prompts:` names the file of the requests, which has one in every row",
+        )  # fmt: skip
+    custom_id = name_text(values["custom_id"], f"{row.where}, column 'custom_id'")
+    request = next(
+        (values[key] for key in ("body", "params") if isinstance(values.get(key), Mapping)),
+        values,
+    )
+    key = "prompt" if request.get("messages") is None else "messages"
+    if request.get(key) is None:
+        raise DataError(
+            "the request has no `messages`", where=row.where, found=sorted(request),
+            remedy="write body.messages (OpenAI, vLLM) or params.messages (Anthropic)",
+        )  # fmt: skip
+    messages = prompt_messages(request[key], f"{row.where}, {key}")
+    system = request.get("system")
+    if system is not None and system != "" and system != []:
+        place = f"{row.where}, system"
+        messages = with_system(messages, text_of_parts(system, place), place)
+    tools = request.get("tools")
+    return custom_id, BatchPrompt(messages, {"tools": tools} if tools else {}, row.where)
 
 
 def prompt_of(prompts: BatchPrompts, custom_id: str, where: str) -> BatchPrompt:
@@ -88,7 +104,7 @@ def prompt_of(prompts: BatchPrompts, custom_id: str, where: str) -> BatchPrompt:
     return prompts[custom_id]
 
 
-def batch_replies(values: Mapping[str, Any], where: str) -> list[Reply | None]:
+def batch_replies(values: Mapping[str, Any], where: str) -> list[Reply | DataError]:
     """The answers in a row of a batch's output.
 
     Raises DataError for a request that failed, and for a row of neither form.

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from lnat_plugins.errors import DataError, did_you_mean
 from lnat_plugins.teacher_set.columns import FieldColumns
-from lnat_plugins.teacher_set.fields import check_unicode, checked_text
+from lnat_plugins.teacher_set.fields import check_unicode, checked_text, known
+from lnat_plugins.teacher_set.unusable import NO_COLUMN
 
 RESERVED: Final = ("teacher", "sample", "response", "correct", "steps")
 """Fields of a response; another column of that name is kept as row_<name>."""
@@ -73,7 +74,7 @@ class Cells:
         if own.together:
             return " + ".join(own.columns)
         there = [name for name in own.columns if lookup(self.values, name) is not ABSENT]
-        filled = (name for name in there if not is_gap(lookup(self.values, name)))
+        filled = (name for name in there if known(lookup(self.values, name)) is not None)
         return next(filled, (there or own.columns)[0])
 
     def place(self, field: str) -> str:
@@ -115,13 +116,13 @@ class Cells:
                 if named:
                     raise self.missing(field, column)
                 return None
-        return None if is_gap(value) else value
+        return known(value)
 
     def missing(self, field: str, column: str) -> DataError:
         """That there is no such column."""
         columns = [str(name) for name in self.values]
         return DataError(
-            f"there is no column {column!r}", where=self.where, found=", ".join(columns),
+            f"{NO_COLUMN} {column!r}", where=self.where, found=", ".join(columns),
             remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
             + did_you_mean(column, columns),
         )  # fmt: skip
@@ -164,13 +165,8 @@ class Cells:
         if own.together or len(own.columns) == 1:
             return own.columns
         there = [name for name in own.columns if name in self.values]
-        filled = [name for name in there if not is_gap(self.values[name])]
+        filled = [name for name in there if known(self.values[name]) is not None]
         return tuple((filled or there)[:1])
-
-
-def is_gap(value: Any) -> bool:
-    """Whether a cell is not filled: null, or NaN."""
-    return value is None or (isinstance(value, float) and value != value)
 
 
 def _without(values: Any, path: list[str]) -> Any:

@@ -37,6 +37,7 @@ IDLE_KEYS: Final = (
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
 Sensitivity = Literal["none", "basic", "full"]
+Scalar = str | int | float | bool | None
 DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
 THINK_TEMPLATE: Final = "<think>\n{think}\n</think>\n\n{answer}"
@@ -103,6 +104,7 @@ class DataSpec:
     columns: field -> column, several of them, or None for a field without one; see
         `columns.parse_columns`.
     prompts: paths of the batch layout's requests.
+    where: column, or path into objects, -> the values of the rows that are kept.
     """
 
     name: str
@@ -121,6 +123,7 @@ class DataSpec:
     require_correct: bool = False
     min_teachers: int = 2
     loader: str | None = None
+    where: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             require_correct=block.require_correct,
             min_teachers=block.min_teachers,
             loader=block.loader,
+            where=block.where,
         ),
         settings=Settings(
             steps=block.steps or steps,
@@ -287,6 +291,21 @@ def _dataset_path(value: Any) -> DatasetPath:
     raise ValueError("no data is named")
 
 
+def _where(value: Any) -> dict[str, tuple[Scalar, ...]]:
+    """{column: allowed values}; one value stands for a list of it."""
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError("this must map columns to values")
+    found = {}
+    for column, allowed in value.items():
+        listed = list(allowed) if isinstance(allowed, list | tuple) else [allowed]
+        if not listed or not all(
+            one is None or isinstance(one, str | int | float) for one in listed
+        ):
+            raise ValueError(f"the values of {column!r} must be text, numbers, true, false or null")
+        found[_name(column)] = tuple(listed)
+    return found
+
+
 def _think_template(value: str) -> str:
     if value.count("{think}") != 1 or value.count("{answer}") != 1:
         raise ValueError("{think} and {answer} must each appear once")
@@ -305,6 +324,7 @@ def _no_include(value: Any) -> None:
 Text = Annotated[str, PlainValidator(_text)]
 Names = Annotated[tuple[str, ...], PlainValidator(_names)]
 Windows = Annotated[tuple[str, ...], PlainValidator(_windows)]
+Where = Annotated[dict[str, tuple[Scalar, ...]], PlainValidator(_where)]
 
 
 def _field(default: Any, remedy: str = "put it in quotes") -> Any:
@@ -372,4 +392,5 @@ class _Block(_Keys):
     tokens: bool = True
     sensitivity: Sensitivity = "basic"
     loader: Text | None = _field(None)
+    where: Where = _field({}, "write {finish_reason: stop} or {domain: [math, code]}")
     plugins: Names = _field((), "write [my_plugin.py, installed_module]")

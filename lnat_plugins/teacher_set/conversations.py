@@ -7,7 +7,7 @@ turn are ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError
@@ -148,39 +148,55 @@ def split_conversation(value: Any, where: str) -> tuple[tuple[Message, ...], Rep
     return _ending_with_user(turns[:-1], where), reply
 
 
-def replies(value: Any, where: str) -> list[Reply | None]:
+def replies(value: Any, where: str) -> list[Reply | DataError]:
     """A response column's value as the answers it holds; None stands for one that not filled.
 
     The value is text, a list of texts, an assistant turn or a list of one, content in parts, or
     what an API returned: `choices`, or an object that holds them.
     """
     if isinstance(value, str):
-        return [Reply(checked_text(value, where), "", where)]
+        return [_text_reply(value, where)]
     if isinstance(value, Mapping):
         if value.get("choices") is not None:
             return replies(value["choices"], f"{where}, choices")
         return [_object_reply(value, where)]
     if not isinstance(value, list | tuple):
-        return [Reply(checked_text(value, where), "", where)]
+        return [_text_reply(value, where)]
     if value and all(isinstance(item, Mapping) for item in value):
         if _is_content(value):
             content, thinking = _content(value, where, "assistant")
             return [_reply_of(Turn("assistant", content, thinking), where)]
         if any(is_choice(item) for item in value):
-            return [_object_reply(item, f"{where}, choice {i}") for i, item in enumerate(value, 1)]
+            if len(value) == 1:
+                return [_object_reply(value[0], where)]
+            places = [f"{where}, choice {i}" for i in range(1, len(value) + 1)]
+            return [*map(_tried(_object_reply), value, places)]
         return [_completion(value, where)]
     if not value:
         raise DataError(
             "the list of responses is empty", where=where, found=value,
             remedy="fill it or remove the row",
         )  # fmt: skip
-    return [
-        None
-        if item is None or (isinstance(item, str) and not item.strip())
-        else Reply(checked_text(item, place), "", place)
-        for i, item in enumerate(value, start=1)
-        for place in [f"{where}, item {i}" if len(value) > 1 else where]
-    ]
+    if len(value) == 1:
+        return [_text_reply(value[0], where)]
+    places = [f"{where}, item {i}" for i in range(1, len(value) + 1)]
+    return [*map(_tried(_text_reply), value, places)]
+
+
+def _tried(read: Callable[[Any, str], Reply]) -> Callable[[Any, str], Reply | DataError]:
+    """The function with its DataError as a value."""
+
+    def run(item: Any, where: str) -> Reply | DataError:
+        try:
+            return read(item, where)
+        except DataError as error:
+            return error
+
+    return run
+
+
+def _text_reply(item: Any, where: str) -> Reply:
+    return Reply(checked_text(item, where), "", where)
 
 
 def is_choice(item: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,8 +16,15 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.steps import supplied_spans
 
 
+def known(value: Any) -> Any:
+    """The value, or None for a NaN, by which pandas writes that there is none."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def checked_text(value: Any, where: str) -> str:
     """Text that is neither empty nor blank, and that UTF-8 can hold."""
+    if known(value) is None:
+        raise DataError("the value is null", where=where, remedy="fill it or remove the row")
     if not isinstance(value, str):
         raise DataError(
             f"this must be text, not {type(value).__name__}",
@@ -40,6 +48,7 @@ def check_unicode(text: str, where: str) -> None:
             f"a lone surrogate at character {cause.start}: no tokenizer can read it",
             where=where, found=text[max(0, cause.start - 10) : cause.end + 10],
             remedy="fix the row where it was written; half of an emoji is the usual cause",
+            reason="a lone surrogate, which no tokenizer can read",
         ) from None  # fmt: skip
 
 
@@ -66,10 +75,9 @@ def correctness(value: Any, where: str) -> bool | None:
         if value != value:
             return None
     raise DataError(
-        "`correct` must be a verdict: true or false, 1 or 0, yes or no, correct or incorrect, "
-        "pass or fail, or null",
-        where=where, found=value,
-        remedy="write the verdict as a boolean; `columns: {correct: null}` ignores the column",
+        "`correct` must be a verdict", where=where, found=value,
+        remedy="write true or false, 1 or 0, yes or no, correct or incorrect, pass or fail, or "
+        "null; `columns: {correct: null}` ignores the column",
     )  # fmt: skip
 
 

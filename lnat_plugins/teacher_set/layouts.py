@@ -23,18 +23,19 @@ from lnat_plugins.teacher_set.conversations import (
     replies,
     split_conversation,
 )
-from lnat_plugins.teacher_set.fields import name_text
+from lnat_plugins.teacher_set.fields import known, name_text
 from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.responses import (
     ABOUT,
-    NO_RESPONSE,
     Asked,
     ParsedResponse,
     Reading,
     RowOf,
     is_empty,
+    no_response,
     one_each,
 )
+from lnat_plugins.teacher_set.unusable import Tally
 
 
 class RowReader(Reading):
@@ -43,22 +44,33 @@ class RowReader(Reading):
     def read(self, row: Row, teacher: str | None) -> list[ParsedResponse]:
         """The row's responses.
 
-        `teacher` is whose file this is, or None where the row names its teachers.
+        `teacher` is whose file this is, or None where the row names its teachers. Responses that
+        cannot be used are left out and counted.
 
-        Raises DataError, with file, row and column, for a field that cannot be used.
+        Raises DataError, with file, row and column, for a row that cannot be used as a whole.
         """
         cells = Cells(row.values, row.where, row.typed, self.plan.fields)
         return _LAYOUTS[self.spec.layout](RowOf(self, cells, teacher))
 
+    def writers(self, row: Row, teacher: str | None) -> list[str]:
+        """The teachers of a row that cannot be used as a whole; "" where that is not known."""
+        if teacher is not None:
+            return [teacher]
+        if self.plan.by_teacher:
+            return list(self.plan.by_teacher)
+        try:
+            cells = Cells(row.values, row.where, row.typed, self.plan.fields)
+            return [name_text(cells.optional("teacher"), row.where)]
+        except DataError:
+            return [""]
 
-def parse_row(
-    row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
-) -> list[ParsedResponse]:
+
+def parse_row(row: Row, spec: DataSpec, teacher: str | None, tally: Tally) -> list[ParsedResponse]:
     """The responses of a single row; see `RowReader`, which is quicker for many."""
-    return RowReader(spec, dropped).read(row, teacher)
+    return RowReader(spec, tally).read(row, teacher)
 
 
-def _column_replies(cells: Cells, value: Any) -> list[Reply | None]:
+def _column_replies(cells: Cells, value: Any) -> list[Reply | DataError]:
     """The answers in the response column, or in several, each of which holds one or more."""
     own = cells.fields["response"]
     if not own.together:
@@ -66,10 +78,18 @@ def _column_replies(cells: Cells, value: Any) -> list[Reply | None]:
     return [
         reply
         for one, column in zip(value, own.columns, strict=True)
-        for reply in (
-            [None] if is_empty(one) else replies(one, f"{cells.where}, column {column!r}")
-        )
+        for reply in _cell_replies(cells, one, column)
     ]
+
+
+def _cell_replies(cells: Cells, value: Any, column: str) -> list[Reply | DataError]:
+    """The answers in one of several columns; an error if it cannot be used."""
+    if is_empty(value):
+        return [no_response(column, cells.where)]
+    try:
+        return replies(value, f"{cells.where}, column {column!r}")
+    except DataError as error:
+        return [error]
 
 
 def _own_answers(row: RowOf, asked: Asked, prompt: str) -> list[ParsedResponse]:
@@ -104,14 +124,16 @@ def _wide(row: RowOf) -> list[ParsedResponse]:
     found = []
     for teacher, own in by_teacher.items():
         cells = Cells(row.cells.values, row.cells.where, row.cells.typed, own)
-        value = cells.optional("response")
-        if is_empty(value):
-            row.reader.dropped[NO_RESPONSE] += 1
-            continue
-        asked = asked or row.asked()
         one = row._replace(cells=cells, teacher=teacher)
-        answers = _column_replies(cells, value)
-        found += one.answers(answers, asked, extra, listed=isinstance(value, list))
+        try:
+            value = cells.optional("response")
+            if is_empty(value):
+                raise no_response(cells.column("response"), cells.where)
+            asked = asked or row.asked()
+            answers = _column_replies(cells, value)
+            found += one.answers(answers, asked, extra, listed=isinstance(value, list))
+        except DataError as error:
+            row.reader.tally.leave_out(teacher, error)
     return found
 
 
@@ -138,22 +160,26 @@ def _nested(row: RowOf) -> list[ParsedResponse]:
     }
     asked = row.asked()
     extra = row.extra("prompt", "responses", "teacher")
+    first: Counter[str] = Counter()
     found = []
     for i, item in enumerate(items):
-        if is_empty(item):
-            row.reader.dropped[NO_RESPONSE] += 1
-            continue
-        own_says = {name: values[i] for name, values in beside.items() if values[i] is not None}
+        own_says = {name: v[i] for name, v in beside.items() if known(v[i]) is not None}
         where = f"{place}, item {i + 1}"
-        one = _item(row, item, where, fields=own, beside=own_says, default=f"response_{i}")
-        found += _item_answers(one, asked, extra)
+        teacher = ""
+        try:
+            one = _item(row, item, where, fields=own, beside=own_says, default=f"response_{i}")
+            teacher = str(one.teacher)
+            first[teacher] += 1
+            found += _item_answers(one, asked, extra, first[teacher] - 1)
+        except DataError as error:
+            row.reader.tally.leave_out(teacher, error)
     return found
 
 
 def _beside(cells: Cells, name: str, count: int) -> list[Any]:
     """A value for each item, from the row's own column; None where there is none."""
     column = cells.fields[name].columns[0]
-    value = cells.values.get(column)
+    value = known(cells.values.get(column))
     if value is None or (name == "teacher" and not isinstance(value, list)):
         return [value] * count
     if name == "think" and not isinstance(value, list):
@@ -183,7 +209,9 @@ def _item(
     return RowOf(row.reader, cells, teacher)
 
 
-def _item_answers(item: RowOf, asked: Asked, extra: Mapping[str, Any]) -> list[ParsedResponse]:
+def _item_answers(
+    item: RowOf, asked: Asked, extra: Mapping[str, Any], first: int
+) -> list[ParsedResponse]:
     cells = item.cells
     own = item.extra("response", "teacher")
     if cells.has("response"):
@@ -201,7 +229,8 @@ def _item_answers(item: RowOf, asked: Asked, extra: Mapping[str, Any]) -> list[P
             "`response`, or `think` and `answer`",
         )  # fmt: skip
     where = cells.where if len(found) == 1 else ""
-    return item.answers(found, asked, {**extra, **own}, listed=listed, where=where)
+    extra = {**extra, **own}
+    return item.answers(found, asked, extra, listed=listed, where=where, first=first)
 
 
 def _batch(row: RowOf) -> list[ParsedResponse]:

@@ -10,9 +10,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
+from lnat_plugins.teacher_set.unusable import UnusableRows
+
+if TYPE_CHECKING:
+    from lnat_plugins.teacher_set.near_equal import NearEqual
 
 Message = Mapping[str, str]
 """One turn of a conversation: {"role": ..., "content": ...}. An earlier assistant turn with a
@@ -77,7 +81,10 @@ class TeacherSet:
         name: the task's.
         prompts: in order of first appearance.
         teachers: in order of first appearance.
-        dropped: reason -> number of responses dropped for it.
+        dropped: reason -> number of responses dropped for it; rows, where `where` drops them.
+        unusable: every teacher -> its rows that could not be used, which `dropped` counts too; ""
+            stands for those of which no teacher is known.
+        near_equal: prompts left out that exact joining keeps apart; None if there are none.
         settings: the YAML's `naturalness` block, defaults filled in.
         tokens, sensitivity: of the same block, see `config.TaskSpec`.
         columns: "prompt", "system", "think" -> the columns they were read from; what the set has.
@@ -91,6 +98,8 @@ class TeacherSet:
     settings: Settings
     tokens: bool = True
     sensitivity: Sensitivity = "basic"
+    unusable: Mapping[str, UnusableRows] = field(default_factory=dict)
+    near_equal: NearEqual | None = None
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

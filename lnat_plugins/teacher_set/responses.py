@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set.batch import BatchPrompts
-from lnat_plugins.teacher_set.cells import Cells, is_gap
+from lnat_plugins.teacher_set.cells import Cells
 from lnat_plugins.teacher_set.columns import plan_columns
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import Reply, prompt_messages, with_system
 from lnat_plugins.teacher_set.fields import (
     checked_text,
     correctness,
+    known,
     name_text,
     sample_key,
     supplied_steps,
 )
 from lnat_plugins.teacher_set.prompts import Message, Response
+from lnat_plugins.teacher_set.unusable import Tally
 
 NO_RESPONSE: Final = "the teacher has no response in its column"
 
@@ -31,7 +32,7 @@ ABOUT: Final = ("sample", "correct", "steps")
 class ParsedResponse(NamedTuple):
     """A response with the prompt it answers, before rows are joined.
 
-    numbered: whether the data gives the response's `sample`.
+    numbered: whether the data gives the response's `sample`; else that is its place in the row.
     """
 
     prompt_id: str | None
@@ -45,14 +46,14 @@ class Reading:
     """What the rows of one set are read by, and what is counted while they are.
 
     spec: the set's.
-    dropped: reason -> responses that are not there; counted up.
+    tally: counts the responses that cannot be used.
     prompts: of the batch layout.
     used: part ("prompt", "system", "think") -> the columns it was read from, in the order of their
         appearance; filled while rows are read.
     """
 
     spec: DataSpec
-    dropped: Counter[str]
+    tally: Tally
     prompts: BatchPrompts = field(default_factory=dict)
     used: dict[str, dict[str, None]] = field(default_factory=dict)
 
@@ -166,21 +167,23 @@ class RowOf(NamedTuple):
 
     def answers(
         self,
-        found: Sequence[Reply | None],
+        found: Sequence[Reply | DataError],
         asked: Asked,
         extra: dict[str, Any],
         *,
         listed: bool = False,
         where: str = "",
+        first: int = 0,
     ) -> list[ParsedResponse]:
         """The answers of one teacher that a row holds, each with its verdict, number and steps.
 
         Args:
-            found: the answers; None for one that is not there.
+            found: the answers; an error for one that cannot be used, which is counted.
             asked: what they answer.
             extra: the row's other columns.
             listed: the answers stand in a list, or in several columns.
             where: for messages; else that of the answer.
+            first: number of the first answer among the teacher's own in the row.
         """
         cells, count, teacher = self.cells, len(found), self.teacher
         if teacher is None:
@@ -189,26 +192,29 @@ class RowOf(NamedTuple):
             self.values_by_answer(name, count, listed) for name in ("think", *ABOUT)
         )
         parsed = []
-        for reply, think, number, verdict, steps in zip(
-            found, thoughts, numbers, verdicts, all_steps, strict=True
-        ):
-            if reply is None:
-                self.reader.dropped[NO_RESPONSE] += 1
+        rows = zip(found, thoughts, numbers, verdicts, all_steps, strict=True)
+        for position, (reply, think, number, verdict, steps) in enumerate(rows):
+            try:
+                if isinstance(reply, DataError):
+                    raise reply
+                if think is not None and think != "":
+                    self.reader.note("think", cells.column("think"))
+                    reply = reply.with_thinking(think)
+                text = reply.text(self.reader.spec.think_template)
+                sample = None if number is None else sample_key(number, cells.place("sample"))
+                if verdict is not None:
+                    verdict = correctness(verdict, cells.place("correct"))
+                if steps is not None:
+                    steps = supplied_steps(steps, text, cells.place("steps"), cells.typed)
+            except DataError as error:
+                self.reader.tally.leave_out(teacher, error)
                 continue
-            if think is not None and think != "":
-                self.reader.note("think", cells.column("think"))
-                reply = reply.with_thinking(think)
-            text = reply.text(self.reader.spec.think_template)
-            sample = None if number is None else sample_key(number, cells.place("sample"))
-            if verdict is not None:
-                verdict = correctness(verdict, cells.place("correct"))
-            if steps is not None:
-                steps = supplied_steps(steps, text, cells.place("steps"), cells.typed)
             reason = reply.finish_reason
             response = Response(
                 teacher=teacher,
                 text=text,
-                sample=0 if sample is None else sample,
+                # one that cannot be used keeps its number
+                sample=first + position if sample is None else sample,
                 correct=verdict,
                 steps=steps,
                 extra=extra if reason is None else {**extra, "finish_reason": reason},
@@ -237,10 +243,19 @@ def one_each(value: Any, count: int, place: str) -> list[Any]:
         raise DataError(
             f"this must be a list of {count}, one for each response",
             where=place, found=value, remedy="make both lists equally long",
+            reason="this must be a list with one value for each response",
         )  # fmt: skip
     return value
 
 
+def no_response(column: str, where: str) -> DataError:
+    """That a teacher's cell in a row of several is not filled."""
+    return DataError(
+        f"{NO_RESPONSE} {column!r}", where=where, remedy="fill it or remove the row",
+        reason=NO_RESPONSE,
+    )  # fmt: skip
+
+
 def is_empty(value: Any) -> bool:
     """Whether a cell holds no response: null, NaN, empty or blank text."""
-    return is_gap(value) or (isinstance(value, str) and not value.strip())
+    return known(value) is None or (isinstance(value, str) and not value.strip())

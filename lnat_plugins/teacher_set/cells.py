@@ -71,6 +71,8 @@ class Cells:
         own = self.fields.get(field)
         if own is None:
             return field
+        if len(own.columns) == 1:
+            return own.columns[0]
         if own.together:
             return " + ".join(own.columns)
         there = [name for name in own.columns if lookup(self.values, name) is not ABSENT]
@@ -89,10 +91,16 @@ class Cells:
         own = self.fields.get(field)
         if own is None:
             return None
-        if own.together:
-            return [self._cell(field, column, own.named) for column in own.columns]
-        for column in own.columns:
-            value = self._cell(field, column, own.named)
+        columns, named, together = own
+        if together:
+            return [self._cell(field, column, named) for column in columns]
+        for column in columns:
+            value = self.values.get(column)
+            if value is None:
+                if not named and "." not in column:
+                    continue
+                value = self._cell(field, column, named)
+            value = known(value)
             if value is not None:
                 return value
         return None
@@ -131,21 +139,14 @@ class Cells:
         """The field's value, which must be text."""
         return checked_text(self.required(field), self.place(field))
 
-    def extra(self, fields: Iterable[str], also: Collection[str] = ()) -> dict[str, Any]:
-        """The values that JSON can hold, without the columns of `fields` and those in `also`.
+    def extra(self, taken: Collection[str], dotted: Iterable[str] = ()) -> dict[str, Any]:
+        """The values that JSON can hold, without the columns in `taken`.
 
-        What a dotted path leads to is left out; what stands beside it is kept.
+        What the `dotted` paths among them lead to is left out, and what stands beside it is kept.
         """
-        taken = {
-            column
-            for field in fields
-            if field in self.fields
-            for column in self._used(self.fields[field])
-        }
-        taken.update(also)
         values = self.values
-        for column in taken:
-            if "." in column and column not in values:
+        for column in dotted:
+            if column not in values:
                 values = _without(values, column.split("."))
         kept = {}
         for name, value in values.items():
@@ -159,14 +160,6 @@ class Cells:
             check_unicode(str(name), f"{self.where}, a column's name")
             kept[f"row_{name}" if name in RESERVED else name] = value
         return kept
-
-    def _used(self, own: FieldColumns) -> tuple[str, ...]:
-        """The field's columns; of alternatives the first that is filled, or that is there."""
-        if own.together or len(own.columns) == 1:
-            return own.columns
-        there = [name for name in own.columns if name in self.values]
-        filled = [name for name in there if known(self.values[name]) is not None]
-        return tuple((filled or there)[:1])
 
 
 def _without(values: Any, path: list[str]) -> Any:

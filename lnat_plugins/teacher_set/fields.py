@@ -88,6 +88,8 @@ def _whole(value: Any) -> Any:
 
 def name_text(value: Any, where: str) -> str:
     """A teacher's name or a prompt's id: text, or a whole number, written as text."""
+    if isinstance(value, str):
+        return checked_text(value, where)
     value = _whole(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

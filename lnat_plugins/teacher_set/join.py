@@ -56,12 +56,13 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
                 where=response.where, found=_difference(messages, known),
                 remedy="give each prompt an id of its own, or remove the ids",
             )  # fmt: skip
-        sample, next_one = response.sample, following.get((key, response.teacher), 0)
+        sample, writer = response.sample, (key, response.teacher)
         if isinstance(sample, int):
+            next_one = following.get(writer, 0)
             if not numbered and sample < next_one:
                 sample = next_one
                 response = replace(response, sample=sample)
-            following[key, response.teacher] = max(next_one, sample + 1)
+            following[writer] = max(next_one, sample + 1)
         own = (key, response.teacher, response.sample)
         if own in seen:
             raise DataError(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from lnat_plugins.teacher_set.prompts import Prompt
 
 _THINKING_COLUMNS: Final = ("reasoning", "thinking", "think")
+_LOOKED_AT: Final = frozenset((*_THINKING_COLUMNS, "history"))
 _LONG: Final = 200  # characters; shorter values are settings such as "on"
 
 
@@ -24,12 +25,14 @@ def reading_notes(prompts: Iterable[Prompt], columns: Mapping[str, Any]) -> tupl
     for prompt in prompts:
         for response in prompt.responses:
             extra = response.extra
+            if _LOOKED_AT.isdisjoint(extra):
+                continue
             for name in _THINKING_COLUMNS:
                 value = extra.get(name)
                 if isinstance(value, str) and len(value) > _LONG and not response.parts:
                     unread[name] += 1
             history += bool(extra.get("history")) and isinstance(extra["history"], list)
-        if len(prompt.responses) > 1:
+        if len({response.teacher for response in prompt.responses}) < len(prompt.responses):
             texts = {(response.teacher, response.text) for response in prompt.responses}
             repeated += len(prompt.responses) - len(texts)
     if "think" in columns and columns["think"] is None:

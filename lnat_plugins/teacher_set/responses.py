@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set.batch import BatchPrompts
 from lnat_plugins.teacher_set.cells import Cells
-from lnat_plugins.teacher_set.columns import plan_columns
+from lnat_plugins.teacher_set.columns import FieldColumns, plan_columns
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import Reply, prompt_messages, with_system
 from lnat_plugins.teacher_set.fields import (
@@ -27,6 +27,10 @@ NO_RESPONSE: Final = "the teacher has no response in its column"
 
 ABOUT: Final = ("sample", "correct", "steps")
 """Fields that say something of a response."""
+
+
+_NOTHING: Final = (None,)
+_EVERYWHERE: Final = ("prompt_id", "think", "instruction", *ABOUT)
 
 
 class ParsedResponse(NamedTuple):
@@ -59,12 +63,39 @@ class Reading:
 
     def __post_init__(self) -> None:
         self.plan = plan_columns(self.spec.layout, self.spec.columns)
+        self._noted: set[tuple[str, tuple[str, ...]]] = set()
+        self._taken: dict[tuple[str, ...], _Taken] = {}
 
     def note(self, part: str, *columns: str) -> None:
         """Keep which columns a part of a prompt or a response was read from."""
-        known = self.used.setdefault(part, {})
-        for column in columns:
-            known[column] = None
+        if (part, columns) not in self._noted:
+            self._noted.add((part, columns))
+            self.used.setdefault(part, {}).update(dict.fromkeys(columns))
+
+    def columns_of(self, fields: tuple[str, ...]) -> _Taken:
+        """The columns of several fields; kept, because every row needs those of the same fields."""
+        if fields not in self._taken:
+            own = [(name, self.plan.fields[name]) for name in fields if name in self.plan.fields]
+            fixed = {c for _, one in own if _is_fixed(one) for c in one.columns}
+            self._taken[fields] = _Taken(
+                frozenset(fixed),
+                tuple(column for column in fixed if "." in column),
+                tuple(name for name, one in own if not _is_fixed(one)),
+            )
+        return self._taken[fields]
+
+
+class _Taken(NamedTuple):
+    """columns: of fields that one row reads as another; dotted: paths among them; open: fields
+    with alternatives, of which each row has its own."""
+
+    columns: frozenset[str]
+    dotted: tuple[str, ...]
+    open: tuple[str, ...]
+
+
+def _is_fixed(own: FieldColumns) -> bool:
+    return own.together or len(own.columns) == 1
 
 
 class Asked(NamedTuple):
@@ -158,6 +189,8 @@ class RowOf(NamedTuple):
     def values_by_answer(self, name: str, count: int, listed: bool) -> Sequence[Any]:
         """A field's values, one for each of `count` answers: a list of them, or one for one."""
         value = self.cells.optional(name)
+        if value is None and count == 1:
+            return _NOTHING
         if value is None or (value == "" and not self.cells.typed):
             return [None] * count
         of_one = not isinstance(value, list) or (name == "steps" and not _lists(value))
@@ -188,9 +221,9 @@ class RowOf(NamedTuple):
         cells, count, teacher = self.cells, len(found), self.teacher
         if teacher is None:
             teacher = name_text(cells.required("teacher"), cells.place("teacher"))
-        thoughts, numbers, verdicts, all_steps = (
+        thoughts, numbers, verdicts, all_steps = [
             self.values_by_answer(name, count, listed) for name in ("think", *ABOUT)
-        )
+        ]
         parsed = []
         rows = zip(found, thoughts, numbers, verdicts, all_steps, strict=True)
         for position, (reply, think, number, verdict, steps) in enumerate(rows):
@@ -226,11 +259,15 @@ class RowOf(NamedTuple):
 
     def extra(self, *fields: str, also: Collection[str] = ()) -> dict[str, Any]:
         """The row's other columns: without those of `fields`, and those read in every layout."""
-        fields = (*fields, "prompt_id", "think", "instruction", *ABOUT)
-        if self.teacher is None:
-            fields = (*fields, "teacher")
-        column = self.system_column()
-        return self.cells.extra(fields, {*also, column} if column else also)
+        cells = self.cells
+        owner = ("teacher",) if self.teacher is None else ()
+        taken = self.reader.columns_of((*fields, *owner, *_EVERYWHERE))
+        own = {cells.column(name) for name in taken.open}
+        if system := self.system_column():
+            own.add(system)
+        dotted = (*taken.dotted, *(column for column in also if "." in column))
+        columns = taken.columns.union(own, also) if own or also else taken.columns
+        return cells.extra(columns, dotted)
 
 
 def _lists(value: list[Any]) -> bool:

@@ -320,7 +320,9 @@ def _by_teacher(value: Any) -> dict[str, str]:
 
 def _where(value: Any) -> dict[str, tuple[Scalar, ...]]:
     """{column: allowed values}; one value stands for a list of it."""
-    if not isinstance(value, Mapping) or not value:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
         raise ValueError("this must map columns to values")
     found = {}
     for column, allowed in value.items():

@@ -293,7 +293,9 @@ def _dataset_path(value: Any) -> DatasetPath:
 
 def _where(value: Any) -> dict[str, tuple[Scalar, ...]]:
     """{column: allowed values}; one value stands for a list of it."""
-    if not isinstance(value, Mapping) or not value:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
         raise ValueError("this must map columns to values")
     found = {}
     for column, allowed in value.items():

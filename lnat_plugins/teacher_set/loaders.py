@@ -80,10 +80,10 @@ def suffix_of(path: PurePath, suffixes: Collection[str]) -> str:
 
 
 def kinds_of_file(suffixes: Collection[str]) -> str:
-    """The suffixes in words: ".jsonl, .csv (.gz and .zst too)"."""
+    """The suffixes in words: ".jsonl, .csv, text also as .gz or .zst"."""
     packed = [suffix for suffix in suffixes if suffix.endswith(COMPRESSED)]
     plain = ", ".join(suffix for suffix in suffixes if suffix not in packed)
-    return f"{plain}; of text also {' and '.join(COMPRESSED)}" if packed else plain
+    return f"{plain}, text also as {' or '.join(COMPRESSED)}" if packed else plain
 
 
 def read_file(
@@ -116,7 +116,10 @@ def read_file(
         raise DataError(what, where=shown, remedy="write the file again") from None
     except OSError as cause:
         what = f"the file cannot be read: {cause.strerror or cause}"
-        raise DataError(what, where=shown, remedy="check the path and its permissions") from cause
+        remedy = "check the path and its permissions"
+        if cause.strerror is None:  # of a decompressor
+            remedy = "the file may be cut off, or not be compressed; write it again"
+        raise DataError(what, where=shown, remedy=remedy) from cause
     except Exception as cause:
         what = f"loader {loader.name} failed: {type(cause).__name__}: {cause}"
         raise ConfigError(what, where=loader.owner, remedy="fix the plugin") from cause

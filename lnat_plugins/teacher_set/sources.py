@@ -272,6 +272,6 @@ def _source(
         name = path.name[: len(path.name) - len(suffix)]
         teacher = name if spec.teacher_from == "file_stem" else path.parent.name
     shown = location
-    if kind == "file" and Path(location).is_relative_to(spec.base_dir):
+    if kind in ("file", "saved_dataset") and Path(location).is_relative_to(spec.base_dir):
         shown = Path(location).relative_to(spec.base_dir).as_posix()
     return Source(kind, location, teacher, shown)

@@ -113,7 +113,7 @@ class Tally:
 
 def reason_of(error: DataError) -> str:
     """The column and the kind of fault, without values and numbers."""
-    columns = _COLUMN.findall(error.where)
+    columns = [] if error.reason.startswith(NO_COLUMN) else _COLUMN.findall(error.where)
     return f"column {columns[-1]}: {error.reason}" if columns else error.reason
 
 

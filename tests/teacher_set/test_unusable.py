@@ -10,7 +10,7 @@ import pytest
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set import UnusableRows
-from lnat_plugins.teacher_set.layouts import NO_RESPONSE
+from lnat_plugins.teacher_set.responses import NO_RESPONSE
 from lnat_plugins.teacher_set.unusable import add, in_words, reason_of
 from tests.teacher_set.conftest import Load, jsonl, row, two
 from tests.teacher_set.test_bad_input import CASES

@@ -84,7 +84,7 @@ def _column_replies(cells: Cells, value: Any) -> list[Reply | DataError]:
 
 def _cell_replies(cells: Cells, value: Any, column: str) -> list[Reply | DataError]:
     """The answers in one of several columns; an error if it cannot be used."""
-    if is_empty(value):
+    if is_empty(value, cells.typed):
         return [no_response(column, cells.where)]
     try:
         return replies(value, f"{cells.where}, column {column!r}")
@@ -127,7 +127,7 @@ def _wide(row: RowOf) -> list[ParsedResponse]:
         one = row._replace(cells=cells, teacher=teacher)
         try:
             value = cells.optional("response")
-            if is_empty(value):
+            if is_empty(value, cells.typed):
                 raise no_response(cells.column("response"), cells.where)
             asked = asked or row.asked()
             answers = _column_replies(cells, value)
@@ -219,7 +219,7 @@ def _item_answers(
         found = _column_replies(cells, value)
         listed = isinstance(value, list)
     elif holds_reply(cells.values):
-        found, listed = replies([cells.values], cells.where), False
+        found, listed = replies(cells.values, cells.where), False
         own = {name: value for name, value in own.items() if name not in REPLY_KEYS}
     else:
         raise DataError(

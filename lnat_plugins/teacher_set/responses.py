@@ -15,7 +15,6 @@ from lnat_plugins.teacher_set.conversations import Reply, prompt_messages, with_
 from lnat_plugins.teacher_set.fields import (
     checked_text,
     correctness,
-    known,
     name_text,
     sample_key,
     supplied_steps,
@@ -293,6 +292,6 @@ def no_response(column: str, where: str) -> DataError:
     )  # fmt: skip
 
 
-def is_empty(value: Any) -> bool:
-    """Whether a cell holds no response: null, NaN, empty or blank text."""
-    return known(value) is None or (isinstance(value, str) and not value.strip())
+def is_empty(value: Any, typed: bool) -> bool:
+    """Whether a cell is not filled: null, and in a file of nothing but text an empty one."""
+    return value is None or (value == "" and not typed)

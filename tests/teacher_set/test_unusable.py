@@ -177,7 +177,7 @@ def test_a_wide_row_loses_only_the_cells_that_cannot_be_used(load: Load) -> None
         "column 'prompt': the value is null",
         "column 'note': a lone surrogate, which no tokenizer can read",
     )
-    verdict = "column 'ok': `correct` must be true, false, 0, 1 or null"
+    verdict = "column 'ok': `correct` must be a verdict"
     assert found.unusable["A"].reasons == {NO_RESPONSE: 1, prompt: 1, note: 1}
     assert found.unusable["B"].reasons == {verdict: 1, prompt: 1, note: 1}
     empty = "column 'C': the text is empty"
@@ -260,7 +260,7 @@ def test_a_column_that_some_rows_lack_is_a_reason(load: Load) -> None:
     assert found.unusable["A"].reasons == {"there is no column 'response'": 1}
 
 
-@pytest.mark.parametrize("twice", [row(response="again"), row("other", prompt_id="x")])
+@pytest.mark.parametrize("twice", [row(response="again", sample=0), row("other", prompt_id="x")])
 def test_rows_that_contradict_each_other_are_an_error(load: Load, twice: dict[str, Any]) -> None:
     rows = [{**one, "prompt_id": "x"} for one in two()] if "prompt_id" in twice else two()
     with pytest.raises(DataError, match=r"^rows\.jsonl row 3: "):

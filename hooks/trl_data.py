@@ -161,6 +161,15 @@ def candidates_of(
                 found=values[texts[-1] if texts else "messages"],
                 remedy="write a row for each response, and its thinking part into `content`",
             )
+        given = [] if plain else list(values["prompt"] if texts else values["messages"][:-1])
+        for turn, read_as in zip(given, () if plain else one.messages, strict=True):
+            if any(turn.get(key) != read_as[key] for key in ("role", "content")):
+                raise DataError(
+                    "turns must be written as `role` and `content`, as TRL reads them",
+                    where=where,
+                    found=turn,
+                    remedy='write {"role": "user", "content": ...}',
+                )
         found.append(one)
     index_of = {one.response.where: index for index, one in enumerate(found)}
     rows = [

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,22 @@ def test_a_usable_yaml_is_reported(folder: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert out.startswith(f"{folder / 'mine.yaml'}: ok\ntask: mine, prompts: 2, data: ")
     assert "teacher A: 2 responses\n" in out
+
+
+def test_a_check_names_the_columns_of_the_prompt(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "Because. " * 40
+    row = {"instruction": "Add.", "input": "1 and 2", "system": "Reason.", "reasoning": long}
+    rows = [{**row, "output": name, "model": name} for name in "AB"]
+    text = "".join(json.dumps(one) + "\n" for one in rows)
+    (folder / "rows.jsonl").write_text(text, encoding="utf-8")
+    block = "naturalness:\n  columns: {prompt: input, response: output, teacher: model}\n"
+    (folder / "alpaca.yaml").write_text(YAML + block, encoding="utf-8")
+    assert main(["check", str(folder / "alpaca.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "\nprompt: instruction + input, system: system\n" in out
+    assert "\nnote: the column 'reasoning' holds long text in 2 rows and is not read" in out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from lnat_plugins.files import read_yaml
 from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.teacher_set import load as load_defined
+from lnat_plugins.teacher_set.config import parse_task
 from lnat_plugins.teacher_set.fields import correctness
 from lnat_plugins.teacher_set.prompts import Candidates
 from tests.teacher_set.conftest import Load, jsonl, row, two
@@ -112,3 +115,18 @@ def test_two_different_requests_under_one_id_are_an_error(load: Load) -> None:
     files = {"rows.jsonl": jsonl({"custom_id": "q"}), "prompts.jsonl": jsonl(*requests)}
     with pytest.raises(Exception, match="two different prompts share the id 'q'"):
         load(files, {"A": "rows.jsonl"}, layout="batch", prompts="prompts.jsonl")
+
+
+CUT = {"batch_output": {"layout": "batch", "prompts": "prompts.jsonl"}}
+
+
+def test_the_made_up_public_sets_load(shared: Path) -> None:
+    folders = sorted(shared.glob("cases/layout_*"))
+    if not folders:
+        pytest.skip("no cases beside the shared data")
+    for folder in folders:
+        path = folder / "teachers.yaml"
+        config = read_yaml(path)
+        if block := CUT.get(folder.name.removeprefix("layout_")):
+            config["naturalness"] = block
+        assert len(load_defined(parse_task(config, path)).teachers) == 2, folder.name

@@ -78,7 +78,8 @@ class _Fields:
         """The field's value, or None where there is none and the YAML names no column."""
         if field in self.named and not self.has(field):
             raise self._missing(field)
-        return known(self.row.values[self.names[field]]) if self.has(field) else None
+        value = self.row.values[self.names[field]] if self.has(field) else None
+        return known(value) if isinstance(value, float) else value
 
     def _missing(self, field: str) -> DataError:
         column, columns = self.names[field], [str(name) for name in self.row.values]

@@ -32,6 +32,8 @@ from lnat_plugins.teacher_set.unusable import NO_COLUMN, Tally
 
 NO_RESPONSE: Final = "the teacher has no response in its column"
 
+_ABSENT: Final = object()
+
 _ABOUT_RESPONSE: Final = ("teacher", "sample", "correct", "steps")
 
 
@@ -76,9 +78,11 @@ class _Fields:
 
     def optional(self, field: str) -> Any:
         """The field's value, or None where there is none and the YAML names no column."""
-        if field in self.named and not self.has(field):
-            raise self._missing(field)
-        value = self.row.values[self.names[field]] if self.has(field) else None
+        value = self.row.values.get(self.names.get(field, ""), _ABSENT)
+        if value is _ABSENT:
+            if field in self.named:
+                raise self._missing(field)
+            return None
         return known(value) if isinstance(value, float) else value
 
     def _missing(self, field: str) -> DataError:

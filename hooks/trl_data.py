@@ -7,7 +7,6 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +21,9 @@ from lnat_plugins.selection.training_set import extra_column, extra_names
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.join import join
-from lnat_plugins.teacher_set.layouts import parse_row
+from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.unusable import Tally
 
 SCORE: Final = "lnat_score"
 WEIGHT: Final = "lnat_weight"
@@ -142,7 +142,10 @@ def candidates_of(
     layout = "messages" if "messages" in dataset.column_names else "prompt_completion"
     texts = () if layout == "messages" else ("prompt", "completion")
     plain = bool(texts) and isinstance(dataset[0]["prompt"], str)
-    spec = DataSpec(name, name, Path(), name, layout=layout, columns=columns)
+    # TRL reads its own columns alone, so no other one is part of a prompt or a response.
+    alone = {"system": None, "instruction": None, "think": None}
+    spec = DataSpec(name, name, Path(), name, layout=layout, columns={**columns, **alone})
+    reader = RowReader(spec, Tally(strict=True))
     read = [column for column in dataset.column_names if column not in _TOKENIZED]
     found = []
     for number, values in enumerate(dataset.select_columns(read)):
@@ -157,11 +160,27 @@ def candidates_of(
                 )
         if plain and eos and values["completion"] != eos:
             values["completion"] = values["completion"].removesuffix(eos)
-        # Neither layout drops a response, so there is one for each row.
-        found += parse_row(Row(values, where), spec, None, Counter())
-    index_of = {id(one.response): index for index, one in enumerate(found)}
+        one, *more = reader.read(Row(values, where), None)
+        if more or one.response.parts:
+            raise DataError(
+                "a row must be one response, whose text is all in the content",
+                where=where,
+                found=values[texts[-1] if texts else "messages"],
+                remedy="write a row for each response, and its thinking part into `content`",
+            )
+        given = [] if plain else list(values["prompt"] if texts else values["messages"][:-1])
+        for turn, read_as in zip(given, () if plain else one.messages, strict=True):
+            if any(turn.get(key) != read_as[key] for key in ("role", "content")):
+                raise DataError(
+                    "turns must be written as `role` and `content`, as TRL reads them",
+                    where=where,
+                    found=turn,
+                    remedy='write {"role": "user", "content": ...}',
+                )
+        found.append(one)
+    index_of = {one.response.where: index for index, one in enumerate(found)}
     rows = [
-        Candidate(index_of[id(response)], prompt.prompt_id, prompt.messages, response)
+        Candidate(index_of[response.where], prompt.prompt_id, prompt.messages, response)
         for prompt in join(found)
         for response in prompt.responses
     ]

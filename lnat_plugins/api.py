@@ -54,17 +54,18 @@ if TYPE_CHECKING:
     import pandas
 
 
-def load_teacher_set(source: str | Path | Mapping[str, Any]) -> TeacherSet:
+def load_teacher_set(source: str | Path | Mapping[str, Any], *, strict: bool = False) -> TeacherSet:
     """Read a teacher set from its YAML, or from a dictionary of the same keys.
 
     Data paths, and files under `naturalness: plugins`, are relative to the YAML's folder; in a
-    dictionary, to the working directory.
+    dictionary, to the working directory. Rows that cannot be used are left out and counted in
+    `unusable`; `strict` makes the first one an error.
 
     Raises:
         ConfigError: the definition, or a plugin that it names.
         DataError: the data.
     """
-    return load_with_plugins(source)
+    return load_with_plugins(source, strict=strict)
 
 
 class _Plan(NamedTuple):  # a `ScoringPlan`
@@ -159,7 +160,7 @@ def score(
     rows = tuple(map(ScoredResponse, candidates.rows, student.score(candidates.rows)))
     prompts = tuple(prompt.prompt_id for prompt in teacher_set.prompts)
     scored = scored_set(rows, teacher_set.name, student.name, prompts)
-    return Scores(scored, loaded, tokenizer)
+    return Scores(replace(scored, unusable=teacher_set.unusable), loaded, tokenizer)
 
 
 def read_scores(
@@ -260,7 +261,8 @@ class Scores:
             self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
             student=self.scored.student, texts=[row.text for row in self.rows],
-            degenerate=self.scored.degenerate, prompts_in_set=self.scored.prompts_in_set,
+            degenerate=self.scored.degenerate, unusable=self.scored.unusable,
+            prompts_in_set=self.scored.prompts_in_set,
             reference=self._reference(reference),
         )  # fmt: skip
 

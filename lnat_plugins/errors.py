@@ -34,14 +34,23 @@ class LnatError(Exception):
         where: file, row, field, prompt and teacher, as far as known.
         found: the wrong value, if there is one; shown shortened.
         remedy: what the user should do, without a full stop.
+        reason: `what` without the figures of this one row, by which rows are counted; by default
+            `what` itself.
     """
 
     exit_code: int = 2
 
     def __init__(
-        self, what: str, *, where: str = "", found: object = _NOTHING, remedy: str = ""
+        self,
+        what: str,
+        *,
+        where: str = "",
+        found: object = _NOTHING,
+        remedy: str = "",
+        reason: str = "",
     ) -> None:
         self.what = what
+        self.reason = reason or what
         self.where = where
         self.remedy = remedy
         message = f"{where}: {what}" if where else what

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
 from lnat_plugins.errors import StudentError
+from lnat_plugins.formatting import plural
+
+if TYPE_CHECKING:
+    from lnat_plugins.teacher_set import TeacherSet
 
 
 def declare_tasks(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +54,9 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
         "cannot be used without a word; this says what is wrong with it."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the YAML")
+    parser.add_argument(
+        "--strict", action="store_true", help="a row that cannot be used is an error"
+    )
     parser.set_defaults(run=_check)
 
 
@@ -54,17 +64,33 @@ def _check(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_with_plugins
     from lnat_plugins.teacher_set.catalog import check_task
 
-    teacher_set = check_task(args.file, load_with_plugins)
+    teacher_set = check_task(args.file, partial(load_with_plugins, strict=args.strict))
     responses = Counter(r.teacher for prompt in teacher_set.prompts for r in prompt.responses)
     lines = [
         f"{args.file}: ok",
         f"task: {teacher_set.name}, prompts: {len(teacher_set.prompts)}, data: "
         f"{teacher_set.fingerprint}",
+        ", ".join(f"{part}: {' + '.join(own)}" for part, own in teacher_set.columns.items()),
         *(f"teacher {name}: {responses[name]} responses" for name in teacher_set.teachers),
-        *(f"dropped {count} responses: {reason}" for reason, count in teacher_set.dropped.items()),
+        *_left_out(teacher_set),
+        *(f"note: {note}" for note in teacher_set.notes),
     ]
-    print_result("\n".join(lines) + "\n")
+    print_result("\n".join(filter(None, lines)) + "\n")
     return 0
+
+
+def _left_out(teacher_set: TeacherSet) -> Iterator[str]:
+    """A line for each reason: rows that cannot be used by teacher, then what filters dropped."""
+    reasons = {reason for one in teacher_set.unusable.values() for reason in one.reasons}
+    for teacher, one in teacher_set.unusable.items():
+        of_whom = f"{one.rows} of teacher {teacher}" if teacher else "an unknown teacher"
+        for reason, count in one.reasons.items():
+            yield f"unusable rows: {count} of {of_whom}: {reason} (first: {one.places[reason]})"
+    for reason, count in teacher_set.dropped.items():
+        if reason not in reasons:
+            yield f"dropped {plural(count, 'response')}: {reason}"
+    if teacher_set.near_equal is not None:
+        yield teacher_set.near_equal.in_words()
 
 
 def declare_plugins(parser: argparse.ArgumentParser) -> None:

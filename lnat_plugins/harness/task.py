@@ -149,6 +149,7 @@ class NaturalnessTask(Task):
             "prompts": len(self.teacher_set.prompts),
             "responses": self.teacher_set.n_responses,
             "dropped": dict(self.teacher_set.dropped),
+            "unusable": {t: one.as_dict() for t, one in self.teacher_set.unusable.items()},
             "data_fingerprint": self.teacher_set.fingerprint,
         }
         metadata = {**(config.get("metadata") or {}), "naturalness": about}

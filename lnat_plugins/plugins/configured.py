@@ -27,8 +27,12 @@ def plugins_of(spec: TaskSpec) -> Plugins:
     return load_plugins(spec.plugins, base_dir=spec.data.base_dir, where=where)
 
 
-def load_with_plugins(source: TaskSpec | str | Path | Mapping[str, Any]) -> TeacherSet:
+def load_with_plugins(
+    source: TaskSpec | str | Path | Mapping[str, Any], *, strict: bool = False
+) -> TeacherSet:
     """Read a teacher set, from its YAML's path, the same keys, or either one parsed.
+
+    `strict`: a row that cannot be used is an error.
 
     Raises:
         ConfigError: the definition, or a plugin that it names.
@@ -41,7 +45,7 @@ def load_with_plugins(source: TaskSpec | str | Path | Mapping[str, Any]) -> Teac
     else:
         spec = parse_task(read_yaml(source), source)
     registry = plugins_of(spec).registry
-    teacher_set = load(spec, registry.splitters, registry.loaders)
+    teacher_set = load(spec, registry.splitters, registry.loaders, strict=strict)
     metrics_of(spec, teacher_set, registry.metrics)
     return teacher_set
 

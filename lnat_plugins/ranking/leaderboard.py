@@ -125,6 +125,7 @@ def leaderboard(
         scored.rows, scored.prompts, first, window,
         bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
         texts=[row.text for row in scored.rows], degenerate=scored.degenerate,
+        unusable=scored.unusable,
         prompts_in_set=scored.prompts_in_set, student=scored.student,
     )  # fmt: skip
     return Leaderboard(scored, ranking, comparison)

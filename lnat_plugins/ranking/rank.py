@@ -36,6 +36,7 @@ from lnat_plugins.ranking.verdict import verdict
 from lnat_plugins.ranking.warnings import warnings
 from lnat_plugins.steps.windows import parse_window
 from lnat_plugins.teacher_set.degenerate import DegenerateCount
+from lnat_plugins.teacher_set.unusable import UnusableRows
 
 
 def rank(
@@ -50,6 +51,7 @@ def rank(
     metrics: Mapping[str, Metric] | None = None,
     texts: Sequence[str] | None = None,
     degenerate: Mapping[str, DegenerateCount] | None = None,
+    unusable: Mapping[str, UnusableRows] | None = None,
     prompts_in_set: int | None = None,
     student: str = "",
 ) -> Ranking:
@@ -69,6 +71,7 @@ def rank(
         metrics: name -> metric, all there are; by default the built-in ones.
         texts: the responses, one a row; without them repetition is not measured.
         degenerate: teacher -> its degenerate responses, if they were counted.
+        unusable: teacher -> its rows that could not be used, if that is known.
         prompts_in_set: of the teacher set, where fewer were scored (`--limit`).
         student: its name or path; without it no family is named.
 
@@ -115,6 +118,7 @@ def rank(
         calibration=calibration(rows, teachers, prompts),
         opinions=opinions(rows, prompts, table, window, metrics),
         degenerate=dict(degenerate or {}),
+        unusable=dict(unusable or {}),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
         teachers=_teacher_ranks(
             table, scores_T, scores_BT, columns, controls, best, shown=said.kind != "none"

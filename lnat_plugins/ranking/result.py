@@ -28,6 +28,7 @@ from lnat_plugins.ranking.reference import ReferenceFit
 from lnat_plugins.ranking.sensitivity import Sensitivity
 from lnat_plugins.ranking.verdict import Verdict
 from lnat_plugins.teacher_set.degenerate import DegenerateCount
+from lnat_plugins.teacher_set.unusable import UnusableRows
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,12 @@ class Ranking:
         window: the window it reads; None if it reads none.
         verdict: what may be said of the first place.
         sensitivity: whether the order depends on the way of scoring.
-        warnings: what speaks against the verdict: the student, degenerate responses.
+        warnings: what speaks against the verdict: the student, rows left out, degenerate responses.
         calibration: of the student, where it was measured.
         opinions: whom other scores put first.
         windows: window scored -> teacher -> local naturalness there; empty for other metrics.
         degenerate: teacher -> its degenerate responses; empty if they were not counted.
+        unusable: teacher -> its rows that could not be used; empty if that is not known.
         prompts, responses: scored.
         prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
@@ -114,6 +116,7 @@ class Ranking:
     opinions: tuple[Opinion, ...]
     windows: Mapping[str, Mapping[str, float]]
     degenerate: Mapping[str, DegenerateCount]
+    unusable: Mapping[str, UnusableRows]
     teachers: tuple[TeacherRank, ...]
     prompts: int
     prompts_in_set: int

@@ -1,4 +1,4 @@
-"""What speaks against a verdict: a student worse than chance, degenerate responses."""
+"""What speaks against a verdict: the student, rows left out, degenerate responses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lnat_plugins.formatting import number, plural
 from lnat_plugins.metrics import GLOBAL, Scored
 from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.teacher_set.degenerate import in_words
+from lnat_plugins.teacher_set.unusable import in_words as unusable_in_words
 
 OLD_CUT: Final = "sentence@1"
 """The splitter by which a line such as `</think>` was a step."""
@@ -27,6 +28,11 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
         yield (
             f"Steps were cut by {OLD_CUT}, by which a line that holds only a tag such as </think> "
             "is a step of its own and may decide the order: score again."
+        )
+    if found := unusable_in_words(ranking.unusable):
+        yield (
+            f"Rows that could not be used were left out: {found}. A teacher's failures are seldom "
+            "spread evenly over its prompts: `lnat check` names the first ones."
         )
     if found := in_words(ranking.degenerate):
         yield (

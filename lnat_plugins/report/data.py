@@ -157,7 +157,8 @@ def ranking_of(scored: ScoredSet, options: ReportOptions) -> Ranking:
     return rank(
         scored.rows, scored.prompts, options.metric, options.window, reference=options.reference,
         metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
-        degenerate=scored.degenerate, prompts_in_set=scored.prompts_in_set,
+        degenerate=scored.degenerate, unusable=scored.unusable,
+        prompts_in_set=scored.prompts_in_set,
         bootstrap_iters=options.bootstrap_iters, seed=options.seed,
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -21,6 +21,7 @@ from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
 from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
+from lnat_plugins.teacher_set.unusable import UnusableRows, add
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
 _ONE_RUN: Final = "name the files of one run only"
@@ -44,6 +45,8 @@ class ScoredSet:
         skipped: "file: reason" for each samples file that was found but not read.
         duplicates: rows that came again with the same numbers, and were counted once.
         prompts_in_set: of the teacher set; more than `prompts` if only some were scored.
+        unusable: teacher -> its rows of the teacher set that could not be used; empty if that is
+            not known. "" stands for rows of which no teacher is known.
     """
 
     task: str
@@ -59,6 +62,7 @@ class ScoredSet:
     skipped: tuple[str, ...] = ()
     duplicates: int = 0
     prompts_in_set: int = 0
+    unusable: Mapping[str, UnusableRows] = field(default_factory=dict)
 
     @cached_property
     def degenerate(self) -> dict[str, DegenerateCount]:
@@ -92,7 +96,9 @@ class ScoredSet:
         for teacher in teachers:
             if teacher not in self.teachers:
                 raise self._unknown(f"unknown teacher {teacher!r}", teacher, self.teachers)
-        return replace(self, rows=tuple(row for row in self.rows if row.teacher in teachers))
+        rows = tuple(row for row in self.rows if row.teacher in teachers)
+        unusable = {t: one for t, one in self.unusable.items() if t in ("", *teachers)}
+        return replace(self, rows=rows, unusable=unusable)
 
     def window(self, name: str | None) -> str:
         """The scored window of that name; by default the first.
@@ -165,7 +171,7 @@ def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
 
 
 def _turn(turn: dict[str, str]) -> dict[str, str]:
-    if turn.keys() != {"role", "content"}:
+    if turn.keys() - {"reasoning_content"} != {"role", "content"}:
         raise ValueError("a turn has the keys 'role' and 'content'")
     return turn
 
@@ -279,8 +285,19 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
     paths = tuple(str(file.path) for file in files)
     in_set = max(len(prompts), *(file.prompts for file in files))
     return replace(
-        merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set
-    )
+        merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set,
+        unusable=_unusable(files),
+    )  # fmt: skip
+
+
+def _unusable(files: Sequence[SamplesFile]) -> dict[str, UnusableRows]:
+    """The counts of the files' teacher sets; files of the same data count once."""
+    sets: list[tuple[str, Mapping[str, UnusableRows]]] = []
+    for file in files:
+        if (file.data, file.unusable) not in sets:
+            sets.append((file.data, file.unusable))
+    teachers = dict.fromkeys(teacher for _, counts in sets for teacher in counts)
+    return {t: add(counts[t] for _, counts in sets if t in counts) for t in teachers}
 
 
 def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:

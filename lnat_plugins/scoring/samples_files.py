@@ -16,9 +16,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.teacher_set.unusable import UnusableRows
 
 CUT: Final = "the file was cut or edited: run lm_eval with --log_samples again"
 NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for a teacher set"
@@ -31,8 +33,9 @@ _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 class SamplesFile(NamedTuple):
     """One samples file.
 
-    `date` is "" if the file was renamed; dates sort as text. `prompts` is how many the teacher set
-    has, more than were scored under `--limit`; 0 if no results file says so.
+    `date` is "" if the file was renamed; dates sort as text. Of the teacher set, if a results file
+    says so: `prompts` is how many it has, more than were scored under `--limit`, `unusable` its
+    rows that could not be used, by teacher, and `data` the fingerprint of the others.
     """
 
     path: Path
@@ -40,6 +43,8 @@ class SamplesFile(NamedTuple):
     date: str
     student: str
     prompts: int = 0
+    unusable: Mapping[str, UnusableRows] = MappingProxyType({})
+    data: str = ""
 
 
 def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
@@ -103,7 +108,11 @@ def _describe(path: Path) -> SamplesFile:
     folder = path.resolve().parent
     results = sorted(folder.glob(f"*_{date}.json" if date else "results_*.json"))
     found = _results(results[0]) if len(results) == 1 else {}
-    return SamplesFile(path, task, date, _model_name(found) or folder.name, _prompts(found, task))
+    about = _about_set(found, task)
+    return SamplesFile(
+        path, task, date, _model_name(found) or folder.name, _prompts(found, task),
+        _unusable(about), str(about.get("data_fingerprint", "")),
+    )  # fmt: skip
 
 
 def _results(path: Path) -> Mapping[str, Any]:
@@ -121,6 +130,30 @@ def _prompts(results: Mapping[str, Any], task: str) -> int:
         return int(results["n-samples"][task]["original"])
     except (KeyError, TypeError, ValueError):
         return 0
+
+
+def _about_set(results: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """What the task wrote of its teacher set; empty where the results do not say."""
+    try:
+        found = results["configs"][task]["metadata"]["naturalness"]
+    except (KeyError, TypeError):
+        return {}
+    return found if isinstance(found, Mapping) else {}
+
+
+def _unusable(about: Mapping[str, Any]) -> dict[str, UnusableRows]:
+    """Teacher -> its rows that could not be used; empty where that is not known."""
+    try:
+        return {
+            str(teacher): UnusableRows(
+                int(one["rows"]),
+                {str(reason): int(count) for reason, count in one["reasons"].items()},
+                {str(reason): str(place) for reason, place in one["places"].items()},
+            )
+            for teacher, one in about["unusable"].items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
 def _model_name(results: Mapping[str, Any]) -> str:

@@ -268,7 +268,7 @@ def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, lis
     if plain:
         prompts = [row.messages[0]["content"] for row in rows]
         return {"prompt": prompts, "completion": [row.text for row in rows]}
-    turns = [[{"role": t["role"], "content": t["content"]} for t in row.messages] for row in rows]
+    turns = [[dict(turn) for turn in row.messages] for row in rows]
     answers = [[{"role": "assistant", "content": row.text}] for row in rows]
     if format == "messages":
         return {"messages": [*map(operator.add, turns, answers)]}

@@ -37,6 +37,8 @@ __all__ = [
 RESERVED: Final = ("supplied", "supplied_or_sentence", "tokens")
 """Words of the `steps` setting that no splitter may have as its name."""
 
+_OTHER_STEPS: Final = "the steps do not join to the response"
+
 StepKind = Literal["splitter", "tokens", "supplied", "supplied_or_sentence"]
 Markers = Literal["skip", "keep"]
 
@@ -184,16 +186,18 @@ def supplied_spans(text: str, steps: Sequence[str], where: str = "") -> list[Spa
     for number, step in enumerate(steps, 1):
         if not step:
             what = f"step {number} of {len(steps)} is empty"
-            raise DataError(what, where=where, remedy="leave empty steps out")
+            raise DataError(
+                what, where=where, remedy="leave empty steps out", reason="a step is empty"
+            )
         if not text.startswith(step, start):
             raise DataError(
                 f"step {number} of {len(steps)} differs from the response at character {start}, "
                 f"which reads {text[start : start + 40]!r}",
-                where=where, found=step, remedy=remedy,
+                where=where, found=step, remedy=remedy, reason=_OTHER_STEPS,
             )  # fmt: skip
         spans.append((start, start + len(step)))
         start += len(step)
     if start != len(text):
         what = f"the steps end at character {start}, the response at {len(text)}"
-        raise DataError(what, where=where, found=text[start:], remedy=remedy)
+        raise DataError(what, where=where, found=text[start:], remedy=remedy, reason=_OTHER_STEPS)
     return spans

@@ -22,10 +22,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    create_model,
 )
 
 from lnat_plugins.errors import ConfigError, did_you_mean, is_text, validate
+from lnat_plugins.teacher_set.columns import parse_columns
 
 IDLE_KEYS: Final = (
     "custom_dataset", "training_split", "validation_split", "fewshot_split", "process_docs",
@@ -37,20 +37,10 @@ IDLE_KEYS: Final = (
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
 Sensitivity = Literal["none", "basic", "full"]
+Scalar = str | int | float | bool | None
 DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
 THINK_TEMPLATE: Final = "<think>\n{think}\n</think>\n\n{answer}"
-
-_ROW: Final = ("prompt", "response", "teacher", "prompt_id", "sample", "correct", "steps")
-
-LAYOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "long": _ROW,
-    "wide": ("prompt", "responses", "prompt_id", "correct", "steps"),
-    "messages": ("messages", "teacher", "prompt_id", "sample", "correct", "steps"),
-    "prompt_completion": _ROW,
-    "nested": (*_ROW, "responses", "think", "answer"),
-}
-"""The fields that a layout takes from columns; each is its own column's default name."""
 
 PRESETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ln-v1": ("sentence", ("4", "global")),
@@ -111,8 +101,10 @@ class DataSpec:
 
     source: the YAML's path, or "<dict>"; the `where` of errors about the definition.
     dataset_path: paths as written, relative to `base_dir`.
-    columns: field -> column, None for a field without one; in the wide layout `responses`,
-        `correct` and `steps` map teachers to columns.
+    columns: field -> column, several of them, or None for a field without one; see
+        `columns.parse_columns`.
+    prompts: paths of the batch layout's requests.
+    where: column, or path into objects, -> the values of the rows that are kept.
     """
 
     name: str
@@ -124,12 +116,14 @@ class DataSpec:
     split: str = "train"
     layout: str = "long"
     columns: Mapping[str, Any] = field(default_factory=dict)
+    prompts: tuple[str, ...] = ()
     teachers: tuple[str, ...] | None = None
     teacher_from: str = "column"
     think_template: str = THINK_TEMPLATE
     require_correct: bool = False
     min_teachers: int = 2
     loader: str | None = None
+    where: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,7 +182,8 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
         _Block, dict(task.naturalness or {}),
         where=source, key="key in `naturalness`", prefix="naturalness: ",
     )  # fmt: skip
-    columns = _parse_columns(block, source)
+    columns = parse_columns(block.layout, block.columns or {}, source)
+    _check_prompts(block, source)
     ways = {
         "dataset_path: {teacher: files}": isinstance(task.dataset_path, Mapping),
         f"teacher_from: {block.teacher_from}": block.teacher_from != "column",
@@ -213,12 +208,14 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             split=split,
             layout=block.layout,
             columns=columns,
+            prompts=block.prompts,
             teachers=block.teachers or None,
             teacher_from=block.teacher_from,
             think_template=block.think_template,
             require_correct=block.require_correct,
             min_teachers=block.min_teachers,
             loader=block.loader,
+            where=block.where,
         ),
         settings=Settings(
             steps=block.steps or steps,
@@ -233,29 +230,18 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
     )
 
 
-def _parse_columns(block: _Block, source: str) -> dict[str, Any]:
-    """Column names by field, of the fields that the YAML names."""
-    columns = validate(
-        _COLUMNS[block.layout], dict(block.columns or {}), where=source,
-        key=f"key in `naturalness: columns` for the {block.layout} layout",
-        prefix="naturalness: columns: ",
-    ).model_dump(exclude_unset=True)  # fmt: skip
-    if block.layout != "wide":
-        return columns
-    if "responses" not in columns:
+def _check_prompts(block: _Block, source: str) -> None:
+    if (block.layout == "batch") != bool(block.prompts):
+        where = f"{source}: naturalness: prompts"
+        if block.prompts:
+            raise ConfigError(
+                "only `layout: batch` reads its prompts from files of their own", where=where,
+                found=block.layout, remedy="remove `prompts`, or set `layout: batch`",
+            )  # fmt: skip
         raise ConfigError(
-            "the wide layout needs `responses`",
-            where=f"{source}: naturalness: columns", found=sorted(columns),
-            remedy="write `responses: {QwQ: qwq_output, R1: r1_output}`, or a list of columns",
+            "the batch layout needs the file of the requests", where=where,
+            remedy="add `prompts: prompts.jsonl`",
         )  # fmt: skip
-    for name in ("correct", "steps"):
-        for teacher in columns.get(name) or ():
-            if teacher not in columns["responses"]:
-                raise ConfigError(
-                    f"unknown teacher in `columns: {name}`", where=source, found=teacher,
-                    remedy=did_you_mean(teacher, columns["responses"]),
-                )  # fmt: skip
-    return columns
 
 
 def _text(value: Any) -> str:
@@ -305,13 +291,21 @@ def _dataset_path(value: Any) -> DatasetPath:
     raise ValueError("no data is named")
 
 
-def _by_teacher(value: Any) -> dict[str, str]:
-    """{teacher: column}; a list of columns names teachers after their columns."""
-    if isinstance(value, list | tuple) and value:
-        return {_name(column): column for column in value}
-    if isinstance(value, Mapping) and value:
-        return {_name(teacher): _name(column) for teacher, column in value.items()}
-    raise ValueError("this must map teachers to columns")
+def _where(value: Any) -> dict[str, tuple[Scalar, ...]]:
+    """{column: allowed values}; one value stands for a list of it."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError("this must map columns to values")
+    found = {}
+    for column, allowed in value.items():
+        listed = list(allowed) if isinstance(allowed, list | tuple) else [allowed]
+        if not listed or not all(
+            one is None or isinstance(one, str | int | float) for one in listed
+        ):
+            raise ValueError(f"the values of {column!r} must be text, numbers, true, false or null")
+        found[_name(column)] = tuple(listed)
+    return found
 
 
 def _think_template(value: str) -> str:
@@ -332,7 +326,7 @@ def _no_include(value: Any) -> None:
 Text = Annotated[str, PlainValidator(_text)]
 Names = Annotated[tuple[str, ...], PlainValidator(_names)]
 Windows = Annotated[tuple[str, ...], PlainValidator(_windows)]
-ByTeacher = Annotated[dict[str, str], PlainValidator(_by_teacher)]
+Where = Annotated[dict[str, tuple[Scalar, ...]], PlainValidator(_where)]
 
 
 def _field(default: Any, remedy: str = "put it in quotes") -> Any:
@@ -376,8 +370,11 @@ class _TaskKeys(_Keys):
 class _Block(_Keys):
     """The keys of `naturalness:`; empty steps and windows are the preset's."""
 
-    layout: Literal["long", "wide", "messages", "prompt_completion", "nested"] = "long"
+    layout: Literal["long", "wide", "messages", "prompt_completion", "nested", "batch"] = "long"
     columns: Mapping[str, Any] | None = None
+    prompts: Annotated[
+        Names, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+    ] = _field((), "write the file of the requests")
     teachers: Names = _field((), "write [QwQ, R1]")
     teacher_from: Literal["column", "file_stem", "parent_dir"] = "column"
     think_template: Annotated[Text, AfterValidator(_think_template)] = _field(
@@ -397,19 +394,5 @@ class _Block(_Keys):
     tokens: bool = True
     sensitivity: Sensitivity = "basic"
     loader: Text | None = _field(None)
+    where: Where = _field({}, "write {finish_reason: stop} or {domain: [math, code]}")
     plugins: Names = _field((), "write [my_plugin.py, installed_module]")
-
-
-def _columns_model(layout: str) -> type[BaseModel]:
-    fields: dict[str, Any] = {}
-    for name in LAYOUT_COLUMNS[layout]:
-        by_teacher = layout == "wide" and name in ("responses", "correct", "steps")
-        kind: Any = ByTeacher if by_teacher else Text
-        if name in ("prompt_id", "sample", "correct", "steps"):
-            kind = kind | None
-        words = "write {QwQ: qwq_output, R1: r1}" if by_teacher else "give the name of one column"
-        fields[name] = (kind, _field(None, words))
-    return create_model(f"_{layout}_columns", __base__=_Keys, **fields)
-
-
-_COLUMNS: Final = {layout: _columns_model(layout) for layout in LAYOUT_COLUMNS}

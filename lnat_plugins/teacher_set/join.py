@@ -11,24 +11,35 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.layouts import ParsedResponse
-from lnat_plugins.teacher_set.prompts import Message, Prompt, Response, role_and_content
+from lnat_plugins.teacher_set.near_equal import near_equal
+from lnat_plugins.teacher_set.prompts import Message, NearEqual, Prompt, Response, role_and_content
+from lnat_plugins.teacher_set.responses import ParsedResponse
+
+
+class Selected(NamedTuple):
+    """The prompts that the filters keep, and what exact joining kept apart."""
+
+    prompts: list[Prompt]
+    near_equal: NearEqual | None
 
 
 def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     """One prompt for each id, or for each distinct text, in order of first appearance.
+
+    A teacher's responses to a prompt that bring no sample are numbered 0, 1, ... in their order.
 
     Raises DataError for two prompts under one id, for a second response of one teacher with the
     same sample, and for ids on some rows only.
     """
     prompts: dict[Any, tuple[tuple[Message, ...], list[Response]]] = {}
     seen: dict[tuple[Any, str, int | str], str] = {}
+    following: dict[tuple[Any, str], int] = {}
     first: dict[bool, str] = {}
-    for prompt_id, messages, response in rows:
+    for prompt_id, messages, response, numbered in rows:
         first.setdefault(prompt_id is None, response.where)
         if len(first) == 2:
             raise DataError(
@@ -45,6 +56,13 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
                 where=response.where, found=_difference(messages, known),
                 remedy="give each prompt an id of its own, or remove the ids",
             )  # fmt: skip
+        sample, writer = response.sample, (key, response.teacher)
+        if isinstance(sample, int):
+            next_one = following.get(writer, 0)
+            if not numbered and sample < next_one:
+                sample = next_one
+                response = replace(response, sample=sample)
+            following[writer] = max(next_one, sample + 1)
         own = (key, response.teacher, response.sample)
         if own in seen:
             raise DataError(
@@ -61,7 +79,7 @@ def join(rows: Iterable[ParsedResponse]) -> list[Prompt]:
     ]
 
 
-def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list[Prompt]:
+def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> Selected:
     """The prompts and responses that the set's filters keep; the rest is counted in `dropped`.
 
     Raises ConfigError for a teacher that the data does not have, DataError when a filter leaves
@@ -90,15 +108,20 @@ def select(prompts: list[Prompt], spec: DataSpec, dropped: Counter[str]) -> list
         reasons = {None: "`correct` is not given", False: "`correct` is false", True: None}
         prompts = _keep(prompts, lambda r: reasons[r.correct], dropped)
         _refuse_empty(prompts, "require_correct: true", spec, dropped)
-    kept = []
+    kept, left_out = [], []
     for prompt in prompts:
         if len({response.teacher for response in prompt.responses}) >= spec.min_teachers:
             kept.append(prompt)
         else:
             reason = f"the prompt has fewer than {spec.min_teachers} teachers"
             dropped[reason] += len(prompt.responses)
-    _refuse_empty(kept, f"min_teachers: {spec.min_teachers}", spec, dropped)
-    return kept
+            # Prompts that are joined by ids may have any text.
+            if prompt.prompt_id == _name(role_and_content(prompt.messages)):
+                left_out.append(prompt)
+    near = near_equal(kept, left_out)
+    by = f"min_teachers: {spec.min_teachers}"
+    _refuse_empty(kept, by, spec, dropped, near.in_words() if near else "")
+    return Selected(kept, near)
 
 
 def _keep(
@@ -113,17 +136,20 @@ def _keep(
     return kept
 
 
-def _refuse_empty(prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str]) -> None:
+def _refuse_empty(
+    prompts: list[Prompt], by: str, spec: DataSpec, dropped: Counter[str], why: str = ""
+) -> None:
     if not prompts:
         counts = ", ".join(f"{count} because {reason}" for reason, count in dropped.items())
         raise DataError(
             f"`{by}` leaves no response" + (f" (dropped: {counts})" if counts else ""),
             where=spec.source,
-            remedy="loosen it, or check that prompts and teachers are named alike in all files",
+            remedy=why.removesuffix(".")
+            or "loosen it, or check that prompts and teachers are named alike in all files",
         )
 
 
-def _name(key: str | tuple[tuple[str, str], ...]) -> str:
+def _name(key: str | tuple[tuple[str, ...], ...]) -> str:
     """The prompt's id, or one made of its turns."""
     if isinstance(key, str):
         return key

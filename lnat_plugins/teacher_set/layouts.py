@@ -1,265 +1,257 @@
 """One row as responses: how each layout gives prompt, teacher and text.
 
-A layout is a function from a row's fields to the responses in it; empty cells of a wide row are
-counted, not scored.
+A layout is a function from a row to the responses in it. Responses that are not there (empty cells
+of a wide row, nulls in a list) are counted, not scored.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-from lnat_plugins.errors import DataError, did_you_mean
-from lnat_plugins.teacher_set.config import LAYOUT_COLUMNS, DataSpec
-from lnat_plugins.teacher_set.fields import (
-    checked_text,
-    completion_text,
-    correctness,
-    extra_columns,
-    prompt_messages,
-    sample_key,
+from lnat_plugins.errors import DataError
+from lnat_plugins.teacher_set.batch import BATCH_COLUMNS, batch_replies, prompt_of
+from lnat_plugins.teacher_set.cells import Cells
+from lnat_plugins.teacher_set.columns import FieldColumns
+from lnat_plugins.teacher_set.config import DataSpec
+from lnat_plugins.teacher_set.conversations import (
+    REPLY_KEYS,
+    Reply,
+    holds_reply,
+    replies,
     split_conversation,
-    supplied_steps,
 )
+from lnat_plugins.teacher_set.fields import known, name_text
 from lnat_plugins.teacher_set.loaders import Row
-from lnat_plugins.teacher_set.prompts import Message, Response
-
-NO_RESPONSE: Final = "the teacher has no response in its column"
-
-_ABOUT_RESPONSE: Final = ("teacher", "sample", "correct", "steps")
-
-
-class ParsedResponse(NamedTuple):
-    """A response with the prompt it answers, before rows are joined."""
-
-    prompt_id: str | None
-    messages: tuple[Message, ...]
-    response: Response
+from lnat_plugins.teacher_set.responses import (
+    ABOUT,
+    Asked,
+    ParsedResponse,
+    Reading,
+    RowOf,
+    is_empty,
+    no_response,
+    one_each,
+)
+from lnat_plugins.teacher_set.unusable import Tally
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """A row, or an item of a nested row, by the fields of its layout.
+class RowReader(Reading):
+    """Reads the rows of one set under its layout and its columns."""
 
-    names: field -> column. named: the fields that the YAML names, whose column must be there.
-    teacher: whose file this is, or None where the row names its teachers.
-    """
+    def read(self, row: Row, teacher: str | None) -> list[ParsedResponse]:
+        """The row's responses.
 
-    row: Row
-    names: Mapping[str, str]
-    named: Collection[str]
-    spec: DataSpec
-    teacher: str | None
-    dropped: Counter[str]
+        `teacher` is whose file this is, or None where the row names its teachers. Responses that
+        cannot be used are left out and counted.
 
-    def place(self, field: str) -> str:
-        return f"{self.row.where}, column {self.names.get(field, field)!r}"
+        Raises DataError, with file, row and column, for a row that cannot be used as a whole.
+        """
+        cells = Cells(row.values, row.where, row.typed, self.plan.fields)
+        return _LAYOUTS[self.spec.layout](RowOf(self, cells, teacher))
 
-    def has(self, field: str) -> bool:
-        return self.names.get(field) in self.row.values
-
-    def required(self, field: str) -> Any:
-        """The field's value; the column must be there and not null."""
-        if not self.has(field):
-            raise self._missing(field)
-        value = self.optional(field)
-        if value is None:
-            remedy = "fill it or remove the row"
-            raise DataError("the value is null", where=self.place(field), remedy=remedy)
-        return value
-
-    def optional(self, field: str) -> Any:
-        """The field's value, or None where there is none and the YAML names no column."""
-        if field in self.named and not self.has(field):
-            raise self._missing(field)
-        return self.row.values[self.names[field]] if self.has(field) else None
-
-    def _missing(self, field: str) -> DataError:
-        column, columns = self.names[field], [str(name) for name in self.row.values]
-        return DataError(
-            f"there is no column {column!r}", where=self.row.where, found=", ".join(columns),
-            remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
-            + did_you_mean(column, columns),
-        )  # fmt: skip
-
-    def text(self, field: str) -> str:
-        return checked_text(self.required(field), self.place(field))
-
-    def correct(self) -> bool | None:
-        return correctness(self.optional("correct"), self.place("correct"), self.row.typed)
-
-    def steps(self, text: str) -> tuple[str, ...] | None:
-        return supplied_steps(self.optional("steps"), text, self.place("steps"), self.row.typed)
-
-    def extra(self, *used: str) -> dict[str, Any]:
-        """The columns of no field in `used`."""
-        taken = {self.names[field] for field in used if field in self.names}
-        return extra_columns(self.row.values, taken, self.row.where)
-
-    def prompt_id(self) -> str | None:
-        value = self.optional("prompt_id")
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        return None if value is None else checked_text(value, self.place("prompt_id"))
-
-    def prompt(self) -> tuple[Message, ...]:
-        return prompt_messages(self.required("prompt"), self.place("prompt"))
-
-    def parsed(self, messages: tuple[Message, ...], text: str, *used: str) -> ParsedResponse:
-        """The one response of a row that holds one; `used` are the layout's own fields."""
-        teacher = self.text("teacher") if self.teacher is None else self.teacher
-        about = _ABOUT_RESPONSE if self.teacher is None else _ABOUT_RESPONSE[1:]
-        sample = sample_key(self.optional("sample"), self.place("sample"))
-        response = Response(
-            teacher=teacher,
-            text=text,
-            sample=0 if sample is None else sample,
-            correct=self.correct(),
-            steps=self.steps(text),
-            extra=self.extra(*used, *about, "prompt_id"),
-            where=self.row.where,
-        )
-        return ParsedResponse(self.prompt_id(), messages, response)
+    def writers(self, row: Row, teacher: str | None) -> list[str]:
+        """The teachers of a row that cannot be used as a whole; "" where that is not known."""
+        if teacher is not None:
+            return [teacher]
+        if self.plan.by_teacher:
+            return list(self.plan.by_teacher)
+        try:
+            cells = Cells(row.values, row.where, row.typed, self.plan.fields)
+            return [name_text(cells.optional("teacher"), row.where)]
+        except DataError:
+            return [""]
 
 
-def parse_row(
-    row: Row, spec: DataSpec, teacher: str | None, dropped: Counter[str]
-) -> list[ParsedResponse]:
-    """The row's responses under the layout and the columns that the YAML names.
-
-    `teacher` is whose file this is, or None where the row names its teachers. Responses that are
-    not there are counted in `dropped`, by reason.
-
-    Raises DataError, with file, row and column, for a field that cannot be used.
-    """
-    names = {name: name for name in LAYOUT_COLUMNS[spec.layout]}
-    if spec.layout == "prompt_completion":
-        names["response"] = "completion"
-    named = {name: column for name, column in spec.columns.items() if isinstance(column, str)}
-    unused = {name for name, column in spec.columns.items() if column is None}
-    names = {name: column for name, column in (names | named).items() if name not in unused}
-    return _LAYOUTS[spec.layout](_Fields(row, names, named, spec, teacher, dropped))
+def parse_row(row: Row, spec: DataSpec, teacher: str | None, tally: Tally) -> list[ParsedResponse]:
+    """The responses of a single row; see `RowReader`, which is quicker for many."""
+    return RowReader(spec, tally).read(row, teacher)
 
 
-def _long(fields: _Fields) -> list[ParsedResponse]:
-    text = fields.text("response")
-    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
+def _column_replies(cells: Cells, value: Any) -> list[Reply | DataError]:
+    """The answers in the response column, or in several, each of which holds one or more."""
+    own = cells.fields["response"]
+    if not own.together:
+        return replies(value, cells.place("response"))
+    return [
+        reply
+        for one, column in zip(value, own.columns, strict=True)
+        for reply in _cell_replies(cells, one, column)
+    ]
 
 
-def _prompt_completion(fields: _Fields) -> list[ParsedResponse]:
-    text = completion_text(fields.required("response"), fields.place("response"))
-    return [fields.parsed(fields.prompt(), text, "prompt", "response")]
+def _cell_replies(cells: Cells, value: Any, column: str) -> list[Reply | DataError]:
+    """The answers in one of several columns; an error if it cannot be used."""
+    if is_empty(value, cells.typed):
+        return [no_response(column, cells.where)]
+    try:
+        return replies(value, f"{cells.where}, column {column!r}")
+    except DataError as error:
+        return [error]
 
 
-def _messages(fields: _Fields) -> list[ParsedResponse]:
-    messages, text = split_conversation(fields.required("messages"), fields.place("messages"))
-    return [fields.parsed(messages, text, "messages")]
+def _own_answers(row: RowOf, asked: Asked, prompt: str) -> list[ParsedResponse]:
+    """The answers in a row's own response column."""
+    value = row.cells.required("response")
+    found = _column_replies(row.cells, value)
+    where = row.cells.where if len(found) == 1 else ""
+    extra = row.extra(prompt, "response")
+    return row.answers(found, asked, extra, listed=isinstance(value, list), where=where)
 
 
-def _wide(fields: _Fields) -> list[ParsedResponse]:
-    by_teacher = {field: fields.spec.columns.get(field) or {} for field in ("correct", "steps")}
-    columns: Mapping[str, str] = fields.spec.columns["responses"]
-    taken = {fields.names[field] for field in ("prompt", "prompt_id") if field in fields.names}
-    taken |= {*columns.values(), *by_teacher["correct"].values(), *by_teacher["steps"].values()}
-    extra = extra_columns(fields.row.values, taken, fields.row.where)
+def _long(row: RowOf) -> list[ParsedResponse]:
+    return _own_answers(row, row.asked(), "prompt")
+
+
+def _messages(row: RowOf) -> list[ParsedResponse]:
+    cells = row.cells
+    if "response" in cells.fields:
+        # the conversation is the prompt alone
+        return _own_answers(row, row.asked("messages"), "messages")
+    value, column = cells.required("messages"), cells.column("messages")
+    messages, reply = split_conversation(value, f"{cells.where}, column {column!r}")
+    asked = row.behind_system(messages, (column,))
+    return row.answers([reply], asked, row.extra("messages"), where=cells.where)
+
+
+def _wide(row: RowOf) -> list[ParsedResponse]:
+    by_teacher = row.reader.plan.by_teacher
+    taken = {name for own in by_teacher.values() for one in own.values() for name in one.columns}
+    extra = row.extra("prompt", also=taken)
+    asked: Asked | None = None
     found = []
-    for teacher, column in columns.items():
-        names = {field: own[teacher] for field, own in by_teacher.items() if teacher in own}
-        names["response"] = column
-        cell = replace(fields, names=names, named=names, teacher=teacher)
-        value = cell.optional("response")
-        if value is None or (value == "" and not fields.row.typed):
-            fields.dropped[NO_RESPONSE] += 1
-            continue
-        text = checked_text(value, cell.place("response"))
-        response = Response(
-            teacher=teacher,
-            text=text,
-            correct=cell.correct(),
-            steps=cell.steps(text),
-            extra=extra,
-            where=cell.place("response"),
-        )
-        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
+    for teacher, own in by_teacher.items():
+        cells = Cells(row.cells.values, row.cells.where, row.cells.typed, own)
+        one = row._replace(cells=cells, teacher=teacher)
+        try:
+            value = cells.optional("response")
+            if is_empty(value, cells.typed):
+                raise no_response(cells.column("response"), cells.where)
+            asked = asked or row.asked()
+            answers = _column_replies(cells, value)
+            found += one.answers(answers, asked, extra, listed=isinstance(value, list))
+        except DataError as error:
+            row.reader.tally.leave_out(teacher, error)
     return found
 
 
-def _nested(fields: _Fields) -> list[ParsedResponse]:
-    items = fields.required("responses")
+def _nested(row: RowOf) -> list[ParsedResponse]:
+    cells, fields = row.cells, row.cells.fields
+    if not fields["responses"].named and not cells.has("responses") and cells.has("response"):
+        return _long(row)
+    items, place = cells.required("responses"), cells.place("responses")
     if not isinstance(items, list) or not items:
         raise DataError(
-            "this must be a list of responses", where=fields.place("responses"), found=items,
+            "this must be a list of responses", where=place, found=items,
             remedy="choose the layout that the rows have: long, wide, messages or nested",
         )  # fmt: skip
-    teachers = _beside(fields, "teacher", len(items))
-    verdicts = _beside(fields, "correct", len(items))
-    extra = fields.extra("prompt", "prompt_id", "responses", "teacher", "correct")
     # A column that the YAML names must be there: in the item, or beside the list.
-    named = {field for field in _ABOUT_RESPONSE if field in fields.named and not fields.has(field)}
-    count: Counter[str] = Counter()
+    own = {
+        name: fields[name]._replace(named=fields[name].named and not cells.has(name))
+        for name in ("response", "teacher", "think", *ABOUT)
+        if name in fields
+    }
+    beside = {
+        name: _beside(cells, name, len(items))
+        for name in ("teacher", "correct", "think")
+        if name in fields
+    }
+    asked = row.asked()
+    extra = row.extra("prompt", "responses", "teacher")
+    first: Counter[str] = Counter()
     found = []
     for i, item in enumerate(items):
-        where = f"{fields.place('responses')}, item {i + 1}"
-        if not isinstance(item, Mapping):
-            item = {fields.names["response"]: item}
-        own = replace(fields, row=Row(item, where), named=named)
-        teacher = fields.teacher or own.optional("teacher") or teachers[i] or f"response_{i}"
-        teacher = checked_text(teacher, f"{where}, teacher")
-        verdict = own.optional("correct")
-        text = _item_text(own)
-        sample = sample_key(own.optional("sample"), where)
-        response = Response(
-            teacher=teacher,
-            text=text,
-            sample=count[teacher] if sample is None else sample,
-            correct=correctness(verdicts[i] if verdict is None else verdict, where),
-            steps=supplied_steps(own.optional("steps"), text, where),
-            extra={**extra, **own.extra("response", "think", "answer", *_ABOUT_RESPONSE)},
-            where=where,
-        )
-        count[teacher] += 1
-        found.append(ParsedResponse(fields.prompt_id(), fields.prompt(), response))
+        own_says = {name: v[i] for name, v in beside.items() if known(v[i]) is not None}
+        where = f"{place}, item {i + 1}"
+        teacher = ""
+        try:
+            one = _item(row, item, where, fields=own, beside=own_says, default=f"response_{i}")
+            teacher = str(one.teacher)
+            first[teacher] += 1
+            found += _item_answers(one, asked, extra, first[teacher] - 1)
+        except DataError as error:
+            row.reader.tally.leave_out(teacher, error)
     return found
 
 
-def _item_text(item: _Fields) -> str:
-    if item.has("response"):
-        return item.text("response")
-    if not (item.has("think") and item.has("answer")):
+def _beside(cells: Cells, name: str, count: int) -> list[Any]:
+    """A value for each item, from the row's own column; None where there is none."""
+    column = cells.fields[name].columns[0]
+    value = known(cells.values.get(column))
+    if value is None or (name == "teacher" and not isinstance(value, list)):
+        return [value] * count
+    if name == "think" and not isinstance(value, list):
+        return [None] * count
+    return one_each(value, count, cells.place(name))
+
+
+def _item(
+    row: RowOf,
+    item: Any,
+    where: str,
+    *,
+    fields: Mapping[str, FieldColumns],
+    beside: Mapping[str, Any],
+    default: str,
+) -> RowOf:
+    """An item of a nested row as a row of its own, with what the row's own lists say of it."""
+    values = dict(item) if isinstance(item, Mapping) else {fields["response"].columns[0]: item}
+    cells = Cells(values, where, row.cells.typed, fields)
+    for name, value in beside.items():
+        if cells.optional(name) is None:
+            values[fields[name].columns[0]] = value
+    teacher = row.teacher
+    if teacher is None:
+        named = cells.optional("teacher")
+        teacher = default if named is None else name_text(named, f"{where}, teacher")
+    return RowOf(row.reader, cells, teacher)
+
+
+def _item_answers(
+    item: RowOf, asked: Asked, extra: Mapping[str, Any], first: int
+) -> list[ParsedResponse]:
+    cells = item.cells
+    own = item.extra("response", "teacher")
+    if cells.has("response"):
+        value = cells.required("response")
+        found = _column_replies(cells, value)
+        listed = isinstance(value, list)
+    elif holds_reply(cells.values):
+        found, listed = replies(cells.values, cells.where), False
+        own = {name: value for name, value in own.items() if name not in REPLY_KEYS}
+    else:
         raise DataError(
             "a response must be text, or hold its text by name",
-            where=item.row.where, found=sorted(item.row.values),
+            where=cells.where, found=sorted(cells.values),
             remedy="name the item's keys under `naturalness: columns:`: "
             "`response`, or `think` and `answer`",
         )  # fmt: skip
-    parts = {field: item.text(field) for field in ("think", "answer")}
-    # in one pass, because a part may itself hold "{answer}"
-    return re.sub(r"\{(think|answer)\}", lambda match: parts[match[1]], item.spec.think_template)
+    where = cells.where if len(found) == 1 else ""
+    extra = {**extra, **own}
+    return item.answers(found, asked, extra, listed=listed, where=where, first=first)
 
 
-def _beside(fields: _Fields, field: str, length: int) -> list[Any]:
-    """A value an item, from the row's own column; None where there is none."""
-    value = fields.row.values[fields.names[field]] if fields.has(field) else None
-    if value is None or (field == "teacher" and isinstance(value, str)):
-        return [value] * length
-    if not isinstance(value, list) or len(value) != length:
-        raise DataError(
-            f"this must be a list of {length}, one for each response",
-            where=fields.place(field), found=value, remedy="make both lists equally long",
-        )  # fmt: skip
-    return value
+def _batch(row: RowOf) -> list[ParsedResponse]:
+    cells = row.cells
+    custom_id = name_text(cells.required("prompt_id"), cells.place("prompt_id"))
+    found = batch_replies(cells.values, cells.where)
+    prompt = prompt_of(row.reader.prompts, custom_id, cells.where)
+    extra = {**row.extra(also=BATCH_COLUMNS), **prompt.extra}
+    where = cells.where if len(found) == 1 else ""
+    row.reader.note("prompt", *row.reader.spec.prompts)
+    asked = Asked(custom_id, prompt.messages)
+    return row.answers(found, asked, extra, listed=len(found) > 1, where=where)
 
 
-_LAYOUTS: Final[Mapping[str, Callable[[_Fields], list[ParsedResponse]]]] = {
+_LAYOUTS: Final[Mapping[str, Callable[[RowOf], list[ParsedResponse]]]] = {
     "long": _long,
     "wide": _wide,
     "messages": _messages,
-    "prompt_completion": _prompt_completion,
+    "prompt_completion": _long,
     "nested": _nested,
+    "batch": _batch,
 }
 
 

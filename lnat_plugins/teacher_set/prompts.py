@@ -13,9 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
+from lnat_plugins.teacher_set.unusable import UnusableRows
 
 Message = Mapping[str, str]
-"""One turn of a conversation: {"role": ..., "content": ...}."""
+"""One turn of a conversation: {"role": ..., "content": ...}. An earlier assistant turn with a
+thinking part apart from its content has that under "reasoning_content", as templates read it."""
 
 JSON = Any
 """A value that JSON can hold."""
@@ -31,6 +33,8 @@ class Response:
     extra: the row's other columns that JSON can hold. One that has the name of a field of ours is
         kept as "row_<name>".
     where: file and row, for messages.
+    parts: thinking and answer, where the data had them apart; `text` is both joined by the set's
+        `think_template`. None where there is no thinking part, or it stands in the text.
     """
 
     teacher: str
@@ -40,6 +44,7 @@ class Response:
     steps: tuple[str, ...] | None = None
     extra: Mapping[str, JSON] = field(default_factory=dict)
     where: str = ""
+    parts: tuple[str, str] | None = None
 
 
 def plain_text(messages: Iterable[Message]) -> str:
@@ -65,6 +70,27 @@ class Prompt:
         return plain_text(self.messages)
 
 
+@dataclass(frozen=True)
+class NearEqual:
+    """Prompts left out that would join but for Unicode form, line ends or blanks.
+
+    Attributes:
+        prompts: left out, that would join with another; of two that are both left out, one counts.
+        example: one pair: where both are, and their texts around the first difference.
+    """
+
+    prompts: int
+    example: str
+
+    def in_words(self) -> str:
+        """As a sentence."""
+        verb = "prompt left out equals" if self.prompts == 1 else "prompts left out equal"
+        return (
+            f"{self.prompts} {verb} another up to Unicode form, line ends or blanks: "
+            f"{self.example}. Rows are joined by exactly the same prompt, so write them alike."
+        )
+
+
 @dataclass(frozen=True, repr=False)
 class TeacherSet:
     """Prompts with responses from several teachers, ready to be scored.
@@ -73,9 +99,14 @@ class TeacherSet:
         name: the task's.
         prompts: in order of first appearance.
         teachers: in order of first appearance.
-        dropped: reason -> number of responses dropped for it.
+        dropped: reason -> number of responses dropped for it; rows, where `where` drops them.
+        unusable: every teacher -> its rows that could not be used, which `dropped` counts too; ""
+            stands for those of which no teacher is known.
+        near_equal: prompts left out that exact joining keeps apart; None if there are none.
         settings: the YAML's `naturalness` block, defaults filled in.
         tokens, sensitivity: of the same block, see `config.TaskSpec`.
+        columns: "prompt", "system", "think" -> the columns they were read from; what the set has.
+        notes: what the data holds that may be meant otherwise, a sentence each.
     """
 
     name: str
@@ -85,6 +116,10 @@ class TeacherSet:
     settings: Settings
     tokens: bool = True
     sensitivity: Sensitivity = "basic"
+    unusable: Mapping[str, UnusableRows] = field(default_factory=dict)
+    near_equal: NearEqual | None = None
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -111,9 +146,14 @@ class TeacherSet:
         return _fingerprint(values)
 
 
-def role_and_content(messages: Iterable[Message]) -> tuple[tuple[str, str], ...]:
-    """A conversation as hashable pairs."""
-    return tuple((message["role"], message["content"]) for message in messages)
+def role_and_content(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]:
+    """A conversation as hashable pairs; a turn with a thinking part has it as a third."""
+    return tuple(
+        (message["role"], message["content"], message["reasoning_content"])
+        if "reasoning_content" in message
+        else (message["role"], message["content"])
+        for message in messages
+    )
 
 
 def _fingerprint(values: Iterable[JSON], start: bytes = b"") -> str:
@@ -146,6 +186,11 @@ class Candidate:
     def text(self) -> str:
         """The response, verbatim."""
         return self.response.text
+
+    @property
+    def parts(self) -> tuple[str, str] | None:
+        """Thinking and answer, where the data had them apart; see `Response`."""
+        return self.response.parts
 
     @property
     def where(self) -> str:

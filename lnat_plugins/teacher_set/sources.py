@@ -1,34 +1,42 @@
-"""`dataset_path` as a list of files and hub datasets, and the rows of each.
+"""`dataset_path` as a list of files, saved datasets and hub datasets, and the rows of each.
 
 Local paths start from the YAML's folder; a name that is neither a file, a folder nor a pattern
-there is a dataset's id on the Hugging Face hub. Single files of a hub dataset are addressed as
+there is a dataset's id on the Hugging Face hub. A folder that `datasets.save_to_disk` wrote is one
+dataset. Single files of a hub dataset are addressed as
 hf://datasets/owner/name[@revision]/path. Every error of the hub becomes one DataError.
 """
 
 from __future__ import annotations
 
 import glob
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.loaders import Loader, Row, by_suffix, loader_of, read_file
+from lnat_plugins.teacher_set.loaders import (
+    Loader,
+    Row,
+    by_suffix,
+    kinds_of_file,
+    loader_of,
+    read_file,
+    suffix_of,
+)
 
 _HUB_FILE: Final = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
-SourceKind = Literal["file", "hub_file", "hub_dataset"]
+SourceKind = Literal["file", "saved_dataset", "hub_file", "hub_dataset"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file or hub dataset.
+    """One file, saved dataset or hub dataset.
 
     location: an absolute path, an address hf://datasets/..., or a dataset's id.
     teacher: whose responses it holds, or None where the rows name their teachers.
@@ -41,7 +49,9 @@ class Source:
     shown: str
 
 
-def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]:
+def resolve(
+    spec: DataSpec, loaders: Mapping[str, Loader], key: str = "dataset_path"
+) -> tuple[Source, ...]:
     """Every file and hub dataset of the set, patterns and folders expanded, in order.
 
     Of a folder, the files whose suffix one of the loaders reads.
@@ -56,9 +66,9 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
         named = [(None, path) for path in ([paths] if isinstance(paths, str) else paths)]
     suffixes = tuple(by_suffix(loaders))
     sources = tuple(
-        _source(kind, location, teacher, spec)
+        _source(kind, location, teacher, spec, suffixes)
         for teacher, path in named
-        for kind, location in _expand(path, spec, suffixes)
+        for kind, location in _expand(path, spec, suffixes, key)
     )
     kinds = {source.kind for source in sources}
     unused = set(spec.dataset_kwargs) - ({"revision"} if "hub_file" in kinds else set())
@@ -74,6 +84,11 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
             remedy = did_you_mean(spec.loader, loaders)
             raise ConfigError("unknown loader", where=where, found=spec.loader, remedy=remedy)
         for source in sources:
+            if source.kind == "saved_dataset":
+                raise ConfigError(
+                    "a loader reads files, and this is a folder that `save_to_disk` wrote",
+                    where=where, found=source.shown, remedy="remove `loader`",
+                )  # fmt: skip
             if source.kind == "hub_dataset":
                 raise ConfigError(
                     "a loader reads files, and this is a dataset on the hub",
@@ -84,23 +99,57 @@ def resolve(spec: DataSpec, loaders: Mapping[str, Loader]) -> tuple[Source, ...]
     return sources
 
 
-def read_rows(source: Source, spec: DataSpec, loaders: Mapping[str, Loader]) -> Iterator[Row]:
+def read_rows(
+    source: Source, spec: DataSpec, loaders: Mapping[str, Loader]
+) -> Iterator[Row | DataError]:
     """The source's rows; a file is read by the set's loader or by the one for its suffix.
 
-    Raises DataError for what cannot be read, and for a source without rows.
+    A row that cannot be read is an error in its place. Raises DataError for a source that cannot be
+    read, and for one without rows.
     """
+    rows: Iterator[Row | DataError]
     if source.kind == "hub_dataset":
         rows = _read_dataset(source.location, spec)
+    elif source.kind == "saved_dataset":
+        rows = _read_saved(Path(source.location), source.shown, spec.split)
     else:
         hub = source.kind == "hub_file"
         path = _download(source.location, spec) if hub else Path(source.location)
         loader = loaders[spec.loader] if spec.loader else loader_of(path, source.shown, loaders)
-        rows = read_file(path, source.shown, loader)
+        rows = read_file(path, source.shown, loader, spec.split)
     row = None
     for row in rows:
         yield row
     if row is None:
         raise DataError("there is no row", where=source.shown, remedy="remove it or fill it")
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether `datasets.save_to_disk` wrote the folder."""
+    names = [["dataset_dict.json"], ["state.json", "dataset_info.json"]]
+    return any(all((folder / name).is_file() for name in both) for both in names)
+
+
+def _read_saved(folder: Path, shown: str, split: str) -> Iterator[Row]:
+    from datasets import Dataset, load_from_disk
+
+    try:
+        saved: Any = load_from_disk(folder)
+    except Exception as cause:  # of whatever kind: the library passes on those of others
+        what = f"the saved dataset cannot be read: {str(cause).splitlines()[0]}"
+        raise DataError(what, where=shown, remedy="save it again with `save_to_disk`") from cause
+    if not isinstance(saved, Dataset):
+        if split not in saved:
+            raise DataError(
+                f"the saved dataset has no split {split!r}", where=shown, found=", ".join(saved),
+                remedy=f"name one of them: `test_split: {next(iter(saved), '...')}`",
+            )  # fmt: skip
+        saved = saved[split]
+    number = 0
+    for table in saved.with_format("arrow").iter(batch_size=1024):
+        for values in table.to_pylist():
+            number += 1
+            yield Row(values, f"{shown} row {number}")
 
 
 def parse_url(url: str, where: str) -> tuple[str, str | None, str]:
@@ -147,31 +196,50 @@ def _hub_errors(name: str) -> Iterator[None]:
         ) from cause
 
 
-def _expand(path: str, spec: DataSpec, suffixes: tuple[str, ...]) -> list[tuple[SourceKind, str]]:
-    """Kind and location of everything that a path of `dataset_path` leads to; never empty."""
+def _expand(
+    path: str, spec: DataSpec, suffixes: tuple[str, ...], key: str
+) -> list[tuple[SourceKind, str]]:
+    """Kind and location of everything that a path leads to; never empty."""
     local = spec.base_dir / Path(path).expanduser()
     found: list[tuple[SourceKind, str]] = []
     if path.startswith("hf://"):
         found = [("hub_file", url) for url in _expand_url(path, spec.source)]
     elif glob.has_magic(path) and not local.exists():
-        names = sorted(glob.glob(str(local), recursive=True))
-        found = [("file", name) for name in names if os.path.isfile(name)]
+        for name in sorted(glob.glob(str(local), recursive=True)):
+            path_in = Path(name)
+            saved = path_in if _is_saved(path_in) else path_in.parent
+            if _in_saved(path_in, found):
+                continue
+            if _is_saved(saved):
+                found.append(("saved_dataset", str(saved)))
+            elif path_in.is_file():
+                found.append(("file", name))
     elif local.is_dir():
-        for file in sorted(local.rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(local).parts)
-            if file.is_file() and file.suffix.lower() in suffixes and not hidden:
-                found.append(("file", str(file)))
-    elif local.exists() or local.suffix.lower() in suffixes:
+        for path_in in [local, *sorted(local.rglob("*"))]:
+            hidden = any(part.startswith(".") for part in path_in.relative_to(local).parts)
+            if hidden or _in_saved(path_in, found):
+                continue
+            if path_in.is_dir():
+                if _is_saved(path_in):
+                    found.append(("saved_dataset", str(path_in)))
+            elif suffix_of(path_in, suffixes):
+                found.append(("file", str(path_in)))
+    elif local.exists() or suffix_of(local, suffixes):
         found = [("file", str(local))]
     elif _HUB_ID.fullmatch(path):
         found = [("hub_dataset", path)]
     if not found:
         raise DataError(
-            "this leads to no data", where=f"{spec.source}: dataset_path", found=path,
-            remedy=f"give a file ({', '.join(suffixes)}), a folder or a pattern relative to "
+            "this leads to no data", where=f"{spec.source}: {key}", found=path,
+            remedy=f"give a file ({kinds_of_file(suffixes)}), a folder or a pattern relative to "
             f"{spec.base_dir}, or a dataset's id on the hub",
         )  # fmt: skip
     return found
+
+
+def _in_saved(path: Path, found: list[tuple[SourceKind, str]]) -> bool:
+    """Whether the path lies in a saved dataset that was found before it."""
+    return any(kind == "saved_dataset" and Path(one) in path.parents for kind, one in found)
 
 
 def _expand_url(url: str, where: str) -> list[str]:
@@ -185,7 +253,13 @@ def _expand_url(url: str, where: str) -> list[str]:
         return sorted(f"hf://{path}" for path in HfFileSystem().glob(url.removeprefix("hf://")))
 
 
-def _source(kind: SourceKind, location: str, teacher: str | None, spec: DataSpec) -> Source:
+def _source(
+    kind: SourceKind,
+    location: str,
+    teacher: str | None,
+    spec: DataSpec,
+    suffixes: Collection[str],
+) -> Source:
     if spec.teacher_from != "column":
         if kind == "hub_dataset":
             raise ConfigError(
@@ -194,8 +268,10 @@ def _source(kind: SourceKind, location: str, teacher: str | None, spec: DataSpec
                 remedy=f"name its files: dataset_path: hf://datasets/{location}/*/*.json",
             )  # fmt: skip
         path = PurePosixPath(Path(location).as_posix())
-        teacher = path.stem if spec.teacher_from == "file_stem" else path.parent.name
+        suffix = "" if kind == "saved_dataset" else suffix_of(path, suffixes) or path.suffix
+        name = path.name[: len(path.name) - len(suffix)]
+        teacher = name if spec.teacher_from == "file_stem" else path.parent.name
     shown = location
-    if kind == "file" and Path(location).is_relative_to(spec.base_dir):
+    if kind in ("file", "saved_dataset") and Path(location).is_relative_to(spec.base_dir):
         shown = Path(location).relative_to(spec.base_dir).as_posix()
     return Source(kind, location, teacher, shown)

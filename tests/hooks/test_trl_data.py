@@ -123,12 +123,29 @@ def test_refused_before_a_row_is_read(
     assert str(again.value) == str(caught.value)
 
 
-def test_two_responses_of_one_teacher_need_samples() -> None:
+def test_responses_of_one_teacher_are_numbered() -> None:
     twice = Dataset.from_list([*candidates(1), candidates(1)[0]])
+    assert [row.response.sample for row in candidates_of(twice, {}).rows] == [0, 0, 0, 1]
+    same = twice.add_column("sample", [0, 0, 0, 0])
     with pytest.raises(DataError, match="Number a teacher's responses in a `sample` column"):
-        candidates_of(twice, {})
-    numbered = twice.add_column("sample", [0, 0, 0, 1])
-    assert [row.response.sample for row in candidates_of(numbered, {}).rows] == [0, 0, 0, 1]
+        candidates_of(same, {})
+    numbered = twice.add_column("sample", [0, 0, 0, 7])
+    assert [row.response.sample for row in candidates_of(numbered, {}).rows] == [0, 0, 0, 7]
+
+
+def conversation(*, user: str = "role", **answer: Any) -> Dataset:
+    turns = [{user: "user", "content": "What?"}, {"role": "assistant", "content": "x", **answer}]
+    return Dataset.from_list([{"messages": turns, "teacher": "QwQ", "system": "Not read by TRL."}])
+
+
+def test_only_what_trl_reads_is_read() -> None:
+    (row,) = candidates_of(conversation(), {}).rows
+    assert [turn["role"] for turn in row.messages] == ["user"]
+    assert row.response.extra == {"system": "Not read by TRL."}
+    with pytest.raises(DataError, match="whose text is all in the content"):
+        candidates_of(conversation(reasoning_content="hm"), {})
+    with pytest.raises(DataError, match="turns must be written as `role` and `content`"):
+        candidates_of(conversation(user="from"), {})
 
 
 def test_text_and_conversations_are_not_mixed() -> None:

@@ -39,6 +39,7 @@ def load(tmp_path: Path) -> Load:
         dataset_path: Any = "rows.jsonl",
         keys: dict[str, Any] | None = None,
         loaders: dict[str, Loader] | None = None,
+        strict: bool = False,
         **naturalness: Any,
     ) -> TeacherSet:
         if isinstance(files, list):
@@ -51,6 +52,6 @@ def load(tmp_path: Path) -> Load:
         (tmp_path / "t.yaml").write_text(yaml.safe_dump({**config, **(keys or {})}))
         path = tmp_path / "t.yaml"
         spec = parse_task(read_yaml(path), path)
-        return load_defined(spec, loaders={**LOADERS, **(loaders or {})})
+        return load_defined(spec, loaders={**LOADERS, **(loaders or {})}, strict=strict)
 
     return run

@@ -51,7 +51,7 @@ def test_bad_input_is_one_exact_line(case: dict[str, Any], tmp_path: Path) -> No
     write(case, tmp_path)
     path = tmp_path / "t.yaml"
     read: dict[str | None, Callable[[], object]] = {
-        None: lambda: load(parse_task(read_yaml(path), path)),
+        None: lambda: load(parse_task(read_yaml(path), path), strict=True),
         "dictionary": lambda: load(parse_task(definition(case))),
         "check": lambda: check_task(path),
     }

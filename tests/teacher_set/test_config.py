@@ -11,7 +11,8 @@ import yaml
 from lm_eval.config.task import TaskConfig
 
 from lnat_plugins.files import read_yaml
-from lnat_plugins.teacher_set.config import IDLE_KEYS, LAYOUT_COLUMNS, Settings, parse_task
+from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
+from lnat_plugins.teacher_set.config import IDLE_KEYS, Settings, parse_task
 
 
 def parse(naturalness: dict[str, Any] | None = None, **keys: Any) -> Any:
@@ -128,7 +129,8 @@ def test_columns_are_kept_by_field_as_far_as_they_are_given() -> None:
 @pytest.mark.parametrize("layout", LAYOUT_COLUMNS)
 def test_every_layout_may_be_chosen(layout: str) -> None:
     columns = {"responses": ["a"]} if layout == "wide" else {}
-    assert parse({"layout": layout, "columns": columns}).data.layout == layout
+    prompts = {"prompts": "prompts.jsonl"} if layout == "batch" else {}
+    assert parse({"layout": layout, "columns": columns, **prompts}).data.layout == layout
 
 
 def test_a_definition_survives_being_written_and_read(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,48 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     return out.getvalue()
 
 
+def as_tsv(rows: list[dict[str, Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), dialect="excel-tab")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def packed(name: str, text: str) -> bytes:
+    if name.endswith(".gz"):
+        return gzip.compress(text.encode())
+    out = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(out, "zstd") as stream:
+        stream.write(text.encode())
+    return out.getvalue().to_pybytes()
+
+
 def as_parquet(rows: list[dict[str, Any]]) -> bytes:
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
     return sink.getvalue()
 
 
-WRITERS = {
+TEXTS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "rows.jsonl": lambda rows: jsonl(*rows),
+    "rows.ndjson": lambda rows: jsonl(*rows),
     "rows.json": json.dumps,
-    "data.json": lambda rows: json.dumps({"data": rows}),
+    "data.json": lambda rows: json.dumps({"data": rows, "version": 3}),
+    "split.json": lambda rows: json.dumps({"train": rows, "test": [1]}),
+    "other.json": lambda rows: json.dumps({"test": rows}),
+    "pretty.json": lambda rows: json.dumps(rows, indent=2),
+    "lines.json": lambda rows: jsonl(*rows),
     "rows.csv": as_csv,
+    "rows.tsv": as_tsv,
+}
+WRITERS: dict[str, Callable[[list[dict[str, Any]]], str | bytes]] = {
+    **TEXTS,
+    **{
+        f"{name}{end}": lambda rows, write=write, end=end: packed(end, write(rows))
+        for name, write in TEXTS.items()
+        for end in (".gz", ".zst")
+    },
     "rows.parquet": as_parquet,
 }
 
@@ -54,9 +86,12 @@ def test_every_format_gives_the_same_set(load: Load, name: str) -> None:
     assert first.where == f"{name} row 1"
 
 
-@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.parquet"])
+TEXT_KEPT = ["rows.jsonl", "rows.json", "rows.csv", "rows.tsv", "rows.csv.zst", "rows.jsonl.gz"]
+
+
+@pytest.mark.parametrize("name", [*TEXT_KEPT, "lines.json", "rows.parquet"])
 def test_text_is_kept_to_the_character(load: Load, name: str) -> None:
-    text = ODD.replace("\0", "") if name == "rows.csv" else ODD
+    text = ODD.replace("\0", "") if "csv" in name or "tsv" in name else ODD
     rows = [row(text, "A", text), row(text, "B", "b")]
     prompt = load({name: WRITERS[name](rows)}, name).prompts[0]
     assert prompt.responses[0].text == text
@@ -87,6 +122,36 @@ def test_json_that_is_too_deep_is_refused(load: Load) -> None:
         load({"rows.jsonl": "[" * 100_000})
 
 
+def test_a_json_file_of_several_splits_gives_the_sets_own(load: Load) -> None:
+    text = json.dumps({"train": [row("q")], "test": two()})
+    found = load({"rows.json": text}, "rows.json", {"test_split": "test"})
+    assert [prompt.text for prompt in found.prompts] == ["p1"]
+
+
+def test_one_line_is_one_row_also_where_it_holds_a_list(load: Load) -> None:
+    text = json.dumps({"prompt": "p", "responses": [{"response": "a"}, {"response": "b"}]})
+    assert load({"rows.json": text}, "rows.json", layout="nested").n_responses == 2
+
+
+def test_a_compressed_file_may_have_several_members(load: Load) -> None:
+    for end in (".gz", ".zst"):
+        data = b"".join(packed(end, jsonl(one)) for one in two())
+        assert load({f"rows.jsonl{end}": data}, f"rows.jsonl{end}").n_responses == 2
+
+
+def test_a_zst_file_that_is_cut_off_is_refused(load: Load) -> None:
+    data = packed(".zst", jsonl(*two()))[:-4]
+    with pytest.raises(DataError, match=r"rows\.jsonl\.zst: the file cannot be read: .*cut off"):
+        load({"rows.jsonl.zst": data}, "rows.jsonl.zst")
+
+
+def test_a_loader_may_put_an_error_in_the_place_of_a_row(load: Load) -> None:
+    given = [row(), DataError("the record is torn", where="r 2"), row(teacher="B")]
+    bars = {"bars": Loader("bars", (".bars",), lambda path, shown: given)}
+    found = load({"rows.bars": TEXT}, "rows.bars", loaders=bars)
+    assert (found.n_responses, found.unusable[""].places) == (2, {"the record is torn": "r 2"})
+
+
 # loaders of plugins
 
 
@@ -107,7 +172,10 @@ TEXT = "p|A|a.\np|B|b.\n"
 
 def test_every_built_in_suffix_has_one_loader() -> None:
     suffixes = [suffix for loader in LOADERS.values() for suffix in loader.suffixes]
-    assert suffixes == [".jsonl", ".ndjson", ".json", ".csv", ".parquet"]
+    plain = [".jsonl", ".ndjson", ".json", ".csv", ".tsv"]
+    packed = {suffix + end for suffix in plain for end in (".gz", ".zst")}
+    assert set(suffixes) == {*plain, *packed, ".parquet"}
+    assert len(set(suffixes)) == len(suffixes)
     assert all(name == loader.name for name, loader in LOADERS.items())
 
 
@@ -140,7 +208,9 @@ def test_a_named_loader_reads_whatever_is_named(load: Load) -> None:
 
 
 def test_what_no_loader_reads_names_those_there_are(load: Load) -> None:
-    with pytest.raises(DataError, match=r"Give one of \.jsonl, .*\.bars, or name a loader"):
+    with pytest.raises(
+        DataError, match=r"Give one of \.jsonl, .*\.bars, text also as .*, or name a"
+    ):
         load({"rows.txt": TEXT}, "rows.txt", loaders=BARS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,63 @@ def test_a_named_file_outranks_a_teacher_column_which_is_kept(load: Load) -> Non
 def test_lm_evals_data_files_are_read_from_the_yamls_folder(load: Load) -> None:
     keys = {"dataset_kwargs": {"data_files": {"train": "rows.jsonl"}}}
     assert load(two(), "json", keys).n_responses == 2
+
+
+def test_compressed_files_are_found_and_name_their_teacher(load: Load) -> None:
+    texts = {t: jsonl({"prompt": "p", "response": t}) for t in ("QwQ-1.5", "R1")}
+    files = {f"d/{t}.jsonl.gz": gzip.compress(text.encode()) for t, text in texts.items()}
+    for path in ("d", "d/*.gz", ["d/QwQ-1.5.jsonl.gz", "d/R1.jsonl.gz"]):
+        assert load(files, path, teacher_from="file_stem").teachers == ("QwQ-1.5", "R1")
+
+
+# folders that `save_to_disk` wrote
+
+
+def save(rows: list[dict[str, Any]], folder: Path) -> None:
+    datasets.Dataset.from_list(rows).save_to_disk(folder)
+
+
+def test_a_saved_dataset_is_read_whole(load: Load, tmp_path: Path) -> None:
+    datasets.Dataset.from_list([row("q"), *two()]).select([1, 2]).save_to_disk(tmp_path / "saved")
+    for path in ("saved", "save*", "saved/*.arrow", ["saved"]):
+        found = load({}, path)
+        assert found.fingerprint == load(two()).fingerprint
+        assert found.prompts[0].responses[1].where == "saved row 2"
+
+
+def test_of_several_saved_splits_the_sets_own_is_read(load: Load, tmp_path: Path) -> None:
+    splits = {"train": [row("q", "A"), row("q", "B")], "test": two()}
+    saved = {name: datasets.Dataset.from_list(rows) for name, rows in splits.items()}
+    datasets.DatasetDict(saved).save_to_disk(str(tmp_path / "saved"))
+    assert [p.text for p in load({}, "saved").prompts] == ["q"]
+    assert [p.text for p in load({}, "saved", {"test_split": "test"}).prompts] == ["p1"]
+    message = r"^saved: the saved dataset has no split 'dev' \(found 'train, test'\)\. Name one of"
+    with pytest.raises(DataError, match=message):
+        load({}, "saved", {"test_split": "dev"})
+
+
+@pytest.mark.parametrize(
+    ("path", "teacher_from"),
+    [
+        ({"QwQ-1.5": "d/QwQ-1.5", "R1": "d/R1"}, "column"),
+        ("d", "file_stem"),
+        ("d/*", "file_stem"),
+        ("e/*/*", "parent_dir"),
+        ("e", "parent_dir"),
+    ],
+)
+def test_each_teacher_may_have_a_saved_dataset(
+    load: Load, tmp_path: Path, path: Any, teacher_from: str
+) -> None:
+    for teacher in ("QwQ-1.5", "R1"):
+        save([{"prompt": "p", "response": teacher}], tmp_path / "d" / teacher)
+        save([{"prompt": "p", "response": teacher}], tmp_path / "e" / teacher / "one")
+    assert load({}, path, teacher_from=teacher_from).teachers == ("QwQ-1.5", "R1")
+
+
+def test_files_beside_a_saved_dataset_are_read_too(load: Load, tmp_path: Path) -> None:
+    save([row(teacher="A")], tmp_path / "d" / "saved")
+    assert load({"d/b.jsonl": jsonl(row(teacher="B"))}, "d").n_responses == 2
 
 
 # the hub, its libraries replaced
@@ -167,7 +225,7 @@ def test_an_error_in_a_hub_row_names_dataset_and_row(
     rows = datasets.Dataset.from_list([row(), row(teacher="B", response="")])
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: rows)
     with pytest.raises(DataError, match=r"^owner/name\[train\] row 2, column 'response'"):
-        load({}, "owner/name")
+        load({}, "owner/name", strict=True)
 
 
 def test_an_address_may_hold_a_revision() -> None:

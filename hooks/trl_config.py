@@ -34,8 +34,9 @@ from trl import (
 from lnat_plugins.api import load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError, StudentError, nearest
 from lnat_plugins.files import read_yaml
-from lnat_plugins.hooks.trl_data import candidates_of, sft_rows
+from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
+from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
@@ -151,7 +152,8 @@ def load_splits(run: RunConfig) -> tuple[Dataset, Dataset | None]:
         DataError: the data cannot be loaded.
         StudentError: TRL would fail to load the student.
     """
-    plain = not _has_chat_template(run)
+    tokenizer = _load_tokenizer(run)
+    plain = not tokenizer.chat_template
     script, mixture = run.script_args, run.dataset_args
     named = bool(mixture.datasets or script.dataset_name)
     teacher_set = run.chooser.spec.teacher_set
@@ -171,7 +173,8 @@ def load_splits(run: RunConfig) -> tuple[Dataset, Dataset | None]:
                 found=f"eval_strategy: {run.keys.get('eval_strategy')}",
                 remedy="remove `eval_strategy`, or name a `dataset_name` with a test split",
             )
-        return sft_rows(load_teacher_set(_from_config(run, teacher_set)), plain=plain), None
+        loaded_set = load_teacher_set(_from_config(run, teacher_set))
+        return sft_rows(loaded_set, tokenizer, plain=plain), None
     if mixture.test_split_size is not None:
         raise ConfigError(
             "`test_split_size` splits at random: differently in each process and on resume",
@@ -211,8 +214,8 @@ def _from_config(run: RunConfig, file: str) -> Path:
     return run.path.resolve().parent / file
 
 
-def _has_chat_template(run: RunConfig) -> bool:
-    """Whether the student trains with a chat template; StudentError if it cannot be loaded."""
+def _load_tokenizer(run: RunConfig) -> Any:
+    """The student's, with the template that it trains with; StudentError if it cannot be loaded."""
     name, arguments = run.model_args.model_name_or_path, _model_arguments(run)
     source = {key: arguments[key] for key in ("revision", "trust_remote_code")}
     try:
@@ -231,7 +234,19 @@ def _has_chat_template(run: RunConfig) -> bool:
         raise ConfigError(
             "the student's vocabulary has no such token", where=f"{run.path}: eos_token", found=end
         )
-    return run.training_args.chat_template_path is not None or bool(tokenizer.chat_template)
+    template = run.training_args.chat_template_path
+    if template is not None and Path(template).is_file():
+        tokenizer.chat_template = Path(template).read_text(encoding="utf-8")
+    elif template is not None:
+        try:
+            tokenizer.chat_template = load_tokenizer(template).chat_template
+        except StudentError:
+            raise ConfigError(
+                "the chat template cannot be loaded",
+                where=f"{run.path}: chat_template_path", found=template,
+                remedy="name a .jinja file, or a folder or hub id with a tokenizer",
+            ) from None  # fmt: skip
+    return tokenizer
 
 
 def _model_arguments(run: RunConfig) -> dict[str, Any]:
@@ -352,7 +367,7 @@ def choose_by_config(path: str | Path) -> FirstStage:
         )
     rows, _ = load_splits(run)
     spec = run.chooser.spec
-    candidates = candidates_of(rows, spec.columns)
+    check_dataset(rows, spec.columns, "train_dataset")
     with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
         # Building a trainer makes its output folder and its repository on the hub, starts its
         # trackers, and puts kernels for training into the model.
@@ -362,7 +377,9 @@ def choose_by_config(path: str | Path) -> FirstStage:
         # TRL would spread a model that is named over all GPUs; here it is whole on one.
         args.model_init_kwargs = {"device_map": None} | (args.model_init_kwargs or {})
         trainer = build_trainer(replace(run, training_args=args), _UntrainedTrainer, rows)
-    student = LocalStudent(trainer.model, tokenizer_of(trainer), spec, plain=candidates.plain)
+    tokenizer = tokenizer_of(trainer)
+    candidates = candidates_of(rows, spec.columns, tokenizer)
+    student = LocalStudent(trainer.model, tokenizer, spec, plain=candidates.plain)
     selection = run.chooser.choose(candidates, student)
     record = next(iter(student.records.values()), None)
     scoring = {} if record is None else {

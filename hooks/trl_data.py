@@ -7,7 +7,7 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,13 @@ from datasets import Dataset, IterableDataset
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.plugins.configured import read_block
+from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.training_set import extra_column, extra_names
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
+from lnat_plugins.teacher_set.conversations import THINKING_KEYS
 from lnat_plugins.teacher_set.join import join
 from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import Row
@@ -36,11 +38,12 @@ _TOKENIZED: Final = ("input_ids", "labels")
 _FORMATS: Final = ({"messages"}, {"prompt", "completion"})
 
 
-def sft_rows(teacher_set: TeacherSet, *, plain: bool) -> Dataset:
+def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset:
     """A teacher set as an SFT data set: one row per response.
 
     Args:
         teacher_set: the responses.
+        tokenizer: the student's, whose chat template may take thinking apart from the answer.
         plain: for a student without a chat template: the prompt as text, followed by the set's
             `target_delimiter`. Else conversations.
 
@@ -49,25 +52,30 @@ def sft_rows(teacher_set: TeacherSet, *, plain: bool) -> Dataset:
         rows' other columns.
     """
     delimiter = teacher_set.settings.target_delimiter
-    numbered = all(isinstance(r.sample, int) for p in teacher_set.prompts for r in p.responses)
+    renderer = Renderer(tokenizer, plain)
+    answers = [
+        (prompt, renderer.own(response))
+        for prompt in teacher_set.prompts
+        for response in prompt.responses
+    ]
+    numbered = all(isinstance(response.sample, int) for _, response in answers)
     rows = Dataset.from_list(
         [
             {
                 "prompt": prompt.text + delimiter if plain else [dict(m) for m in prompt.messages],
                 "completion": response.text
                 if plain
-                else [{"role": "assistant", "content": response.text}],
+                else [{"role": "assistant", **(response.turn or {"content": response.text})}],
                 "teacher": response.teacher,
                 "prompt_id": prompt.prompt_id,
                 "sample": response.sample if numbered else str(response.sample),
                 "correct": response.correct,
                 "steps": None if response.steps is None else list(response.steps),
             }
-            for prompt in teacher_set.prompts
-            for response in prompt.responses
+            for prompt, response in answers
         ]
     )
-    extras = [response.extra for prompt in teacher_set.prompts for response in prompt.responses]
+    extras = [response.extra for _, response in answers]
     columns = rows.data.table
     for name, written in extra_names(extras, plain=plain, taken=rows.column_names).items():
         columns = columns.append_column(written, extra_column([one.get(name) for one in extras]))
@@ -99,7 +107,7 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
             where=chooser.spec.source,
             remedy="leave one of them out",
         )
-    candidates = candidates_of(dataset, chooser.spec.columns, name="dataset")
+    candidates = candidates_of(dataset, chooser.spec.columns, tokenizer, name="dataset")
     student = LocalStudent(model, tokenizer, chooser.spec, plain=candidates.plain)
     return chosen_rows(dataset, chooser.choose(candidates, student))
 
@@ -119,6 +127,7 @@ def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
 def candidates_of(
     dataset: Any,
     columns: Mapping[str, str | None],
+    tokenizer: Any = None,
     *,
     name: str = "train_dataset",
     tokenized: bool = False,
@@ -129,6 +138,8 @@ def candidates_of(
     Args:
         dataset: a `datasets.Dataset`.
         columns: field -> column, for `FIELDS`.
+        tokenizer: with the template that training will use, which may take thinking apart from
+            the answer.
         name: how messages call it.
         tokenized: whether TRL has prepared it already, with its texts still beside the token ids.
         eos: what TRL has appended to plain completions then.
@@ -146,6 +157,7 @@ def candidates_of(
     alone = {"system": None, "instruction": None, "think": None}
     spec = DataSpec(name, name, Path(), name, layout=layout, columns={**columns, **alone})
     reader = RowReader(spec, Tally(strict=True))
+    renderer = Renderer(tokenizer, plain=plain or tokenizer is None)
     read = [column for column in dataset.column_names if column not in _TOKENIZED]
     found = []
     for number, values in enumerate(dataset.select_columns(read)):
@@ -161,16 +173,22 @@ def candidates_of(
         if plain and eos and values["completion"] != eos:
             values["completion"] = values["completion"].removesuffix(eos)
         one, *more = reader.read(Row(values, where), None)
-        if more or one.response.parts:
+        response = renderer.own(one.response)
+        answer = values[texts[-1] if texts else "messages"]
+        # TRL hands the turn to the template, so its keys must be the template's.
+        apart = response.turn.keys() if response.turn else {"content"}
+        if more or (one.response.parts and not _turn_has(answer, apart)):
             raise DataError(
                 "a row must be one response, whose text is all in the content",
                 where=where,
-                found=values[texts[-1] if texts else "messages"],
+                found=answer,
                 remedy="write a row for each response, and its thinking part into `content`",
             )
+        one = one._replace(response=response)
         given = [] if plain else list(values["prompt"] if texts else values["messages"][:-1])
         for turn, read_as in zip(given, () if plain else one.messages, strict=True):
-            if any(turn.get(key) != read_as[key] for key in ("role", "content")):
+            keys = ("role", "content", *THINKING_KEYS)
+            if any((turn.get(key) or None) != (read_as.get(key) or None) for key in keys):
                 raise DataError(
                     "turns must be written as `role` and `content`, as TRL reads them",
                     where=where,
@@ -185,6 +203,13 @@ def candidates_of(
         for response in prompt.responses
     ]
     return Candidates(tuple(sorted(rows, key=lambda row: row.index)), plain)
+
+
+def _turn_has(answer: Any, keys: Collection[str]) -> bool:
+    """Whether the last turn holds its texts under these keys and no others."""
+    turn = answer[-1] if isinstance(answer, list) and answer else {}
+    texts = {key for key in ("content", *THINKING_KEYS) if turn.get(key)}
+    return texts == {*keys}
 
 
 def check_dataset(

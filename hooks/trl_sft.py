@@ -60,7 +60,7 @@ def choose_rows(
     _refuse_weights(spec.strategy.weighs, spec.strategy.name)
     eos = tokenizer.eos_token if tokenized else None
     candidates = processes.together(
-        lambda: candidates_of(dataset, spec.columns, tokenized=tokenized, eos=eos)
+        lambda: candidates_of(dataset, spec.columns, tokenizer, tokenized=tokenized, eos=eos)
     )
     fingerprints = processes.gather(candidates.fingerprint)
     if len(set(fingerprints)) > 1:

@@ -157,6 +157,7 @@ def score(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
     )
     student = LocalStudent(model, tokenizer, plan, plain=plain, training=False)
+    candidates = student.own(candidates)
     rows = tuple(map(ScoredResponse, candidates.rows, student.score(candidates.rows)))
     prompts = tuple(prompt.prompt_id for prompt in teacher_set.prompts)
     scored = scored_set(rows, teacher_set.name, student.name, prompts)

@@ -345,6 +345,7 @@ def _job_of_one(request: Instance) -> PromptJob:
         row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
         extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
+        turn=row.get("turn"),
     )  # fmt: skip
     return PromptJob(
         request.args[0], _turns(request.args[0], request.doc, settings), settings, steps,

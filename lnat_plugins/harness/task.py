@@ -13,7 +13,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +25,12 @@ from lm_eval.config.task import TaskConfig
 from lnat_plugins.errors import ConfigError, DataError, LnatError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.command import plain_errors
-from lnat_plugins.harness.requests import REQUEST, Request, install
+from lnat_plugins.harness.requests import REQUEST, Request, install, template_options
 from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.scoring.chat import template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
@@ -135,10 +136,9 @@ class NaturalnessTask(Task):
         self._windows = windows
         self._sample: frozenset[str] = frozenset()
         self._narrower_everywhere = False
-        self._docs = [_document(prompt) for prompt in self.teacher_set.prompts]
+        self._docs: list[dict[str, Any]] = []
         self._candidates: dict[str, list[Candidate]] = {}
-        for candidate in Candidates.of_prompts(self.teacher_set.prompts).rows:
-            self._candidates.setdefault(candidate.prompt_id, []).append(candidate)
+        self._keep(self.teacher_set.prompts)
         self._chat_template: Callable[..., str] | None = None
         self._system_instruction: str | None = None
         self._instances: list[Instance] | None = None
@@ -186,6 +186,8 @@ class NaturalnessTask(Task):
         """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
         so that those of other data or settings would be taken. Building ours costs nothing.
         """
+        if options.get("apply_chat_template"):
+            self._join_thinking(getattr(options.get("chat_template"), "__self__", None))
         if self._sensitivity != "none":
             chosen = options.get("samples")
             # As lm-eval reads them: each once and in the set's order; all if none is chosen.
@@ -199,6 +201,23 @@ class NaturalnessTask(Task):
             self._narrower_everywhere = narrower_are_cheap(texts, self._steps, self._windows)
         kept = {"cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**options | kept)
+
+    def _join_thinking(self, lm: Any) -> None:
+        """Thinking that the data has apart, joined as the student's own template does."""
+        prompts = self.teacher_set.prompts
+        if not any(one.parts for prompt in prompts for one in prompt.responses):
+            return
+        renderer = Renderer(lm.tokenizer, plain=False, arguments=template_options(lm))
+        self._keep(
+            [replace(one, responses=tuple(map(renderer.own, one.responses))) for one in prompts]
+        )
+
+    def _keep(self, prompts: Sequence[Prompt]) -> None:
+        """The documents, and the candidates that they stand for."""
+        self._docs = [_document(prompt) for prompt in prompts]
+        self._candidates = {}
+        for candidate in Candidates.of_prompts(prompts).rows:
+            self._candidates.setdefault(candidate.prompt_id, []).append(candidate)
 
     def fewshot_context(
         self,
@@ -296,6 +315,8 @@ def _document(prompt: Prompt) -> dict[str, Any]:
         row |= {"response": response.text, "correct": response.correct} | dict(response.extra)
         if response.steps is not None:
             row["steps"] = list(response.steps)
+        if response.turn is not None:
+            row["turn"] = dict(response.turn)
         responses.append(row)
     return {
         "prompt_id": prompt.prompt_id,

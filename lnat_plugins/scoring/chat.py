@@ -6,16 +6,17 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from lnat_plugins.errors import DataError, StudentError
+from lnat_plugins.errors import DataError, LnatError, StudentError
+from lnat_plugins.teacher_set.conversations import THINKING_KEYS
 from lnat_plugins.teacher_set.prompts import Response
 
 
 def render(
     tokenizer: Any,
     messages: Sequence[Mapping[str, str]],
-    response: str | None = None,
+    response: str | Mapping[str, str] | None = None,
     *,
     arguments: Mapping[str, Any] | None = None,
     where: str = "",
@@ -24,8 +25,8 @@ def render(
 
     Args:
         messages: the conversation up to the response.
-        response: the last turn, as training reads it; None = the text ends where that turn begins
-            (`add_generation_prompt`).
+        response: the last turn, its content or its keys, as training reads it; None = the text
+            ends where that turn begins (`add_generation_prompt`).
         arguments: see `template_arguments`.
         where: the row, for messages.
 
@@ -42,7 +43,8 @@ def render(
         )
     turns = [dict(turn) for turn in messages]
     if response is not None:
-        turns.append({"role": "assistant", "content": response})
+        own = {"content": response} if isinstance(response, str) else response
+        turns.append({"role": "assistant", **own})
     options = {"tokenize": False, "add_generation_prompt": response is None, **(arguments or {})}
     try:
         return str(tokenizer.apply_chat_template(turns, **options))
@@ -75,6 +77,55 @@ def template_arguments(response: Response) -> dict[str, Any]:
                 remedy=f"write a {kind.__name__}, or rename the column",
             )  # fmt: skip
     return {"tools": tools, **options}
+
+
+class ThinkingPlace(NamedTuple):
+    """Where a chat template takes the thinking part of a reply.
+
+    Args:
+        key: of the assistant turn.
+        template: how thinking and answer stand in the text, with `{think}` and `{answer}`; what
+            the template opens the student's turn with is no part of it.
+    """
+
+    key: str
+    template: str
+
+    def join(self, parts: tuple[str, str]) -> str:
+        """Thinking and answer as the template writes them."""
+        before, after = self.template.split("{think}")
+        return before + parts[0] + after.removesuffix("{answer}") + parts[1]
+
+    def turn(self, parts: tuple[str, str]) -> dict[str, str]:
+        """The keys of the assistant turn, without its role."""
+        return {"content": parts[1], self.key: parts[0]}
+
+
+def thinking_place(tokenizer: Any) -> ThinkingPlace | None:
+    """Found by rendering a reply; None if the template has no such place, or puts it elsewhere."""
+    asked = [{"role": "user", "content": "What is 3 + 4?"}]
+    thought, answer = "three and four make seven", "it is seven"
+    for key in THINKING_KEYS:
+        try:
+            opened = render(tokenizer, asked)
+            whole = render(tokenizer, asked, {"content": answer, key: thought})
+        except LnatError:
+            return None
+        begin, end = whole.rfind(thought), whole.rfind(answer)
+        if 0 <= begin < end:
+            start = common_prefix(opened, whole[:begin])
+            before, between = whole[start:begin], whole[begin + len(thought) : end]
+            if "{" not in before + between:
+                return ThinkingPlace(key, f"{before}{{think}}{between}{{answer}}")
+    return None
+
+
+def common_prefix(one: str, other: str) -> int:
+    """Characters that both begin with."""
+    if other.startswith(one):
+        return len(one)
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def template_digest(apply_template: Callable[[list[dict[str, str]]], str] | None) -> str | None:

@@ -15,13 +15,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from lnat_plugins.errors import DataError, StudentError
-from lnat_plugins.scoring.chat import render, template_arguments
+from lnat_plugins.scoring.chat import (
+    ThinkingPlace,
+    common_prefix,
+    render,
+    template_arguments,
+    thinking_place,
+)
 from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, visible_in
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
@@ -165,13 +172,21 @@ class Renderer:
             ids[:first], ResponseTokens(ids[own], offsets_T2), after, notes, place.added
         )
 
-    def prompt_text(self, messages: Sequence[Message], response: Response) -> str:
-        """The prompt up to where the student's turn opens."""
-        if self.plain:
-            return messages[0]["content"]
-        return render(
-            self.tokenizer, messages, where=response.where, arguments=self._arguments(response)
-        )
+    @cached_property
+    def place(self) -> ThinkingPlace | None:
+        """Where the student's template takes a thinking part that stands apart."""
+        return None if self.plain else thinking_place(self.tokenizer)
+
+    def own(self, response: Response) -> Response:
+        """The response with thinking and answer joined as the student's template does.
+
+        Where the template has no place for them, or the row brings its own steps, the text stays,
+        and is the content of its turn.
+        """
+        if response.parts is None or response.steps is not None or self.place is None:
+            return response
+        place, parts = self.place, response.parts
+        return replace(response, text=place.join(parts), turn=place.turn(parts))
 
     def _arguments(self, response: Response) -> dict[str, Any]:
         return {**self.arguments, **template_arguments(response)}
@@ -197,9 +212,8 @@ class Renderer:
     def _turn(self, messages: Sequence[Message], response: Response) -> _Place:
         opened, tail = self._around(messages, response)
         arguments = self._arguments(response)
-        text = render(
-            self.tokenizer, messages, response.text, arguments=arguments, where=response.where
-        )
+        turn = response.turn or response.text
+        text = render(self.tokenizer, messages, turn, arguments=arguments, where=response.where)
         place = _find(text, opened, tail, response.text)
         if place is not None:
             return place
@@ -238,7 +252,7 @@ def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:
         if matched is None:
             return None
         start, at = matched
-    common = _common_prefix(opened, text[:end])
+    common = common_prefix(opened, text[:end])
     spaced = at is not None and text[common:start].isspace() and response[:1].isspace()
     opened_too = common > start and bool(text[common:end].strip())
     begin = common if opened_too or spaced else start
@@ -250,14 +264,6 @@ def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:
     elif text[:begin] != opened:
         notes = (OTHER_PROMPT, *notes)
     return _Place(text, begin, end, skipped, at, notes, text[common:begin])
-
-
-def _common_prefix(one: str, other: str) -> int:
-    """Characters that both begin with."""
-    if other.startswith(one):
-        return len(one)
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _match(text: str, response: str) -> tuple[int, Ids] | None:

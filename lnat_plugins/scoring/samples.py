@@ -196,6 +196,7 @@ class _StoredResponse(BaseModel):
     response: str
     correct: bool | None = Field(None, json_schema_extra={"must_be": "true, false or null"})
     steps: list[str] | None = None
+    turn: dict[str, str] | None = None
 
 
 class _ScoredPrompt(NamedTuple):
@@ -246,7 +247,10 @@ def _read_response(
         raise DataError(what, where=where, found=found, remedy=CUT)
     steps = None if own.steps is None else tuple(own.steps)
     extra = own.model_extra or {}
-    return Response(own.teacher, own.response, own.sample, own.correct, steps, extra, where), record
+    response = Response(
+        own.teacher, own.response, own.sample, own.correct, steps, extra, where, turn=own.turn
+    )
+    return response, record
 
 
 def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:

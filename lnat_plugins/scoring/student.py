@@ -22,7 +22,7 @@ from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
-from lnat_plugins.teacher_set.prompts import Candidate
+from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +109,11 @@ class LocalStudent:
     def records(self) -> Mapping[int, StepSums]:
         """Index of each row scored so far -> its step sums."""
         return self._records
+
+    def own(self, candidates: Candidates) -> Candidates:
+        """The rows with thinking that stands apart joined as the student's template does."""
+        rows = (replace(row, response=self._renderer.own(row.response)) for row in candidates.rows)
+        return replace(candidates, rows=tuple(rows))
 
     def score(self, rows: Sequence[Candidate]) -> list[StepSums]:
         """Step sums of each response; a row that was scored before is not scored again."""

@@ -59,7 +59,6 @@ _FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, "README.md", DATASET_INF
 _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 _BATCH: Final = 1000
-_TURNS: Final = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 
 def write_training_set(
@@ -238,9 +237,11 @@ def write_parquet(
     samples = [row.response.sample for row in rows]
     scores = [selection.scores[index] for index in selection.indices]
     numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    text = pa.string() if candidates.plain else _TURNS
     columns: dict[str, tuple[Any, Sequence[Any]]] = {
-        **{name: (text, values) for name, values in _texts(rows, candidates.plain, format).items()},
+        **{
+            name: (pa.string() if candidates.plain else _turns(values), values)
+            for name, values in _texts(rows, candidates.plain, format).items()
+        },
         "lnat_teacher": (pa.string(), [row.teacher for row in rows]),
         "lnat_sample": (pa.int64(), samples) if numbers else (pa.string(), [*map(str, samples)]),
         "lnat_prompt_id": (pa.string(), [row.prompt_id for row in rows]),
@@ -269,10 +270,18 @@ def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, lis
         prompts = [row.messages[0]["content"] for row in rows]
         return {"prompt": prompts, "completion": [row.text for row in rows]}
     turns = [[dict(turn) for turn in row.messages] for row in rows]
-    answers = [[{"role": "assistant", "content": row.text}] for row in rows]
+    answers = [
+        [{"role": "assistant", **(row.response.turn or {"content": row.text})}] for row in rows
+    ]
     if format == "messages":
         return {"messages": [*map(operator.add, turns, answers)]}
     return {"prompt": turns, "completion": answers}
+
+
+def _turns(conversations: Iterable[Sequence[Mapping[str, str]]]) -> Any:
+    """The type of a column of turns: role, content, and what else some turn has."""
+    keys = dict.fromkeys(key for turns in conversations for turn in turns for key in turn)
+    return pa.list_(pa.struct([(key, pa.string()) for key in keys]))
 
 
 def extra_names(

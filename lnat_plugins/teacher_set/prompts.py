@@ -35,6 +35,8 @@ class Response:
     where: file and row, for messages.
     parts: thinking and answer, where the data had them apart; `text` is both joined by the set's
         `think_template`. None where there is no thinking part, or it stands in the text.
+    turn: the keys of its turn but the role, where the student's chat template takes them apart
+        ({"content": answer, "reasoning_content": thinking}); None where the text is the content.
     """
 
     teacher: str
@@ -45,6 +47,7 @@ class Response:
     extra: Mapping[str, JSON] = field(default_factory=dict)
     where: str = ""
     parts: tuple[str, str] | None = None
+    turn: Mapping[str, str] | None = None
 
 
 def plain_text(messages: Iterable[Message]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from datasets import load_dataset
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -15,27 +16,34 @@ from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_config import choose_by_config
 from lnat_plugins.hooks.trl_data import select_dataset, sft_rows
+from lnat_plugins.scoring.rows import Renderer
 from tests.harness.lab import evaluate, save, write_set
 from tests.helpers_students import student, tokenizer
 
-from .builders import natural
+from .builders import natural, plain_trainer
+from .test_trl_templates import whole
 
 TEMPLATE = (
     "{% if tools %}{{ tools | length }} tools. {% endif %}{% if hint %}{{ hint }}{% endif %}"
     "{% for m in messages %}{% set c = m.content %}<|im_start|>{{ m.role }}\n"
-    "{% if m.role != 'assistant' %}{{ c }}{% elif '</think>' in c %}<think>\n"
+    "{% if m.role != 'assistant' %}{{ c }}{% elif m.reasoning_content %}"
+    "<think>{{ m.reasoning_content }}</think>{{ c }}{% elif '</think>' in c %}<think>\n"
     "{{ c.split('</think>')[0].split('<think>')[-1].strip() }}\n</think>\n\n"
     "{{ c.split('</think>')[-1].strip() }}{% else %}<think>\n\n</think>\n\n{{ c }}{% endif %}"
     "<|end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Adds an empty thinking part, normalises white space, and reads tools and arguments."""
+"""Adds an empty thinking part, normalises white space, joins a thinking part that stands apart in
+its own way, and reads tools and arguments.
+"""
 
 SYSTEM = {"role": "system", "content": "Think first."}
 TEXTS = {
     "QwQ": "<think>\n\nFirst step. Wait. So 3 + 4 = 7.\n</think>Done.",
     "R1": "First step. Second step. Done. Seven.",
     "DSQ": "Seven. Wait, is that so? Yes.<|end|>",
+    "V3": "So seven. Done.",
 }
+THOUGHT = "First step. Wait. Now the next one."
 
 
 def rows() -> list[dict[str, Any]]:
@@ -49,6 +57,7 @@ def rows() -> list[dict[str, Any]]:
                 "prompt": [SYSTEM, user] if p % 2 else [user],
                 "teacher": teacher,
                 "response": text,
+                "reasoning_content": THOUGHT if teacher == "V3" else None,
                 "tools": json.dumps(tools),
                 "chat_template_kwargs": {"hint": "Take care. "},
                 "source": f"{teacher} {p}",
@@ -76,7 +85,9 @@ def test_every_way_in_gives_the_same_number(folder: Path, tmp_path: Path) -> Non
     teacher_set = load_teacher_set(path)
     scores = score(model, reader, teacher_set)
     expected = scores.to_pandas()["local_naturalness[1]"].tolist()
-    assert len(expected) == 12
+    assert len(expected) == 16
+    joined = [row.text for row in scores.rows if row.teacher == "V3"]
+    assert joined == [f"<think>{THOUGHT}</think>{TEXTS['V3']}"] * 4
 
     lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
     file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), tmp_path / "out")
@@ -85,6 +96,7 @@ def test_every_way_in_gives_the_same_number(folder: Path, tmp_path: Path) -> Non
     assert found == pytest.approx(expected, abs=1e-6)
     digests = [row.record.ids_digest for row in scores.rows]
     assert [row.record.ids_digest for row in by_lm_eval.rows] == digests
+    assert [row.text for row in by_lm_eval.rows] == [row.text for row in scores.rows]
 
     block = {"strategy": "best", "windows": [1], "teacher_set": str(path)}
     keys = {
@@ -98,10 +110,10 @@ def test_every_way_in_gives_the_same_number(folder: Path, tmp_path: Path) -> Non
     sources = [row.response.extra["source"] for row in stage.candidates.rows]
     assert sources == [row["source"] for row in rows()]
 
-    data = sft_rows(teacher_set, plain=False)
+    data = sft_rows(teacher_set, reader, plain=False)
     assert data["reward"] == [row["reward"] for row in rows()]
     chosen = select_dataset(data, model, reader, strategy="best", windows=[1])
-    best = [max(expected[i : i + 3]) for i in range(0, 12, 3)]
+    best = [max(expected[i : i + 4]) for i in range(0, 16, 4)]
     assert list(chosen["lnat_score"]) == pytest.approx(best, abs=1e-6)
     trained = natural(tmp_path / "t", model=model, train_dataset=data, processing_class=reader)
     assert list(trained.selection.scores) == pytest.approx(expected, abs=1e-6)
@@ -109,6 +121,14 @@ def test_every_way_in_gives_the_same_number(folder: Path, tmp_path: Path) -> Non
     selection = by_lm_eval.select("best", window=1)
     assert selection.indices == stage.selection.indices
     assert selection.training_notes == stage.selection.training_notes
+    longest = by_lm_eval.select("longest")
+    assert {longest.teachers[i] for i in longest.indices} == {"V3"}
+    by_lm_eval.write(longest, tmp_path / "chosen")
+    data = load_dataset("parquet", data_files=str(tmp_path / "chosen" / "data" / "train.parquet"))
+    trainer = plain_trainer(tmp_path / "u", train_dataset=data["train"], processing_class=reader)
+    kept = [row for row in scores.candidates.rows if row.teacher == "V3"]
+    ids = [[*map(int, trained)] for trained in trainer.train_dataset["input_ids"]]
+    assert ids == [whole(Renderer(reader, plain=False).row(row)) for row in kept]
     assert not any("other token ids" in note for note in selection.training_notes)
 
 
@@ -131,7 +151,7 @@ def test_other_ids_than_were_scored_are_counted(folder: Path, tmp_path: Path) ->
 def test_a_template_that_drops_the_thinking_is_refused_after_lm_eval_too(
     folder: Path, tmp_path: Path
 ) -> None:
-    own = [row | {"response": TEXTS["QwQ"]} for row in rows()]
+    own = [row | {"response": TEXTS["QwQ"], "reasoning_content": None} for row in rows()]
     write_set(tmp_path / "set", own, block={"windows": [1]})
     reader = AutoTokenizer.from_pretrained(folder)
     reader.chat_template = TEMPLATE.replace(

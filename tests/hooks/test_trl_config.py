@@ -106,7 +106,6 @@ def test_bad_configs_are_refused_before_weights_are_loaded(
     [
         ({}, "TRL cannot build the trainer: "),
         ({"attn_implementation": "nonsense"}, "TRL cannot build the trainer: "),
-        ({"chat_template_path": "./nowhere"}, "TRL cannot build the trainer: "),
         ({"padding_free": True}, "TRL cannot build the trainer: When `padding_free=True`"),
     ],
 )

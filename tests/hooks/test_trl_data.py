@@ -12,7 +12,7 @@ from datasets import Dataset
 from lnat_plugins import load_teacher_set, select_dataset
 from lnat_plugins.errors import DataError, LnatError
 from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
-from tests.helpers_students import student
+from tests.helpers_students import student, tokenizer
 
 from .builders import BEST, TEACHERS, candidates, padded, text_of, write_teacher_set
 
@@ -56,7 +56,7 @@ def test_prepared_rows_read_as_before_they_were_prepared() -> None:
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_teacher_set_as_rows(tmp_path: Path, plain: bool) -> None:
-    rows = sft_rows(load_teacher_set(write_teacher_set(tmp_path, 2)), plain=plain)
+    rows = sft_rows(load_teacher_set(write_teacher_set(tmp_path, 2)), tokenizer(), plain=plain)
     assert rows.column_names == [
         "prompt", "completion", "teacher", "prompt_id", "sample", "correct", "steps",
     ]  # fmt: skip

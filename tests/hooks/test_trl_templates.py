@@ -91,6 +91,36 @@ def reads(row: RowTokens) -> str:
     return "<think>\n" if any("writes the beginning" in note for note in row.notes) else ""
 
 
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_thinking_that_stands_apart_is_read_where_the_template_takes_it(template: Path) -> None:
+    reader = reader_of(template)
+    renderer = Renderer(reader, plain=False)
+    given = Response("QwQ", "joined by the set", parts=(THOUGHT, "Seven. Done."))
+    own = renderer.own(given)
+    if renderer.place is None:
+        assert own == given
+        return
+    row = renderer.row(Candidate(0, "p", (ASK,), own))
+    turn = {"role": "assistant", "content": "Seven. Done.", renderer.place.key: THOUGHT}
+    assert whole(row) == list(reader.apply_chat_template([ASK, turn])["input_ids"])
+    text = reader.decode(row.response.ids)
+    assert text == own.text
+    assert text.index(THOUGHT) < text.index("Seven. Done.")
+
+
+def test_most_reasoning_templates_have_a_place_for_thinking() -> None:
+    """The negative control of the test before."""
+    found = {
+        path.stem: place.key
+        for path in TEMPLATES
+        if (place := Renderer(reader_of(path), plain=False).place)
+    }
+    assert found["qwen3"] == "reasoning_content"
+    assert "gptoss" in found
+    assert not found.keys() & {"llama3", "gemma", "phi3"}
+    assert len(found) >= 20
+
+
 @pytest.mark.parametrize("format", ["prompt_completion", "messages"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
 def test_the_folder_written_trains_on_the_ids_that_were_scored(

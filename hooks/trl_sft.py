@@ -135,15 +135,16 @@ def _check_lengths(
     if tokenized is None and limit is None:
         return
     rows = [candidates.rows[index] for index in selection.indices]
+    # Too many ids to hold those of all rows.
     lengths = student.training_tokens(rows)
     if tokenized is not None:
-        for row, length in zip(rows, lengths, strict=True):
-            found = len(tokenized[row.index]["input_ids"])
-            if found != (length if limit is None else min(length, limit)):
+        ends = getattr(trainer.args, "truncation_mode", "") == "keep_end"
+        kept = slice(None) if limit is None else slice(-limit, None) if ends else slice(limit)
+        for row, ids in zip(rows, student.training_ids(rows), strict=True):
+            if list(tokenized[row.index]["input_ids"]) != ids[kept]:
                 raise ConfigError(
                     "the row's `input_ids` are not those of its text",
                     where=row.where,
-                    found=f"{found} tokens, not {length}",
                     remedy="give the trainer rows without `input_ids`",
                 )
     longer = 0 if limit is None else sum(length > limit for length in lengths)

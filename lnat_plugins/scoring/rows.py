@@ -87,8 +87,13 @@ class RowTokens:
     added: str = ""
 
     @property
+    def ids(self) -> Ids:
+        """All of the row as training reads it, before anything is cut."""
+        return np.concatenate([self.prompt, self.response.ids, self.after])
+
+    @property
     def n_tokens(self) -> int:
-        """Tokens of the whole row as training reads it, before anything is cut."""
+        """Tokens of the whole row."""
         return len(self.prompt) + len(self.response.ids) + len(self.after)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
@@ -132,6 +132,10 @@ class LocalStudent:
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
         return [self._renderer.row(row).n_tokens for row in rows]
+
+    def training_ids(self, rows: Sequence[Candidate]) -> Iterator[list[int]]:
+        """The token ids of each row as TRL's SFTTrainer reads it before it cuts."""
+        return (self._renderer.row(row).ids.tolist() for row in rows)
 
     def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
         """In what training reads rows otherwise than a reader would expect -> number of rows."""

@@ -42,7 +42,8 @@ def reader_of(template: Path) -> Any:
 
 
 def whole(row: RowTokens) -> list[int]:
-    return [*row.prompt.tolist(), *row.response.ids.tolist(), *row.after.tolist()]
+    found: list[int] = row.ids.tolist()
+    return found
 
 
 def pool_of(reader: Any) -> tuple[list[Candidate], dict[str, str]]:

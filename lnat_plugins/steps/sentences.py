@@ -28,9 +28,10 @@ _EMOJI: Final = "\u2600-\u26ff\u2705\u2713-\u2718\u274c\ufe0f\u200d\U0001f300-\U
 _CANDIDATE: Final = re.compile(
     # One set first, so that the regex engine jumps from candidate to candidate; no branch can
     # fail after more than a few characters, so no text is read twice.
-    r"[.!?…।؟۔。！？；｡\r\n](?:"
+    r"[.!?…।؟۔。！？；｡．\r\n](?:"
     r"(?<=[\r\n])(?P<line_break>\s*)"
-    rf"|(?:(?<=[。！？；｡])|(?<=[{_CJK}]…))(?P<cjk>[。！？；｡…!?]*[{_CLOSERS}]*)"
+    rf"|(?:(?<=[。！？；｡])|(?<=[{_CJK}]…)|(?<=．)(?!\d))(?P<cjk>[。！？；｡…!?]*[{_CLOSERS}]*)"
+    rf"|(?<=[.!?])(?P<glued>[!?]*[{_CLOSERS}]*)(?=[{_CJK}])"
     rf"|(?<=[.!?…।؟۔])(?![^\W_])(?P<more_stops>[.!?…]*)[{_CLOSERS}]*"
     rf"(?:\x20?[{_EMOJI}])*[^\S\r\n]*"
     r")"
@@ -47,7 +48,9 @@ def split_sentences(text: str) -> list[Span]:
 
     1. after ``.``, ``!``, ``?``, ``…`` and runs of them, where white space follows, unless the
        next word begins with a lower-case letter or an operator or punctuation mark follows;
-    2. after ``。！？；`` anywhere, and after ``…`` that follows a CJK character.
+    2. after ``。！？；`` anywhere, after ``…`` that follows a CJK character, after ``．`` but not
+       before a digit, and after ``.``, ``!``, ``?`` inside CJK text: before a CJK character and
+       after a word that holds one, or an equation's end (``先算3+5=8.然后``).
 
     A single full stop does not end a sentence after an abbreviation (``e.g.``, ``Dr.``; ``Fig.``
     and ``No.`` before a number; ``U.S.``, ``Inc.`` unless a word that starts sentences follows;
@@ -108,6 +111,8 @@ def _boundaries(text: str, regions: list[Span]) -> list[int]:
             continue
         elif found["cjk"] is not None:
             ends_step = True
+        elif found["glued"] is not None:
+            ends_step = _ends_cjk_sentence(text, max(line, cut), start)
         else:
             stops = text[start] + found["more_stops"]
             on_this_line = text[end - 1].isspace() and text[end] not in "\r\n"
@@ -155,6 +160,24 @@ def _ends_sentence(text: str, since: int, stop: int, stops: str, after: int) -> 
         before = text[stop - 1 : stop]
         return bool(stops.strip(".…")) or not (before.isspace() or before == ",")
     return stops != "." or not _is_abbreviation(text, since, stop, after)
+
+
+_CJK_NUMBERED: Final = re.compile(
+    r"(?:[图表例式题第步問図]|步骤|情况|方法|选项|问题|定理|引理|手順)\s?\d{1,3}\Z"
+)
+_HOLDS_CJK: Final = re.compile(f"[{_CJK}]")
+
+
+def _ends_cjk_sentence(text: str, since: int, stop: int) -> bool:
+    """Whether an ASCII mark at `stop`, with a CJK character right after it, ends a sentence."""
+    if text[stop] != ".":
+        return True
+    head = text[max(since, stop - _REACH) : stop]
+    word = _last_word(head)
+    if not word or _ENUMERATOR.fullmatch(head) or _CJK_NUMBERED.search(head):
+        return False
+    before = head[: len(head) - len(word)].rstrip()
+    return _HOLDS_CJK.search(word) is not None or "=" in word or before.endswith("=")
 
 
 def _is_abbreviation(text: str, since: int, stop: int, after: int) -> bool:

@@ -9,8 +9,10 @@ verdict. What stays open is a question and not a guess; what is likely and not c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.detect.about import (
     choose_correct,
     choose_prompt_id,
@@ -39,7 +41,15 @@ from lnat_plugins.teacher_set.detect.found import (
     Search,
 )
 from lnat_plugins.teacher_set.detect.names import read_name
-from lnat_plugins.teacher_set.detect.profile import Column, Table, Values, as_key, same_text
+from lnat_plugins.teacher_set.detect.profile import (
+    ASSISTANT,
+    Column,
+    Table,
+    Values,
+    as_key,
+    role_of,
+    same_text,
+)
 from lnat_plugins.teacher_set.detect.replies import (
     CONVERSATIONS,
     choose_prompt,
@@ -105,6 +115,7 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         _refuse_other_files(search, files)
         choose_system(search)
         layout, in_row = _layout(search)
+    _refuse_idle(hints, layout)
     file_teachers: FileTeachers | None = None
     if in_row is None:
         file_teachers, teachers = _teachers(search, names)
@@ -145,6 +156,25 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
             c.name for c in search.table.filled() if c.name not in taken and "." not in c.name
         ),
     )
+
+
+_IDLE: Final = {
+    "wide": ("teacher", "sample"),
+    "nested": ("think", "sample"),
+    "batch": ("prompt", "response", "think", "correct", "sample", "prompt_id"),
+    "messages": ("response",),
+}
+"""Hints that a layout has no use for."""
+
+
+def _refuse_idle(hints: Hints, layout: str) -> None:
+    for name in _IDLE.get(layout, ()):
+        if getattr(hints, name):
+            raise ConfigError(
+                f"the data is read in the {layout} layout, which has no such column",
+                where=f"--{name}", found=getattr(hints, name),
+                remedy="leave it out, or choose another --layout",
+            )  # fmt: skip
 
 
 def _only(search: Search, files: Mapping[str, Sequence[Values]], kept: Sequence[str]) -> Search:
@@ -282,6 +312,27 @@ def _take_conversation(search: Search, talks: list[Column]) -> None:
         search.roles["thinking"] = f"{talk.name}, beside the last turn's content"
     elif search.hints.think:
         choose_think(search, think_columns(search))
+    _refuse_long_talks(search, talk)
+
+
+def _refuse_long_talks(search: Search, talk: Column) -> None:
+    """Ask where the turns before the last differ, though the first ones are shared."""
+    values = search.table.values(talk.name)
+    first = [
+        as_key(list(takewhile(lambda turn: role_of(turn) not in ASSISTANT, value)))
+        if isinstance(value, list)
+        else ""
+        for value in values
+    ]
+    turns = [len(value) for value in values if isinstance(value, list)]
+    shared = len(first) - len(set(first))
+    still = len(first) - len(set(search.groups))
+    if shared * 2 >= len(first) and still * 10 < shared and max(turns) > 3:
+        raise search.ask(
+            f"the conversations in {talk.name} begin alike and differ before their last turn, so "
+            "that the last turns answer different prompts", [talk],
+            "cut each conversation after the turn that is the response to a shared prompt",
+        )  # fmt: skip
 
 
 def _teachers(search: Search, files: tuple[str, ...]) -> tuple[FileTeachers | None, list[str]]:

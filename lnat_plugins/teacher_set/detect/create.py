@@ -287,6 +287,8 @@ def _example_filter(
         column = table.column(name)
         if column and column.is_names and 1 < column.distinct <= 10 and column.kind == "text":
             values = [value for value in table.values(name) if value is not None]
+            if column.chars > 24:
+                continue
             return {name: max(dict.fromkeys(values), key=values.count)}
     return {}
 

@@ -68,6 +68,16 @@ def take_lm_eval(search: Search) -> dict[str, Any]:
     search.groups = table.keys(["doc_id"])
     search.taken |= {"arguments", "resps", "filtered_resps", "doc_hash", "prompt_hash"}
     search.taken |= {"target_hash", "doc", "target"}
+    metrics = {name for own in table.values("metrics") if isinstance(own, list) for name in own}
+    verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts == 1]
+    search.taken.add("metrics")
+    if len(verdicts) > 1 and not search.hints.correct:
+        raise search.ask(
+            "several metrics may say whether a response is correct", verdicts,
+            "name the one: --correct COL, or --correct none",
+        )  # fmt: skip
+    if verdicts and not search.hints.correct:
+        search.take("correct", "correctness", [verdicts[0].name], ("correct",))
     filters = list(dict.fromkeys(map(str, filter(None, table.values("filter")))))
     if len(filters) < 2:
         return {}

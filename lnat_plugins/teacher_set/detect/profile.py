@@ -25,7 +25,9 @@ Kind = Literal[
 """Of a value. reply: an object or a list that is one answer; conversation: turns up to an
 assistant's; turns: turns up to a user's; texts, verdicts, replies, objects: lists of those."""
 
-_ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
+ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
+"""Names of the role that writes responses."""
+
 _FEW: Final = 50  # values that a column of names has at most
 
 
@@ -83,7 +85,7 @@ def kind_of(value: Any) -> Kind:
 def _is_reply(value: Values) -> bool:
     if value.get("choices") is not None or is_choice(value):
         return True
-    return holds_reply(value) and role_of(value) in ("", *_ASSISTANT)
+    return holds_reply(value) and role_of(value) in ("", *ASSISTANT)
 
 
 def _kind_of_list(value: Sequence[Any]) -> Kind:
@@ -98,7 +100,7 @@ def _kind_of_list(value: Sequence[Any]) -> Kind:
         return "list"
     roles = [role_of(item) for item in items]
     if all(roles) and all("content" in item or "value" in item for item in items):
-        if roles[-1] not in _ASSISTANT:
+        if roles[-1] not in ASSISTANT:
             return "turns"
         return "reply" if len(items) == 1 else "conversation"
     if all(isinstance(item.get("type"), str) for item in items):

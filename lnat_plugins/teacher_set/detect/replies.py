@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from lnat_plugins.teacher_set.detect.found import NONE, Search
 from lnat_plugins.teacher_set.detect.names import PROMPT_NAMES, read_name
-from lnat_plugins.teacher_set.detect.profile import Column, same_text, text_of, varies
+from lnat_plugins.teacher_set.detect.profile import (
+    ASSISTANT,
+    Column,
+    role_of,
+    same_text,
+    text_of,
+    varies,
+)
 
 _REPLIES: Final = ("text", "texts", "reply", "replies")
 CONVERSATIONS: Final = ("messages", "conversations", "conversation")
@@ -43,7 +50,14 @@ def _the_prompt(search: Search) -> Column:
         strong = [c for c in strong if c.name != "instruction" or c.kind != "text"]
     found = strong or [c for c in fits if read_name(c.name).role == "prompt" and c.chars >= 8]
     moving = [c for c in found if c.distinct > 1 or len(table.rows) < 3]
+    still = [c for c in found if c not in moving]
     found = moving or found
+    if still and moving:
+        named = ",".join(c.name for c in (still[0], moving[0]))
+        search.doubts.append(
+            f"{still[0].name} holds the same text in every row and is not read; if it belongs to "
+            f"the prompt: --prompt {named}"
+        )
     if not found:
         texts = [c for c in fits if c.words >= 2]
         raise search.ask(
@@ -152,10 +166,23 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
             "between the rows of a prompt"
         )
         return differing
+    for column in search.table.filled():
+        if column.kind == "turns" and _has_assistant(search, column):
+            raise search.ask(
+                f"the conversations in {column.name} end with a turn of the user or of a tool in "
+                "most rows, and the response is the last turn, of the assistant", [column],
+                "cut each conversation after the turn that is the response, a row a response",
+            )  # fmt: skip
     raise search.ask(
         "no column is certain to be the response", [*free, *think] or search.table.columns,
         "name it: --response COL",
     )  # fmt: skip
+
+
+def _has_assistant(search: Search, column: Column) -> bool:
+    values = [value for value in search.table.values(column.name) if isinstance(value, list)]
+    with_one = [value for value in values if any(role_of(turn) in ASSISTANT for turn in value)]
+    return len(with_one) * 2 > len(values)
 
 
 def think_columns(search: Search) -> list[Column]:

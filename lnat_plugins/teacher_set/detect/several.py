@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.detect.about import choose_correct
 from lnat_plugins.teacher_set.detect.found import NONE, Hints, Search
 from lnat_plugins.teacher_set.detect.names import differing_parts, is_model_name, read_name
@@ -71,8 +72,19 @@ def take_wide(search: Search, found: Mapping[str, Family]) -> list[str]:
     words = {"response": "responses", "think": "think", "correct": "correct"}
     roles = {"response": "response", "think": "thinking", "correct": "correctness"}
     for part, field in words.items():
-        if getattr(search.hints, part) == (NONE,):
+        given = getattr(search.hints, part)
+        if given == (NONE,):
             continue
+        if given and part != "response":
+            columns = [column.name for column in search.hinted(given, part)]
+            if len(columns) != len(found):
+                raise ConfigError(
+                    f"the wide layout needs a column for each of {len(found)} teachers",
+                    where=f"--{part}", found=columns, remedy="name them in the order of "
+                    + ", ".join(found),
+                )  # fmt: skip
+            for family, column in zip(found.values(), columns, strict=True):
+                family[part] = [column]
         own = {teacher: family[part] for teacher, family in found.items() if part in family}
         if own:
             short = {t: c[0] if len(c) == 1 else c for t, c in own.items()}

@@ -310,8 +310,9 @@ def _take_conversation(search: Search, talks: list[Column]) -> None:
     inside = ("reasoning_content", "reasoning", "thinking")
     if any(isinstance(turn, Mapping) and any(turn.get(k) for k in inside) for turn in turns):
         search.roles["thinking"] = f"{talk.name}, beside the last turn's content"
-    elif search.hints.think:
-        choose_think(search, think_columns(search))
+    else:
+        last = [v[-1] if isinstance(v, list) and v else v for v in search.table.values(talk.name)]
+        choose_think(search, think_columns(search), last)
     _refuse_long_talks(search, talk)
 
 
@@ -354,6 +355,11 @@ def _teachers(search: Search, files: tuple[str, ...]) -> tuple[FileTeachers | No
     if column is not None:
         search.take("teacher", "teacher", [column.name], ("teacher",))
         return None, [as_key(value) for value in table.values(column.name)]
+    inner = None if of_files else _inner_teacher(search)
+    if inner is not None:
+        search.take("teacher", "teacher", [inner.name], ("teacher",))
+        search.doubts.append(f"{inner.name} is read as the teacher")
+        return None, [as_key(value) for value in table.values(inner.name)]
     if of_files is None:
         what = "no column names the teachers"
         if len(files) > 1:
@@ -371,6 +377,19 @@ def _teachers(search: Search, files: tuple[str, ...]) -> tuple[FileTeachers | No
             "the teachers are taken from the files' names, and the rows looked at share no prompt"
         )
     return _by_files(search, of_files)
+
+
+def _inner_teacher(search: Search) -> Column | None:
+    """The one key of an object's column that names teachers."""
+    found = []
+    for column in [c for c in search.table.filled() if c.kind == "object"]:
+        values = search.table.values(column.name)
+        keys = {key for value in values if isinstance(value, Mapping) for key in value}
+        for key in sorted(key for key in keys if read_name(key).role == "teacher"):
+            inner = search.table.column(f"{column.name}.{key}")
+            if inner and inner.is_names and inner.distinct > 1:
+                found.append(inner)
+    return found[0] if len(found) == 1 else None
 
 
 def _by_files(search: Search, found: FileTeachers) -> tuple[FileTeachers, list[str]]:

@@ -118,7 +118,7 @@ def choose_correct(search: Search) -> None:
         if found[0].verdicts < 1:
             search.doubts.append(f"{found[0].name} holds other values than verdicts in some rows")
         return
-    maybe = [c.name for c in only if c.name.lower() in ("reward", "score", "label", "result")]
+    maybe = [c.name for c in only if c.distinct > 1]
     if maybe:
         search.doubts.append(
             f"{' and '.join(maybe)} may say whether a response is correct: --correct {maybe[0]}"

@@ -12,6 +12,7 @@ Role = Literal[
     "system", "",
 ]  # fmt: skip
 
+_CUT: Final = re.compile(r"([\s_\-./:]|(?<=[a-z])(?=[A-Z]))")
 _SPLIT: Final = re.compile(r"[\s_\-./:]+|(?<=[a-z])(?=[A-Z])")
 
 _SEPARATED: Final = re.compile(r"([_.\- ]+)")
@@ -44,7 +45,11 @@ _RESPONSE: Final = frozenset(
 _MAYBE_RESPONSE: Final = frozenset(
     "answer answers solution solutions trace traces text result results assistant".split()
 )
-_PROMPT: Final = frozenset("prompt prompts question problem instruction query input".split())
+_SOLUTION: Final = frozenset("answer answers solution solutions result results".split())
+_PROMPT: Final = frozenset(
+    "prompt prompts question questions problem problems instruction instructions query queries "
+    "input inputs user".split()
+)
 _FILLER: Final = frozenset("is was the model full raw my by of content text col column".split())
 
 PROMPT_NAMES: Final = (
@@ -52,6 +57,11 @@ PROMPT_NAMES: Final = (
     "conversation", "problem_statement", "user_prompt",
 )  # fmt: skip
 """Names that say "this is the prompt" without more words."""
+
+CONTEXT_NAMES: Final = (
+    "context", "passage", "document", "background", "choices", "options", "starter_code",
+)  # fmt: skip
+"""Names of text that may belong to a prompt."""
 
 SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message", "system_instruction")
 ID_NAMES: Final = (
@@ -102,23 +112,36 @@ def read_name(name: str) -> Named:
     if plain in PROMPT_NAMES:
         return Named("prompt")
     words = [word for word in _SPLIT.split(name) if word]
-    number = words.pop() if len(words) > 1 and words[-1].isdecimal() else ""
     own = frozenset(word.lower() for word in words)
     if own & _ABOUT or own & _COMMENT:
         return Named("")
-    for role, known, rank in (
-        ("correct", _VERDICT, 0),
-        ("reference", _REFERENCE, 0),
-        ("think", _THINK, 0),
-        ("response", _RESPONSE, 0),
-        ("response", _MAYBE_RESPONSE, 1),
-        ("prompt", _PROMPT, 1),
+    usual = own & _RESPONSE
+    asked = own & _PROMPT and not own & _SOLUTION
+    for role, fits, rank in (
+        ("correct", own & _VERDICT, 0),
+        ("reference", own & (_REFERENCE - ({"final"} if usual else set())), 0),
+        ("think", own & _THINK, 0),
+        ("response", usual, 0),
+        ("prompt", asked, 1),
+        ("response", own & _MAYBE_RESPONSE, 1),
+        ("prompt", own & _PROMPT, 1),
     ):
-        if own & known:
-            said = _VERDICT | _THINK | _RESPONSE | _MAYBE_RESPONSE | _FILLER
-            rest = "_".join(word for word in words if word.lower() not in said)
+        if fits:
+            rest, number = _whose(name)
             return Named(role, rank, rest, number)  # type: ignore[arg-type]
-    return Named("", 1, name, number)
+    return Named("", 1, name)
+
+
+def _whose(name: str) -> tuple[str, str]:
+    """A name without the words of its role, and the number behind the last of these."""
+    said = _VERDICT | _THINK | _RESPONSE | _MAYBE_RESPONSE | _FILLER
+    parts = [part for part in _CUT.split(name) if part]
+    number = ""
+    if len(parts) > 2 and parts[-1].isdecimal() and parts[-3].lower() in said:
+        number = parts[-1]
+        parts = parts[:-2]
+    kept = [part for part in parts if part.lower() not in said]
+    return re.sub(r"([_\s\-./:])[_\s\-./:]+", r"\1", "".join(kept)).strip("_-./: "), number
 
 
 def differing_parts(names: Sequence[str]) -> list[str]:

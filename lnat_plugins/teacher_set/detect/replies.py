@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from lnat_plugins.teacher_set.detect.found import NONE, Search
-from lnat_plugins.teacher_set.detect.names import PROMPT_NAMES, read_name
+from lnat_plugins.teacher_set.detect.names import CONTEXT_NAMES, PROMPT_NAMES, read_name
 from lnat_plugins.teacher_set.detect.profile import (
     ASSISTANT,
     Column,
@@ -48,7 +49,8 @@ def _the_prompt(search: Search) -> Column:
     if {"instruction", "input"} <= {c.name for c in strong}:
         # the same in every row: an instruction alone
         strong = [c for c in strong if c.name != "instruction" or c.kind != "text"]
-    found = strong or [c for c in fits if read_name(c.name).role == "prompt" and c.chars >= 8]
+    weak = [c for c in fits if read_name(c.name).role == "prompt" and c.varied]
+    found = strong or weak
     moving = [c for c in found if c.distinct > 1 or len(table.rows) < 3]
     still = [c for c in found if c not in moving]
     found = moving or found
@@ -62,6 +64,12 @@ def _the_prompt(search: Search) -> Column:
         texts = [c for c in fits if c.words >= 2]
         raise search.ask(
             "no column is called like a prompt", texts or table.columns, "name it: --prompt COL"
+        )
+    beside = [c.name for c in fits if c.name.lower() in CONTEXT_NAMES]
+    if beside and found:
+        search.doubts.append(
+            f"{' and '.join(beside)} may belong to the prompt and is not read: --prompt "
+            f"{beside[0]},{found[0].name}"
         )
     first = max(found, key=lambda c: c.kind == "turns")  # turns hold a system text too
     for other in found:
@@ -140,7 +148,7 @@ def choose_response(search: Search, default: str = "response") -> None:
             search.doubts.append(
                 f"{found[0].name} is read as the response; it may be the data set's own solution"
             )
-    choose_think(search, think)
+    choose_think(search, think, _values(search, found[0]))
 
 
 def _values(search: Search, column: Column) -> list[Any]:
@@ -199,20 +207,18 @@ def think_columns(search: Search) -> list[Column]:
     ]  # fmt: skip
 
 
-def choose_think(search: Search, found: list[Column]) -> None:
-    """Name the thinking part's column, unless the response holds the same text already."""
+def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) -> None:
+    """Name the thinking part's column, unless the responses hold the same text already."""
     default = ("reasoning_content",)
     if search.hints.think == (NONE,):
         if search.table.column(default[0]):
             search.columns["think"] = None
         return
     kept = []
-    response = search.roles.get("response", "").split(" + ")[0]
-    inside = search.table.values(response) if search.table.column(response) else []
     for column in found:
         pairs = [
             (text_of(thought), text_of(whole))
-            for thought, whole in zip(search.table.values(column.name), inside, strict=True)
+            for thought, whole in zip(search.table.values(column.name), responses, strict=True)
             if thought and whole
         ]
         within = sum(thought.strip() in whole for thought, whole in pairs)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.detect.about import choose_correct
 from lnat_plugins.teacher_set.detect.found import NONE, Hints, Search
-from lnat_plugins.teacher_set.detect.names import differing_parts, is_model_name, read_name
+from lnat_plugins.teacher_set.detect.names import Named, differing_parts, is_model_name, read_name
 from lnat_plugins.teacher_set.detect.profile import Column, Table, same_text
 from lnat_plugins.teacher_set.detect.replies import choose_response, think_columns
 
@@ -21,8 +21,8 @@ Family = dict[str, list[str]]
 def families(search: Search) -> dict[str, Family]:
     """The teachers that columns are named after, each with its columns of responses."""
     found: dict[str, Family] = {}
-    for column in search.table.filled():
-        name = read_name(column.name)
+    named = [(read_name(column.name), column) for column in search.table.filled()]
+    for name, column in [*named, *_inner_columns(search.table)]:
         if not name.rest or column.name in search.taken:
             continue
         bare = name.role == "" and name.rank == 1 and is_model_name(name.rest)
@@ -35,6 +35,21 @@ def families(search: Search) -> dict[str, Family]:
         if fits.get(part):
             found.setdefault(name.rest, {}).setdefault(part, []).append(column.name)
     return {teacher: own for teacher, own in found.items() if "response" in own}
+
+
+def _inner_columns(table: Table) -> list[tuple[Named, Column]]:
+    """The text under the keys of objects (`answers: {QwQ: ..., R1: ...}`), by the keys' names."""
+    found = []
+    for column in [c for c in table.filled() if c.kind == "object"]:
+        keys = {
+            key: None for value in table.values(column.name) if isinstance(value, Mapping)
+            for key in value
+        }  # fmt: skip
+        for key in keys:
+            inner = table.column(f"{column.name}.{key}") if is_model_name(key) else None
+            if inner is not None:
+                found.append((Named("", 1, key), inner))
+    return found
 
 
 def are_models(teachers: Sequence[str]) -> bool:

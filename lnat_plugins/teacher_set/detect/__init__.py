@@ -153,7 +153,9 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         roles={role: search.roles.get(role, "none") for role in _ROLES},
         doubts=tuple(search.doubts),
         unused=tuple(
-            c.name for c in search.table.filled() if c.name not in taken and "." not in c.name
+            name
+            for name in search.table.names
+            if name not in taken and not any(one.startswith(f"{name}.") for one in taken)
         ),
     )
 
@@ -252,7 +254,8 @@ def _conversation_wins(search: Search, talks: list[Column]) -> Column | None:
         if not all(same_text(first, table.values(c.name)) for c in talks):
             raise search.ask(
                 "several columns hold conversations", talks,
-                "name the one: --layout messages --prompt COL",
+                "name the one: --layout messages --prompt COL; if each is a teacher's, write a row "
+                "a response",
             )  # fmt: skip
     talk = talks[0]
     search.groups = _turns_before(search, talk)

@@ -43,7 +43,8 @@ class ProposalError(DataError):
 
     def __init__(self, cause: LnatError, proposal: str) -> None:
         super().__init__(
-            f"the data does not load as it was recognised, and nothing was written: {cause}",
+            "the data does not load as it was recognised, and nothing was written: "
+            + str(cause).removesuffix("."),
             remedy="name the columns by options (lnat init --help), or write the YAML by hand",
         )
         self.proposal = proposal

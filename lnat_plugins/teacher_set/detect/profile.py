@@ -102,7 +102,9 @@ def _kind_of_list(value: Sequence[Any]) -> Kind:
     if all(roles) and all("content" in item or "value" in item for item in items):
         if roles[-1] not in ASSISTANT:
             return "turns"
-        return "reply" if len(items) == 1 else "conversation"
+        if all(role in ASSISTANT for role in roles):
+            return "reply" if len(items) == 1 else "objects"
+        return "conversation"
     if all(isinstance(item.get("type"), str) for item in items):
         return "reply" if all("text" in item or "thinking" in item for item in items) else "objects"
     return "replies" if all(is_choice(item) for item in items) else "objects"
@@ -150,6 +152,7 @@ class Table:
         for row in self.rows:
             names.update(dict.fromkeys(map(str, row)))
         self.columns: dict[str, Column] = {name: self._profile(name) for name in names}
+        self.names = tuple(column.name for column in self.filled())
 
     def values(self, column: str) -> list[Any]:
         """The column's value in every row, None where it is not filled; paths too."""

@@ -174,6 +174,9 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
             "between the rows of a prompt"
         )
         return differing
+    answers = [
+        c for c in search.table.filled() if read_name(c.name).role in ("response", "reference")
+    ]  # fmt: skip
     for column in search.table.filled():
         if column.kind == "turns" and _has_assistant(search, column):
             raise search.ask(
@@ -182,7 +185,8 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
                 "cut each conversation after the turn that is the response, a row a response",
             )  # fmt: skip
     raise search.ask(
-        "no column is certain to be the response", [*free, *think] or search.table.columns,
+        "no column is certain to be the response",
+        [*dict.fromkeys([*free, *think, *answers])] or search.table.columns,
         "name it: --response COL",
     )  # fmt: skip
 
@@ -234,4 +238,14 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
             "name the one: --think COL, or --think none",
         )  # fmt: skip
     if kept:
-        search.take("think", "thinking", [c.name for c in kept], default)
+        names = [c.name for c in kept]
+        if (
+            len(kept) == 1
+            and kept[0].kind == "texts"
+            and not any(isinstance(one, list) for one in responses)
+        ):
+            lists = filter(None, search.table.values(names[0]))
+            if all(len(own) == 1 for own in lists):
+                search.taken.add(names[0])
+                names = [f"{names[0]}.0"]  # a list of one, beside a response that is no list
+        search.take("think", "thinking", names, default)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set import UnusableRows
 
 SETTINGS: dict[str, Any] = {
     "steps": "sentence",
@@ -100,10 +101,13 @@ def write_run(
     student: str | None = "org/student",
     date: str = DATE,
     in_set: int | None = None,
+    unusable: Mapping[str, UnusableRows] | None = None,
+    data: str = "0123456789ab",
 ) -> Path:
     """One lm-eval run: `samples_*.jsonl` and, unless `student` is None, `results_*.json`.
 
     `in_set`: how many prompts the task has, as lm-eval says it of a run with `--limit`.
+    `unusable`, `data`: what the task says of its teacher set.
     """
     lines = [samples_line(prompt_id, records) for prompt_id, records in table.items()]
     path = write_lines(folder / f"samples_{task}_{date}.jsonl", lines)
@@ -115,6 +119,10 @@ def write_run(
         }
         if in_set is not None:
             results["n-samples"] = {task: {"original": in_set, "effective": len(lines)}}
+        if unusable is not None:
+            counts = {teacher: one.as_dict() for teacher, one in unusable.items()}
+            about = {"unusable": counts, "data_fingerprint": data}
+            results["configs"] = {task: {"metadata": {"naturalness": about}}}
         (folder / f"results_{date}.json").write_text(json.dumps(results), encoding="utf-8")
     return path
 

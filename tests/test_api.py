@@ -361,3 +361,16 @@ def test_a_metric_by_name_needs_its_window(scored_folder: Path) -> None:
         score(student("llama"), tokenizer(), teacher_set, windows=[1], metrics=["rsr"])
     local = score(student("llama"), tokenizer(), teacher_set, windows=[1])
     assert local.rows[0].record.settings["metrics"] == ["local_naturalness"]
+
+
+def test_rows_left_out_of_a_teacher_set_are_a_warning(tmp_path: Path) -> None:
+    own = [*rows(), {"prompt": "x", "prompt_id": "x", "teacher": "R1", "response": ""}]
+    path = write_set(tmp_path, own)
+    teacher_set = load_teacher_set(path)
+    with pytest.raises(DataError, match=r"my_teachers\.jsonl row 7, column 'response'"):
+        load_teacher_set(path, strict=True)
+    found = score(student("llama"), tokenizer(), teacher_set)
+    line = "Rows that could not be used were left out: R1 1 of 4 (mostly: column 'response': the "
+    for ranking in (found.rank(bootstrap_iters=50), found.leaderboard(bootstrap_iters=50).ranking):
+        assert any(one.startswith(line) for one in ranking.warnings)
+    assert not any("left out" in one for one in found.only(["QwQ"]).rank().warnings)

@@ -100,7 +100,8 @@ class Cells:
                 if not named and "." not in column:
                     continue
                 value = self._cell(field, column, named)
-            value = known(value)
+            if isinstance(value, float):
+                value = known(value)
             if value is not None:
                 return value
         return None

@@ -23,9 +23,9 @@ def known(value: Any) -> Any:
 
 def checked_text(value: Any, where: str) -> str:
     """Text that is neither empty nor blank, and that UTF-8 can hold."""
-    if known(value) is None:
-        raise DataError("the value is null", where=where, remedy="fill it or remove the row")
     if not isinstance(value, str):
+        if known(value) is None:
+            raise DataError("the value is null", where=where, remedy="fill it or remove the row")
         raise DataError(
             f"this must be text, not {type(value).__name__}",
             where=where, found=value, remedy="write it as text, or name another column",

@@ -130,21 +130,17 @@ def _row(values: Any, where: str) -> Row:
 
 def _read_table(path: Path, shown: str, *, delimiter: str, kind: str) -> Iterator[Row | DataError]:
     """CSV or TSV, with cells in double quotes where they hold delimiters or line breaks."""
-    # the default limit is 131,072 characters a cell; a trace is often longer
-    limit = csv.field_size_limit(2**31 - 1)
+    broken = False  # whether some bytes are no UTF-8
     try:
-        with _open(path) as file:
-            text = io.TextIOWrapper(
-                file, encoding="utf-8-sig", errors="surrogateescape", newline=""
-            )
-            read = csv.reader(text, strict=True, delimiter=delimiter)
-            header, *records = [cells for cells in read if cells] or [[]]
+        try:
+            header, *records = _cells(path, delimiter, "strict")
+        except UnicodeDecodeError:
+            header, *records = _cells(path, delimiter, "surrogateescape")
+            broken = True
     except csv.Error as cause:
         remedy = "write the file again, or as .jsonl"
         raise DataError(f"not valid {kind}: {cause}", where=shown, remedy=remedy) from None
-    finally:
-        csv.field_size_limit(limit)
-    if _NO_BYTE.search(" ".join(header)):
+    if broken and any(map(_NO_BYTE.search, header)):
         raise DataError(_NOT_UTF8, where=f"{shown} header", remedy="save the file as UTF-8")
     if len(set(header)) < len(header):
         raise DataError(
@@ -160,10 +156,23 @@ def _read_table(path: Path, shown: str, *, delimiter: str, kind: str) -> Iterato
                 remedy="put cells that hold delimiters or line breaks in double quotes",
                 reason="the row has another number of cells than the header",
             )  # fmt: skip
-        elif any(not cell.isascii() and _NO_BYTE.search(cell) for cell in record):
+        elif broken and any(map(_NO_BYTE.search, record)):
             yield DataError(_NOT_UTF8, where=where, remedy="save the file as UTF-8")
         else:
             yield Row(dict(zip(header, record, strict=True)), where, typed=False)
+
+
+def _cells(path: Path, delimiter: str, errors: str) -> list[list[str]]:
+    """The header and the rows of a table, as text; lines without a cell are skipped."""
+    # the default limit is 131,072 characters a cell; a trace is often longer
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        with _open(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", errors=errors, newline="")
+            read = csv.reader(text, strict=True, delimiter=delimiter)
+            return [cells for cells in read if cells] or [[]]
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _read_parquet(path: Path, shown: str) -> Iterator[Row]:

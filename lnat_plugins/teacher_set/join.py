@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.near_equal import NearEqual, near_equal
-from lnat_plugins.teacher_set.prompts import Message, Prompt, Response, role_and_content
+from lnat_plugins.teacher_set.near_equal import near_equal
+from lnat_plugins.teacher_set.prompts import Message, NearEqual, Prompt, Response, role_and_content
 from lnat_plugins.teacher_set.responses import ParsedResponse
 
 

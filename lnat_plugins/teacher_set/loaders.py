@@ -97,7 +97,7 @@ def read_file(
     try:
         read = loader.read(path, shown, split) if loader.by_split else loader.read(path, shown)
         for number, row in enumerate(read, start=1):
-            if isinstance(row, Row | DataError):
+            if isinstance(row, (Row, DataError)):
                 yield row
             elif isinstance(row, Mapping):
                 yield Row(row, f"{shown} row {number}")

@@ -4,31 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
 from itertools import chain
 
-from lnat_plugins.teacher_set.prompts import Prompt
-
-
-@dataclass(frozen=True)
-class NearEqual:
-    """What joining exactly keeps apart.
-
-    Attributes:
-        prompts: left out, that would join with another; of two that are both left out, one counts.
-        example: one pair: where both are, and their texts around the first difference.
-    """
-
-    prompts: int
-    example: str
-
-    def in_words(self) -> str:
-        """As a sentence."""
-        verb = "prompt left out equals" if self.prompts == 1 else "prompts left out equal"
-        return (
-            f"{self.prompts} {verb} another up to Unicode form, line ends or blanks: "
-            f"{self.example}. Rows are joined by exactly the same prompt, so write them alike."
-        )
+from lnat_plugins.teacher_set.prompts import NearEqual, Prompt
 
 
 def near_equal(kept: Iterable[Prompt], left_out: Iterable[Prompt]) -> NearEqual | None:

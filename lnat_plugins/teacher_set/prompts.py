@@ -10,13 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
 from lnat_plugins.teacher_set.unusable import UnusableRows
-
-if TYPE_CHECKING:
-    from lnat_plugins.teacher_set.near_equal import NearEqual
 
 Message = Mapping[str, str]
 """One turn of a conversation: {"role": ..., "content": ...}. An earlier assistant turn with a
@@ -71,6 +68,27 @@ class Prompt:
     def text(self) -> str:
         """The prompt as plain text; see `plain_text`."""
         return plain_text(self.messages)
+
+
+@dataclass(frozen=True)
+class NearEqual:
+    """Prompts left out that would join but for Unicode form, line ends or blanks.
+
+    Attributes:
+        prompts: left out, that would join with another; of two that are both left out, one counts.
+        example: one pair: where both are, and their texts around the first difference.
+    """
+
+    prompts: int
+    example: str
+
+    def in_words(self) -> str:
+        """As a sentence."""
+        verb = "prompt left out equals" if self.prompts == 1 else "prompts left out equal"
+        return (
+            f"{self.prompts} {verb} another up to Unicode form, line ends or blanks: "
+            f"{self.example}. Rows are joined by exactly the same prompt, so write them alike."
+        )
 
 
 @dataclass(frozen=True, repr=False)

@@ -29,6 +29,7 @@ ABOUT: Final = ("sample", "correct", "steps")
 
 
 _NOTHING: Final = (None,)
+_BY_ANSWER: Final = ("think", *ABOUT)
 _EVERYWHERE: Final = ("prompt_id", "think", "instruction", *ABOUT)
 
 
@@ -185,11 +186,8 @@ class RowOf(NamedTuple):
             checked_text("" if own.together else value, cells.place(name))
         return "\n".join(filled.values()), tuple(filled)
 
-    def values_by_answer(self, name: str, count: int, listed: bool) -> Sequence[Any]:
+    def by_answer(self, name: str, value: Any, count: int, listed: bool) -> Sequence[Any]:
         """A field's values, one for each of `count` answers: a list of them, or one for one."""
-        value = self.cells.optional(name)
-        if value is None and count == 1:
-            return _NOTHING
         if value is None or (value == "" and not self.cells.typed):
             return [None] * count
         of_one = not isinstance(value, list) or (name == "steps" and not _lists(value))
@@ -221,7 +219,9 @@ class RowOf(NamedTuple):
         if teacher is None:
             teacher = name_text(cells.required("teacher"), cells.place("teacher"))
         thoughts, numbers, verdicts, all_steps = [
-            self.values_by_answer(name, count, listed) for name in ("think", *ABOUT)
+            _NOTHING if value is None and count == 1 else self.by_answer(name, value, count, listed)
+            for name in _BY_ANSWER
+            for value in [cells.optional(name)]
         ]
         parsed = []
         rows = zip(found, thoughts, numbers, verdicts, all_steps, strict=True)

@@ -180,7 +180,7 @@ def test_the_built_in_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> 
         "    implements: lnat_register, lnat_select\n"
         "    splitters: sentence, line, paragraph, turn\n"
     )
-    assert captured.out.endswith("    loaders: jsonl, json, csv, parquet\n")
+    assert captured.out.endswith("    loaders: jsonl, json, csv, tsv, parquet\n")
 
 
 def test_named_ones_are_listed_last(
@@ -332,3 +332,59 @@ def test_a_folder_with_a_model_is_let_through(tmp_path: Path, executed: list[Any
 def test_the_harness_refuses_its_own_arguments_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "--no_such_flag"]) == 2
     assert "no_such_flag" in capsys.readouterr().err
+
+
+# rows that cannot be used
+
+BAD_ROWS = [
+    {"prompt_id": "p2", "prompt": "What?", "teacher": "A", "response": ""},
+    {"prompt_id": "p2", "prompt": "What?", "teacher": "A", "response": " "},
+    {"prompt_id": "p3", "prompt": "What?", "teacher": "A", "response": ""},
+    {"prompt_id": "p4", "prompt": "What?", "teacher": None, "response": "x"},
+    {"prompt_id": "p5", "prompt": "What?", "teacher": "B", "response": "x"},
+]
+
+
+def test_a_check_lists_the_rows_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (folder / "rows.jsonl").read_text(encoding="utf-8")
+    write_lines(folder / "rows.jsonl", BAD_ROWS)
+    with (folder / "rows.jsonl").open("a", encoding="utf-8") as file:
+        file.write(text)
+    assert main(["check", str(folder / "mine.yaml")]) == 0
+    place = "first: rows.jsonl row {}, column '{}'"
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "prompt: prompt",
+        "teacher A: 2 responses",
+        "teacher B: 2 responses",
+        "unusable rows: 2 of 5 of teacher A: column 'response': the text is empty "
+        f"({place.format(1, 'response')})",
+        "unusable rows: 1 of 5 of teacher A: column 'response': the text is nothing but white "
+        f"space ({place.format(2, 'response')})",
+        "unusable rows: 1 of an unknown teacher: column 'teacher': the value is null "
+        f"({place.format(4, 'teacher')})",
+        "dropped 1 response: the prompt has fewer than 2 teachers",
+    ]
+    assert main(["check", "--strict", str(folder / "mine.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("lnat: error: rows.jsonl row 1, column 'response': the text is empty")
+
+
+def test_a_strict_check_passes_where_every_row_can_be_used(folder: Path) -> None:
+    assert main(["check", str(folder / "mine.yaml"), "--strict"]) == 0
+
+
+def test_a_check_says_which_prompts_are_nearly_equal(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"prompt": prompt, "teacher": teacher, "response": "So. Yes."}
+        for teacher, prompts in (("A", ["p", "Why?\n"]), ("B", ["p", "Why?\r\n"]))
+        for prompt in prompts
+    ]
+    write_lines(folder / "rows.jsonl", rows)
+    assert main(["check", str(folder / "mine.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "1 prompt left out equals another up to Unicode form, line ends or blanks: 'Why?\\n' "
+        "(rows.jsonl row 2) and 'Why?\\r\\n' (rows.jsonl row 4)."
+    ) in out

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import random
@@ -18,6 +19,7 @@ import pytest
 
 from lnat_plugins.cli import main
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set import UnusableRows
 from tests.cli import select_runs
 from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
@@ -656,3 +658,22 @@ def test_no_output_claims_a_probability_of_being_best(
     for where, text in {**texts, "stdout": captured.out, "stderr": captured.err}.items():
         assert [word for word in OLD_WORDS if word in text] == [], where
     assert "May be best" in captured.out and "First in" in captured.out
+
+
+def test_rows_left_out_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reason = "column 'response': the text is empty"
+    unusable = {"T0": UnusableRows(40, {reason: 10}, {reason: "rows.jsonl row 3"})}
+    table = teacher_table({"T0": [-1.0] * 30, "T1": [-2.0] * 30})
+    write_run(tmp_path / "out", table, unusable=unusable)
+    line = f"Rows that could not be used were left out: T0 10 of 40 (mostly: {reason})."
+    page = tmp_path / "page.html"
+    assert main(["rank", str(tmp_path / "out"), *FAST, "--output_path", str(tmp_path / "r")]) == 0
+    assert f"\n- {line}" in capsys.readouterr().out
+    assert main(["rank", str(tmp_path / "out"), *FAST, "--metric", "all", "--brief"]) == 0
+    assert f"\n- {line}" in capsys.readouterr().out
+    assert main(["rank", str(tmp_path / "out"), *FAST, "--teachers", "T1"]) == 0
+    assert "could not be used" not in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "out"), *FAST, "--output_path", str(page)]) == 0
+    assert html.escape(line) in page.read_text("utf-8")
+    ranking = read_strictly(tmp_path / "r" / "ranking.json")["rankings"][0]["ranking"]
+    assert ranking["unusable"]["T0"]["rows"] == 40

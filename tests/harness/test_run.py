@@ -14,6 +14,7 @@ from lm_eval.caching import cache
 from lm_eval.models.huggingface import HFLM
 
 from lnat_plugins.scoring.samples import read_scored_set
+from lnat_plugins.teacher_set import UnusableRows
 from tests.helpers_students import assert_near, truth
 
 from .lab import TASK, evaluate, figures, hf, load, records, rows, save, write_set
@@ -273,3 +274,15 @@ def test_long_traces_agree_with_the_definition(shared: Path, tmp_path: Path) -> 
         assert record["tokens"][:FIRST] == expected.tokens
         assert_near(record["sums"]["4"][:FIRST], expected.sums["4"], 1e-3)
         assert math.isfinite(record["totals"]["global"]) or "global" in record["undefined"]
+
+
+def test_rows_that_could_not_be_used_are_in_the_results(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    own = [*rows(), {**rows()[0], "prompt_id": "x", "response": None}]
+    write_set(tmp_path, own)
+    path = save(evaluate(tmp_path, hf(model, tokenizer), limit=2), tmp_path / "out")
+    reason = "column 'response': the value is null"
+    place = {reason: "my_teachers.jsonl row 7, column 'response'"}
+    expected = {"QwQ": UnusableRows(4, {reason: 1}, place), "R1": UnusableRows(3)}
+    assert read_scored_set([path]).unusable == expected

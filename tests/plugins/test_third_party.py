@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import bz2
 import json
 import os
 import subprocess
@@ -22,7 +22,7 @@ from tests.helpers_students import student, tokenizer
 from . import lab
 
 LNAT = "import sys; from lnat_plugins.cli import main; sys.exit(main())"
-YAML = f"task: {TASK}\ndataset_path: rows.jsonl.gz\nnaturalness: {{steps: shouts}}\n"
+YAML = f"task: {TASK}\ndataset_path: rows.jsonl.bz2\nnaturalness: {{steps: shouts}}\n"
 TEXTS = {"QwQ": "Two! Three! So five.", "R1": "Five, of course.", "DSQ": "It is 5! Done!"}
 
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
         for teacher, text in TEXTS.items()
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (tmp_path / "rows.jsonl.bz2").write_bytes(bz2.compress(lines.encode()))
     (tmp_path / f"{TASK}.yaml").write_text(CLASS + YAML, encoding="utf-8")
     return tmp_path
 
@@ -69,7 +69,7 @@ def test_the_listing_shows_it(site: Path, tmp_path: Path) -> None:
         "    splitters: shouts\n"
         "    metrics: weakest_step\n"
         "    strategies: best_quiet\n"
-        "    loaders: jsonl_gz\n"
+        "    loaders: jsonl_bz2\n"
     )
     assert "shouting" not in lnat("plugins", site=None, cwd=tmp_path).stdout
 
@@ -90,11 +90,13 @@ def test_a_program_uses_it(folder: Path) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_wrong_row_is_the_files_fault(folder: Path) -> None:
-    (folder / "rows.jsonl.gz").write_bytes(gzip.compress(b'{"prompt": "p"'))
-    with pytest.raises(DataError, match="^rows.jsonl.gz row 1: not valid JSON"):
+    (folder / "rows.jsonl.bz2").write_bytes(bz2.compress(b'{"prompt": "p"'))
+    with pytest.raises(DataError, match="^rows.jsonl.bz2 row 1: not valid JSON"):
         load_teacher_set(folder / f"{TASK}.yaml")
-    (folder / "rows.jsonl.gz").write_bytes(b"not compressed")
-    with pytest.raises(DataError, match="^rows.jsonl.gz: the file cannot be read: Not a gzipped"):
+    (folder / "rows.jsonl.bz2").write_bytes(b"not compressed")
+    with pytest.raises(
+        DataError, match="^rows.jsonl.bz2: the file cannot be read: Invalid data stream"
+    ):
         load_teacher_set(folder / f"{TASK}.yaml")
 
 

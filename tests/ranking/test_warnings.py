@@ -11,6 +11,7 @@ import pytest
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.teacher_set import UnusableRows
 from lnat_plugins.teacher_set.degenerate import KINDS, DegenerateCount
 from tests.ranking.builders import LOWER, rank_rows, row
 
@@ -245,3 +246,29 @@ def test_the_gravest_comes_first() -> None:
     assert [line.startswith(begin) for line, begin in zip(found, begins, strict=True)] == [True] * 6
     lines = ranked(given).to_markdown().splitlines()
     assert lines[1:6] == [f"- {line}" for line in found[:5]]
+
+
+def unusable(n_rows: int, **reasons: int) -> UnusableRows:
+    return UnusableRows(n_rows, reasons, dict.fromkeys(reasons, "rows.jsonl row 3"))
+
+
+def test_rows_left_out_are_one_line_above_a_twentieth() -> None:
+    counts = {
+        "A": unusable(100, empty=6, null=7),
+        "B": unusable(100, null=5),
+        "C": unusable(2, x=2),
+    }
+    ranking = ranked(rows(), unusable=counts)
+    assert ranking.warnings == (
+        "Rows that could not be used were left out: C 2 of 2 (mostly: x), A 13 of 100 (mostly: "
+        "null). A teacher's failures are seldom spread evenly over its prompts: `lnat check` names "
+        "the first ones.",
+    )
+    assert f"- {ranking.warnings[0]}\n" in ranking.to_markdown()
+    assert f"- {ranking.warnings[0]}\n" in ranking.to_markdown(brief=True)
+    assert ranking.as_dict()["unusable"]["A"]["reasons"] == {"empty": 6, "null": 7}
+
+
+@pytest.mark.parametrize("counts", [None, {}, {"A": unusable(100, null=5), "B": unusable(9)}])
+def test_few_rows_left_out_are_no_warning(counts: dict[str, UnusableRows] | None) -> None:
+    assert ranked(rows(), unusable=counts).warnings == ()

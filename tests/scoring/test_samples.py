@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
+from lnat_plugins.teacher_set import UnusableRows
 from tests.helpers_samples import (
     DATE,
     make_record,
@@ -184,3 +186,49 @@ def test_a_file_without_any_response_is_refused(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", [samples_line("p0", [])])
     with pytest.raises(DataError, match=r"x\.jsonl: no scored response in the samples file"):
         read_scored_sets([path])
+
+
+# rows of the teacher set that could not be used
+
+UNUSABLE = {
+    "QwQ": UnusableRows(10, {"null": 2}, {"null": "rows.jsonl row 3"}),
+    "R1": UnusableRows(10),
+    "": UnusableRows(1, {"not valid JSON": 1}, {"not valid JSON": "rows.jsonl row 9"}),
+}
+
+
+def test_what_the_task_says_of_unusable_rows_is_read(tmp_path: Path) -> None:
+    table = teacher_table({"QwQ": [-1.0, -2.0], "R1": [-2.0, -1.0]})
+    path = write_run(tmp_path / "a", table, unusable=UNUSABLE)
+    for source in (tmp_path, path):
+        found = read_scored_set([source])
+        assert found.unusable == UNUSABLE
+        assert set(found.only(["R1"]).unusable) == {"R1", ""}
+    write_run(tmp_path / "older", table)
+    assert read_scored_set([tmp_path / "older"]).unusable == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "factor"), [("0123456789ab", 1), ("another", 2)], ids=["same data", "other data"]
+)
+def test_files_of_one_set_count_once_and_of_two_sets_together(
+    tmp_path: Path, data: str, factor: int
+) -> None:
+    for name, own in (("a", "0123456789ab"), ("b", data)):
+        values = [-1.0, -2.0] if name == "a" else [-1.0, -2.0, -3.0]
+        table = teacher_table({"QwQ": values, "R1": values})
+        write_run(tmp_path / name, table, unusable=UNUSABLE, data=own)
+    found = read_scored_set([tmp_path]).unusable
+    assert {t: (one.rows, one.left_out) for t, one in found.items()} == {
+        t: (factor * one.rows, factor * one.left_out) for t, one in UNUSABLE.items()
+    }
+    assert found["QwQ"].places == {"null": "rows.jsonl row 3"}
+
+
+@pytest.mark.parametrize("about", [3, {"unusable": 3}, {"unusable": {"A": {"rows": "x"}}}, {}])
+def test_results_that_say_something_else_say_nothing(tmp_path: Path, about: Any) -> None:
+    path = write_run(tmp_path, teacher_table({"A": [-1.0], "B": [-2.0]}), unusable={})
+    (results,) = tmp_path.glob("results_*.json")
+    task = {"local_naturalness": {"metadata": {"naturalness": about}}}
+    results.write_text(json.dumps({"configs": task}), encoding="utf-8")
+    assert read_scored_set([path]).unusable == {}

@@ -1,8 +1,8 @@
-"""The loader `jsonl_gz`: JSON lines, compressed."""
+"""The loader `jsonl_bz2`: JSON lines, compressed."""
 
 from __future__ import annotations
 
-import gzip
+import bz2
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,9 @@ from lnat_plugins import Loader
 from lnat_plugins.errors import DataError
 
 
-def read_gzip(path: Path, shown: str) -> Iterator[dict[str, Any]]:
+def read_bz2(path: Path, shown: str) -> Iterator[dict[str, Any]]:
     """One row a line. A file that is not compressed is an OSError, which is worded for us."""
-    with gzip.open(path, "rb") as lines:
+    with bz2.open(path, "rb") as lines:
         for number, line in enumerate(lines, start=1):
             yield parse(line, f"{shown} row {number}")
 
@@ -30,4 +30,4 @@ def parse(line: bytes, where: str) -> dict[str, Any]:
     return row
 
 
-LOADER = Loader("jsonl_gz", (".gz",), read_gzip)
+LOADER = Loader("jsonl_bz2", (".jsonl.bz2",), read_bz2)

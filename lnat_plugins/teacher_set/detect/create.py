@@ -6,7 +6,8 @@ The proposal is loaded before its file is written, and nothing is written if tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -205,18 +206,40 @@ def create(
     where = _example_filter(rows, detected)
     source_of = path or folder / FILE
     text = yaml_text(detected, task, _shown(source_of), where)
-    try:
-        loaded = load(parse_task(parse_yaml(text, source_of), source_of))
-        if len(loaded.teachers) > 1 and "min_teachers" in detected.config.get("naturalness", {}):
-            # the rows looked at were one teacher's; all are more
-            detected = _without_minimum(detected)
-            text = yaml_text(detected, task, _shown(source_of), where)
+    with _folder(folder):  # paths such as ../data lead nowhere from one that is not there
+        try:
             loaded = load(parse_task(parse_yaml(text, source_of), source_of))
-    except LnatError as cause:
-        raise ProposalError(cause, text) from cause
-    if path is not None:
-        write_atomic(path, text, "--output_path")
+            block = detected.config.get("naturalness", {})
+            if len(loaded.teachers) > 1 and "min_teachers" in block:
+                # the rows looked at were one teacher's; all are more
+                detected = _without_minimum(detected)
+                text = yaml_text(detected, task, _shown(source_of), where)
+                loaded = load(parse_task(parse_yaml(text, source_of), source_of))
+        except LnatError as cause:
+            raise ProposalError(cause, text) from cause
+        if path is not None:
+            write_atomic(path, text, "--output_path")
     return NewTeacherSet(path, text, detected, loaded)
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make the folder, and remove what was made of it if the block fails."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise ConfigError(
+            "this folder cannot be made", where=str(folder), found=cause.strerror,
+            remedy="give --output_path another one",
+        ) from None  # fmt: skip
+    try:
+        yield
+    except BaseException:
+        for one in missing:
+            with suppress(OSError):
+                one.rmdir()
+        raise
 
 
 def _output(

@@ -61,7 +61,7 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_with_plugins
     from lnat_plugins.teacher_set.catalog import check_task
-    from lnat_plugins.teacher_set.left_out import left_out
+    from lnat_plugins.teacher_set.notes import left_out
 
     teacher_set = check_task(args.file, partial(load_with_plugins, strict=args.strict))
     responses = Counter(r.teacher for prompt in teacher_set.prompts for r in prompt.responses)

@@ -19,6 +19,7 @@ from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
 from lnat_plugins.teacher_set.detect import Detected, Hints, detect
+from lnat_plugins.teacher_set.detect.names import read_name
 from lnat_plugins.teacher_set.detect.profile import Table
 from lnat_plugins.teacher_set.detect.sample import sample_rows
 from lnat_plugins.teacher_set.detect.text import in_words, yaml_text
@@ -311,7 +312,7 @@ def _example_filter(
         column = table.column(name)
         if column and column.is_names and 1 < column.distinct <= 10 and column.kind == "text":
             values = [value for value in table.values(name) if value is not None]
-            if column.chars > 24:
+            if column.chars > 24 or column.distinct * 2 > column.filled or read_name(name).role:
                 continue
             return {name: max(dict.fromkeys(values), key=values.count)}
     return {}

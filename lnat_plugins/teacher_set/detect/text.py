@@ -10,8 +10,9 @@ import yaml
 
 from lnat_plugins.formatting import plural
 from lnat_plugins.teacher_set.detect.found import Detected
-from lnat_plugins.teacher_set.left_out import left_out
+from lnat_plugins.teacher_set.notes import left_out
 from lnat_plugins.teacher_set.prompts import Prompt, Response, TeacherSet
+from lnat_plugins.teacher_set.thinking import split_thinking
 
 CLASS: Final = "!function lnat_plugins.harness.NaturalnessTask"
 _WIDTH: Final = 92
@@ -60,25 +61,30 @@ def yaml_text(detected: Detected, task: str, name: str, where: Mapping[str, Any]
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:
-    """The keys of a mapping, a line each."""
-    return [
-        f"{key}: " + yaml.safe_dump(
+    """The keys of a mapping, a line each; a mapping that is too long for one has a line a key."""
+    found = []
+    for key, value in values.items():
+        name = yaml.safe_dump(key, allow_unicode=True).removesuffix("\n...\n").strip()
+        line = f"{name}: " + yaml.safe_dump(
             value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
-        ).removesuffix("...\n").strip()
-        for key, value in values.items()
-    ]  # fmt: skip
+        ).removesuffix("...\n").strip()  # fmt: skip
+        if len(line) > _WIDTH and isinstance(value, Mapping):
+            found += [f"{name}:", *(f"  {own}" for own in _lines(value))]
+        else:
+            found.append(line)
+    return found
 
 
 def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
     """What was taken for what, what was read, two examples, and what is uncertain."""
     lines = [f"layout: {_LAYOUTS[detected.layout]}"]
     read = {part: " + ".join(own) for part, own in teacher_set.columns.items()}
-    if detected.layout not in ("batch", "messages") and "prompt" in read:
-        read["prompt"] = _all_of(detected.roles["prompt"], read["prompt"])
     for role, said in detected.roles.items():
-        part = {"thinking": "think"}.get(role, role)
-        from_data = read.get(part, "") if detected.layout not in ("batch", "messages") else ""
-        shown = said if role in ("response", "teacher") or not from_data else from_data
+        shown = said
+        if role in ("prompt", "system") and detected.layout not in ("batch", "messages"):
+            shown = read.get(role, said)  # all the columns that were filled
+        elif role == "thinking" and said == "none":
+            shown = _thinking(teacher_set)
         lines.append(f"{role}: {shown}")
     responses = Counter(r.teacher for p in teacher_set.prompts for r in p.responses)
     prompts = Counter(t for p in teacher_set.prompts for t in {r.teacher for r in p.responses})
@@ -98,9 +104,14 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
     return [*lines, *left_out(teacher_set)]
 
 
-def _all_of(named: str, read: str) -> str:
-    """The prompt's columns as they were read; those that were never filled are not there."""
-    return read or named
+def _thinking(teacher_set: TeacherSet) -> str:
+    """Where the thinking part is, if no column holds it."""
+    some = [r for prompt in teacher_set.prompts[:50] for r in prompt.responses]
+    if any(response.parts for response in some):
+        return "beside the answers' text, under a key of its own"
+    if any(split_thinking(response.text).is_filled for response in some):
+        return "in the responses' text, between tags"
+    return "none"
 
 
 def _examples(teacher_set: TeacherSet) -> Iterator[tuple[Prompt, Response]]:

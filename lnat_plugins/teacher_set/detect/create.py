@@ -208,16 +208,19 @@ def create(
     source_of = path or folder / FILE
     text = yaml_text(detected, task, _shown(source_of), where)
     with _folder(folder):  # paths such as ../data lead nowhere from one that is not there
-        try:
-            loaded = load(parse_task(parse_yaml(text, source_of), source_of))
-            block = detected.config.get("naturalness", {})
-            if len(loaded.teachers) > 1 and "min_teachers" in block:
-                # the rows looked at were one teacher's; all are more
-                detected = _without_minimum(detected)
-                text = yaml_text(detected, task, _shown(source_of), where)
+        for last in (False, True):
+            try:
                 loaded = load(parse_task(parse_yaml(text, source_of), source_of))
-        except LnatError as cause:
-            raise ProposalError(cause, text) from cause
+            except LnatError as cause:
+                simpler = None if last else _without_ids(detected, hints)
+                if simpler is None:
+                    raise ProposalError(cause, text) from cause
+            else:
+                simpler = _of_several(detected) if len(loaded.teachers) > 1 else None
+            if simpler is None:
+                break
+            detected = simpler
+            text = yaml_text(detected, task, _shown(source_of), where)
         if path is not None:
             write_atomic(path, text, "--output_path")
     return NewTeacherSet(path, text, detected, loaded)
@@ -318,10 +321,33 @@ def _example_filter(
     return {}
 
 
-def _without_minimum(detected: Detected) -> Detected:
-    block = {k: v for k, v in detected.config["naturalness"].items() if k != "min_teachers"}
-    config = {k: v for k, v in detected.config.items() if k != "naturalness"}
-    doubts = tuple(d for d in detected.doubts if not d.startswith("there is one teacher only"))
+def _without_ids(detected: Detected, hints: Hints) -> Detected | None:
+    """The proposal without the column of ids that was chosen for it; None if it has none."""
+    block = dict(detected.config.get("naturalness", {}))
+    columns = dict(block.get("columns", {}))
+    name = columns.pop("prompt_id", None)
+    if name is None or hints.prompt_id:
+        return None
+    block["columns"] = columns
+    if not columns:
+        del block["columns"]
+    doubt = f"{name} is not read as the prompt's id: it does not fit all of the rows"
+    return replace(
+        detected,
+        config={**detected.config, "naturalness": block},
+        roles={**detected.roles, "prompt id": "none"},
+        doubts=(*detected.doubts, doubt),
+        unused=(*detected.unused, name),
+    )
+
+
+def _of_several(detected: Detected) -> Detected | None:
+    """A proposal for one teacher as one for several, which all rows have and some did not show."""
+    block = dict(detected.config.get("naturalness", {}))
+    if block.pop("min_teachers", None) is None:
+        return None
+    config = {key: value for key, value in detected.config.items() if key != "naturalness"}
     if block:
         config["naturalness"] = block
+    doubts = tuple(d for d in detected.doubts if not d.startswith("there is one teacher only"))
     return replace(detected, config=config, doubts=doubts)

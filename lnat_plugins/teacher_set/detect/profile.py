@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any, Final, Literal
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.teacher_set.answers import n_words
 from lnat_plugins.teacher_set.cells import ABSENT, lookup
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS, holds_reply, is_choice
 from lnat_plugins.teacher_set.fields import correctness, known
@@ -28,6 +29,7 @@ assistant's; turns: turns up to a user's; texts, verdicts, replies, objects: lis
 ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
 """Names of the role that writes responses."""
 
+_READ: Final = 400  # characters of a text in which words are counted
 _FEW: Final = 50  # values that a column of names has at most
 
 
@@ -35,8 +37,9 @@ _FEW: Final = 50  # values that a column of names has at most
 class Column:
     """One column over the sampled rows.
 
-    filled: rows with a value. kind: of most of them. chars, words: medians of the text in it.
-    distinct: different values. verdicts: share of the values that are verdicts, or lists of them.
+    filled: rows with a value. kind: of most of them. distinct: different values.
+    chars, words: medians of the text in it; words are those of its beginning.
+    verdicts: share of the values that are verdicts, or lists of them.
     """
 
     name: str
@@ -188,7 +191,7 @@ class Table:
             filled=len(kept),
             kind=kind,
             chars=median(map(len, texts)) if texts else 0,
-            words=median(len(text.split()) for text in texts) if texts else 0,
+            words=median(n_words(text[:_READ]) for text in texts) if texts else 0,
             distinct=len({as_key(value) for value, _ in kept}),
             verdicts=sum(_is_verdict(value) for value, _ in kept) / len(kept),
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from lnat_plugins import init_teacher_set
+from lnat_plugins import init_teacher_set, load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.files import parse_yaml, read_yaml
+from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.teacher_set.catalog import check_task
 from lnat_plugins.teacher_set.detect.create import ProposalError
 from tests.teacher_set.conftest import jsonl
@@ -163,6 +165,23 @@ def test_a_second_teacher_beyond_the_rows_looked_at_is_found(
     assert new.detected.doubts == ()
 
 
+def test_ids_that_do_not_fit_all_rows_are_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = rows("A", "B", prompts=200)
+    for i, row in enumerate(own):
+        row["id"] = min(i // 2, 30)
+    Path("rows.jsonl").write_text(jsonl(*own[:62], *own[300:]), "utf-8")
+    monkeypatch.setattr("lnat_plugins.teacher_set.detect.create.sample_rows", lambda *_: own[:40])
+    new = init_teacher_set("rows.jsonl")
+    assert "prompt_id" not in new.yaml
+    assert new.detected.doubts == (
+        "id is not read as the prompt's id: it does not fit all of the rows",
+    )
+    with pytest.raises(ProposalError, match="two different prompts share the id"):
+        init_teacher_set("rows.jsonl", prompt_id="id", output_path="new.yaml")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -201,3 +220,58 @@ def test_rows_that_cannot_be_used_are_named(folder: Path) -> None:
     text = init_teacher_set("rows.jsonl").to_text()
     assert "unusable rows: 1 of" in text
     assert "not valid JSON" in text
+
+
+CASES = (
+    "alpaca", "am_r1", "batch_output", "content_parts", "deepmath", "distilabel",
+    "distilabel_grouped", "dolphin_r1", "grades", "limo", "mixture_of_thoughts", "nemotron",
+    "openmathreasoning", "openthoughts3", "openthoughts_conversations", "openthoughts_metadata",
+    "reasoning_content", "rsr_data",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_public_layouts_are_read_as_by_their_own_yaml(
+    shared: Path, folder: Path, name: str
+) -> None:
+    source = shared / "cases" / f"layout_{name}"
+    if not source.is_dir():
+        pytest.skip("no such case")
+    shutil.copytree(source, folder / "case", ignore=shutil.ignore_patterns("*.yaml"))
+    new = init_teacher_set("case")
+    if name == "batch_output":  # its YAML is of another layout
+        assert (len(new.teacher_set.prompts), new.teacher_set.n_responses) == (12, 24)
+        return
+    assert _content(new.teacher_set) == _content(load_teacher_set(source / "teachers.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("gsm8k_long_cot", 1200),
+        ("farel_logic", 945),
+        ("agents_tau", "end with a turn of the user"),
+        ("multiturn_mint", "differ before their last turn"),
+    ],
+)
+def test_real_traces_are_read_or_refused(
+    shared: Path, folder: Path, name: str, count: int | str
+) -> None:
+    file = str(shared / "data" / f"{name}.jsonl")
+    if isinstance(count, str):
+        with pytest.raises(ConfigError, match=count):
+            init_teacher_set(file, output_path="t.yaml")
+        return
+    new = init_teacher_set(file, output_path="t.yaml")
+    assert new.teacher_set.n_responses == count
+    assert read_yaml("t.yaml")["naturalness"] is None  # the defaults of the long layout
+    assert new.detected.roles["correctness"] == "correct"
+
+
+def _content(teacher_set: TeacherSet) -> Any:
+    return sorted(
+        [repr(p.messages), sorted(
+            (r.teacher.lower(), r.sample, r.text, str(r.correct)) for r in p.responses
+        )]
+        for p in teacher_set.prompts
+    )  # fmt: skip

@@ -39,7 +39,7 @@ def fill(value: Any, i: int, row: int) -> Any:
         "think": lambda x: f"Hmm, thinks {x}, there are {i} and {i + 3}: let me add them up.",
         "text": lambda _: f"Some words of row {row}, which no other row has in it.",
     }
-    return re.sub(r"@(\w+)(?: ([A-Z])\b)?", lambda m: say[m[1]](m[2]), value)
+    return re.sub(r"@(\w+)(?: ([A-Z])\b)?", lambda m: say[m[1]](m[2]), value, flags=re.ASCII)
 
 
 def write(folder: Path, case: dict[str, Any]) -> list[str]:

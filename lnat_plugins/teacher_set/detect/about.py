@@ -1,4 +1,4 @@
-"""Which columns say something of a response: teacher, verdict, sample, id of the prompt, system."""
+"""Which columns say something of a response: verdict, sample, id of the prompt, system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from lnat_plugins.teacher_set.detect.found import NONE, Search
 from lnat_plugins.teacher_set.detect.names import ID_NAMES, SAMPLE_NAMES, read_name
-from lnat_plugins.teacher_set.detect.profile import Column, as_key, varies
+from lnat_plugins.teacher_set.detect.profile import as_key
 
 _MOSTLY: Final = 0.9  # of the values of a column must be verdicts
 _NAMED: Final = 0.7  # where the name says so too
@@ -27,62 +27,6 @@ def choose_system(search: Search) -> None:
             f"{', '.join(c.name for c in found)} may be system texts and are not read: "
             "`columns: {system: ...}`"
         )
-
-
-def teacher_column(search: Search) -> Column | None:
-    """The column that names the teachers; None if there is none."""
-    hint = search.hints.teacher
-    if hint:
-        return None if hint == NONE else search.hinted(hint, "teacher")[0]
-    table = search.table
-    named = [
-        c for c in table.filled()
-        if read_name(c.name).role == "teacher" and c.is_names and c.name not in search.taken
-    ]  # fmt: skip
-    exact = [c for c in named if c.name == "teacher"]
-    if exact:
-        return exact[0]
-    if len(named) > 1:
-        moving = [c for c in named if c.distinct > 1]
-        differing = [c for c in moving if varies(table.values(c.name), search.groups) != 0]
-        named = differing or moving or named
-    if len(named) > 1:
-        keys = [table.values(c.name) for c in named]
-        if all(one == keys[0] for one in keys):
-            named = named[:1]
-    if len(named) > 1:
-        raise search.ask(
-            "several columns may name the teachers", named, "name the one: --teacher COL"
-        )
-    return named[0] if named else _by_content(search)
-
-
-def _by_content(search: Search) -> Column | None:
-    """A column of few names, each of which stands once in every prompt's rows."""
-    groups: dict[str, list[int]] = {}
-    for i, group in enumerate(search.groups):
-        groups.setdefault(group, []).append(i)
-    several = [own for own in groups.values() if len(own) > 1]
-    if len(search.table.files) > 1 or len(several) < 2:
-        return None
-    found = []
-    for column in search.table.filled():
-        fits = column.kind == "text" and column.is_names and column.distinct > 1
-        if not fits or column.name in search.taken or column.verdicts == 1:
-            continue
-        values = search.table.values(column.name)
-        once = sum(len({as_key(values[i]) for i in own}) == len(own) for own in several)
-        if once >= 0.95 * len(several):
-            found.append(column)
-    if len(found) > 1:
-        raise search.ask(
-            "several columns may name the teachers", found, "name the one: --teacher COL"
-        )
-    if found:
-        search.doubts.append(
-            f"{found[0].name} is read as the teacher by its content: few names, each once a prompt"
-        )
-    return found[0] if found else None
 
 
 def choose_correct(search: Search) -> None:

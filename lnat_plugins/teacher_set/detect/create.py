@@ -6,6 +6,7 @@ The proposal is loaded before its file is written, and nothing is written if tha
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -177,7 +178,7 @@ def create(
     spec = parse_task({"task": "new", "dataset_path": paths, **keys}, "<dict>").data
     spec = replace(spec, source="lnat init")
     found: dict[str, Source] = {s.location: s for s in resolve(spec, loaders, key="DATA")}
-    sources = list(found.values())
+    sources = _without_results(list(found.values()))
     folder, path = _output(paths, sources, output_path)
     names = {source.location: _relative(source, folder) for source in sources}
     by_file = {
@@ -270,6 +271,14 @@ def _output(
 
 
 _LOCAL: Final = ("file", "saved_dataset")
+
+
+def _without_results(sources: list[Source]) -> list[Source]:
+    """The sources without the tables that lm-eval writes beside its samples."""
+    names = {source.location: Path(source.location).name for source in sources}
+    if not any(re.fullmatch(r"samples_.*\.jsonl", name) for name in names.values()):
+        return sources
+    return [s for s in sources if not re.fullmatch(r"results_.*\.json", names[s.location])]
 
 
 def _relative(source: Source, folder: Path) -> str:

@@ -65,7 +65,7 @@ def take_lm_eval(search: Search) -> dict[str, Any]:
     table.column(prompt)
     search.take("prompt", "prompt", [prompt])
     search.take("response", "response", ["resps.0"])
-    search.groups = table.keys(["doc_id"])
+    search.groups = table.keys([prompt])
     search.taken |= {"arguments", "resps", "filtered_resps", "doc_hash", "prompt_hash"}
     search.taken |= {"target_hash", "doc", "target"}
     metrics = {name for own in table.values("metrics") if isinstance(own, list) for name in own}

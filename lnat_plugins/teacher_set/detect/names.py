@@ -74,7 +74,7 @@ SAMPLE_NAMES: Final = (
     "response_id", "response_idx", "choice_index",
 )  # fmt: skip
 _TEACHER: Final = re.compile(
-    r"(teacher|generator|author|llm|engine|responder|annotator_model"
+    r"(teacher|teacher_id|generator|author|llm|engine|responder|annotator_model"
     r"|((teacher|source|generation|generator|gen|response|answer|completion|reasoning|solution)_?)?"
     r"models?([ _]?(name|names|id|used))?|generated_by|teacher_name|models?_names?)",
     re.IGNORECASE,

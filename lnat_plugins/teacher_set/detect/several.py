@@ -101,6 +101,12 @@ def take_wide(search: Search, found: Mapping[str, Family]) -> list[str]:
             for family, column in zip(found.values(), columns, strict=True):
                 family[part] = [column]
         own = {teacher: family[part] for teacher, family in found.items() if part in family}
+        for teacher, columns in own.items():
+            if len(columns) != len(found[teacher]["response"]):
+                raise search.ask(
+                    f"several columns may be the {roles[part]} of {teacher}", columns,
+                    f"name one for each teacher: --{part} COL,COL, or --{part} none",
+                )  # fmt: skip
         if own:
             short = {t: c[0] if len(c) == 1 else c for t, c in own.items()}
             search.columns[field] = short

@@ -12,6 +12,11 @@ from lnat_plugins.teacher_set.detect.names import differing_parts
 _SPLITS: Final = frozenset(
     "train training test testing validation valid val dev eval data default main".split()
 )
+_RUN: Final = re.compile(
+    r"(seed|run|sample|gen|rollout|trial|attempt|output|part|batch|file|temp|t|v)?"
+    r"[_.\- ]?\d+([_.]\d+)?",
+    re.IGNORECASE,
+)
 _SHARD: Final = re.compile(
     r"[_.\- ]*(?:(?:part|shard|chunk)[_.\- ]?\d+|\d+-of-\d+|(?<![a-zA-Z\d])\d{4,})(?![a-zA-Z\d])",
     re.IGNORECASE,
@@ -44,7 +49,7 @@ def by_names(given: Mapping[str, str]) -> FileTeachers:
 def teachers_of_files(files: Sequence[str], teacher_from: str = "") -> FileTeachers | None:
     """Whose responses several files hold; None if their names do not tell.
 
-    Names of splits ("train"), numbers and shards ("00001-of-00004") are no teachers.
+    No teachers are splits ("train"), numbered runs ("seed1") and shards ("00001-of-00004").
     """
     if len(files) < 2 and not teacher_from:
         return None
@@ -70,7 +75,7 @@ def _are_teachers(names: Sequence[str]) -> bool:
     distinct = set(names)
     if len(distinct) < 2 or "" in distinct:
         return False
-    return not all(name.lower() in _SPLITS or name.isdecimal() for name in distinct)
+    return not all(name.lower() in _SPLITS or _RUN.fullmatch(name) for name in distinct)
 
 
 def _mapping(by_file: Mapping[str, str]) -> dict[str, Any]:

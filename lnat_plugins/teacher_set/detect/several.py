@@ -21,6 +21,7 @@ Family = dict[str, list[str]]
 def families(search: Search) -> dict[str, Family]:
     """The teachers that columns are named after, each with its columns of responses."""
     found: dict[str, Family] = {}
+    bare_names: set[str] = set()
     named = [(read_name(column.name), column) for column in search.table.filled()]
     for name, column in [*named, *_inner_columns(search.table)]:
         if not name.rest or column.name in search.taken:
@@ -32,9 +33,14 @@ def families(search: Search) -> dict[str, Family]:
             "correct": column.verdicts >= 0.9,
         }
         part = "response" if bare else name.role
+        if bare and fits["response"]:
+            bare_names.add(name.rest)
         if fits.get(part):
             found.setdefault(name.rest, {}).setdefault(part, []).append(column.name)
-    return {teacher: own for teacher, own in found.items() if "response" in own}
+    found = {teacher: own for teacher, own in found.items() if "response" in own}
+    # beside `r1_solution`, a `claude_summary` is something else
+    said = {teacher: own for teacher, own in found.items() if teacher not in bare_names}
+    return said or found
 
 
 def _inner_columns(table: Table) -> list[tuple[Named, Column]]:

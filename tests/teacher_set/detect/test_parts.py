@@ -109,6 +109,8 @@ def test_teachers_of_files(files: list[str], path: Any, teacher_from: str) -> No
         ["train/0.jsonl", "test/0.jsonl"],
         ["data-00000-of-00002.parquet", "data-00001-of-00002.parquet"],
         ["1.jsonl", "2.jsonl"],
+        ["out_seed1.jsonl", "out_seed2.jsonl"],
+        ["gen1/a.json", "gen2/a.json"],
     ],
 )
 def test_splits_and_shards_are_no_teachers(files: list[str]) -> None:

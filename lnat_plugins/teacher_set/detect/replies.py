@@ -126,6 +126,8 @@ def choose_response(search: Search, default: str = "response") -> None:
         found = answers if think else []
     if not found:
         found = _by_content(search, think)
+    if not hints.response and not any(column.is_free for column in found):
+        _refuse_short(search, found, think)
     several = len(found) > 1 and not hints.response
     if several and all(same_text(_values(search, found[0]), _values(search, c)) for c in found):
         search.doubts.append(
@@ -149,6 +151,20 @@ def choose_response(search: Search, default: str = "response") -> None:
                 f"{found[0].name} is read as the response; it may be the data set's own solution"
             )
     choose_think(search, think, _values(search, found[0]))
+
+
+def _refuse_short(search: Search, found: list[Column], think: list[Column]) -> None:
+    """Ask where the likeliest names hold short values, and another column holds free text."""
+    read = {*search.taken, *(c.name for c in [*found, *think])}
+    others = [
+        c for c in search.table.filled()
+        if c.is_free and c.name not in read and differs(search, c) is not False
+    ]  # fmt: skip
+    if others:
+        raise search.ask(
+            "the column of the likeliest name holds short values, and another free text",
+            [*found, *others], "name the response: --response COL",
+        )  # fmt: skip
 
 
 def _values(search: Search, column: Column) -> list[Any]:
@@ -187,7 +203,7 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
     raise search.ask(
         "no column is certain to be the response",
         [*dict.fromkeys([*free, *think, *answers])] or search.table.columns,
-        "name it: --response COL",
+        "name it: --response COL (or a path, as in --response output.text)",
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from lnat_plugins.teacher_set.thinking import split_thinking
 
 CLASS: Final = "!function lnat_plugins.harness.NaturalnessTask"
 _WIDTH: Final = 92
+_LINE: Final = 120  # characters of a line of the YAML
 _HEAD: Final = 4  # lines of the beginning of an example, and fewer of its end
 _TAIL: Final = 3
 
@@ -68,7 +69,7 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
         line = f"{name}: " + yaml.safe_dump(
             value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
         ).removesuffix("...\n").strip()  # fmt: skip
-        if len(line) > _WIDTH and isinstance(value, Mapping):
+        if len(line) > _LINE and isinstance(value, Mapping):
             found += [f"{name}:", *(f"  {own}" for own in _lines(value))]
         else:
             found.append(line)

@@ -11,7 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lnat_plugins.api import Scores, load_teacher_set, read_all_scores, read_scores, score
+    from lnat_plugins.api import (
+        Scores,
+        init_teacher_set,
+        load_teacher_set,
+        read_all_scores,
+        read_scores,
+        score,
+    )
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins.hookspecs import hookimpl
@@ -35,6 +42,7 @@ __all__ = [
     "UndefinedError",
     "__version__",
     "hookimpl",
+    "init_teacher_set",
     "load_teacher_set",
     "read_all_scores",
     "read_scores",
@@ -54,6 +62,7 @@ _HOME: Final = {
     "Strategy": "selection",
     "UndefinedError": "metrics",
     "hookimpl": "plugins.hookspecs",
+    "init_teacher_set": "api",
     "load_teacher_set": "api",
     "read_all_scores": "api",
     "read_scores": "api",

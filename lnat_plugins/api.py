@@ -22,7 +22,7 @@ from lnat_plugins.metrics import (
     metrics_to_compare,
     request_metrics,
 )
-from lnat_plugins.plugins import Plugins, load_plugins, load_with_plugins
+from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking import (
     Comparison,
@@ -49,6 +49,7 @@ from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
+from lnat_plugins.teacher_set.detect.create import NewTeacherSet
 
 if TYPE_CHECKING:
     import pandas
@@ -66,6 +67,13 @@ def load_teacher_set(source: str | Path | Mapping[str, Any], *, strict: bool = F
         DataError: the data.
     """
     return load_with_plugins(source, strict=strict)
+
+
+def init_teacher_set(
+    *data: str | Path, output_path: str | Path | None = None, **options: Any
+) -> NewTeacherSet:
+    """Recognise the layout of data and write a teacher set's YAML; see `init_with_plugins`."""
+    return init_with_plugins(*data, output_path=output_path, **options)
 
 
 class _Plan(NamedTuple):  # a `ScoringPlan`

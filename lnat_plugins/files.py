@@ -73,6 +73,14 @@ def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
         raise ConfigError(
             f"the file cannot be read: {cause}", where=str(path), remedy="give a UTF-8 YAML file"
         ) from cause
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    """A YAML's text as its keys; `path` is where it stands, for messages. Follows no `include`.
+
+    Raises ConfigError as `read_yaml` does.
+    """
     try:
         config = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as cause:

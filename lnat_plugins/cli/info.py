@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
 from lnat_plugins.errors import StudentError
-from lnat_plugins.formatting import plural
 
 if TYPE_CHECKING:
-    from lnat_plugins.teacher_set import TeacherSet
+    pass
 
 
 def declare_tasks(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +61,7 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
 def _check(args: argparse.Namespace) -> int:
     from lnat_plugins.plugins import load_with_plugins
     from lnat_plugins.teacher_set.catalog import check_task
+    from lnat_plugins.teacher_set.notes import left_out
 
     teacher_set = check_task(args.file, partial(load_with_plugins, strict=args.strict))
     responses = Counter(r.teacher for prompt in teacher_set.prompts for r in prompt.responses)
@@ -72,25 +71,11 @@ def _check(args: argparse.Namespace) -> int:
         f"{teacher_set.fingerprint}",
         ", ".join(f"{part}: {' + '.join(own)}" for part, own in teacher_set.columns.items()),
         *(f"teacher {name}: {responses[name]} responses" for name in teacher_set.teachers),
-        *_left_out(teacher_set),
+        *left_out(teacher_set),
         *(f"note: {note}" for note in teacher_set.notes),
     ]
     print_result("\n".join(filter(None, lines)) + "\n")
     return 0
-
-
-def _left_out(teacher_set: TeacherSet) -> Iterator[str]:
-    """A line for each reason: rows that cannot be used by teacher, then what filters dropped."""
-    reasons = {reason for one in teacher_set.unusable.values() for reason in one.reasons}
-    for teacher, one in teacher_set.unusable.items():
-        of_whom = f"{one.rows} of teacher {teacher}" if teacher else "an unknown teacher"
-        for reason, count in one.reasons.items():
-            yield f"unusable rows: {count} of {of_whom}: {reason} (first: {one.places[reason]})"
-    for reason, count in teacher_set.dropped.items():
-        if reason not in reasons:
-            yield f"dropped {plural(count, 'response')}: {reason}"
-    if teacher_set.near_equal is not None:
-        yield teacher_set.near_equal.in_words()
 
 
 def declare_plugins(parser: argparse.ArgumentParser) -> None:

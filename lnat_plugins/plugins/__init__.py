@@ -7,9 +7,15 @@ imports no model, no lm-eval and no TRL.
 
 from __future__ import annotations
 
-from lnat_plugins.plugins.configured import load_with_plugins, metrics_of, plugins_of
+from lnat_plugins.plugins.configured import (
+    init_with_plugins,
+    load_with_plugins,
+    metrics_of,
+    plugins_of,
+)
 from lnat_plugins.plugins.load import LoadedPlugin, Plugins, load_plugins
 
 __all__ = [
-    "LoadedPlugin", "Plugins", "load_plugins", "load_with_plugins", "metrics_of", "plugins_of",
+    "LoadedPlugin", "Plugins", "init_with_plugins", "load_plugins", "load_with_plugins",
+    "metrics_of", "plugins_of",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from lnat_plugins.selection import Selection, SelectionSpec, Student, parse_sele
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.detect.create import NewTeacherSet, create, read_options
 
 
 def plugins_of(spec: TaskSpec) -> Plugins:
@@ -48,6 +49,32 @@ def load_with_plugins(
     teacher_set = load(spec, registry.splitters, registry.loaders, strict=strict)
     metrics_of(spec, teacher_set, registry.metrics)
     return teacher_set
+
+
+def init_with_plugins(
+    *data: str | Path, output_path: str | Path | None = None, **options: Any
+) -> NewTeacherSet:
+    """Recognise the layout of data, load it, and write a teacher set's YAML.
+
+    Args:
+        data: files, folders, patterns, or a data set's id on the hub.
+        output_path: by default my_teachers.yaml beside the data; an existing file is not replaced.
+            "-" writes nothing.
+        options: as `lnat init` takes them. `prompt`, `response`, `think`, `correct`, `sample` and
+            `prompt_id` are columns ("none" for no column; several as a list, or "a,b");
+            `teacher` is a column or {name: file}; `task`, `layout`, `teacher_from`, `split` and
+            `dataset_name` are as in the YAML.
+
+    Raises:
+        ConfigError: where the data leaves open which column is meant; it names the candidates and
+            the option that settles it. An unknown option, or a file that exists.
+        DataError: data that cannot be read or loaded.
+    """
+    registry = load_plugins().registry
+    return create(
+        [str(one) for one in data], read_options(options),
+        None if output_path is None else str(output_path), registry.loaders, load_with_plugins,
+    )  # fmt: skip
 
 
 def metrics_of(

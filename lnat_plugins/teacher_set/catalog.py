@@ -16,8 +16,9 @@ from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
 from lnat_plugins.steps.windows import parse_windows
-from lnat_plugins.teacher_set import TeacherSet, load
+from lnat_plugins.teacher_set import LOADERS, TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.loaders import by_suffix, suffix_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def list_tasks(
 
 def check_task(path: str | Path, load: Callable[[TaskSpec], TeacherSet] = load) -> TeacherSet:
     """Load the YAML and all its data as a run would; the first error is raised."""
+    if Path(path).is_dir() or suffix_of(Path(path), tuple(by_suffix(LOADERS))):
+        raise ConfigError(
+            "this is data, and not the YAML of a teacher set", where=str(path),
+            remedy=f"write the YAML first: lnat init {path}",
+        )  # fmt: skip
     return load(_definition(read_yaml(path), Path(path)))
 
 

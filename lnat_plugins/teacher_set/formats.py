@@ -88,7 +88,7 @@ def _rows_of(content: Any, split: str, shown: str) -> list[Any]:
         raise DataError(
             f"the file holds several lists of rows, and none is the split {split!r}",
             where=shown, found=", ".join(content),
-            remedy=f"name one of them: `test_split: {next(iter(content))}`",
+            remedy=f"name one of them: `test_split: {next(iter(content))}` (lnat init: --split)",
         )  # fmt: skip
     raise DataError(
         'a .json file must hold a list of rows, {"data": [...]}, {"train": [...]}, or a row a line',

@@ -1,12 +1,13 @@
-"""What a loaded set holds that may be meant otherwise: text not read, responses repeated."""
+"""What a loaded set holds that may be meant otherwise, and what of its data is left out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from lnat_plugins.teacher_set.prompts import Prompt
+from lnat_plugins.formatting import plural
+from lnat_plugins.teacher_set.prompts import Prompt, TeacherSet
 
 _THINKING_COLUMNS: Final = ("reasoning", "thinking", "think")
 _LOOKED_AT: Final = frozenset((*_THINKING_COLUMNS, "history"))
@@ -50,3 +51,17 @@ def reading_notes(prompts: Iterable[Prompt], columns: Mapping[str, Any]) -> tupl
     if repeated:
         notes.append(f"{repeated} responses repeat another one of their teacher word for word")
     return tuple(notes)
+
+
+def left_out(teacher_set: TeacherSet) -> Iterator[str]:
+    """A line for each reason: rows that cannot be used by teacher, then what filters dropped."""
+    reasons = {reason for one in teacher_set.unusable.values() for reason in one.reasons}
+    for teacher, one in teacher_set.unusable.items():
+        of_whom = f"{one.rows} of teacher {teacher}" if teacher else "an unknown teacher"
+        for reason, count in one.reasons.items():
+            yield f"unusable rows: {count} of {of_whom}: {reason} (first: {one.places[reason]})"
+    for reason, count in teacher_set.dropped.items():
+        if reason not in reasons:
+            yield f"dropped {plural(count, 'response')}: {reason}"
+    if teacher_set.near_equal is not None:
+        yield teacher_set.near_equal.in_words()

@@ -142,7 +142,8 @@ def _read_saved(folder: Path, shown: str, split: str) -> Iterator[Row]:
         if split not in saved:
             raise DataError(
                 f"the saved dataset has no split {split!r}", where=shown, found=", ".join(saved),
-                remedy=f"name one of them: `test_split: {next(iter(saved), '...')}`",
+                remedy=f"name one of them: `test_split: {next(iter(saved), '...')}` (lnat init: "
+                "--split)",
             )  # fmt: skip
         saved = saved[split]
     number = 0

@@ -31,6 +31,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         "report",
         "select",
         "sft",
+        "init",
         "tasks",
         "check",
         "plugins",

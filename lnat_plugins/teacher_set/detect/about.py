@@ -1,0 +1,141 @@
+"""Which columns say something of a response: verdict, sample, id of the prompt, system."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lnat_plugins.teacher_set.detect.found import NONE, Search
+from lnat_plugins.teacher_set.detect.names import ID_NAMES, SAMPLE_NAMES, read_name
+from lnat_plugins.teacher_set.detect.profile import as_key
+
+_MOSTLY: Final = 0.9  # of the values of a column must be verdicts
+_NAMED: Final = 0.7  # where the name says so too
+_READ_BY_DEFAULT: Final = ("system", "system_prompt")
+
+
+def choose_system(search: Search) -> None:
+    """Name the column of the system text, unless it is read by default."""
+    found = [
+        c for c in search.table.filled()
+        if read_name(c.name).role == "system" and c.kind == "text" and c.name not in search.taken
+    ]  # fmt: skip
+    default = [c for c in found if c.name in _READ_BY_DEFAULT]
+    if default or len(found) == 1:
+        search.take("system", "system", [(default or found)[0].name], _READ_BY_DEFAULT)
+    elif found:
+        search.doubts.append(
+            f"{', '.join(c.name for c in found)} may be system texts and are not read: "
+            "`columns: {system: ...}`"
+        )
+
+
+def choose_correct(search: Search) -> None:
+    """Name the column of verdicts."""
+    table, hint = search.table, search.hints.correct
+    default = table.column("correct")
+    if hint:
+        if hint == (NONE,):
+            if default:
+                search.columns["correct"] = None
+            return
+        found = search.hinted(hint, "correct")
+        search.take("correct", "correctness", [c.name for c in found], ("correct",))
+        return
+    free = [c for c in table.filled() if c.name not in search.taken]
+    only = [c for c in free if c.verdicts >= _MOSTLY]
+    found = [c for c in free if c.verdicts >= _NAMED and read_name(c.name).role == "correct"]
+    values = [table.values(c.name) for c in found]
+    if default in found:
+        found = [c for c in found if c.name == "correct"]
+    elif len(found) > 1 and all(one == values[0] for one in values):
+        found = found[:1]
+    if len(found) > 1:
+        raise search.ask(
+            "several columns may say whether a response is correct", found,
+            "name the one: --correct COL, or --correct none",
+        )  # fmt: skip
+    if default and default.filled and default not in found:
+        search.columns["correct"] = None
+        search.doubts.append("the column 'correct' holds no verdicts and is not read")
+    if found:
+        search.take("correct", "correctness", [found[0].name], ("correct",))
+        if found[0].verdicts < 1:
+            search.doubts.append(f"{found[0].name} holds other values than verdicts in some rows")
+        return
+    maybe = [c.name for c in only if c.distinct > 1]
+    if maybe:
+        search.doubts.append(
+            f"{' and '.join(maybe)} may say whether a response is correct: --correct {maybe[0]}"
+        )
+
+
+def choose_sample(search: Search, teachers: list[str]) -> None:
+    """Name the column that numbers a teacher's responses to one prompt, where there are several."""
+    table, hint = search.table, search.hints.sample
+    default = table.column("sample")
+    if hint == NONE:
+        if default:
+            search.columns["sample"] = None
+        return
+    if hint:
+        search.take("sample", "sample", [search.hinted(hint, "sample")[0].name], ("sample",))
+        return
+    writers = [f"{group}\0{own}" for group, own in zip(search.groups, teachers, strict=True)]
+    found = []
+    for name in SAMPLE_NAMES:
+        column = table.column(name)
+        if column and column.kind in ("number", "text") and column.words <= 2:
+            keys = map(as_key, table.values(name))
+            own = [f"{writer}\0{key}" for writer, key in zip(writers, keys, strict=True)]
+            if len(set(own)) == len(own) and column.filled == len(own):
+                found.append(name)
+    if len(set(writers)) < len(writers) and found:
+        search.take("sample", "sample", [found[0]], ("sample",))
+    elif default and default.filled and "sample" not in found and "sample" not in search.taken:
+        search.columns["sample"] = None
+        search.doubts.append("the column 'sample' does not number a teacher's responses: not read")
+
+
+def choose_prompt_id(search: Search) -> None:
+    """Name the column that identifies the prompts, one value for each."""
+    table, hint = search.table, search.hints.prompt_id
+    default = table.column("prompt_id")
+    if hint == NONE:
+        if default:
+            search.columns["prompt_id"] = None
+        return
+    if hint:
+        own = search.hinted(hint, "prompt_id")[0].name
+        search.take("prompt_id", "prompt id", [own], ("prompt_id",))
+        return
+    repeats = len(set(search.groups)) < len(search.groups)
+    for name in ID_NAMES:
+        column = table.column(name)
+        usable = column and column.kind in ("text", "number") and name not in search.taken
+        if not usable or column is None or column.filled < len(table.rows):
+            continue
+        keys = [as_key(value) for value in table.values(name)]
+        pairs = set(zip(keys, search.groups, strict=True))
+        if len(set(search.groups)) == len(set(keys)) == len(pairs) and repeats:
+            search.take("prompt_id", "prompt id", [name], ("prompt_id",))
+            return
+    if default is not None and default.filled:
+        keys = [as_key(value) for value in table.values("prompt_id")]
+        if repeats and len(set(keys)) == len(keys):
+            search.columns["prompt_id"] = None
+            search.doubts.append(
+                "the column 'prompt_id' numbers rows, not prompts, and is not read"
+            )
+        else:
+            search.take("prompt_id", "prompt id", ["prompt_id"], ("prompt_id",))
+
+
+def choose_steps(search: Search) -> None:
+    """Switch the column `steps` off where it holds no lists of text."""
+    column = search.table.column("steps")
+    if column and column.filled and "steps" not in search.taken:
+        if column.kind == "texts":
+            search.take("steps", "steps", ["steps"], ("steps",))
+        else:
+            search.columns["steps"] = None
+            search.doubts.append("the column 'steps' holds no lists of text and is not read")

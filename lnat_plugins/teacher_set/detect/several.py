@@ -1,0 +1,202 @@
+"""Rows that hold several teachers' responses: a column a teacher (wide), a list (nested)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.teacher_set.detect.about import choose_correct
+from lnat_plugins.teacher_set.detect.found import NONE, Hints, Search
+from lnat_plugins.teacher_set.detect.names import Named, differing_parts, is_model_name, read_name
+from lnat_plugins.teacher_set.detect.profile import Column, Table, same_text
+from lnat_plugins.teacher_set.detect.replies import choose_response, think_columns
+
+_REPLIES: Final = ("text", "texts", "reply", "replies")
+Family = dict[str, list[str]]
+"""Of one teacher: part ("response", "think", "correct") -> its columns."""
+
+
+def families(search: Search) -> dict[str, Family]:
+    """The teachers that columns are named after, each with its columns of responses."""
+    found: dict[str, Family] = {}
+    bare_names: set[str] = set()
+    named = [(read_name(column.name), column) for column in search.table.filled()]
+    for name, column in [*named, *_inner_columns(search.table)]:
+        if not name.rest or column.name in search.taken:
+            continue
+        bare = name.role == "" and name.rank == 1 and is_model_name(name.rest)
+        fits = {
+            "response": column.kind in _REPLIES and column.is_free,
+            "think": column.kind in ("text", "texts") and column.is_free,
+            "correct": column.verdicts >= 0.9,
+        }
+        part = "response" if bare else name.role
+        if bare and fits["response"]:
+            bare_names.add(name.rest)
+        if fits.get(part):
+            found.setdefault(name.rest, {}).setdefault(part, []).append(column.name)
+    found = {teacher: own for teacher, own in found.items() if "response" in own}
+    # beside `r1_solution`, a `claude_summary` is something else
+    said = {teacher: own for teacher, own in found.items() if teacher not in bare_names}
+    return said or found
+
+
+def _inner_columns(table: Table) -> list[tuple[Named, Column]]:
+    """The text under the keys of objects (`answers: {QwQ: ..., R1: ...}`), by the keys' names."""
+    found = []
+    for column in [c for c in table.filled() if c.kind == "object"]:
+        keys = {
+            key: None for value in table.values(column.name) if isinstance(value, Mapping)
+            for key in value
+        }  # fmt: skip
+        for key in keys:
+            inner = table.column(f"{column.name}.{key}") if is_model_name(key) else None
+            if inner is not None:
+                found.append((Named("", 1, key), inner))
+    return found
+
+
+def are_models(teachers: Sequence[str]) -> bool:
+    """Whether at least two names are names of models."""
+    return len(teachers) > 1 and all(map(is_model_name, teachers))
+
+
+def refuse_named_beside(search: Search, found: Mapping[str, Family]) -> None:
+    """Ask where other columns name the teacher of each column, as `model_a` does of `response_a`.
+
+    Raises Asked.
+    """
+    for column in search.table.filled():
+        for teacher in found:
+            beside = re.fullmatch(rf"(model|teacher|generator)_{re.escape(teacher)}", column.name)
+            if beside and column.is_names and column.distinct > 1:
+                raise search.ask(
+                    f"{column.name} names the teacher of another column row by row, which no "
+                    "layout reads",
+                    [c for own in found.values() for c in own["response"]],
+                    "write a row a response, with a column `teacher`",
+                )  # fmt: skip
+
+
+def take_wide(search: Search, found: Mapping[str, Family]) -> list[str]:
+    """Name the columns of every teacher; returns the teachers."""
+    hint = search.hints.response
+    if hint:
+        columns = [column.name for column in search.hinted(hint, "response")]
+        named = {own: next((t for t, f in found.items() if own in f["response"]), own)
+                 for own in columns}  # fmt: skip
+        if len(set(named.values())) < len(columns):
+            named = dict(zip(columns, differing_parts(columns), strict=True))
+        found = {named[c]: {**found.get(named[c], {}), "response": [c]} for c in columns}
+    words = {"response": "responses", "think": "think", "correct": "correct"}
+    roles = {"response": "response", "think": "thinking", "correct": "correctness"}
+    for part, field in words.items():
+        given = getattr(search.hints, part)
+        if given == (NONE,):
+            continue
+        if given and part != "response":
+            columns = [column.name for column in search.hinted(given, part)]
+            if len(columns) != len(found):
+                raise ConfigError(
+                    f"the wide layout needs a column for each of {len(found)} teachers",
+                    where=f"--{part}", found=columns, remedy="name them in the order of "
+                    + ", ".join(found),
+                )  # fmt: skip
+            for family, column in zip(found.values(), columns, strict=True):
+                family[part] = [column]
+        own = {teacher: family[part] for teacher, family in found.items() if part in family}
+        for teacher, columns in own.items():
+            if len(columns) != len(found[teacher]["response"]):
+                raise search.ask(
+                    f"several columns may be the {roles[part]} of {teacher}", columns,
+                    f"name one for each teacher: --{part} COL,COL, or --{part} none",
+                )  # fmt: skip
+        if own:
+            short = {t: c[0] if len(c) == 1 else c for t, c in own.items()}
+            search.columns[field] = short
+            search.taken.update(c for several in own.values() for c in several)
+            search.roles[roles[part]] = "; ".join(f"{t}: {' + '.join(c)}" for t, c in own.items())
+    search.roles["teacher"] = "the columns' names: " + ", ".join(found)
+    return list(found)
+
+
+def nested_column(search: Search) -> tuple[Column, str] | None:
+    """The column with a list of responses, and the column or the key of their teachers."""
+    table, hints = search.table, search.hints
+    candidates = [c for c in table.filled() if c.kind in ("texts", "objects", "replies")]
+    if hints.response:
+        candidates = search.hinted(hints.response, "response")
+    for column in candidates:
+        if column.kind == "texts" and (column.is_free or hints.response):
+            beside = _names_beside(search, column)
+            if beside:
+                return column, beside
+        if column.kind in ("objects", "replies"):
+            inner = _items(table, column.name)
+            named = [c for c in inner.filled() if read_name(c.name).role == "teacher"]
+            texts = [c for c in inner.filled() if c.kind == "text" and c.words >= 2]
+            if len(named) == 1 and named[0].is_names and texts:
+                return column, named[0].name
+    return None
+
+
+def _items(table: Table, column: str) -> Table:
+    """The items of a column's lists as rows."""
+    items = [
+        item for value in table.values(column) if isinstance(value, list)
+        for item in value if isinstance(item, Mapping)
+    ]  # fmt: skip
+    return Table({column: items})
+
+
+def _names_beside(search: Search, column: Column) -> str:
+    """The column of lists of names, as long as the lists of responses."""
+    own = search.table.values(column.name)
+    for other in search.table.filled():
+        hinted = other.name == search.hints.teacher
+        if other.kind != "texts" or other is column:
+            continue
+        if not hinted and read_name(other.name).role != "teacher":
+            continue
+        pairs = zip(own, search.table.values(other.name), strict=True)
+        if all(len(a or ()) == len(b or ()) for a, b in pairs):
+            return other.name
+    return ""
+
+
+def take_nested(search: Search, column: Column, teacher: str) -> list[str]:
+    """Name the list of responses, its teachers and what its items hold; returns the teachers."""
+    search.take("responses", "response", [column.name], ("responses",))
+    search.roles["teacher"] = teacher
+    if teacher != "teacher":
+        search.columns["teacher"] = teacher
+    if column.kind == "texts":
+        search.taken.add(teacher)
+        choose_correct(search)
+        values = search.table.values(teacher)
+        return [name for own in values if isinstance(own, list) for name in map(str, own)]
+    inner = Search(_items(search.table, column.name), Hints(), taken={teacher})
+    inner.groups = [str(i) for i in range(len(inner.table.rows))]
+    own = next((c for c in inner.table.filled() if c.name in ("response", "answer")), None)
+    turns = any(c.name in ("content", "message") for c in inner.table.filled())
+    if own is None and not turns:
+        choose_response(inner)
+        search.columns |= {k: v for k, v in inner.columns.items() if k in ("response", "think")}
+    elif own is not None:
+        think = think_columns(inner)
+        if think and think[0].name not in ("think", "reasoning_content"):
+            search.columns["think"] = think[0].name
+    choose_correct(inner)
+    search.columns |= {k: v for k, v in inner.columns.items() if k == "correct"}
+    for role, columns in inner.roles.items():
+        said = f"{column.name}: {columns}"
+        search.roles[role] = said
+    return [str(value) for value in inner.table.values(teacher) if value is not None]
+
+
+def says_the_same(search: Search, conversation: Column, response: Column) -> bool:
+    """Whether a conversation ends with the text of a response column."""
+    values: list[Any] = search.table.values(conversation.name)
+    return same_text(values, search.table.values(response.name))

@@ -1,0 +1,95 @@
+"""`lnat init` on layouts of public sets: the rows and what must be proposed stand in a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import parse_yaml
+from lnat_plugins.teacher_set.detect.create import NewTeacherSet, create, read_options
+
+TABLE = Path(__file__).parents[2] / "data" / "init_layouts.yaml"
+CASES: list[dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+PROMPTS = 6
+
+
+def fill(value: Any, i: int, row: int) -> Any:
+    """A template's value for prompt `i`; `row` counts all rows."""
+    if isinstance(value, dict):
+        return {key: fill(own, i, row) for key, own in value.items()}
+    if isinstance(value, list):
+        return [fill(own, i, row) for own in value]
+    if not isinstance(value, str) or "@" not in value:
+        return value
+    if value == "@num":
+        return i
+    say = {
+        "prompt": lambda _: f"A shelf holds {i} red books and {i + 3} blue ones. How many?",
+        "id": lambda _: f"q{i}",
+        "row": lambda _: f"r{row}",
+        "short": lambda _: str(2 * i + 3),
+        "same": lambda _: f"We add {i} and {i + 3}, which gives {2 * i + 3}. That is all.",
+        "trace": lambda x: f"Let me see, says {x}. Adding {i} and {i + 3} gives {2 * i + 3}.",
+        "think": lambda x: f"Hmm, thinks {x}, there are {i} and {i + 3}: let me add them up.",
+        "text": lambda _: f"Some words of row {row}, which no other row has in it.",
+    }
+    return re.sub(r"@(\w+)(?: ([A-Z])\b)?", lambda m: say[m[1]](m[2]), value, flags=re.ASCII)
+
+
+def write(folder: Path, case: dict[str, Any]) -> list[str]:
+    """The files of a case; returns what `lnat init` is given."""
+    row = 0
+    for name, templates in case["files"].items():
+        rows = []
+        for i in range(PROMPTS):
+            for template in templates:
+                rows.append(fill(template, i, row))
+                row += 1
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        as_list = name.endswith(".json")
+        text = json.dumps(rows) if as_list else "".join(json.dumps(r) + "\n" for r in rows)
+        path.write_text(text, encoding="utf-8")
+    return case.get("data", sorted(case["files"]))
+
+
+def init(folder: Path, case: dict[str, Any]) -> NewTeacherSet:
+    return create(write(folder, case), read_options(case.get("options", {})))
+
+
+def proposal(new: NewTeacherSet) -> dict[str, Any]:
+    assert new.path is not None
+    return parse_yaml(new.yaml, new.path)
+
+
+def test_the_names_of_the_table_are_distinct() -> None:
+    assert len({case["name"] for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_a_layout_is_recognised_or_asked_about(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "asks" in case:
+        with pytest.raises(ConfigError, match=re.escape(case["asks"])):
+            init(tmp_path, case)
+        assert not list(tmp_path.rglob("my_teachers.yaml"))
+        return
+    new = init(tmp_path, case)
+    found = proposal(new)
+    where = str(Path(new.path or "").parent)
+    path = found["dataset_path"]
+    assert path == case["path"] or f"{where}/{path}" == case["path"]
+    assert found["naturalness"] == case["block"]
+    assert len(new.teacher_set.prompts) == PROMPTS
+    if "count" in case:
+        assert new.teacher_set.n_responses == case["count"]
+    if "doubt" in case:
+        assert any(case["doubt"] in doubt for doubt in new.detected.doubts)

@@ -387,6 +387,7 @@ class Scores:
             self.scored.student, [row.record for row in self.rows], candidates.plain,
             None if in_process else self.tokenizer,
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
+            arguments=self.scored.settings.get("chat_template_kwargs", {}),
         )  # fmt: skip
         return self.plugins.select(candidates, student, spec)
 

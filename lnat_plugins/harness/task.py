@@ -13,6 +13,7 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,7 @@ from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.harness.requests import REQUEST, Request, install, template_options
 from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.plugins import metrics_of, plugins_of
-from lnat_plugins.scoring.chat import template_digest
+from lnat_plugins.scoring.chat import render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
@@ -141,6 +142,7 @@ class NaturalnessTask(Task):
         self._keep(self.teacher_set.prompts)
         self._chat_template: Callable[..., str] | None = None
         self._system_instruction: str | None = None
+        self._template_arguments: dict[str, Any] = {}
         self._instances: list[Instance] | None = None
         self._filters = [FilterEnsemble("none", [_FirstReply])]
         # What lm-eval writes into its results file.
@@ -186,8 +188,9 @@ class NaturalnessTask(Task):
         """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
         so that those of other data or settings would be taken. Building ours costs nothing.
         """
-        if options.get("apply_chat_template"):
-            self._join_thinking(getattr(options.get("chat_template"), "__self__", None))
+        lm: Any = getattr(options.get("chat_template"), "__self__", None)
+        if options.get("apply_chat_template") and lm is not None:
+            self._read_template(lm.tokenizer, template_options(lm))
         if self._sensitivity != "none":
             chosen = options.get("samples")
             # As lm-eval reads them: each once and in the set's order; all if none is chosen.
@@ -202,15 +205,18 @@ class NaturalnessTask(Task):
         kept = {"cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**options | kept)
 
-    def _join_thinking(self, lm: Any) -> None:
-        """Thinking that the data has apart, joined as the student's own template does."""
+    def _read_template(self, tokenizer: Any, arguments: Mapping[str, Any]) -> None:
+        """Notes the arguments of `--model_args` that change what the template writes, and joins
+        thinking that the data has apart as the student's own template does.
+        """
+        asked = [{"role": "user", "content": "?"}]
+        with suppress(LnatError):  # a template that needs more is refused row by row
+            if render(tokenizer, asked, arguments=arguments) != render(tokenizer, asked):
+                self._template_arguments = dict(arguments)
         prompts = self.teacher_set.prompts
-        if not any(one.parts for prompt in prompts for one in prompt.responses):
-            return
-        renderer = Renderer(lm.tokenizer, plain=False, arguments=template_options(lm))
-        self._keep(
-            [replace(one, responses=tuple(map(renderer.own, one.responses))) for one in prompts]
-        )
+        if any(one.parts for prompt in prompts for one in prompt.responses):
+            own = Renderer(tokenizer, plain=False, arguments=arguments).own
+            self._keep([replace(one, responses=tuple(map(own, one.responses))) for one in prompts])
 
     def _keep(self, prompts: Sequence[Prompt]) -> None:
         """The documents, and the candidates that they stand for."""
@@ -282,6 +288,7 @@ class NaturalnessTask(Task):
             "metrics": list(self._requested.names),
             "chat_template": template_digest(self._chat_template),
             "system_instruction": self._system_instruction,
+            **({"chat_template_kwargs": kwargs} if (kwargs := self._template_arguments) else {}),
         }
 
     def apply_filters(self) -> list[Instance] | None:

@@ -43,19 +43,20 @@ END: Final = "the response ends with the end-of-turn token"
 NOT_TRAINED: Final = "the template drops or changes part of the response"
 
 WARNED: Final = {
-    OTHER_PROMPT: "the chat template puts other text before them in training than where the "
-    "student's turn opens; they are scored behind it, as they are trained",
-    END: "they end with the student's own end-of-turn token; it is scored, and training reads it "
-    "twice",
-    NOT_TRAINED: "the chat template drops or changes part of them in training; they are scored as "
-    "the student would answer, and cannot be trained on in this template",
+    OTHER_PROMPT: "the chat template puts other text before the response in training than where "
+    "the student's turn opens; the response is scored behind it, as it is trained",
+    END: "the response ends with the student's own end-of-turn token, which is scored, and which "
+    "training reads twice",
+    NOT_TRAINED: "the chat template drops or changes part of the response in training; it is "
+    "scored as the student would answer, and cannot be trained on in this template",
 }
 """What is told to the user; the other notes only say that the ids are training's."""
 
 
-def count_notes(rows: Iterable[RowTokens]) -> dict[str, int]:
-    """Note -> number of rows, for those that have one."""
-    return dict(Counter(note for row in rows for note in row.notes))
+def count_warned(rows: Iterable[RowTokens]) -> dict[str, int]:
+    """What is to be told -> number of rows."""
+    notes = Counter(note for row in rows for note in row.notes)
+    return {text: notes[note] for note, text in WARNED.items() if notes[note]}
 
 
 def ids_digest(prompt: Ids, response: Ids) -> str:

@@ -14,7 +14,7 @@ from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
-from lnat_plugins.scoring.rows import WARNED, Renderer, count_notes
+from lnat_plugins.scoring.rows import Renderer, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import PreparedRows, Scorer
 from lnat_plugins.scoring.variants import score_with_variants
@@ -139,8 +139,7 @@ class LocalStudent:
 
     def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
         """In what training reads rows otherwise than a reader would expect -> number of rows."""
-        notes = count_notes(map(self._renderer.row, rows))
-        return {note: count for note, count in notes.items() if note in WARNED}
+        return count_warned(map(self._renderer.row, rows))
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
         prompts: dict[str, list[Candidate]] = {}
@@ -152,7 +151,7 @@ class LocalStudent:
         scorer = self._processes.together(self._scorer)
         notes = self._processes.together(lambda: self.training_notes(rows))
         for note, count in notes.items() if self._processes.main else ():
-            _log.warning("%d of %d responses: %s", count, len(rows), WARNED[note])
+            _log.warning("%d of %d responses: %s", count, len(rows), note)
 
         def prepare(i: int) -> PreparedRows:
             responses = [row.response for row in groups[i]]

@@ -8,15 +8,15 @@ itself: the settings in each record say whether there was one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Protocol
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.rows import WARNED, Renderer
+from lnat_plugins.scoring.rows import Renderer, count_warned
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
@@ -58,7 +58,8 @@ class ScoredStudent:
         records: one for each candidate, in order.
         plain: see `Candidates.plain`.
         tokenizer: folder or name of the tokenizer that training will use; by default `name`.
-        load: how it is loaded, once, when a length in training is first needed.
+        load: how it is loaded, once, when training's ids are first needed.
+        arguments: of the chat template in every row, with which the rows were scored.
     """
 
     name: str
@@ -66,6 +67,7 @@ class ScoredStudent:
     plain: bool
     tokenizer: str | None = None
     load: Callable[[str], Any] = load_tokenizer
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def _renderer(self) -> Renderer:
@@ -99,17 +101,18 @@ class ScoredStudent:
         except StudentError:
             why = "the student's tokenizer cannot be loaded (give --tokenizer a folder)"
             return {f"{NOT_COMPARED}: {why}": len(rows)}
-        notes: Counter[str] = Counter()
+        as_scored = replace(renderer, arguments=self.arguments)
+        differing: Counter[str] = Counter()
+        told = []
         for row in rows:
             trained = renderer.row(row)
             scored = self.records[row.index].ids_digest
-            own = [note for note in trained.notes if note in WARNED]
             if not scored:
-                own.append(f"{NOT_COMPARED}: the scores are of an older version")
+                differing[f"{NOT_COMPARED}: the scores are of an older version"] += 1
             elif scored != trained.digest:
-                own.append(OTHER_IDS)
-            notes.update(own)
-        return dict(notes)
+                differing[OTHER_IDS] += 1
+            told.append(as_scored.row(row) if scored == trained.digest else trained)
+        return count_warned(told) | dict(differing)
 
 
 def candidates_of_scores(scored: ScoredSet) -> Candidates:

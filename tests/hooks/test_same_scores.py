@@ -165,3 +165,27 @@ def test_a_template_that_drops_the_thinking_is_refused_after_lm_eval_too(
     assert any("chat template leaves out what" in line for line in scores.rank().warnings)
     with pytest.raises(DataError, match="drops or changes part of the response in training"):
         scores.select("best")
+
+
+def test_arguments_of_the_harness_count_as_scored(folder: Path, tmp_path: Path) -> None:
+    """With an empty thinking part that the harness opens, training adds nothing of its own."""
+    opening = "{% if thinking is defined %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+    reader = AutoTokenizer.from_pretrained(folder)
+    reader.chat_template = TEMPLATE.removesuffix("{% endif %}") + opening
+    reader.save_pretrained(tmp_path / "s")
+    own = [row | {"response": TEXTS["R1"], "reasoning_content": None} for row in rows()]
+    write_set(tmp_path / "set", own, block={"windows": [1]})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    found = []
+    for arguments in ({}, {"chat_template_args": {"thinking": False}}):
+        lm = HFLM(pretrained=model, tokenizer=reader, **arguments)
+        out = tmp_path / str(len(arguments))
+        file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), out)
+        found.append(read_scores(file, tokenizer=str(tmp_path / "s")))
+    without, given = (scores.select("best").training_notes for scores in found)
+    (note,) = without
+    assert note.startswith("the chat template puts other text before the response in training")
+    assert given == {}
+    assert found[1].scored.settings["chat_template_kwargs"] == {"thinking": False}
+    first, second = ([row.record.ids_digest for row in scores.rows] for scores in found)
+    assert first == second

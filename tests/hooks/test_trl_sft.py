@@ -382,7 +382,7 @@ def test_a_template_that_drops_the_thinking_is_refused(tmp_path: Path) -> None:
 
 def test_a_template_that_adds_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     natural(tmp_path, train_dataset=ROWS, processing_class=padded(INSERTS))
-    assert "6 of 6 responses: the chat template puts other text before them" in caplog.text
+    assert "6 of 6 responses: the chat template puts other text before the resp" in caplog.text
     caplog.clear()
     natural(
         tmp_path / "b", train_dataset=ROWS, processing_class=padded(MARKED),

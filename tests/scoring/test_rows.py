@@ -19,9 +19,10 @@ from lnat_plugins.scoring.rows import (
     OPENED,
     OTHER_PROMPT,
     SPACE,
+    WARNED,
     Renderer,
     RowTokens,
-    count_notes,
+    count_warned,
 )
 from lnat_plugins.teacher_set import Candidate, Response
 from tests.helpers_students import CHATML, student, tokenizer
@@ -244,7 +245,7 @@ def test_a_response_that_training_would_not_see(assistant: str, text: str) -> No
     opened = "<|im_start|>user\nWhat?<|end|>\n<|im_start|>assistant\n"
     assert reader.decode(whole(row)) == opened + text
     assert reader.decode(row.response.ids) == text
-    assert count_notes([row, row]) == {NOT_TRAINED: 2}
+    assert count_warned([row, row]) == {WARNED[NOT_TRAINED]: 2}
 
 
 def test_a_blank_that_the_tokenizer_puts_before_a_text() -> None:

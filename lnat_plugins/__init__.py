@@ -11,7 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lnat_plugins.api import Scores, load_teacher_set, read_all_scores, read_scores, score
+    from lnat_plugins.api import (
+        Scores,
+        check_teacher_set,
+        load_teacher_set,
+        read_all_scores,
+        read_scores,
+        score,
+    )
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins.hookspecs import hookimpl
@@ -34,6 +41,7 @@ __all__ = [
     "Strategy",
     "UndefinedError",
     "__version__",
+    "check_teacher_set",
     "hookimpl",
     "load_teacher_set",
     "read_all_scores",
@@ -53,6 +61,7 @@ _HOME: Final = {
     "Splitter": "steps",
     "Strategy": "selection",
     "UndefinedError": "metrics",
+    "check_teacher_set": "api",
     "hookimpl": "plugins.hookspecs",
     "load_teacher_set": "api",
     "read_all_scores": "api",

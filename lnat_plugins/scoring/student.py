@@ -187,7 +187,7 @@ class LocalStudent:
         }
         backend = EngineBackend(Engine(self._model))
         self._plan.requested.check_student(backend.unavailable)
-        max_length = _context(self._model)
+        max_length = context_of(self._model.config)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,
@@ -203,8 +203,8 @@ class LocalStudent:
         )
 
 
-def _context(model: Any) -> int | None:
-    """Tokens that the model can read at once, or None if its configuration names no limit."""
-    config = model.config.get_text_config(decoder=True)
+def context_of(config: Any) -> int | None:
+    """Tokens that a model can read at once, or None if its configuration names no limit."""
+    config = config.get_text_config(decoder=True)
     found = (getattr(config, name, None) for name in _CONTEXT)
     return next((int(value) for value in found if isinstance(value, int)), None)

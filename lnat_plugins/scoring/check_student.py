@@ -87,10 +87,8 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
     try:
         config = AutoConfig.from_pretrained(name)
         if model:
-            loaded = AutoModelForCausalLM.from_pretrained(name, dtype="auto").to(device)
-            label = (
-                torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else ""
-            )
+            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+            loaded.to(device)
         else:
             with torch.device("meta"):
                 shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]

@@ -330,10 +330,13 @@ _RunKey = tuple[bytes, bytes, bytes, frozenset[str]]
 def _distinct(runs: Sequence[TokenRun]) -> tuple[list[_RunKey], dict[_RunKey, TokenRun]]:
     """The key of each run, and one run for each key."""
     keys = [
-        (run.ids.tobytes(), run.scored.tobytes(), run.left_out.tobytes(), run.wanted)
-        for run in runs
+        (run.ids.tobytes(), run.scored.tobytes(), _left_out_of(run), run.wanted) for run in runs
     ]
     return keys, dict(zip(keys, runs, strict=True))
+
+
+def _left_out_of(run: TokenRun) -> bytes:
+    return run.left_out.tobytes() if ACTIVATIONS in run.wanted else b""
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:

@@ -172,8 +172,8 @@ def _score_jobs(
     lm-eval deals prompts out to ranks like cards, long ones and short ones alike. Here every rank
     sends the others its prompts, they share all of them, and each rank gets its own back.
     """
-    processes = Processes()
-    if not (processes.count == world_size > 1 and all(processes.gather(_can_be_sent(jobs)))):
+    ranks = processes = Processes(alone=Processes().count != world_size)
+    if not all(ranks.gather(_can_be_sent(jobs))):
         processes = Processes(alone=True)
     everything = [job for own in processes.gather(list(jobs)) for job in own]
     scorer.get_ready(everything)
@@ -184,7 +184,8 @@ def _score_jobs(
         for part in processes.gather(own):
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
-    _log_tokens_to_read([everything[i] for i in missing], scorer, processes)
+    own = [everything[i] for i in missing][processes.rank :: processes.count]
+    _log_tokens_to_read(own, scorer, ranks)
     new = score_prompts(
         [sum(len(response.text) for response in everything[i].responses) for i in missing],
         lambda n: scorer.prepare(everything[missing[n]]),
@@ -198,27 +199,24 @@ def _score_jobs(
     return [found[first + i] for i in range(len(jobs))]
 
 
-def _log_tokens_to_read(
-    jobs: Sequence[PromptJob], scorer: PromptScorer, processes: Processes
-) -> None:
+def _log_tokens_to_read(jobs: Sequence[PromptJob], scorer: PromptScorer, ranks: Processes) -> None:
     """Renders, cuts and counts every row before the first is scored; nothing of it is kept.
 
-    So a row that cannot be rendered ends the run here. Each process counts its share.
+    So a row that cannot be rendered ends the run here, on all ranks. Each counts its share.
     """
-    share = jobs[processes.rank :: processes.count]
 
     def count() -> list[tuple[int, Planned]]:
-        bar = tqdm(share, "Counting tokens", unit="prompt", disable=not processes.main)
+        bar = tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main)
         return [scorer.to_read(job) for job in bar]
 
-    counted = [one for own in processes.gather(processes.together(count)) for one in own]
+    counted = [one for own in ranks.gather(ranks.together(count)) for one in own]
     planned = sum((each for _, each in counted), Planned())
-    if processes.main and jobs:
+    if ranks.main and counted:
         _log.info(
             "To be read: %s tokens (%s of prompts, %s of responses), for %s to %s",
             f"{planned.tokens:,}", f"{planned.prompt_tokens:,}", f"{planned.body_tokens:,}",
             plural(sum(n for n, _ in counted), "response", separator=","),
-            plural(len(jobs), "prompt", separator=","),
+            plural(len(counted), "prompt", separator=","),
         )  # fmt: skip
 
 

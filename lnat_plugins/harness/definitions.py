@@ -13,6 +13,7 @@ import functools
 import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -124,8 +125,10 @@ def _by_name(words: Sequence[str], folders: Iterable[str]) -> Iterator[Path]:
             config = readable(path)
             names = [config.get("task"), *_listed(config.get("tag"))]
             if not config:
-                text = path.read_text(encoding="utf-8", errors="replace")
-                names = [path.stem, *re.findall(r"^task:[ \t]*(\S+)", text, re.MULTILINE)]
+                names = [path.stem]
+                with suppress(OSError):
+                    text = path.read_text(encoding="utf-8", errors="replace")
+                    names += re.findall(r"^task:[ \t]*(\S+)", text, re.MULTILINE)
             if any(fnmatch.fnmatch(str(name), word) for name in names for word in words):
                 yield path
 

@@ -184,8 +184,8 @@ def _score_jobs(
         for part in processes.gather(own):
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
-    own = [everything[i] for i in missing][processes.rank :: processes.count]
-    _log_tokens_to_read(own, scorer, ranks)
+    share = [everything[i] for i in missing[processes.rank :: processes.count]]
+    _log_tokens_to_read(share, scorer, ranks)
     new = score_prompts(
         [sum(len(response.text) for response in everything[i].responses) for i in missing],
         lambda n: scorer.prepare(everything[missing[n]]),

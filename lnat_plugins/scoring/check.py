@@ -221,14 +221,14 @@ def _shares(counts: Counter[str]) -> str:
     shown = [
         f"{_in_code(name)} ({_percent(n, total)})" for name, n in counts.most_common(_ENDS_SHOWN)
     ]
-    if others := len(counts) - _ENDS_SHOWN:
-        shown += [f"{others} more"] if others > 0 else []
+    if len(counts) > _ENDS_SHOWN:
+        shown.append(f"{len(counts) - _ENDS_SHOWN} more")
     return ", ".join(shown)
 
 
 def _in_code(name: str) -> str:
     """A tag as code, so that a page that shows the table does not take it for one of its own."""
-    return f"`{' '.join(name.split())}`" if name[:1] in "<[◁" else name.replace("|", r"\|")
+    return f"`{' '.join(name.split())}`" if name[:1] in "<[◁" else name
 
 
 def _percent(part: int, total: int) -> str:

@@ -17,7 +17,7 @@ from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import EngineBackend
-from lnat_plugins.scoring.chat import load_tokenizer, render
+from lnat_plugins.scoring.chat import load_tokenizer, render, template_arguments
 from lnat_plugins.scoring.check import (
     ALL_METRICS,
     AS_SET,
@@ -92,11 +92,12 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
         else:
             with torch.device("meta"):
                 shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as cause:
+    # torch without CUDA refuses to move a model there by an assertion.
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as cause:
         first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
         raise StudentError(
             f"the student cannot be loaded: {first.rstrip('.')}", where=name,
-            remedy="give --student a folder that save_pretrained wrote",
+            remedy="give a folder that save_pretrained wrote, and a device that is there",
         ) from None  # fmt: skip
     if model:
         if loaded.device.type == "cuda":
@@ -300,10 +301,9 @@ class _Reader:
         elif note == END:
             text = self._student.tokenizer.decode(ids[-1:])
         elif note == NOT_TRAINED:
-            arguments = row.response.extra.get("chat_template_kwargs")
             rendered = render(
-                self._student.tokenizer, row.messages, row.text, arguments=arguments,
-                where=row.where,
+                self._student.tokenizer, row.messages, row.text,
+                arguments=template_arguments(row.response), where=row.where,
             )  # fmt: skip
             lines = (line.strip() for line in row.text.splitlines())
             text = next((line for line in lines if line and line not in rendered), "")

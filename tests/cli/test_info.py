@@ -381,7 +381,7 @@ def test_a_check_with_a_student(folder: Path, capsys: pytest.CaptureFixture[str]
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
     assert captured.err.startswith("lnat: error: /no/such: the tokenizer cannot be loaded: ")
-    assert "give --student a folder" in captured.err
+    assert "Give --student a folder" in captured.err
 
 
 def test_a_strict_check_passes_where_every_row_can_be_used(folder: Path) -> None:

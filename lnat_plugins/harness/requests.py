@@ -206,8 +206,9 @@ def _log_tokens_to_read(jobs: Sequence[PromptJob], scorer: PromptScorer, ranks: 
     """
 
     def count() -> list[tuple[int, Planned]]:
-        bar = tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main)
-        return [scorer.to_read(job) for job in bar]
+        # Closed by an error too, so that its line begins a line.
+        with tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main) as bar:
+            return [scorer.to_read(job) for job in bar]
 
     counted = [one for own in ranks.gather(ranks.together(count)) for one in own]
     planned = sum((each for _, each in counted), Planned())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from lnat_plugins.api import (
         Scores,
+        check_teacher_set,
         init_teacher_set,
         load_teacher_set,
         read_all_scores,
@@ -41,6 +42,7 @@ __all__ = [
     "Strategy",
     "UndefinedError",
     "__version__",
+    "check_teacher_set",
     "hookimpl",
     "init_teacher_set",
     "load_teacher_set",
@@ -61,6 +63,7 @@ _HOME: Final = {
     "Splitter": "steps",
     "Strategy": "selection",
     "UndefinedError": "metrics",
+    "check_teacher_set": "api",
     "hookimpl": "plugins.hookspecs",
     "init_teacher_set": "api",
     "load_teacher_set": "api",

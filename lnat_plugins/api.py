@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.files import write_atomic
@@ -20,10 +20,10 @@ from lnat_plugins.metrics import (
     frames,
     get_metric,
     metrics_to_compare,
-    request_metrics,
 )
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
-from lnat_plugins.plugins.configured import resolve
+from lnat_plugins.plugins.checked import check_teacher_set
+from lnat_plugins.plugins.configured import plan_of, resolve
 from lnat_plugins.ranking import (
     Comparison,
     Leaderboard,
@@ -35,7 +35,7 @@ from lnat_plugins.ranking import (
     read_reference,
 )
 from lnat_plugins.scoring.chat import load_tokenizer
-from lnat_plugins.scoring.record import RequestedMetrics, ScoredResponse
+from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
@@ -45,14 +45,17 @@ from lnat_plugins.selection.student import (
     provenance_of_scores,
 )
 from lnat_plugins.selection.training_set import write_training_set
-from lnat_plugins.steps import StepSpec, parse_steps
-from lnat_plugins.steps.windows import Window, parse_windows
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
 from lnat_plugins.teacher_set.detect.create import NewTeacherSet
 
 if TYPE_CHECKING:
     import pandas
+
+__all__ = [
+    "Scores", "check_teacher_set", "load_teacher_set", "read_all_scores", "read_scores", "score",
+]  # fmt: skip
 
 
 def load_teacher_set(source: str | Path | Mapping[str, Any], *, strict: bool = False) -> TeacherSet:
@@ -74,15 +77,6 @@ def init_teacher_set(
 ) -> NewTeacherSet:
     """Recognise the layout of data and write a teacher set's YAML; see `init_with_plugins`."""
     return init_with_plugins(*data, output_path=output_path, **options)
-
-
-class _Plan(NamedTuple):  # a `ScoringPlan`
-    settings: Settings
-    steps: StepSpec
-    windows: tuple[Window, ...]
-    requested: RequestedMetrics
-    tokens: bool
-    sensitivity: Sensitivity
 
 
 def score(
@@ -152,15 +146,10 @@ def score(
                 "no such choice", where=f"score: {name}", found=value,
                 remedy=did_you_mean(str(value), choices),
             )  # fmt: skip
-    known = loaded.registry.metrics
-    plan = _Plan(
-        settings,
-        parse_steps(settings.steps, "steps", loaded.registry.splitters, settings.markers),
-        parsed,
-        request_metrics(settings.requested_metrics, settings.windows, known, "metrics"),
-        teacher_set.tokens if tokens is None else tokens,
-        depth,
-    )
+    plan = plan_of(
+        settings, loaded.registry, tokens=teacher_set.tokens if tokens is None else tokens,
+        sensitivity=depth,
+    )  # fmt: skip
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
     )

@@ -8,12 +8,31 @@ from __future__ import annotations
 
 import os
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, StudentError
+
+BUNDLED = "bundled"
+"""The name of the student that comes with the package, where a student is asked for."""
+
+
+def bundled_student() -> Path:
+    """The absolute path of the small student that comes with the package.
+
+    Raises StudentError where the installation lacks it.
+    """
+    folder = Path(str(files("lnat_plugins") / "student")).absolute()
+    if not folder.is_dir():
+        raise StudentError(
+            "the bundled student is missing from this installation",
+            where=str(folder),
+            remedy="run pip install --force-reinstall lnat-plugins",
+        )
+    return folder
 
 
 class _Loader(yaml.SafeLoader):

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from functools import partial
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
-from lnat_plugins.errors import StudentError
-
-if TYPE_CHECKING:
-    pass
+from lnat_plugins.files import bundled_student
 
 
 def declare_tasks(parser: argparse.ArgumentParser) -> None:
@@ -55,26 +48,29 @@ def declare_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="a row that cannot be used is an error"
     )
+    parser.add_argument(
+        "--student", metavar="S",
+        help="say too what this student would read: a folder, a name on the Hub, or `bundled`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--apply_chat_template", action="store_true", help="as the same option of lm_eval"
+    )
+    parser.add_argument("--device", help="of the trial; by default cuda where there is one")
+    parser.add_argument(
+        "--no_trial", action="store_true",
+        help="load no model and score no prompt, so that no time is estimated",
+    )  # fmt: skip
     parser.set_defaults(run=_check)
 
 
 def _check(args: argparse.Namespace) -> int:
-    from lnat_plugins.plugins import load_with_plugins
-    from lnat_plugins.teacher_set.catalog import check_task
-    from lnat_plugins.teacher_set.notes import left_out
+    from lnat_plugins.api import check_teacher_set
 
-    teacher_set = check_task(args.file, partial(load_with_plugins, strict=args.strict))
-    responses = Counter(r.teacher for prompt in teacher_set.prompts for r in prompt.responses)
-    lines = [
-        f"{args.file}: ok",
-        f"task: {teacher_set.name}, prompts: {len(teacher_set.prompts)}, data: "
-        f"{teacher_set.fingerprint}",
-        ", ".join(f"{part}: {' + '.join(own)}" for part, own in teacher_set.columns.items()),
-        *(f"teacher {name}: {responses[name]} responses" for name in teacher_set.teachers),
-        *left_out(teacher_set),
-        *(f"note: {note}" for note in teacher_set.notes),
-    ]
-    print_result("\n".join(filter(None, lines)) + "\n")
+    found = check_teacher_set(
+        args.file, args.student, apply_chat_template=args.apply_chat_template, device=args.device,
+        trial=not args.no_trial, strict=args.strict,
+    )  # fmt: skip
+    print_result(found.to_markdown())
     return 0
 
 
@@ -106,14 +102,7 @@ def declare_student(parser: argparse.ArgumentParser) -> None:
 
 
 def _student(args: argparse.Namespace) -> int:
-    folder = Path(str(files("lnat_plugins") / "student")).absolute()
-    if not folder.is_dir():
-        raise StudentError(
-            "the bundled student is missing from this installation",
-            where=str(folder),
-            remedy="run pip install --force-reinstall lnat-plugins",
-        )
-    print_result(f"{folder}\n")
+    print_result(f"{bundled_student()}\n")
     return 0
 
 

@@ -16,8 +16,9 @@ import torch
 
 from lnat_plugins.engine.batched import BatchedPass, length_dependent_rope
 from lnat_plugins.engine.packed import PackedPass, unsupported
+from lnat_plugins.engine.planning import kinds_of_runs
 from lnat_plugins.engine.projection import Projector, UnitSums, last_up_projection
-from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun
+from lnat_plugins.engine.types import Counts, Ids, RunScores, TokenRun
 from lnat_plugins.errors import ConfigError, StudentError
 
 PATHS: Final = ("auto", "packed", "batched")
@@ -148,13 +149,10 @@ class Engine:
     def _plan(
         self, prompt: Ids, runs: Sequence[TokenRun], indices: Sequence[int]
     ) -> list[list[int]]:
-        """Groups of runs of equal `wanted`; activations first, taken while the prompt is read."""
+        """Groups of runs that are read together."""
         chosen = self._packed or self._batched
-        kinds: dict[tuple[frozenset[str], frozenset[int]], list[int]] = {}
-        for i in indices:
-            kinds.setdefault((runs[i].wanted, runs[i].special), []).append(i)
         groups: list[list[int]] = []
-        for _, kind in sorted(kinds.items(), key=lambda item: ACTIVATIONS not in item[0][0]):
+        for kind in kinds_of_runs(runs, indices):
             part = [runs[i] for i in kind]
             groups += [[kind[i] for i in one] for one in chosen.plan(prompt, part, self._budget)]
         return groups

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lnat_plugins.engine.attention import REPLACEABLE, SharedCache, split_attention
 from lnat_plugins.engine.batched import length_dependent_rope, run_scores
+from lnat_plugins.engine.planning import HeldPrompt
 from lnat_plugins.engine.projection import Projector, UnitSums, measure
 from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun, is_special
 
@@ -78,11 +79,10 @@ class PackedPass:
         self._projector = projector
         self._counts = counts
         self._unit_sums = unit_sums
-        self._prompt: Ids | None = None
+        self._held = HeldPrompt()
         self._cache = SharedCache()
         self._first_V: Tensor = torch.empty(0)
         self._prompt_sum_I: Tensor | None = None
-        self._special: frozenset[int] = frozenset()
 
     def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each row, longest first, so that a row's runs are of a length.
@@ -116,7 +116,7 @@ class PackedPass:
                 self._cache.crop(-extra)  # a run read in pieces was added behind the prompt
         except BaseException:
             # Some layers may have added to the cache and others not.
-            self._prompt = None
+            self._held = HeldPrompt()
             self._cache = SharedCache()
             raise
         values: list[Tensor] = []
@@ -133,11 +133,9 @@ class PackedPass:
         self, prompt: Ids, budget: int, wants_sum: bool, special: frozenset[int]
     ) -> None:
         """Fills the cache with the prompt, unless it holds it already."""
-        known = self._prompt is not None and np.array_equal(self._prompt, prompt)
-        summed = self._prompt_sum_I is not None and self._special == special
-        if known and (summed or not wants_sum):
+        if self._held.serves(prompt, wants_sum, special):
             return
-        self._prompt = self._prompt_sum_I = None
+        self._held, self._prompt_sum_I = HeldPrompt(), None
         self._cache = SharedCache()
         with self._unit_sums.collected(int(wants_sum)) as sums:
             for k, piece in enumerate(np.array_split(prompt, -(-len(prompt) // budget))):
@@ -153,7 +151,7 @@ class PackedPass:
                     self._cache.reserve(len(prompt))
         self._prompt_sum_I = sums[0] if wants_sum else None
         self._counts.prompt_tokens += len(prompt)
-        self._prompt, self._special = prompt, special
+        self._held = HeldPrompt(prompt, wants_sum, special)
 
     def _read_packed(self, runs: Sequence[TokenRun]) -> Tensor:
         """Numbers of the scored tokens in order, without the first token of each run: (K, N)."""

@@ -1,8 +1,8 @@
 """The `lm_eval` command: bad input ends it with one line, and `lnat eval` runs it.
 
 The harness loads the model before it loads our task, so a wrong path to a student ends in a
-traceback of its libraries. `lnat eval` checks the student first, and finds the shipped tasks from a
-source checkout too.
+traceback of its libraries. `lnat eval` checks the student and the teacher sets first, and finds the
+shipped tasks from a source checkout too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lm_eval._cli import HarnessCLI
 from lm_eval.utils import setup_logging
 
 from lnat_plugins.errors import LnatError, StudentError
+from lnat_plugins.harness.definitions import check_command
 from lnat_plugins.teacher_set.catalog import shipped_folder
 
 _COMMANDS: Final = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
@@ -31,12 +32,16 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except LnatError as error:
-        program = Path(sys.argv[0] if sys.argv else "")
-        # By its name, or `python -m lm_eval`.
-        if program.name not in _COMMANDS and program.parts[-2:] != ("lm_eval", "__main__.py"):
+        if not is_command():
             raise
         print(f"lnat: error: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
+
+
+def is_command() -> bool:
+    """Whether this process runs the `lm_eval` command: by its name, or `python -m lm_eval`."""
+    program = Path(sys.argv[0] if sys.argv else "")
+    return program.name in _COMMANDS or program.parts[-2:] == ("lm_eval", "__main__.py")
 
 
 def run_lm_eval(arguments: Sequence[str]) -> int:
@@ -44,6 +49,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
 
     Raises:
         StudentError: the student is a path, and there is no model at it.
+        ConfigError, DataError: of a teacher set that the arguments name.
     """
     own_tree = Path(lm_eval.tasks.__file__).parent / _TASK
     extra = [] if own_tree.is_dir() else ["--include_path", str(shipped_folder())]
@@ -54,6 +60,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         command = HarnessCLI()
         parsed = command.parse_args()
         check_student((parsed.model_args or {}).get("pretrained"))
+        check_command(tuple(sys.argv))
         command.execute(parsed)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

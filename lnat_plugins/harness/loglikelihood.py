@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.scoring.backend import Job, JobSums, Sum
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
@@ -39,21 +40,8 @@ class LoglikelihoodBackend:
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """All requests of one prompt at once, so that the back end can batch them."""
-        context = prompt.tolist()
-        requests: list[_TokenRequest] = []
-        wanted: list[dict[Pair | None, range]] = []
-        for job in jobs:
-            response, of_job = job.response, {}
-            for pair in (*sorted(job.pairs), *([None] if job.whole else [])):
-                first, last = (0, response.n_steps) if pair is None else (pair.step, pair.step + 1)
-                begin = response.bounds[0 if pair is None else pair.start]
-                n = len(requests)
-                for start, end in _scored_parts(response, first, last):
-                    ids = response.ids[begin:end].tolist()
-                    requests.append((None, context + ids[: start - begin], ids[start - begin :]))
-                of_job[pair] = range(n, len(requests))
-            wanted.append(of_job)
-        self.tokens_read += sum(len(before) + len(scored) for _, before, scored in requests)
+        requests, wanted = _requests(prompt, jobs)
+        self.tokens_read += _tokens(requests)
         values: dict[int, float] = {}
         for part in _separate_calls(requests):
             replies = self._lm._loglikelihood_tokens([requests[i] for i in part], disable_tqdm=True)
@@ -66,6 +54,40 @@ class LoglikelihoodBackend:
             JobSums({pair: one for pair, one in of_job.items() if pair}, of_job.get(None))
             for of_job in found
         ]
+
+    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
+        """Of the requests' tokens those of the prompt, and the others."""
+        found = Planned()
+        for jobs in calls:
+            requests, _ = _requests(prompt, jobs)
+            of_prompt = len(prompt) * len(requests)
+            found += Planned(of_prompt, _tokens(requests) - of_prompt)
+        return found
+
+
+def _requests(
+    prompt: Ids, jobs: Sequence[Job]
+) -> tuple[list[_TokenRequest], list[dict[Pair | None, range]]]:
+    """All requests, and for each job the numbers of those of each pair; None = of the whole."""
+    context = prompt.tolist()
+    requests: list[_TokenRequest] = []
+    wanted: list[dict[Pair | None, range]] = []
+    for job in jobs:
+        response, of_job = job.response, {}
+        for pair in (*sorted(job.pairs), *([None] if job.whole else [])):
+            first, last = (0, response.n_steps) if pair is None else (pair.step, pair.step + 1)
+            begin = response.bounds[0 if pair is None else pair.start]
+            n = len(requests)
+            for start, end in _scored_parts(response, first, last):
+                ids = response.ids[begin:end].tolist()
+                requests.append((None, context + ids[: start - begin], ids[start - begin :]))
+            of_job[pair] = range(n, len(requests))
+        wanted.append(of_job)
+    return requests, wanted
+
+
+def _tokens(requests: Sequence[_TokenRequest]) -> int:
+    return sum(len(before) + len(scored) for _, before, scored in requests)
 
 
 def _scored_parts(response: EncodedResponse, first: int, last: int) -> list[tuple[int, int]]:

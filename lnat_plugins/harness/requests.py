@@ -14,15 +14,19 @@ import logging
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.planning import Planned
 from lnat_plugins.errors import StudentError
+from lnat_plugins.formatting import plural
 from lnat_plugins.harness.cache import RecordCache
 from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
@@ -32,7 +36,7 @@ from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, PreparedRows, Scorer
-from lnat_plugins.scoring.variants import score_with_variants
+from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
@@ -168,8 +172,8 @@ def _score_jobs(
     lm-eval deals prompts out to ranks like cards, long ones and short ones alike. Here every rank
     sends the others its prompts, they share all of them, and each rank gets its own back.
     """
-    processes = Processes()
-    if not (processes.count == world_size > 1 and all(processes.gather(_can_be_sent(jobs)))):
+    ranks = processes = Processes(alone=Processes().count != world_size)
+    if not all(ranks.gather(_can_be_sent(jobs))):
         processes = Processes(alone=True)
     everything = [job for own in processes.gather(list(jobs)) for job in own]
     scorer.get_ready(everything)
@@ -180,6 +184,8 @@ def _score_jobs(
         for part in processes.gather(own):
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
+    share = [everything[i] for i in missing[processes.rank :: processes.count]]
+    _log_tokens_to_read(share, scorer, ranks)
     new = score_prompts(
         [sum(len(response.text) for response in everything[i].responses) for i in missing],
         lambda n: scorer.prepare(everything[missing[n]]),
@@ -191,6 +197,28 @@ def _score_jobs(
     found |= {missing[n]: records for n, records in new.items()}
     first = sum(processes.gather(len(jobs))[: processes.rank])
     return [found[first + i] for i in range(len(jobs))]
+
+
+def _log_tokens_to_read(jobs: Sequence[PromptJob], scorer: PromptScorer, ranks: Processes) -> None:
+    """Renders, cuts and counts every row before the first is scored; nothing of it is kept.
+
+    So a row that cannot be rendered ends the run here, on all ranks. Each counts its share.
+    """
+
+    def count() -> list[tuple[int, Planned]]:
+        # Closed by an error too, so that its line begins a line.
+        with tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main) as bar:
+            return [scorer.to_read(job) for job in bar]
+
+    counted = [one for own in ranks.gather(ranks.together(count)) for one in own]
+    planned = sum((each for _, each in counted), Planned())
+    if ranks.main and counted:
+        _log.info(
+            "To be read: %s tokens (%s of prompts, %s of responses), for %s to %s",
+            f"{planned.tokens:,}", f"{planned.prompt_tokens:,}", f"{planned.body_tokens:,}",
+            plural(sum(n for n, _ in counted), "response", separator=","),
+            plural(len(counted), "prompt", separator=","),
+        )  # fmt: skip
 
 
 def _can_be_sent(jobs: Sequence[PromptJob]) -> bool:
@@ -268,6 +296,17 @@ class PromptScorer:
         return records, self._scorer(job).prepare_rows(
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
+
+    def to_read(self, job: PromptJob) -> tuple[int, Planned]:
+        """How many responses of a prompt have no kept record, and the tokens to be read for them.
+
+        Raises as `prepare`.
+        """
+        records, prepared = self.prepare(job)
+        if prepared is None:
+            return 0, Planned()
+        count = to_read_with_variants if job.variants else Scorer.to_read
+        return records.count(None), prepared.to_read(partial(count, self._scorer(job)))
 
     def score(
         self, job: PromptJob, records: list[StepSums | None], prepared: PreparedRows | None

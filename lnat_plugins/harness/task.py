@@ -8,7 +8,6 @@ arguments.
 
 from __future__ import annotations
 
-import glob
 import itertools
 import logging
 import sys
@@ -24,24 +23,25 @@ from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError
-from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.command import plain_errors
+from lnat_plugins.harness.definitions import (
+    IDENTIFYING,
+    definition_of,
+    readable,
+    yaml_files,
+)
 from lnat_plugins.harness.requests import REQUEST, Request, install, template_options
 from lnat_plugins.harness.results import Results, summary
-from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.scoring.chat import render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
-from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
-from lnat_plugins.teacher_set import Prompt, TeacherSet, load
-from lnat_plugins.teacher_set.config import parse_task
+from lnat_plugins.teacher_set import Prompt
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 _INLINE: Final = "inline"
 _CONFIG: Final = ("--config", "-C")
-_IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 _OURS: Final = ("class", "naturalness", "include", "group", "tag", "task_list")
 
 _log = logging.getLogger(f"lm_eval.{__name__}")
@@ -53,8 +53,8 @@ def source_of(config: Mapping[str, Any]) -> Path | str:
     if config_source != _INLINE:
         return Path(config_source)
     for path in _yaml_arguments():
-        found = _read(path)
-        if all(found.get(key) == config.get(key) for key in _IDENTIFYING):
+        found = readable(path)
+        if all(found.get(key) == config.get(key) for key in IDENTIFYING):
             return path
     return "<dict>"
 
@@ -70,20 +70,9 @@ def _yaml_arguments() -> Iterator[Path]:
         given = argument.removeprefix("--tasks=").removeprefix("--config=")
         words = given.split(",")
         if before in _CONFIG or argument.startswith("--config="):
-            tasks = _read(Path(given)).get("tasks") or []
+            tasks = readable(Path(given)).get("tasks") or []
             words = tasks.split(",") if isinstance(tasks, str) else [*map(str, tasks)]
-        for word in words:
-            if Path(word).is_dir():
-                yield from sorted(Path(word).glob("*.yaml"))
-            elif word.endswith(".yaml"):
-                yield from (Path(match) for match in sorted(glob.glob(word)))
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        return read_yaml(path)
-    except LnatError:
-        return {}
+        yield from yaml_files(words)
 
 
 @dataclass(frozen=True)
@@ -116,15 +105,9 @@ class NaturalnessTask(Task):
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         with plain_errors():
-            spec = parse_task(config, source_of(config))
-            registry = plugins_of(spec).registry
-            where = f"{spec.data.source}: naturalness"
-            self._steps = parse_steps(
-                spec.settings.steps, f"{where}: steps", registry.splitters, spec.settings.markers
+            spec, registry, self._steps, windows, self.teacher_set, self._requested = definition_of(
+                config, source_of(config)
             )
-            windows = parse_windows(spec.settings.windows, f"{where}: windows")
-            self.teacher_set: TeacherSet = load(spec, registry.splitters, registry.loaders)
-            self._requested = metrics_of(spec, self.teacher_set, registry.metrics)
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses dropped: %s", spec.name, count, reason)
         install()

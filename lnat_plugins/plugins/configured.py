@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
 from lnat_plugins.plugins.load import Plugins, load_plugins
+from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection import Selection, SelectionSpec, Student, parse_selection
-from lnat_plugins.steps.windows import parse_windows
+from lnat_plugins.steps import StepSpec, parse_steps
+from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet, load
-from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.config import Sensitivity, Settings, TaskSpec, parse_task
 from lnat_plugins.teacher_set.detect.create import NewTeacherSet, create, read_options
 
 
@@ -75,6 +77,50 @@ def init_with_plugins(
         [str(one) for one in data], read_options(options),
         None if output_path is None else str(output_path), registry.loaders, load_with_plugins,
     )  # fmt: skip
+
+
+class Plan(NamedTuple):
+    """How rows are scored, names resolved; a `ScoringPlan`."""
+
+    settings: Settings
+    steps: StepSpec
+    windows: tuple[Window, ...]
+    requested: RequestedMetrics
+    tokens: bool
+    sensitivity: Sensitivity
+
+
+def plan_of(
+    settings: Settings,
+    registry: Registry,
+    *,
+    where: str = "",
+    tokens: bool,
+    sensitivity: Sensitivity,
+    metrics: tuple[str, ...] | None = None,
+) -> Plan:
+    """Resolve the names in settings.
+
+    Args:
+        registry: of the plugins that may bring them.
+        where: what stands before a key's name in messages.
+        tokens, sensitivity: see `TaskSpec`.
+        metrics: in place of the settings' own.
+
+    Raises:
+        ConfigError: an unknown name, or a metric that reads a window that is not scored.
+    """
+    windows = parse_windows(settings.windows, f"{where}windows")
+    names = settings.requested_metrics if metrics is None else metrics
+    scored = [window.name for window in windows]
+    return Plan(
+        settings,
+        parse_steps(settings.steps, f"{where}steps", registry.splitters, settings.markers),
+        windows,
+        request_metrics(names, scored, registry.metrics, f"{where}metrics"),
+        tokens,
+        sensitivity,
+    )
 
 
 def metrics_of(

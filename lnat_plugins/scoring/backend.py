@@ -7,18 +7,19 @@ with our engine; a host brings its own for students that live elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.types import (
     ACTIVATIONS,
     STEP,
     TOKEN,
+    Counts,
     Floats,
     RunScores,
     TokenRun,
@@ -131,6 +132,27 @@ class Backend(Protocol):
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """The results of all jobs of one prompt, in order."""
 
+    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
+        """Tokens that these calls of `sums`, one after another, read; nothing is read here."""
+
+
+class RunReader(Protocol):
+    """An `Engine`, or a `Planner` in its place."""
+
+    counts: Counts
+    reason: str
+
+    @property
+    def path(self) -> str:
+        """The pass in use."""
+
+    @property
+    def has_activations(self) -> bool:
+        """Whether runs may want `ACTIVATIONS`."""
+
+    def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+        """The numbers of each run."""
+
 
 class EngineBackend:
     """Step sums by the engine: all pairs of all responses from one set of runs."""
@@ -138,7 +160,7 @@ class EngineBackend:
     global_by_step = True
     shares_runs = True
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: RunReader) -> None:
         self.engine = engine
 
     @property
@@ -162,14 +184,14 @@ class EngineBackend:
 
         Runs of the same tokens, such as teachers' common openings, are read once.
         """
-        planned = [(i, run) for i, job in enumerate(jobs) for run in plan_runs(job.pairs)]
-        scores = self._scores(prompt, [_token_run(jobs[i], run) for i, run in planned])
+        planned = _planned_runs(jobs)
+        scores = self._scores(prompt, [one.read for one in planned])
         pairs: list[dict[Pair, Sum]] = [{} for _ in jobs]
         tags: list[dict[Pair, float]] = [{} for _ in jobs]
         tokens: list[dict[Pair, Floats]] = [{} for _ in jobs]
         statistics = [Statistics() for _ in jobs]
         whole: dict[int, RunScores] = {}
-        for (i, run), score in zip(planned, scores, strict=True):
+        for (i, run, _), score in zip(planned, scores, strict=True):
             response, offset = jobs[i].response, jobs[i].response.bounds[run.start]
             for step in run.scored:
                 pair, (begin, end) = Pair(run.start, step), response.bounds[step : step + 2]
@@ -197,25 +219,29 @@ class EngineBackend:
             for i, job in enumerate(jobs)
         ]  # fmt: skip
 
+    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
+        """As `sums` plans and the engine's pass in use reads."""
+        planner = Planner(self.engine.path)
+        for jobs in calls:
+            for before, runs in _reads(prompt, jobs):
+                planner.add(before, [*_distinct(runs)[1].values()])
+        return planner.planned
+
     def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
         """The scores of each run; equal runs are read once."""
-        keys = [
-            (run.ids.tobytes(), run.scored.tobytes(), run.left_out.tobytes(), run.wanted)
-            for run in runs
-        ]
-        distinct = dict(zip(keys, runs, strict=True))
+        keys, distinct = _distinct(runs)
         found = dict(zip(distinct, self.engine.score(prompt, [*distinct.values()]), strict=True))
         return [found[key] for key in keys]
 
     def _prompt_nll(self, prompt: Ids, jobs: Sequence[Job]) -> Statistics:
         """The mean NLL of the prompt's tokens, each after those before it, if a job wants it."""
-        special = next((job.special for job in jobs if "prompt_nll" in job.statistics), None)
-        if special is None:
+        if not any("prompt_nll" in job.statistics for job in jobs):
             return Statistics()
-        scored = ~is_special(prompt[1:], special)
-        if not scored.any():
+        planned = _prompt_run(prompt, jobs)
+        if planned is None:
             return Statistics(undefined={"prompt_nll": _BARE_PROMPT})
-        (run,) = self.engine.score(prompt[:1], [TokenRun(prompt[1:], scored)])
+        (run,) = self.engine.score(prompt[:1], [planned])
+        scored = planned.scored
         if run.failure:
             return Statistics(undefined={"prompt_nll": run.failure})
         return Statistics(values={"prompt_nll": -float(run.logprobs[scored].mean())})
@@ -228,19 +254,9 @@ class EngineBackend:
         Without its prompt a response is read after the token that opens a text; where the
         tokenizer has none, after its own first token, which then is not scored.
         """
-        undefined: dict[int, str] = {}
+        by_opening, without = _unprompted_runs(jobs)
+        undefined = dict.fromkeys(without, "one token has no context without a prompt")
         found: dict[int, Statistics] = {}
-        by_opening: dict[int, dict[int, TokenRun]] = {}
-        for i, job in enumerate(jobs):
-            if "unprompted" in job.statistics:
-                ids, scored = job.response.ids, job.response.scored
-                opening, n = (
-                    (int(ids[0]), len(ids) - 1) if job.opening is None else (job.opening, len(ids))
-                )
-                if n and scored[-n:].any():
-                    by_opening.setdefault(opening, {})[i] = TokenRun(ids[-n:], scored[-n:])
-                else:
-                    undefined[i] = "one token has no context without a prompt"
         for opening, group in by_opening.items():
             alone_of = self._scores(np.array([opening]), [*group.values()])
             for (i, run), alone in zip(group.items(), alone_of, strict=True):
@@ -256,6 +272,71 @@ class EngineBackend:
             i: Statistics(undefined=dict.fromkeys(_OF_UNPROMPTED, reason))
             for i, reason in undefined.items()
         }
+
+
+class _PlannedRun(NamedTuple):
+    """A run of the job of that index, and what the engine reads for it."""
+
+    job: int
+    run: Run
+    read: TokenRun
+
+
+def _planned_runs(jobs: Sequence[Job]) -> list[_PlannedRun]:
+    return [
+        _PlannedRun(i, run, _token_run(job, run))
+        for i, job in enumerate(jobs)
+        for run in plan_runs(job.pairs)
+    ]
+
+
+def _unprompted_runs(jobs: Sequence[Job]) -> tuple[dict[int, dict[int, TokenRun]], list[int]]:
+    """Opening token -> job -> its run after that; and the jobs that want one and have none."""
+    by_opening: dict[int, dict[int, TokenRun]] = {}
+    without = []
+    for i, job in enumerate(jobs):
+        if "unprompted" in job.statistics:
+            ids, scored = job.response.ids, job.response.scored
+            opening, n = (
+                (int(ids[0]), len(ids) - 1) if job.opening is None else (job.opening, len(ids))
+            )
+            if n and scored[-n:].any():
+                by_opening.setdefault(opening, {})[i] = TokenRun(ids[-n:], scored[-n:])
+            else:
+                without.append(i)
+    return by_opening, without
+
+
+def _prompt_run(prompt: Ids, jobs: Sequence[Job]) -> TokenRun | None:
+    """The prompt after its first token, if a job wants its NLL and it holds tokens to score."""
+    special = next((job.special for job in jobs if "prompt_nll" in job.statistics), None)
+    if special is None or not (scored := ~is_special(prompt[1:], special)).any():
+        return None
+    return TokenRun(prompt[1:], scored)
+
+
+def _reads(prompt: Ids, jobs: Sequence[Job]) -> Iterator[tuple[Ids, list[TokenRun]]]:
+    """What `EngineBackend.sums` has the engine score, call by call."""
+    yield prompt, [one.read for one in _planned_runs(jobs)]
+    for opening, group in _unprompted_runs(jobs)[0].items():
+        yield np.array([opening]), [*group.values()]
+    if (of_prompt := _prompt_run(prompt, jobs)) is not None:
+        yield prompt[:1], [of_prompt]
+
+
+_RunKey = tuple[bytes, bytes, bytes, frozenset[str]]
+
+
+def _distinct(runs: Sequence[TokenRun]) -> tuple[list[_RunKey], dict[_RunKey, TokenRun]]:
+    """The key of each run, and one run for each key."""
+    keys = [
+        (run.ids.tobytes(), run.scored.tobytes(), _left_out_of(run), run.wanted) for run in runs
+    ]
+    return keys, dict(zip(keys, runs, strict=True))
+
+
+def _left_out_of(run: TokenRun) -> bytes:
+    return run.left_out.tobytes() if ACTIVATIONS in run.wanted else b""
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:

@@ -136,7 +136,9 @@ def template_digest(apply_template: Callable[[list[dict[str, str]]], str] | None
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load_tokenizer(name: str) -> Any:
+def load_tokenizer(
+    name: str, remedy: str = "give --tokenizer a folder with the student's tokenizer files"
+) -> Any:
     """The tokenizer of that folder or that name on the Hub.
 
     Raises:
@@ -151,5 +153,5 @@ def load_tokenizer(name: str) -> Any:
         raise StudentError(
             f"the tokenizer cannot be loaded: {first.rstrip('.')}",
             where=name,
-            remedy="give --tokenizer a folder with the student's tokenizer files",
+            remedy=remedy,
         ) from None

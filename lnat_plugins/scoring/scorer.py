@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
@@ -71,6 +72,10 @@ class PreparedRows(NamedTuple):
         for prepared, places in self.parts:
             found.update(zip(places, score(prepared), strict=True))
         return [found[place] for place in sorted(found)]
+
+    def to_read(self, count: Callable[[Prepared], Planned]) -> Planned:
+        """Tokens to be read for the rows, by those of each part."""
+        return sum((count(prepared) for prepared, _ in self.parts), Planned())
 
 
 @dataclass(frozen=True)
@@ -184,12 +189,19 @@ class Scorer:
     def score_prepared(self, prepared: Prepared) -> list[StepSums]:
         """Step sums of each response, in order; equal responses are scored once."""
         prompt, responses, _, encoded = prepared
-        jobs = [self._job(response, len(prompt)) for response in encoded.values()]
-        sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
+        sums = dict(zip(encoded, self.backend.sums(prompt, self.jobs(prepared)), strict=True))
         return [
             self._record(response, encoded[_key(response)], prompt, sums[_key(response)])
             for response in responses
         ]
+
+    def jobs(self, prepared: Prepared) -> list[Job]:
+        """What is wanted of each distinct response."""
+        return [self._job(one, len(prepared.prompt)) for one in prepared.encoded.values()]
+
+    def to_read(self, prepared: Prepared) -> Planned:
+        """Tokens that `score_prepared` has the student read."""
+        return self.backend.to_read(prepared.prompt, [self.jobs(prepared)])
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
         if not response.scored.any():

@@ -18,7 +18,7 @@ from lnat_plugins.scoring.rows import Renderer, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import PreparedRows, Scorer
 from lnat_plugins.scoring.variants import score_with_variants
-from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
+from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
@@ -157,15 +157,15 @@ class LocalStudent:
             responses = [row.response for row in groups[i]]
             return scorer.prepare_rows([*map(self._renderer.row, groups[i])], responses)
 
-        depth = self._plan.sensitivity
-        sample = sampled(len(groups)) if depth != "none" else frozenset()
-        texts = [row.text for row in rows] if depth != "none" else []
-        everywhere = bool(texts) and narrower_are_cheap(texts, scorer.spec, scorer.windows)
+        extra = extra_of(
+            self._plan.sensitivity, len(groups), [row.text for row in rows], scorer.spec,
+            scorer.windows,
+        )  # fmt: skip
         asked_for = replace(scorer, narrower=False)
 
         def score(i: int, prepared: PreparedRows) -> list[StepSums]:
-            own = scorer if everywhere or i in sample else asked_for
-            if depth == "full" and i in sample:
+            own = scorer if extra.narrower_in(i) else asked_for
+            if extra.variants_in(i):
                 return prepared.score(partial(score_with_variants, own))
             return prepared.score(own.score_prepared)
 
@@ -195,7 +195,7 @@ class LocalStudent:
         }
         backend = EngineBackend(Engine(self._model))
         self._plan.requested.check_student(backend.unavailable)
-        max_length = _context(self._model)
+        max_length = context_of(self._model.config)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,
@@ -211,8 +211,8 @@ class LocalStudent:
         )
 
 
-def _context(model: Any) -> int | None:
-    """Tokens that the model can read at once, or None if its configuration names no limit."""
-    config = model.config.get_text_config(decoder=True)
+def context_of(config: Any) -> int | None:
+    """Tokens that a model can read at once, or None if its configuration names no limit."""
+    config = config.get_text_config(decoder=True)
     found = (getattr(config, name, None) for name in _CONTEXT)
     return next((int(value) for value in found if isinstance(value, int)), None)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import CALIBRATION, TEMPERED
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
@@ -69,22 +70,37 @@ def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     ]  # fmt: skip
 
 
+def to_read_with_variants(scorer: Scorer, prepared: Prepared) -> Planned:
+    """Tokens that `score_with_variants` has the student read."""
+    others = [*scorers_of_variants(scorer).values()]
+    if scorer.backend.shares_runs:
+        others.insert(0, _scorer_of_calibration(scorer))
+    calls = [other.jobs(_prepared_for(other, prepared)) for other in others]
+    return scorer.backend.to_read(prepared.prompt, [scorer.jobs(prepared), *calls])
+
+
+def _prepared_for(scorer: Scorer, prepared: Prepared) -> Prepared:
+    return scorer.prepare(prepared.prompt, prepared.responses, prepared.tokens)
+
+
 def _scored(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
-    again = scorer.prepare(prepared.prompt, prepared.responses, prepared.tokens)
-    return scorer.score_prepared(again)
+    return scorer.score_prepared(_prepared_for(scorer, prepared))
 
 
-def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[float]]]:
-    if not scorer.backend.shares_runs:
-        return []
-    whole = dataclasses.replace(
+def _scorer_of_calibration(scorer: Scorer) -> Scorer:
+    return dataclasses.replace(
         scorer,
         statistics=_CALIBRATION,
         tokens=True,
         narrower=False,
         windows=(parse_window("global"),),
     )
-    return [calibration_of(one) for one in _scored(whole, prepared)]
+
+
+def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[float]]]:
+    if not scorer.backend.shares_runs:
+        return []
+    return [calibration_of(one) for one in _scored(_scorer_of_calibration(scorer), prepared)]
 
 
 def calibration_of(record: StepSums) -> dict[str, list[float]]:

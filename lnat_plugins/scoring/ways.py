@@ -9,7 +9,7 @@ steps, or a window that grows with the trace, need another reading: on the sampl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from lnat_plugins.steps import SPLITTERS, StepSpec
 from lnat_plugins.steps.windows import Pair, Window, plan_runs
@@ -56,6 +56,38 @@ def sampled(n_prompts: int) -> frozenset[int]:
     """The indices of the prompts of the sample, evenly spread; all if there are no more."""
     count = min(SAMPLE, n_prompts)
     return frozenset(i * n_prompts // count for i in range(count))
+
+
+class Extra(NamedTuple):
+    """What is scored beside the windows asked for, by prompt.
+
+    Args:
+        sample: indices of the sample.
+        everywhere: whether the windows below the widest are recorded for every prompt.
+        variants: whether the sample is scored in further ways.
+    """
+
+    sample: frozenset[int]
+    everywhere: bool
+    variants: bool
+
+    def narrower_in(self, prompt: int) -> bool:
+        """Whether the windows below the widest are recorded for the prompt of that index."""
+        return self.everywhere or prompt in self.sample
+
+    def variants_in(self, prompt: int) -> bool:
+        """Whether the prompt of that index is scored in further ways."""
+        return self.variants and prompt in self.sample
+
+
+def extra_of(
+    depth: str, n_prompts: int, texts: Sequence[str], spec: StepSpec, windows: Sequence[Window]
+) -> Extra:
+    """By the setting `sensitivity` and the texts of all responses."""
+    if depth == "none":
+        return Extra(frozenset(), False, False)
+    everywhere = bool(texts) and narrower_are_cheap(texts, spec, windows)
+    return Extra(sampled(n_prompts), everywhere, depth == "full")
 
 
 def ways_on_sample(splitter: str, markers: str, window: Window) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.cli import info as _student
+from lnat_plugins import files
 from lnat_plugins.cli import main
 from lnat_plugins.harness import command
 from tests.helpers_samples import teacher_table, write_lines, write_run
@@ -259,7 +259,7 @@ def test_rank_and_plugins_load_no_torch(tmp_path: Path) -> None:
 def test_the_path_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_student, "files", lambda package: tmp_path)
+    monkeypatch.setattr(files, "files", lambda package: tmp_path)
     (tmp_path / "student").mkdir()
     assert main(["student"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'student'}\n"
@@ -268,7 +268,7 @@ def test_the_path_alone(
 def test_a_missing_student_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(_student, "files", lambda package: tmp_path)
+    monkeypatch.setattr(files, "files", lambda package: tmp_path)
     assert main(["student"]) == 2
     assert "the bundled student is missing" in capsys.readouterr().err
 
@@ -367,6 +367,21 @@ def test_a_check_lists_the_rows_left_out(folder: Path, capsys: pytest.CaptureFix
     assert main(["check", "--strict", str(folder / "mine.yaml")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("lnat: error: rows.jsonl row 1, column 'response': the text is empty")
+
+
+def test_a_check_with_a_student(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["check", str(folder / "mine.yaml")]
+    assert main(arguments) == 0
+    data = capsys.readouterr().out
+    assert main([*arguments, "--student", "bundled", "--no_trial", "--apply_chat_template"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(data)
+    assert "2 prompts, 4 responses, " in out
+    assert main([*arguments, "--student", "/no/such"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1
+    assert captured.err.startswith("lnat: error: /no/such: the tokenizer cannot be loaded: ")
+    assert "Give --student a folder" in captured.err
 
 
 def test_a_strict_check_passes_where_every_row_can_be_used(folder: Path) -> None:

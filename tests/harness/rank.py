@@ -1,8 +1,9 @@
-"""One of two processes that evaluate together, started by test_data_parallel.py."""
+"""One of two processes that evaluate together, started by test_requests.py."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from .lab import evaluate, figures, hf, save
 
 def main(folders: list[str]) -> None:
     """Evaluates the task in each folder; the first rank writes what it gets beside it."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lm_eval").setLevel(logging.INFO)
     accelerator = Accelerator(cpu=True)
     lm = hf(helpers_students.student("llama"), helpers_students.tokenizer())
     lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -371,8 +373,27 @@ def folders(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> dict[str, P
         plugin.write_text(plugin.read_text().replace('"1", split', '"1", lambda text: split(text)'))
         write_set(folder, found, block=BLOCKS.get(name))
     first, *_ = folders.values()
-    launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
+    logs = launch("tests.harness.rank", [str(folder) for folder in folders.values()], first, repo)
+    for rank, log in enumerate(logs):
+        (first / f"log{rank}.txt").write_text(log)
     return folders
+
+
+def test_the_tokens_of_all_processes_are_logged_once_a_set(
+    folders: dict[str, Path], model: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lines(log: str) -> list[str]:
+        return re.findall("^(?:.*\r)?(To be read: .*)", log, re.MULTILINE)
+
+    first, *_ = folders.values()
+    together = [(first / f"log{rank}.txt").read_text() for rank in range(2)]
+    with caplog.at_level(logging.INFO, "lm_eval"):
+        for folder in folders.values():
+            evaluate(folder, hf(model, tokenizer))
+    alone = lines("\n".join(record.getMessage() for record in caplog.records))
+    assert len(alone) == len(SETS)
+    assert lines(together[0]) == alone
+    assert lines(together[1]) == []
 
 
 @pytest.mark.parametrize("name", SETS)

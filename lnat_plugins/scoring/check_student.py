@@ -1,0 +1,314 @@
+"""What a student would read of a teacher set: one pass over the rows, of which nothing is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.packed import unsupported
+from lnat_plugins.engine.planning import Planned, Planner
+from lnat_plugins.engine.projection import last_up_projection
+from lnat_plugins.errors import StudentError
+from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.chat import load_tokenizer, render, template_arguments
+from lnat_plugins.scoring.check import (
+    ALL_METRICS,
+    AS_SET,
+    CutResponse,
+    NoteOnRows,
+    StudentCheck,
+    Trial,
+)
+from lnat_plugins.scoring.rows import (
+    END,
+    MERGED,
+    NOT_TRAINED,
+    OPENED,
+    OTHER_PROMPT,
+    Renderer,
+    RowTokens,
+)
+from lnat_plugins.scoring.scorer import PreparedRows, Scorer
+from lnat_plugins.scoring.student import ScoringPlan, context_of
+from lnat_plugins.scoring.tokens import EncodedResponse, encode_response
+from lnat_plugins.scoring.variants import to_read_with_variants
+from lnat_plugins.scoring.ways import extra_of
+from lnat_plugins.steps.markers import find_tags
+from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, TeacherSet
+
+_TRIAL_PROMPTS: Final = 24
+_TRIAL_SECONDS: Final = 15.0
+_CUT: Final = 3
+_EXAMPLE: Final = 60
+
+
+@dataclass(frozen=True)
+class OpenedStudent:
+    """A student as far as it is needed.
+
+    Attributes:
+        name: folder or name on the Hub.
+        tokenizer: fast.
+        context: tokens that it reads at once, None if there is no limit.
+        backend: over an engine, or over a planner where no model was loaded.
+        device: where the model is, "" if none was loaded.
+        reason: why the packed pass is not used, where no model was loaded.
+    """
+
+    name: str
+    tokenizer: Any
+    context: int | None
+    backend: EngineBackend
+    device: str = ""
+    reason: str = ""
+
+
+def open_student(name: str, *, device: str | None = None, model: bool = True) -> OpenedStudent:
+    """Load the tokenizer and the configuration, and the model as lm-eval's `hf` does.
+
+    Args:
+        name: folder, or name on the Hub.
+        device: of the model; by default CUDA where there is one.
+        model: whether the weights are loaded. If not, the pass that reads is known by the
+            configuration.
+
+    Raises:
+        StudentError: something of it cannot be loaded.
+    """
+    tokenizer = load_tokenizer(name, remedy="give --student a folder with the student's files")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        config = AutoConfig.from_pretrained(name)
+        if model:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
+            loaded.to(device)
+        else:
+            with torch.device("meta"):
+                shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    # torch without CUDA refuses to move a model there by an assertion.
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as cause:
+        first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise StudentError(
+            f"the student cannot be loaded: {first.rstrip('.')}", where=name,
+            remedy="give a folder that save_pretrained wrote, and a device that is there",
+        ) from None  # fmt: skip
+    if model:
+        if loaded.device.type == "cuda":
+            device = torch.cuda.get_device_name(loaded.device)
+        backend = EngineBackend(Engine(loaded))
+        return OpenedStudent(name, tokenizer, context_of(config), backend, device)
+    reason = unsupported(shape)
+    planner = Planner(
+        "batched" if reason else "packed", has_activations=last_up_projection(shape) is not None
+    )
+    return OpenedStudent(name, tokenizer, context_of(config), EngineBackend(planner), "", reason)
+
+
+def check_student(
+    teacher_set: TeacherSet, student: OpenedStudent, plan: ScoringPlan, every: ScoringPlan,
+    *, plain: bool,
+) -> StudentCheck:  # fmt: skip
+    """What the student would read of a teacher set, and what training would read otherwise.
+
+    Args:
+        teacher_set: loaded.
+        student: its model is used for a trial, where it has one.
+        plan: how lm_eval would score the set.
+        every: the same for all metrics.
+        plain: see `Candidates.plain`.
+
+    Raises:
+        StudentError, DataError: rows that cannot be rendered or cut, as `lm_eval` would raise.
+    """
+    reader = _Reader(teacher_set, student, plan, plain)
+    plan.requested.check_student(student.backend.unavailable)
+    trial = reader.trial() if student.device else None
+    counters = reader.counters(every)
+    planned = dict.fromkeys(counters, Planned())
+    cut = _chosen(teacher_set)
+    shown: dict[str, CutResponse] = {}
+    notes: dict[str, NoteOnRows] = {}
+    longest, too_long = (0, ""), 0
+    for i, prompt in enumerate(teacher_set.prompts):
+        candidates = reader.candidates(prompt)
+        rows = [reader.renderer.row(row) for row in candidates]
+        prepared = reader.scorer.prepare_rows(rows, prompt.responses)
+        for name, count in counters.items():
+            planned[name] += count(i, prepared)
+        for candidate, row in zip(candidates, rows, strict=True):
+            n_tokens = len(row.prompt) + len(row.response.ids)
+            longest = max(longest, (n_tokens, candidate.where), key=lambda one: one[0])
+            # The last token is predicted, not read.
+            too_long += student.context is not None and n_tokens - 1 > student.context
+            for note in row.notes:
+                known = notes.get(note)
+                notes[note] = (
+                    replace(known, rows=known.rows + 1)
+                    if known
+                    else NoteOnRows(note, 1, candidate.where, reader.example(note, candidate, row))
+                )
+            if cut.get(candidate.teacher) == i and candidate.teacher not in shown:
+                shown[candidate.teacher] = _cut(candidate, row, plan)
+    return StudentCheck(
+        name=student.name,
+        plain=plain,
+        path=student.backend.path,
+        reason=student.backend.engine.reason or student.reason,
+        cut=tuple(shown.values()),
+        planned=planned,
+        longest=longest,
+        context=student.context,
+        too_long=too_long,
+        notes=tuple(notes.values()),
+        refused=_refused(notes, student, plain),
+        trial=trial,
+    )
+
+
+def _refused(notes: dict[str, NoteOnRows], student: OpenedStudent, plain: bool) -> str:
+    if plain and not student.tokenizer.eos_token:
+        return "every row: the student's tokenizer has no end-of-text token"
+    if NOT_TRAINED in notes:
+        return f"{notes[NOT_TRAINED].rows} of these rows: {NOT_TRAINED}"
+    return ""
+
+
+def _chosen(teacher_set: TeacherSet) -> dict[str, int]:
+    """Teacher -> the prompt whose response is shown: of three teachers, from different prompts."""
+    found: dict[str, int] = {}
+    for teacher in teacher_set.teachers[:_CUT]:
+        own = (
+            i
+            for i, prompt in enumerate(teacher_set.prompts)
+            if any(response.teacher == teacher for response in prompt.responses)
+        )
+        first = next(own)
+        found[teacher] = next((i for i in (first, *own) if i not in found.values()), first)
+    return found
+
+
+def _cut(row: Candidate, tokens: RowTokens, plan: ScoringPlan) -> CutResponse:
+    encoded: EncodedResponse = encode_response(
+        tokens.response, row.text, plan.steps, row.response.steps, row.where
+    )
+    tags = find_tags(row.text) if plan.steps.markers == "skip" else []
+    counts = encoded.tokens_per_step if encoded.scored.any() else (0,)
+    of_tags = encoded.tags_per_step or (0,) * len(counts)
+    texts = [_marked(row.text, start, end, tags) for start, end in encoded.spans]
+    steps = tuple(zip(counts, of_tags, texts, strict=True))
+    return CutResponse(row.teacher, row.prompt_id, row.where, steps)
+
+
+def _marked(text: str, start: int, end: int, tags: Sequence[tuple[int, int]]) -> str:
+    """A piece of the text with brackets around its tags."""
+    parts = []
+    for first, last in tags:
+        if start <= first < end:
+            parts += [text[start:first], "[", text[first:last], "]"]
+            start = last
+    return "".join([*parts, text[start:end]])
+
+
+class _Reader:
+    """The scorers and the renderer of a check."""
+
+    def __init__(
+        self, teacher_set: TeacherSet, student: OpenedStudent, plan: ScoringPlan, plain: bool
+    ) -> None:
+        self._set = teacher_set
+        self._student = student
+        self._plan = plan
+        self._plain = plain
+        self.renderer = Renderer(student.tokenizer, plain, strict=False)
+        self.scorer = Scorer(
+            tokenizer=student.tokenizer,
+            backend=student.backend,
+            spec=plan.steps,
+            windows=plan.windows,
+            settings=plan.settings.as_dict(),
+            max_length=student.context,
+            statistics=plan.requested.statistics,
+            tokens=plan.tokens,
+        )
+
+    def candidates(self, prompt: Prompt) -> tuple[Candidate, ...]:
+        """The rows of a prompt, as lm_eval renders them."""
+        delimiter = self._set.settings.target_delimiter
+        return Candidates.of_prompts([prompt], plain=self._plain, delimiter=delimiter).rows
+
+    def counters(self, every: ScoringPlan) -> dict[str, Callable[[int, PreparedRows], Planned]]:
+        """Name -> what counts the tokens to be read for the prompt of that index."""
+        prompts = self._set.prompts
+        texts = [response.text for prompt in prompts for response in prompt.responses]
+        plan, scorer = self._plan, self.scorer
+        extra = extra_of(plan.sensitivity, len(prompts), texts, plan.steps, plan.windows)
+
+        def with_extra(own: Scorer, i: int, prepared: PreparedRows) -> Planned:
+            own = narrow[id(own)] if extra.narrower_in(i) else own
+            count = to_read_with_variants if extra.variants_in(i) else Scorer.to_read
+            return prepared.to_read(partial(count, own))
+
+        asked = replace(scorer, narrower=False)
+        all_metrics = replace(asked, statistics=every.requested.statistics)
+        narrow = {id(own): replace(own, narrower=True) for own in (asked, all_metrics)}
+        found: dict[str, Callable[[int, PreparedRows], Planned]] = {
+            AS_SET: partial(with_extra, asked)
+        }
+        for window in plan.windows:
+            alone = replace(asked, windows=(window,), statistics=frozenset(), tokens=False)
+            found[f"window {window.name}"] = _counter(alone)
+        found[ALL_METRICS] = partial(with_extra, all_metrics)
+        return found
+
+    def trial(self) -> Trial:
+        """Scores a few prompts, evenly spread, for at most some seconds."""
+        n_prompts = len(self._set.prompts)
+        n = min(_TRIAL_PROMPTS, n_prompts)
+        backend, warm = self._student.backend, n_prompts > 1
+        prompts = tokens = 0
+        seconds = 0.0
+        for k in range(n):
+            prompt = self._set.prompts[k * n_prompts // n]
+            rows = [*map(self.renderer.row, self.candidates(prompt))]
+            prepared = self.scorer.prepare_rows(rows, prompt.responses)
+            before, start = backend.tokens_read, time.perf_counter()
+            prepared.score(self.scorer.score_prepared)
+            took = time.perf_counter() - start
+            if k or not warm:  # the first one warms up, and tries the packed pass
+                prompts, tokens = prompts + 1, tokens + backend.tokens_read - before
+                seconds += took
+            if prompts and seconds + took > _TRIAL_SECONDS:
+                break
+        return Trial(self._student.device, prompts, tokens, seconds)
+
+    def example(self, note: str, row: Candidate, tokens: RowTokens) -> str:
+        """The text that a note is about."""
+        ids = tokens.response.ids
+        text = ""
+        if note == OTHER_PROMPT:
+            text = tokens.added
+        elif note == OPENED:
+            text = row.text[: int(tokens.response.offsets[0, 0])] if len(ids) else ""
+        elif note == MERGED:
+            text = self._student.tokenizer.decode(ids[:1])
+        elif note == END:
+            text = self._student.tokenizer.decode(ids[-1:])
+        elif note == NOT_TRAINED:
+            rendered = render(
+                self._student.tokenizer, row.messages, row.text,
+                arguments=template_arguments(row.response), where=row.where,
+            )  # fmt: skip
+            lines = (line.strip() for line in row.text.splitlines())
+            text = next((line for line in lines if line and line not in rendered), "")
+        return text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…"
+
+
+def _counter(scorer: Scorer) -> Callable[[int, PreparedRows], Planned]:
+    return lambda _, prepared: prepared.to_read(scorer.to_read)

@@ -1,0 +1,201 @@
+"""Teacher sets are read before the harness loads the model, and once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnat_plugins.cli import main
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.harness import definitions
+from lnat_plugins.harness.definitions import check_command, definition_of
+from tests.helpers_students import student
+
+from .lab import CLASS, TASK, evaluate, hf, rows, write_set
+
+pytestmark = pytest.mark.timeout(600)
+
+LNAT = "from lnat_plugins.cli import main; import sys; sys.exit(main())"
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definitions, "_waiting", {})
+    check_command.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def student_folder(model: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("student")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def bad(folder: Path) -> Path:
+    return write_set(folder, rows(), block={"stepz": "line"})
+
+
+def syntax(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "broken.yaml"
+    path.write_text(f"task: {TASK}\n{CLASS}dataset_path: [x\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("program", "kind", "by_name"),
+    [
+        (["-m", "lm_eval"], bad, False),
+        (["-c", LNAT, "eval"], bad, False),
+        (["-c", LNAT, "eval"], bad, True),
+        (["-c", LNAT, "eval"], syntax, True),
+    ],
+    ids=["lm_eval", "lnat eval", "lnat eval by name", "lnat eval, no YAML"],
+)
+def test_the_line_of_a_check_and_no_model(
+    tmp_path: Path,
+    student_folder: Path,
+    program: list[str],
+    kind: Any,
+    by_name: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = kind(tmp_path / "sets")
+    assert main(["check", str(path)]) == 2
+    expected = capsys.readouterr().err
+    named = ["--tasks", TASK, "--include_path", str(path.parent)] if by_name else []
+    arguments = ["--model", "hf", "--model_args", f"pretrained={student_folder}", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, *program, *arguments, *(named or ["--tasks", str(path)])],
+        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert expected.startswith("lnat: error: ") and expected.count("\n") == 1
+    assert [line for line in done.stderr.splitlines() if "error" in line] == [expected.rstrip()]
+    assert "Initializing hf model" not in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tasks", "{file}"],
+        ["--tasks=gsm8k,{file}"],
+        ["-t", "gsm8k", "{file}"],
+        ["--tasks", "{folder}"],
+        ["--tasks", "{folder}/*.yaml"],
+        ["--include_path", "{folder}", "--tasks", TASK],
+        ["--include_path={folder}", "--tasks", "my_*"],
+        ["--config", "{config}"],
+        ["--include_path", "{folder}", "--tasks", "of_this_tag"],
+    ],
+)
+def test_every_way_to_name_a_set(tmp_path: Path, arguments: list[str]) -> None:
+    path = write_set(tmp_path / "sets", rows(), block={"stepz": 1}, tag="of_this_tag")
+    config = tmp_path / "run.yaml"
+    config.write_text(f"tasks: [{path}]\n")
+    values = {"file": path, "folder": path.parent, "config": config}
+    named = [argument.format(**values) for argument in arguments]
+    with pytest.raises(ConfigError, match="stepz"):
+        check_command(("lm_eval", "run", *named, "--output_path", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--tasks", "gsm8k", "--output_path", "{folder}"],
+        ["--tasks", "gsm8k", "--include_path", "{folder}"],
+        ["--model_args", "pretrained={file}"],
+        [],
+    ],
+)
+def test_a_set_that_is_not_named_is_not_read(tmp_path: Path, arguments: list[str]) -> None:
+    values = {"file": bad(tmp_path), "folder": tmp_path}
+    check_command(("lm_eval", *[argument.format(**values) for argument in arguments]))
+
+
+def test_a_yaml_of_another_tool_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("task: other\nstepz: 1\n")
+    check_command(("lm_eval", "--tasks", str(tmp_path / "other.yaml")))
+
+
+def test_what_was_read_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_set(tmp_path, rows())
+    check_command(("lm_eval", "--tasks", str(path)))
+    calls: list[Any] = []
+    original = definitions.load
+    monkeypatch.setattr(definitions, "load", lambda *given: calls.append(1) or original(*given))
+    config = definitions.read_yaml(path)
+    first = definition_of(config, path)
+    assert not calls
+    assert definition_of(config, path).teacher_set == first.teacher_set
+    assert len(calls) == 1
+
+
+def test_what_was_read_of_other_settings_is_not_taken(tmp_path: Path) -> None:
+    path = write_set(tmp_path, rows())
+    check_command(("lm_eval", "--tasks", str(path)))
+    config = definitions.read_yaml(path) | {"naturalness": {"steps": "line"}}
+    assert definition_of(config, path).spec.settings.steps == "line"
+
+
+def test_the_tokens_are_logged_before_the_first_row(
+    tmp_path: Path, tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_set(tmp_path, rows(), block={"metrics": "all", "sensitivity": "full"})
+    with caplog.at_level(logging.INFO, "lm_eval"):
+        evaluate(tmp_path, hf(student("llama"), tokenizer))
+    messages = [record.getMessage() for record in caplog.records]
+    (planned,) = [one for one in messages if one.startswith("To be read: ")]
+    (read,) = [one for one in messages if one.startswith("Read: ")]
+    _, of_prompts, of_responses, *_ = re.findall(r"\d[\d,]*", planned)
+    counts = json.loads(read.removeprefix("Read: "))
+    assert planned.endswith("for 6 responses to 3 prompts")
+    # Without a chat template no fact of the student is read.
+    assert (of_prompts, of_responses) == (
+        f"{counts['prompt_tokens']:,}", f"{counts['body_tokens']:,}",
+    )  # fmt: skip
+    assert messages.index(planned) < messages.index(read)
+
+
+def test_kept_records_are_not_counted(
+    tmp_path: Path, model: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_set(tmp_path, rows())
+    for limit in (1, None):
+        lm = hf(model, tokenizer)
+        with caplog.at_level(logging.INFO, "lm_eval"):
+            evaluate(tmp_path, lm, use_cache=str(tmp_path / "cache"), limit=limit)
+        lm.cache_hook.dbdict.close()
+    counted = [r.getMessage() for r in caplog.records if r.getMessage().startswith("To be read")]
+    assert [one.partition("for ")[2] for one in counted] == [
+        "2 responses to 1 prompt", "4 responses to 3 prompts",
+    ]  # fmt: skip
+
+
+def test_a_row_that_cannot_be_rendered_ends_the_run_before_the_first_is_scored(
+    tmp_path: Path, model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = rows()
+    found[-1] |= {"chat_template_kwargs": ["no mapping"]}
+    write_set(tmp_path, found)
+    lm = hf(model, tokenizer)
+    read: list[int] = []
+    original = Engine.score
+    monkeypatch.setattr(
+        Engine, "score", lambda self, prompt, runs: read.append(1) or original(self, prompt, runs)
+    )
+    with pytest.raises(DataError, match="prompt p2, teacher R1: .*chat_template_kwargs"):
+        evaluate(tmp_path, lm, apply_chat_template=True)
+    assert len(read) <= 1  # the template's own tokens, a fact of the student

@@ -36,6 +36,7 @@ _ANOTHER: Final = "3 and 4 make 7"
 """A response without tags or white space at its ends, which every template leaves as it is."""
 
 OTHER_PROMPT: Final = "the prompt ends otherwise in training"
+PROMPT_CUT: Final = "the template leaves out or changes a turn of the prompt"
 OPENED: Final = "the template writes the beginning of the response itself"
 SPACE: Final = "the template changes white space in the response"
 MERGED: Final = "a token holds text of the template and of the response"
@@ -45,6 +46,8 @@ NOT_TRAINED: Final = "the template drops or changes part of the response"
 WARNED: Final = {
     OTHER_PROMPT: "the chat template puts other text before the response in training than where "
     "the student's turn opens; the response is scored behind it, as it is trained",
+    PROMPT_CUT: "the chat template leaves out or changes a turn of the prompt, such as the system "
+    "turn, in scoring and in training alike",
     END: "the response ends with the student's own end-of-turn token, which is scored, and which "
     "training reads twice",
     NOT_TRAINED: "the chat template drops or changes part of the response in training; it is "
@@ -123,6 +126,20 @@ class _Place(NamedTuple):
     added: str
 
 
+class _Around(NamedTuple):
+    """What stands around a response.
+
+    Args:
+        opened: the text up to where the student's turn begins.
+        tail: what the template puts after a response.
+        cuts_prompt: whether a turn of the prompt is not in `opened`.
+    """
+
+    opened: str
+    tail: str
+    cuts_prompt: bool
+
+
 @dataclass
 class Renderer:
     """Renders rows for one student.
@@ -139,7 +156,7 @@ class Renderer:
     plain: bool
     arguments: Mapping[str, Any] = field(default_factory=dict)
     strict: bool = True
-    _known: tuple[Any, str, str] | None = field(default=None, init=False, repr=False)
+    _known: tuple[Any, _Around] | None = field(default=None, init=False, repr=False)
 
     def row(self, row: Candidate) -> RowTokens:
         """The ids of one row.
@@ -169,6 +186,8 @@ class Renderer:
         visible[: place.skipped] = False
         refuse_losses(response.text, offsets_T2, visible, response.where)
         notes = place.notes
+        if not self.plain and self._around(messages, response).cuts_prompt:
+            notes = (*notes, PROMPT_CUT)
         if len(inside) and (begins[first] < place.begin or ends[stop - 1] > place.end):
             notes = (*notes, MERGED)
         after = ids[stop:]
@@ -216,7 +235,7 @@ class Renderer:
         return _Place(prompt + text + tail, begin, begin + len(text), 0, None, (), "")
 
     def _turn(self, messages: Sequence[Message], response: Response) -> _Place:
-        opened, tail = self._around(messages, response)
+        opened, tail, _ = self._around(messages, response)
         arguments = self._arguments(response)
         turn = response.turn or response.text
         text = render(self.tokenizer, messages, turn, arguments=arguments, where=response.where)
@@ -234,16 +253,22 @@ class Renderer:
         end = begin + len(response.text)
         return _Place(opened + response.text, begin, end, 0, None, (NOT_TRAINED,), "")
 
-    def _around(self, messages: Sequence[Message], response: Response) -> tuple[str, str]:
-        """The text before the student's turn, and that after it; of the last prompt, kept."""
+    def _around(self, messages: Sequence[Message], response: Response) -> _Around:
+        """Kept for the last prompt."""
         arguments = self._arguments(response)
         key = (messages, arguments)
         if self._known is None or self._known[0] != key:
             options: dict[str, Any] = {"arguments": arguments, "where": response.where}
             opened = render(self.tokenizer, messages, **options)
             whole = render(self.tokenizer, messages, _ANOTHER, **options)
-            self._known = (key, opened, whole.rpartition(_ANOTHER)[2])
-        return self._known[1:]
+            visible = "".join(opened.split())
+            cuts = any(
+                "".join(turn["content"].split()) not in visible
+                for turn in messages
+                if turn["role"] != "assistant"  # templates leave earlier thinking out
+            )
+            self._known = (key, _Around(opened, whole.rpartition(_ANOTHER)[2], cuts))
+        return self._known[1]
 
 
 def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:

@@ -18,6 +18,7 @@ from lnat_plugins.scoring.rows import (
     NOT_TRAINED,
     OPENED,
     OTHER_PROMPT,
+    PROMPT_CUT,
     SPACE,
     WARNED,
     Renderer,
@@ -257,6 +258,17 @@ def test_a_blank_that_the_tokenizer_puts_before_a_text() -> None:
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "First step."}]
     )["input_ids"]
     assert whole(row) == everything
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_template_that_leaves_the_system_turn_out(kept: bool) -> None:
+    reader = tokenizer()
+    reader.chat_template = (
+        CHATML if kept else CHATML.replace("{% for m in messages %}", "{% for m in messages[1:] %}")
+    )
+    row = Renderer(reader, plain=False).row(candidate(turns("What?"), "Done."))
+    assert row.notes == (() if kept else (PROMPT_CUT,))
+    assert ("Think." in reader.decode(row.prompt)) is kept
 
 
 def test_what_a_row_gives_to_the_template() -> None:

@@ -254,7 +254,8 @@ def _notes(found: Confounds, window: str | None) -> Iterator[str]:
             f"Words in stretches of {STRETCH} that the same response had said before: "
             f"{', '.join(loops)}. What repeats is easy to predict, so loops score well."
         )
-    if found.same_family:
+    # Where it is all of them, none is preferred for it.
+    if found.same_family and {*found.same_family} != found.composition.keys():
         verb = "is" if len(found.same_family) == 1 else "are"
         yield (
             f"By name, {', '.join(found.same_family)} {verb} of the student's own family "

@@ -134,6 +134,9 @@ def test_the_students_own_family_is_noted() -> None:
     assert "By name, QwQ, Qwen3-32B are of the student's own family (qwen)" in found.notes[-1]
     assert panel(rows, student="google/gemma-3-1b").same_family == ()
     assert panel(rows).families == ()
+    only = panel([row for row in rows if row.teacher != "DSQ"], student="Qwen/Qwen3-0.6B")
+    assert only.same_family == ("QwQ", "Qwen3-32B")
+    assert not any("family" in note for note in only.notes)  # nobody is preferred for it
 
 
 LIKE = "the score goes with n_tokens (Spearman {}1.000): choosing by it is much like choosing the"

@@ -78,7 +78,9 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
     extras = [response.extra for _, response in answers]
     columns = rows.data.table
     for name, written in extra_names(extras, plain=plain, taken=rows.column_names).items():
-        columns = columns.append_column(written, extra_column([one.get(name) for one in extras]))
+        values = [one.get(name) for one in extras]
+        column = extra_column(values, as_json=written == "tools")
+        columns = columns.append_column(written, column)
     return Dataset(columns)
 
 

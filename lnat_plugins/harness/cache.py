@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from lm_eval.api.model import hash_args
@@ -37,12 +36,15 @@ class RecordCache:
         return self._hook.dbdict is not None
 
     def find(
-        self, prompt: Sequence[int], response: Response, settings_hash: str, wanted: frozenset[str]
+        self, digest: str, response: Response, settings_hash: str, wanted: frozenset[str]
     ) -> StepSums | None:
-        """The record of a response that was scored before, with all statistics wanted, or None."""
+        """The record of a response that was scored before, with all statistics wanted, or None.
+
+        `digest` is of its row's token ids.
+        """
         if not self.used:
             return None
-        key = self._key(prompt, response, settings_hash)
+        key = self._key(digest, response, settings_hash)
         stored = self._hook.dbdict.get(hash_args(self._request_type, key))
         if stored is None:
             return None
@@ -50,16 +52,16 @@ class RecordCache:
         gathered = {*record.step_statistics, *record.statistics, *record.undefined}
         return record if wanted <= gathered else None
 
-    def keep(self, prompt: Sequence[int], response: Response, record: StepSums) -> None:
+    def keep(self, response: Response, record: StepSums) -> None:
         """Writes a record at once."""
-        key = self._key(prompt, response, record.settings_hash)
+        key = self._key(record.ids_digest, response, record.settings_hash)
         self._hook.add_partial(self._request_type, key, record.to_json())
 
-    def _key(self, prompt: Sequence[int], response: Response, settings_hash: str) -> list[Any]:
+    def _key(self, digest: str, response: Response, settings_hash: str) -> list[Any]:
         steps = None if response.steps is None else list(response.steps)
         reward = reward_of(response.extra, response.where)
-        prompt_ids, row = [*map(int, prompt)], [response.teacher, response.sample, reward]
-        return [self._student, settings_hash, prompt_ids, response.text, steps, row]
+        row = [response.teacher, response.sample, reward]
+        return [self._student, settings_hash, digest, response.text, steps, row]
 
 
 def student_fingerprint(lm: Any) -> str:

@@ -40,7 +40,7 @@ from lnat_plugins.scoring.variants import score_with_variants, to_read_with_vari
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
-from lnat_plugins.teacher_set.prompts import Message, Response
+from lnat_plugins.teacher_set.prompts import Message, Response, role_and_content
 
 REQUEST: Final = "naturalness"
 _TOKENS_PER_BATCH_UNIT: Final = 1024
@@ -100,10 +100,11 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         backend = choose_backend(lm)
         for requested in {id(each): each for each in map(_requested, requests)}.values():
             requested.check_student(backend.unavailable)
-        groups: dict[tuple[str, _ScorerKey], dict[int, PromptJob]] = {}
+        groups: dict[tuple[Any, _ScorerKey], dict[int, PromptJob]] = {}
         for request in requests:
             job = _job_of_one(request)
-            groups.setdefault((job.prompt, _scorer_key(job)), {})[id(request)] = job
+            turns = role_and_content(job.messages)
+            groups.setdefault(((job.prompt, turns), _scorer_key(job)), {})[id(request)] = job
         jobs = []
         for group in groups.values():
             first, *_ = of_one = list(group.values())
@@ -318,9 +319,8 @@ class PromptScorer:
 
         def scored(part: Prepared) -> list[StepSums]:
             new = (score_with_variants if job.variants else Scorer.score_prepared)(scorer, part)
-            prompt: list[int] = part.prompt.tolist()
             for response, record in zip(part.responses, new, strict=True):
-                self._cache.keep(prompt, response, record)
+                self._cache.keep(response, record)
             return new
 
         new = iter(prepared.score(scored))
@@ -334,7 +334,7 @@ class PromptScorer:
     def _cached(self, rows: Sequence[RowTokens], job: PromptJob) -> list[StepSums | None]:
         settings_hash = fingerprint(job.settings)
         found = [
-            self._cache.find(row.prompt.tolist(), response, settings_hash, job.statistics)
+            self._cache.find(row.digest, response, settings_hash, job.statistics)
             for row, response in zip(rows, job.responses, strict=True)
         ]
         tokens = job.tokens and self._backend.shares_runs

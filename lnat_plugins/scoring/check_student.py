@@ -139,7 +139,7 @@ def check_student(
     for i, prompt in enumerate(teacher_set.prompts):
         candidates = reader.candidates(prompt)
         rows = [reader.renderer.row(row) for row in candidates]
-        prepared = reader.scorer.prepare_rows(rows, prompt.responses)
+        prepared = reader.scorer.prepare_rows(rows, [row.response for row in candidates])
         for name, count in counters.items():
             planned[name] += count(i, prepared)
         for candidate, row in zip(candidates, rows, strict=True):
@@ -241,7 +241,8 @@ class _Reader:
     def candidates(self, prompt: Prompt) -> tuple[Candidate, ...]:
         """The rows of a prompt, as lm_eval renders them."""
         delimiter = self._set.settings.target_delimiter
-        return Candidates.of_prompts([prompt], plain=self._plain, delimiter=delimiter).rows
+        rows = Candidates.of_prompts([prompt], plain=self._plain, delimiter=delimiter).rows
+        return tuple(replace(row, response=self.renderer.own(row.response)) for row in rows)
 
     def counters(self, every: ScoringPlan) -> dict[str, Callable[[int, PreparedRows], Planned]]:
         """Name -> what counts the tokens to be read for the prompt of that index."""
@@ -276,8 +277,9 @@ class _Reader:
         seconds = 0.0
         for k in range(n):
             prompt = self._set.prompts[k * n_prompts // n]
-            rows = [*map(self.renderer.row, self.candidates(prompt))]
-            prepared = self.scorer.prepare_rows(rows, prompt.responses)
+            candidates = self.candidates(prompt)
+            rows = [*map(self.renderer.row, candidates)]
+            prepared = self.scorer.prepare_rows(rows, [row.response for row in candidates])
             before, start = backend.tokens_read, time.perf_counter()
             prepared.score(self.scorer.score_prepared)
             took = time.perf_counter() - start
@@ -302,7 +304,7 @@ class _Reader:
             text = self._student.tokenizer.decode(ids[-1:])
         elif note == NOT_TRAINED:
             rendered = render(
-                self._student.tokenizer, row.messages, row.text,
+                self._student.tokenizer, row.messages, row.response.turn or row.text,
                 arguments=template_arguments(row.response), where=row.where,
             )  # fmt: skip
             lines = (line.strip() for line in row.text.splitlines())

@@ -29,7 +29,7 @@ from lnat_plugins.scoring.chat import (
     template_arguments,
     thinking_place,
 )
-from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, visible_in
+from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, special_ids, visible_in
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 
 _ANOTHER: Final = "3 and 4 make 7"
@@ -218,8 +218,12 @@ class Renderer:
 
     def _ends_itself(self, own: Ids, after: Ids) -> bool:
         last = own[-1:].tolist()
-        ends = {self.tokenizer.eos_token_id, *after[:1].tolist()}
+        ends = {self.tokenizer.eos_token_id, *after[:1].tolist()} & self._special
         return any(token in ends for token in last)
+
+    @cached_property
+    def _special(self) -> frozenset[int]:
+        return special_ids(self.tokenizer)
 
     def _plain(self, messages: Sequence[Message], response: Response) -> _Place:
         prompt, text = messages[0]["content"], response.text
@@ -240,6 +244,9 @@ class Renderer:
         turn = response.turn or response.text
         text = render(self.tokenizer, messages, turn, arguments=arguments, where=response.where)
         place = _find(text, opened, tail, response.text)
+        if place is None and text.endswith(response.text):
+            # Some templates end a turn only where the reply has not ended it.
+            place = _find(text, opened, "", response.text)
         if place is not None:
             return place
         if self.strict:
@@ -285,7 +292,11 @@ def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:
         start, at = matched
     common = common_prefix(opened, text[:end])
     spaced = at is not None and text[common:start].isspace() and response[:1].isspace()
-    opened_too = common > start and bool(text[common:end].strip())
+    opened_too = (
+        common > start
+        and not opened[common:].strip()  # all that the template opens, not a part of it
+        and bool(text[common:end].strip())
+    )
     begin = common if opened_too or spaced else start
     skipped = 0
     notes = () if at is None else (SPACE,)

@@ -233,6 +233,9 @@ def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
 def _read_response(
     doc_row: object, reply: object, where: str, number: int
 ) -> tuple[Response, StepSums]:
+    if isinstance(doc_row, Mapping) and not isinstance(doc_row.get("turn"), Mapping | None):
+        # In older files a column of that name was the row's own.
+        doc_row = {**doc_row, "row_turn": doc_row["turn"], "turn": None}
     own = validate(
         _StoredResponse, doc_row, where=f"{where}, response {number}", kind=DataError,
         key="field", remedy=CUT,

@@ -34,7 +34,7 @@ from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
-_Key = tuple[str, tuple[str, ...] | None]
+_Key = tuple[str, tuple[str, ...] | None, bytes]
 _TRACE: Final = "the prompt and the whole trace"
 _STEP: Final = "the prompt and the step with its window"
 _FREE: Final = frozenset({"first_token", "first_two_tokens"})
@@ -48,7 +48,7 @@ class Prepared(NamedTuple):
         prompt: shape (P,), token ids.
         responses: as given.
         tokens: of each.
-        encoded: text and supplied steps -> tokens and steps; equal responses once.
+        encoded: text, supplied steps and token ids -> tokens and steps; equal responses once.
     """
 
     prompt: Ids
@@ -180,19 +180,20 @@ class Scorer:
             tokens = [tokenise(self.tokenizer, one.text, one.where) for one in responses]
         encoded: dict[_Key, EncodedResponse] = {}
         for response, own in zip(responses, tokens, strict=True):
-            if _key(response) not in encoded:
-                encoded[_key(response)] = encode_response(
+            key = _key(response, own)
+            if key not in encoded:
+                encoded[key] = encode_response(
                     own, response.text, self.spec, response.steps, response.where
                 )
         return Prepared(np.asarray(prompt, np.int64), tuple(responses), tuple(tokens), encoded)
 
     def score_prepared(self, prepared: Prepared) -> list[StepSums]:
         """Step sums of each response, in order; equal responses are scored once."""
-        prompt, responses, _, encoded = prepared
+        prompt, responses, tokens, encoded = prepared
         sums = dict(zip(encoded, self.backend.sums(prompt, self.jobs(prepared)), strict=True))
         return [
-            self._record(response, encoded[_key(response)], prompt, sums[_key(response)])
-            for response in responses
+            self._record(response, encoded[key], prompt, sums[key])
+            for response, key in zip(responses, map(_key, responses, tokens), strict=True)
         ]
 
     def jobs(self, prepared: Prepared) -> list[Job]:
@@ -358,9 +359,10 @@ class Scorer:
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
 
 
-def _key(response: Response) -> _Key:
+def _key(response: Response, tokens: ResponseTokens) -> _Key:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
-    return response.text, None if response.steps is None else tuple(response.steps)
+    steps = None if response.steps is None else tuple(response.steps)
+    return response.text, steps, tokens.ids.tobytes()
 
 
 def _length(response: EncodedResponse, pair: Pair) -> int:

@@ -124,10 +124,7 @@ class LocalStudent:
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response alone."""
-        return [
-            len(self._tokenizer(row.text, add_special_tokens=False, verbose=False)["input_ids"])
-            for row in rows
-        ]
+        return [len(self._renderer.row(row).response.ids) for row in rows]
 
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""

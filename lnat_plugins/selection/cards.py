@@ -153,7 +153,8 @@ def check_llama_factory(candidates: Candidates, selection: Selection, format: st
 
     Raises:
         ConfigError: conversations in the format prompt_completion.
-        DataError: a conversation whose turns do not alternate.
+        DataError: a conversation whose turns do not alternate, or that holds more than roles and
+            contents.
     """
     if candidates.plain:
         return
@@ -162,6 +163,15 @@ def check_llama_factory(candidates: Candidates, selection: Selection, format: st
         raise ConfigError(what, found=format, remedy="give --format messages")
     for index in selection.indices:
         row = candidates.rows[index]
+        more = {key for turn in (*row.messages, row.response.turn or {}) for key in turn}
+        more -= {"role", "content"}
+        if row.response.extra.get("tools"):
+            more.add("tools")
+        if more:
+            raise DataError(
+                "LLaMA-Factory would not read all of this conversation as it was scored",
+                where=row.where, found=sorted(more), remedy="leave out --llama_factory",
+            )  # fmt: skip
         roles = [turn["role"] for turn in row.messages]
         turns = roles[1:] if roles[0] == "system" else roles
         users, assistants = set(turns[::2]), set(turns[1::2])

@@ -252,7 +252,9 @@ def write_parquet(
     }
     extras = [row.response.extra for row in rows]
     for name, written in extra_names(extras, plain=candidates.plain).items():
-        column = extra_column([row.response.extra.get(name) for row in rows])
+        as_json = written == "tools"  # as TRL reads them
+        values = [row.response.extra.get(name) for row in rows]
+        column = extra_column(values, as_json=as_json)
         columns[written] = column.type, column
     schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
     with pq.ParquetWriter(path, schema) as writer:
@@ -306,8 +308,18 @@ def extra_names(
     return found
 
 
-def extra_column(values: Sequence[Any]) -> Any:
-    """The values in the type that they share; without one, each as JSON text. None is null."""
+def extra_column(values: Sequence[Any], *, as_json: bool = False) -> Any:
+    """The values in the type that they share; without one, each as JSON text. None is null.
+
+    `as_json`: as JSON text in any case (text stays), for what must come back as it was: a table
+    fills the keys that an object lacks with nulls.
+    """
+    if as_json:
+        texts = [
+            one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+            for one in values
+        ]
+        return pa.array(texts, pa.string())
     try:
         column = pa.array(values)
         # Refuses what Parquet does not have, such as a struct without fields.

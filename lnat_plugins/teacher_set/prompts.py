@@ -159,6 +159,15 @@ def role_and_content(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]
     )
 
 
+def _read_by_template(response: Response) -> tuple[JSON, ...]:
+    """What else of a row a chat template reads; nothing where it has none of it."""
+    found = {name: response.extra.get(name) for name in ("tools", "chat_template_kwargs")}
+    given = {name: value for name, value in found.items() if value is not None}
+    if response.turn is not None:
+        given["turn"] = dict(response.turn)
+    return (given,) if given else ()
+
+
 def _fingerprint(values: Iterable[JSON], start: bytes = b"") -> str:
     digest = hashlib.sha256(start)
     for value in values:
@@ -242,6 +251,7 @@ class Candidates:
                 row.prompt_id, role_and_content(row.messages), row.teacher, row.response.sample,
                 row.text, row.response.correct, row.response.steps,
                 row.response.extra.get("reward"),
+                *(() if self.plain else _read_by_template(row.response)),
             ]
             for row in self.rows
         )  # fmt: skip

@@ -28,6 +28,7 @@ from lnat_plugins.scoring.rows import (
 from lnat_plugins.teacher_set import Candidate, Response
 from tests.helpers_students import CHATML, student, tokenizer
 from tests.helpers_tokenizers import byte_level, metaspace
+from tests.scoring.builders import scorer_of
 
 PROMPTS = ("What is 3 + 4?", "Second step.\n\nThird one", " ")
 RESPONSES = (
@@ -188,6 +189,13 @@ CASES: dict[str, tuple[str, str, str, str, str, tuple[str, ...]]] = {
     "a newline of both": (
         "{{ c }}", "", "\n\nFirst.", "assistant", "\n\n\nFirst.", (MERGED,),
     ),
+    "a tag that begins like the one that is opened": (
+        "{{ c }}", "<think>\\n", "<answer>12</answer> Done.", "assistant\n",
+        "<answer>12</answer> Done.", (OTHER_PROMPT,),
+    ),
+    "a line break as the template's own": (
+        "{{ c }}", "", "First.\n", "assistant\n", "First.\n", (),
+    ),
     "an end token": ("{{ c }}", "", "First.<|end|>", "assistant\n", "First.<|end|>", (END,)),
     "the words of the end": ("{{ c }}", "", "assistant end", "assistant\n", "assistant end", ()),
 }  # fmt: skip
@@ -247,6 +255,17 @@ def test_a_response_that_training_would_not_see(assistant: str, text: str) -> No
     assert reader.decode(whole(row)) == opened + text
     assert reader.decode(row.response.ids) == text
     assert count_warned([row, row]) == {WARNED[NOT_TRAINED]: 2}
+
+
+def test_a_turn_that_the_reply_may_end_itself() -> None:
+    reader = tokenizer()
+    reader.chat_template = template("{{ c }}", end="").replace(
+        "{{ c }}{% else %}", "{{ c }}{% if not c.endswith('<|end|>') %}<|end|>{% endif %}{% else %}"
+    )
+    for text in ("First.", "First.<|end|>"):
+        row = Renderer(reader, plain=False).row(candidate("What?", text))
+        assert reader.decode(row.response.ids) == text
+        assert row.ids[-1] == reader.eos_token_id
 
 
 def test_a_blank_that_the_tokenizer_puts_before_a_text() -> None:
@@ -315,3 +334,18 @@ def test_a_student_that_cannot_be_trained_is_told() -> None:
     for strict in (True, False):
         with pytest.raises(DataError, match=r"no system turn \(found \['system', 'user'"):
             Renderer(reader, plain=False, strict=strict).row(candidate(turns("?"), "!"))
+
+
+def test_equal_texts_with_other_ids_are_scored_apart(llama: Any) -> None:
+    """One row's arguments trim what another's keep; their prompts have the same ids."""
+    reader = tokenizer()
+    reader.chat_template = template("{% if tidy %}{{ c | trim }}{% else %}{{ c }}{% endif %}")
+    text = "First step. Wait.\n\n"
+    both = [candidate("?", text), candidate("?", text, chat_template_kwargs={"tidy": True})]
+    rows = [Renderer(reader, plain=False).row(one) for one in both]
+    assert rows[0].prompt.tolist() == rows[1].prompt.tolist()
+    scorer = scorer_of(llama, reader)
+    responses = [one.response for one in both]
+    records = scorer.prepare_rows(rows, responses).score(scorer.score_prepared)
+    assert [one.ids_digest for one in records] == [row.digest for row in rows]
+    assert records[0].n_tokens > records[1].n_tokens

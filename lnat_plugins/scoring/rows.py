@@ -292,10 +292,9 @@ def _find(text: str, opened: str, tail: str, response: str) -> _Place | None:
         start, at = matched
     common = common_prefix(opened, text[:end])
     spaced = at is not None and text[common:start].isspace() and response[:1].isspace()
-    opened_too = (
-        common > start
-        and not opened[common:].strip()  # all that the template opens, not a part of it
-        and bool(text[common:end].strip())
+    # Whole tags, not the first character of another one.
+    opened_too = text[start:common].rstrip().endswith((">", "]", "▷")) and bool(
+        text[common:end].strip()
     )
     begin = common if opened_too or spaced else start
     skipped = 0

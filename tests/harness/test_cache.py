@@ -306,3 +306,19 @@ def test_another_tokenizer_is_not_served_the_old_numbers(
     before = len(scored)
     run(hf(larger, other))
     assert len(scored) == 2 * before
+
+
+def test_another_reading_of_a_response_is_not_served(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], tmp_path: Path
+) -> None:
+    """A template that trims replies leaves the prompt, and so its digest, as it was."""
+    write_set(tmp_path, [row | {"response": "First step. Wait.\n\n"} for row in rows()])
+    trims = copy.deepcopy(tokenizer)
+    trims.chat_template = tokenizer.chat_template.replace("m['content']", "m['content'] | trim")
+    first = records(run(hf(model, tokenizer), apply_chat_template=True))
+    before = len(scored)
+    second = records(run(hf(model, trims), apply_chat_template=True))
+    assert len(scored) > before
+    for key, record in first.items():
+        assert record["settings_hash"] == second[key]["settings_hash"]
+        assert record["ids_digest"] != second[key]["ids_digest"]

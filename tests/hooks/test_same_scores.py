@@ -16,7 +16,10 @@ from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_config import choose_by_config
 from lnat_plugins.hooks.trl_data import select_dataset, sft_rows
+from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.rows import Renderer
+from lnat_plugins.scoring.student import LocalStudent
+from lnat_plugins.teacher_set import Candidate, Response
 from tests.harness.lab import evaluate, save, write_set
 from tests.helpers_students import student, tokenizer
 
@@ -189,3 +192,17 @@ def test_arguments_of_the_harness_count_as_scored(folder: Path, tmp_path: Path) 
     assert found[1].scored.settings["chat_template_kwargs"] == {"thinking": False}
     first, second = ([row.record.ids_digest for row in scores.rows] for scores in found)
     assert first == second
+
+
+def test_tokens_of_a_response_are_those_of_its_row(folder: Path) -> None:
+    """Where the template normalises white space, fewer than in the text alone."""
+    reader = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    text = "<think>\n\n\n\n\nFirst step.\n\n\n\n</think>Done."
+    turn = ({"role": "user", "content": "What?"},)
+    row = Candidate(0, "p", turn, Response("QwQ", text))
+    chooser = read_block({"strategy": "shortest"})
+    own = LocalStudent(model, reader, chooser.spec, plain=False)
+    (found,) = own.response_tokens([row])
+    assert found == len(Renderer(reader, plain=False).row(row).response.ids)
+    assert found < len(reader(text, add_special_tokens=False)["input_ids"])

@@ -267,3 +267,19 @@ def test_words() -> None:
     assert " … " in long and len(long) <= 70 and long.startswith("word word")
     assert len(shorten("结" * 200)) <= 70
     assert Trial("cpu", 2, 100, 4.0).rate == 25
+
+
+def test_thinking_that_stands_apart_is_read_as_a_run_reads_it(tmp_path: Path) -> None:
+    own = [row | {"response": "Seven.", "reasoning_content": "So 3 + 4 = 7."} for row in rows()]
+    teacher_set = load_teacher_set(write_set(tmp_path, own))
+    reader = tokenizer()
+    reader.chat_template = DROPS.replace(
+        "{{ m['content']",
+        "{% if m.reasoning_content %}<t>{{ m.reasoning_content }}</t>{% endif %}{{ m['content']",
+    )
+    found = check_student(
+        teacher_set, opened(student("llama"), reader), plan(teacher_set), plan(teacher_set),
+        plain=False,
+    )  # fmt: skip
+    assert (found.notes, found.refused) == ((), "")
+    assert "So 3 + 4 = 7." in "".join(text for _, _, text in found.cut[0].steps)

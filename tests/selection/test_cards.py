@@ -307,3 +307,18 @@ def test_it_trains(tmp_path: Path, plain: bool) -> None:
     )
     assert len(trainer.train_dataset) == 2
     assert trainer.train().global_step == 1
+
+
+@pytest.mark.parametrize("extra", [{"tools": [{"name": "add"}]}, {}])
+def test_llama_factory_would_not_read_all_of_a_conversation(
+    tmp_path: Path, extra: dict[str, Any]
+) -> None:
+    pool = four_rows([extra] * 4, roles=["user"])
+    if not extra:
+        turn = {"content": "b", "reasoning_content": "So."}
+        rows = [replace(row, response=replace(row.response, turn=turn)) for row in pool.rows]
+        pool = replace(pool, rows=tuple(rows))
+    with pytest.raises(DataError, match=r"would not read all .*(tools|reasoning_content)"):
+        write_training_set(
+            tmp_path / "c", pool, selection_of(pool), format="messages", llama_factory=True
+        )

@@ -483,3 +483,11 @@ def test_many_rows_are_written_in_parts_that_fit_together(tmp_path: Path) -> Non
     data = written(tmp_path, pool, selection_of(pool, everything))
     assert list(data["x"]) == list(data["lnat_index"]) == list(everything)
     assert pq.ParquetFile(tmp_path / "train.parquet").num_row_groups == 3
+
+
+def test_tools_come_back_as_they_were(tmp_path: Path) -> None:
+    """As structs, each would have the other's keys, as nulls."""
+    tools = [[{"name": name, "properties": {name: {"type": "number"}}}] for name in ("add", "sum")]
+    rows = four_rows([{"tools": one} for one in (*tools, *tools)], roles=["user"])
+    found = [json.loads(one) for one in written(tmp_path, rows)["tools"]]
+    assert found == [tools[i % 2] for i in selection_of(rows).indices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,20 @@ def test_order_prompts_and_form_change_the_fingerprint() -> None:
         Candidates((*rows[:2], shorter_prompt)),
     ]
     assert len({one.fingerprint for one in variants}) == len(variants)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"extra": {"tools": [{"name": "add"}]}},
+        {"extra": {"chat_template_kwargs": {"hint": "x"}}},
+        {"turn": {"content": "Two.", "reasoning_content": "So."}},
+    ],
+)
+def test_what_a_chat_template_reads_is_part_of_the_fingerprint(changed: dict[str, Any]) -> None:
+    for plain in (False, True):
+        candidates = Candidates.of_prompts(prompts(), plain=plain)
+        first, *rest = candidates.rows
+        other = replace(first, response=replace(first.response, **changed))
+        found = replace(candidates, rows=(other, *rest)).fingerprint
+        assert (found == candidates.fingerprint) is plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -431,3 +432,28 @@ def test_their_samples_file_holds_every_response_once(
         values, expected = record.token_values.arrays(), row.record.token_values.arrays()
         assert values.keys() == expected.keys()
         assert_near(values["logprob[4]"], expected["logprob[4]"])
+
+
+def test_prompts_that_lm_eval_renders_alike_are_scored_apart(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    """They differ in earlier thinking, which the template reads only where the rows say so."""
+    reader = copy.deepcopy(tokenizer)
+    reader.chat_template = tokenizer.chat_template.replace(
+        "{{ m['content'] }}", "{{ m['content'] }}{% if keep %}{{ m.reasoning_content }}{% endif %}"
+    )
+    found = []
+    for thought in ("So.", "First step. Wait."):
+        earlier = {"role": "assistant", "content": "Seven.", "reasoning_content": thought}
+        asked = [{"role": "user", "content": "What?"}, earlier, {"role": "user", "content": "So?"}]
+        found += [
+            {
+                "prompt_id": thought, "prompt": asked, "teacher": teacher, "response": "Seven.",
+                "chat_template_kwargs": {"keep": True},
+            }
+            for teacher in ("QwQ", "R1")
+        ]  # fmt: skip
+    write_set(tmp_path, found)
+    scored = records(evaluate(tmp_path, hf(model, reader), apply_chat_template=True))
+    lengths = {prompt: record["prompt_tokens"] for (prompt, *_), record in scored.items()}
+    assert lengths["So."] < lengths["First step. Wait."]

@@ -160,3 +160,13 @@ def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"line 2: not valid JSON"):
         read_scored_sets([path])
+
+
+def test_a_column_of_an_earlier_version_may_be_called_turn(tmp_path: Path) -> None:
+    lines = [samples_line(prompt_id, own) for prompt_id, own in TABLE.items()]
+    for line in lines:
+        for row in line["doc"]["responses"]:
+            row["turn"] = 1
+    path = write_lines(tmp_path / f"samples_local_naturalness_{DATE}.jsonl", lines)
+    for row in read_scored_set([path]).rows:
+        assert (row.candidate.response.turn, row.candidate.response.extra["row_turn"]) == (None, 1)

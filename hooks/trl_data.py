@@ -25,6 +25,7 @@ from lnat_plugins.teacher_set.conversations import THINKING_KEYS
 from lnat_plugins.teacher_set.join import join
 from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.template_columns import settle_template_columns
 from lnat_plugins.teacher_set.unusable import Tally
 
 SCORE: Final = "lnat_score"
@@ -50,6 +51,9 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
     Returns:
         `prompt` and `completion`, `teacher`, `prompt_id`, `sample`, `correct` and `steps`, and the
         rows' other columns.
+
+    Raises:
+        DataError: columns that TRL would not give to the template as they are.
     """
     delimiter = teacher_set.settings.target_delimiter
     renderer = Renderer(tokenizer, plain)
@@ -75,7 +79,10 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
             for prompt, response in answers
         ]
     )
-    extras = [response.extra for _, response in answers]
+    responses = [response for _, response in answers]
+    extras: list[Mapping[str, Any]] = [response.extra for response in responses]
+    if not plain:
+        extras = [*settle_template_columns(responses)]
     columns = rows.data.table
     for name, written in extra_names(extras, plain=plain, taken=rows.column_names).items():
         values = [one.get(name) for one in extras]

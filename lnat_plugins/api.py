@@ -5,6 +5,7 @@ Each function gives what the command of the same name gives; nothing is computed
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Scores", "check_teacher_set", "load_teacher_set", "read_all_scores", "read_scores", "score",
 ]  # fmt: skip
+
+_log = logging.getLogger(__name__)
 
 
 def load_teacher_set(source: str | Path | Mapping[str, Any], *, strict: bool = False) -> TeacherSet:
@@ -153,6 +156,8 @@ def score(
     candidates = Candidates.of_prompts(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
     )
+    for note in teacher_set.all_notes:
+        _log.warning("%s: %s", teacher_set.name, note)
     student = LocalStudent(model, tokenizer, plan, plain=plain, training=False)
     candidates = student.own(candidates)
     rows = tuple(map(ScoredResponse, candidates.rows, student.score(candidates.rows)))

@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,14 +34,19 @@ from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
-from lnat_plugins.scoring.rows import Renderer, RowTokens
+from lnat_plugins.scoring.rows import Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import Prepared, PreparedRows, Scorer
 from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
-from lnat_plugins.teacher_set.prompts import Message, Response, role_and_content
+from lnat_plugins.teacher_set.prompts import (
+    READ_BY_TEMPLATE,
+    Message,
+    Response,
+    role_and_content,
+)
 
 REQUEST: Final = "naturalness"
 _TOKENS_PER_BATCH_UNIT: Final = 1024
@@ -165,6 +171,16 @@ class PromptJob(NamedTuple):
     variants: bool
 
 
+class ToRead(NamedTuple):
+    """The responses of a prompt without a kept record, and their tokens; and what of all its rows
+    is to be told, see `rows.count_warned`.
+    """
+
+    responses: int
+    tokens: Planned
+    warned: Mapping[str, int]
+
+
 def _score_jobs(
     jobs: Sequence[PromptJob], scorer: PromptScorer, world_size: int
 ) -> list[list[StepSums]]:
@@ -179,9 +195,14 @@ def _score_jobs(
     everything = [job for own in processes.gather(list(jobs)) for job in own]
     scorer.get_ready(everything)
     found: dict[int, list[StepSums]] = {}
-    if processes.count > 1:
-        # Alone, cached records are looked up when a prompt is prepared.
-        own = {i: records for i, job in enumerate(everything) if (records := scorer.cached(job))}
+    if processes.count > 1 and scorer.cache.used:
+        # Alone, cached records are looked up when a prompt is prepared. Each rank has a cache of
+        # its own, which is asked by what the rows' ids are: each rank renders its share.
+        of_rank = everything[processes.rank :: processes.count]
+        parts = processes.gather(processes.together(lambda: [*map(scorer.digests, of_rank)]))
+        digests = [parts[i % len(parts)][i // len(parts)] for i in range(len(everything))]
+        cached = map(scorer.cached, everything, digests)
+        own = {i: records for i, records in enumerate(cached) if records is not None}
         for part in processes.gather(own):
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
@@ -206,18 +227,21 @@ def _log_tokens_to_read(jobs: Sequence[PromptJob], scorer: PromptScorer, ranks: 
     So a row that cannot be rendered ends the run here, on all ranks. Each counts its share.
     """
 
-    def count() -> list[tuple[int, Planned]]:
+    def count() -> list[ToRead]:
         # Closed by an error too, so that its line begins a line.
         with tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main) as bar:
             return [scorer.to_read(job) for job in bar]
 
     counted = [one for own in ranks.gather(ranks.together(count)) for one in own]
-    planned = sum((each for _, each in counted), Planned())
+    planned = sum((each.tokens for each in counted), Planned())
+    warned = sum((Counter(each.warned) for each in counted), Counter[str]())
+    for text, rows in warned.items() if ranks.main else ():
+        _log.warning("%s: %s", plural(rows, "response"), text)
     if ranks.main and counted:
         _log.info(
             "To be read: %s tokens (%s of prompts, %s of responses), for %s to %s",
             f"{planned.tokens:,}", f"{planned.prompt_tokens:,}", f"{planned.body_tokens:,}",
-            plural(sum(n for n, _ in counted), "response", separator=","),
+            plural(sum(each.responses for each in counted), "response", separator=","),
             plural(len(counted), "prompt", separator=","),
         )  # fmt: skip
 
@@ -237,7 +261,7 @@ class PromptScorer:
     def __init__(self, lm: TemplateLM, backend: Backend) -> None:
         self._lm = lm
         self._backend = backend
-        self._cache = RecordCache(lm, REQUEST)
+        self.cache = RecordCache(lm, REQUEST)
         self._scorers: dict[_ScorerKey, Scorer] = {}
 
     def get_ready(self, jobs: Iterable[PromptJob]) -> None:
@@ -278,19 +302,25 @@ class PromptScorer:
         """By this rank so far."""
         return self._backend.tokens_read
 
-    def cached(self, job: PromptJob) -> list[StepSums] | None:
+    def digests(self, job: PromptJob) -> list[str]:
+        """Of the ids of each row of a prompt; with them its records are looked up."""
+        return [row.digest for row in self._render(job)]
+
+    def cached(self, job: PromptJob, digests: Sequence[str]) -> list[StepSums] | None:
         """The records of a prompt if all its responses were kept."""
-        if not self._cache.used:
-            return None
-        records = self._cached(self._render(job), job)
+        records = self._cached(digests, job)
         return None if None in records else [record for record in records if record is not None]
 
     def prepare(self, job: PromptJob) -> tuple[list[StepSums | None], PreparedRows | None]:
         """What needs no student: the record of each response, None if none was kept; and the
         tokens of those without.
         """
-        rows = self._render(job)
-        records = self._cached(rows, job)
+        return self._prepare(job, self._render(job))
+
+    def _prepare(
+        self, job: PromptJob, rows: Sequence[RowTokens]
+    ) -> tuple[list[StepSums | None], PreparedRows | None]:
+        records = self._cached([row.digest for row in rows], job)
         missing = [i for i, record in enumerate(records) if record is None]
         if not missing:
             return records, None
@@ -298,16 +328,16 @@ class PromptScorer:
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
 
-    def to_read(self, job: PromptJob) -> tuple[int, Planned]:
-        """How many responses of a prompt have no kept record, and the tokens to be read for them.
-
-        Raises as `prepare`.
-        """
-        records, prepared = self.prepare(job)
+    def to_read(self, job: PromptJob) -> ToRead:
+        """What the student will read of a prompt; raises as `prepare`."""
+        rows = self._render(job)
+        warned = count_warned(rows)
+        records, prepared = self._prepare(job, rows)
         if prepared is None:
-            return 0, Planned()
+            return ToRead(0, Planned(), warned)
         count = to_read_with_variants if job.variants else Scorer.to_read
-        return records.count(None), prepared.to_read(partial(count, self._scorer(job)))
+        tokens = prepared.to_read(partial(count, self._scorer(job)))
+        return ToRead(records.count(None), tokens, warned)
 
     def score(
         self, job: PromptJob, records: list[StepSums | None], prepared: PreparedRows | None
@@ -320,7 +350,7 @@ class PromptScorer:
         def scored(part: Prepared) -> list[StepSums]:
             new = (score_with_variants if job.variants else Scorer.score_prepared)(scorer, part)
             for response, record in zip(part.responses, new, strict=True):
-                self._cache.keep(response, record)
+                self.cache.keep(response, record)
             return new
 
         new = iter(prepared.score(scored))
@@ -331,11 +361,11 @@ class PromptScorer:
         renderer = Renderer(self._lm.tokenizer, plain, template_options(self._lm), strict=False)
         return [renderer.response(job.messages, response) for response in job.responses]
 
-    def _cached(self, rows: Sequence[RowTokens], job: PromptJob) -> list[StepSums | None]:
+    def _cached(self, digests: Sequence[str], job: PromptJob) -> list[StepSums | None]:
         settings_hash = fingerprint(job.settings)
         found = [
-            self._cache.find(row.digest, response, settings_hash, job.statistics)
-            for row, response in zip(rows, job.responses, strict=True)
+            self.cache.find(digest, response, settings_hash, job.statistics)
+            for digest, response in zip(digests, job.responses, strict=True)
         ]
         tokens = job.tokens and self._backend.shares_runs
         return [
@@ -379,7 +409,7 @@ def _job_of_one(request: Instance) -> PromptJob:
     )
     statistics = _requested(request).statistics
     row = request.doc["responses"][request.idx]
-    read = ("tools", "chat_template_kwargs", *statistics & {"reward"})
+    read = (*READ_BY_TEMPLATE, *statistics & {"reward"})
     response = Response(
         row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
         extra={name: row[name] for name in read if name in row},

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from lnat_plugins.harness.definitions import (
 )
 from lnat_plugins.harness.requests import REQUEST, Request, install, template_options
 from lnat_plugins.harness.results import Results, summary
-from lnat_plugins.scoring.chat import render, template_digest
+from lnat_plugins.scoring.chat import apply_template, render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
@@ -110,6 +111,8 @@ class NaturalnessTask(Task):
             )
         for reason, count in self.teacher_set.dropped.items():
             _log.warning("%s: %d responses dropped: %s", spec.name, count, reason)
+        for note in self.teacher_set.all_notes:
+            _log.warning("%s: %s", spec.name, note)
         install()
         metrics = [registry.metrics[name] for name in self._requested.names]
         self._results = Results(
@@ -238,8 +241,11 @@ class NaturalnessTask(Task):
                         where=f"prompt {doc['prompt_id']}", found=turns[0]["content"],
                         remedy="leave --system_instruction out",
                     )  # fmt: skip
-            system = [{"role": "system", "content": system_instruction}]
-            return self._chat_template((system if system_instruction else []) + turns)
+            if system_instruction:
+                turns.insert(0, {"role": "system", "content": system_instruction})
+            with plain_errors():
+                where = f"prompt {doc['prompt_id']}"
+                return apply_template(partial(self._chat_template, turns), turns, where)
         opening = f"{system_instruction}\n\n" if system_instruction else ""
         return opening + str(doc["prompt"]) + self.teacher_set.settings.target_delimiter
 

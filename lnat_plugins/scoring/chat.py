@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lnat_plugins.errors import DataError, LnatError, StudentError
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS
-from lnat_plugins.teacher_set.prompts import Response
 
 
 def render(
@@ -27,7 +24,7 @@ def render(
         messages: the conversation up to the response.
         response: the last turn, its content or its keys, as training reads it; None = the text
             ends where that turn begins (`add_generation_prompt`).
-        arguments: see `template_arguments`.
+        arguments: of the template, such as those of `template_columns.template_arguments`.
         where: the row, for messages.
 
     Raises:
@@ -46,8 +43,15 @@ def render(
         own = {"content": response} if isinstance(response, str) else response
         turns.append({"role": "assistant", **own})
     options = {"tokenize": False, "add_generation_prompt": response is None, **(arguments or {})}
+    return apply_template(lambda: tokenizer.apply_chat_template(turns, **options), turns, where)
+
+
+def apply_template(
+    apply: Callable[[], object], turns: Sequence[Mapping[str, Any]], where: str
+) -> str:
+    """What `apply` renders of the turns; DataError if their template does not take them."""
     try:
-        return str(tokenizer.apply_chat_template(turns, **options))
+        return str(apply())
     except Exception as cause:
         # Templates are programs of the model's makers: they raise whatever they like.
         raise DataError(
@@ -56,27 +60,6 @@ def render(
             found=[turn["role"] for turn in turns],
             remedy="change the conversation or the template",
         ) from cause
-
-
-def template_arguments(response: Response) -> dict[str, Any]:
-    """Arguments of the chat template that a row itself carries, read as TRL reads them.
-
-    Raises:
-        DataError: a column `tools` or `chat_template_kwargs` of the wrong type.
-    """
-    extra = response.extra
-    tools, options = extra.get("tools"), extra.get("chat_template_kwargs") or {}
-    if isinstance(tools, str):
-        with contextlib.suppress(ValueError):
-            tools = json.loads(tools)
-    for name, value, kind in (("tools", tools, list), ("chat_template_kwargs", options, dict)):
-        if value is not None and not isinstance(value, kind):
-            raise DataError(
-                f"TRL gives the column `{name}` to the chat template, which cannot read this",
-                where=response.where, found=value,
-                remedy=f"write a {kind.__name__}, or rename the column",
-            )  # fmt: skip
-    return {"tools": tools, **options}
 
 
 class ThinkingPlace(NamedTuple):

@@ -146,7 +146,7 @@ class TeacherSetCheck:
             ", ".join(f"{part}: {' + '.join(own)}" for part, own in found.columns.items()),
             *(f"teacher {name}: {responses[name]} responses" for name in found.teachers),
             *left_out(found),
-            *(f"note: {note}" for note in found.notes),
+            *(f"note: {note}" for note in found.all_notes),
         ]
         blocks: list[str | Sequence[str]] = [[line for line in lines if line]]
         if self.student is not None:

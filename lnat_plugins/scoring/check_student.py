@@ -17,7 +17,7 @@ from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import EngineBackend
-from lnat_plugins.scoring.chat import load_tokenizer, render, template_arguments
+from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
     ALL_METRICS,
     AS_SET,
@@ -42,6 +42,7 @@ from lnat_plugins.scoring.variants import to_read_with_variants
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps.markers import find_tags
 from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, TeacherSet
+from lnat_plugins.teacher_set.template_columns import template_arguments
 
 _TRIAL_PROMPTS: Final = 24
 _TRIAL_SECONDS: Final = 15.0
@@ -305,7 +306,8 @@ class _Reader:
         elif note == NOT_TRAINED:
             rendered = render(
                 self._student.tokenizer, row.messages, row.response.turn or row.text,
-                arguments=template_arguments(row.response), where=row.where,
+                arguments=template_arguments(row.response, strict=False),
+                where=row.where,
             )  # fmt: skip
             lines = (line.strip() for line in row.text.splitlines())
             text = next((line for line in lines if line and line not in rendered), "")

@@ -26,11 +26,11 @@ from lnat_plugins.scoring.chat import (
     ThinkingPlace,
     common_prefix,
     render,
-    template_arguments,
     thinking_place,
 )
 from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, special_ids, visible_in
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
+from lnat_plugins.teacher_set.template_columns import template_arguments
 
 _ANOTHER: Final = "3 and 4 make 7"
 """A response without tags or white space at its ends, which every template leaves as it is."""
@@ -148,8 +148,9 @@ class Renderer:
         tokenizer: the student's, fast, with the template that training will use.
         plain: see `Candidates.plain`.
         arguments: of the chat template in every row, such as `enable_thinking`; a row's own win.
-        strict: whether a response that training would not see as it is, is refused. If not, it is
-            read where the student's turn opens, and noted.
+        strict: whether a response that training would not see as it is, and columns for the
+            template that it cannot read, are refused. If not, the response is read where the
+            student's turn opens, and noted, and the columns are left out.
     """
 
     tokenizer: Any
@@ -171,7 +172,15 @@ class Renderer:
 
     def response(self, messages: Sequence[Message], response: Response) -> RowTokens:
         """As `row`, of a prompt and a response to it."""
-        place = self._plain(messages, response) if self.plain else self._turn(messages, response)
+        cuts_prompt = False
+        if self.plain:
+            place = self._plain(messages, response)
+        else:
+            own = template_arguments(response, strict=self.strict)
+            arguments = {**self.arguments, **own}
+            around = self._around(messages, arguments, response.where)
+            place = self._turn(messages, response, arguments, around)
+            cuts_prompt = around.cuts_prompt
         encoding = self.tokenizer(
             place.text, add_special_tokens=self.plain, return_offsets_mapping=True, verbose=False
         )
@@ -180,21 +189,21 @@ class Renderer:
         # Special tokens that the tokenizer adds have the offsets (0, 0).
         inside = np.flatnonzero((ends > place.begin) & (begins < place.end))
         first, stop = (inside[0], inside[-1] + 1) if len(inside) else (len(ids), len(ids))
-        own = slice(first, stop)
-        offsets_T2 = _in_response(place, begins[own], ends[own], len(response.text))
+        inner = slice(first, stop)
+        offsets_T2 = _in_response(place, begins[inner], ends[inner])
         visible = visible_in(response.text)
         visible[: place.skipped] = False
         refuse_losses(response.text, offsets_T2, visible, response.where)
         notes = place.notes
-        if not self.plain and self._around(messages, response).cuts_prompt:
+        if cuts_prompt:
             notes = (*notes, PROMPT_CUT)
         if len(inside) and (begins[first] < place.begin or ends[stop - 1] > place.end):
             notes = (*notes, MERGED)
         after = ids[stop:]
-        if self._ends_itself(ids[own], after):
+        if self._ends_itself(ids[inner], after):
             notes = (*notes, END)
         return RowTokens(
-            ids[:first], ResponseTokens(ids[own], offsets_T2), after, notes, place.added
+            ids[:first], ResponseTokens(ids[inner], offsets_T2), after, notes, place.added
         )
 
     @cached_property
@@ -212,9 +221,6 @@ class Renderer:
             return response
         place, parts = self.place, response.parts
         return replace(response, text=place.join(parts), turn=place.turn(parts))
-
-    def _arguments(self, response: Response) -> dict[str, Any]:
-        return {**self.arguments, **template_arguments(response)}
 
     def _ends_itself(self, own: Ids, after: Ids) -> bool:
         last = own[-1:].tolist()
@@ -238,9 +244,14 @@ class Renderer:
         tail = "" if text.endswith(end) else end
         return _Place(prompt + text + tail, begin, begin + len(text), 0, None, (), "")
 
-    def _turn(self, messages: Sequence[Message], response: Response) -> _Place:
-        opened, tail, _ = self._around(messages, response)
-        arguments = self._arguments(response)
+    def _turn(
+        self,
+        messages: Sequence[Message],
+        response: Response,
+        arguments: Mapping[str, Any],
+        around: _Around,
+    ) -> _Place:
+        opened, tail, _ = around
         turn = response.turn or response.text
         text = render(self.tokenizer, messages, turn, arguments=arguments, where=response.where)
         place = _find(text, opened, tail, response.text)
@@ -260,12 +271,13 @@ class Renderer:
         end = begin + len(response.text)
         return _Place(opened + response.text, begin, end, 0, None, (NOT_TRAINED,), "")
 
-    def _around(self, messages: Sequence[Message], response: Response) -> _Around:
+    def _around(
+        self, messages: Sequence[Message], arguments: Mapping[str, Any], where: str
+    ) -> _Around:
         """Kept for the last prompt."""
-        arguments = self._arguments(response)
         key = (messages, arguments)
         if self._known is None or self._known[0] != key:
-            options: dict[str, Any] = {"arguments": arguments, "where": response.where}
+            options: dict[str, Any] = {"arguments": arguments, "where": where}
             opened = render(self.tokenizer, messages, **options)
             whole = render(self.tokenizer, messages, _ANOTHER, **options)
             visible = "".join(opened.split())
@@ -327,7 +339,7 @@ def _match(text: str, response: str) -> tuple[int, Ids] | None:
     return int(places[0]), at
 
 
-def _in_response(place: _Place, begins: Ids, ends: Ids, length: int) -> Ids:
+def _in_response(place: _Place, begins: Ids, ends: Ids) -> Ids:
     """Character offsets in the rendered text as those in the response, shape (T, 2)."""
     begins, ends = begins.clip(min=place.begin), ends.clip(max=place.end)
     if place.at is None:

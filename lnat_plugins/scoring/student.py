@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
-from lnat_plugins.scoring.rows import Renderer, count_warned
+from lnat_plugins.scoring.rows import WARNED, Renderer, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import PreparedRows, Scorer
 from lnat_plugins.scoring.variants import score_with_variants
@@ -135,8 +136,17 @@ class LocalStudent:
         return (self._renderer.row(row).ids.tolist() for row in rows)
 
     def training_notes(self, rows: Sequence[Candidate]) -> dict[str, int]:
-        """In what training reads rows otherwise than a reader would expect -> number of rows."""
-        return count_warned(map(self._renderer.row, rows))
+        """In what training reads rows otherwise than a reader would expect -> number of rows.
+
+        Raises, in every process, as `Renderer.row`.
+        """
+        ranks = self._processes
+        first, end = (len(rows) * rank // ranks.count for rank in (ranks.rank, ranks.rank + 1))
+        own = ranks.together(lambda: count_warned(map(self._renderer.row, rows[first:end])))
+        counts: Counter[str] = Counter()
+        for part in ranks.gather(own):
+            counts += Counter(part)
+        return {text: counts[text] for text in WARNED.values() if counts[text]}
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
         prompts: dict[str, list[Candidate]] = {}
@@ -146,7 +156,7 @@ class LocalStudent:
         for row in rows:
             self._plan.requested.check_reward(row.response)
         scorer = self._processes.together(self._scorer)
-        notes = self._processes.together(lambda: self.training_notes(rows))
+        notes = self.training_notes(rows)
         for note, count in notes.items() if self._processes.main else ():
             _log.warning("%d of %d responses: %s", count, len(rows), note)
 

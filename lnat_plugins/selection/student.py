@@ -20,6 +20,7 @@ from lnat_plugins.scoring.rows import Renderer, count_warned
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
+from lnat_plugins.teacher_set.template_columns import settle_template_columns
 
 OTHER_IDS: Final = "training reads other token ids than were scored"
 NOT_COMPARED: Final = "the ids that training reads were not compared"
@@ -119,7 +120,8 @@ def candidates_of_scores(scored: ScoredSet) -> Candidates:
     """The scored responses as rows to choose from, in order, prompts as they were rendered.
 
     Raises:
-        DataError: scores that do not say how prompts were rendered.
+        DataError: scores that do not say how prompts were rendered; columns that TRL would not
+            give to the template as they are.
     """
     if missing := [name for name in _RENDERING if name not in scored.settings]:
         raise DataError(
@@ -136,9 +138,19 @@ def candidates_of_scores(scored: ScoredSet) -> Candidates:
             return ({"role": "user", "content": opening + plain_text(messages) + delimiter},)
         return ({"role": "system", "content": system}, *messages) if system else messages
 
+    responses = [row.candidate.response for row in scored.rows]
+    if template is not None:
+        extras = settle_template_columns(responses)
+        pairs = zip(responses, extras, strict=True)
+        responses = [replace(response, extra=extra) for response, extra in pairs]
     rows = (
-        replace(row.candidate, index=index, messages=rendered(row.candidate.messages))
-        for index, row in enumerate(scored.rows)
+        replace(
+            row.candidate,
+            index=index,
+            messages=rendered(row.candidate.messages),
+            response=response,
+        )
+        for index, (row, response) in enumerate(zip(scored.rows, responses, strict=True))
     )
     return Candidates(tuple(rows), plain=template is None)
 

@@ -33,7 +33,7 @@ from lnat_plugins.selection.cards import (
     sft_yaml,
 )
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set.prompts import Candidate, Candidates
+from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate, Candidates
 
 FORMATS: Final = ("prompt_completion", "messages")
 """TRL's formats; with the first one it trains on the completion alone, with the second on all."""
@@ -46,9 +46,6 @@ RESERVED: Final = frozenset(
     """.split()
 )
 """Column names that mean something to TRL; none of a row's other columns may have one of them."""
-
-READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
-"""Columns that TRL gives to the chat template."""
 
 DATA: Final = "data/train.parquet"
 SELECTION: Final = "selection.json"

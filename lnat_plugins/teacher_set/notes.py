@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from lnat_plugins.formatting import plural
 from lnat_plugins.teacher_set.prompts import Prompt, TeacherSet
+from lnat_plugins.teacher_set.template_columns import template_column_notes
 
 _THINKING_COLUMNS: Final = ("reasoning", "thinking", "think")
 _LOOKED_AT: Final = frozenset((*_THINKING_COLUMNS, "history"))
 _LONG: Final = 200  # characters; shorter values are settings such as "on"
 
 
-def reading_notes(prompts: Iterable[Prompt], columns: Mapping[str, Any]) -> tuple[str, ...]:
+def reading_notes(prompts: Sequence[Prompt], columns: Mapping[str, Any]) -> tuple[str, ...]:
     """A sentence for each kind of text that may be missing or is there twice, with its count.
 
     Looked for are columns that may hold the thinking part and are not read (unless the YAML
-    switches `think` off), earlier turns in Alpaca's `history`, and responses of one teacher to one
-    prompt with equal text.
+    switches `think` off), earlier turns in Alpaca's `history`, responses of one teacher to one
+    prompt with equal text, and columns that the chat template should get and cannot.
     """
     unread: Counter[str] = Counter()
     repeated = history = 0
@@ -50,6 +51,7 @@ def reading_notes(prompts: Iterable[Prompt], columns: Mapping[str, Any]) -> tupl
         )
     if repeated:
         notes.append(f"{repeated} responses repeat another one of their teacher word for word")
+    notes += template_column_notes(one for prompt in prompts for one in prompt.responses)
     return tuple(notes)
 
 
@@ -63,5 +65,3 @@ def left_out(teacher_set: TeacherSet) -> Iterator[str]:
     for reason, count in teacher_set.dropped.items():
         if reason not in reasons:
             yield f"dropped {plural(count, 'response')}: {reason}"
-    if teacher_set.near_equal is not None:
-        yield teacher_set.near_equal.in_words()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
 from lnat_plugins.teacher_set.unusable import UnusableRows
@@ -21,6 +21,9 @@ thinking part apart from its content has that under "reasoning_content", as temp
 
 JSON = Any
 """A value that JSON can hold."""
+
+READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
+"""A row's other columns that TRL gives to the chat template; see `template_columns`."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,11 @@ class TeacherSet:
         )
 
     @property
+    def all_notes(self) -> tuple[str, ...]:
+        """`near_equal` in words, and `notes`."""
+        return (*([self.near_equal.in_words()] if self.near_equal else []), *self.notes)
+
+    @property
     def n_responses(self) -> int:
         """Number of responses kept."""
         return sum(len(prompt.responses) for prompt in self.prompts)
@@ -161,7 +169,7 @@ def role_and_content(messages: Iterable[Message]) -> tuple[tuple[str, ...], ...]
 
 def _read_by_template(response: Response) -> tuple[JSON, ...]:
     """What else of a row a chat template reads; nothing where it has none of it."""
-    found = {name: response.extra.get(name) for name in ("tools", "chat_template_kwargs")}
+    found = {name: response.extra.get(name) for name in READ_BY_TEMPLATE}
     given = {name: value for name, value in found.items() if value is not None}
     if response.turn is not None:
         given["turn"] = dict(response.turn)

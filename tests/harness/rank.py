@@ -7,9 +7,11 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
+from lnat_plugins.engine.engine import Engine
 from tests import helpers_students
 
 from .lab import evaluate, figures, hf, save
@@ -29,5 +31,28 @@ def main(folders: list[str]) -> None:
         if lm.rank == 0:
             (folder / "figures.json").write_text(json.dumps(figures(results)))
             save(results, folder / "out")
+    resume(Path(folders[0]), lm)
     print(f"rank {os.environ['RANK']} is done")
+    # The group must not be taken down by one process while the other still uses it.
+    accelerator.wait_for_everyone()
     accelerator.end_training()
+
+
+def resume(folder: Path, lm: Any) -> None:
+    """Evaluates a set twice with one cache; what each process had the model read goes to a file."""
+    logging.getLogger("lm_eval").setLevel(logging.WARNING)
+    read = []
+    original = Engine.score
+
+    def watched(engine: Engine, prompt: Any, runs: Any) -> Any:
+        read.append(len(prompt))
+        return original(engine, prompt, runs)
+
+    Engine.score = watched  # type: ignore[method-assign]
+    counts = []
+    for _ in range(2):
+        before = len(read)
+        evaluate(folder, lm, expected=lm.rank == 0, use_cache=str(folder / "cache"))
+        lm.cache_hook.dbdict.close()
+        counts.append(len(read) - before)
+    (folder / f"read{lm.rank}.json").write_text(json.dumps(counts))

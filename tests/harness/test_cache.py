@@ -127,11 +127,11 @@ def test_a_killed_run_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    prepare, seen = PromptScorer.prepare, []
+    prepare, seen = PromptScorer.prepare, []  # called while the prompt before is scored
 
     def killed_at_the_third(self: PromptScorer, job: Any) -> Any:
         seen.append(job)
-        if len(seen) == 3 + 3:  # all three were prepared to be counted before
+        if len(seen) == 3:
             raise KeyboardInterrupt
         return prepare(self, job)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -188,14 +189,29 @@ def test_a_row_that_cannot_be_rendered_ends_the_run_before_the_first_is_scored(
     tmp_path: Path, model: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = rows()
-    found[-1] |= {"chat_template_kwargs": ["no mapping"]}
+    for row in found:
+        row["chat_template_kwargs"] = {"refused": row is found[-1]}
     write_set(tmp_path, found)
-    lm = hf(model, tokenizer)
+    reader = copy.deepcopy(tokenizer)
+    refuses = "{% if refused %}{{ raise_exception('no twos') }}{% endif %}"
+    reader.chat_template = refuses + tokenizer.chat_template
+    lm = hf(model, reader)
     read: list[int] = []
     original = Engine.score
     monkeypatch.setattr(
         Engine, "score", lambda self, prompt, runs: read.append(1) or original(self, prompt, runs)
     )
-    with pytest.raises(DataError, match="prompt p2, teacher R1: .*chat_template_kwargs"):
+    with pytest.raises(DataError, match="prompt p2, teacher R1: .*: no twos"):
         evaluate(tmp_path, lm, apply_chat_template=True)
     assert len(read) <= 1  # the template's own tokens, a fact of the student
+
+
+def test_a_prompt_that_the_template_does_not_take_is_named(
+    tmp_path: Path, model: Any, tokenizer: Any
+) -> None:
+    write_set(tmp_path, rows())
+    reader = copy.deepcopy(tokenizer)
+    refuses = "{% if '2 + 4' in messages[0].content %}{{ raise_exception('no twos') }}{% endif %}"
+    reader.chat_template = refuses + tokenizer.chat_template
+    with pytest.raises(DataError, match="prompt p2: .* does not take this conversation: no twos"):
+        evaluate(tmp_path, hf(model, reader), apply_chat_template=True)

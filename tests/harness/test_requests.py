@@ -397,6 +397,14 @@ def test_the_tokens_of_all_processes_are_logged_once_a_set(
     assert lines(together[1]) == []
 
 
+def test_two_processes_share_what_each_has_kept(folders: dict[str, Path]) -> None:
+    first, *_ = folders.values()
+    read = [json.loads((first / f"read{rank}.json").read_text()) for rank in range(2)]
+    (once, again), (once_too, again_too) = read
+    assert once + once_too == 4
+    assert again == again_too == 0
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_two_processes_give_the_figures_of_one(
     name: str, folders: dict[str, Path], model: Any, tokenizer: Any, tmp_path: Path

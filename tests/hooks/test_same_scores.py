@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from datasets import load_dataset
@@ -206,3 +207,64 @@ def test_tokens_of_a_response_are_those_of_its_row(folder: Path) -> None:
     (found,) = own.response_tokens([row])
     assert found == len(Renderer(reader, plain=False).row(row).response.ids)
     assert found < len(reader(text, add_special_tokens=False)["input_ids"])
+
+
+def test_a_column_of_tools_that_are_none(folder: Path, tmp_path: Path, caplog: Any) -> None:
+    """It does not reach the template, is told of, and travels under another name."""
+    own = [row | {"tools": "calculator"} for row in rows()]
+    path = write_set(tmp_path / "set", own, block={"windows": [1]})
+    lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
+    evaluated = evaluate(tmp_path / "set", lm, apply_chat_template=True)
+    note = "the column 'tools' is not given to the chat template in 16 rows"
+    assert sum(note in record.getMessage() for record in caplog.records) == 1
+    scores = read_scores(save(evaluated, tmp_path / "out"), tokenizer=str(folder))
+    caplog.clear()
+    model, reader = (
+        AutoModelForCausalLM.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    direct = score(model, reader, load_teacher_set(path))
+    assert sum(note in record.getMessage() for record in caplog.records) == 1
+    digests = [row.record.ids_digest for row in scores.rows]
+    assert [row.record.ids_digest for row in direct.rows] == digests
+    selection = scores.select("best")
+    assert not any("other token ids" in text for text in selection.training_notes)
+    scores.write(selection, tmp_path / "chosen")
+    names = pq.read_table(tmp_path / "chosen" / "data" / "train.parquet").column_names
+    assert "row_tools" in names and "tools" not in names
+    data = sft_rows(load_teacher_set(path), reader, plain=False)
+    assert data["row_tools"] == ["calculator"] * 16
+    assert "tools" not in data.column_names
+
+
+def test_arguments_that_a_table_would_change(folder: Path, tmp_path: Path, caplog: Any) -> None:
+    own = rows()
+    own[5].pop("chat_template_kwargs")
+    path = write_set(tmp_path / "set", own, block={"windows": [1]})
+    lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
+    evaluated = evaluate(tmp_path / "set", lm, apply_chat_template=True)
+    assert "such a set cannot be trained on with the template" in caplog.text
+    scores = read_scores(save(evaluated, tmp_path / "out"), tokenizer=str(folder))
+    reader = AutoTokenizer.from_pretrained(folder)
+    for refused in (
+        lambda: scores.select("best"),
+        lambda: sft_rows(load_teacher_set(path), reader, plain=False),
+    ):
+        with pytest.raises(DataError, match="rows differ in the keys or types"):
+            refused()
+
+
+def test_null_arguments_of_a_data_set_are_refused_before_scoring(
+    folder: Path, tmp_path: Path
+) -> None:
+    """TRL's SFTTrainer stops at them; in a column that is null everywhere too."""
+    path = write_set(tmp_path / "set", rows())
+    reader = AutoTokenizer.from_pretrained(folder)
+    data = sft_rows(load_teacher_set(path), reader, plain=False)
+    values = [*data["chat_template_kwargs"][:15], None]
+    data = data.remove_columns("chat_template_kwargs").add_column("chat_template_kwargs", values)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with pytest.raises(DataError, match=r"\[15\]: TRL gives the column `chat_template_kwargs`"):
+        select_dataset(data, model, reader, strategy="best", windows=[1])
+    with pytest.raises(TypeError, match="mapping"):
+        plain_trainer(tmp_path / "u", train_dataset=data, processing_class=reader)

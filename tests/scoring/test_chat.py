@@ -12,10 +12,10 @@ from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.chat import (
     load_tokenizer,
     render,
-    template_arguments,
     template_digest,
 )
 from lnat_plugins.teacher_set import Candidate, Response
+from lnat_plugins.teacher_set.template_columns import template_arguments
 from tests.helpers_students import CHATML, tokenizer
 
 TOOLS = "{% if tools %}{{ tools | length }} tools\n{% endif %}" + CHATML

@@ -99,7 +99,7 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
         lines += [f"  prompt    | {line}" for line in shown_text(prompt.text)]
         lines += [f"  response  | {line}" for line in shown_text(response.text)]
     lines += [f"unsure: {doubt}" for doubt in detected.doubts]
-    lines += [f"note: {note}" for note in teacher_set.notes]
+    lines += [f"note: {note}" for note in teacher_set.all_notes]
     if detected.unused:
         lines.append(f"columns not used: {', '.join(detected.unused)}")
     return [*lines, *left_out(teacher_set)]

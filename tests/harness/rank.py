@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from lnat_plugins.engine.engine import Engine
 from tests import helpers_students
+from tests.helpers_ranks import leave
 
 from .lab import evaluate, figures, hf, save
 
@@ -33,9 +34,7 @@ def main(folders: list[str]) -> None:
             save(results, folder / "out")
     resume(Path(folders[0]), lm)
     print(f"rank {os.environ['RANK']} is done")
-    # The group must not be taken down by one process while the other still uses it.
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    leave()
 
 
 def resume(folder: Path, lm: Any) -> None:

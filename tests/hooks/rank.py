@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accelerate import PartialState
 from datasets import Dataset
 
 from lnat_plugins import Selection, hookimpl
 from lnat_plugins.errors import DataError
 from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
 from lnat_plugins.selection import choose
+from tests.helpers_ranks import leave
 
 from .builders import CORRECT, candidates, natural, record_rows
 
@@ -60,4 +60,4 @@ def main(arguments: Sequence[str]) -> None:
         "weights": [float(weight.sum()) for weight in trainer.model.parameters()],
     }
     (folder / f"found{rank}.json").write_text(json.dumps(found))
-    PartialState().destroy_process_group()
+    leave()

@@ -12,6 +12,7 @@ from accelerate import PartialState
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from tests.helpers_ranks import leave
 
 COSTS = [1, 5, 2, 5, 1, 1, 1, 1]
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
         "alone": Processes(alone=True).gather(processes.rank),
     }
     (folder / f"result{processes.rank}.json").write_text(json.dumps(result))
-    PartialState().destroy_process_group()
+    leave()
 
 
 def mark(path: Path) -> None:

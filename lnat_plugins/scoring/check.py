@@ -148,25 +148,25 @@ class TeacherSetCheck:
             *left_out(found),
             *(f"note: {note}" for note in found.all_notes),
         ]
-        blocks: list[str | Sequence[str]] = [[line for line in lines if line]]
+        table = markdown_table(
+            ["teacher", "opens with", "closes with"],
+            [[name, _shares(own.opens), _shares(own.closes)] for name, own in self.ends.items()],
+            left=3,
+        )
+        blocks: list[str | Sequence[str]] = [[line for line in lines if line], table]
         if self.student is not None:
-            blocks += _student_blocks(self.student, found, self.ends)
+            blocks += _student_blocks(self.student, found)
         return join_blocks(*blocks)
 
 
 def _student_blocks(
-    student: StudentCheck, teacher_set: TeacherSet, ends: Mapping[str, Ends]
+    student: StudentCheck, teacher_set: TeacherSet
 ) -> Iterator[str | Sequence[str]]:
     form = "prompts as plain text" if student.plain else "prompts in its chat template"
     yield f"student: {student.name}, {form}"
     yield "Steps, as it would read them ([…]: a tag, which is read and not scored):"
     for one in student.cut:
         yield [*_cut_lines(one)]
-    yield markdown_table(
-        ["teacher", "opens with", "closes with"],
-        [[name, _shares(own.opens), _shares(own.closes)] for name, own in ends.items()],
-        left=3,
-    )
     yield markdown_table(
         ["scored", "tokens to be read", "of prompts", "of responses"],
         [

@@ -375,15 +375,18 @@ class Scores:
         kept = {name: self.scored.settings.get(name) for name in ("steps", "markers")}
         written = {**spec.written, **{name: value for name, value in kept.items() if value}}
         spec = replace(spec, written=written)  # as they were scored, not by default
-        candidates = self.candidates
+        return self.plugins.select(self.candidates, self.scored_student, spec)
+
+    @cached_property
+    def scored_student(self) -> ScoredStudent:
+        """The student, as far as choosing among `candidates` needs it."""
         in_process = self.tokenizer is not None and not isinstance(self.tokenizer, str)
-        student = ScoredStudent(
-            self.scored.student, [row.record for row in self.rows], candidates.plain,
+        return ScoredStudent(
+            self.scored.student, [row.record for row in self.rows], self.candidates.plain,
             None if in_process else self.tokenizer,
             load=(lambda _: self.tokenizer) if in_process else load_tokenizer,
             arguments=self.scored.settings.get("chat_template_kwargs", {}),
         )  # fmt: skip
-        return self.plugins.select(candidates, student, spec)
 
     @property
     def provenance(self) -> Provenance:

@@ -1,0 +1,102 @@
+"""A model evaluated by lm-eval in this process: one number a document."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
+
+Documents = Mapping[str, Mapping[str, float]]
+"""Task -> document -> its figure."""
+
+
+def evaluate_documents(
+    model: str,
+    tasks: tuple[str, ...],
+    metric: str,
+    *,
+    filter: str | None = None,
+    include_path: str | None = None,
+    model_args: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> dict[str, dict[str, float]]:
+    """Task -> document -> the metric's value for it.
+
+    Args:
+        model: folder or hub id, for lm-eval's `hf`.
+        tasks: names or YAML files.
+        metric: of the tasks; one number, or true and false, a document.
+        filter: which of the tasks' filters; None = the first.
+        include_path, model_args, options: as lm-eval takes them.
+
+    Raises:
+        ConfigError: lm-eval cannot run, no such metric or filter, or a figure that is no number.
+    """
+    try:
+        results = simple_evaluate(
+            model="hf",
+            model_args={**(model_args or {}), "pretrained": model},
+            tasks=[*tasks],
+            task_manager=_task_manager(include_path, all(map(_is_file, tasks))),
+            log_samples=True,
+            bootstrap_iters=0,
+            **options,
+        )
+    except LnatError:
+        raise
+    except (ValueError, KeyError, OSError, TypeError, AssertionError) as cause:
+        first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise ConfigError(
+            f"lm-eval cannot evaluate: {first.rstrip('.')}", where=", ".join(tasks),
+            remedy="try the same with lm_eval",
+        ) from cause  # fmt: skip
+    samples: Mapping[str, Any] = (results or {}).get("samples") or {}
+    return {
+        task: _figures(task, documents, metric, filter) for task, documents in samples.items()
+    }
+
+
+def _is_file(task: str) -> bool:
+    return task.endswith(".yaml")
+
+
+@functools.cache
+def _task_manager(include_path: str | None, files_only: bool) -> TaskManager:
+    """Looking through lm-eval's own tasks takes seconds, so it is done where a name needs it."""
+    return TaskManager(include_path=include_path, include_defaults=not files_only)
+
+
+def _figures(
+    task: str, documents: list[dict[str, Any]], metric: str, wanted: str | None
+) -> dict[str, float]:
+    filters = list(dict.fromkeys(document.get("filter", "none") for document in documents))
+    chosen = wanted or filters[0]
+    if chosen not in filters:
+        raise ConfigError(
+            "the task has no such filter", where=f"{task}: filter", found=chosen,
+            remedy=did_you_mean(chosen, filters),
+        )  # fmt: skip
+    found = {}
+    for document in documents:
+        if document.get("filter", "none") != chosen:
+            continue
+        if metric not in document:
+            known = document.get("metrics") or []
+            raise ConfigError(
+                "the task has no such metric a document", where=f"{task}: metric", found=metric,
+                remedy=did_you_mean(metric, known),
+            )  # fmt: skip
+        value = document[metric]
+        if not isinstance(value, int | float) or math.isinf(value):
+            raise ConfigError(
+                "the metric is not one number a document", where=f"{task}: {metric}", found=value,
+                remedy="take another metric",
+            )  # fmt: skip
+        found[str(document["doc_id"])] = float(value)
+    return found

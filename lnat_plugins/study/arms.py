@@ -1,0 +1,89 @@
+"""The rows of an arm: one teacher's, or those that a selection chooses, cut to the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lnat_plugins.api import Scores
+from lnat_plugins.errors import DataError
+from lnat_plugins.selection import Selection
+from lnat_plugins.study.spec import Budget, StudySpec
+from lnat_plugins.study.units import Unit
+
+_OVER: str = "over the study's budget"
+
+
+def rows_of(unit: Unit, study: StudySpec, scores: Scores) -> tuple[Scores, Selection]:
+    """What the unit trains on: the scored responses it chooses from, and the chosen ones.
+
+    A teacher's arm has a row of each prompt; of several samples, one drawn with the study's
+    `shuffle`. All arms take prompts in the same order, so that equal budgets are of the same
+    prompts as far as these have rows.
+
+    Raises:
+        ConfigError, DataError: as `Scores.select_by_block`; fewer rows or tokens than the budget.
+    """
+    where = f"{study.source}: {unit.name}"
+    if unit.kind == "teacher":
+        scores = scores.only([unit.arm])
+        block: Mapping[str, Any] = {"strategy": "random", "seed": study.shuffle}
+    else:
+        block = study.selections[unit.arm]
+    selection = scores.select_by_block({"windows": list(scores.windows), **block}, where)
+    if unit.budget is None:
+        return scores, selection
+    return scores, within(selection, unit.budget, scores, study.shuffle, where)
+
+
+def within(
+    selection: Selection, budget: Budget, scores: Scores, shuffle: int, where: str = ""
+) -> Selection:
+    """The chosen rows up to a budget, by prompts in an order that is the same for all arms.
+
+    Args:
+        selection: made from `scores`.
+        budget: rows, or tokens as training reads them; the row that goes beyond it is left out,
+            and so is all that follows.
+        shuffle: seed of the order of prompts.
+
+    Raises:
+        DataError: the chosen rows do not fill the budget.
+    """
+    if budget.rows is None and budget.tokens is None:
+        return selection
+    places = prompt_order(scores.scored.prompts, shuffle)
+    indices = sorted(selection.indices, key=lambda i: (places[selection.prompts[i]], i))
+    if budget.rows is not None:
+        costs, most, unit = [1] * len(indices), budget.rows, "rows"
+    else:
+        rows = [scores.candidates.rows[i] for i in indices]
+        costs, most, unit = scores.scored_student.training_tokens(rows), budget.tokens or 0, "tokens"
+    if sum(costs) < most:
+        raise DataError(
+            f"fewer {unit} than the study's budget", where=where, found=f"{sum(costs)} of {most}",
+            remedy="lower the budget, or give more prompts",
+        )  # fmt: skip
+    n_kept = int(np.searchsorted(np.cumsum(costs), most, side="right"))
+    if not n_kept:
+        raise DataError(
+            "the first row is longer than the budget", where=where, found=f"{costs[0]} {unit}",
+            remedy="raise the budget",
+        )  # fmt: skip
+    kept, over = indices[:n_kept], indices[n_kept:]
+    weights = dict(zip(selection.indices, selection.weights, strict=True))
+    return replace(
+        selection,
+        indices=tuple(sorted(kept)),
+        weights=tuple(weights[index] for index in sorted(kept)),
+        reasons=dict(sorted({**selection.reasons, **dict.fromkeys(over, _OVER)}.items())),
+    )
+
+
+def prompt_order(prompts: Sequence[str], shuffle: int) -> dict[str, int]:
+    """Prompt -> its place in an order drawn with that seed."""
+    order = np.random.default_rng(shuffle).permutation(len(prompts))
+    return {prompts[i]: place for place, i in enumerate(order.tolist())}

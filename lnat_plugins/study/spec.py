@@ -1,0 +1,219 @@
+"""`STUDY.yaml`: which students are trained on what, how they are evaluated, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from lnat_plugins.errors import ConfigError, validate
+from lnat_plugins.files import read_yaml
+
+NONE: Final = "none"
+"""The arm of a student as it is, without training."""
+
+_OURS: Final = (
+    "model_name_or_path", "output_dir", "seed", "data_seed", "dataset_name", "datasets",
+    "dataset_train_split", "selection", "resume_from_checkpoint", "push_to_hub", "eval_strategy",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is trained on: what comes first in the study's order of prompts, up to a number.
+
+    Attributes:
+        rows, tokens: at most so many, as training reads them; None = all.
+    """
+
+    rows: int | None = None
+    tokens: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As it stands in units' names and tables."""
+        if self.rows is not None:
+            return f"{self.rows}-rows"
+        return "all" if self.tokens is None else f"{self.tokens}-tokens"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a trained student is evaluated by lm-eval.
+
+    Attributes:
+        tasks: names or YAML files.
+        metric: of the tasks, one number a document.
+        filter: of the tasks' filters; None = the first.
+        limit: documents a task; None = all.
+        gen_kwargs, batch_size, device, include_path, model_args: as lm-eval takes them.
+    """
+
+    tasks: tuple[str, ...]
+    metric: str
+    filter: str | None = None
+    limit: int | None = None
+    gen_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int | str = 1
+    device: str | None = None
+    include_path: str | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study, checked. Paths are absolute, or names on the hub.
+
+    Attributes:
+        name: of the study.
+        teacher_set: the YAML whose responses are trained on; its metrics are held against what
+            training brings.
+        students: name -> folder or hub id.
+        seeds: of training, one run each.
+        budgets: of training, each with all arms.
+        teachers: an arm each; None = all of the set.
+        selections: name -> `selection:` block, an arm each.
+        sft: TRL's settings.
+        evaluation: of every trained student.
+        apply_chat_template: None = where the student has one.
+        shuffle: seed of the order of prompts that budgets cut.
+        keep_models: whether trained students are kept.
+        source: the YAML file.
+    """
+
+    name: str
+    teacher_set: str
+    students: Mapping[str, str]
+    seeds: tuple[int, ...]
+    budgets: tuple[Budget, ...]
+    teachers: tuple[str, ...] | None
+    selections: Mapping[str, Mapping[str, Any]]
+    sft: Mapping[str, Any]
+    evaluation: Evaluation
+    apply_chat_template: bool | None
+    shuffle: int
+    keep_models: bool
+    source: Path
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | Mapping) else [value]
+
+
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Budget(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    rows: _Count | None = None
+    tokens: _Count | None = None
+
+
+class _Evaluation(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    tasks: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    metric: str
+    filter: str | None = None
+    limit: _Count | None = None
+    gen_kwargs: dict[str, Any] = {}
+    batch_size: int | str = 1
+    device: str | None = None
+    include_path: str | None = None
+    model_args: dict[str, Any] = {}
+
+
+class _Study(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    study: str
+    teacher_set: str
+    students: Annotated[
+        list[str] | dict[str, str], BeforeValidator(_listed), Field(min_length=1)
+    ]
+    seeds: int | list[int] = 3
+    budget: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = [{}]
+    teachers: list[str] | None = None
+    selections: dict[str, dict[str, Any]] = {}
+    sft: dict[str, Any] = {}
+    evaluation: dict[str, Any]
+    apply_chat_template: bool | None = None
+    shuffle: int = 1234
+    keep_models: bool = False
+
+
+def read_study(path: str | Path) -> StudySpec:
+    """The study that a YAML file describes; no data and no student is loaded.
+
+    Raises:
+        ConfigError: an unknown key, a value that is not allowed, a key of `sft:` that the study
+            sets itself.
+    """
+    path = Path(path).expanduser().resolve()
+    where, folder = str(path), path.parent
+    found = validate(_Study, read_yaml(path), where=where)
+    evaluation = validate(_Evaluation, found.evaluation, where=f"{where}: evaluation")
+    budgets = tuple(
+        Budget(**dict(validate(_Budget, one, where=f"{where}: budget"))) for one in found.budget
+    )
+    for budget in budgets:
+        if budget.rows is not None and budget.tokens is not None:
+            raise ConfigError(
+                "a budget is of rows or of tokens", where=f"{where}: budget",
+                remedy="write a list of two budgets to have both",
+            )  # fmt: skip
+    for key in _OURS:
+        if key in found.sft:
+            raise ConfigError(
+                f"the study sets `{key}` itself", where=f"{where}: sft", found=found.sft[key],
+                remedy="leave it out",
+            )  # fmt: skip
+    students = found.students
+    if not isinstance(students, Mapping):
+        students = {Path(one).name: one for one in students}
+        if len(students) < len(found.students):
+            raise ConfigError(
+                "two students have the same name", where=f"{where}: students",
+                found=found.students, remedy="write `students: {NAME: PATH}`",
+            )  # fmt: skip
+    seeds = range(1, found.seeds + 1) if isinstance(found.seeds, int) else found.seeds
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(
+            "seeds must be a number of seeds, or a list of different ones",
+            where=f"{where}: seeds", found=found.seeds,
+        )  # fmt: skip
+    return StudySpec(
+        name=found.study,
+        teacher_set=_path(found.teacher_set, folder),
+        students={name: _path(student, folder) for name, student in students.items()},
+        seeds=tuple(seeds),
+        budgets=budgets,
+        teachers=None if found.teachers is None else tuple(found.teachers),
+        selections=found.selections,
+        sft=found.sft,
+        evaluation=Evaluation(
+            tasks=tuple(_path(task, folder) for task in evaluation.tasks),
+            metric=evaluation.metric,
+            filter=evaluation.filter,
+            limit=evaluation.limit,
+            gen_kwargs=evaluation.gen_kwargs,
+            batch_size=evaluation.batch_size,
+            device=evaluation.device,
+            include_path=evaluation.include_path and _path(evaluation.include_path, folder),
+            model_args=evaluation.model_args,
+        ),
+        apply_chat_template=found.apply_chat_template,
+        shuffle=found.shuffle,
+        keep_models=found.keep_models,
+        source=path,
+    )
+
+
+def _path(name: str, folder: Path) -> str:
+    """From the YAML's folder, where something is there; else as written."""
+    path = folder / Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name

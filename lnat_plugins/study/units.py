@@ -1,0 +1,124 @@
+"""Units of work: one student scored, or trained and evaluated once. Each is done or not, by a file.
+
+A unit's file is written last and atomically, so a unit that was killed is not done and is begun
+again. It holds the fingerprint of all that decides the unit's result: a unit of a study that was
+changed since is not done either.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.files import write_atomic
+from lnat_plugins.study.spec import Budget, StudySpec
+from lnat_plugins.teacher_set.config import fingerprint
+
+UNIT: Final = "unit.json"
+_NOT_IN_FOLDERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+Kind = Literal["scores", "none", "teacher", "selection"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One student scored, evaluated as it is, or trained on one arm with one seed and evaluated.
+
+    Attributes:
+        kind: "scores" of the teacher set by the student; "none" = evaluated without training;
+            "teacher" and "selection" = trained.
+        student: by its name in the study.
+        arm: the teacher's or the selection's name; "" for the first two kinds.
+        budget: of the training; None for the first two kinds.
+        seed: of the training; 0 for the first two kinds.
+    """
+
+    kind: Kind
+    student: str
+    arm: str = ""
+    budget: Budget | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """As `--unit` takes it; also the unit's folder."""
+        parts = [self.student, self.kind]
+        if self.budget is not None:
+            parts += [self.arm, self.budget.name, f"seed-{self.seed}"]
+        return "/".join(_NOT_IN_FOLDERS.sub("_", part).strip(".") or "_" for part in parts)
+
+
+def units_of(study: StudySpec, teachers: Sequence[str]) -> list[Unit]:
+    """All units of a study, in the order in which they are done.
+
+    Each student's scores come first, since its selections need them.
+
+    Raises:
+        ConfigError: two units whose names differ only in signs that a folder cannot have.
+    """
+    found = [*_units(study, teachers)]
+    names: dict[str, Unit] = {}
+    for unit in found:
+        if (other := names.setdefault(unit.name, unit)) is not unit:
+            raise ConfigError(
+                "two names differ only in signs that a folder's name cannot have",
+                where=str(study.source), found=[other.arm or other.student, unit.arm or unit.student],
+                remedy="rename one",
+            )  # fmt: skip
+    return found
+
+
+def _units(study: StudySpec, teachers: Sequence[str]) -> Iterator[Unit]:
+    for student in study.students:
+        yield Unit("scores", student)
+        yield Unit("none", student)
+    for budget in study.budgets:
+        for seed in study.seeds:
+            for student in study.students:
+                for teacher in teachers:
+                    yield Unit("teacher", student, teacher, budget, seed)
+                for selection in study.selections:
+                    yield Unit("selection", student, selection, budget, seed)
+
+
+def find_unit(name: str, units: Sequence[Unit]) -> Unit:
+    """The unit of that name; ConfigError with the nearest name if there is none."""
+    for unit in units:
+        if unit.name == name:
+            return unit
+    raise ConfigError(
+        "the study has no such unit", where="--unit", found=name,
+        remedy=did_you_mean(name, [unit.name for unit in units]),
+    )  # fmt: skip
+
+
+def write_done(folder: Path, key: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Marks the unit in that folder as done."""
+    values = {"key": fingerprint(key), "of": dict(key), **result}
+    write_atomic(folder / UNIT, json.dumps(values, ensure_ascii=False, indent=1) + "\n", "the unit")
+
+
+def read_done(folder: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the unit in that folder wrote; None if it is not done, or if its key is another.
+
+    Raises:
+        DataError: the file is not one of a unit.
+    """
+    path = folder / UNIT
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as cause:
+        raise DataError(
+            "the unit's file cannot be read", where=str(path), found=str(cause),
+            remedy="remove it, and run the study again",
+        ) from None  # fmt: skip
+    if not isinstance(found, dict) or "key" not in found:
+        raise DataError("this is not the file of a unit", where=str(path), remedy="remove it")
+    return found if found["key"] == fingerprint(key) else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import info, init, rank, select
+from lnat_plugins.cli import info, init, rank, select, study
 from lnat_plugins.cli.shared import plugin_warnings_as_lines
 from lnat_plugins.errors import LnatError
 
@@ -26,6 +26,9 @@ _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], Non
     "select": ("choose the rows to train on", select.declare_select),
     "sft": ("choose rows and train on them: trl sft with a selection block", info.declare_sft),
     "init": ("recognise data and write a teacher set's YAML", init.declare_init),
+    "study": (
+        "train students, and say which score foretold the better one", study.declare_study
+    ),
     "tasks": ("list teacher sets", info.declare_tasks),
     "check": ("load a teacher set and say what is wrong with it", info.declare_check),
     "plugins": ("list the plugins that are loaded", info.declare_plugins),

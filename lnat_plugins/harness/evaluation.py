@@ -21,7 +21,7 @@ def evaluate_documents(
     tasks: tuple[str, ...],
     metric: str,
     *,
-    filter: str | None = None,
+    filter_name: str | None = None,
     include_path: str | None = None,
     model_args: Mapping[str, Any] | None = None,
     **options: Any,
@@ -32,7 +32,7 @@ def evaluate_documents(
         model: folder or hub id, for lm-eval's `hf`.
         tasks: names or YAML files.
         metric: of the tasks; one number, or true and false, a document.
-        filter: which of the tasks' filters; None = the first.
+        filter_name: which of the tasks' filters; None = the first.
         include_path, model_args, options: as lm-eval takes them.
 
     Raises:
@@ -58,7 +58,7 @@ def evaluate_documents(
         ) from cause  # fmt: skip
     samples: Mapping[str, Any] = (results or {}).get("samples") or {}
     return {
-        task: _figures(task, documents, metric, filter) for task, documents in samples.items()
+        task: _figures(task, documents, metric, filter_name) for task, documents in samples.items()
     }
 
 

@@ -61,7 +61,11 @@ def within(
         costs, most, unit = [1] * len(indices), budget.rows, "rows"
     else:
         rows = [scores.candidates.rows[i] for i in indices]
-        costs, most, unit = scores.scored_student.training_tokens(rows), budget.tokens or 0, "tokens"
+        costs, most, unit = (
+            scores.scored_student.training_tokens(rows),
+            budget.tokens or 0,
+            "tokens",
+        )
     if sum(costs) < most:
         raise DataError(
             f"fewer {unit} than the study's budget", where=where, found=f"{sum(costs)} of {most}",

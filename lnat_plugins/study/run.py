@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -147,7 +147,7 @@ class StudyRun:
             model,
             evaluation.tasks,
             evaluation.metric,
-            filter=evaluation.filter,
+            filter_name=evaluation.filter,
             include_path=evaluation.include_path,
             model_args=evaluation.model_args,
             limit=evaluation.limit,
@@ -185,7 +185,9 @@ class StudyRun:
         return key
 
 
-def run_units(run: StudyRun, units: Sequence[Unit], jobs: int) -> Iterator[tuple[Unit, dict[str, Any]]]:
+def run_units(
+    run: StudyRun, units: Sequence[Unit], jobs: int
+) -> Iterator[tuple[Unit, dict[str, Any]]]:
     """Does units, `jobs` at once; each with what it wrote, as it is done.
 
     Students are scored before anything is trained. Each process takes its share of the cores.
@@ -291,5 +293,3 @@ def _text(task: str) -> str:
     """What a task's file says, so that a changed task is another one; its name for lm-eval's."""
     path = Path(task)
     return path.read_text(encoding="utf-8") if path.is_file() else task
-
-

@@ -132,9 +132,7 @@ class _Study(BaseModel):
 
     study: str
     teacher_set: str
-    students: Annotated[
-        list[str] | dict[str, str], BeforeValidator(_listed), Field(min_length=1)
-    ]
+    students: Annotated[list[str] | dict[str, str], BeforeValidator(_listed), Field(min_length=1)]
     seeds: int | list[int] = 3
     budget: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = [{}]
     teachers: list[str] | None = None

@@ -67,7 +67,8 @@ def units_of(study: StudySpec, teachers: Sequence[str]) -> list[Unit]:
         if (other := names.setdefault(unit.name, unit)) is not unit:
             raise ConfigError(
                 "two names differ only in signs that a folder's name cannot have",
-                where=str(study.source), found=[other.arm or other.student, unit.arm or unit.student],
+                where=str(study.source),
+                found=[other.arm or other.student, unit.arm or unit.student],
                 remedy="rename one",
             )  # fmt: skip
     return found

@@ -25,13 +25,14 @@ LAYERS = (
     "api",
     "harness",
     "hooks",
+    "study",
     "cli",
     "__init__",
 )
 ALLOWED = {
     "lm_eval": {"harness"},
     "trl": {"hooks"},
-    "torch": {"engine", "scoring", "harness", "hooks"},
+    "torch": {"engine", "scoring", "harness", "hooks", "study"},
 }
 # These read the package's version, or are written as anybody's plugin is.
 FREE = (

@@ -1,0 +1,99 @@
+"""`lnat study`: trains students on each teacher and selection, and says which score foretold it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lnat_plugins.cli.shared import log, print_result
+from lnat_plugins.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lnat_plugins.study.run import StudyRun
+    from lnat_plugins.study.units import Unit
+
+
+def declare_study(parser: argparse.ArgumentParser) -> None:
+    """`lnat study`: does the units that are not done, then prints the result."""
+    parser.description = (
+        "Trains each student of the study on every teacher's rows and on every selection, by TRL's "
+        "SFTTrainer, evaluates it by lm-eval, and holds the order of the teachers after training "
+        "against the order by each metric. What is done already is not done again."
+    )
+    parser.add_argument("study", type=Path, metavar="STUDY.yaml")
+    parser.add_argument(
+        "--output_path", type=Path, metavar="DIR",
+        help="of the units and the result; default: the study's name, beside the YAML",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="units at once; default: 1"
+    )
+    parser.add_argument(
+        "--unit", action="append", metavar="NAME",
+        help="do this unit alone, for a scheduler; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="print the units that are not done, a command each, and do nothing",
+    )
+    parser.set_defaults(run=_study)
+
+
+def _study(args: argparse.Namespace) -> int:
+    from lnat_plugins.study.run import StudyRun
+    from lnat_plugins.study.units import find_unit
+
+    if args.jobs < 1:
+        raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
+    folder = args.output_path or args.study.expanduser().resolve().parent / _name(args.study)
+    run = StudyRun.of(args.study, folder)
+    units = [find_unit(name, run.units) for name in args.unit or ()] or run.units
+    left = [unit for unit in units if run.done(unit) is None]
+    if args.dry_run:
+        command = [
+            "lnat",
+            "study",
+            str(run.spec.source),
+            "--output_path",
+            str(run.folder),
+            "--unit",
+        ]
+        print_result("".join(shlex.join([*command, unit.name]) + "\n" for unit in left))
+        return 0
+    log(f"{len(units)} units, {len(units) - len(left)} done, in {run.folder}")
+    _do(run, left, args.jobs)
+    return 0
+
+
+def _name(path: Path) -> str:
+    from lnat_plugins.study.spec import read_study
+
+    return read_study(path).name
+
+
+def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
+    from lnat_plugins.scoring.check import duration
+    from lnat_plugins.study.run import run_units
+
+    start = time.monotonic()
+    for number, (unit, result) in enumerate(run_units(run, units, jobs), 1):
+        left = (time.monotonic() - start) / number * (len(units) - number)
+        more = f"; about {duration(left)} left" if number < len(units) else ""
+        log(f"[{number}/{len(units)}] {unit.name}: {_figures(result)}{more}")
+
+
+def _figures(result: dict[str, Any]) -> str:
+    """ "sums .47, 4 seconds"."""
+    from lnat_plugins.formatting import number
+    from lnat_plugins.scoring.check import duration
+
+    found = [
+        f"{task} {number(sum(values.values()) / len(values))}"
+        for task, values in result.get("values", {}).items()
+    ]
+    return ", ".join([*found, duration(result["seconds"])])

@@ -98,7 +98,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question that offers the nearest known name, or nothing if none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    names = list(known)
+    begun = [one for one in names if name and one.startswith(name)]
+    close = begun or difflib.get_close_matches(name, names, n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}? " if close else ""
 
 

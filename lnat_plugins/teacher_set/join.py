@@ -145,7 +145,8 @@ def _refuse_empty(
             f"`{by}` leaves no response" + (f" (dropped: {counts})" if counts else ""),
             where=spec.source,
             remedy=why.removesuffix(".")
-            or "loosen it, or check that prompts and teachers are named alike in all files",
+            or "loosen it (`min_teachers` is 2 where it is not written), or check that prompts and "
+            "teachers are named alike in all files",
         )
 
 

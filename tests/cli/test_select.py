@@ -56,7 +56,7 @@ def test_without_a_folder_the_counts_are_printed(
         "",
     ]
     assert cells(captured.out) == [
-        ["Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of scored"],
+        ["Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of eligible"],
         ["QwQ", "3", "1", "0.333", "-2.0000", "-2.1667"],
         ["R1", "3", "2", "0.667", "-1.2500", "-1.8333"],
         ["DSQ", "3", "0", "0.000", "N/A", "-3.2500"],

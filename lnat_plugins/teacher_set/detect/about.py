@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from lnat_plugins.teacher_set.detect.found import NONE, Search
+from lnat_plugins.teacher_set.cells import ABSENT, lookup
+from lnat_plugins.teacher_set.detect.found import FLAGS, NONE, Search
 from lnat_plugins.teacher_set.detect.names import ID_NAMES, SAMPLE_NAMES, read_name
 from lnat_plugins.teacher_set.detect.profile import as_key
 
@@ -121,6 +122,12 @@ def choose_prompt_id(search: Search) -> None:
             return
     if default is not None and default.filled:
         keys = [as_key(value) for value in table.values("prompt_id")]
+        pairs = {pair for pair in zip(keys, search.groups, strict=True) if pair[0] != "null"}
+        if len(pairs) > len({key for key, _ in pairs}):
+            raise search.ask(
+                "rows of one prompt_id have different prompts", [default],
+                "correct the ids, or leave them unread: --prompt_id none",
+            )  # fmt: skip
         if repeats and len(set(keys)) == len(keys):
             search.columns["prompt_id"] = None
             search.doubts.append(
@@ -139,3 +146,47 @@ def choose_steps(search: Search) -> None:
         else:
             search.columns["steps"] = None
             search.doubts.append("the column 'steps' holds no lists of text and is not read")
+
+
+_OPTIONAL: Final = ("system", "think", "correct", "sample", "prompt_id")
+_ABSENT: Final = 0.05  # of the rows may lack a column
+
+
+def refuse_absent(search: Search) -> None:
+    """Ask where many rows lack a column that few sets need: they would be left out for it.
+
+    Raises Asked.
+    """
+    rows, file_of = search.table.rows, search.table.file_of
+    for part in _OPTIONAL:
+        name = search.columns.get(part)
+        if not isinstance(name, str) or search.table.column(name) is None:
+            continue
+        without = [file for row, file in zip(rows, file_of, strict=True)
+                   if lookup(row, name) is ABSENT]  # fmt: skip
+        if len(without) > _ABSENT * len(rows):
+            flag = f", or leave the column out: --{part} none" if part != "system" else ""
+            raise search.ask(
+                f"{len(without)} of the {len(rows)} rows looked at lack the column {name} "
+                f"({', '.join(dict.fromkeys(without))}), and would be left out for it", (),
+                "write it into every row, null where it is not known" + flag,
+            )  # fmt: skip
+
+
+def refuse_coded(search: Search) -> None:
+    """Ask where a column that is read spells lists out as text, whose marks would be scored.
+
+    Raises Asked.
+    """
+    given = {name for flag in FLAGS for name in _listed(getattr(search.hints, flag))}
+    coded = [c for c in search.table.filled() if c.coded and c.name in search.taken - given]
+    if coded:
+        raise search.ask(
+            "lists or objects are written as text, and would be read as they stand", coded,
+            "if the text itself is meant, name the columns (--prompt, --response, --teacher, "
+            "--think)",
+        )  # fmt: skip
+
+
+def _listed(hint: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (hint,) if isinstance(hint, str) else hint

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean, is_text
 from lnat_plugins.files import parse_yaml, write_atomic
+from lnat_plugins.formatting import plural
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
@@ -89,12 +91,12 @@ class NewTeacherSet:
 class Options(NamedTuple):
     """What the user settles.
 
-    hints: of columns and layout, without `teachers`. teachers: teacher -> file or pattern.
+    hints: of columns and layout, without `teachers`. teachers: teacher -> files or patterns.
     task: the set's name; by default the file's. keys: `test_split` and `dataset_name`, if given.
     """
 
     hints: Hints = Hints()
-    teachers: Mapping[str, str] = MappingProxyType({})
+    teachers: Mapping[str, Sequence[str]] = MappingProxyType({})
     task: str = ""
     keys: Mapping[str, str] = MappingProxyType({})
 
@@ -115,7 +117,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
         if name not in known:
             remedy = did_you_mean(name, known)
             raise ConfigError("unknown option", where="lnat init", found=name, remedy=remedy)
-        texts = [value] if isinstance(value, str) else list(value)
+        texts = list(value) if isinstance(value, list | tuple | Mapping) else [value]
         if not texts or not all(is_text(text) for text in texts):
             raise ConfigError(
                 "this must be text", where=f"--{name}", found=value, remedy="name a column"
@@ -132,12 +134,17 @@ def read_options(options: Mapping[str, Any]) -> Options:
             own = given[name]
             listed = own.split(",") if isinstance(own, str) else own
             fields[name] = tuple(text.strip() for text in listed)
-    teacher, teachers = given.get("teacher", ""), {}
+    teacher = given.get("teacher", "")
+    teachers: dict[str, list[str]] = {}
     if isinstance(teacher, Mapping):
-        teachers = dict(teacher)
+        teachers = {
+            name: list(own) if isinstance(own, list | tuple) else [own]
+            for name, own in teacher.items()
+        }  # fmt: skip
     else:
         listed = [teacher] if isinstance(teacher, str) else list(teacher)
-        teachers = dict(one.split("=", 1) for one in listed if "=" in one)
+        for name, file in (one.split("=", 1) for one in listed if "=" in one):
+            teachers.setdefault(name, []).append(file)
         columns = [one for one in listed if one and "=" not in one]
         if len(columns) > 1 or (columns and teachers):
             raise ConfigError(
@@ -145,6 +152,12 @@ def read_options(options: Mapping[str, Any]) -> Options:
                 remedy="write --teacher COL, or --teacher NAME=FILE once for every file",
             )  # fmt: skip
         fields["teacher"] = columns[0] if columns else ""
+    for name, files in teachers.items():
+        if not files or not all(map(is_text, (name, *files))):
+            raise ConfigError(
+                "a teacher and a file must be named", where="--teacher", found=f"{name}={files}",
+                remedy="write --teacher NAME=FILE",
+            )  # fmt: skip
     keys = {key: given[name] for name, key in _KEYS.items() if name in given}
     return Options(Hints(**fields), teachers, given.get("task", ""), keys)
 
@@ -172,7 +185,8 @@ def create(
         DataError: data that cannot be read; ProposalError for a proposal that does not load.
     """
     hints, teachers, task, keys = options
-    paths = [*data, *(path for path in teachers.values() if path not in data)]
+    of_teachers = dict.fromkeys(path for several in teachers.values() for path in several)
+    paths = [*data, *(path for path in of_teachers if path not in data)]
     if not paths:
         raise ConfigError("no data is named", where="lnat init", remedy="name files or a folder")
     spec = parse_task({"task": "new", "dataset_path": paths, **keys}, "<dict>").data
@@ -181,11 +195,14 @@ def create(
     sources = _without_results(list(found.values()))
     folder, path = _output(paths, sources, output_path)
     names = {source.location: _relative(source, folder) for source in sources}
-    by_file = {
-        names[source.location]: teacher
-        for teacher, given in teachers.items()
-        for source in resolve(replace(spec, dataset_path=given), loaders, key="--teacher")
-    }
+    by_file: dict[str, str] = {}
+    for teacher, given in [(t, path) for t, several in teachers.items() for path in several]:
+        for source in resolve(replace(spec, dataset_path=given), loaders, key="--teacher"):
+            if by_file.setdefault(names[source.location], teacher) != teacher:
+                raise ConfigError(
+                    "a file is given to two teachers", where="--teacher",
+                    found=names[source.location], remedy="give NAME=FILE once for every file",
+                )  # fmt: skip
     if by_file and len(by_file) < len(sources):
         missing = [name for name in names.values() if name not in by_file]
         batch = [name for name in missing if _is_request(name, names, sources, spec, loaders)]
@@ -215,13 +232,15 @@ def create(
             except LnatError as cause:
                 simpler = None if last else _without_ids(detected, hints)
                 if simpler is None:
-                    raise ProposalError(cause, text) from cause
+                    doubts = "".join(f"# unsure: {doubt}\n" for doubt in detected.doubts)
+                    raise ProposalError(cause, text + doubts) from cause
             else:
                 simpler = _of_several(detected) if len(loaded.teachers) > 1 else None
             if simpler is None:
                 break
             detected = simpler
             text = yaml_text(detected, task, _shown(source_of), where)
+        detected = replace(detected, doubts=(*detected.doubts, *teacher_doubts(loaded)))
         if path is not None:
             write_atomic(path, text, "--output_path")
     return NewTeacherSet(path, text, detected, loaded)
@@ -348,6 +367,29 @@ def _without_ids(detected: Detected, hints: Hints) -> Detected | None:
         doubts=(*detected.doubts, doubt),
         unused=(*detected.unused, name),
     )
+
+
+def teacher_doubts(teacher_set: TeacherSet) -> list[str]:
+    """Names that may mean one teacher: equal but for case and blanks, or sharing no prompt."""
+    alike: dict[str, list[str]] = {}
+    for name in teacher_set.teachers:
+        alike.setdefault("".join(name.split()).lower(), []).append(repr(name))
+    doubts = [
+        f"{' and '.join(own)} differ in case or blanks alone, and are read as different teachers"
+        for own in alike.values() if len(own) > 1
+    ]  # fmt: skip
+    met = {
+        pair for prompt in teacher_set.prompts
+        for pair in combinations(sorted({r.teacher for r in prompt.responses}), 2)
+    }  # fmt: skip
+    apart = [pair for pair in combinations(sorted(teacher_set.teachers), 2) if pair not in met]
+    if apart:
+        more = f", nor do {plural(len(apart) - 1, 'further pair')}" if len(apart) > 1 else ""
+        doubts.append(
+            f"{' and '.join(apart[0])} share no prompt{more}: if they are one teacher, give it "
+            "all of its files (--teacher NAME=FILE NAME=FILE ...)"
+        )
+    return doubts
 
 
 def _of_several(detected: Detected) -> Detected | None:

@@ -56,8 +56,11 @@ def teachers_of_files(files: Sequence[str], teacher_from: str = "") -> FileTeach
     folders = {file: PurePosixPath(file).parent.name for file in files}
     if teacher_from == "file_stem":
         return FileTeachers({f: stem(f) for f in files}, _pattern(files), "file_stem")
-    if teacher_from == "parent_dir" or len({PurePosixPath(f).parent for f in files}) > 1:
-        if teacher_from or _are_teachers(list(folders.values())):
+    n_folders = len({PurePosixPath(file).parent for file in files})
+    if teacher_from == "parent_dir" or n_folders > 1:
+        # folders of one name, as in r1/math and qwq/math, lie in those of the teachers
+        apart = len(set(folders.values())) == n_folders
+        if teacher_from or (apart and _are_teachers(list(folders.values()))):
             return FileTeachers(folders, _pattern(files), "parent_dir")
         return None
     own = {file: _SHARD.sub("", stem(file)) for file in files}

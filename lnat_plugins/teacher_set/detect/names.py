@@ -25,7 +25,9 @@ _ABOUT: Final = frozenset(
 )
 """Words of columns about a row, which hold none of its text."""
 
-_COMMENT: Final = frozenset("reason reasons explanation comment comments feedback".split())
+_COMMENT: Final = frozenset(
+    "reason reasons explanation comment comments feedback critique critiques review judge".split()
+)
 _VERDICT: Final = frozenset(
     "correct correctness right verdict grade grades graded passed pass verified verify success "
     "solved judgement judgment accuracy acc".split()
@@ -35,7 +37,7 @@ _REFERENCE: Final = frozenset(
     "human".split()
 )
 _THINK: Final = frozenset(
-    "think thinking thought thoughts reasoning cot rationale trajectory trajectories scratchpad "
+    "think thinking thought thoughts reasoning reasonings cot rationale trajectory trajectories scratchpad "
     "chain".split()
 )
 _RESPONSE: Final = frozenset(

@@ -16,6 +16,7 @@ from lnat_plugins.teacher_set.detect.profile import (
     varies,
 )
 
+_PAIR: Final = ("instruction", "input")  # read together
 _REPLIES: Final = ("text", "texts", "reply", "replies")
 CONVERSATIONS: Final = ("messages", "conversations", "conversation")
 """Columns that the messages layout reads by default."""
@@ -28,12 +29,13 @@ def choose_prompt(search: Search) -> None:
         chosen = [column.name for column in search.hinted(hints.prompt, "prompt")]
     else:
         chosen = [_the_prompt(search).name]
-    pair = ("instruction", "input")
-    first = table.column(chosen[0])
-    if chosen[0] in pair and not search.hints.prompt and first and first.kind == "text":
-        chosen = [name for name in pair if (own := table.column(name)) and own.kind == "text"]
+    if chosen[0].lower() in _PAIR and not hints.prompt and table.columns[chosen[0]].kind == "text":
+        chosen = [
+            c.name for part in _PAIR for c in table.filled()
+            if c.name.lower() == part and c.kind == "text"
+        ]  # fmt: skip
     search.groups = table.keys(chosen)
-    if tuple(chosen) == pair:
+    if tuple(chosen) == _PAIR:
         search.take("prompt", "prompt", chosen)
         search.columns["prompt"] = "instruction"  # `input` is read behind it
     else:
@@ -46,9 +48,9 @@ def _the_prompt(search: Search) -> Column:
     half = len(table.rows) / 2
     fits = [c for c in table.filled() if c.kind in kinds and c.filled >= half]
     strong = [c for c in fits if c.name.lower() in PROMPT_NAMES]
-    if {"instruction", "input"} <= {c.name for c in strong}:
+    if set(_PAIR) <= {c.name.lower() for c in strong}:
         # the same in every row: an instruction alone
-        strong = [c for c in strong if c.name != "instruction" or c.kind != "text"]
+        strong = [c for c in strong if c.name.lower() != _PAIR[0] or c.kind != "text"]
     weak = [c for c in fits if read_name(c.name).role == "prompt" and c.varied]
     found = strong or weak
     moving = [c for c in found if c.distinct > 1 or len(table.rows) < 3]
@@ -61,10 +63,15 @@ def _the_prompt(search: Search) -> Column:
             f"the prompt: --prompt {named}"
         )
     if not found:
-        texts = [c for c in fits if c.words >= 2]
+        odd = [c for c in table.filled() if read_name(c.name).role == "prompt"]
+        what = "no column is called like a prompt"
+        if odd:
+            what = "no column called like a prompt holds text, or turns that end with a user's"
+        texts = [c for c in search.paths() if c.words >= 2 and c not in odd]
         raise search.ask(
-            "no column is called like a prompt", texts or table.columns, "name it: --prompt COL"
-        )
+            what, [*odd, *texts] or table.filled(),
+            "name it: --prompt COL (or a path, as in --prompt input.text)",
+        )  # fmt: skip
     beside = [c.name for c in fits if c.name.lower() in CONTEXT_NAMES]
     if beside and found:
         search.doubts.append(
@@ -75,7 +82,9 @@ def _the_prompt(search: Search) -> Column:
     for other in found:
         if other is not first and not same_text(table.values(first.name), table.values(other.name)):
             raise search.ask(
-                "several columns may be the prompt", found, "name the one: --prompt COL"
+                "several columns may be the prompt",
+                found,
+                "name the one: --prompt COL, or --prompt COL,COL for all of them in this order",
             )
     return first
 
@@ -191,8 +200,10 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
         )
         return differing
     answers = [
-        c for c in search.table.filled() if read_name(c.name).role in ("response", "reference")
+        c for c in search.table.filled()
+        if read_name(c.name).role in ("response", "reference") and c.kind != "object"
     ]  # fmt: skip
+    objects = [c for c in search.paths() if "." in c.name and c.words >= 2]
     for column in search.table.filled():
         if column.kind == "turns" and _has_assistant(search, column):
             raise search.ask(
@@ -202,7 +213,7 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
             )  # fmt: skip
     raise search.ask(
         "no column is certain to be the response",
-        [*dict.fromkeys([*free, *think, *answers])] or search.table.columns,
+        [*dict.fromkeys([*free, *think, *answers, *objects])] or search.table.filled(),
         "name it: --response COL (or a path, as in --response output.text)",
     )  # fmt: skip
 

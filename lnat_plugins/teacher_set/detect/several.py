@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.teacher_set.conversations import REPLY_KEYS
 from lnat_plugins.teacher_set.detect.about import choose_correct
 from lnat_plugins.teacher_set.detect.found import NONE, Hints, Search
 from lnat_plugins.teacher_set.detect.names import Named, differing_parts, is_model_name, read_name
 from lnat_plugins.teacher_set.detect.profile import Column, Table, same_text
-from lnat_plugins.teacher_set.detect.replies import choose_response, think_columns
+from lnat_plugins.teacher_set.detect.replies import choose_response, choose_think, think_columns
 
 _REPLIES: Final = ("text", "texts", "reply", "replies")
 Family = dict[str, list[str]]
@@ -85,9 +86,9 @@ def take_wide(search: Search, found: Mapping[str, Family]) -> list[str]:
     hint = search.hints.response
     if hint:
         columns = [column.name for column in search.hinted(hint, "response")]
-        named = {own: next((t for t, f in found.items() if own in f["response"]), own)
+        named = {own: next((t for t, f in found.items() if own in f["response"]), "")
                  for own in columns}  # fmt: skip
-        if len(set(named.values())) < len(columns):
+        if len(set(filter(None, named.values()))) < len(columns):
             named = dict(zip(columns, differing_parts(columns), strict=True))
         found = {named[c]: {**found.get(named[c], {}), "response": [c]} for c in columns}
     words = {"response": "responses", "think": "think", "correct": "correct"}
@@ -119,7 +120,26 @@ def take_wide(search: Search, found: Mapping[str, Family]) -> list[str]:
             search.taken.update(c for several in own.values() for c in several)
             search.roles[roles[part]] = "; ".join(f"{t}: {' + '.join(c)}" for t, c in own.items())
     search.roles["teacher"] = "the columns' names: " + ", ".join(found)
+    if not hint:
+        _name_unread(search, [c for own in found.values() for c in own["response"]])
     return list(found)
+
+
+def _name_unread(search: Search, read: list[str]) -> None:
+    """Say which columns of free text may be further teachers'."""
+    table = search.table
+    objects = {name.rpartition(".")[0] for name in read if name not in table.names}
+    beside = [c for name in objects if (own := table.column(name)) for c in table.inner(own)]
+    more = [
+        c.name for c in [*table.filled(), *beside]
+        if c.is_free and c.name not in {*search.taken, *objects}
+        and (c in beside or (read_name(c.name).role == "" and read_name(c.name).rank == 1))
+    ]  # fmt: skip
+    if more:
+        search.doubts.append(
+            f"{', '.join(more)} may hold the responses of further teachers and is not read: "
+            f"--layout wide --response {','.join([*read, *more])}"
+        )
 
 
 def nested_column(search: Search) -> tuple[Column, str] | None:
@@ -134,7 +154,7 @@ def nested_column(search: Search) -> tuple[Column, str] | None:
             if beside:
                 return column, beside
         if column.kind in ("objects", "replies"):
-            inner = _items(table, column.name)
+            inner, _ = _items(table, column.name)
             named = [c for c in inner.filled() if read_name(c.name).role == "teacher"]
             texts = [c for c in inner.filled() if c.kind == "text" and c.words >= 2]
             if len(named) == 1 and named[0].is_names and texts:
@@ -142,13 +162,13 @@ def nested_column(search: Search) -> tuple[Column, str] | None:
     return None
 
 
-def _items(table: Table, column: str) -> Table:
-    """The items of a column's lists as rows."""
+def _items(table: Table, column: str) -> tuple[Table, list[str]]:
+    """The items of a column's lists as rows, and for each the row that it stands in."""
     items = [
-        item for value in table.values(column) if isinstance(value, list)
-        for item in value if isinstance(item, Mapping)
+        (str(row), item) for row, value in enumerate(table.values(column))
+        if isinstance(value, list) for item in value if isinstance(item, Mapping)
     ]  # fmt: skip
-    return Table({column: items})
+    return Table({column: [item for _, item in items]}), [row for row, _ in items]
 
 
 def _names_beside(search: Search, column: Column) -> str:
@@ -160,10 +180,16 @@ def _names_beside(search: Search, column: Column) -> str:
             continue
         if not hinted and read_name(other.name).role != "teacher":
             continue
-        pairs = zip(own, search.table.values(other.name), strict=True)
-        if all(len(a or ()) == len(b or ()) for a, b in pairs):
+        if _equally_long(own, search.table.values(other.name)):
             return other.name
     return ""
+
+
+def _equally_long(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two columns hold lists of one length, in nine rows of ten."""
+    pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
+    equal = sum(isinstance(b, list) and len(a) == len(b) for a, b in pairs)
+    return bool(pairs) and equal >= 0.9 * len(pairs)
 
 
 def take_nested(search: Search, column: Column, teacher: str) -> list[str]:
@@ -175,25 +201,50 @@ def take_nested(search: Search, column: Column, teacher: str) -> list[str]:
     if column.kind == "texts":
         search.taken.add(teacher)
         choose_correct(search)
+        responses = search.table.values(column.name)
+        beside = [
+            c for c in think_columns(search)
+            if c.kind == "texts" and _equally_long(responses, search.table.values(c.name))
+        ]  # fmt: skip
+        choose_think(search, beside, responses)
         values = search.table.values(teacher)
         return [name for own in values if isinstance(own, list) for name in map(str, own)]
-    inner = Search(_items(search.table, column.name), Hints(), taken={teacher})
-    inner.groups = [str(i) for i in range(len(inner.table.rows))]
-    own = next((c for c in inner.table.filled() if c.name in ("response", "answer")), None)
-    turns = any(c.name in ("content", "message") for c in inner.table.filled())
-    if own is None and not turns:
+    _take_items(search, column, teacher)
+    items, _ = _items(search.table, column.name)
+    return [str(value) for value in items.values(teacher) if value is not None]
+
+
+def _take_items(search: Search, column: Column, teacher: str) -> None:
+    """Name the keys of a list's items: response, thinking and verdict; say what is not read."""
+    table, rows = _items(search.table, column.name)
+    hints = Hints(think=search.hints.think, correct=search.hints.correct)
+    inner = Search(table, hints, taken={teacher}, groups=rows)
+    turns = [c.name for c in table.filled() if c.name in REPLY_KEYS]
+    if "content" in turns or "message" in turns:
+        inner.taken.update(turns)
+    else:
         choose_response(inner)
-        search.columns |= {k: v for k, v in inner.columns.items() if k in ("response", "think")}
-    elif own is not None:
-        think = think_columns(inner)
-        if think and think[0].name not in ("think", "reasoning_content"):
-            search.columns["think"] = think[0].name
     choose_correct(inner)
-    search.columns |= {k: v for k, v in inner.columns.items() if k == "correct"}
-    for role, columns in inner.roles.items():
-        said = f"{column.name}: {columns}"
-        search.roles[role] = said
-    return [str(value) for value in inner.table.values(teacher) if value is not None]
+    default = {"response": "response", "think": "think", "correct": "correct"}
+    search.columns |= {
+        part: own for part, own in inner.columns.items() if own != default.get(part)
+    }  # fmt: skip
+    search.roles |= {role: f"{column.name}: {own}" for role, own in inner.roles.items()}
+    search.doubts += inner.doubts
+    unread = [c for c in table.filled() if c.name not in inner.taken]
+    search.unread += [f"{column.name}.{c.name}" for c in unread]
+    asked = [c.name for c in unread if may_be_asked(c)]
+    if asked:
+        search.doubts.append(
+            f"{' and '.join(asked)} in the items of {column.name} may belong to the prompts and is "
+            "not read: if it does, write a row a response"
+        )
+
+
+def may_be_asked(column: Column) -> bool:
+    """Whether a column may hold a part of the prompt, by a word of its name."""
+    said = read_name(column.name).role in ("prompt", "system") or "system" in column.name.lower()
+    return said and column.kind in ("text", "turns")
 
 
 def says_the_same(search: Search, conversation: Column, response: Column) -> bool:

@@ -20,11 +20,11 @@ def teacher_column(search: Search) -> Column | None:
         c for c in table.filled()
         if read_name(c.name).role == "teacher" and c.is_names and c.name not in search.taken
     ]  # fmt: skip
+    moving = [c for c in named if c.distinct > 1]
     exact = [c for c in named if c.name == "teacher"]
-    if exact:
+    if exact and (exact[0] in moving or not moving):
         return exact[0]
-    if len(named) > 1:
-        moving = [c for c in named if c.distinct > 1]
+    if len(named) > 1 and not exact:
         differing = [c for c in moving if varies(table.values(c.name), search.groups) != 0]
         named = differing or moving or named
     if len(named) > 1:
@@ -101,13 +101,6 @@ def choose_teachers(
             "name the column (--teacher COL), or whose file it is (--teacher NAME=FILE, once for "
             "every file)",
         )  # fmt: skip
-    prompts: dict[str, set[str]] = {}
-    for group, file in zip(search.groups, table.file_of, strict=True):
-        prompts.setdefault(of_files.by_file[file], set()).add(group)
-    if not set.intersection(*prompts.values()):
-        search.doubts.append(
-            "the teachers are taken from the files' names, and the rows looked at share no prompt"
-        )
     return _by_files(search, of_files)
 
 

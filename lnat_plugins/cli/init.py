@@ -9,8 +9,8 @@ from typing import Final
 from lnat_plugins.cli.shared import print_result
 
 _OPTIONS: Final = (
-    "task", "prompt", "response", "think", "teacher", "correct", "sample", "prompt_id", "layout",
-    "split", "dataset_name", "teacher_from",
+    "task", "prompt", "system", "response", "think", "teacher", "correct", "sample", "prompt_id",
+    "layout", "split", "dataset_name", "teacher_from",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ def declare_init(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--task", metavar="NAME", help="the set's name; default: the YAML's file name")
     add("--prompt", metavar="COL", help="the column of the prompt; several: COL,COL")
+    add("--system", metavar="COL", help="the column of the system text, or none")
     add(
         "--response", metavar="COL",
         help="the column of the response; with --layout wide one for each teacher: COL,COL",

@@ -194,7 +194,7 @@ def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
                 yield Row(values, f"{shown} row {number}")
     except pyarrow.ArrowException as cause:
         raise DataError(
-            f"not a readable parquet file: {str(cause).splitlines()[0]}",
+            f"not a readable parquet file: {str(cause).splitlines()[0].rstrip('.')}",
             where=shown, remedy="the file may be cut off; write it again",
         ) from None  # fmt: skip
 

@@ -141,7 +141,7 @@ def _within(name: str, taken: set[str]) -> bool:
 _IDLE: Final = {
     "wide": ("teacher", "sample"),
     "nested": ("sample",),
-    "batch": ("prompt", "response", "think", "correct", "sample", "prompt_id"),
+    "batch": ("prompt", "system", "response", "think", "correct", "sample", "prompt_id"),
     "messages": ("response",),
 }
 """Hints that a layout has no use for."""

@@ -8,14 +8,24 @@ from lnat_plugins.teacher_set.cells import ABSENT, lookup
 from lnat_plugins.teacher_set.detect.found import FLAGS, NONE, Search
 from lnat_plugins.teacher_set.detect.names import ID_NAMES, SAMPLE_NAMES, read_name
 from lnat_plugins.teacher_set.detect.profile import as_key
+from lnat_plugins.teacher_set.fields import known
 
 _MOSTLY: Final = 0.9  # of the values of a column must be verdicts
+_LISTS: Final = ("verdicts", "texts", "list")
 _NAMED: Final = 0.7  # where the name says so too
 _READ_BY_DEFAULT: Final = ("system", "system_prompt")
 
 
 def choose_system(search: Search) -> None:
     """Name the column of the system text, unless it is read by default."""
+    hint = search.hints.system
+    if hint == NONE:
+        if any(search.table.column(name) for name in _READ_BY_DEFAULT):
+            search.columns["system"] = None
+        return
+    if hint:
+        search.take("system", "system", [search.hinted(hint, "system")[0].name])
+        return
     found = [
         c for c in search.table.filled()
         if read_name(c.name).role == "system" and c.kind == "text" and c.name not in search.taken
@@ -26,12 +36,12 @@ def choose_system(search: Search) -> None:
     elif found:
         search.doubts.append(
             f"{', '.join(c.name for c in found)} may be system texts and are not read: "
-            "`columns: {system: ...}`"
+            f"--system {found[0].name}"
         )
 
 
-def choose_correct(search: Search) -> None:
-    """Name the column of verdicts."""
+def choose_correct(search: Search, *, lists: bool = False) -> None:
+    """Name the column of verdicts; with `lists` one of a list for each row's responses."""
     table, hint = search.table, search.hints.correct
     default = table.column("correct")
     if hint:
@@ -42,7 +52,10 @@ def choose_correct(search: Search) -> None:
         found = search.hinted(hint, "correct")
         search.take("correct", "correctness", [c.name for c in found], ("correct",))
         return
-    free = [c for c in table.filled() if c.name not in search.taken]
+    free = [
+        c for c in table.filled()
+        if c.name not in search.taken and (c.kind in _LISTS or not lists)
+    ]  # fmt: skip
     only = [c for c in free if c.verdicts >= _MOSTLY]
     found = [c for c in free if c.verdicts >= _NAMED and read_name(c.name).role == "correct"]
     values = [table.values(c.name) for c in found]
@@ -57,11 +70,15 @@ def choose_correct(search: Search) -> None:
         )  # fmt: skip
     if default and default.filled and default not in found:
         search.columns["correct"] = None
-        search.doubts.append("the column 'correct' holds no verdicts and is not read")
+        what = "lists of verdicts" if lists else "verdicts"
+        search.doubts.append(f"the column 'correct' holds no {what} and is not read")
     if found:
         search.take("correct", "correctness", [found[0].name], ("correct",))
         if found[0].verdicts < 1:
-            search.doubts.append(f"{found[0].name} holds other values than verdicts in some rows")
+            search.doubts.append(
+                f"{found[0].name} holds other values than verdicts in some rows, which are left "
+                "out: --correct none keeps them"
+            )
         return
     maybe = [c.name for c in only if c.distinct > 1]
     if maybe:
@@ -157,19 +174,23 @@ def refuse_absent(search: Search) -> None:
 
     Raises Asked.
     """
-    rows, file_of = search.table.rows, search.table.file_of
+    optional = {name for part in _OPTIONAL if isinstance(name := search.columns.get(part), str)}
+    others = search.taken - optional
+    rows = [
+        (row, file) for row, file in zip(search.table.rows, search.table.file_of, strict=True)
+        if any(known(lookup(row, name)) not in (ABSENT, None) for name in others)
+    ]  # fmt: skip
     for part in _OPTIONAL:
         name = search.columns.get(part)
         if not isinstance(name, str) or search.table.column(name) is None:
             continue
-        without = [file for row, file in zip(rows, file_of, strict=True)
-                   if lookup(row, name) is ABSENT]  # fmt: skip
-        if len(without) > _ABSENT * len(rows):
-            flag = f", or leave the column out: --{part} none" if part != "system" else ""
+        without = [file for row, file in rows if lookup(row, name) is ABSENT]
+        if len(without) > max(1, _ABSENT * len(rows)):
             raise search.ask(
                 f"{len(without)} of the {len(rows)} rows looked at lack the column {name} "
                 f"({', '.join(dict.fromkeys(without))}), and would be left out for it", (),
-                "write it into every row, null where it is not known" + flag,
+                "write it into every row, null where it is not known, or leave the column out: "
+                f"--{part} none",
             )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Options(NamedTuple):
 
 
 _SEVERAL: Final = ("prompt", "response", "think", "correct")
-_ONE: Final = ("sample", "prompt_id", "layout", "teacher_from")
+_ONE: Final = ("system", "sample", "prompt_id", "layout", "teacher_from")
 _KEYS: Final = {"split": "test_split", "dataset_name": "dataset_name"}
 
 
@@ -331,7 +331,8 @@ def _is_request(
     """Whether a file holds a batch's requests, which no teacher wrote."""
     source = next(s for s in sources if names[s.location] == name)
     rows = sample_rows(source, spec, loaders, len(sources))
-    return all("custom_id" in row and ("body" in row or "params" in row) for row in rows[:5])
+    requests = [row for row in rows if "custom_id" in row and ("body" in row or "params" in row)]
+    return len(requests) * 2 > len(rows)
 
 
 def _example_filter(

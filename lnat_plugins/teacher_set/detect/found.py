@@ -14,7 +14,16 @@ NONE: Final = "none"
 
 _LISTED: Final = 12  # candidates of a question
 
-FLAGS: Final = ("prompt", "response", "think", "teacher", "correct", "sample", "prompt_id")
+FLAGS: Final = (
+    "prompt",
+    "system",
+    "response",
+    "think",
+    "teacher",
+    "correct",
+    "sample",
+    "prompt_id",
+)
 """Hints that name columns."""
 
 
@@ -23,7 +32,8 @@ class Hints:
     """What the user says of the data; each settles a question.
 
     prompt, response, think, correct: columns, several of them joined or a teacher each.
-    teacher, sample, prompt_id: a column. A field may be `(NONE,)` or NONE: no column holds it.
+    system, teacher, sample, prompt_id: a column.
+    A field may be `(NONE,)` or NONE: no column holds it.
     teachers: file -> whose it is.
     layout, teacher_from: as in the YAML.
     """
@@ -32,6 +42,7 @@ class Hints:
     response: tuple[str, ...] = ()
     think: tuple[str, ...] = ()
     correct: tuple[str, ...] = ()
+    system: str = ""
     teacher: str = ""
     sample: str = ""
     prompt_id: str = ""

@@ -14,6 +14,7 @@ from lnat_plugins.teacher_set.detect.profile import (
     as_key,
     role_of,
     same_text,
+    text_of,
 )
 from lnat_plugins.teacher_set.detect.replies import (
     CONVERSATIONS,
@@ -167,7 +168,31 @@ def _take_conversation(search: Search, talks: list[Column]) -> None:
     else:
         last = [v[-1] if isinstance(v, list) and v else v for v in search.table.values(talk.name)]
         choose_think(search, think_columns(search), last)
+        if not search.hints.think:
+            _refuse_other_thinking(search, talk)
     _refuse_long_talks(search, talk)
+
+
+def _refuse_other_thinking(search: Search, talk: Column) -> None:
+    """Ask where the last turns hold thinking under a key that is not read."""
+    values = search.table.values(talk.name)
+    lengths = sorted({len(value) for value in values if isinstance(value, list)})
+    for turn in (search.table.column(f"{talk.name}.{n - 1}") for n in lengths):
+        for own in search.table.inner(turn) if turn else []:
+            key = own.name.removeprefix(f"{turn.name}." if turn else "")
+            if own.words < 3 or all(read_name(part).role != "think" for part in key.split(".")):
+                continue
+            pairs = zip(
+                map(text_of, search.table.values(own.name)), map(text_of, values), strict=True
+            )
+            apart = [thought.strip() not in whole for thought, whole in pairs if thought]
+            if sum(apart) > 0.1 * len(apart):
+                plain = len(lengths) == 1 and own.kind == "text"
+                raise search.ask(
+                    f"the last turns hold thinking under the key {key}, which is not read", [own],
+                    "call the key reasoning_content, or leave it unread: --think none"
+                    + (f", or --think {own.name}" if plain else ""),
+                )  # fmt: skip
 
 
 def _refuse_long_talks(search: Search, talk: Column) -> None:

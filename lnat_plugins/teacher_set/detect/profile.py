@@ -31,6 +31,7 @@ ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
 """Names of the role that writes responses."""
 
 _LIST: Final = re.compile(r"""\s*\[[\[{(\s]*["'].*\]\s*""", re.DOTALL)  # ["...", ...] or [{"...
+_KEYS: Final = 200  # of an object that is looked into
 _READ: Final = 400  # characters of a text in which words are counted
 _FEW: Final = 50  # values that a column of names has at most
 
@@ -177,8 +178,11 @@ class Table:
     def inner(self, column: Column) -> list[Column]:
         """The columns under the keys of an object's column, as dotted paths, however deep."""
         values = [value for value in self.values(column.name) if isinstance(value, Mapping)]
-        found = []
-        for key in dict.fromkeys(str(key) for value in values for key in value):
+        found: list[Column] = []
+        keys = dict.fromkeys(str(key) for value in values for key in value)
+        if len(keys) > _KEYS:
+            return []  # by ids, or the like
+        for key in keys:
             own = self.column(f"{column.name}.{key}")
             if own is not None and own.filled:
                 found += self.inner(own) if own.kind == "object" else [own]

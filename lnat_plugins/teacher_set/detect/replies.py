@@ -17,6 +17,7 @@ from lnat_plugins.teacher_set.detect.profile import (
 )
 
 _PAIR: Final = ("instruction", "input")  # read together
+_LONG: Final = 20  # characters of a prompt that no response begins with by chance
 _REPLIES: Final = ("text", "texts", "reply", "replies")
 CONVERSATIONS: Final = ("messages", "conversations", "conversation")
 """Columns that the messages layout reads by default."""
@@ -72,12 +73,15 @@ def _the_prompt(search: Search) -> Column:
             what, [*odd, *texts] or table.filled(),
             "name it: --prompt COL (or a path, as in --prompt input.text)",
         )  # fmt: skip
-    beside = [c.name for c in fits if c.name.lower() in CONTEXT_NAMES]
-    if beside and found:
-        search.doubts.append(
-            f"{' and '.join(beside)} may belong to the prompt and is not read: --prompt "
-            f"{beside[0]},{found[0].name}"
-        )
+    context = [
+        c for c in table.filled()
+        if c.name.lower() in CONTEXT_NAMES and c.kind not in ("reply", "replies")
+    ]  # fmt: skip
+    if context:
+        own = [c.name for c in context if c.kind == "text"]
+        how = f"--prompt {','.join([*own, found[0].name])}" if own else "write it into the prompt"
+        named = " and ".join(c.name for c in context)
+        search.doubts.append(f"{named} may belong to the prompt and is not read: {how}")
     first = max(found, key=lambda c: c.kind == "turns")  # turns hold a system text too
     for other in found:
         if other is not first and not same_text(table.values(first.name), table.values(other.name)):
@@ -159,7 +163,26 @@ def choose_response(search: Search, default: str = "response") -> None:
             search.doubts.append(
                 f"{found[0].name} is read as the response; it may be the data set's own solution"
             )
+    if not hints.response:
+        _refuse_prompt_within(search, found[0])
     choose_think(search, think, _values(search, found[0]))
+
+
+def _refuse_prompt_within(search: Search, response: Column) -> None:
+    """Ask where the responses begin with their prompts, as a model's whole text does."""
+    prompts = search.table.values(search.roles.get("prompt", ""))
+    pairs = [
+        (text_of(asked).strip(), text_of(own))
+        for asked, own in zip(prompts, _values(search, response), strict=True)
+        if asked and own
+    ]
+    within = sum(own.lstrip().startswith(asked) for asked, own in pairs if len(asked) >= _LONG)
+    if pairs and within >= 0.9 * len(pairs):
+        raise search.ask(
+            f"the texts in {response.name} begin with the prompt", [response],
+            "cut the prompt off; if the teachers do repeat it, or for another column: "
+            "--response COL",
+        )  # fmt: skip
 
 
 def _refuse_short(search: Search, found: list[Column], think: list[Column]) -> None:
@@ -238,6 +261,18 @@ def think_columns(search: Search) -> list[Column]:
     ]  # fmt: skip
 
 
+def _name_inner_thinking(search: Search) -> None:
+    """Say which objects under a name of thinking hold text that is not read."""
+    for column in search.table.filled():
+        if read_name(column.name).role == "think" and column.kind == "object":
+            inner = [c.name for c in search.table.inner(column) if c.kind == "text" and c.is_free]
+            if inner:
+                search.doubts.append(
+                    f"{', '.join(inner)} may be the thinking part and is not read: "
+                    f"--think {inner[0]}"
+                )
+
+
 def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) -> None:
     """Name the thinking part's column, unless the responses hold the same text already."""
     default = ("reasoning_content",)
@@ -259,6 +294,8 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
                 search.columns["think"] = None
         elif column.name not in search.taken:
             kept.append(column)
+    if not found and not search.hints.think:
+        _name_inner_thinking(search)
     if len(kept) > 1 and not search.hints.think:
         raise search.ask(
             "several columns may be the thinking part", kept,

@@ -39,6 +39,8 @@ def families(search: Search) -> dict[str, Family]:
         if fits.get(part):
             found.setdefault(name.rest, {}).setdefault(part, []).append(column.name)
     found = {teacher: own for teacher, own in found.items() if "response" in own}
+    for columns in (columns for own in found.values() for columns in own.values()):
+        columns.sort(key=lambda name: int(read_name(name).number or 0))
     # beside `r1_solution`, a `claude_summary` is something else
     said = {teacher: own for teacher, own in found.items() if teacher not in bare_names}
     return said or found
@@ -200,7 +202,7 @@ def take_nested(search: Search, column: Column, teacher: str) -> list[str]:
         search.columns["teacher"] = teacher
     if column.kind == "texts":
         search.taken.add(teacher)
-        choose_correct(search)
+        choose_correct(search, lists=True)
         responses = search.table.values(column.name)
         beside = [
             c for c in think_columns(search)
@@ -225,6 +227,8 @@ def _take_items(search: Search, column: Column, teacher: str) -> None:
     else:
         choose_response(inner)
     choose_correct(inner)
+    if "correctness" not in inner.roles and "correct" not in inner.columns:
+        choose_correct(search, lists=True)
     default = {"response": "response", "think": "think", "correct": "correct"}
     search.columns |= {
         part: own for part, own in inner.columns.items() if own != default.get(part)
@@ -233,18 +237,15 @@ def _take_items(search: Search, column: Column, teacher: str) -> None:
     search.doubts += inner.doubts
     unread = [c for c in table.filled() if c.name not in inner.taken]
     search.unread += [f"{column.name}.{c.name}" for c in unread]
-    asked = [c.name for c in unread if may_be_asked(c)]
+    asked = [
+        c.name for c in unread
+        if read_name(c.name).role in ("prompt", "system") and c.kind in ("text", "turns")
+    ]  # fmt: skip
     if asked:
         search.doubts.append(
             f"{' and '.join(asked)} in the items of {column.name} may belong to the prompts and is "
             "not read: if it does, write a row a response"
         )
-
-
-def may_be_asked(column: Column) -> bool:
-    """Whether a column may hold a part of the prompt, by a word of its name."""
-    said = read_name(column.name).role in ("prompt", "system") or "system" in column.name.lower()
-    return said and column.kind in ("text", "turns")
 
 
 def says_the_same(search: Search, conversation: Column, response: Column) -> bool:

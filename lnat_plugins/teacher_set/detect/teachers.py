@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lnat_plugins.teacher_set.detect.file_teachers import FileTeachers, by_names, teachers_of_files
 from lnat_plugins.teacher_set.detect.found import NONE, Search
-from lnat_plugins.teacher_set.detect.names import read_name
+from lnat_plugins.teacher_set.detect.names import ABOUT, is_model_name, read_name
 from lnat_plugins.teacher_set.detect.profile import Column, as_key, varies
 
 
@@ -52,6 +50,9 @@ def _by_content(search: Search) -> Column | None:
         if not fits or column.name in search.taken or column.verdicts == 1:
             continue
         values = search.table.values(column.name)
+        about = read_name(column.name) == ABOUT  # a category, a language
+        if about and not all(is_model_name(as_key(value)) for value in values):
+            continue
         once = sum(len({as_key(values[i]) for i in own}) == len(own) for own in several)
         if once >= 0.95 * len(several):
             found.append(column)
@@ -87,34 +88,34 @@ def choose_teachers(
     if column is not None:
         search.take("teacher", "teacher", [column.name], ("teacher",))
         return None, [as_key(value) for value in table.values(column.name)]
-    inner = None if of_files else _inner_teacher(search)
-    if inner is not None:
-        search.take("teacher", "teacher", [inner.name], ("teacher",))
-        search.doubts.append(f"{inner.name} is read as the teacher")
-        return None, [as_key(value) for value in table.values(inner.name)]
+    inner = _inner_teachers(search)
+    moving = [c for c in inner if c.distinct > 1]
+    if of_files is None and len(moving) == 1:
+        name = moving[0].name
+        search.take("teacher", "teacher", [name], ("teacher",))
+        search.doubts.append(f"{name} is read as the teacher")
+        return None, [as_key(value) for value in table.values(name)]
     if of_files is None:
         what = "no column names the teachers"
         if len(files) > 1:
             what += ", and the names of the files do not tell them"
         raise search.ask(
-            what, [c for c in table.filled() if c.is_names and c.name not in search.taken],
+            what,
+            [*inner, *(c for c in table.filled() if c.is_names and c.name not in search.taken)],
             "name the column (--teacher COL), or whose file it is (--teacher NAME=FILE, once for "
             "every file)",
         )  # fmt: skip
     return _by_files(search, of_files)
 
 
-def _inner_teacher(search: Search) -> Column | None:
-    """The one key of an object's column that names teachers."""
-    found = []
-    for column in [c for c in search.table.filled() if c.kind == "object"]:
-        values = search.table.values(column.name)
-        keys = {key for value in values if isinstance(value, Mapping) for key in value}
-        for key in sorted(key for key in keys if read_name(key).role == "teacher"):
-            inner = search.table.column(f"{column.name}.{key}")
-            if inner and inner.is_names and inner.distinct > 1:
-                found.append(inner)
-    return found[0] if len(found) == 1 else None
+def _inner_teachers(search: Search) -> list[Column]:
+    """The paths into objects, and into what an API returned, that name teachers."""
+    return [
+        inner
+        for column in search.table.filled() if column.kind in ("object", "reply")
+        for inner in search.table.inner(column)
+        if read_name(inner.name.rpartition(".")[2]).role == "teacher" and inner.is_names
+    ]  # fmt: skip
 
 
 def _by_files(search: Search, found: FileTeachers) -> tuple[FileTeachers, list[str]]:

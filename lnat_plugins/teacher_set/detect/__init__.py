@@ -94,7 +94,9 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         refuse_absent(search)
         refuse_coded(search)
     config: dict[str, Any] = {
-        "dataset_path": file_teachers.dataset_path if file_teachers else dataset_path
+        "dataset_path": file_teachers.dataset_path
+        if file_teachers
+        else (_paths(names) if layout == "batch" else dataset_path)
     }
     block: dict[str, Any] = {"layout": layout} if layout != "long" else {}
     if search.columns:

@@ -10,18 +10,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean, is_text
 from lnat_plugins.files import parse_yaml, write_atomic
-from lnat_plugins.formatting import plural
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
 from lnat_plugins.teacher_set.detect import Detected, Hints, detect
+from lnat_plugins.teacher_set.detect.doubts import teacher_doubts
 from lnat_plugins.teacher_set.detect.names import read_name
 from lnat_plugins.teacher_set.detect.profile import Table
 from lnat_plugins.teacher_set.detect.sample import sample_rows
@@ -224,8 +223,10 @@ def create(
     task = task or (path.stem if path else FILE.removesuffix(".yaml"))
     where = _example_filter(rows, detected)
     source_of = path or folder / FILE
-    text = yaml_text(detected, task, _shown(source_of), where)
     with _folder(folder):  # paths such as ../data lead nowhere from one that is not there
+        if detected.layout != "batch" and len(sources) > 1:
+            detected = _of_these_files(detected, sources, names, spec, loaders, folder)
+        text = yaml_text(detected, task, _shown(source_of), where)
         for last in (False, True):
             try:
                 loaded = load(parse_task(parse_yaml(text, source_of), source_of))
@@ -304,7 +305,37 @@ def _relative(source: Source, folder: Path) -> str:
     """The source as a YAML in the folder names it."""
     if source.kind not in _LOCAL:
         return source.location
-    return Path(os.path.relpath(source.location, folder)).as_posix()
+    return _from(folder, Path(source.location))
+
+
+def _of_these_files(
+    detected: Detected,
+    sources: Sequence[Source],
+    names: Mapping[str, str],
+    spec: DataSpec,
+    loaders: Mapping[str, Loader],
+    folder: Path,
+) -> Detected:
+    """The proposal with a list of the files, where its pattern or folder leads to others too."""
+    path = detected.config["dataset_path"]
+    if not isinstance(path, str):
+        return detected
+    led = resolve(replace(spec, dataset_path=path, base_dir=folder), loaders, key="DATA")
+    if {_real(one) for one in led} == {_real(one) for one in sources}:
+        return detected
+    return replace(detected, config={**detected.config, "dataset_path": list(names.values())})
+
+
+def _real(source: Source) -> Path:
+    return Path(source.location).parent.resolve() / Path(source.location).name
+
+
+def _from(folder: Path, path: Path) -> str:
+    """A path relative to a folder; `..` leads out of where a linked folder really lies."""
+    real = folder.resolve()
+    if real != folder.absolute():
+        folder, path = real, path.parent.resolve() / path.name
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _shown(path: Path) -> str:
@@ -317,7 +348,7 @@ def _shown(path: Path) -> str:
 def _whole(paths: Sequence[str], sources: Sequence[Source], folder: Path) -> Any:
     """`dataset_path` of all the data: the folder that was given, or the files."""
     if len(paths) == 1 and len(sources) > 1 and all(s.kind in _LOCAL for s in sources):
-        return Path(os.path.relpath(Path(paths[0]).expanduser(), folder)).as_posix()
+        return _from(folder, Path(paths[0]).expanduser())
     return None
 
 
@@ -368,29 +399,6 @@ def _without_ids(detected: Detected, hints: Hints) -> Detected | None:
         doubts=(*detected.doubts, doubt),
         unused=(*detected.unused, name),
     )
-
-
-def teacher_doubts(teacher_set: TeacherSet) -> list[str]:
-    """Names that may mean one teacher: equal but for case and blanks, or sharing no prompt."""
-    alike: dict[str, list[str]] = {}
-    for name in teacher_set.teachers:
-        alike.setdefault("".join(name.split()).lower(), []).append(repr(name))
-    doubts = [
-        f"{' and '.join(own)} differ in case or blanks alone, and are read as different teachers"
-        for own in alike.values() if len(own) > 1
-    ]  # fmt: skip
-    met = {
-        pair for prompt in teacher_set.prompts
-        for pair in combinations(sorted({r.teacher for r in prompt.responses}), 2)
-    }  # fmt: skip
-    apart = [pair for pair in combinations(sorted(teacher_set.teachers), 2) if pair not in met]
-    if apart:
-        more = f", nor do {plural(len(apart) - 1, 'further pair')}" if len(apart) > 1 else ""
-        doubts.append(
-            f"{' and '.join(apart[0])} share no prompt{more}: if they are one teacher, give it "
-            "all of its files (--teacher NAME=FILE NAME=FILE ...)"
-        )
-    return doubts
 
 
 def _of_several(detected: Detected) -> Detected | None:

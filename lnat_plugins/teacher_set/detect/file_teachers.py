@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -18,7 +19,8 @@ _RUN: Final = re.compile(
     re.IGNORECASE,
 )
 _SHARD: Final = re.compile(
-    r"[_.\- ]*(?:(?:part|shard|chunk)[_.\- ]?\d+|\d+-of-\d+|(?<![a-zA-Z\d])\d{4,})(?![a-zA-Z\d])",
+    r"[_.\- ]*(?:(?<![a-zA-Z])(?:part|shard|chunk|seed|run|sample|gen|rollout|trial|attempt)"
+    r"[_.\- ]?\d+|\d+-of-\d+|(?<![a-zA-Z\d])\d{4,})(?![a-zA-Z\d])",
     re.IGNORECASE,
 )
 
@@ -49,7 +51,8 @@ def by_names(given: Mapping[str, str]) -> FileTeachers:
 def teachers_of_files(files: Sequence[str], teacher_from: str = "") -> FileTeachers | None:
     """Whose responses several files hold; None if their names do not tell.
 
-    No teachers are splits ("train"), numbered runs ("seed1") and shards ("00001-of-00004").
+    No teachers are splits ("train"), numbered runs ("seed1") and shards ("00001-of-00004"); those
+    of one teacher ("r1_seed1", "r1_seed2") are its files.
     """
     if len(files) < 2 and not teacher_from:
         return None
@@ -97,5 +100,13 @@ def _pattern(files: Sequence[str]) -> Any:
                 for path in paths}  # fmt: skip
     if len({path.parent for path in paths}) < 2 or len(roots) > 1:
         return list(files)
-    name = names.pop() if len(names) == 1 else f"*{suffixes.pop()}" if len(suffixes) == 1 else ""
-    return (roots.pop() / "*" / name).as_posix() if name else list(files)
+    name = (
+        glob.escape(names.pop())
+        if len(names) == 1
+        else f"*{suffixes.pop()}"
+        if len(suffixes) == 1
+        else ""
+    )
+    if not name:
+        return list(files)
+    return (PurePosixPath(glob.escape(roots.pop().as_posix())) / "*" / name).as_posix()

@@ -79,6 +79,11 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         refuse_other_files(search, files)
         choose_system(search)
         layout, in_row = choose_layout(search)
+    if hints.layout not in ("", layout):
+        raise ConfigError(
+            f"the data is not of this layout: it would be read in the {layout} layout",
+            where="--layout", found=hints.layout, remedy="leave it out, or name the columns too",
+        )  # fmt: skip
     _refuse_idle(hints, layout)
     file_teachers: FileTeachers | None = None
     if in_row is None:

@@ -27,16 +27,18 @@ def choose_system(search: Search) -> None:
         search.take("system", "system", [search.hinted(hint, "system")[0].name])
         return
     found = [
-        c for c in search.table.filled()
+        c.name for c in search.table.filled()
         if read_name(c.name).role == "system" and c.kind == "text" and c.name not in search.taken
     ]  # fmt: skip
-    default = [c for c in found if c.name in _READ_BY_DEFAULT]
-    if default or len(found) == 1:
-        search.take("system", "system", [(default or found)[0].name], _READ_BY_DEFAULT)
-    elif found:
+    read = [name for name in found if name in _READ_BY_DEFAULT]
+    if not read and len(found) == 1:
+        read = found
+    if read:
+        search.take("system", "system", read[:1], _READ_BY_DEFAULT)
+    other = [name for name in found if name not in read]
+    if other:
         search.doubts.append(
-            f"{', '.join(c.name for c in found)} may be system texts and are not read: "
-            f"--system {found[0].name}"
+            f"{' and '.join(other)} may be a system text and is not read: --system {other[0]}"
         )
 
 
@@ -80,7 +82,8 @@ def choose_correct(search: Search, *, lists: bool = False) -> None:
                 "out: --correct none keeps them"
             )
         return
-    maybe = [c.name for c in only if c.distinct > 1]
+    numbers = (*SAMPLE_NAMES, *ID_NAMES)
+    maybe = [c.name for c in only if c.distinct > 1 and c.name not in numbers]
     if maybe:
         search.doubts.append(
             f"{' and '.join(maybe)} may say whether a response is correct: --correct {maybe[0]}"

@@ -98,15 +98,9 @@ def _pattern(files: Sequence[str]) -> Any:
     names = {path.name for path in paths}
     suffixes = {"".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix
                 for path in paths}  # fmt: skip
-    if len({path.parent for path in paths}) < 2 or len(roots) > 1:
+    several = len(names) > 1
+    beside = len({path.parent for path in paths}) > 1 and len(roots) == 1
+    if not beside or (several and len(suffixes) > 1):
         return list(files)
-    name = (
-        glob.escape(names.pop())
-        if len(names) == 1
-        else f"*{suffixes.pop()}"
-        if len(suffixes) == 1
-        else ""
-    )
-    if not name:
-        return list(files)
+    name = f"*{suffixes.pop()}" if several else glob.escape(names.pop())
     return (PurePosixPath(glob.escape(roots.pop().as_posix())) / "*" / name).as_posix()

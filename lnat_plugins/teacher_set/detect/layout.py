@@ -91,7 +91,7 @@ def choose_layout(search: Search) -> tuple[str, list[str] | None]:
     if asked == "prompt" and hints.layout in ("", "prompt_completion"):
         completion = table.column("completion")
         found_columns = response_columns(search)
-        if completion and found_columns == [completion]:
+        if hints.layout or (completion and found_columns == [completion]):
             choose_response(search, default="completion")
             return "prompt_completion", None
     choose_response(search)

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.conversations import REPLY_KEYS
-from lnat_plugins.teacher_set.detect.about import choose_correct
+from lnat_plugins.teacher_set.detect.about import choose_correct, choose_sample
 from lnat_plugins.teacher_set.detect.found import NONE, Hints, Search
 from lnat_plugins.teacher_set.detect.names import Named, differing_parts, is_model_name, read_name
-from lnat_plugins.teacher_set.detect.profile import Column, Table, same_text
+from lnat_plugins.teacher_set.detect.profile import Column, Table, as_key, same_text
 from lnat_plugins.teacher_set.detect.replies import choose_response, choose_think, think_columns
 
 _REPLIES: Final = ("text", "texts", "reply", "replies")
@@ -226,10 +226,11 @@ def _take_items(search: Search, column: Column, teacher: str) -> None:
         inner.taken.update(turns)
     else:
         choose_response(inner)
+    choose_sample(inner, [as_key(value) for value in table.values(teacher)])
     choose_correct(inner)
     if "correctness" not in inner.roles and "correct" not in inner.columns:
         choose_correct(search, lists=True)
-    default = {"response": "response", "think": "think", "correct": "correct"}
+    default = {name: name for name in ("response", "think", "correct", "sample")}
     search.columns |= {
         part: own for part, own in inner.columns.items() if own != default.get(part)
     }  # fmt: skip

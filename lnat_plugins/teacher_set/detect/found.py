@@ -169,7 +169,7 @@ class Search:
             if column.name in self.taken:
                 continue
             inner = self.table.inner(column) if column.kind == "object" else []
-            found += [c for c in inner if c.kind in ("text", "turns", "texts")] or [column]
+            found += [c for c in inner if c.kind in ("text", "turns", "texts", "reply")] or [column]
         return found
 
 

@@ -185,7 +185,8 @@ class Table:
         for key in keys:
             own = self.column(f"{column.name}.{key}")
             if own is not None and own.filled:
-                found += self.inner(own) if own.kind == "object" else [own]
+                found += [own] if own.kind != "object" else []
+                found += self.inner(own) if own.kind in ("object", "reply") else []
         return found
 
     def filled(self) -> list[Column]:

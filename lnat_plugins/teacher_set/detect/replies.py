@@ -265,7 +265,7 @@ def think_columns(search: Search) -> list[Column]:
 def _name_inner_thinking(search: Search) -> None:
     """Say which objects under a name of thinking hold text that is not read."""
     for column in search.table.filled():
-        if read_name(column.name).role == "think" and column.kind == "object":
+        if read_name(column.name).role == "think" and column.kind in ("object", "reply"):
             inner = [c.name for c in search.table.inner(column) if c.kind == "text" and c.is_free]
             if inner:
                 search.doubts.append(

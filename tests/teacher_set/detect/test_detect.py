@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import LnatError
 from lnat_plugins.files import parse_yaml
 from lnat_plugins.teacher_set.detect.create import NewTeacherSet, create, read_options
 
-TABLE = Path(__file__).parents[2] / "data" / "init_layouts.yaml"
-CASES: list[dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+DATA = Path(__file__).parents[2] / "data"
+TABLES = ("init_layouts.yaml", "init_hard_layouts.yaml")
+CASES: list[dict[str, Any]] = [
+    case for name in TABLES for case in yaml.safe_load((DATA / name).read_text(encoding="utf-8"))
+]
 PROMPTS = 6
 
 
@@ -47,7 +50,7 @@ def write(folder: Path, case: dict[str, Any]) -> list[str]:
     row = 0
     for name, templates in case["files"].items():
         rows = []
-        for i in range(PROMPTS):
+        for i in range(min(case.get("prompts", PROMPTS), PROMPTS)):
             for template in templates:
                 rows.append(fill(template, i, row))
                 row += 1
@@ -78,7 +81,7 @@ def test_a_layout_is_recognised_or_asked_about(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if "asks" in case:
-        with pytest.raises(ConfigError, match=re.escape(case["asks"])):
+        with pytest.raises(LnatError, match=re.escape(case["asks"])):
             init(tmp_path, case)
         assert not list(tmp_path.rglob("my_teachers.yaml"))
         return
@@ -88,7 +91,7 @@ def test_a_layout_is_recognised_or_asked_about(
     path = found["dataset_path"]
     assert path == case["path"] or f"{where}/{path}" == case["path"]
     assert found["naturalness"] == case["block"]
-    assert len(new.teacher_set.prompts) == PROMPTS
+    assert len(new.teacher_set.prompts) == case.get("prompts", PROMPTS)
     if "count" in case:
         assert new.teacher_set.n_responses == case["count"]
     if "doubt" in case:

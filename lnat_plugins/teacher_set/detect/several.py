@@ -150,18 +150,28 @@ def nested_column(search: Search) -> tuple[Column, str] | None:
     candidates = [c for c in table.filled() if c.kind in ("texts", "objects", "replies")]
     if hints.response:
         candidates = search.hinted(hints.response, "response")
+    found = []
     for column in candidates:
+        if not hints.response and read_name(column.name).role not in ("response", ""):
+            continue
         if column.kind == "texts" and (column.is_free or hints.response):
             beside = _names_beside(search, column)
             if beside:
-                return column, beside
+                found.append((column, beside))
         if column.kind in ("objects", "replies"):
             inner, _ = _items(table, column.name)
             named = [c for c in inner.filled() if read_name(c.name).role == "teacher"]
             texts = [c for c in inner.filled() if c.kind == "text" and c.words >= 2]
             if len(named) == 1 and named[0].is_names and texts:
-                return column, named[0].name
-    return None
+                found.append((column, named[0].name))
+    found = [one for one in found if read_name(one[0].name).role == "response"] or found
+    first = table.values(found[0][0].name) if found else []
+    if not all(same_text(first, table.values(column.name)) for column, _ in found):
+        raise search.ask(
+            "several columns may hold the lists of responses", [column for column, _ in found],
+            "name the one: --response COL",
+        )  # fmt: skip
+    return found[0] if found else None
 
 
 def _items(table: Table, column: str) -> tuple[Table, list[str]]:

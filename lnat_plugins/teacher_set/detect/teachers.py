@@ -51,7 +51,7 @@ def _by_content(search: Search) -> Column | None:
             continue
         values = search.table.values(column.name)
         about = read_name(column.name) == ABOUT  # a category, a language
-        if about and not all(is_model_name(as_key(value)) for value in values):
+        if about and not all(is_model_name(as_key(value)) for value in values if value):
             continue
         once = sum(len({as_key(values[i]) for i in own}) == len(own) for own in several)
         if once >= 0.95 * len(several):

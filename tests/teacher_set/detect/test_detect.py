@@ -96,3 +96,36 @@ def test_a_layout_is_recognised_or_asked_about(
         assert new.teacher_set.n_responses == case["count"]
     if "doubt" in case:
         assert any(case["doubt"] in doubt for doubt in new.detected.doubts)
+
+
+READ = [case for case in CASES if "asks" not in case and "count" not in case]
+
+
+@pytest.mark.parametrize("case", READ, ids=lambda case: case["name"])
+def test_neither_order_nor_a_broken_row_changes_what_is_read(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = init(tmp_path, case)
+    assert plain.path is not None
+    plain.path.unlink()
+    for name in case["files"]:
+        path = tmp_path / name
+        text = path.read_text("utf-8")
+        as_list = name.endswith(".json")
+        rows = json.loads(text) if as_list else [json.loads(line) for line in text.splitlines()]
+        rows = [dict(reversed(row.items())) for row in rows]
+        rows.insert(1, {next(iter(rows[0])): None})
+        lines = [json.dumps(row) + "\n" for row in rows]
+        path.write_text(json.dumps(rows) if as_list else "".join(lines), "utf-8")
+    data = case.get("data", sorted(case["files"]))
+    changed = create(data, read_options(case.get("options", {})))
+    assert _texts(changed) == _texts(plain)
+
+
+def _texts(new: NewTeacherSet) -> list[tuple[str, str, str, bool | None]]:
+    return sorted(
+        (prompt.text, response.teacher, response.text, response.correct)
+        for prompt in new.teacher_set.prompts
+        for response in prompt.responses
+    )

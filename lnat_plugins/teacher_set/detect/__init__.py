@@ -129,11 +129,15 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
     )
 
 
+_TRAVELS: Final = ("tools", "chat_template_kwargs", "reward")
+"""Columns that no field names and that are read later, by chat templates and choices of rows."""
+
+
 def _unused(table: Table, taken: set[str]) -> Iterator[str]:
     """The columns that are not read; of an object that is read in part, the paths to the rest."""
     for column in table.filled():
         inside = {one for one in taken if one.startswith(f"{column.name}.")}
-        if column.name in taken:
+        if column.name in taken or column.name in _TRAVELS:
             continue
         if not inside:
             yield column.name

@@ -174,5 +174,5 @@ class Search:
 
 
 def named(column: str) -> str:
-    """A column's name for messages, in quotes if it is blank or has blanks at its ends."""
-    return column if column.strip() == column != "" else repr(column)
+    """A column's name for messages; in quotes if it is blank, or could not be seen as it is."""
+    return column if column.strip() == column != "" and column.isprintable() else repr(column)

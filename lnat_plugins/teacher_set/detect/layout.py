@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from lnat_plugins.teacher_set.detect.found import Search
-from lnat_plugins.teacher_set.detect.names import read_name
+from lnat_plugins.teacher_set.detect.names import is_earlier, read_name
 from lnat_plugins.teacher_set.detect.profile import (
     ASSISTANT,
     Column,
@@ -15,6 +15,7 @@ from lnat_plugins.teacher_set.detect.profile import (
     role_of,
     same_text,
     text_of,
+    varies,
 )
 from lnat_plugins.teacher_set.detect.replies import (
     CONVERSATIONS,
@@ -53,7 +54,14 @@ def refuse_other_files(search: Search, files: Mapping[str, Sequence[Values]]) ->
 def choose_layout(search: Search) -> tuple[str, list[str] | None]:
     """Choose the layout and name its columns; with the teachers that the rows' shape names."""
     table, hints = search.table, search.hints
-    talks = [c for c in table.filled() if c.kind == "conversation"]
+    talks = [
+        c for c in table.filled()
+        if c.kind == "conversation" and c.filled * 2 >= len(table.rows) and not is_earlier(c.name)
+    ]  # fmt: skip
+    search.doubts += [
+        f"{c.name} may hold earlier turns of the prompt and is not read: write the rows as messages"
+        for c in table.filled() if is_earlier(c.name) and c.kind in ("conversation", "turns")
+    ]  # fmt: skip
     if hints.layout == "messages":
         _take_conversation(search, search.hinted(hints.prompt, "prompt") or talks)
         return "messages", None
@@ -131,9 +139,11 @@ def _conversation_wins(search: Search, talks: list[Column]) -> Column | None:
             "several responses"
         )
         return None
-    if usual and any(differs(search, c) is not False for c in usual):
+    ends = [value[-1] if isinstance(value, list) else None for value in table.values(talk.name)]
+    still = varies(ends, search.groups) == 0 and any(differs(search, c) for c in columns)
+    if still or any(differs(search, c) is not False for c in usual):
         raise search.ask(
-            "a conversation and another column may hold the response", [talk, *usual],
+            "a conversation and another column may hold the response", [talk, *columns],
             "choose: --layout messages, or --response COL",
         )  # fmt: skip
     for column in columns:

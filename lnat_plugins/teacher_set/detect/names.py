@@ -52,6 +52,7 @@ _PROMPT: Final = frozenset(
     "prompt prompts question questions problem problems instruction instructions query queries "
     "input inputs user".split()
 )
+_EARLIER: Final = frozenset("prev previous history earlier fewshot demonstrations".split())
 _FILLER: Final = frozenset("is was the model full raw my by of content text col column".split())
 
 _SYSTEM: Final = frozenset(("system", "sys"))
@@ -67,7 +68,8 @@ PROMPT_NAMES: Final = (
 
 CONTEXT_NAMES: Final = (
     "context", "passage", "document", "background", "choices", "options", "starter_code", "story",
-    "article", "paragraph", "premise", "hypothesis", "table", "schema",
+    "article", "paragraph", "premise", "hypothesis", "table", "schema", "image", "images", "audio",
+    "video",
 )  # fmt: skip
 """Names of text that may belong to a prompt."""
 
@@ -170,3 +172,8 @@ def _shared_start(parts: Sequence[Sequence[str]]) -> int:
 def is_model_name(name: str) -> bool:
     """Whether a text looks like the name of a language model."""
     return _MODEL.search(name) is not None
+
+
+def is_earlier(name: str) -> bool:
+    """Whether a name says that its turns stand before those of the row."""
+    return any(word.lower() in _EARLIER for word in _SPLIT.split(name))

@@ -32,6 +32,7 @@ ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
 
 _LIST: Final = re.compile(r"""\s*\[[\[{(\s]*["'].*\]\s*""", re.DOTALL)  # ["...", ...] or [{"...
 _KEYS: Final = 200  # of an object that is looked into
+_DEPTH: Final = 8  # of objects in objects
 _READ: Final = 400  # characters of a text in which words are counted
 _FEW: Final = 50  # values that a column of names has at most
 
@@ -180,7 +181,7 @@ class Table:
         values = [value for value in self.values(column.name) if isinstance(value, Mapping)]
         found: list[Column] = []
         keys = dict.fromkeys(str(key) for value in values for key in value)
-        if len(keys) > _KEYS:
+        if len(keys) > _KEYS or column.name.count(".") > _DEPTH:
             return []  # by ids, or the like
         for key in keys:
             own = self.column(f"{column.name}.{key}")

@@ -101,11 +101,15 @@ def choose_teachers(
             what += ", and the names of the files do not tell them"
         raise search.ask(
             what,
-            [*inner, *(c for c in table.filled() if c.is_names and c.name not in search.taken)],
+            [*inner, *(c for c in table.filled() if _may_name(c) and c.name not in search.taken)],
             "name the column (--teacher COL), or whose file it is (--teacher NAME=FILE, once for "
             "every file)",
         )  # fmt: skip
     return _by_files(search, of_files)
+
+
+def _may_name(column: Column) -> bool:
+    return column.is_names or read_name(column.name).role == "teacher"
 
 
 def _inner_teachers(search: Search) -> list[Column]:

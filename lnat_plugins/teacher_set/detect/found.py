@@ -126,6 +126,11 @@ class Search:
                     "no row has this column", where=f"--{flag}", found=name,
                     remedy=did_you_mean(name, self.table.columns),
                 )  # fmt: skip
+            if column.name in self.taken:
+                raise ConfigError(
+                    "this column is read as something else", where=f"--{flag}", found=name,
+                    remedy="name another one, or leave it out",
+                )  # fmt: skip
             found.append(column)
         return found
 

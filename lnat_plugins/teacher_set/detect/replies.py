@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.detect.found import NONE, Search
 from lnat_plugins.teacher_set.detect.names import CONTEXT_NAMES, PROMPT_NAMES, read_name
 from lnat_plugins.teacher_set.detect.profile import (
@@ -281,13 +280,10 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
         if search.table.column(default[0]):
             search.columns["think"] = None
         return
+    if search.hints.think:
+        search.hinted(search.hints.think, "think")  # by now it may be read as something else
     kept = []
     for column in found:
-        if search.hints.think and column.name in search.taken:
-            raise ConfigError(
-                "this column is read as something else", where="--think", found=column.name,
-                remedy="name another one, or leave it out",
-            )  # fmt: skip
         pairs = [
             (text_of(thought), text_of(whole))
             for thought, whole in zip(search.table.values(column.name), responses, strict=True)

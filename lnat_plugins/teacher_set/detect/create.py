@@ -374,7 +374,7 @@ def _example_filter(
     for name in detected.unused:
         column = table.column(name)
         if column and column.is_names and 1 < column.distinct <= 10 and column.kind == "text":
-            values = [value for value in table.values(name) if value is not None]
+            values = [value for value in table.values(name) if isinstance(value, str)]
             if column.chars > 24 or column.distinct * 2 > column.filled or read_name(name).role:
                 continue
             return {name: max(dict.fromkeys(values), key=values.count)}

@@ -67,7 +67,8 @@ def take_lm_eval(search: Search) -> dict[str, Any]:
     search.groups = table.keys([prompt])
     search.taken |= {"arguments", "resps", "filtered_resps", "doc_hash", "prompt_hash"}
     search.taken |= {"target_hash", "doc", "target"}
-    metrics = {name for own in table.values("metrics") if isinstance(own, list) for name in own}
+    listed = [own for own in table.values("metrics") if isinstance(own, list)]
+    metrics = {name for own in listed for name in own if isinstance(name, str)}
     verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts == 1]
     search.taken.add("metrics")
     if len(verdicts) > 1 and not search.hints.correct:

@@ -139,7 +139,7 @@ def _conversation_wins(search: Search, talks: list[Column]) -> Column | None:
             "several responses"
         )
         return None
-    ends = [value[-1] if isinstance(value, list) else None for value in table.values(talk.name)]
+    ends = [v[-1] if isinstance(v, list) and v else None for v in table.values(talk.name)]
     still = varies(ends, search.groups) == 0 and any(differs(search, c) for c in columns)
     if still or any(differs(search, c) is not False for c in usual):
         raise search.ask(

@@ -119,8 +119,10 @@ def _kind_of_list(value: Sequence[Any]) -> Kind:
     return "replies" if all(is_choice(item) for item in items) else "objects"
 
 
-def role_of(turn: Values) -> str:
-    """Who wrote a turn, in lower case; "" where it says nothing."""
+def role_of(turn: Any) -> str:
+    """Who wrote a turn, in lower case; "" where it says nothing, or is no turn."""
+    if not isinstance(turn, Mapping):
+        return ""
     role = turn.get("role") if turn.get("role") is not None else turn.get("from")
     return role.lower() if isinstance(role, str) else ""
 

@@ -75,13 +75,14 @@ def _the_prompt(search: Search) -> Column:
         )  # fmt: skip
     context = [
         c for c in table.filled()
-        if c.name.lower() in CONTEXT_NAMES and c.kind not in ("reply", "replies")
+        if c not in found and c.kind not in ("reply", "replies")
+        and (c.name.lower() in CONTEXT_NAMES or (c in weak and not _within(search, c, found[0])))
     ]  # fmt: skip
     if context:
         own = [c.name for c in context if c.kind == "text"]
         how = f"--prompt {','.join([*own, found[0].name])}" if own else "write it into the prompt"
-        named = " and ".join(c.name for c in context)
-        search.doubts.append(f"{named} may belong to the prompt and is not read: {how}")
+        said = " and ".join(c.name for c in context)
+        search.doubts.append(f"{said} may belong to the prompt and is not read: {how}")
     first = max(found, key=lambda c: c.kind == "turns")  # turns hold a system text too
     for other in found:
         if other is not first and not same_text(table.values(first.name), table.values(other.name)):
@@ -91,6 +92,15 @@ def _the_prompt(search: Search) -> Column:
                 "name the one: --prompt COL, or --prompt COL,COL for all of them in this order",
             )
     return first
+
+
+def _within(search: Search, column: Column, prompt: Column) -> bool:
+    """Whether the prompts hold a column's text, or it is too short to be a part of them."""
+    pairs = zip(search.table.values(column.name), search.table.values(prompt.name), strict=True)
+    texts = [(text_of(own), "\n".join(map(text_of, asked)) if isinstance(asked, list)
+              else text_of(asked)) for own, asked in pairs if own and asked]  # fmt: skip
+    inside = sum(own.strip() in asked for own, asked in texts)
+    return column.words < 3 or inside >= 0.9 * len(texts)
 
 
 def response_columns(search: Search) -> list[Column]:
@@ -310,7 +320,7 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
             and kept[0].kind == "texts"
             and not any(isinstance(one, list) for one in responses)
         ):
-            lists = filter(None, search.table.values(names[0]))
+            lists = [own for own in search.table.values(names[0]) if isinstance(own, list)]
             if all(len(own) == 1 for own in lists):
                 search.taken.add(names[0])
                 names = [f"{names[0]}.0"]  # a list of one, beside a response that is no list

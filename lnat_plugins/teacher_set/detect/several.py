@@ -200,7 +200,7 @@ def _names_beside(search: Search, column: Column) -> str:
 def _equally_long(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two columns hold lists of one length, in nine rows of ten."""
     pairs = [(a, b) for a, b in zip(one, other, strict=True) if a is not None and b is not None]
-    equal = sum(isinstance(b, list) and len(a) == len(b) for a, b in pairs)
+    equal = sum(isinstance(a, list) and isinstance(b, list) and len(a) == len(b) for a, b in pairs)
     return bool(pairs) and equal >= 0.9 * len(pairs)
 
 

@@ -161,10 +161,12 @@ def _turns_before(search: Search, talk: Column) -> list[str]:
 
 
 def _take_conversation(search: Search, talks: list[Column]) -> None:
-    if not talks:
+    if not talks or talks[0].kind not in ("conversation", "turns"):
         raise search.ask(
-            "no column holds conversations that end with an assistant's turn",
-            search.table.columns, "name it: --layout messages --prompt COL",
+            "no column holds conversations that end with an assistant's turn"
+            if not talks
+            else f"{talks[0].name} holds no conversations",
+            search.table.filled(), "name it: --layout messages --prompt COL",
         )  # fmt: skip
     talk = talks[0]
     search.groups = _turns_before(search, talk)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +131,44 @@ def _texts(new: NewTeacherSet) -> list[tuple[str, str, str, bool | None]]:
         for prompt in new.teacher_set.prompts
         for response in prompt.responses
     )
+
+
+ODD: tuple[Any, ...] = (
+    None, 5, -1.5, float("nan"), True, "", "x", "null", [], {}, [1], [None], [{}], [["user", "x"]],
+    {"a": {"b": "c d e f"}}, {"content": None}, {"choices": []}, {"role": "user", "content": 5},
+    [{"role": "user"}], [{"role": "assistant", "content": ["x"]}], [{"type": "text"}],
+)  # fmt: skip
+
+
+def with_odd_cells(value: Any, rng: random.Random) -> Any:
+    """The value with some of what is in it replaced."""
+    if rng.random() < 0.15:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        return {key: with_odd_cells(own, rng) for key, own in value.items() if rng.random() < 0.97}
+    if isinstance(value, list):
+        return [with_odd_cells(own, rng) for own in value]
+    return value
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_odd_cells_end_in_a_set_or_in_one_error(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(case["name"])
+    for _ in range(3):
+        data = write(tmp_path, case)
+        for name in case["files"]:
+            path = tmp_path / name
+            text = path.read_text("utf-8")
+            rows = (
+                []
+                if name.endswith(".json")
+                else [json.loads(line) for line in text.split("\n")[:-1]]
+            )
+            rows = [{key: with_odd_cells(own, rng) for key, own in row.items()} for row in rows]
+            if rows:
+                path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        with suppress(LnatError):
+            create(data, read_options(case.get("options", {})), "-")

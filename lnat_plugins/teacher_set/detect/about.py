@@ -143,7 +143,8 @@ def choose_prompt_id(search: Search) -> None:
     if default is not None and default.filled:
         keys = [as_key(value) for value in table.values("prompt_id")]
         pairs = {pair for pair in zip(keys, search.groups, strict=True) if pair[0] != "null"}
-        if len(pairs) > len({key for key, _ in pairs}):
+        ids = {key for key, _ in pairs}
+        if len(pairs) - len(ids) > max(1, 0.05 * len(ids)):
             raise search.ask(
                 "rows of one prompt_id have different prompts", [default],
                 "correct the ids, or leave them unread: --prompt_id none",

@@ -69,7 +69,7 @@ def take_lm_eval(search: Search) -> dict[str, Any]:
     search.taken |= {"target_hash", "doc", "target"}
     listed = [own for own in table.values("metrics") if isinstance(own, list)]
     metrics = {name for own in listed for name in own if isinstance(name, str)}
-    verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts == 1]
+    verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts >= 0.9]
     search.taken.add("metrics")
     if len(verdicts) > 1 and not search.hints.correct:
         raise search.ask(

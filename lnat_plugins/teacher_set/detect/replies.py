@@ -318,7 +318,7 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
         if (
             len(kept) == 1
             and kept[0].kind == "texts"
-            and not any(isinstance(one, list) for one in responses)
+            and sum(isinstance(one, list) for one in responses) * 2 < len(responses)
         ):
             lists = [own for own in search.table.values(names[0]) if isinstance(own, list)]
             if all(len(own) == 1 for own in lists):

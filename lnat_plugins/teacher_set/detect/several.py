@@ -231,7 +231,8 @@ def _take_items(search: Search, column: Column, teacher: str) -> None:
     table, rows = _items(search.table, column.name)
     hints = Hints(think=search.hints.think, correct=search.hints.correct)
     inner = Search(table, hints, taken={teacher}, groups=rows)
-    turns = [c.name for c in table.filled() if c.name in REPLY_KEYS]
+    mostly = [c for c in table.filled() if c.filled * 2 > len(rows)]
+    turns = [c.name for c in mostly if c.name in REPLY_KEYS]
     if "content" in turns or "message" in turns:
         inner.taken.update(turns)
     else:

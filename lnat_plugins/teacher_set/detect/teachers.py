@@ -51,7 +51,8 @@ def _by_content(search: Search) -> Column | None:
             continue
         values = search.table.values(column.name)
         about = read_name(column.name) == ABOUT  # a category, a language
-        if about and not all(is_model_name(as_key(value)) for value in values if value):
+        filled = [as_key(value) for value in values if value is not None]
+        if about and sum(map(is_model_name, filled)) < 0.9 * len(filled):
             continue
         once = sum(len({as_key(values[i]) for i in own}) == len(own) for own in several)
         if once >= 0.95 * len(several):

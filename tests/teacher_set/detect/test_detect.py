@@ -159,16 +159,9 @@ def test_odd_cells_end_in_a_set_or_in_one_error(
     rng = random.Random(case["name"])
     for _ in range(3):
         data = write(tmp_path, case)
-        for name in case["files"]:
-            path = tmp_path / name
-            text = path.read_text("utf-8")
-            rows = (
-                []
-                if name.endswith(".json")
-                else [json.loads(line) for line in text.split("\n")[:-1]]
-            )
+        for path in [tmp_path / name for name in case["files"] if name.endswith(".jsonl")]:
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             rows = [{key: with_odd_cells(own, rng) for key, own in row.items()} for row in rows]
-            if rows:
-                path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         with suppress(LnatError):
             create(data, read_options(case.get("options", {})), "-")

@@ -321,7 +321,7 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
             and sum(isinstance(one, list) for one in responses) * 2 < len(responses)
         ):
             lists = [own for own in search.table.values(names[0]) if isinstance(own, list)]
-            if all(len(own) == 1 for own in lists):
+            if sum(len(own) == 1 for own in lists) >= 0.9 * len(lists):
                 search.taken.add(names[0])
                 names = [f"{names[0]}.0"]  # a list of one, beside a response that is no list
         search.take("think", "thinking", names, default)

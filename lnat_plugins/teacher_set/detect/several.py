@@ -235,6 +235,8 @@ def _take_items(search: Search, column: Column, teacher: str) -> None:
     turns = [c.name for c in mostly if c.name in REPLY_KEYS]
     if "content" in turns or "message" in turns:
         inner.taken.update(turns)
+        own = "content" if "content" in turns else "message"
+        choose_think(inner, think_columns(inner), table.values(own))
     else:
         choose_response(inner)
     choose_sample(inner, [as_key(value) for value in table.values(teacher)])

@@ -76,6 +76,7 @@ def _the_prompt(search: Search) -> Column:
     context = [
         c for c in table.filled()
         if c not in found and c.kind not in ("reply", "replies")
+        and {c.name.lower(), found[0].name.lower()} != set(_PAIR)
         and (c.name.lower() in CONTEXT_NAMES or (c in weak and not _within(search, c, found[0])))
     ]  # fmt: skip
     if context:

@@ -96,6 +96,7 @@ def test_a_layout_is_recognised_or_asked_about(
     assert len(new.teacher_set.prompts) == case.get("prompts", PROMPTS)
     if "count" in case:
         assert new.teacher_set.n_responses == case["count"]
+    assert not (case.get("sure") and new.detected.doubts)
     if "doubt" in case:
         assert any(case["doubt"] in doubt for doubt in new.detected.doubts)
 

@@ -267,7 +267,8 @@ def check_dataset(
         )
     formats = [texts for texts in _FORMATS if texts <= there]
     if len(formats) != 1 or ("prompt" in there and "completion" not in there):
-        if len(formats) > 1:
+        both = {"messages", "prompt"} <= there
+        if both:
             remedy = "remove one of them"
         elif "text" in there:
             remedy = "one `text` does not say where the response begins: split it"
@@ -276,7 +277,7 @@ def check_dataset(
             remedy += "`selection: {teacher_set: my_teachers.yaml}`"
         raise DataError(
             "the rows must have `messages`, or `prompt` and `completion`"
-            + (", and not both" if len(formats) > 1 else ""),
+            + (", and not both" if both else ""),
             where=name, found=listed, remedy=remedy,
         )  # fmt: skip
     if unknown := sorted(set(columns) - set(FIELDS)):

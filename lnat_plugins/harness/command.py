@@ -66,9 +66,9 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         student = dict(parsed.model_args or {})
         check_model_folder(student.get("pretrained"), "--model_args pretrained")
         check_command(tuple(sys.argv))
-        if parsed.apply_chat_template:
+        if getattr(parsed, "apply_chat_template", None):
             check_template(student)
-        check_output(parsed.output_path)
+        check_output(getattr(parsed, "output_path", None))
         command.execute(parsed)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)

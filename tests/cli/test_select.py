@@ -49,10 +49,11 @@ def test_without_a_folder_the_counts_are_printed(
     before = sorted(out.rglob("*"))
     assert main(["select", str(out)]) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[:4] == [
+    assert captured.out.splitlines()[:5] == [
         "task: sums, student: org/student, prompts: 3 of 3, responses: 3 of 9, ties: 0",
         "strategy: best, metric: local_naturalness (nats per token, higher is better), window: 4",
         "steps: sentence (sentence@1), markers: keep, engine: packed, settings: 0123456789ab",
+        "rendering: plain text",
         "",
     ]
     assert cells(captured.out) == [

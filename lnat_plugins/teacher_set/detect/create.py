@@ -80,6 +80,7 @@ class NewTeacherSet:
                 f"next: lnat check {file} --student STUDENT",
                 f"then: lm_eval --model hf --model_args pretrained=STUDENT --tasks {file} "
                 "--apply_chat_template --log_samples --output_path out",
+                "(a student without a chat template takes no --apply_chat_template)",
             ]
         return "\n".join(lines) + "\n"
 
@@ -214,6 +215,12 @@ def create(
         names[source.location]: sample_rows(source, spec, loaders, len(sources))
         for source in sources
     }
+    if path is not None and path.exists():
+        raise ConfigError(
+            "this file exists and is not replaced", where=_shown(path),
+            remedy="name another: --output_path FILE",
+        )  # fmt: skip
+    _refuse_scores(rows)
     whole = _whole(paths, sources, folder)
     detected = detect(rows, replace(hints, teachers=by_file), whole)
     if detected.questions:
@@ -282,15 +289,16 @@ def _output(
         plain = len(paths) == 1 and given.is_dir() and sources[0].location != str(given.absolute())
         parents = [str(Path(s.location).parent) for s in sources if s.kind in _LOCAL]
         path = (given if plain else Path(os.path.commonpath(parents))) / FILE
-    if path.exists():
+    if path.suffix != ".yaml":
         raise ConfigError(
-            "this file exists and is not replaced", where=_shown(path),
-            remedy="name another: --output_path FILE",
+            "lm-eval reads files that end in .yaml only", where="--output_path", found=output_path,
+            remedy="name a file such as my_teachers.yaml",
         )  # fmt: skip
     return path.absolute().parent, path
 
 
 _LOCAL: Final = ("file", "saved_dataset")
+_ENDING: Final = ("finish_reason", "stop_reason", "done_reason")
 
 
 def _without_results(sources: list[Source]) -> list[Source]:
@@ -299,6 +307,17 @@ def _without_results(sources: list[Source]) -> list[Source]:
     if not any(re.fullmatch(r"samples_.*\.jsonl", name) for name in names.values()):
         return sources
     return [s for s in sources if not re.fullmatch(r"results_.*\.json", names[s.location])]
+
+
+def _refuse_scores(files: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse what lm-eval wrote of a teacher set, which is to be ranked."""
+    for file, rows in files.items():
+        document = rows[0].get("doc") if rows else None
+        if isinstance(document, Mapping) and {"prompt_id", "responses"} <= document.keys():
+            raise ConfigError(
+                "these are scores that lm_eval wrote, and no teacher set", where=file,
+                remedy="rank the teachers with `lnat rank`",
+            )  # fmt: skip
 
 
 def _relative(source: Source, folder: Path) -> str:
@@ -369,9 +388,12 @@ def _is_request(
 def _example_filter(
     files: Mapping[str, Sequence[Mapping[str, Any]]], detected: Detected
 ) -> dict[str, Any]:
-    """A column of few values that is not read, with its commonest value."""
+    """A column of few values that is not read, with its commonest value.
+
+    One that says how generation ended comes first: a row that was cut off is best left out.
+    """
     table = Table(files)
-    for name in detected.unused:
+    for name in sorted(detected.unused, key=lambda name: not name.endswith(_ENDING)):
         column = table.column(name)
         if column and column.is_names and 1 < column.distinct <= 10 and column.kind == "text":
             values = [value for value in table.values(name) if isinstance(value, str)]

@@ -84,6 +84,8 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
         shown = said
         if role in ("prompt", "system") and detected.layout not in ("batch", "messages"):
             shown = read.get(role, said)  # all the columns that were filled
+        elif role == "system" and said == "none" and (turns := _system_turns(teacher_set)):
+            shown = f"in the turns of {plural(turns, 'prompt')}"
         elif role == "thinking" and said == "none":
             shown = _thinking(teacher_set)
         lines.append(f"{role}: {shown}")
@@ -103,6 +105,11 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
     if detected.unused:
         lines.append(f"columns not used: {', '.join(map(named, detected.unused))}")
     return [*lines, *left_out(teacher_set)]
+
+
+def _system_turns(teacher_set: TeacherSet) -> int:
+    """Prompts whose turns bring a system text of their own."""
+    return sum(prompt.messages[0]["role"] == "system" for prompt in teacher_set.prompts)
 
 
 def _thinking(teacher_set: TeacherSet) -> str:

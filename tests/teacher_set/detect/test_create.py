@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,44 @@ def test_an_existing_file_is_not_replaced(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"is not replaced\. Name another: --output_path FILE"):
         init_teacher_set("data/rows.jsonl")
     assert Path("data/my_teachers.yaml").read_text("utf-8") == "mine"
+
+
+def test_data_that_is_not_there_is_named_before_a_file_that_is(folder: Path) -> None:
+    (folder / "my_teachers.yaml").write_text("")
+    with pytest.raises(DataError, match="nowhere.jsonl: no such file"):
+        init_teacher_set("nowhere.jsonl")
+
+
+def test_a_file_that_lm_eval_would_not_read_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="lm-eval reads files that end in .yaml only"):
+        init_teacher_set("data/rows.jsonl", output_path="mine.yml")
+
+
+def test_scores_of_a_teacher_set_are_for_lnat_rank(folder: Path) -> None:
+    line = {"doc": {"prompt_id": "p", "prompt": "?", "responses": []}, "resps": []}
+    (folder / "samples_x_2026.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="scores that lm_eval wrote, .* `lnat rank`"):
+        init_teacher_set("samples_x_2026.jsonl")
+
+
+def test_system_turns_are_said(folder: Path) -> None:
+    found = [
+        {"model": one["model"], "messages": [
+            {"role": "system", "content": "Think."}, {"role": "user", "content": one["question"]},
+            {"role": "assistant", "content": one["output"]}]}
+        for one in rows("QwQ", "R1")
+    ]  # fmt: skip
+    (folder / "turns.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "system: in the turns of 4 prompts" in init_teacher_set("turns.json").to_text()
+
+
+def test_the_example_filter_is_of_how_a_row_ended(folder: Path) -> None:
+    found = [
+        {**one, "kind": "ab"[i % 2], "finish_reason": "stop" if i else "length"}
+        for i, one in enumerate(rows("QwQ", "R1"))
+    ]
+    (folder / "ends.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "# where: {finish_reason: stop}" in init_teacher_set("ends.json").yaml
 
 
 def test_paths_are_relative_to_the_yaml(folder: Path) -> None:

@@ -267,12 +267,19 @@ def check_dataset(
         )
     formats = [texts for texts in _FORMATS if texts <= there]
     if len(formats) != 1 or ("prompt" in there and "completion" not in there):
+        both = {"messages", "prompt"} <= there
+        if both:
+            remedy = "remove one of them"
+        elif "text" in there:
+            remedy = "one `text` does not say where the response begins: split it"
+        else:
+            remedy = "rename the columns, or write a teacher set (`lnat init`) and name it: "
+            remedy += "`selection: {teacher_set: my_teachers.yaml}`"
         raise DataError(
-            "the rows must have `messages`, or `prompt` and `completion`, and not both",
-            where=name,
-            found=listed,
-            remedy="a trace in one `text` column does not say where the response begins: split it",
-        )
+            "the rows must have `messages`, or `prompt` and `completion`"
+            + (", and not both" if both else ""),
+            where=name, found=listed, remedy=remedy,
+        )  # fmt: skip
     if unknown := sorted(set(columns) - set(FIELDS)):
         raise ConfigError(
             "unknown key in `columns`",

@@ -98,8 +98,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A question that offers the nearest known name, or nothing if none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}? " if close else ""
+    names = {one.lower(): one for one in known}
+    word = name.lower()
+    begun = [one for one in names if word and one.startswith(word)]
+    close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.55)
+    return f"did you mean {names[close[0]]!r}? " if close else ""
 
 
 _MUST_BE: Final = {

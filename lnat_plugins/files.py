@@ -1,7 +1,7 @@
 """Files: YAML read as lm-evaluation-harness reads it, and text written atomically.
 
 `include:` is resolved relative to the including file and local keys win at the top level, without
-deep merging; `!function a.b.c` stays the string "a.b.c", so that reading a task imports no host.
+deep merging; `!function a.b.c` becomes the text "a.b.c", so that reading a task imports no host.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import yaml
 
 from lnat_plugins.errors import ConfigError, StudentError
 
+_HUB_PARTS = 2
 BUNDLED = "bundled"
 """The name of the student that comes with the package, where a student is asked for."""
 
@@ -35,15 +36,21 @@ def bundled_student() -> Path:
     return folder
 
 
+class FunctionName(str):
+    """The dotted name behind lm-eval's tag `!function`."""
+
+    __slots__ = ()
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, with lm-eval's `!function` tag kept as text."""
+    """PyYAML's safe loader, with what stands behind lm-eval's `!function` kept as text."""
 
 
-def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionName:
     if not isinstance(node, yaml.ScalarNode):
         problem = "!function takes a dotted name"
         raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-    return str(loader.construct_scalar(node))
+    return FunctionName(loader.construct_scalar(node))
 
 
 _Loader.add_constructor("!function", _function_name)
@@ -154,3 +161,20 @@ def write_atomic(path: Path, text: str, option: str) -> None:
             where=str(path), found=error.strerror,
             remedy=f"give {option} a folder that can be written to",
         ) from None  # fmt: skip
+
+
+def check_model_folder(name: object, where: str) -> None:
+    """Refuse a model's name that can only be a local path, where no model is (StudentError)."""
+    if not isinstance(name, str):
+        return
+    path = Path(name).expanduser()
+    hub_like = len(path.parts) <= _HUB_PARTS and not name.startswith((".", "~", "/"))
+    if not path.is_dir() and not hub_like:
+        what = "the student's folder does not exist"
+        remedy = "give a folder with config.json, or a hub name such as owner/model"
+    elif path.is_dir() and not (path / "config.json").is_file():
+        what = "the student's folder holds no model: it has no config.json"
+        remedy = "give the folder that save_pretrained wrote"
+    else:
+        return
+    raise StudentError(what, where=where, found=name, remedy=remedy)

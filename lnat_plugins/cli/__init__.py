@@ -15,7 +15,7 @@ from typing import Any, Final
 from lnat_plugins import __version__
 from lnat_plugins.cli import info, init, rank, select, study
 from lnat_plugins.cli.shared import plugin_warnings_as_lines
-from lnat_plugins.errors import LnatError
+from lnat_plugins.errors import LnatError, nearest
 
 _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
     "eval": ("run lm_eval with all arguments as given", info.declare_eval),
@@ -56,7 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
         if name in arguments[:1]:
             declare(command)
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # argparse would print the usage of `lnat`, not that of the command.
+        command = commands.choices[arguments[0]]
+        known = [f"--{name}" for name in vars(args) if name != "run"]
+        near = nearest(unknown[0], known).strip()
+        command.error(
+            f"unrecognized arguments: {' '.join(unknown)}" + (f"; {near}" if near else "")
+        )
     try:
         with plugin_warnings_as_lines():
             code: int = args.run(args)

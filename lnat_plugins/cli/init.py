@@ -9,8 +9,8 @@ from typing import Final
 from lnat_plugins.cli.shared import print_result
 
 _OPTIONS: Final = (
-    "task", "prompt", "response", "think", "teacher", "correct", "sample", "prompt_id", "layout",
-    "split", "dataset_name", "teacher_from",
+    "task", "prompt", "system", "response", "think", "teacher", "correct", "sample", "prompt_id",
+    "layout", "split", "dataset_name", "teacher_from",
 )  # fmt: skip
 
 
@@ -31,7 +31,12 @@ def declare_init(parser: argparse.ArgumentParser) -> None:
         help="default: my_teachers.yaml beside the data; - prints the YAML and writes nothing",
     )  # fmt: skip
     add("--task", metavar="NAME", help="the set's name; default: the YAML's file name")
-    add("--prompt", metavar="COL", help="the column of the prompt; several: COL,COL")
+    add(
+        "--prompt",
+        metavar="COL",
+        help="the column of the prompt, or a path (input.text); several: COL,COL",
+    )
+    add("--system", metavar="COL", help="the column of the system text, or none")
     add(
         "--response", metavar="COL",
         help="the column of the response; with --layout wide one for each teacher: COL,COL",
@@ -39,7 +44,8 @@ def declare_init(parser: argparse.ArgumentParser) -> None:
     add("--think", metavar="COL", help="the column of the thinking part, or none")
     add(
         "--teacher", nargs="+", action="extend", metavar="COL|NAME=FILE",
-        help="the column that names the teachers, or whose responses each file holds",
+        help="the column that names the teachers, or whose responses each file holds (several "
+        "files of one: NAME=A NAME=B)",
     )  # fmt: skip
     add("--correct", metavar="COL", help="the column of verdicts, or none")
     add("--sample", metavar="COL", help="the number of a teacher's several responses, or none")

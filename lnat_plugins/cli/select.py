@@ -210,6 +210,7 @@ def _by_config(
 
 
 def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> str:
+    from lnat_plugins.scoring.chat import rendering_in_words
     from lnat_plugins.selection.cards import totals
 
     title = f"task: {provenance.task}, student: {selection.student}, {totals(selection)}\n"
@@ -227,6 +228,8 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
             f"{scoring['settings'].get('markers', 'keep')}, engine: "
             f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
         )
+        if rendering := rendering_in_words(scoring["settings"]):
+            title += f"\nrendering: {rendering}"
     return title
 
 

@@ -8,22 +8,24 @@ shipped tasks from a source checkout too.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import lm_eval.tasks
 from lm_eval._cli import HarnessCLI
 from lm_eval.utils import setup_logging
 
-from lnat_plugins.errors import LnatError, StudentError
+from lnat_plugins.errors import ConfigError, LnatError, StudentError
+from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.definitions import check_command
+from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.teacher_set.catalog import shipped_folder
 
 _COMMANDS: Final = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
 _TASK: Final = "local_naturalness"
-_HUB_PARTS: Final = 2
 
 
 @contextmanager
@@ -48,8 +50,10 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
     """Runs the harness's command in this process and returns its exit code.
 
     Raises:
-        StudentError: the student is a path, and there is no model at it.
-        ConfigError, DataError: of a teacher set that the arguments name.
+        StudentError: the student is a path, and there is no model at it, or no chat template to
+            apply.
+        ConfigError, DataError: of a teacher set that the arguments name; an output folder that
+            cannot be written to.
     """
     own_tree = Path(lm_eval.tasks.__file__).parent / _TASK
     extra = [] if own_tree.is_dir() else ["--include_path", str(shipped_folder())]
@@ -59,8 +63,12 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         setup_logging()
         command = HarnessCLI()
         parsed = command.parse_args()
-        check_student((parsed.model_args or {}).get("pretrained"))
+        student = dict(parsed.model_args or {})
+        check_model_folder(student.get("pretrained"), "--model_args pretrained")
         check_command(tuple(sys.argv))
+        if getattr(parsed, "apply_chat_template", None):
+            check_template(student)
+        check_output(getattr(parsed, "output_path", None))
         command.execute(parsed)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -69,18 +77,31 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
     return 0
 
 
-def check_student(student: object) -> None:
-    """Refuses a `pretrained=` that can only be a local path, where no model is."""
-    if not isinstance(student, str):
+def check_output(path: str | None) -> None:
+    """Refuses a folder that cannot be written to: the harness finds that out after scoring."""
+    if not path:
         return
-    path = Path(student).expanduser()
-    hub_like = len(path.parts) <= _HUB_PARTS and not student.startswith((".", "~", "/"))
-    if not path.is_dir() and not hub_like:
-        what = "the student's folder does not exist"
-        remedy = "give a folder with config.json, or a hub name such as owner/model"
-    elif path.is_dir() and not (path / "config.json").is_file():
-        what = "the student's folder holds no model: it has no config.json"
-        remedy = "give the folder that save_pretrained wrote"
-    else:
-        return
-    raise StudentError(what, where="--model_args pretrained", found=student, remedy=remedy)
+    folder = Path(path)
+    folder = folder.parent if folder.suffix == ".json" else folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as cause:
+        raise ConfigError(
+            "results cannot be written there", where="--output_path",
+            found=f"{path}: {cause.strerror}", remedy="give a folder that can be written to",
+        ) from None  # fmt: skip
+
+
+def check_template(arguments: Mapping[str, Any]) -> None:
+    """Refuses `--apply_chat_template` for a student whose tokenizer has none."""
+    name = arguments.get("tokenizer") or arguments.get("pretrained")
+    if isinstance(name, str) and Path(name).is_dir():
+        tokenizer = load_tokenizer(name, "give a folder with the student's tokenizer files")
+        if not tokenizer.chat_template:
+            raise StudentError(
+                "the student's tokenizer has no chat template", where=name,
+                remedy="leave --apply_chat_template out, or give a tokenizer that has one: "
+                "--model_args pretrained=...,tokenizer=...",
+            )  # fmt: skip

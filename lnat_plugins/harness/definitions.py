@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from lnat_plugins.errors import LnatError
+from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.plugins.registry import Registry
@@ -25,6 +25,7 @@ from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet, load
+from lnat_plugins.teacher_set.catalog import check_class, is_ours
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
 
 IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
@@ -80,9 +81,17 @@ def check_command(arguments: tuple[str, ...]) -> None:
     Doing it again changes nothing. What is read waits for its task.
     """
     words, folders = _tasks_and_folders(arguments)
+    for word in words:
+        # The harness would take it for the name of a task, and end in a traceback.
+        if word.endswith((".yaml", ".yml")) and not any(yaml_files([word])):
+            raise ConfigError(
+                "no such file, or not one that ends in .yaml", where="--tasks", found=word,
+                remedy="check the path",
+            )  # fmt: skip
     for path in dict.fromkeys([*yaml_files(words), *_by_name(words, folders)]):
         config = read_yaml(path)
-        if str(config.get("class", "")).endswith("NaturalnessTask"):
+        if is_ours(config):
+            check_class(config, path)
             _waiting[path.resolve()] = (config, definition_of(config, path))
 
 

@@ -17,6 +17,7 @@ from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference
 from lnat_plugins.ranking.result import Ranking
 from lnat_plugins.ranking.table import check_metric
+from lnat_plugins.scoring.chat import rendering_in_words
 from lnat_plugins.scoring.samples import ScoredSet
 
 
@@ -47,11 +48,8 @@ class Leaderboard:
             f"steps: {scored.steps}, windows: {','.join(scored.windows)}, engine: "
             f"{','.join(scored.paths)}, settings: {scored.settings_hash}",
         ]
-        if "chat_template" in settings:  # older samples do not say how prompts were rendered
-            template = settings["chat_template"]
-            rendering = f"chat template (digest {template})" if template else "plain text"
-            system = ", with a system instruction" if settings.get("system_instruction") else ""
-            title.append(f"rendering: {rendering}{system}")
+        if rendering := rendering_in_words(settings):
+            title.append(f"rendering: {rendering}")
         if self.comparison is None:
             return self.ranking.to_markdown([*title, metric], brief=brief)
         if brief:  # the fit to the known order is that of the comparison's first line

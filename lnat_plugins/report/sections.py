@@ -365,7 +365,7 @@ def confounds(ranking: Ranking) -> Markup:
         family = f"By name the student is of the family {', '.join(found.families)}{same}."
     return join([
         tag("h3", "Notes"),
-        items(ranking.notes) or tag("p", "None."),
+        items((*found.notes, *ranking.notes)) or tag("p", "None."),
         tag("h3", "Length and steps"),
         table(f"Spearman's correlation of {ranking.metric} with plain counts", headers, rows),
         tag("p", "Positive: more of it goes with a better score, whichever direction that is.",

@@ -119,6 +119,15 @@ def template_digest(apply_template: Callable[[list[dict[str, str]]], str] | None
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def rendering_in_words(settings: Mapping[str, Any]) -> str:
+    """How prompts were rendered, by the settings of a record; "" for older ones without it."""
+    if "chat_template" not in settings:
+        return ""
+    template = settings["chat_template"]
+    rendering = f"chat template (digest {template})" if template else "plain text"
+    return rendering + (", with a system instruction" if settings.get("system_instruction") else "")
+
+
 def load_tokenizer(
     name: str, remedy: str = "give --tokenizer a folder with the student's tokenizer files"
 ) -> Any:

@@ -176,7 +176,7 @@ def _student_blocks(
         left=1,
     )
     yield [*_reading_lines(student, teacher_set)]
-    yield [*_training_lines(student)]
+    yield [*_training_lines(student, teacher_set.n_responses)]
 
 
 def _cut_lines(cut: CutResponse) -> Iterator[str]:
@@ -258,13 +258,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / _HOUR:.1f} hours"
 
 
-def _training_lines(student: StudentCheck) -> Iterator[str]:
+def _training_lines(student: StudentCheck, n_rows: int) -> Iterator[str]:
     if not student.notes and not student.refused:
         yield "Training would read every response as it is."
         return
-    yield "What training would read otherwise:"
+    yield "What training would read differently:"
     for note in student.notes:
         example = f": {note.example!r}" if note.example else ""
-        yield f"{plural(note.rows, 'row')}: {note.note} (first: {note.where}{example})"
+        of = f"{note.rows} of {plural(n_rows, 'row')}"
+        yield f"{of}: {note.note} (first: {note.where}{example})"
     if student.refused:
         yield f"lnat select and training refuse {student.refused}"

@@ -16,6 +16,7 @@ from lnat_plugins.engine.packed import unsupported
 from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
+from lnat_plugins.files import check_model_folder
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
@@ -83,6 +84,7 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
     Raises:
         StudentError: something of it cannot be loaded.
     """
+    check_model_folder(name, "--student")
     tokenizer = load_tokenizer(name, remedy="give --student a folder with the student's files")
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -39,7 +39,7 @@ OTHER_PROMPT: Final = "the prompt ends otherwise in training"
 PROMPT_CUT: Final = "the template leaves out or changes a turn of the prompt"
 OPENED: Final = "the template writes the beginning of the response itself"
 SPACE: Final = "the template changes white space in the response"
-MERGED: Final = "a token holds text of the template and of the response"
+MERGED: Final = "a token holds text of the template and of the response; training reads it as one"
 END: Final = "the response ends with the end-of-turn token"
 NOT_TRAINED: Final = "the template drops or changes part of the response"
 

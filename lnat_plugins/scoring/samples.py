@@ -310,13 +310,19 @@ def _unusable(files: Sequence[SamplesFile]) -> dict[str, UnusableRows]:
 def _refuse_other_settings(first: ScoredResponse, row: ScoredResponse) -> None:
     ours, theirs = first.record, row.record
     if theirs.settings_hash != ours.settings_hash:
-        found = f"{dict(theirs.settings)}, not {dict(ours.settings)}"
+        found = _differing(theirs.settings, ours.settings)
     elif theirs.splitter != ours.splitter:
         found = f"{theirs.splitter}, not {ours.splitter}"
     else:
         return
     what = f"scored with other settings than {first.where}"
     raise DataError(what, where=row.where, found=found, remedy=_ONE_RUN)
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """The settings that differ."""
+    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
+    return "; ".join(f"{name}: {theirs.get(name)}, not {ours.get(name)}" for name in names)
 
 
 def _refuse_other_numbers(first: ScoredResponse, row: ScoredResponse) -> None:

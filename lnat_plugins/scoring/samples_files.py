@@ -189,7 +189,8 @@ def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
                     parsed = json.loads(line)
                 except (ValueError, RecursionError):
                     what, found = "not valid JSON", line.rstrip()
-                    raise DataError(what, where=where, found=found, remedy=CUT) from None
+                    remedy = CUT if path.suffix == ".jsonl" else NOT_OURS
+                    raise DataError(what, where=where, found=found, remedy=remedy) from None
                 if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
                     what = "not a line of a samples file"
                     raise DataError(what, where=where, found=line, remedy=NOT_OURS)

@@ -52,7 +52,7 @@ def counts(selection: Selection) -> str:
     """
     scored = selection.metric is not None
     headers = ["Teacher", "Candidates", "Chosen", "Share"]
-    headers += ["Mean of chosen", "Mean of scored"] if scored else []
+    headers += ["Mean of chosen", "Mean of eligible"] if scored else []
     of_teacher: dict[str, list[int]] = {}
     for index, teacher in enumerate(selection.teachers):
         of_teacher.setdefault(teacher, []).append(index)

@@ -257,7 +257,7 @@ def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[
         if name not in block and option.default is REQUIRED:
             raise ConfigError(
                 f"strategy {strategy.name!r} needs `{name}`",
-                where=source, remedy=f"write `{name}:` beside `strategy:`: {option.help}",
+                where=source, remedy=f"give `{name}` beside `strategy`: {option.help}",
             )  # fmt: skip
         try:
             parsed[name] = option.parse(block[name]) if name in block else option.default

@@ -25,6 +25,7 @@ from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Prompt, Resp
 from lnat_plugins.teacher_set.responses import ParsedResponse
 from lnat_plugins.teacher_set.row_filter import RowFilter
 from lnat_plugins.teacher_set.sources import Source, read_rows, resolve
+from lnat_plugins.teacher_set.template_columns import fill_template_arguments
 from lnat_plugins.teacher_set.unusable import Tally, UnusableRows
 
 __all__ = [
@@ -68,7 +69,8 @@ def load(
     named = data.columns["responses"] if data.layout == "wide" else [s.teacher for s in sources]
     tally.refuse_missing_columns(used, filter(None, named))
     dropped = tally.by_reason() + filtered
-    prompts, near_equal = select(joined, data, dropped)
+    selected, near_equal = select(joined, data, dropped)
+    prompts, filled = fill_template_arguments(selected)
     responses = [response for prompt in prompts for response in prompt.responses]
     unusable = tally.by_teacher(used)
     if data.teachers is not None:
@@ -84,7 +86,7 @@ def load(
         unusable=unusable,
         near_equal=near_equal,
         columns={part: tuple(columns) for part, columns in reader.used.items()},
-        notes=reading_notes(prompts, data.columns),
+        notes=(*reading_notes(prompts, data.columns), *([filled] if filled else [])),
     )
 
 

@@ -10,15 +10,17 @@ import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.files import read_yaml
+from lnat_plugins.files import FunctionName, read_yaml
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import LOADERS, TeacherSet, load
 from lnat_plugins.teacher_set.config import TaskSpec, parse_task
 from lnat_plugins.teacher_set.loaders import by_suffix, suffix_of
+
+_CLASS: Final = "NaturalnessTask"
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,32 @@ def check_task(path: str | Path, load: Callable[[TaskSpec], TeacherSet] = load) 
             "this is data, and not the YAML of a teacher set", where=str(path),
             remedy=f"write the YAML first: lnat init {path}",
         )  # fmt: skip
+    if Path(path).suffix == ".yml":
+        raise ConfigError(
+            "lm-eval reads files that end in .yaml only", where=str(path), remedy="rename the file"
+        )
     return load(_definition(read_yaml(path), Path(path)))
 
 
-def _definition(config: Mapping[str, Any], path: Path) -> TaskSpec:
-    if not str(config.get("class", "")).endswith("NaturalnessTask"):
+def is_ours(config: Mapping[str, Any]) -> bool:
+    """Whether the keys are meant to be a naturalness task's."""
+    named = str(config.get("class", ""))
+    return "naturalness" in config or "lnat_plugins" in named or named.endswith(_CLASS)
+
+
+def check_class(config: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file that lm-eval would not run as a naturalness task (ConfigError)."""
+    named = config.get("class")
+    if not isinstance(named, FunctionName) or not named.endswith(_CLASS):
         raise ConfigError(
             "lm-eval would not run this as a naturalness task",
-            where=f"{path}: class", found=config.get("class"),
-            remedy="add the line `class: !function lnat_plugins.harness.NaturalnessTask`",
+            where=f"{path}: class", found=named,
+            remedy="write `class: !function lnat_plugins.harness.NaturalnessTask`",
         )  # fmt: skip
+
+
+def _definition(config: Mapping[str, Any], path: Path) -> TaskSpec:
+    check_class(config, path)
     spec = parse_task(config, path)
     parse_windows(spec.settings.windows, f"{spec.data.source}: naturalness: windows")
     return spec
@@ -89,8 +107,7 @@ def _describe(path: Path, named: bool, splitters: Mapping[str, Splitter]) -> Tas
     """One YAML for the listing; None for another tool's YAML found in a folder."""
     try:
         config = read_yaml(path)
-        ours = "naturalness" in config or "lnat_plugins" in str(config.get("class", ""))
-        if not named and not ours:
+        if not named and not is_ours(config):
             return None
         spec = _definition(config, path)
         if not spec.plugins:

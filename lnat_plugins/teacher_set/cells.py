@@ -130,10 +130,12 @@ class Cells:
     def missing(self, field: str, column: str) -> DataError:
         """That there is no such column."""
         columns = [str(name) for name in self.values]
+        files = ", or each file's teacher: `dataset_path: {NAME: FILE}`"
         return DataError(
             f"{NO_COLUMN} {column!r}", where=self.where, found=", ".join(columns),
-            remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`; "
-            + did_you_mean(column, columns),
+            remedy=f"name the right one under `naturalness: columns: {{{field}: ...}}`"
+            + (files if field == "teacher" else "")
+            + f"; {did_you_mean(column, columns)}",
         )  # fmt: skip
 
     def text(self, field: str) -> str:

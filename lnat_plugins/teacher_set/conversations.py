@@ -32,6 +32,8 @@ REPLY_KEYS: Final = (
 )  # fmt: skip
 """Keys of a turn or a choice, which are no other columns of its row."""
 
+_TEXT_PARTS: Final = ("text", "input_text", "output_text")
+
 _NOT_SCORED: Final = ("audio", "function_call", "images", "tool_calls")
 
 
@@ -324,7 +326,7 @@ def _content(parts: Sequence[Mapping[str, Any]], where: str, role: str) -> tuple
     text, thinking = "", ""
     for i, part in enumerate(parts, start=1):
         kind = part["type"]
-        if kind == "text" and isinstance(part.get("text"), str):
+        if kind in _TEXT_PARTS and isinstance(part.get("text"), str):
             text += part["text"]
         elif kind == "thinking" and role == "assistant" and isinstance(part.get("thinking"), str):
             thinking += part["thinking"]

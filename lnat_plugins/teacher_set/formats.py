@@ -23,6 +23,7 @@ from lnat_plugins.teacher_set.loaders import COMPRESSED, Loader, Row
 
 _BOM: Final = b"\xef\xbb\xbf"
 _NOT_UTF8: Final = "this is not UTF-8 text"
+_MARKS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _NO_BYTE: Final = re.compile("[\udc80-\udcff]")  # of bytes that are no UTF-8, by surrogateescape
 
 
@@ -142,6 +143,13 @@ def _read_table(path: Path, shown: str, *, delimiter: str, kind: str) -> Iterato
         raise DataError(f"not valid {kind}: {cause}", where=shown, remedy=remedy) from None
     if broken and any(map(_NO_BYTE.search, header)):
         raise DataError(_NOT_UTF8, where=f"{shown} header", remedy="save the file as UTF-8")
+    other = [mark for mark in ";\t|," if mark in header[0]] if len(header) == 1 else []
+    if other:
+        raise DataError(
+            f"the cells seem to be separated by {_MARKS[other[0]]}, not by {_MARKS[delimiter]}",
+            where=f"{shown} header", found=header[0],
+            remedy=f"write the file again as {kind}, or as .jsonl",
+        )  # fmt: skip
     if len(set(header)) < len(header):
         raise DataError(
             "duplicate column name",
@@ -186,7 +194,7 @@ def _read_parquet(path: Path, shown: str) -> Iterator[Row]:
                 yield Row(values, f"{shown} row {number}")
     except pyarrow.ArrowException as cause:
         raise DataError(
-            f"not a readable parquet file: {str(cause).splitlines()[0]}",
+            f"not a readable parquet file: {str(cause).splitlines()[0].rstrip('.')}",
             where=shown, remedy="the file may be cut off; write it again",
         ) from None  # fmt: skip
 

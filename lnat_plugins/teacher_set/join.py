@@ -11,13 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.near_equal import near_equal
 from lnat_plugins.teacher_set.prompts import Message, NearEqual, Prompt, Response, role_and_content
 from lnat_plugins.teacher_set.responses import ParsedResponse
+
+_DEFAULT: Final = "min_teachers: 2"
 
 
 class Selected(NamedTuple):
@@ -145,7 +147,8 @@ def _refuse_empty(
             f"`{by}` leaves no response" + (f" (dropped: {counts})" if counts else ""),
             where=spec.source,
             remedy=why.removesuffix(".")
-            or "loosen it, or check that prompts and teachers are named alike in all files",
+            or ("write `min_teachers: 1`" if by == _DEFAULT else "loosen it")
+            + ", or check that prompts and teachers are named alike in all files",
         )
 
 

@@ -206,7 +206,8 @@ def _expand(
     if path.startswith("hf://"):
         found = [("hub_file", url) for url in _expand_url(path, spec.source)]
     elif glob.has_magic(path) and not local.exists():
-        for name in sorted(glob.glob(str(local), recursive=True)):
+        pattern = Path(glob.escape(str(spec.base_dir))) / Path(path).expanduser()
+        for name in sorted(glob.glob(str(pattern), recursive=True)):
             path_in = Path(name)
             saved = path_in if _is_saved(path_in) else path_in.parent
             if _in_saved(path_in, found):

@@ -2,28 +2,30 @@
 
 TRL (1.16, `SFTTrainer._prepare_dataset`) reads `tools` as a list or as its JSON text, and
 `chat_template_kwargs` as a mapping, from a table. A table gives every row the same keys and fills
-those that a row lacks with nulls, which a template takes for values.
+those that a row lacks with nulls, which a template may take for values. So that a row has the same
+score on every way in, a teacher set's rows are filled alike when they are read.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import plural
-from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Response
+from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Prompt, Response
 
 _TOOLS, _ARGUMENTS = READ_BY_TEMPLATE
 _NEEDED: Final = {_TOOLS: "a list of objects, or its JSON text", _ARGUMENTS: "an object"}
-_UNEVEN: Final = (
-    f"rows differ in the keys or types of `{_ARGUMENTS}`, and TRL reads a key that a row lacks as "
-    "null"
+_FILLED: Final = (
+    f"rows differ in the keys of '{_ARGUMENTS}'; they are read as TRL reads them from a table, in "
+    "which a key that a row lacks is null"
 )
-_ALIKE: Final = "give every row the same keys, or leave the column out"
+_MIXED: Final = f"rows differ in the types under one key of `{_ARGUMENTS}`, which no table holds"
 
 
 class _Read(NamedTuple):
@@ -70,8 +72,8 @@ def settle_template_columns(responses: Sequence[Response]) -> list[dict[str, Any
     nothing to do with the template, and is called `row_<name>`.
 
     Raises:
-        DataError: some rows hold what TRL reads and others something else, or have other keys in
-            `chat_template_kwargs`.
+        DataError: some rows hold what TRL reads and others something else; types that differ under
+            one key of `chat_template_kwargs`.
     """
     extras = [dict(response.extra) for response in responses]
     for name in READ_BY_TEMPLATE:
@@ -84,10 +86,15 @@ def settle_template_columns(responses: Sequence[Response]) -> list[dict[str, Any
                 where=responses[first].where, found=extras[first][name],
                 remedy=f"write {_NEEDED[name]} in every row, or rename the column",
             )  # fmt: skip
-        if name == _ARGUMENTS and given and (odd := _uneven(extras)) is not None:
-            raise DataError(
-                _UNEVEN, where=responses[odd].where, found=extras[odd].get(name), remedy=_ALIKE
-            )
+        if name == _ARGUMENTS and given:
+            filled = _as_table(extras)
+            if filled is None:
+                raise DataError(
+                    _MIXED, where=responses[given[0]].where,
+                    remedy="give every row values of the same type, or leave the column out",
+                )  # fmt: skip
+            for extra, value in zip(extras, filled, strict=True):
+                extra[name] = value
         other = f"row_{name}"
         while any(other in extra for extra in extras):
             other = f"row_{other}"
@@ -98,6 +105,35 @@ def settle_template_columns(responses: Sequence[Response]) -> list[dict[str, Any
             if extra.get(name) == "":
                 extra[name] = None
     return extras
+
+
+def fill_template_arguments(prompts: Sequence[Prompt]) -> tuple[Sequence[Prompt], str | None]:
+    """Prompts whose responses all have the same keys in `chat_template_kwargs`.
+
+    Returns:
+        The prompts, and a sentence where that changed any of them. They stay where no row has the
+        column, some hold something else, or no table holds them.
+    """
+    extras = [response.extra for prompt in prompts for response in prompt.responses]
+    given, unreadable = _sorted_out(_ARGUMENTS, extras)
+    filled = _as_table(extras) if given and not unreadable else None
+    if filled is None or all(
+        _texts(extra.get(_ARGUMENTS)) == _texts(value)
+        for extra, value in zip(extras, filled, strict=True)
+    ):
+        return prompts, None
+    values = iter(filled)
+    changed = [
+        replace(
+            prompt,
+            responses=tuple(
+                replace(response, extra={**response.extra, _ARGUMENTS: next(values)})
+                for response in prompt.responses
+            ),
+        )
+        for prompt in prompts
+    ]
+    return changed, _FILLED
 
 
 def template_column_notes(responses: Iterable[Response]) -> Iterator[str]:
@@ -111,8 +147,8 @@ def template_column_notes(responses: Iterable[Response]) -> Iterator[str]:
                 f"{plural(len(unreadable), 'row')}, where it does not hold {_NEEDED[name]}"
                 + ("; such a set cannot be trained on with the template" if given else "")
             )
-        elif name == _ARGUMENTS and given and _uneven(extras) is not None:
-            yield f"{_UNEVEN}: such a set cannot be trained on with the template; {_ALIKE}"
+        elif name == _ARGUMENTS and given and _as_table(extras) is None:
+            yield f"{_MIXED}: such a set cannot be trained on with the template"
 
 
 def _read(name: str, value: Any) -> _Read:
@@ -142,20 +178,17 @@ def _sorted_out(name: str, extras: Sequence[Mapping[str, Any]]) -> tuple[list[in
     return given, unreadable
 
 
-def _uneven(extras: Sequence[Mapping[str, Any]]) -> int | None:
-    """The first row whose `chat_template_kwargs` a table would change; None if it changes none."""
+def _as_table(extras: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """The rows' `chat_template_kwargs` as a table gives them back; None if it cannot hold them."""
     values = [extra.get(_ARGUMENTS) or {} for extra in extras]
     try:
-        back = pa.array(values).to_pylist()
+        return list(pa.array(values).to_pylist())
     except (pa.ArrowException, OverflowError):
-        # Types differ under one key.
-        first = {key: type(value) for key, value in values[0].items()}
-        kinds = ({key: type(value) for key, value in one.items()} for one in values)
-        return next((i for i, one in enumerate(kinds) if one != first), 0)
-    pairs = zip(values, back, strict=True)
-    return next((i for i, (one, read) in enumerate(pairs) if _texts(one) != _texts(read)), None)
+        return None
 
 
-def _texts(arguments: Mapping[str, Any]) -> dict[str, str]:
+def _texts(arguments: Mapping[str, Any] | None) -> dict[str, str] | None:
     """Whole numbers apart from fractions, as a template writes them."""
+    if arguments is None:
+        return None
     return {key: json.dumps(value, default=str) for key, value in arguments.items()}

@@ -21,6 +21,7 @@ from lnat_plugins import files
 from lnat_plugins.cli import main
 from lnat_plugins.harness import command
 from tests.helpers_samples import teacher_table, write_lines, write_run
+from tests.helpers_students import tokenizer
 from tests.plugins.lab import write, write_package
 
 YAML = """\
@@ -329,6 +330,42 @@ def test_a_folder_with_a_model_is_let_through(tmp_path: Path, executed: list[Any
     assert len(executed) == 1
 
 
+def test_a_template_that_is_not_there_is_one_line(
+    tmp_path: Path, executed: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = tokenizer()
+    reader.chat_template = None
+    reader.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert main([*arguments(str(tmp_path)), "--apply_chat_template"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"lnat: error: {tmp_path}: the student's tokenizer has no chat template"
+    )
+    assert executed == []
+
+
+def test_a_task_file_that_is_not_there_is_one_line(
+    executed: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("none.yaml", "mine.yml"):
+        assert main([*arguments("gpt2")[:-1], name]) == 2
+        error = f"--tasks: no such file, or not one that ends in .yaml (found '{name}')"
+        assert error in capsys.readouterr().err
+    assert executed == []
+
+
+def test_results_that_cannot_be_written_are_one_line(
+    tmp_path: Path, executed: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([*arguments("gpt2"), "--output_path", str(tmp_path / "file" / "out")]) == 2
+    assert "--output_path: results cannot be written there" in capsys.readouterr().err
+    assert executed == []
+    assert main([*arguments("gpt2"), "--output_path", str(tmp_path / "new" / "out")]) == 0
+    assert len(executed) == 1
+
+
 def test_the_harness_refuses_its_own_arguments_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", "--no_such_flag"]) == 2
     assert "no_such_flag" in capsys.readouterr().err
@@ -384,8 +421,8 @@ def test_a_check_with_a_student(folder: Path, capsys: pytest.CaptureFixture[str]
     assert main([*arguments, "--student", "/no/such"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1
-    assert captured.err.startswith("lnat: error: /no/such: the tokenizer cannot be loaded: ")
-    assert "Give --student a folder" in captured.err
+    error = "lnat: error: --student: the student's folder does not exist (found '/no/such')"
+    assert captured.err.startswith(error)
 
 
 def test_a_strict_check_passes_where_every_row_can_be_used(folder: Path) -> None:

@@ -47,6 +47,7 @@ wrote my_teachers.yaml, which loads
 next: lnat check my_teachers.yaml --student STUDENT
 then: lm_eval --model hf --model_args pretrained=STUDENT --tasks my_teachers.yaml \
 --apply_chat_template --log_samples --output_path out
+(a student without a chat template takes no --apply_chat_template)
 """
 
 

@@ -49,14 +49,15 @@ def test_without_a_folder_the_counts_are_printed(
     before = sorted(out.rglob("*"))
     assert main(["select", str(out)]) == 0
     captured = capsys.readouterr()
-    assert captured.out.splitlines()[:4] == [
+    assert captured.out.splitlines()[:5] == [
         "task: sums, student: org/student, prompts: 3 of 3, responses: 3 of 9, ties: 0",
         "strategy: best, metric: local_naturalness (nats per token, higher is better), window: 4",
         "steps: sentence (sentence@1), markers: keep, engine: packed, settings: 0123456789ab",
+        "rendering: plain text",
         "",
     ]
     assert cells(captured.out) == [
-        ["Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of scored"],
+        ["Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of eligible"],
         ["QwQ", "3", "1", "0.333", "-2.0000", "-2.1667"],
         ["R1", "3", "2", "0.667", "-1.2500", "-1.8333"],
         ["DSQ", "3", "0", "0.000", "N/A", "-3.2500"],

@@ -237,21 +237,26 @@ def test_a_column_of_tools_that_are_none(folder: Path, tmp_path: Path, caplog: A
     assert "tools" not in data.column_names
 
 
-def test_arguments_that_a_table_would_change(folder: Path, tmp_path: Path, caplog: Any) -> None:
-    own = rows()
-    own[5].pop("chat_template_kwargs")
-    path = write_set(tmp_path / "set", own, block={"windows": [1]})
-    lm = HFLM(pretrained=str(folder), dtype="float32", device="cpu")
-    evaluated = evaluate(tmp_path / "set", lm, apply_chat_template=True)
-    assert "such a set cannot be trained on with the template" in caplog.text
-    scores = read_scores(save(evaluated, tmp_path / "out"), tokenizer=str(folder))
+def test_arguments_that_not_all_rows_have(folder: Path, tmp_path: Path, caplog: Any) -> None:
+    """A template that takes null for a value: one score on every way in, of training's ids."""
     reader = AutoTokenizer.from_pretrained(folder)
-    for refused in (
-        lambda: scores.select("best"),
-        lambda: sft_rows(load_teacher_set(path), reader, plain=False),
-    ):
-        with pytest.raises(DataError, match="rows differ in the keys or types"):
-            refused()
+    reader.chat_template = "{% if more is defined %}{{ more }} more. {% endif %}" + TEMPLATE
+    reader.save_pretrained(tmp_path / "s")
+    own = rows()
+    own[5] |= {"chat_template_kwargs": {"more": "Think"}}
+    own[9].pop("chat_template_kwargs")
+    path = write_set(tmp_path / "set", own, block={"windows": [1]})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    lm = HFLM(pretrained=model, tokenizer=reader)
+    file = save(evaluate(tmp_path / "set", lm, apply_chat_template=True), tmp_path / "out")
+    assert "rows differ in the keys of 'chat_template_kwargs'" in caplog.text
+    scores = read_scores(file, tokenizer=str(tmp_path / "s"))
+    data = sft_rows(load_teacher_set(path), reader, plain=False)
+    trained = natural(tmp_path / "t", model=model, train_dataset=data, processing_class=reader)
+    expected = scores.to_pandas()["local_naturalness[1]"].tolist()
+    assert list(trained.selection.scores) == pytest.approx(expected, abs=1e-6)
+    selection = scores.select("longest")
+    assert not any("other token ids" in note for note in selection.training_notes)
 
 
 def test_null_arguments_of_a_data_set_are_refused_before_scoring(

@@ -95,11 +95,11 @@ def test_a_teacher_set_as_rows(tmp_path: Path, plain: bool) -> None:
         ),
         (
             Dataset.from_dict({"text": ["a"], "teacher": ["QwQ"]}), {},
-            "A trace in one `text` column does not say where the response begins: split it.",
+            "One `text` does not say where the response begins: split it.",
         ),
         (
             PLAIN.remove_columns("completion"), {},
-            "rows: the rows must have `messages`, or `prompt` and `completion`, and not both",
+            "Rename the columns, or write a teacher set (`lnat init`) and name it: ",
         ),
         (
             ROWS.remove_columns("teacher"), {},

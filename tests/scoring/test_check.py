@@ -201,7 +201,7 @@ def test_plain_text_needs_an_end_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("student_", "options", "error"),
     [
-        ("/no/such", {}, "the tokenizer cannot be loaded"),
+        ("/no/such", {}, "the student's folder does not exist"),
         ("plain", {"apply_chat_template": True}, "has no chat template to apply"),
         ("bundled", {"strict": True}, "the text is empty"),
     ],

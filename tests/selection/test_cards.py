@@ -39,7 +39,7 @@ def test_each_teacher_s_part_and_the_whole() -> None:
     first, second = counts(selection).split("\n\n")
     head, _, *rows = cells(first)
     assert head == [
-        "Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of scored",
+        "Teacher", "Candidates", "Chosen", "Share", "Mean of chosen", "Mean of eligible",
     ]  # fmt: skip
     assert rows == [
         ["QwQ", "2", "0", "0.000", "N/A", "-1.0000"],

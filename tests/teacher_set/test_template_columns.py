@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from datasets import Dataset
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.teacher_set import Response
+from lnat_plugins.teacher_set import Prompt, Response
 from lnat_plugins.teacher_set.template_columns import (
+    fill_template_arguments,
     settle_template_columns,
     template_arguments,
     template_column_notes,
@@ -105,14 +106,8 @@ def test_a_column_that_is_meant_for_something_else_has_another_name(name: str) -
     [
         ("tools", [[ADD], "calculator"], "row 1: TRL gives .* cannot read it in 1 of 2 rows"),
         ("chat_template_kwargs", [["a"], {"a": 1}], "row 0: TRL gives .* in 1 of 2 rows"),
-        ("chat_template_kwargs", [{"a": 1}, None], "row 1: rows differ in the keys"),
-        ("chat_template_kwargs", [{"a": 1}, ...], "row 1: rows differ in the keys"),
-        ("chat_template_kwargs", [..., {"a": 1}], "row 0: rows differ in the keys"),
-        ("chat_template_kwargs", [{"a": 1}, {"b": 1}], "row 0: rows differ in the keys"),
-        ("chat_template_kwargs", [{"a": {"x": 1}}, {"a": {"y": 1}}], "rows differ in the keys"),
-        ("chat_template_kwargs", [{"a": 1}, {"a": 0.5}], "row 0: rows differ in the keys or types"),
-        ("chat_template_kwargs", [{"a": 1}, {"a": "1"}], "row 1: rows differ in the keys or types"),
-        ("chat_template_kwargs", [{"a": {}}, {"a": {}}, {"b": 2**70}], "rows differ in the keys"),
+        ("chat_template_kwargs", [{"a": 1}, {"a": "1"}], "row 0: rows differ in the types"),
+        ("chat_template_kwargs", [{"a": {}}, {"a": {}}, {"b": 2**70}], "rows differ in the types"),
     ],
 )
 def test_rows_that_a_table_would_change_are_refused(
@@ -124,8 +119,35 @@ def test_rows_that_a_table_would_change_are_refused(
     assert "such a set cannot be trained on with the template" in note
 
 
-@pytest.mark.parametrize("values", [[{"a": 1}, ...], [{"a": 1}, {"b": 1}], [{"a": 1}, {"a": 0.5}]])
-def test_a_table_does_change_them(values: list[Any]) -> None:
-    rows = [{} if value is ... else value for value in values]
-    back = pa.array(rows).to_pylist()
-    assert list(map(repr, back)) != list(map(repr, rows))
+@pytest.mark.parametrize(
+    ("values", "filled"),
+    [
+        ([{"a": 1}, None], [{"a": 1}, {"a": None}]),
+        ([{"a": 1}, ...], [{"a": 1}, {"a": None}]),
+        ([{"a": 1}, {"b": 1}], [{"a": 1, "b": None}, {"a": None, "b": 1}]),
+        ([{"a": {"x": 1}}, {"a": {"y": 1}}],
+         [{"a": {"x": 1, "y": None}}, {"a": {"x": None, "y": 1}}]),
+        ([{"a": 1}, {"a": 0.5}], [{"a": 1.0}, {"a": 0.5}]),
+    ],
+)  # fmt: skip
+def test_rows_are_filled_as_a_table_fills_them(values: list[Any], filled: list[Any]) -> None:
+    name = "chat_template_kwargs"
+    rows = responses(name, values)
+    given = [Prompt(f"p{i}", (), (row,)) for i, row in enumerate(rows)]
+    prompts, note = fill_template_arguments(given)
+    found = [prompt.responses[0].extra for prompt in prompts]
+    assert [repr(extra[name]) for extra in found] == [*map(repr, filled)]
+    assert [extra["id"] for extra in found] == [0, 1]
+    assert note is not None
+    again, none = fill_template_arguments(prompts)
+    assert (again, none) == (prompts, None)
+    assert [extra[name] for extra in settle_template_columns(rows)] == filled
+    of_dicts = [value if isinstance(value, dict) else {} for value in values]
+    assert Dataset.from_dict({name: of_dicts})[name][:] == filled
+
+
+@pytest.mark.parametrize("values", [[..., ...], [{"a": 1}, {"a": 2}], [["x"], {"a": 1}],
+                                    [{"a": 1}, {"a": "1"}]])  # fmt: skip
+def test_rows_that_stay_as_they_are(values: list[Any]) -> None:
+    prompts = [Prompt("p", (), tuple(responses("chat_template_kwargs", values)))]
+    assert fill_template_arguments(prompts) == (prompts, None)

@@ -8,7 +8,7 @@ verdict. What stays open is a question and not a guess; what is likely and not c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
@@ -18,6 +18,8 @@ from lnat_plugins.teacher_set.detect.about import (
     choose_sample,
     choose_steps,
     choose_system,
+    refuse_absent,
+    refuse_coded,
 )
 from lnat_plugins.teacher_set.detect.file_teachers import FileTeachers
 from lnat_plugins.teacher_set.detect.forms import (
@@ -77,6 +79,11 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         refuse_other_files(search, files)
         choose_system(search)
         layout, in_row = choose_layout(search)
+    if hints.layout not in ("", layout):
+        raise ConfigError(
+            f"the data is not of this layout: it would be read in the {layout} layout",
+            where="--layout", found=hints.layout, remedy="leave it out, or name the columns too",
+        )  # fmt: skip
     _refuse_idle(hints, layout)
     file_teachers: FileTeachers | None = None
     if in_row is None:
@@ -89,8 +96,12 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
             choose_sample(search, teachers)
         choose_prompt_id(search)
         choose_steps(search)
+        refuse_absent(search)
+        refuse_coded(search)
     config: dict[str, Any] = {
-        "dataset_path": file_teachers.dataset_path if file_teachers else dataset_path
+        "dataset_path": file_teachers.dataset_path
+        if file_teachers
+        else (_paths(names) if layout == "batch" else dataset_path)
     }
     block: dict[str, Any] = {"layout": layout} if layout != "long" else {}
     if search.columns:
@@ -103,9 +114,7 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         block["where"] = where
     if len(set(teachers)) == 1:
         block["min_teachers"] = 1
-        search.doubts.append(
-            f"there is one teacher only, {teachers[0]}: there is nothing to compare it with"
-        )
+        search.doubts.append("there is one teacher only: there is nothing to compare it with")
     if block:
         config["naturalness"] = block
     taken = search.taken
@@ -114,18 +123,34 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         layout=layout,
         roles={role: search.roles.get(role, "none") for role in _ROLES},
         doubts=tuple(search.doubts),
-        unused=tuple(
-            name
-            for name in search.table.names
-            if name not in taken and not any(one.startswith(f"{name}.") for one in taken)
-        ),
+        unused=(*_unused(search.table, taken), *search.unread),
     )
+
+
+_TRAVELS: Final = ("tools", "chat_template_kwargs", "reward")
+"""Columns that no field names and that are read later, by chat templates and choices of rows."""
+
+
+def _unused(table: Table, taken: set[str]) -> Iterator[str]:
+    """The columns that are not read; of an object that is read in part, the paths to the rest."""
+    for column in table.filled():
+        inside = {one for one in taken if one.startswith(f"{column.name}.")}
+        if column.name in taken or column.name in _TRAVELS:
+            continue
+        if not inside:
+            yield column.name
+        elif column.kind == "object":
+            yield from (c.name for c in table.inner(column) if not _within(c.name, inside))
+
+
+def _within(name: str, taken: set[str]) -> bool:
+    return any(f"{name}.".startswith(f"{one}.") or one.startswith(f"{name}.") for one in taken)
 
 
 _IDLE: Final = {
     "wide": ("teacher", "sample"),
-    "nested": ("think", "sample"),
-    "batch": ("prompt", "response", "think", "correct", "sample", "prompt_id"),
+    "nested": ("sample",),
+    "batch": ("prompt", "system", "response", "think", "correct", "sample", "prompt_id"),
     "messages": ("response",),
 }
 """Hints that a layout has no use for."""

@@ -20,6 +20,7 @@ from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
 from lnat_plugins.teacher_set.detect import Detected, Hints, detect
+from lnat_plugins.teacher_set.detect.doubts import teacher_doubts
 from lnat_plugins.teacher_set.detect.names import read_name
 from lnat_plugins.teacher_set.detect.profile import Table
 from lnat_plugins.teacher_set.detect.sample import sample_rows
@@ -79,6 +80,7 @@ class NewTeacherSet:
                 f"next: lnat check {file} --student STUDENT",
                 f"then: lm_eval --model hf --model_args pretrained=STUDENT --tasks {file} "
                 "--apply_chat_template --log_samples --output_path out",
+                "(a student without a chat template takes no --apply_chat_template)",
             ]
         return "\n".join(lines) + "\n"
 
@@ -89,18 +91,18 @@ class NewTeacherSet:
 class Options(NamedTuple):
     """What the user settles.
 
-    hints: of columns and layout, without `teachers`. teachers: teacher -> file or pattern.
+    hints: of columns and layout, without `teachers`. teachers: teacher -> files or patterns.
     task: the set's name; by default the file's. keys: `test_split` and `dataset_name`, if given.
     """
 
     hints: Hints = Hints()
-    teachers: Mapping[str, str] = MappingProxyType({})
+    teachers: Mapping[str, Sequence[str]] = MappingProxyType({})
     task: str = ""
     keys: Mapping[str, str] = MappingProxyType({})
 
 
 _SEVERAL: Final = ("prompt", "response", "think", "correct")
-_ONE: Final = ("sample", "prompt_id", "layout", "teacher_from")
+_ONE: Final = ("system", "sample", "prompt_id", "layout", "teacher_from")
 _KEYS: Final = {"split": "test_split", "dataset_name": "dataset_name"}
 
 
@@ -115,7 +117,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
         if name not in known:
             remedy = did_you_mean(name, known)
             raise ConfigError("unknown option", where="lnat init", found=name, remedy=remedy)
-        texts = [value] if isinstance(value, str) else list(value)
+        texts = list(value) if isinstance(value, list | tuple | Mapping) else [value]
         if not texts or not all(is_text(text) for text in texts):
             raise ConfigError(
                 "this must be text", where=f"--{name}", found=value, remedy="name a column"
@@ -132,12 +134,17 @@ def read_options(options: Mapping[str, Any]) -> Options:
             own = given[name]
             listed = own.split(",") if isinstance(own, str) else own
             fields[name] = tuple(text.strip() for text in listed)
-    teacher, teachers = given.get("teacher", ""), {}
+    teacher = given.get("teacher", "")
+    teachers: dict[str, list[str]] = {}
     if isinstance(teacher, Mapping):
-        teachers = dict(teacher)
+        teachers = {
+            name: list(own) if isinstance(own, list | tuple) else [own]
+            for name, own in teacher.items()
+        }  # fmt: skip
     else:
         listed = [teacher] if isinstance(teacher, str) else list(teacher)
-        teachers = dict(one.split("=", 1) for one in listed if "=" in one)
+        for name, file in (one.split("=", 1) for one in listed if "=" in one):
+            teachers.setdefault(name, []).append(file)
         columns = [one for one in listed if one and "=" not in one]
         if len(columns) > 1 or (columns and teachers):
             raise ConfigError(
@@ -145,6 +152,12 @@ def read_options(options: Mapping[str, Any]) -> Options:
                 remedy="write --teacher COL, or --teacher NAME=FILE once for every file",
             )  # fmt: skip
         fields["teacher"] = columns[0] if columns else ""
+    for name, files in teachers.items():
+        if not files or not all(map(is_text, (name, *files))):
+            raise ConfigError(
+                "a teacher and a file must be named", where="--teacher", found=f"{name}={files}",
+                remedy="write --teacher NAME=FILE",
+            )  # fmt: skip
     keys = {key: given[name] for name, key in _KEYS.items() if name in given}
     return Options(Hints(**fields), teachers, given.get("task", ""), keys)
 
@@ -172,7 +185,8 @@ def create(
         DataError: data that cannot be read; ProposalError for a proposal that does not load.
     """
     hints, teachers, task, keys = options
-    paths = [*data, *(path for path in teachers.values() if path not in data)]
+    of_teachers = dict.fromkeys(path for several in teachers.values() for path in several)
+    paths = [*data, *(path for path in of_teachers if path not in data)]
     if not paths:
         raise ConfigError("no data is named", where="lnat init", remedy="name files or a folder")
     spec = parse_task({"task": "new", "dataset_path": paths, **keys}, "<dict>").data
@@ -181,11 +195,14 @@ def create(
     sources = _without_results(list(found.values()))
     folder, path = _output(paths, sources, output_path)
     names = {source.location: _relative(source, folder) for source in sources}
-    by_file = {
-        names[source.location]: teacher
-        for teacher, given in teachers.items()
-        for source in resolve(replace(spec, dataset_path=given), loaders, key="--teacher")
-    }
+    by_file: dict[str, str] = {}
+    for teacher, given in [(t, path) for t, several in teachers.items() for path in several]:
+        for source in resolve(replace(spec, dataset_path=given), loaders, key="--teacher"):
+            if by_file.setdefault(names[source.location], teacher) != teacher:
+                raise ConfigError(
+                    "a file is given to two teachers", where="--teacher",
+                    found=names[source.location], remedy="give NAME=FILE once for every file",
+                )  # fmt: skip
     if by_file and len(by_file) < len(sources):
         missing = [name for name in names.values() if name not in by_file]
         batch = [name for name in missing if _is_request(name, names, sources, spec, loaders)]
@@ -198,6 +215,12 @@ def create(
         names[source.location]: sample_rows(source, spec, loaders, len(sources))
         for source in sources
     }
+    if path is not None and path.exists():
+        raise ConfigError(
+            "this file exists and is not replaced", where=_shown(path),
+            remedy="name another: --output_path FILE",
+        )  # fmt: skip
+    _refuse_scores(rows)
     whole = _whole(paths, sources, folder)
     detected = detect(rows, replace(hints, teachers=by_file), whole)
     if detected.questions:
@@ -207,21 +230,25 @@ def create(
     task = task or (path.stem if path else FILE.removesuffix(".yaml"))
     where = _example_filter(rows, detected)
     source_of = path or folder / FILE
-    text = yaml_text(detected, task, _shown(source_of), where)
     with _folder(folder):  # paths such as ../data lead nowhere from one that is not there
+        if detected.layout != "batch" and len(sources) > 1:
+            detected = _of_these_files(detected, sources, names, spec, loaders, folder)
+        text = yaml_text(detected, task, _shown(source_of), where)
         for last in (False, True):
             try:
                 loaded = load(parse_task(parse_yaml(text, source_of), source_of))
             except LnatError as cause:
                 simpler = None if last else _without_ids(detected, hints)
                 if simpler is None:
-                    raise ProposalError(cause, text) from cause
+                    doubts = "".join(f"# unsure: {doubt}\n" for doubt in detected.doubts)
+                    raise ProposalError(cause, text + doubts) from cause
             else:
                 simpler = _of_several(detected) if len(loaded.teachers) > 1 else None
             if simpler is None:
                 break
             detected = simpler
             text = yaml_text(detected, task, _shown(source_of), where)
+        detected = replace(detected, doubts=(*detected.doubts, *teacher_doubts(loaded)))
         if path is not None:
             write_atomic(path, text, "--output_path")
     return NewTeacherSet(path, text, detected, loaded)
@@ -262,15 +289,16 @@ def _output(
         plain = len(paths) == 1 and given.is_dir() and sources[0].location != str(given.absolute())
         parents = [str(Path(s.location).parent) for s in sources if s.kind in _LOCAL]
         path = (given if plain else Path(os.path.commonpath(parents))) / FILE
-    if path.exists():
+    if path.suffix != ".yaml":
         raise ConfigError(
-            "this file exists and is not replaced", where=_shown(path),
-            remedy="name another: --output_path FILE",
+            "lm-eval reads files that end in .yaml only", where="--output_path", found=output_path,
+            remedy="name a file such as my_teachers.yaml",
         )  # fmt: skip
     return path.absolute().parent, path
 
 
 _LOCAL: Final = ("file", "saved_dataset")
+_ENDING: Final = ("finish_reason", "stop_reason", "done_reason")
 
 
 def _without_results(sources: list[Source]) -> list[Source]:
@@ -281,11 +309,52 @@ def _without_results(sources: list[Source]) -> list[Source]:
     return [s for s in sources if not re.fullmatch(r"results_.*\.json", names[s.location])]
 
 
+def _refuse_scores(files: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Refuse what lm-eval wrote of a teacher set, which is to be ranked."""
+    for file, rows in files.items():
+        document = rows[0].get("doc") if rows else None
+        if isinstance(document, Mapping) and {"prompt_id", "responses"} <= document.keys():
+            raise ConfigError(
+                "these are scores that lm_eval wrote, and no teacher set", where=file,
+                remedy="rank the teachers with `lnat rank`",
+            )  # fmt: skip
+
+
 def _relative(source: Source, folder: Path) -> str:
     """The source as a YAML in the folder names it."""
     if source.kind not in _LOCAL:
         return source.location
-    return Path(os.path.relpath(source.location, folder)).as_posix()
+    return _from(folder, Path(source.location))
+
+
+def _of_these_files(
+    detected: Detected,
+    sources: Sequence[Source],
+    names: Mapping[str, str],
+    spec: DataSpec,
+    loaders: Mapping[str, Loader],
+    folder: Path,
+) -> Detected:
+    """The proposal with a list of the files, where its pattern or folder leads to others too."""
+    path = detected.config["dataset_path"]
+    if not isinstance(path, str):
+        return detected
+    led = resolve(replace(spec, dataset_path=path, base_dir=folder), loaders, key="DATA")
+    if {_real(one) for one in led} == {_real(one) for one in sources}:
+        return detected
+    return replace(detected, config={**detected.config, "dataset_path": list(names.values())})
+
+
+def _real(source: Source) -> Path:
+    return Path(source.location).parent.resolve() / Path(source.location).name
+
+
+def _from(folder: Path, path: Path) -> str:
+    """A path relative to a folder; `..` leads out of where a linked folder really lies."""
+    real = folder.resolve()
+    if real != folder.absolute():
+        folder, path = real, path.parent.resolve() / path.name
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def _shown(path: Path) -> str:
@@ -298,7 +367,7 @@ def _shown(path: Path) -> str:
 def _whole(paths: Sequence[str], sources: Sequence[Source], folder: Path) -> Any:
     """`dataset_path` of all the data: the folder that was given, or the files."""
     if len(paths) == 1 and len(sources) > 1 and all(s.kind in _LOCAL for s in sources):
-        return Path(os.path.relpath(Path(paths[0]).expanduser(), folder)).as_posix()
+        return _from(folder, Path(paths[0]).expanduser())
     return None
 
 
@@ -312,18 +381,22 @@ def _is_request(
     """Whether a file holds a batch's requests, which no teacher wrote."""
     source = next(s for s in sources if names[s.location] == name)
     rows = sample_rows(source, spec, loaders, len(sources))
-    return all("custom_id" in row and ("body" in row or "params" in row) for row in rows[:5])
+    requests = [row for row in rows if "custom_id" in row and ("body" in row or "params" in row)]
+    return len(requests) * 2 > len(rows)
 
 
 def _example_filter(
     files: Mapping[str, Sequence[Mapping[str, Any]]], detected: Detected
 ) -> dict[str, Any]:
-    """A column of few values that is not read, with its commonest value."""
+    """A column of few values that is not read, with its commonest value.
+
+    One that says how generation ended comes first: a row that was cut off is best left out.
+    """
     table = Table(files)
-    for name in detected.unused:
+    for name in sorted(detected.unused, key=lambda name: not name.endswith(_ENDING)):
         column = table.column(name)
         if column and column.is_names and 1 < column.distinct <= 10 and column.kind == "text":
-            values = [value for value in table.values(name) if value is not None]
+            values = [value for value in table.values(name) if isinstance(value, str)]
             if column.chars > 24 or column.distinct * 2 > column.filled or read_name(name).role:
                 continue
             return {name: max(dict.fromkeys(values), key=values.count)}

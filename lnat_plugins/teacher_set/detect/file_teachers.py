@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -18,7 +19,8 @@ _RUN: Final = re.compile(
     re.IGNORECASE,
 )
 _SHARD: Final = re.compile(
-    r"[_.\- ]*(?:(?:part|shard|chunk)[_.\- ]?\d+|\d+-of-\d+|(?<![a-zA-Z\d])\d{4,})(?![a-zA-Z\d])",
+    r"[_.\- ]*(?:(?<![a-zA-Z])(?:part|shard|chunk|seed|run|sample|gen|rollout|trial|attempt)"
+    r"[_.\- ]?\d+|\d+-of-\d+|(?<![a-zA-Z\d])\d{4,})(?![a-zA-Z\d])",
     re.IGNORECASE,
 )
 
@@ -49,15 +51,19 @@ def by_names(given: Mapping[str, str]) -> FileTeachers:
 def teachers_of_files(files: Sequence[str], teacher_from: str = "") -> FileTeachers | None:
     """Whose responses several files hold; None if their names do not tell.
 
-    No teachers are splits ("train"), numbered runs ("seed1") and shards ("00001-of-00004").
+    No teachers are splits ("train"), numbered runs ("seed1") and shards ("00001-of-00004"); those
+    of one teacher ("r1_seed1", "r1_seed2") are its files.
     """
     if len(files) < 2 and not teacher_from:
         return None
     folders = {file: PurePosixPath(file).parent.name for file in files}
     if teacher_from == "file_stem":
         return FileTeachers({f: stem(f) for f in files}, _pattern(files), "file_stem")
-    if teacher_from == "parent_dir" or len({PurePosixPath(f).parent for f in files}) > 1:
-        if teacher_from or _are_teachers(list(folders.values())):
+    n_folders = len({PurePosixPath(file).parent for file in files})
+    if teacher_from == "parent_dir" or n_folders > 1:
+        # folders of one name, as in r1/math and qwq/math, lie in those of the teachers
+        apart = len(set(folders.values())) == n_folders
+        if teacher_from or (apart and _are_teachers(list(folders.values()))):
             return FileTeachers(folders, _pattern(files), "parent_dir")
         return None
     own = {file: _SHARD.sub("", stem(file)) for file in files}
@@ -92,7 +98,9 @@ def _pattern(files: Sequence[str]) -> Any:
     names = {path.name for path in paths}
     suffixes = {"".join(path.suffixes[-2:]) if path.suffix in (".gz", ".zst") else path.suffix
                 for path in paths}  # fmt: skip
-    if len({path.parent for path in paths}) < 2 or len(roots) > 1:
+    several = len(names) > 1
+    beside = len({path.parent for path in paths}) > 1 and len(roots) == 1
+    if not beside or (several and len(suffixes) > 1):
         return list(files)
-    name = names.pop() if len(names) == 1 else f"*{suffixes.pop()}" if len(suffixes) == 1 else ""
-    return (roots.pop() / "*" / name).as_posix() if name else list(files)
+    name = f"*{suffixes.pop()}" if several else glob.escape(names.pop())
+    return (PurePosixPath(glob.escape(roots.pop().as_posix())) / "*" / name).as_posix()

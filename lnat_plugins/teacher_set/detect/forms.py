@@ -19,11 +19,11 @@ def batch_files(files: Mapping[str, Sequence[Values]]) -> tuple[list[str], list[
     """The files of a batch's answers, and those of its requests; both empty for another form."""
     answers, requests = [], []
     for name, rows in files.items():
-        if not rows or not all("custom_id" in row for row in rows[:20]):
+        if sum("custom_id" in row for row in rows) * 2 <= len(rows):
             return [], []
         if any(isinstance(row.get(key), Mapping) for row in rows for key in BATCH_COLUMNS):
             answers.append(name)
-        elif any(key in rows[0] for key in _REQUEST):
+        elif any(key in row for row in rows for key in _REQUEST):
             requests.append(name)
         else:
             return [], []
@@ -54,10 +54,9 @@ def is_lm_eval(search: Search) -> bool:
 def take_lm_eval(search: Search) -> dict[str, Any]:
     """Read lm-eval's samples; returns the `where` that keeps one row a response."""
     table = search.table
-    prompt = next(
-        (p for p in _PROMPTS if all(lookup(row, p) is not ABSENT for row in table.rows)), ""
-    )
-    if not prompt:
+    count = {p: sum(lookup(row, p) is not ABSENT for row in table.rows) for p in _PROMPTS}
+    prompt = max(_PROMPTS, key=lambda path: count[path])
+    if not count[prompt]:
         raise search.ask(
             "these are lm-eval's samples, of requests that generate no text", table.columns,
             "give samples of a task with `output_type: generate_until`",
@@ -68,8 +67,9 @@ def take_lm_eval(search: Search) -> dict[str, Any]:
     search.groups = table.keys([prompt])
     search.taken |= {"arguments", "resps", "filtered_resps", "doc_hash", "prompt_hash"}
     search.taken |= {"target_hash", "doc", "target"}
-    metrics = {name for own in table.values("metrics") if isinstance(own, list) for name in own}
-    verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts == 1]
+    listed = [own for own in table.values("metrics") if isinstance(own, list)]
+    metrics = {name for own in listed for name in own if isinstance(name, str)}
+    verdicts = [c for c in table.filled() if c.name in metrics and c.verdicts >= 0.9]
     search.taken.add("metrics")
     if len(verdicts) > 1 and not search.hints.correct:
         raise search.ask(

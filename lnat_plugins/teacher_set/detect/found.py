@@ -12,7 +12,18 @@ from lnat_plugins.teacher_set.detect.profile import Column, Table
 NONE: Final = "none"
 """What a hint says for a field that no column holds."""
 
-FLAGS: Final = ("prompt", "response", "think", "teacher", "correct", "sample", "prompt_id")
+_LISTED: Final = 12  # candidates of a question
+
+FLAGS: Final = (
+    "prompt",
+    "system",
+    "response",
+    "think",
+    "teacher",
+    "correct",
+    "sample",
+    "prompt_id",
+)
 """Hints that name columns."""
 
 
@@ -21,7 +32,8 @@ class Hints:
     """What the user says of the data; each settles a question.
 
     prompt, response, think, correct: columns, several of them joined or a teacher each.
-    teacher, sample, prompt_id: a column. A field may be `(NONE,)` or NONE: no column holds it.
+    system, teacher, sample, prompt_id: a column.
+    A field may be `(NONE,)` or NONE: no column holds it.
     teachers: file -> whose it is.
     layout, teacher_from: as in the YAML.
     """
@@ -30,6 +42,7 @@ class Hints:
     response: tuple[str, ...] = ()
     think: tuple[str, ...] = ()
     correct: tuple[str, ...] = ()
+    system: str = ""
     teacher: str = ""
     sample: str = ""
     prompt_id: str = ""
@@ -47,8 +60,10 @@ class Question(NamedTuple):
 
     def as_error(self, where: str) -> ConfigError:
         """The question as the one error that a command ends with."""
-        found = {"found": ", ".join(self.candidates)} if self.candidates else {}
-        return ConfigError(self.what, where=where, remedy=self.flag, **found)
+        listed, more = self.candidates[:_LISTED], len(self.candidates) - _LISTED
+        named = ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+        what = f"{self.what} (found {named})" if named else self.what
+        return ConfigError(what, where=where, remedy=self.flag)
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,7 @@ class Search:
 
     columns: of the YAML, as found so far. taken: columns that are read.
     groups: for every row its prompt, as text that equal prompts share.
+    unread: keys of the items of a list that are not read, as paths.
     """
 
     table: Table
@@ -95,16 +111,25 @@ class Search:
     doubts: list[str] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
     groups: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     def hinted(self, names: str | Sequence[str], flag: str) -> list[Column]:
         """The columns that a hint names; ConfigError for one that no row has."""
         found = []
         for name in [names] if isinstance(names, str) else names:
             column = self.table.column(name)
+            alike = [one for one in self.table.columns.values() if one.name.strip() == name]
+            if column is None and len(alike) == 1:
+                column = alike[0]
             if column is None:
                 raise ConfigError(
                     "no row has this column", where=f"--{flag}", found=name,
                     remedy=did_you_mean(name, self.table.columns),
+                )  # fmt: skip
+            if column.name in self.taken:
+                raise ConfigError(
+                    "this column is read as something else", where=f"--{flag}", found=name,
+                    remedy="name another one, or leave it out",
                 )  # fmt: skip
             found.append(column)
         return found
@@ -120,17 +145,39 @@ class Search:
 
     def ask(self, what: str, candidates: Iterable[Column | str], flag: str) -> Asked:
         """A question, to be raised."""
+        candidates = list(candidates)
         listed = (one if isinstance(one, str) else self.in_words(one) for one in candidates)
+        coded = [one.name for one in candidates if not isinstance(one, str) and one.coded]
+        if coded:
+            flag = f"write {' and '.join(coded)} as values, to .jsonl or .parquet; or {flag}"
         return Asked(Question(what, tuple(listed), flag))
 
     def in_words(self, column: Column) -> str:
         """A column with what it holds: "output (text, 1,200 characters)"."""
         kinds = {
-            "reply": "an answer", "turns": "turns", "texts": "lists of text",
+            "reply": "an answer", "texts": "lists of text", "object": "objects",
             "replies": "lists of answers", "verdicts": "lists of verdicts",
+            "objects": "lists of objects", "list": "lists", "bool": "true or false",
         }  # fmt: skip
         kind = kinds.get(column.kind, column.kind or "empty")
+        if column.coded:
+            kind = "lists or objects written as text"
         if column.verdicts >= 0.9 and column.kind != "verdicts":
             kind = "verdicts"
         size = f", {column.chars:,.0f} characters" if column.chars and kind != "verdicts" else ""
-        return f"{column.name} ({kind}{size})"
+        return f"{named(column.name)} ({kind}{size})"
+
+    def paths(self) -> list[Column]:
+        """The columns that are not read, an object's as the paths to the text and turns in it."""
+        found = []
+        for column in self.table.filled():
+            if column.name in self.taken:
+                continue
+            inner = self.table.inner(column) if column.kind == "object" else []
+            found += [c for c in inner if c.kind in ("text", "turns", "texts", "reply")] or [column]
+        return found
+
+
+def named(column: str) -> str:
+    """A column's name for messages; in quotes if it is blank, or could not be seen as it is."""
+    return column if column.strip() == column != "" and column.isprintable() else repr(column)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from lnat_plugins.teacher_set.detect.found import Search
-from lnat_plugins.teacher_set.detect.names import read_name
+from lnat_plugins.teacher_set.detect.names import is_earlier, read_name
 from lnat_plugins.teacher_set.detect.profile import (
     ASSISTANT,
     Column,
@@ -14,6 +14,8 @@ from lnat_plugins.teacher_set.detect.profile import (
     as_key,
     role_of,
     same_text,
+    text_of,
+    varies,
 )
 from lnat_plugins.teacher_set.detect.replies import (
     CONVERSATIONS,
@@ -52,7 +54,14 @@ def refuse_other_files(search: Search, files: Mapping[str, Sequence[Values]]) ->
 def choose_layout(search: Search) -> tuple[str, list[str] | None]:
     """Choose the layout and name its columns; with the teachers that the rows' shape names."""
     table, hints = search.table, search.hints
-    talks = [c for c in table.filled() if c.kind == "conversation"]
+    talks = [
+        c for c in table.filled()
+        if c.kind == "conversation" and c.filled * 2 >= len(table.rows) and not is_earlier(c.name)
+    ]  # fmt: skip
+    search.doubts += [
+        f"{c.name} may hold earlier turns of the prompt and is not read: write the rows as messages"
+        for c in table.filled() if is_earlier(c.name) and c.kind in ("conversation", "turns")
+    ]  # fmt: skip
     if hints.layout == "messages":
         _take_conversation(search, search.hinted(hints.prompt, "prompt") or talks)
         return "messages", None
@@ -90,7 +99,7 @@ def choose_layout(search: Search) -> tuple[str, list[str] | None]:
     if asked == "prompt" and hints.layout in ("", "prompt_completion"):
         completion = table.column("completion")
         found_columns = response_columns(search)
-        if completion and found_columns == [completion]:
+        if hints.layout or (completion and found_columns == [completion]):
             choose_response(search, default="completion")
             return "prompt_completion", None
     choose_response(search)
@@ -130,9 +139,11 @@ def _conversation_wins(search: Search, talks: list[Column]) -> Column | None:
             "several responses"
         )
         return None
-    if usual and any(differs(search, c) is not False for c in usual):
+    ends = [v[-1] if isinstance(v, list) and v else None for v in table.values(talk.name)]
+    still = varies(ends, search.groups) == 0 and any(differs(search, c) for c in columns)
+    if still or any(differs(search, c) is not False for c in usual):
         raise search.ask(
-            "a conversation and another column may hold the response", [talk, *usual],
+            "a conversation and another column may hold the response", [talk, *columns],
             "choose: --layout messages, or --response COL",
         )  # fmt: skip
     for column in columns:
@@ -150,10 +161,12 @@ def _turns_before(search: Search, talk: Column) -> list[str]:
 
 
 def _take_conversation(search: Search, talks: list[Column]) -> None:
-    if not talks:
+    if not talks or talks[0].kind not in ("conversation", "turns"):
         raise search.ask(
-            "no column holds conversations that end with an assistant's turn",
-            search.table.columns, "name it: --layout messages --prompt COL",
+            "no column holds conversations that end with an assistant's turn"
+            if not talks
+            else f"{talks[0].name} holds no conversations",
+            search.table.filled(), "name it: --layout messages --prompt COL",
         )  # fmt: skip
     talk = talks[0]
     search.groups = _turns_before(search, talk)
@@ -167,7 +180,31 @@ def _take_conversation(search: Search, talks: list[Column]) -> None:
     else:
         last = [v[-1] if isinstance(v, list) and v else v for v in search.table.values(talk.name)]
         choose_think(search, think_columns(search), last)
+        if not search.hints.think:
+            _refuse_other_thinking(search, talk)
     _refuse_long_talks(search, talk)
+
+
+def _refuse_other_thinking(search: Search, talk: Column) -> None:
+    """Ask where the last turns hold thinking under a key that is not read."""
+    values = search.table.values(talk.name)
+    lengths = sorted({len(value) for value in values if isinstance(value, list)})
+    for turn in (search.table.column(f"{talk.name}.{n - 1}") for n in lengths):
+        for own in search.table.inner(turn) if turn else []:
+            key = own.name.removeprefix(f"{turn.name}." if turn else "")
+            if own.words < 3 or all(read_name(part).role != "think" for part in key.split(".")):
+                continue
+            pairs = zip(
+                map(text_of, search.table.values(own.name)), map(text_of, values), strict=True
+            )
+            apart = [thought.strip() not in whole for thought, whole in pairs if thought]
+            if sum(apart) > 0.1 * len(apart):
+                plain = len(lengths) == 1 and own.kind == "text"
+                raise search.ask(
+                    f"the last turns hold thinking under the key {key}, which is not read", [own],
+                    "call the key reasoning_content, or leave it unread: --think none"
+                    + (f", or --think {own.name}" if plain else ""),
+                )  # fmt: skip
 
 
 def _refuse_long_talks(search: Search, talk: Column) -> None:

@@ -25,7 +25,9 @@ _ABOUT: Final = frozenset(
 )
 """Words of columns about a row, which hold none of its text."""
 
-_COMMENT: Final = frozenset("reason reasons explanation comment comments feedback".split())
+_COMMENT: Final = frozenset(
+    "reason reasons explanation comment comments feedback critique critiques review judge".split()
+)
 _VERDICT: Final = frozenset(
     "correct correctness right verdict grade grades graded passed pass verified verify success "
     "solved judgement judgment accuracy acc".split()
@@ -35,8 +37,8 @@ _REFERENCE: Final = frozenset(
     "human".split()
 )
 _THINK: Final = frozenset(
-    "think thinking thought thoughts reasoning cot rationale trajectory trajectories scratchpad "
-    "chain".split()
+    "think thinking thought thoughts reasoning reasonings cot rationale trajectory trajectories "
+    "scratchpad chain".split()
 )
 _RESPONSE: Final = frozenset(
     "response responses output outputs completion completions generation generations generated "
@@ -50,7 +52,13 @@ _PROMPT: Final = frozenset(
     "prompt prompts question questions problem problems instruction instructions query queries "
     "input inputs user".split()
 )
+_EARLIER: Final = frozenset("prev previous history earlier fewshot demonstrations".split())
 _FILLER: Final = frozenset("is was the model full raw my by of content text col column".split())
+
+_SYSTEM: Final = frozenset(("system", "sys"))
+_SYSTEM_MORE: Final = frozenset(
+    "prompt prompts message instruction instructions text content custom default".split()
+)
 
 PROMPT_NAMES: Final = (
     "prompt", "question", "problem", "instruction", "query", "input", "messages", "conversations",
@@ -59,11 +67,12 @@ PROMPT_NAMES: Final = (
 """Names that say "this is the prompt" without more words."""
 
 CONTEXT_NAMES: Final = (
-    "context", "passage", "document", "background", "choices", "options", "starter_code",
+    "context", "passage", "document", "background", "choices", "options", "starter_code", "story",
+    "article", "paragraph", "premise", "hypothesis", "table", "schema", "image", "images", "audio",
+    "video",
 )  # fmt: skip
 """Names of text that may belong to a prompt."""
 
-SYSTEM_NAMES: Final = ("system", "system_prompt", "system_message", "system_instruction")
 ID_NAMES: Final = (
     "prompt_id", "question_id", "problem_id", "instruction_id", "qid", "task_id", "doc_id",
     "example_id", "custom_id", "id", "uuid", "idx", "index",
@@ -76,8 +85,7 @@ SAMPLE_NAMES: Final = (
 _TEACHER: Final = re.compile(
     r"(teacher|teacher_id|generator|author|llm|engine|responder|annotator_model"
     r"|((teacher|source|generation|generator|gen|response|answer|completion|reasoning|solution)_?)?"
-    r"models?([ _]?(name|names|id|used))?|generated_by|teacher_name|models?_names?)",
-    re.IGNORECASE,
+    r"models?(_?(name|names|id|used))?|generated_by|teacher_name)"
 )
 _MODEL: Final = re.compile(
     r"gpt|claude|gemini|gemma|qwen|qwq|llama|deepseek|mistral|mixtral|kimi|grok|opus|sonnet|haiku"
@@ -102,19 +110,22 @@ class Named(NamedTuple):
     number: str = ""
 
 
+ABOUT: Final = Named("")
+"""What the name of a column says that holds none of a row's text."""
+
+
 def read_name(name: str) -> Named:
     """The role that a column's name suggests."""
-    plain = name.strip().lower()
-    if _TEACHER.fullmatch(name.strip()):
+    words = [word.lower() for word in _SPLIT.split(name) if word]
+    plain, own = "_".join(words), frozenset(words)
+    if _TEACHER.fullmatch(plain):
         return Named("teacher", 0 if plain == "teacher" else 1)
-    if plain in SYSTEM_NAMES:
+    if own & _SYSTEM and own <= _SYSTEM | _SYSTEM_MORE:
         return Named("system")
     if plain in PROMPT_NAMES:
         return Named("prompt")
-    words = [word for word in _SPLIT.split(name) if word]
-    own = frozenset(word.lower() for word in words)
     if own & _ABOUT or own & _COMMENT:
-        return Named("")
+        return ABOUT
     usual = own & _RESPONSE
     asked = own & _PROMPT and not own & _SOLUTION
     for role, fits, rank in (
@@ -161,3 +172,8 @@ def _shared_start(parts: Sequence[Sequence[str]]) -> int:
 def is_model_name(name: str) -> bool:
     """Whether a text looks like the name of a language model."""
     return _MODEL.search(name) is not None
+
+
+def is_earlier(name: str) -> bool:
+    """Whether a name says that its turns stand before those of the row."""
+    return any(word.lower() in _EARLIER for word in _SPLIT.split(name))

@@ -6,6 +6,7 @@ A row is a mapping of column to value; null, NaN and empty text count as not fil
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ assistant's; turns: turns up to a user's; texts, verdicts, replies, objects: lis
 ASSISTANT: Final = ("assistant", "gpt", "model", "chatgpt", "bot")
 """Names of the role that writes responses."""
 
+_LIST: Final = re.compile(r"""\s*\[[\[{(\s]*["'].*\]\s*""", re.DOTALL)  # ["...", ...] or [{"...
+_KEYS: Final = 200  # of an object that is looked into
+_DEPTH: Final = 8  # of objects in objects
 _READ: Final = 400  # characters of a text in which words are counted
 _FEW: Final = 50  # values that a column of names has at most
 
@@ -40,6 +44,7 @@ class Column:
     filled: rows with a value. kind: of most of them. distinct: different values.
     chars, words: medians of the text in it; words are those of its beginning.
     verdicts: share of the values that are verdicts, or lists of them.
+    coded: whether its text spells out lists, or what an API returned, as CSV cells do.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Column:
     words: float
     distinct: int
     verdicts: float
+    coded: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -59,7 +65,7 @@ class Column:
     @property
     def varied(self) -> bool:
         """Whether its values differ between rows, more than those of a setting do."""
-        return self.distinct > max(1, min(_FEW, self.filled // 5))
+        return self.filled == 1 or self.distinct > max(1, min(_FEW, self.filled // 5))
 
     @property
     def is_names(self) -> bool:
@@ -113,8 +119,10 @@ def _kind_of_list(value: Sequence[Any]) -> Kind:
     return "replies" if all(is_choice(item) for item in items) else "objects"
 
 
-def role_of(turn: Values) -> str:
-    """Who wrote a turn, in lower case; "" where it says nothing."""
+def role_of(turn: Any) -> str:
+    """Who wrote a turn, in lower case; "" where it says nothing, or is no turn."""
+    if not isinstance(turn, Mapping):
+        return ""
     role = turn.get("role") if turn.get("role") is not None else turn.get("from")
     return role.lower() if isinstance(role, str) else ""
 
@@ -156,6 +164,7 @@ class Table:
             names.update(dict.fromkeys(map(str, row)))
         self.columns: dict[str, Column] = {name: self._profile(name) for name in names}
         self.names = tuple(column.name for column in self.filled())
+        self._paths: dict[str, Column | None] = {}
 
     def values(self, column: str) -> list[Any]:
         """The column's value in every row, None where it is not filled; paths too."""
@@ -164,11 +173,24 @@ class Table:
 
     def column(self, name: str) -> Column | None:
         """The profile of a column or a dotted path; None if no row has it."""
-        if name not in self.columns:
-            if all(lookup(row, name) is ABSENT for row in self.rows):
-                return None
-            self.columns[name] = self._profile(name)
-        return self.columns[name]
+        if name not in self.columns and name not in self._paths:
+            there = any(lookup(row, name) is not ABSENT for row in self.rows)
+            self._paths[name] = self._profile(name) if there else None
+        return self.columns.get(name) or self._paths[name]
+
+    def inner(self, column: Column) -> list[Column]:
+        """The columns under the keys of an object's column, as dotted paths, however deep."""
+        values = [value for value in self.values(column.name) if isinstance(value, Mapping)]
+        found: list[Column] = []
+        keys = dict.fromkeys(str(key) for value in values for key in value)
+        if len(keys) > _KEYS or column.name.count(".") > _DEPTH:
+            return []  # by ids, or the like
+        for key in keys:
+            own = self.column(f"{column.name}.{key}")
+            if own is not None and own.filled:
+                found += [own] if own.kind != "object" else []
+                found += self.inner(own) if own.kind in ("object", "reply") else []
+        return found
 
     def filled(self) -> list[Column]:
         """The columns that have a value in some row."""
@@ -194,7 +216,19 @@ class Table:
             words=median(n_words(text[:_READ]) for text in texts) if texts else 0,
             distinct=len({as_key(value) for value, _ in kept}),
             verdicts=sum(_is_verdict(value) for value, _ in kept) / len(kept),
+            coded=sum(map(_is_coded, texts)) >= 0.9 * len(texts) if kind == "text" else False,
         )
+
+
+def _is_coded(text: str) -> bool:
+    """Whether text is a list of text or of objects, as JSON, Python or numpy writes it."""
+    if _LIST.fullmatch(text):
+        return True
+    try:
+        value = json.loads(text) if text.startswith('{"') else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, Mapping) and _is_reply(value)
 
 
 def _texts(value: Any) -> list[str]:

@@ -16,6 +16,8 @@ from lnat_plugins.teacher_set.detect.profile import (
     varies,
 )
 
+_PAIR: Final = ("instruction", "input")  # read together
+_LONG: Final = 20  # characters of a prompt that no response begins with by chance
 _REPLIES: Final = ("text", "texts", "reply", "replies")
 CONVERSATIONS: Final = ("messages", "conversations", "conversation")
 """Columns that the messages layout reads by default."""
@@ -28,12 +30,13 @@ def choose_prompt(search: Search) -> None:
         chosen = [column.name for column in search.hinted(hints.prompt, "prompt")]
     else:
         chosen = [_the_prompt(search).name]
-    pair = ("instruction", "input")
-    first = table.column(chosen[0])
-    if chosen[0] in pair and not search.hints.prompt and first and first.kind == "text":
-        chosen = [name for name in pair if (own := table.column(name)) and own.kind == "text"]
+    if chosen[0].lower() in _PAIR and not hints.prompt and table.columns[chosen[0]].kind == "text":
+        chosen = [
+            c.name for part in _PAIR for c in table.filled()
+            if c.name.lower() == part and c.kind == "text"
+        ]  # fmt: skip
     search.groups = table.keys(chosen)
-    if tuple(chosen) == pair:
+    if tuple(chosen) == _PAIR:
         search.take("prompt", "prompt", chosen)
         search.columns["prompt"] = "instruction"  # `input` is read behind it
     else:
@@ -46,9 +49,9 @@ def _the_prompt(search: Search) -> Column:
     half = len(table.rows) / 2
     fits = [c for c in table.filled() if c.kind in kinds and c.filled >= half]
     strong = [c for c in fits if c.name.lower() in PROMPT_NAMES]
-    if {"instruction", "input"} <= {c.name for c in strong}:
+    if set(_PAIR) <= {c.name.lower() for c in strong}:
         # the same in every row: an instruction alone
-        strong = [c for c in strong if c.name != "instruction" or c.kind != "text"]
+        strong = [c for c in strong if c.name.lower() != _PAIR[0] or c.kind != "text"]
     weak = [c for c in fits if read_name(c.name).role == "prompt" and c.varied]
     found = strong or weak
     moving = [c for c in found if c.distinct > 1 or len(table.rows) < 3]
@@ -61,23 +64,44 @@ def _the_prompt(search: Search) -> Column:
             f"the prompt: --prompt {named}"
         )
     if not found:
-        texts = [c for c in fits if c.words >= 2]
+        odd = [c for c in table.filled() if read_name(c.name).role == "prompt"]
+        what = "no column is called like a prompt"
+        if odd:
+            what = "no column called like a prompt holds text, or turns that end with a user's"
+        texts = [c for c in search.paths() if c.words >= 2 and c not in odd]
         raise search.ask(
-            "no column is called like a prompt", texts or table.columns, "name it: --prompt COL"
-        )
-    beside = [c.name for c in fits if c.name.lower() in CONTEXT_NAMES]
-    if beside and found:
-        search.doubts.append(
-            f"{' and '.join(beside)} may belong to the prompt and is not read: --prompt "
-            f"{beside[0]},{found[0].name}"
-        )
+            what, [*odd, *texts] or table.filled(),
+            "name it: --prompt COL (or a path, as in --prompt input.text)",
+        )  # fmt: skip
+    context = [
+        c for c in table.filled()
+        if c not in found and c.kind not in ("reply", "replies")
+        and {c.name.lower(), found[0].name.lower()} != set(_PAIR)
+        and (c.name.lower() in CONTEXT_NAMES or (c in weak and not _within(search, c, found[0])))
+    ]  # fmt: skip
+    if context:
+        own = [c.name for c in context if c.kind == "text"]
+        how = f"--prompt {','.join([*own, found[0].name])}" if own else "write it into the prompt"
+        said = " and ".join(c.name for c in context)
+        search.doubts.append(f"{said} may belong to the prompt and is not read: {how}")
     first = max(found, key=lambda c: c.kind == "turns")  # turns hold a system text too
     for other in found:
         if other is not first and not same_text(table.values(first.name), table.values(other.name)):
             raise search.ask(
-                "several columns may be the prompt", found, "name the one: --prompt COL"
+                "several columns may be the prompt",
+                found,
+                "name the one: --prompt COL, or --prompt COL,COL for all of them in this order",
             )
     return first
+
+
+def _within(search: Search, column: Column, prompt: Column) -> bool:
+    """Whether the prompts hold a column's text, or it is too short to be a part of them."""
+    pairs = zip(search.table.values(column.name), search.table.values(prompt.name), strict=True)
+    texts = [(text_of(own), "\n".join(map(text_of, asked)) if isinstance(asked, list)
+              else text_of(asked)) for own, asked in pairs if own and asked]  # fmt: skip
+    inside = sum(own.strip() in asked for own, asked in texts)
+    return column.words < 3 or inside >= 0.9 * len(texts)
 
 
 def response_columns(search: Search) -> list[Column]:
@@ -150,7 +174,26 @@ def choose_response(search: Search, default: str = "response") -> None:
             search.doubts.append(
                 f"{found[0].name} is read as the response; it may be the data set's own solution"
             )
+    if not hints.response:
+        _refuse_prompt_within(search, found[0])
     choose_think(search, think, _values(search, found[0]))
+
+
+def _refuse_prompt_within(search: Search, response: Column) -> None:
+    """Ask where the responses begin with their prompts, as a model's whole text does."""
+    prompts = search.table.values(search.roles.get("prompt", ""))
+    pairs = [
+        (text_of(asked).strip(), text_of(own))
+        for asked, own in zip(prompts, _values(search, response), strict=True)
+        if asked and own
+    ]
+    within = sum(own.lstrip().startswith(asked) for asked, own in pairs if len(asked) >= _LONG)
+    if pairs and within >= 0.9 * len(pairs):
+        raise search.ask(
+            f"the texts in {response.name} begin with the prompt", [response],
+            "cut the prompt off; if the teachers do repeat it, or for another column: "
+            "--response COL",
+        )  # fmt: skip
 
 
 def _refuse_short(search: Search, found: list[Column], think: list[Column]) -> None:
@@ -191,8 +234,10 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
         )
         return differing
     answers = [
-        c for c in search.table.filled() if read_name(c.name).role in ("response", "reference")
+        c for c in search.table.filled()
+        if read_name(c.name).role in ("response", "reference") and c.kind != "object"
     ]  # fmt: skip
+    objects = [c for c in search.paths() if "." in c.name and c.words >= 2]
     for column in search.table.filled():
         if column.kind == "turns" and _has_assistant(search, column):
             raise search.ask(
@@ -202,7 +247,7 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
             )  # fmt: skip
     raise search.ask(
         "no column is certain to be the response",
-        [*dict.fromkeys([*free, *think, *answers])] or search.table.columns,
+        [*dict.fromkeys([*free, *think, *answers, *objects])] or search.table.filled(),
         "name it: --response COL (or a path, as in --response output.text)",
     )  # fmt: skip
 
@@ -227,6 +272,18 @@ def think_columns(search: Search) -> list[Column]:
     ]  # fmt: skip
 
 
+def _name_inner_thinking(search: Search) -> None:
+    """Say which objects under a name of thinking hold text that is not read."""
+    for column in search.table.filled():
+        if read_name(column.name).role == "think" and column.kind in ("object", "reply"):
+            inner = [c.name for c in search.table.inner(column) if c.kind == "text" and c.is_free]
+            if inner:
+                search.doubts.append(
+                    f"{', '.join(inner)} may be the thinking part and is not read: "
+                    f"--think {inner[0]}"
+                )
+
+
 def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) -> None:
     """Name the thinking part's column, unless the responses hold the same text already."""
     default = ("reasoning_content",)
@@ -234,6 +291,8 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
         if search.table.column(default[0]):
             search.columns["think"] = None
         return
+    if search.hints.think:
+        search.hinted(search.hints.think, "think")  # by now it may be read as something else
     kept = []
     for column in found:
         pairs = [
@@ -248,6 +307,8 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
                 search.columns["think"] = None
         elif column.name not in search.taken:
             kept.append(column)
+    if not found and not search.hints.think:
+        _name_inner_thinking(search)
     if len(kept) > 1 and not search.hints.think:
         raise search.ask(
             "several columns may be the thinking part", kept,
@@ -258,10 +319,10 @@ def choose_think(search: Search, found: list[Column], responses: Sequence[Any]) 
         if (
             len(kept) == 1
             and kept[0].kind == "texts"
-            and not any(isinstance(one, list) for one in responses)
+            and sum(isinstance(one, list) for one in responses) * 2 < len(responses)
         ):
-            lists = filter(None, search.table.values(names[0]))
-            if all(len(own) == 1 for own in lists):
+            lists = [own for own in search.table.values(names[0]) if isinstance(own, list)]
+            if sum(len(own) == 1 for own in lists) >= 0.9 * len(lists):
                 search.taken.add(names[0])
                 names = [f"{names[0]}.0"]  # a list of one, beside a response that is no list
         search.take("think", "thinking", names, default)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from lnat_plugins.teacher_set.detect.file_teachers import FileTeachers, by_names, teachers_of_files
 from lnat_plugins.teacher_set.detect.found import NONE, Search
-from lnat_plugins.teacher_set.detect.names import read_name
+from lnat_plugins.teacher_set.detect.names import ABOUT, is_model_name, read_name
 from lnat_plugins.teacher_set.detect.profile import Column, as_key, varies
 
 
@@ -20,11 +18,11 @@ def teacher_column(search: Search) -> Column | None:
         c for c in table.filled()
         if read_name(c.name).role == "teacher" and c.is_names and c.name not in search.taken
     ]  # fmt: skip
+    moving = [c for c in named if c.distinct > 1]
     exact = [c for c in named if c.name == "teacher"]
-    if exact:
+    if exact and (exact[0] in moving or not moving):
         return exact[0]
-    if len(named) > 1:
-        moving = [c for c in named if c.distinct > 1]
+    if len(named) > 1 and not exact:
         differing = [c for c in moving if varies(table.values(c.name), search.groups) != 0]
         named = differing or moving or named
     if len(named) > 1:
@@ -52,6 +50,10 @@ def _by_content(search: Search) -> Column | None:
         if not fits or column.name in search.taken or column.verdicts == 1:
             continue
         values = search.table.values(column.name)
+        about = read_name(column.name) == ABOUT  # a category, a language
+        filled = [as_key(value) for value in values if value is not None]
+        if about and sum(map(is_model_name, filled)) < 0.9 * len(filled):
+            continue
         once = sum(len({as_key(values[i]) for i in own}) == len(own) for own in several)
         if once >= 0.95 * len(several):
             found.append(column)
@@ -87,41 +89,38 @@ def choose_teachers(
     if column is not None:
         search.take("teacher", "teacher", [column.name], ("teacher",))
         return None, [as_key(value) for value in table.values(column.name)]
-    inner = None if of_files else _inner_teacher(search)
-    if inner is not None:
-        search.take("teacher", "teacher", [inner.name], ("teacher",))
-        search.doubts.append(f"{inner.name} is read as the teacher")
-        return None, [as_key(value) for value in table.values(inner.name)]
+    inner = _inner_teachers(search)
+    moving = [c for c in inner if c.distinct > 1]
+    if of_files is None and len(moving) == 1:
+        name = moving[0].name
+        search.take("teacher", "teacher", [name], ("teacher",))
+        search.doubts.append(f"{name} is read as the teacher")
+        return None, [as_key(value) for value in table.values(name)]
     if of_files is None:
         what = "no column names the teachers"
         if len(files) > 1:
             what += ", and the names of the files do not tell them"
         raise search.ask(
-            what, [c for c in table.filled() if c.is_names and c.name not in search.taken],
+            what,
+            [*inner, *(c for c in table.filled() if _may_name(c) and c.name not in search.taken)],
             "name the column (--teacher COL), or whose file it is (--teacher NAME=FILE, once for "
             "every file)",
         )  # fmt: skip
-    prompts: dict[str, set[str]] = {}
-    for group, file in zip(search.groups, table.file_of, strict=True):
-        prompts.setdefault(of_files.by_file[file], set()).add(group)
-    if not set.intersection(*prompts.values()):
-        search.doubts.append(
-            "the teachers are taken from the files' names, and the rows looked at share no prompt"
-        )
     return _by_files(search, of_files)
 
 
-def _inner_teacher(search: Search) -> Column | None:
-    """The one key of an object's column that names teachers."""
-    found = []
-    for column in [c for c in search.table.filled() if c.kind == "object"]:
-        values = search.table.values(column.name)
-        keys = {key for value in values if isinstance(value, Mapping) for key in value}
-        for key in sorted(key for key in keys if read_name(key).role == "teacher"):
-            inner = search.table.column(f"{column.name}.{key}")
-            if inner and inner.is_names and inner.distinct > 1:
-                found.append(inner)
-    return found[0] if len(found) == 1 else None
+def _may_name(column: Column) -> bool:
+    return column.is_names or read_name(column.name).role == "teacher"
+
+
+def _inner_teachers(search: Search) -> list[Column]:
+    """The paths into objects, and into what an API returned, that name teachers."""
+    return [
+        inner
+        for column in search.table.filled() if column.kind in ("object", "reply")
+        for inner in search.table.inner(column)
+        if read_name(inner.name.rpartition(".")[2]).role == "teacher" and inner.is_names
+    ]  # fmt: skip
 
 
 def _by_files(search: Search, found: FileTeachers) -> tuple[FileTeachers, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from lnat_plugins.formatting import plural
-from lnat_plugins.teacher_set.detect.found import Detected
+from lnat_plugins.teacher_set.detect.found import Detected, named
 from lnat_plugins.teacher_set.notes import left_out
 from lnat_plugins.teacher_set.prompts import Prompt, Response, TeacherSet
 from lnat_plugins.teacher_set.thinking import split_thinking
@@ -44,7 +44,7 @@ def yaml_text(detected: Detected, task: str, name: str, where: Mapping[str, Any]
     lines += [f"  {line}" for line in _lines(block)]
     lines.append(f"  # what is read and left out: lnat check {name}")
     if detected.unused and detected.layout != "batch":
-        lines.append(f"  # columns that are not read: {', '.join(detected.unused)}")
+        lines.append(f"  # columns that are not read: {', '.join(map(named, detected.unused))}")
     options: dict[str, Any] = {}
     if "columns" not in block:
         field = "messages" if detected.layout == "messages" else "prompt"
@@ -84,6 +84,8 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
         shown = said
         if role in ("prompt", "system") and detected.layout not in ("batch", "messages"):
             shown = read.get(role, said)  # all the columns that were filled
+        elif role == "system" and said == "none" and (turns := _system_turns(teacher_set)):
+            shown = f"in the turns of {plural(turns, 'prompt')}"
         elif role == "thinking" and said == "none":
             shown = _thinking(teacher_set)
         lines.append(f"{role}: {shown}")
@@ -101,8 +103,13 @@ def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
     lines += [f"unsure: {doubt}" for doubt in detected.doubts]
     lines += [f"note: {note}" for note in teacher_set.all_notes]
     if detected.unused:
-        lines.append(f"columns not used: {', '.join(detected.unused)}")
+        lines.append(f"columns not used: {', '.join(map(named, detected.unused))}")
     return [*lines, *left_out(teacher_set)]
+
+
+def _system_turns(teacher_set: TeacherSet) -> int:
+    """Prompts whose turns bring a system text of their own."""
+    return sum(prompt.messages[0]["role"] == "system" for prompt in teacher_set.prompts)
 
 
 def _thinking(teacher_set: TeacherSet) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,44 @@ def test_an_existing_file_is_not_replaced(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"is not replaced\. Name another: --output_path FILE"):
         init_teacher_set("data/rows.jsonl")
     assert Path("data/my_teachers.yaml").read_text("utf-8") == "mine"
+
+
+def test_data_that_is_not_there_is_named_before_a_file_that_is(folder: Path) -> None:
+    (folder / "my_teachers.yaml").write_text("")
+    with pytest.raises(DataError, match="nowhere.jsonl: no such file"):
+        init_teacher_set("nowhere.jsonl")
+
+
+def test_a_file_that_lm_eval_would_not_read_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="lm-eval reads files that end in .yaml only"):
+        init_teacher_set("data/rows.jsonl", output_path="mine.yml")
+
+
+def test_scores_of_a_teacher_set_are_for_lnat_rank(folder: Path) -> None:
+    line = {"doc": {"prompt_id": "p", "prompt": "?", "responses": []}, "resps": []}
+    (folder / "samples_x_2026.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="scores that lm_eval wrote, .* `lnat rank`"):
+        init_teacher_set("samples_x_2026.jsonl")
+
+
+def test_system_turns_are_said(folder: Path) -> None:
+    found = [
+        {"model": one["model"], "messages": [
+            {"role": "system", "content": "Think."}, {"role": "user", "content": one["question"]},
+            {"role": "assistant", "content": one["output"]}]}
+        for one in rows("QwQ", "R1")
+    ]  # fmt: skip
+    (folder / "turns.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "system: in the turns of 4 prompts" in init_teacher_set("turns.json").to_text()
+
+
+def test_the_example_filter_is_of_how_a_row_ended(folder: Path) -> None:
+    found = [
+        {**one, "kind": "ab"[i % 2], "finish_reason": "stop" if i else "length"}
+        for i, one in enumerate(rows("QwQ", "R1"))
+    ]
+    (folder / "ends.json").write_text(json.dumps(found), encoding="utf-8")
+    assert "# where: {finish_reason: stop}" in init_teacher_set("ends.json").yaml
 
 
 def test_paths_are_relative_to_the_yaml(folder: Path) -> None:
@@ -190,7 +229,12 @@ def test_ids_that_do_not_fit_all_rows_are_not_read(
         ({"layout": "lng"}, "no such choice .*Did you mean 'long'"),
         ({"prompt": ""}, "this must be text"),
         ({"teacher": ["model", "A=data/rows.jsonl"]}, "one column, or by files"),
-        ({"layout": "wide", "response": "output,question", "sample": "model"}, "no such column"),
+        ({"layout": "wide", "response": "output,model", "sample": "model"}, "no such column"),
+        ({"response": "question"}, "--response: this column is read as something else"),
+        ({"prompt": 3}, "this must be text"),
+        ({"teacher": {"A": 3}}, "a teacher and a file must be named"),
+        ({"teacher": "=data/rows.jsonl"}, "a teacher and a file must be named"),
+        ({"teacher": ["A=data/rows.jsonl", "B=data"]}, "a file is given to two teachers"),
     ],
 )
 def test_options_are_checked(folder: Path, options: dict[str, Any], message: str) -> None:
@@ -211,6 +255,51 @@ def test_a_file_in_its_teachers_name_needs_no_further_mention(folder: Path) -> N
         "A": "data/rows.jsonl", "B": "b.jsonl",
     }  # fmt: skip
     assert new.teacher_set.teachers == ("A", "B")
+
+
+def test_a_teacher_may_have_several_files(folder: Path) -> None:
+    for name in ("a1", "a2", "b"):
+        Path(f"{name}.jsonl").write_text(jsonl(*rows("x")), "utf-8")
+    init_teacher_set(teacher=["A=a1.jsonl", "A=a2.jsonl", "B=b.jsonl"])
+    assert read_yaml("my_teachers.yaml")["dataset_path"] == {
+        "A": ["a1.jsonl", "a2.jsonl"], "B": "b.jsonl",
+    }  # fmt: skip
+
+
+def test_files_that_were_not_given_are_not_read(folder: Path) -> None:
+    for name in ("r1", "qwq", "other"):
+        Path(name).mkdir()
+        own = [{"prompt": f"p {i} of all", "response": f"{name} {i}"} for i in range(3)]
+        Path(name, "rows.jsonl").write_text(jsonl(*own), "utf-8")
+    new = init_teacher_set("r1/rows.jsonl", "qwq/rows.jsonl", output_path="new/t.yaml")
+    assert set(new.teacher_set.teachers) == {"r1", "qwq"}
+    assert read_yaml("new/t.yaml")["dataset_path"] == ["../r1/rows.jsonl", "../qwq/rows.jsonl"]
+    assert check_task("new/t.yaml").fingerprint == new.teacher_set.fingerprint
+
+
+def test_a_linked_folder_may_hold_the_yaml(folder: Path) -> None:
+    Path("deep/er").mkdir(parents=True)
+    Path("link").symlink_to("deep/er")
+    init_teacher_set("data/rows.jsonl", output_path="link/t.yaml")
+    assert read_yaml("link/t.yaml")["dataset_path"] == "../../data/rows.jsonl"
+    assert check_task("link/t.yaml").n_responses == 8
+
+
+def test_what_is_unsure_of_a_proposal_that_does_not_load_is_shown(folder: Path) -> None:
+    own = rows("A", "B", context="Some text of it.")
+    for i, row in enumerate(own):
+        row["question"] += f" Row {i}."
+    Path("rows.jsonl").write_text(jsonl(*own), "utf-8")
+    with pytest.raises(ProposalError) as caught:
+        init_teacher_set("rows.jsonl")
+    assert "# unsure: context may belong to the prompt" in caught.value.proposal
+
+
+def test_columns_without_a_name_are_shown_in_quotes(folder: Path) -> None:
+    text = "".join(f",{i},{t} says so it is,{t}\n" for i in range(3) for t in ("A", "B"))
+    Path("rows.csv").write_text(",prompt,response,teacher\n" + text, "utf-8")
+    Path("rows.csv").write_text(Path("rows.csv").read_text("utf-8").replace("\n,", "\n7,"), "utf-8")
+    assert "columns not used: ''\n" in init_teacher_set("rows.csv").to_text()
 
 
 def test_rows_that_cannot_be_used_are_named(folder: Path) -> None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import LnatError
 from lnat_plugins.files import parse_yaml
 from lnat_plugins.teacher_set.detect.create import NewTeacherSet, create, read_options
 
-TABLE = Path(__file__).parents[2] / "data" / "init_layouts.yaml"
-CASES: list[dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+DATA = Path(__file__).parents[2] / "data"
+TABLES = ("init_layouts.yaml", "init_hard_layouts.yaml")
+CASES: list[dict[str, Any]] = [
+    case for name in TABLES for case in yaml.safe_load((DATA / name).read_text(encoding="utf-8"))
+]
 PROMPTS = 6
 
 
@@ -47,7 +52,7 @@ def write(folder: Path, case: dict[str, Any]) -> list[str]:
     row = 0
     for name, templates in case["files"].items():
         rows = []
-        for i in range(PROMPTS):
+        for i in range(min(case.get("prompts", PROMPTS), PROMPTS)):
             for template in templates:
                 rows.append(fill(template, i, row))
                 row += 1
@@ -78,7 +83,7 @@ def test_a_layout_is_recognised_or_asked_about(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if "asks" in case:
-        with pytest.raises(ConfigError, match=re.escape(case["asks"])):
+        with pytest.raises(LnatError, match=re.escape(case["asks"])):
             init(tmp_path, case)
         assert not list(tmp_path.rglob("my_teachers.yaml"))
         return
@@ -88,8 +93,76 @@ def test_a_layout_is_recognised_or_asked_about(
     path = found["dataset_path"]
     assert path == case["path"] or f"{where}/{path}" == case["path"]
     assert found["naturalness"] == case["block"]
-    assert len(new.teacher_set.prompts) == PROMPTS
+    assert len(new.teacher_set.prompts) == case.get("prompts", PROMPTS)
     if "count" in case:
         assert new.teacher_set.n_responses == case["count"]
+    assert not (case.get("sure") and new.detected.doubts)
     if "doubt" in case:
         assert any(case["doubt"] in doubt for doubt in new.detected.doubts)
+
+
+READ = [case for case in CASES if "asks" not in case and "count" not in case]
+
+
+@pytest.mark.parametrize("case", READ, ids=lambda case: case["name"])
+def test_neither_order_nor_a_broken_row_changes_what_is_read(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = init(tmp_path, case)
+    assert plain.path is not None
+    plain.path.unlink()
+    for name in case["files"]:
+        path = tmp_path / name
+        text = path.read_text("utf-8")
+        as_list = name.endswith(".json")
+        rows = json.loads(text) if as_list else [json.loads(line) for line in text.splitlines()]
+        rows = [dict(reversed(row.items())) for row in rows]
+        rows.insert(1, {next(iter(rows[0])): None})
+        lines = [json.dumps(row) + "\n" for row in rows]
+        path.write_text(json.dumps(rows) if as_list else "".join(lines), "utf-8")
+    data = case.get("data", sorted(case["files"]))
+    changed = create(data, read_options(case.get("options", {})))
+    assert _texts(changed) == _texts(plain)
+
+
+def _texts(new: NewTeacherSet) -> list[tuple[str, str, str, bool | None]]:
+    return sorted(
+        (prompt.text, response.teacher, response.text, response.correct)
+        for prompt in new.teacher_set.prompts
+        for response in prompt.responses
+    )
+
+
+ODD: tuple[Any, ...] = (
+    None, 5, -1.5, float("nan"), True, "", "x", "null", [], {}, [1], [None], [{}], [["user", "x"]],
+    {"a": {"b": "c d e f"}}, {"content": None}, {"choices": []}, {"role": "user", "content": 5},
+    [{"role": "user"}], [{"role": "assistant", "content": ["x"]}], [{"type": "text"}],
+)  # fmt: skip
+
+
+def with_odd_cells(value: Any, rng: random.Random) -> Any:
+    """The value with some of what is in it replaced."""
+    if rng.random() < 0.15:
+        return rng.choice(ODD)
+    if isinstance(value, dict):
+        return {key: with_odd_cells(own, rng) for key, own in value.items() if rng.random() < 0.97}
+    if isinstance(value, list):
+        return [with_odd_cells(own, rng) for own in value]
+    return value
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_odd_cells_end_in_a_set_or_in_one_error(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(case["name"])
+    for _ in range(3):
+        data = write(tmp_path, case)
+        for path in [tmp_path / name for name in case["files"] if name.endswith(".jsonl")]:
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            rows = [{key: with_odd_cells(own, rng) for key, own in row.items()} for row in rows]
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        with suppress(LnatError):
+            create(data, read_options(case.get("options", {})), "-")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
@@ -18,12 +20,18 @@ def train(config: Path) -> None:
     Raises:
         ConfigError: TRL refuses the settings.
     """
+    printed = io.StringIO()
     try:
-        parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(config)])
-    except (ValueError, TypeError, ImportError) as cause:
-        # TRL and transformers check their arguments with these.
+        with contextlib.redirect_stderr(printed):
+            parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(config)])
+    # TRL and transformers check their arguments with these; wrong types end argparse.
+    except (ValueError, TypeError, ImportError, SystemExit) as cause:
+        said = printed.getvalue() if isinstance(cause, SystemExit) else str(cause)
+        what = (
+            said.strip().splitlines()[-1] if isinstance(cause, SystemExit) else said.splitlines()[0]
+        )
         raise ConfigError(
-            f"TRL refuses the settings: {str(cause).splitlines()[0].rstrip('.')}",
+            f"TRL refuses the settings: {what.rpartition('error: ')[2].rstrip('.')}",
             where=str(config), remedy="fix `sft:` in the study; see TRL's SFTConfig",
         ) from cause  # fmt: skip
     main(*parsed)

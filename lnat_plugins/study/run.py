@@ -22,11 +22,12 @@ from typing import Any, Final
 
 from lnat_plugins.api import Scores, load_teacher_set, read_scores
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.harness.command import check_student, run_lm_eval
+from lnat_plugins.files import check_model_folder
+from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
-from lnat_plugins.study.arms import rows_of
+from lnat_plugins.study.rows import rows_of
 from lnat_plugins.study.spec import StudySpec, read_study
 from lnat_plugins.study.units import Unit, find_unit, read_done, units_of, write_done
 from lnat_plugins.teacher_set import TeacherSet
@@ -59,7 +60,7 @@ class StudyRun:
         """
         spec = read_study(study)
         for student in spec.students.values():
-            check_student(student)
+            check_model_folder(student, f"{spec.source}: students")
         return cls(spec, load_teacher_set(spec.teacher_set), Path(folder).expanduser().resolve())
 
     @functools.cached_property

@@ -100,7 +100,11 @@ class StudySpec:
 
 
 def _listed(value: Any) -> Any:
-    return value if isinstance(value, list | Mapping) else [value]
+    return value if isinstance(value, list) else [value]
+
+
+def _listed_or_named(value: Any) -> Any:
+    return value if isinstance(value, Mapping) else _listed(value)
 
 
 _Count = Annotated[int, Field(ge=1)]
@@ -132,7 +136,9 @@ class _Study(BaseModel):
 
     study: str
     teacher_set: str
-    students: Annotated[list[str] | dict[str, str], BeforeValidator(_listed), Field(min_length=1)]
+    students: Annotated[
+        list[str] | dict[str, str], BeforeValidator(_listed_or_named), Field(min_length=1)
+    ]
     seeds: int | list[int] = 3
     budget: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = [{}]
     teachers: list[str] | None = None

@@ -1,0 +1,63 @@
+"""A study of minutes: two teachers of sums, a random student, and questions with three choices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.harness.lab import CLASS
+from tests.helpers_students import student, tokenizer
+
+TASK = {
+    "task": "sums",
+    "dataset_path": "json",
+    "test_split": "test",
+    "output_type": "multiple_choice",
+    "doc_to_text": "{{question}}",
+    "doc_to_target": "{{answer}}",
+    "doc_to_choice": "{{choices}}",
+    "metric_list": [{"metric": "acc"}],
+}
+
+
+def write_study(folder: Path, **keys: Any) -> Path:
+    """The study's YAML, with all that it names."""
+    reader = tokenizer()
+    reader.pad_token = "<|end|>"
+    reader.save_pretrained(folder / "student")
+    student("llama").save_pretrained(folder / "student")
+    rows = [
+        {"prompt": f"What is {i} + 4?", "teacher": teacher, "response": text.format(i + 4)}
+        for i in range(8)
+        for teacher, text in {"long": "First step. So {}. Done.", "short": "{}."}.items()
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    block = {"windows": [1, "global"], "sensitivity": "none"}
+    config = {"task": "teachers", "dataset_path": "rows.jsonl", "naturalness": block}
+    (folder / "set.yaml").write_text(CLASS + yaml.safe_dump(config), encoding="utf-8")
+    questions = [
+        {"question": f"What is {i} + 3?", "choices": [f" {i + 3}", " 0", " step"], "answer": 0}
+        for i in range(6)
+    ]
+    (folder / "test.jsonl").write_text("\n".join(map(json.dumps, questions)), encoding="utf-8")
+    kwargs = {"data_files": {"test": str(folder / "test.jsonl")}}
+    (folder / "sums.yaml").write_text(yaml.safe_dump(TASK | {"dataset_kwargs": kwargs}))
+    study = {
+        "study": "small",
+        "teacher_set": "set.yaml",
+        "students": "student",
+        "seeds": 1,
+        "budget": {"rows": 6},
+        "selections": {"best": {"strategy": "best", "window": 1}},
+        "sft": {"max_steps": 2, "learning_rate": 0.01, "use_cpu": True, "bf16": False},
+        "evaluation": {
+            "tasks": "sums.yaml", "metric": "acc", "device": "cpu", "batch_size": 8,
+            "model_args": {"dtype": "float32"},
+        },
+    }  # fmt: skip
+    path = folder / "study.yaml"
+    path.write_text(yaml.safe_dump(study | keys), encoding="utf-8")
+    return path

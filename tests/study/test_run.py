@@ -1,0 +1,202 @@
+"""A study that is run: every unit once, the same result however it was interrupted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from lnat_plugins.cli import main
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.hooks import trl_train
+from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study.run import LOG, StudyRun, run_units
+from lnat_plugins.study.units import UNIT
+
+from .lab import write_study
+
+
+def values(folder: Path) -> dict[str, Any]:
+    """Unit -> what it brought, without its time."""
+    found = {}
+    for path in sorted(folder.rglob(UNIT)):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        del result["seconds"]
+        found[path.parent.relative_to(folder).as_posix()] = result
+    return found
+
+
+def with_scores(run: StudyRun, done: StudyRun) -> None:
+    """The student has scored already."""
+    shutil.copytree(done.folder_of(done.units[0]), run.folder_of(run.units[0]))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def done(study: Path) -> StudyRun:
+    run = StudyRun.of(study, study.parent / "out")
+    assert [unit for unit, _ in run_units(run, run.units, 1)] == run.units
+    return run
+
+
+def test_every_unit_is_done_once(done: StudyRun) -> None:
+    found = values(done.folder)
+    assert sorted(found) == sorted(unit.name for unit in done.units)
+    for unit in done.units:
+        result = done.done(unit)
+        assert result is not None
+        if unit.kind != "scores":
+            assert list(result["values"]) == ["sums"]
+            assert len(result["values"]["sums"]) == 6
+            assert {*result["values"]["sums"].values()} <= {0.0, 1.0}
+        assert not (done.folder_of(unit) / "model").exists()
+        assert (done.folder_of(unit) / LOG).is_file()
+
+
+def test_an_arm_trains_on_its_rows_and_on_the_same_prompts(done: StudyRun) -> None:
+    chosen = {
+        unit.arm: read_selection(done.folder_of(unit) / "rows")
+        for unit in done.units
+        if unit.budget is not None
+    }
+    prompts = {
+        arm: {selection.prompts[i] for i in selection.indices} for arm, selection in chosen.items()
+    }
+    assert prompts["long"] == prompts["short"] == prompts["best"]
+    for teacher in ("long", "short"):
+        assert chosen[teacher].chosen_by_teacher == {teacher: 6}
+    assert len(chosen["best"].indices) == 6
+    assert chosen["best"].dropped["over the study's budget"]
+    for unit in done.units:
+        if unit.budget is not None:
+            assert (done.done(unit) or {})["rows"] == 6
+
+
+def test_a_second_run_does_nothing(
+    done: StudyRun, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(StudyRun, "_train", None)
+    monkeypatch.setattr(StudyRun, "_score", None)
+    assert len(list(run_units(done, done.units, 1))) == len(done.units)
+    assert main(["study", str(study), "--output_path", str(done.folder), "--dry_run"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_study_that_was_changed_is_done_again_where_it_matters(
+    done: StudyRun, study: Path, tmp_path: Path
+) -> None:
+    def left(**keys: Any) -> set[str]:
+        path = write_study(study.parent, **keys)
+        run = StudyRun.of(path, done.folder)
+        found = {unit.kind for unit in run.units if run.done(unit) is None}
+        write_study(study.parent)
+        return found
+
+    assert left() == set()
+    assert left(sft={"max_steps": 3, "use_cpu": True, "bf16": False}) == {"teacher", "selection"}
+    assert left(selections={"best": {"strategy": "random"}}) == {"selection"}
+    assert left(shuffle=1) == {"teacher", "selection"}
+    evaluation = {"tasks": "sums.yaml", "metric": "acc", "limit": 3}
+    assert left(evaluation=evaluation) == {"none", "teacher", "selection"}
+
+
+@pytest.mark.parametrize("at", ["train", "evaluate"])
+def test_a_unit_that_was_interrupted_is_begun_again(
+    done: StudyRun, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    run = StudyRun.of(study, tmp_path / "out")
+    name = {"train": "lnat_plugins.hooks.trl_train.train"}.get(
+        at, "lnat_plugins.study.run.evaluate_documents"
+    )
+    before = trl_train.train
+
+    def stop(*args: Any, **options: Any) -> None:
+        if at == "train":
+            before(*args)
+        raise KeyboardInterrupt
+
+    units = [unit for unit in run.units if unit.kind in ("scores", "teacher")]
+    with_scores(run, done)
+    with monkeypatch.context() as patch:
+        patch.setattr(name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(units[1])
+    assert run.done(units[1]) is None
+    (run.folder_of(units[1]) / "left_over").write_text("")
+    run.run(units[1])
+    assert not (run.folder_of(units[1]) / "left_over").exists()
+    found, expected = values(run.folder), values(done.folder)
+    assert found == {name: expected[name] for name in found}
+
+
+def test_units_are_commands(
+    done: StudyRun, study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(study), "--output_path", str(tmp_path), "--dry_run"]) == 0
+    commands = capfd.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in commands] == [unit.name for unit in done.units]
+    assert {" ".join(line.split()[:3]) for line in commands} == {f"lnat study {study}"}
+    unit = ["study", str(study), "--output_path", str(tmp_path), "--unit", "student/none"]
+    assert main(unit) == 0
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "[1/1] student/none: sums " in captured.err
+    assert values(tmp_path) == {"student/none": values(done.folder)["student/none"]}
+    early = [*unit[:-1], "student/teacher/long/6-rows/seed-1"]
+    assert main(early) == 2
+    assert "has not scored the teacher set yet. Do the unit student/scores first" in (
+        capfd.readouterr().err
+    )
+
+
+def test_several_at_once_bring_the_same(done: StudyRun, study: Path, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    run = StudyRun.of(study, tmp_path)
+    with_scores(run, done)
+    assert {unit for unit, _ in run_units(run, run.units, 2)} == {*run.units}
+    assert values(tmp_path) == values(done.folder)
+    assert torch.get_num_threads() == threads
+
+
+def test_models_are_kept_where_wanted(done: StudyRun, tmp_path: Path) -> None:
+    path = write_study(tmp_path, keep_models=True, teachers=["short"], selections={})
+    run = StudyRun.of(path, tmp_path / "out")
+    with_scores(run, done)
+    *_, (unit, _) = run_units(run, run.units, 1)
+    model = AutoModelForCausalLM.from_pretrained(run.folder_of(unit) / "model")
+    before = AutoModelForCausalLM.from_pretrained(tmp_path / "student")
+    assert any((a != b).any() for a, b in zip(model.parameters(), before.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("keys", "error", "message"),
+    [
+        ({"budget": {"rows": 99}}, DataError, "fewer rows than the study's budget .*8 of 99"),
+        ({"budget": {"tokens": 1}}, DataError, "the first row is longer than the budget"),
+        ({"sft": {"max_steps": "x"}}, ConfigError, "TRL refuses the settings"),
+        ({"teachers": ["lang"]}, ConfigError, "lang"),
+    ],
+)
+def test_what_a_unit_refuses(
+    done: StudyRun, tmp_path: Path, keys: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    run = StudyRun.of(write_study(tmp_path, **keys), tmp_path / "out")
+    with_scores(run, done)
+    with pytest.raises(error, match=message):
+        run.run(next(unit for unit in run.units if unit.kind == "teacher"))
+
+
+def test_a_metric_that_the_task_lacks(tmp_path: Path) -> None:
+    evaluation = {"tasks": "sums.yaml", "metric": "exact", "device": "cpu"}
+    run = StudyRun.of(write_study(tmp_path, evaluation=evaluation), tmp_path / "out")
+    with pytest.raises(ConfigError, match="no such metric"):
+        run.run(run.units[1])

@@ -26,12 +26,11 @@ def train(config: Path) -> None:
             parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(config)])
     # TRL and transformers check their arguments with these; wrong types end argparse.
     except (ValueError, TypeError, ImportError, SystemExit) as cause:
-        said = printed.getvalue() if isinstance(cause, SystemExit) else str(cause)
-        what = (
-            said.strip().splitlines()[-1] if isinstance(cause, SystemExit) else said.splitlines()[0]
-        )
+        by_argparse = isinstance(cause, SystemExit)
+        lines = (printed.getvalue() if by_argparse else str(cause)).strip().splitlines()
+        what = lines[-1 if by_argparse else 0].rpartition("error: ")[2].rstrip(".")
         raise ConfigError(
-            f"TRL refuses the settings: {what.rpartition('error: ')[2].rstrip('.')}",
+            f"TRL refuses the settings: {what}",
             where=str(config), remedy="fix `sft:` in the study; see TRL's SFTConfig",
         ) from cause  # fmt: skip
     main(*parsed)

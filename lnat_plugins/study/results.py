@@ -1,0 +1,261 @@
+"""The result of a study: what the units reached, and which metric foretold it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from lnat_plugins.api import Scores
+from lnat_plugins.errors import DataError
+from lnat_plugins.formatting import join_blocks, markdown_table, number
+from lnat_plugins.metrics import GLOBAL
+from lnat_plugins.ranking.table import ScoreTable, score_table
+from lnat_plugins.study.ablation import Ablation, ablation
+from lnat_plugins.study.agreement import Agreement, agreement
+from lnat_plugins.study.arms import ArmTable, arm_table
+from lnat_plugins.study.gains import Gains, gains
+from lnat_plugins.study.outcomes import Outcomes
+from lnat_plugins.study.reliability import Reliability, reliability
+from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.spec import Budget
+from lnat_plugins.study.students import Students, compare_students, pool_tau
+from lnat_plugins.study.units import Unit
+from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
+
+RESULT: Final = "study.json"
+_NONE: Final = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class StudentResult:
+    """One student under one budget.
+
+    Attributes:
+        student, budget: by their names in the study.
+        arms, reliability, agreement, ablation, gains: see the modules of these names; the last
+            three are None where there is nothing to compare.
+        verdict: sentences.
+    """
+
+    student: str
+    budget: str
+    arms: ArmTable
+    reliability: Reliability | None
+    agreement: Agreement | None
+    ablation: Ablation | None
+    gains: Gains | None
+    verdict: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """All students and budgets.
+
+    Attributes:
+        study: its name.
+        students: one for each student and budget that has results.
+        pooled: sentences over all of them; empty for one.
+        missing: units that are not done.
+    """
+
+    study: str
+    students: tuple[StudentResult, ...]
+    pooled: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; `reference` is what `lnat rank --reference` reads."""
+        found: dict[str, dict[str, float]] = {}
+        for one in self.students:
+            if one.agreement is not None:
+                found.setdefault(one.student, dict(one.agreement.accuracy))
+        return {
+            "study": self.study,
+            "missing": list(self.missing),
+            "pooled": list(self.pooled),
+            "reference": found,
+            "students": [
+                {
+                    "student": one.student,
+                    "budget": one.budget,
+                    "verdict": list(one.verdict),
+                    **{
+                        name: None if part is None else part.as_dict()
+                        for name, part in (
+                            ("arms", one.arms), ("reliability", one.reliability),
+                            ("agreement", one.agreement), ("ablation", one.ablation),
+                            ("gains", one.gains),
+                        )
+                    },
+                }
+                for one in self.students
+            ],
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """`as_dict` as text."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """As `lnat study` prints it."""
+        blocks: list[str | Sequence[str]] = []
+        if self.missing:
+            shown = ", ".join(self.missing[:3])
+            blocks.append(f"{len(self.missing)} units are not done ({shown} …); the rest says:")
+        for one in self.students:
+            blocks.append(f"student: {one.student}, budget: {one.budget}")
+            blocks.append([*one.verdict])
+            blocks.append(_arms(one.arms))
+            if one.agreement is not None:
+                blocks.append(one.agreement.to_markdown())
+            if one.gains is not None:
+                blocks.append(one.gains.to_markdown())
+        if self.pooled:
+            blocks.append("All students and budgets:")
+            blocks.append([*self.pooled])
+        return join_blocks(*blocks)
+
+
+def read_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> StudyResult:
+    """What the units that are done say together.
+
+    Args:
+        iters, seed: of the resampling.
+
+    Raises:
+        DataError: no student has results; units that were evaluated on other documents.
+    """
+    missing = tuple(unit.name for unit in run.units if run.done(unit) is None)
+    found, outcomes = [], []
+    for student in run.spec.students:
+        for budget in run.spec.budgets:
+            reached = _outcomes(run, student, budget)
+            if reached is not None:
+                found.append(_result(run, student, budget, reached, iters, seed))
+                outcomes.append(reached)
+    if not found:
+        raise DataError(
+            "no trained student was evaluated yet", where=str(run.folder),
+            remedy="run the study first: lnat study",
+        )  # fmt: skip
+    compared = [one.agreement for one in found if one.agreement is not None]
+    pooled: tuple[str, ...] = ()
+    if len(compared) > 1:
+        pairs = [o for o, one in zip(outcomes, found, strict=True) if one.agreement is not None]
+        together: Students = compare_students(pairs, compared)
+        pooled = (
+            *pooled_verdict(compared[0].baseline or "", pool_tau(compared)),
+            *students_verdict(together),
+        )
+    return StudyResult(run.spec.name, tuple(found), pooled, missing)
+
+
+def _result(
+    run: StudyRun, student: str, budget: Budget, outcomes: Outcomes, iters: int, seed: int
+) -> StudentResult:
+    arms = arm_table(outcomes, iters=iters, seed=seed)
+    options: dict[str, int] = {"iters": iters, "seed": seed}
+    found: Agreement | None = None
+    left_out: Ablation | None = None
+    reliable: Reliability | None = None
+    if len(outcomes.teachers) > 1:
+        scores = metric_scores(run.scores(student), outcomes.teachers)
+        found = agreement(outcomes, scores, **options)
+        reliable = reliability(outcomes, seed=seed)
+        left_out = ablation(outcomes, scores) if len(outcomes.teachers) > 2 else None
+    gained = None
+    if outcomes.of_kind("selection") and (
+        outcomes.teachers or len(outcomes.of_kind("selection")) > 1
+    ):
+        gained = gains(outcomes, **options)
+    said = () if found is None or reliable is None else verdict(
+        found, reliable, arms=arms, gains=gained, ablation=left_out
+    )  # fmt: skip
+    return StudentResult(student, budget.name, arms, reliable, found, left_out, gained, said)
+
+
+def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
+    """Of every metric that has a direction and was gathered, on the prompts scored.
+
+    A metric that reads windows has one for each window scored, such as `local_naturalness[4]`;
+    `global_naturalness` is the first window's rival and the baseline.
+    """
+    gathered = {
+        name
+        for row in scores.rows
+        for name in (*row.record.statistics, *row.record.step_statistics, *row.record.undefined)
+    }
+    tables: list[ScoreTable] = []
+    names = []
+    for name, metric in scores.plugins.registry.metrics.items():
+        if metric.higher_is_better is None or not metric.needs <= gathered:
+            continue
+        windows = scores.windows if metric.reads == "window" else [metric.window_read("") or ""]
+        for window in windows:
+            if metric.reads == "window" and window == GLOBAL and len(windows) > 1:
+                continue
+            if window and window not in scores.windows:
+                continue
+            rows = [row for row in scores.rows if row.teacher in teachers]
+            tables.append(score_table(rows, scores.scored.prompts, teachers, metric, window))
+            names.append(f"{name}[{window}]" if metric.reads == "window" else name)
+    return replace(MetricScores.from_tables(tables), metrics=tuple(names))
+
+
+def _outcomes(run: StudyRun, student: str, budget: Budget) -> Outcomes | None:
+    """What the arms of a student reached; None where no trained one is there."""
+    arms: dict[tuple[str, Any], list[dict[str, dict[str, float]] | None]] = {
+        (_NONE, "none"): [_values(run, Unit("none", student))]
+    }
+    for kind, names in (("teacher", run.teachers), ("selection", tuple(run.spec.selections))):
+        for name in names:
+            arms[name, kind] = [
+                _values(run, Unit(kind, student, name, budget, seed))  # type: ignore[arg-type]
+                for seed in run.spec.seeds
+            ]
+    arms = {arm: seeds for arm, seeds in arms.items() if any(one is not None for one in seeds)}
+    if not any(kind != "none" for _, kind in arms):
+        return None
+    documents = sorted(
+        {
+            (task, document)
+            for seeds in arms.values() for one in seeds if one is not None
+            for task, values in one.items() for document in values
+        },
+        key=lambda key: (key[0], len(key[1]), key[1]),
+    )  # fmt: skip
+    values_ASI = np.full((len(arms), len(run.spec.seeds), len(documents)), math.nan)
+    for a, seeds in enumerate(arms.values()):
+        for s, one in enumerate(seeds):
+            if one is not None:
+                values_ASI[a, s] = [
+                    one.get(task, {}).get(document, math.nan) for task, document in documents
+                ]
+    names, kinds = zip(*arms, strict=True)
+    bounds = (0.0, 1.0) if np.nanmin(values_ASI) >= 0 and np.nanmax(values_ASI) <= 1 else None
+    label = f"{student}, {budget.name}"
+    return Outcomes(names, kinds, values_ASI, bounds=bounds, label=label, item_set=run.spec.name)
+
+
+def _values(run: StudyRun, unit: Unit) -> dict[str, dict[str, float]] | None:
+    found = run.done(unit)
+    return None if found is None else found["values"]
+
+
+def _arms(table: ArmTable) -> str:
+    return markdown_table(
+        ["arm", "kind", "mean", "interval", "gain over none", "interval", "seeds"],
+        [
+            [
+                one.name, one.kind, number(one.mean.value, 3), one.mean.interval(3),
+                number(one.gain.value, 3), one.gain.interval(3), str(one.seeds),
+            ]
+            for one in table.arms
+        ],
+        left=2,
+    )  # fmt: skip

@@ -51,10 +51,14 @@ def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
 
 
-def tau_b(one_BT: Ints, other_BT: Ints) -> Floats:
+def tau_b(one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None) -> Floats:
     """Kendall's tau-b of each row of ranks with the same row of others; a single row fits all.
 
     tau-b = Σ s·s' / √(Σ s² · Σ s'²), with s = −1, 0 or 1 as the ranks of a pair of teachers say.
+
+    Args:
+        copies_BT: how often each teacher is in the row, 0 included; by default once. A pair counts
+            as often as it can be formed of two different teachers; copies of one form none.
 
     Returns:
         (B,); NaN where either side is one tie throughout, or there are fewer than two teachers.
@@ -62,8 +66,10 @@ def tau_b(one_BT: Ints, other_BT: Ints) -> Floats:
     first, second = np.triu_indices(one_BT.shape[1], k=1)
     one = np.sign(one_BT[:, first] - one_BT[:, second])
     other = np.sign(other_BT[:, first] - other_BT[:, second])
-    untied = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1)).astype(np.float64)
-    agreeing = (one * other).sum(axis=1).astype(np.float64)
+    pairs = np.ones((1, 1)) if copies_BT is None else copies_BT[:, first] * copies_BT[:, second]
+    one_sum, other_sum = (pairs * one**2).sum(axis=1), (pairs * other**2).sum(axis=1)
+    untied = np.sqrt(one_sum * other_sum).astype(np.float64)
+    agreeing = (pairs * one * other).sum(axis=1).astype(np.float64)
     found = np.full(np.broadcast_shapes(agreeing.shape, untied.shape), np.nan)
     np.divide(agreeing, untied, out=found, where=untied > 0)
     return found

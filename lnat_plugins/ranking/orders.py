@@ -63,16 +63,27 @@ def tau_b(one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None) -> Floats
     Returns:
         (B,); NaN where either side is one tie throughout, or there are fewer than two teachers.
     """
+    agreeing, one_sum, other_sum = pair_sums(one_BT, other_BT, copies_BT)
+    untied = np.sqrt(one_sum * other_sum)
+    found = np.full(np.broadcast_shapes(agreeing.shape, untied.shape), np.nan)
+    np.divide(agreeing, untied, out=found, where=untied > 0)
+    return found
+
+
+def pair_sums(
+    one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """(B,) each: Σ s·s', Σ s² and Σ s'² over the pairs of teachers, arguments as of `tau_b`."""
     first, second = np.triu_indices(one_BT.shape[1], k=1)
     one = np.sign(one_BT[:, first] - one_BT[:, second])
     other = np.sign(other_BT[:, first] - other_BT[:, second])
     pairs = np.ones((1, 1)) if copies_BT is None else copies_BT[:, first] * copies_BT[:, second]
-    one_sum, other_sum = (pairs * one**2).sum(axis=1), (pairs * other**2).sum(axis=1)
-    untied = np.sqrt(one_sum * other_sum).astype(np.float64)
-    agreeing = (pairs * one * other).sum(axis=1).astype(np.float64)
-    found = np.full(np.broadcast_shapes(agreeing.shape, untied.shape), np.nan)
-    np.divide(agreeing, untied, out=found, where=untied > 0)
-    return found
+    of_one = pairs * one
+    agreeing, one_sum, other_sum = (
+        each.sum(axis=1).astype(np.float64)
+        for each in (of_one * other, of_one * one, pairs * other * other)
+    )
+    return agreeing, one_sum, other_sum
 
 
 def mean_known(values: Floats) -> float:

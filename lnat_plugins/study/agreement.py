@@ -3,7 +3,8 @@
 Two intervals stand beside every figure. With the teachers as they are, prompts, seeds and items are
 resampled: what another run with these teachers would give. With the teachers resampled too: what
 other teachers of the same kind would give, by far the wider one, and the only one that claims rest
-on. A resample that holds a teacher twice forms no pair of the two copies (`order_fit`).
+on. A resample that holds a teacher twice forms no pair of the two copies (`order_fit`); one whose
+teachers all tie shows no agreement, tau 0.
 
 The rule for a claim is fixed: a metric is better than the baseline only if the interval of its tau
 minus the baseline's, with teachers resampled and simultaneous over metrics, lies above 0.
@@ -39,6 +40,8 @@ BASELINE: Final = "global_naturalness"
 
 FEWEST_TEACHERS: Final = 6
 """Teachers below which no metric is claimed to be better than another."""
+
+_NOTHING_SEEN: Final = {"tau": 0.0, "spearman": 0.0, "pairs": 0.5}
 
 Claim = Literal["better", "worse", "none"]
 
@@ -275,12 +278,14 @@ class _Drawn:
     def fits(self, metric: int, used_P: Bools) -> _Fits:
         one_1T = self.scores.means(metric, used_P)
         drawn_BT = self.scores.means(metric, used_P, self.counts_BP)
-        return _Fits(
-            used_P, one_1T, drawn_BT,
-            value=fit(one_1T, self.accuracy_1T),
-            fixed=fit(drawn_BT, self.accuracy_BT),
-            resampled=fit(drawn_BT, self.accuracy_BT, self.copies_BT),
-        )  # fmt: skip
+        value = fit(one_1T, self.accuracy_1T)
+        resampled = fit(drawn_BT, self.accuracy_BT, self.copies_BT)
+        # Left out, resamples without the one teacher that all rests on would hide that it does.
+        for name, neutral in _NOTHING_SEEN.items():
+            if not math.isnan(value[name][0]):
+                resampled[name] = np.where(np.isnan(resampled[name]), neutral, resampled[name])
+        fixed = fit(drawn_BT, self.accuracy_BT)
+        return _Fits(used_P, one_1T, drawn_BT, value, fixed, resampled)
 
 
 def _differences(

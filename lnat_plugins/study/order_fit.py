@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from lnat_plugins.ranking.orders import ranks, tau_b
+from lnat_plugins.ranking.orders import pair_sums, ranks
 from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints
 
 STATISTICS: Final = ("tau", "spearman", "pairs", "regret", "first")
@@ -46,10 +46,12 @@ def fit(
     best_BT, chosen_BT = _best(accuracy_BT, copies_BT), _best(scores_BT, copies_BT)
     chosen_B = chosen_BT.sum(axis=1)
     highest_B = np.where(copies_BT > 0, accuracy_BT, -np.inf).max(axis=1)
+    agreeing_B, ours_B, theirs_B = pair_sums(ours_BT, theirs_BT, copies_BT)
     found = {
-        "tau": tau_b(ours_BT, theirs_BT, copies_BT),
+        "tau": _divided(agreeing_B, np.sqrt(ours_B * theirs_B)),
         "spearman": spearman(ours_BT, theirs_BT, copies_BT),
-        "pairs": pairs_right(ours_BT, theirs_BT, copies_BT),
+        # s·s' = 1 for a pair the right way round, 0 for a tie of the score, −1 for the wrong one
+        "pairs": (1 + _divided(agreeing_B, theirs_B)) / 2,
         "regret": highest_B - (chosen_BT * accuracy_BT).sum(axis=1) / chosen_B,
         "first": (chosen_BT & best_BT).sum(axis=1) / chosen_B,
     }
@@ -67,10 +69,8 @@ def spearman(one_BT: Ints, other_BT: Ints, copies_BT: Ints) -> Floats:
     one = one - (copies_BT * one).sum(axis=1, keepdims=True) / total_B1
     other = other - (copies_BT * other).sum(axis=1, keepdims=True) / total_B1
     square_B = (copies_BT * one**2).sum(axis=1) * (copies_BT * other**2).sum(axis=1)
-    found = np.full(len(one), np.nan)
-    product_B = (copies_BT * one * other).sum(axis=1)
-    np.divide(product_B, np.sqrt(square_B), out=found, where=square_B > TIE)
-    return found
+    square_B[square_B <= TIE] = 0.0
+    return _divided((copies_BT * one * other).sum(axis=1), np.sqrt(square_B))
 
 
 def _shares(better_BT: Ints, copies_BT: Ints) -> Floats:
@@ -84,16 +84,9 @@ def _shares(better_BT: Ints, copies_BT: Ints) -> Floats:
     return found
 
 
-def pairs_right(one_BT: Ints, other_BT: Ints, copies_BT: Ints) -> Floats:
-    """(B,) the share of the pairs not tied in `other` that `one` puts the same way, ties half."""
-    first, second = np.triu_indices(one_BT.shape[1], k=1)
-    one = np.sign(one_BT[:, first] - one_BT[:, second])
-    other = np.sign(other_BT[:, first] - other_BT[:, second])
-    pairs = copies_BT[:, first] * copies_BT[:, second] * (other != 0)
-    right_B = (pairs * (1 + one * other) / 2).sum(axis=1)
-    total_B = pairs.sum(axis=1)
-    found = np.full(len(right_B), np.nan)
-    np.divide(right_B, total_B, out=found, where=total_B > 0)
+def _divided(above_B: Floats, below_B: Floats) -> Floats:
+    found = np.full(above_B.shape, np.nan)
+    np.divide(above_B, below_B, out=found, where=below_B > 0)
     return found
 
 

@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import markdown_table, number, plain, span
+from lnat_plugins.formatting import markdown_table, number, plain
 from lnat_plugins.ranking.bootstrap import LEVEL, simultaneous_intervals
 from lnat_plugins.ranking.orders import mean_known, ranks
 from lnat_plugins.ranking.table import Bools, Floats, Ints
@@ -85,6 +85,7 @@ class Draws:
         accuracy: (B, T).
         copies: (B, T) how often each teacher is drawn.
         tau_fixed, tau: metric -> (B,), with the teachers as they are, and resampled.
+        difference_fixed, difference: metric -> (B,), the same of its tau minus the baseline's.
     """
 
     scores: Mapping[str, Floats]
@@ -92,6 +93,8 @@ class Draws:
     copies: Ints
     tau_fixed: Mapping[str, Floats]
     tau: Mapping[str, Floats]
+    difference_fixed: Mapping[str, Floats]
+    difference: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +145,7 @@ class Agreement:
             value = {name: one.fixed[name].value for name in STATISTICS}
             rows.append([
                 one.metric, number(value["tau"], 2),
-                span(one.fixed["tau"].low, one.fixed["tau"].high, 2),
-                span(one.resampled["tau"].low, one.resampled["tau"].high, 2),
+                one.fixed["tau"].interval(), one.resampled["tau"].interval(),
                 number(value["spearman"], 2), number(value["pairs"], 2),
                 number(value["regret"], 3), number(value["first"], 2), number(one.first_in, 2),
                 str(one.prompts),
@@ -201,13 +203,14 @@ def agreement(
             left_out[name] = "the denominators of a teacher add up to 0"
         else:
             kept[name] = drawn.fits(index, used_P)
-    apart = _differences(drawn, kept, baseline)
+    apart_M, *apart_B = _differences(drawn, kept, baseline)
+    apart = [estimates(apart_M, draws) for draws in apart_B]
     fixed, resampled = (
         [
             dict(zip(STATISTICS, of_metric, strict=True))
             for of_metric in zip(
                 *(
-                    _estimates(
+                    estimates(
                         [float(one.value[key][0]) for one in kept.values()],
                         [getattr(one, form)[key] for one in kept.values()],
                     )
@@ -249,6 +252,8 @@ def agreement(
             copies=drawn.copies_BT,
             tau_fixed={name: one.fixed["tau"] for name, one in kept.items()},
             tau={name: one.resampled["tau"] for name, one in kept.items()},
+            difference_fixed=dict(zip(kept, apart_B[0], strict=True)),
+            difference=dict(zip(kept, apart_B[1], strict=True)),
         ),
     )
 
@@ -290,8 +295,8 @@ class _Drawn:
 
 def _differences(
     drawn: _Drawn, kept: Mapping[str, _Fits], baseline: str
-) -> tuple[list[Estimate], list[Estimate]]:
-    """Each tau minus the baseline's, with the teachers as they are, and resampled."""
+) -> tuple[list[float], list[Floats], list[Floats]]:
+    """Each tau minus the baseline's; its resamples with the teachers as they are, and drawn too."""
     values = [math.nan] * len(kept)
     nothing = np.full(len(drawn.accuracy_BT), np.nan)
     fixed, resampled = [nothing] * len(kept), [nothing] * len(kept)
@@ -310,10 +315,10 @@ def _differences(
         values[i] = float(one.value["tau"][0] - other.value["tau"][0])
         fixed[i] = one.fixed["tau"] - other.fixed["tau"]
         resampled[i] = one.resampled["tau"] - other.resampled["tau"]
-    return _estimates(values, fixed), _estimates(values, resampled)
+    return values, fixed, resampled
 
 
-def _estimates(values: Sequence[float], draws: Sequence[Floats]) -> list[Estimate]:
+def estimates(values: Sequence[float], draws: Sequence[Floats]) -> list[Estimate]:
     """With intervals that hold for all metrics at once."""
     return [
         Estimate(value, low, high)

@@ -23,9 +23,7 @@ teacher minus that of the score's first, their mean if several are. `first`: whe
 first is the best teacher; of several first ones the share."""
 
 
-def fit(
-    scores_BT: Floats, accuracy_BT: Floats, copies_BT: Ints | None = None
-) -> dict[str, Floats]:
+def fit(scores_BT: Floats, accuracy_BT: Floats, copies_BT: Ints | None = None) -> dict[str, Floats]:
     """All statistics, (B,) each.
 
     Args:

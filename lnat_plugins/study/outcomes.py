@@ -140,9 +140,7 @@ class Outcomes:
         """
         for name in names:
             if name not in self.names:
-                raise DataError(
-                    "no such arm", found=name, remedy=did_you_mean(name, self.names)
-                )
+                raise DataError("no such arm", found=name, remedy=did_you_mean(name, self.names))
         return [self.names.index(name) for name in names]
 
     def only(self, names: Sequence[str]) -> Outcomes:

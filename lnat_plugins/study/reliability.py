@@ -120,9 +120,7 @@ def reliability(outcomes: Outcomes, *, seed: int = 1234) -> Reliability:
     elif math.isfinite(components.noise):
         ratio = observed / components.noise
         tail = (1 - LEVEL) / 2
-        low, high = (
-            1 - float(stats.f.ppf(p, size - 1, freedom)) / ratio for p in (1 - tail, tail)
-        )
+        low, high = (1 - float(stats.f.ppf(p, size - 1, freedom)) / ratio for p in (1 - tail, tail))
         share = Estimate(max(0.0, 1 - 1 / ratio), max(0.0, low), max(0.0, high))
     largest = math.nan
     if math.isfinite(components.noise):

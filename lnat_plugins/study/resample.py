@@ -50,9 +50,13 @@ class Estimate:
         """Whether the whole interval lies below 0."""
         return self.high < 0
 
+    def interval(self, digits: int = 2) -> str:
+        """ "[0.04, 0.79]"."""
+        return span(self.low, self.high, digits)
+
     def in_words(self, digits: int = 2) -> str:
         """ "0.45 [0.04, 0.79]"."""
-        return f"{number(self.value, digits)} {span(self.low, self.high, digits)}"
+        return f"{number(self.value, digits)} {self.interval(digits)}"
 
 
 def stream(seed: int, source: str, *names: str) -> np.random.Generator:
@@ -137,16 +141,18 @@ def contrasts(outcomes: Outcomes, weights_CA: Floats, iters: int, seed: int) -> 
 
     A value ± t standard errors, where t is the quantile of the largest deviation of all contrasts
     in the resamples, in standard errors, carried to Student's t with the degrees of freedom of
-    each contrast (Satterthwaite 1946): three seeds know little of their own spread.
+    each contrast (Satterthwaite 1946): three seeds know little of their own spread. A contrast
+    that never varies is certain; with one item and one seed nothing is known, and the ends are NaN.
     """
     values_C = weights_CA @ outcomes.means
     items_CI = weights_CA @ outcomes.item_means
     n_items, noise = items_CI.shape[1], seed_noise(outcomes)
     parts = []  # (C,) variances with their degrees of freedom
     if n_items > 1:
-        parts.append((items_CI.var(axis=1, ddof=1) / n_items, np.full(len(values_C), n_items - 1.0)))
+        parts.append(
+            (items_CI.var(axis=1, ddof=1) / n_items, np.full(len(values_C), n_items - 1.0))
+        )
     n_A = outcomes.known.sum(axis=1)
-    own_A = ~noise.borrowed
     if outcomes.shared_seeds:
         shared_CS = weights_CA @ seed_deviations(outcomes)
         n_CA = np.where((weights_CA != 0) & (n_A > 1), n_A - 1.0, np.inf).min(axis=1)
@@ -155,19 +161,19 @@ def contrasts(outcomes: Outcomes, weights_CA: Floats, iters: int, seed: int) -> 
         units = 1 if noise.borrowed[a] else n_A[a]
         variance_C = weights_CA[:, a] ** 2 * noise.variance[a] / units
         parts.append((variance_C, np.full(len(values_C), noise.freedom[a])))
-    del own_A
-    variance_C = np.sum([part for part, _ in parts], axis=0) if parts else 0 * values_C
-    spread_C = np.sum([part**2 / freedom for part, freedom in parts], axis=0) if parts else 0
+    if not parts or not iters:
+        return [Estimate(float(value), math.nan, math.nan) for value in values_C]
+    variance_C = np.sum([part for part, _ in parts], axis=0)
+    spread_C = np.sum([part**2 / freedom for part, freedom in parts], axis=0)
     error_C = np.sqrt(variance_C)
     error_C[error_C <= TIE] = 0.0
-    if not error_C.any() or not iters:
-        return [Estimate(float(value), math.nan, math.nan) for value in values_C]
-    moving = error_C > 0
-    drawn_BC = (arm_draws(outcomes, iters, seed) @ weights_CA.T - values_C)[:, moving]
-    most_B = np.abs(drawn_BC / error_C[moving]).max(axis=1)
-    tail = special.ndtr(-np.quantile(most_B, LEVEL))
+    moving, tail = error_C > 0, 0.5
+    if moving.any():
+        drawn_BC = (arm_draws(outcomes, iters, seed) @ weights_CA.T - values_C)[:, moving]
+        most_B = np.abs(drawn_BC / error_C[moving]).max(axis=1)
+        tail = special.ndtr(-np.quantile(most_B, LEVEL))
     freedom_C = np.divide(
-        variance_C**2, spread_C, out=np.full(len(values_C), np.inf), where=np.asarray(spread_C) > 0
+        variance_C**2, spread_C, out=np.full(len(values_C), np.inf), where=spread_C > 0
     )
     half_C = np.where(moving, stats.t.isf(tail, freedom_C) * error_C, 0.0)
     return [

@@ -62,9 +62,7 @@ class MetricScores:
                 )  # fmt: skip
 
     @classmethod
-    def from_tables(
-        cls, tables: Sequence[ScoreTable], prompt_set: str = "prompts"
-    ) -> MetricScores:
+    def from_tables(cls, tables: Sequence[ScoreTable], prompt_set: str = "prompts") -> MetricScores:
         """Of tables over the same prompts and teachers, which `ranking.table.score_table` makes."""
         teachers = tables[0].teachers
         values = np.stack([table.parts[0].T for table in tables])

@@ -21,6 +21,7 @@ LAYERS = (
     "ranking",
     "selection",
     "report",
+    "study",
     "plugins",
     "api",
     "harness",

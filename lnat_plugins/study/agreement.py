@@ -38,8 +38,9 @@ from lnat_plugins.study.scores import MetricScores
 
 BASELINE: Final = "global_naturalness"
 
-FEWEST_TEACHERS: Final = 6
-"""Teachers below which no metric is claimed to be better than another."""
+FEWEST: Final = 6
+"""Different accuracies below which no metric is claimed to be better than another. Teachers at the
+floor have one together; with few others the resamples cannot show how much rests on one."""
 
 _NOTHING_SEEN: Final = {"tau": 0.0, "spearman": 0.0, "pairs": 0.5}
 
@@ -105,6 +106,7 @@ class Agreement:
         label: the student and family.
         teachers: T names.
         accuracy: teacher -> mean after training.
+        different: how many different accuracies that is; `FEWEST` are needed for a claim.
         baseline: the metric that others are compared with; None if it is not there.
         metrics: in the order given.
         left_out: metric -> why it has no figure.
@@ -116,6 +118,7 @@ class Agreement:
     label: str
     teachers: tuple[str, ...]
     accuracy: Mapping[str, float]
+    different: int
     baseline: str | None
     metrics: tuple[MetricAgreement, ...]
     left_out: Mapping[str, str]
@@ -183,6 +186,7 @@ def agreement(
         )  # fmt: skip
     scores, columns = scores.of(teachers), outcomes.columns(teachers)
     accuracy_T = outcomes.means[columns]
+    different = len(np.unique(ranks(accuracy_T[None]).better))
     n_prompts = scores.values.shape[2]
     drawn = _Drawn(
         scores=scores,
@@ -232,7 +236,7 @@ def agreement(
             first_in=mean_known(one.fixed["first"]),
             difference_fixed=apart[0][i],
             difference=apart[1][i],
-            claim=claim(apart[1][i], len(teachers)),
+            claim=claim(apart[1][i], different),
         )
         for i, (name, one) in enumerate(kept.items())
     )
@@ -240,6 +244,7 @@ def agreement(
         label=outcomes.label,
         teachers=teachers,
         accuracy=dict(zip(teachers, accuracy_T.tolist(), strict=True)),
+        different=different,
         baseline=baseline if baseline in kept else None,
         metrics=metrics,
         left_out=left_out,
@@ -326,9 +331,9 @@ def estimates(values: Sequence[float], draws: Sequence[Floats]) -> list[Estimate
     ]
 
 
-def claim(difference: Estimate, teachers: int) -> Claim:
-    """The fixed rule: only an interval that excludes 0, over `FEWEST_TEACHERS` or more."""
-    if teachers < FEWEST_TEACHERS:
+def claim(difference: Estimate, different: int) -> Claim:
+    """The fixed rule: the interval excludes 0, and there are `FEWEST` different accuracies."""
+    if different < FEWEST:
         return "none"
     return "better" if difference.above else "worse" if difference.below else "none"
 

@@ -72,7 +72,7 @@ def pool_tau(agreements: Sequence[Agreement]) -> tuple[PooledTau, ...]:
                 np.asarray(np.mean([getattr(one.draws, draws)[name] for one in agreements], axis=0))
             )
         found.append(estimates(values, drawn))
-    fewest = min(len(one.teachers) for one in agreements)
+    fewest = min(one.different for one in agreements)
     return tuple(
         PooledTau(
             metric=name,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lnat_plugins.formatting import number, plural
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.study.ablation import Ablation
-from lnat_plugins.study.agreement import FEWEST_TEACHERS, Agreement, MetricAgreement
+from lnat_plugins.study.agreement import FEWEST, Agreement, MetricAgreement
 from lnat_plugins.study.arms import ArmTable
 from lnat_plugins.study.gains import BEST_TEACHER, Gain, Gains
 from lnat_plugins.study.reliability import Reliability
@@ -108,10 +108,10 @@ def _against_baseline(found: Agreement) -> Iterable[str]:
     others = [one for one in found.metrics if not math.isnan(one.difference.value)]
     if base is None or not others:
         return
-    if len(found.teachers) < FEWEST_TEACHERS:
+    if found.different < FEWEST:
         yield (
-            f"Whether a metric is better than {base} is not said of fewer than {FEWEST_TEACHERS} "
-            "teachers."
+            f"Whether a metric is better than {base} is not said: the teachers have "
+            f"{found.different} different accuracies, and {FEWEST} are the least."
         )
         return
     yield from _claims(base, [(one.metric, one.difference, one.claim) for one in others])
@@ -175,8 +175,8 @@ def pooled_verdict(baseline: str, pooled: Sequence[PooledTau]) -> tuple[str, ...
         for one in pooled
         if not math.isnan(one.difference.value)
     ]
-    objects = plural(len(pooled[0].values), "study", separator="") if pooled else ""
-    objects = objects.replace("studys", "studies")
+    studies = len(pooled[0].values) if pooled else 0
+    objects = f"{studies} stud{'y' if studies == 1 else 'ies'}"
     first = named if above else "no metric's order can be told apart from a random one"
     return (
         *([f"Over {objects}, {first}."] if pooled else []),
@@ -202,7 +202,7 @@ def students_verdict(found: Students) -> tuple[str, ...]:
     second = "No metric puts a teacher first for every student that may be its best."
     if right:
         second = (
-            f"For every student, a teacher that may be its best is put first by {_list(right)}."
+            f"For every student, a teacher that may be its best is put first by {', '.join(right)}."
         )
     follow = [(one.metric, one.change) for one in found.metrics if one.change.above]
     third = (
@@ -211,10 +211,6 @@ def students_verdict(found: Students) -> tuple[str, ...]:
     if follow:
         third = f"Follow the change of ranks from student to student, tau-b: {_named(follow)}."
     return (first, second, third)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names)
 
 
 def _named(found: Iterable[tuple[str, Estimate]], digits: int = 2) -> str:

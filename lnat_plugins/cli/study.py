@@ -41,10 +41,14 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the units that are not done, a command each, and do nothing",
     )
+    parser.add_argument("--bootstrap_iters", type=int, default=10_000, help="default: 10000")
+    parser.add_argument("--seed", type=int, default=1234, help="of the resampling; default: 1234")
     parser.set_defaults(run=_study)
 
 
 def _study(args: argparse.Namespace) -> int:
+    from lnat_plugins.files import write_atomic
+    from lnat_plugins.study.results import RESULT, read_results
     from lnat_plugins.study.run import StudyRun
     from lnat_plugins.study.units import find_unit
 
@@ -67,6 +71,12 @@ def _study(args: argparse.Namespace) -> int:
         return 0
     log(f"{len(units)} units, {len(units) - len(left)} done, in {run.folder}")
     _do(run, left, args.jobs)
+    if args.unit:
+        return 0
+    result = read_results(run, iters=args.bootstrap_iters, seed=args.seed)
+    write_atomic(run.folder / RESULT, result.to_json(), "--output_path")
+    print_result(result.to_markdown())
+    log(f"wrote {run.folder / RESULT}")
     return 0
 
 

@@ -51,22 +51,39 @@ def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
 
 
-def tau_b(one_BT: Ints, other_BT: Ints) -> Floats:
+def tau_b(one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None) -> Floats:
     """Kendall's tau-b of each row of ranks with the same row of others; a single row fits all.
 
     tau-b = Σ s·s' / √(Σ s² · Σ s'²), with s = −1, 0 or 1 as the ranks of a pair of teachers say.
 
+    Args:
+        copies_BT: how often each teacher is in the row, 0 included; by default once. A pair counts
+            as often as it can be formed of two different teachers; copies of one form none.
+
     Returns:
         (B,); NaN where either side is one tie throughout, or there are fewer than two teachers.
     """
-    first, second = np.triu_indices(one_BT.shape[1], k=1)
-    one = np.sign(one_BT[:, first] - one_BT[:, second])
-    other = np.sign(other_BT[:, first] - other_BT[:, second])
-    untied = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1)).astype(np.float64)
-    agreeing = (one * other).sum(axis=1).astype(np.float64)
+    agreeing, one_sum, other_sum = pair_sums(one_BT, other_BT, copies_BT)
+    untied = np.sqrt(one_sum * other_sum)
     found = np.full(np.broadcast_shapes(agreeing.shape, untied.shape), np.nan)
     np.divide(agreeing, untied, out=found, where=untied > 0)
     return found
+
+
+def pair_sums(
+    one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """(B,) each: Σ s·s', Σ s² and Σ s'² over the pairs of teachers, arguments as of `tau_b`."""
+    first, second = np.triu_indices(one_BT.shape[1], k=1)
+    one = np.sign(one_BT[:, first] - one_BT[:, second])
+    other = np.sign(other_BT[:, first] - other_BT[:, second])
+    pairs = np.ones((1, 1)) if copies_BT is None else copies_BT[:, first] * copies_BT[:, second]
+    of_one = pairs * one
+    agreeing, one_sum, other_sum = (
+        each.sum(axis=1).astype(np.float64)
+        for each in (of_one * other, of_one * one, pairs * other * other)
+    )
+    return agreeing, one_sum, other_sum
 
 
 def mean_known(values: Floats) -> float:

@@ -1,1 +1,60 @@
-"""Does a score pick the data that trains the better student? Trains students, and looks."""
+"""Does a score pick the data that trains the better student? Trains students, and looks.
+
+Runs (`spec`, `units`, `rows`, `run`) and their statistics: students were trained on each teacher's
+rows and on selections, and evaluated on test items (`Outcomes`); metrics scored the same teachers'
+rows (`MetricScores`). One object of each is one student and one budget; `pool_tau` and
+`compare_students` take several. `results` brings both together.
+"""
+
+from __future__ import annotations
+
+from lnat_plugins.study.ablation import Ablation, LeftOut, ablation
+from lnat_plugins.study.agreement import BASELINE, Agreement, MetricAgreement, agreement
+from lnat_plugins.study.arms import ArmFigure, ArmTable, arm_table
+from lnat_plugins.study.gains import BEST_TEACHER, Gain, Gains, gains
+from lnat_plugins.study.outcomes import Outcomes
+from lnat_plugins.study.random_order import RandomOrder, random_order
+from lnat_plugins.study.reliability import Components, Reliability, reliability
+from lnat_plugins.study.resample import Estimate
+from lnat_plugins.study.scores import MetricScores
+from lnat_plugins.study.students import (
+    PooledTau,
+    Students,
+    compare_students,
+    may_be_best,
+    pool_tau,
+)
+from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
+
+__all__ = [
+    "BASELINE",
+    "BEST_TEACHER",
+    "Ablation",
+    "Agreement",
+    "ArmFigure",
+    "ArmTable",
+    "Components",
+    "Estimate",
+    "Gain",
+    "Gains",
+    "LeftOut",
+    "MetricAgreement",
+    "MetricScores",
+    "Outcomes",
+    "PooledTau",
+    "RandomOrder",
+    "Reliability",
+    "Students",
+    "ablation",
+    "agreement",
+    "arm_table",
+    "compare_students",
+    "gains",
+    "may_be_best",
+    "pool_tau",
+    "pooled_verdict",
+    "random_order",
+    "reliability",
+    "students_verdict",
+    "verdict",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from lnat_plugins.study.gains import Gains, gains
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.reliability import Reliability, reliability
 from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.scores import MetricScores
 from lnat_plugins.study.spec import Budget
 from lnat_plugins.study.students import Students, compare_students, pool_tau
 from lnat_plugins.study.units import Unit
@@ -159,20 +160,19 @@ def _result(
     run: StudyRun, student: str, budget: Budget, outcomes: Outcomes, iters: int, seed: int
 ) -> StudentResult:
     arms = arm_table(outcomes, iters=iters, seed=seed)
-    options: dict[str, int] = {"iters": iters, "seed": seed}
     found: Agreement | None = None
     left_out: Ablation | None = None
     reliable: Reliability | None = None
     if len(outcomes.teachers) > 1:
         scores = metric_scores(run.scores(student), outcomes.teachers)
-        found = agreement(outcomes, scores, **options)
+        found = agreement(outcomes, scores, iters=iters, seed=seed)
         reliable = reliability(outcomes, seed=seed)
         left_out = ablation(outcomes, scores) if len(outcomes.teachers) > 2 else None
     gained = None
     if outcomes.of_kind("selection") and (
         outcomes.teachers or len(outcomes.of_kind("selection")) > 1
     ):
-        gained = gains(outcomes, **options)
+        gained = gains(outcomes, iters=iters, seed=seed)
     said = () if found is None or reliable is None else verdict(
         found, reliable, arms=arms, gains=gained, ablation=left_out
     )  # fmt: skip
@@ -190,21 +190,21 @@ def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
         for row in scores.rows
         for name in (*row.record.statistics, *row.record.step_statistics, *row.record.undefined)
     }
-    tables: list[ScoreTable] = []
-    names = []
+    tables: dict[str, ScoreTable] = {}
+    rows = [row for row in scores.rows if row.teacher in teachers]
     for name, metric in scores.plugins.registry.metrics.items():
         if metric.higher_is_better is None or not metric.needs <= gathered:
             continue
-        windows = scores.windows if metric.reads == "window" else [metric.window_read("") or ""]
+        windows: Sequence[str] = [metric.window_read("") or ""]
+        if metric.reads == "window":
+            # Under the global window it is `global_naturalness`, by another mean.
+            windows = [one for one in scores.windows if one != GLOBAL] or scores.windows
         for window in windows:
-            if metric.reads == "window" and window == GLOBAL and len(windows) > 1:
-                continue
             if window and window not in scores.windows:
                 continue
-            rows = [row for row in scores.rows if row.teacher in teachers]
-            tables.append(score_table(rows, scores.scored.prompts, teachers, metric, window))
-            names.append(f"{name}[{window}]" if metric.reads == "window" else name)
-    return replace(MetricScores.from_tables(tables), metrics=tuple(names))
+            table = score_table(rows, scores.scored.prompts, teachers, metric, window)
+            tables[f"{name}[{window}]" if metric.reads == "window" else name] = table
+    return MetricScores.from_tables(tables, prompt_set=scores.scored.task)
 
 
 def _outcomes(run: StudyRun, student: str, budget: Budget) -> Outcomes | None:

@@ -93,6 +93,16 @@ def test_a_lower_is_better_side_is_turned_round() -> None:
     assert tau_b(ranks(ours).better, ranks(theirs).better).tolist() == [-1.0]
 
 
+def test_copies_of_teachers_count_as_if_written_out() -> None:
+    one, other = (ranks(random_values(seed)).better for seed in (1, 2))
+    copies = np.random.default_rng(3).integers(0, 3, size=one.shape)
+    found = tau_b(one, other, copies)
+    for b, times in enumerate(copies):
+        # Two copies of one teacher tie in both orders, which tau-b passes over.
+        written = [np.repeat(each[b], times)[None] for each in (one, other)]
+        assert found[b] == pytest.approx(tau_b(*written)[0], nan_ok=True)
+
+
 def test_one_teacher_has_no_tau() -> None:
     one = ranks(np.array([[1.0]])).better
     assert math.isnan(tau_b(one, one)[0])

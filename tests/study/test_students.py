@@ -1,0 +1,175 @@
+"""Several students: pooled tau, and whether the best teacher differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lnat_plugins.errors import DataError
+from lnat_plugins.ranking.bootstrap import simultaneous_intervals
+from lnat_plugins.study import (
+    Agreement,
+    MetricScores,
+    Outcomes,
+    agreement,
+    compare_students,
+    may_be_best,
+    pool_tau,
+    students_verdict,
+)
+from tests.study.builders import outcomes, scores, simulated, study
+
+
+def two(iters: int = 50) -> list[Agreement]:
+    draw = np.random.default_rng(0)
+    found = []
+    for label in ("one", "two"):
+        known, measured = study(draw, teachers=7, metrics=3, correlation=0.6, items=60)
+        found.append(agreement(replace(known, label=label), measured, iters=iters))
+    return found
+
+
+def test_what_students_have_in_common_is_drawn_alike() -> None:
+    known, measured = study(np.random.default_rng(1), teachers=5, metrics=1, correlation=0.5)
+    first, second = (
+        agreement(replace(known, label=label), measured, iters=50).draws for label in ("a", "b")
+    )
+    name = measured.metrics[0]
+    assert (first.copies == second.copies).all()
+    assert (first.scores[name] == second.scores[name]).all()
+    assert not (first.accuracy == second.accuracy).all()  # by their seeds
+    one_seed = replace(known, values=known.values[:, :1])
+    same, again = (
+        agreement(replace(one_seed, label=label), measured, iters=50).draws for label in ("a", "b")
+    )
+    assert (same.accuracy == again.accuracy).all()  # by their items
+    other = agreement(replace(one_seed, item_set="others"), measured, iters=50).draws
+    assert not (same.accuracy == other.accuracy).all()
+
+
+def test_the_pooled_tau_is_the_mean_of_the_students() -> None:
+    found = two()
+    pooled = pool_tau(found)
+    assert [one.metric for one in pooled] == ["global_naturalness", "m1", "m2"]
+    for form, draws in (
+        ("fixed", "tau_fixed"), ("resampled", "tau"),
+        ("difference_fixed", "difference_fixed"), ("difference", "difference"),
+    ):  # fmt: skip
+        columns = [
+            (
+                getattr(found[0].draws, draws)[one.metric]
+                + getattr(found[1].draws, draws)[one.metric]
+            )
+            / 2
+            for one in pooled
+        ]
+        for one, (low, high) in zip(pooled, simultaneous_intervals(columns), strict=True):
+            at = getattr(one, form)
+            assert (at.low, at.high) == pytest.approx((low, high), nan_ok=True)
+    for one in pooled:
+        taus = [each.of(one.metric).fixed["tau"].value for each in found]
+        assert list(one.values.values()) == taus
+        assert one.fixed.value == one.resampled.value == pytest.approx(np.mean(taus))
+
+
+def test_a_metric_that_one_student_lacks_is_not_pooled() -> None:
+    first, second = two()
+    draws = {name: of for name, of in second.draws.tau.items() if name != "m1"}
+    fewer = replace(second, metrics=second.metrics[::2], draws=replace(second.draws, tau=draws))
+    assert [one.metric for one in pool_tau([first, fewer])] == ["global_naturalness", "m2"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"label": "one"}, {"seed": 7}, {"iters": 9}, {"baseline": "m1"}]
+)
+def test_what_cannot_be_pooled(change: dict[str, object]) -> None:
+    first, second = two()
+    with pytest.raises(DataError, match="labels of their own, with equal resamples"):
+        pool_tau([first, replace(second, **change)])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="labels of their own"):
+        pool_tau([])
+
+
+def students(
+    best: tuple[str, str], chosen: tuple[str, str]
+) -> tuple[list[Outcomes], list[Agreement]]:
+    """Two students with their best teachers among A to H, and the first of a metric's order."""
+    draw = np.random.default_rng(2)
+    known, found = [], []
+    for label, of, first in zip(("one", "two"), best, chosen, strict=True):
+        true = np.array([0.8 if name == of else 0.4 for name in "ABCDEFGH"])
+        made, _ = simulated(draw, true, 3, 150, seed_noise=0.02)
+        score = np.array([1.0 if name == first else 0.0 for name in "ABCDEFGH"])
+        values = score[None, :, None] + 0.1 * draw.normal(size=(1, 8, 30))
+        known.append(replace(made, label=label))
+        found.append(agreement(known[-1], scores(values), iters=300))
+    return known, found
+
+
+def test_the_best_teacher_differs_and_the_metric_follows() -> None:
+    known, found = students(("A", "B"), ("A", "B"))
+    compared = compare_students(known, found)
+    assert compared.may_be_best == {"one": ("A",), "two": ("B",)}
+    assert compared.common == ()
+    assert compared.level == pytest.approx(0.9)
+    assert compared.metrics[0].right == 2
+    assert compared.metrics[0].change.value > 0
+    first, second, _ = students_verdict(compared)
+    assert first == (
+        "The best teacher differs by student: no teacher may be best for all of them "
+        "(90% together). May be best: one: A; two: B."
+    )
+    assert second.startswith("For every student, a teacher that may be its best is put first by g")
+    assert compared.as_dict()["metrics"][0]["chosen"] == {"one": ["A"], "two": ["B"]}
+
+
+def test_the_best_teacher_differs_and_the_metric_does_not_follow() -> None:
+    compared = compare_students(*students(("A", "B"), ("A", "A")))
+    assert compared.metrics[0].right == 1
+    assert students_verdict(compared)[1:] == (
+        "No metric puts a teacher first for every student that may be its best.",
+        "No metric's change of ranks from student to student can be told apart from a random one.",
+    )
+
+
+def test_the_best_teacher_is_the_same() -> None:
+    compared = compare_students(*students(("C", "C"), ("C", "C")))
+    assert compared.common == ("C",)
+    assert students_verdict(compared)[0] == (
+        "No difference beyond noise: C may be best for all 2 students."
+    )
+
+
+def test_the_change_of_ranks_against_its_definition() -> None:
+    accuracy = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.2, 0.3, 0.1]])
+    score = np.array([[1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 2.0, 1.0]])
+    known = [
+        outcomes(accuracy[i][:, None, None] + np.zeros((4, 1, 2)), label=str(i)) for i in (0, 1)
+    ]
+    found = [
+        agreement(one, MetricScores(("x",), tuple("ABCD"), score[i][None, :, None]), iters=20)
+        for i, one in enumerate(known)
+    ]
+    # ranks: accuracy changes by (3, 0, 0, -3), the score by (2, 2, -1, -3)
+    agreeing, ours, theirs = 5, 5, 5
+    expected = agreeing / np.sqrt(ours * theirs)
+    assert compare_students(known, found).metrics[0].change.value == pytest.approx(expected - 1 / 5)
+
+
+def test_students_need_the_same_teachers() -> None:
+    known, found = students(("A", "B"), ("A", "B"))
+    with pytest.raises(DataError, match="compared on the same teachers"):
+        compare_students(known[:1], found[:1])
+    with pytest.raises(DataError, match="compared on the same teachers"):
+        compare_students(known, [found[0], replace(found[1], teachers=tuple("ABCDEFGX"))])
+
+
+def test_equal_teachers_all_may_be_best_nearly_always() -> None:
+    draw, hits = np.random.default_rng(3), 0
+    for seed in range(60):
+        known, _ = simulated(draw, np.full(8, 0.4), 3, 60)
+        hits += may_be_best(known, iters=300, seed=seed) == known.names
+    assert hits / 60 >= 0.9
+    assert may_be_best(outcomes(np.zeros((1, 2, 2)))) == ("A",)

@@ -431,7 +431,11 @@ class Scores:
     def _reference(
         self, source: str | Path | None, known_teachers: Collection[str] = ()
     ) -> Reference | None:
-        return None if source is None else read_reference(source, self.teachers, known_teachers)
+        return (
+            None
+            if source is None
+            else read_reference(source, self.teachers, known_teachers, self.scored.student)
+        )
 
     def _window(self, window: str | int | None) -> str:
         if window is None:

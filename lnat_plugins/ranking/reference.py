@@ -49,12 +49,14 @@ class Reference:
 
 
 def read_reference(
-    source: str | Path, teachers: Sequence[str], known: Collection[str] = ()
+    source: str | Path, teachers: Sequence[str], known: Collection[str] = (), student: str = ""
 ) -> Reference:
     """Read a file of teacher -> number (higher = better), or text such as "A>B=C>D".
 
     Args:
-        source: a path to a JSON or YAML file, or the text.
+        source: a path to a JSON or YAML file, or the text; or the file `study.json` of a study,
+            whose accuracies after training are read.
+        student: whose accuracies, of several in a study; by default the only one.
         teachers: each must have its rank.
         known: teachers that may have one but need not, such as those left out of a comparison.
 
@@ -73,7 +75,7 @@ def read_reference(
     except (OSError, ValueError):  # a text too long, or with a NUL, for a path
         is_file = False
     if is_file:
-        name, values = path.name, _read_numbers(path)
+        name, values = path.name, _numbers(_of_study(_read_mapping(path), student, path), path)
     elif ">" in str(source) or "=" in str(source):
         name, values = str(source), _parse_order(str(source))
     else:
@@ -96,9 +98,26 @@ def read_reference(
     return Reference(name, {teacher: values[teacher] for teacher in teachers}, numeric=is_file)
 
 
-def _read_numbers(path: Path) -> dict[str, float]:
+def _of_study(found: Mapping[str, Any], student: str, path: Path) -> Mapping[str, Any]:
+    """The accuracies of one student, where the file is a study's; else the file's own."""
+    students = found.get("reference")
+    if "study" not in found or not isinstance(students, list):
+        return found
+    names = {Path(student).name, student}
+    own = [one for one in students if {one["student"], one["model"]} & names]
+    own = own or (students if len({one["student"] for one in students}) == 1 else [])
+    if not own:
+        raise ConfigError(
+            "the study has no such student", where=f"--reference {path.name}", found=student,
+            remedy=did_you_mean(student, {one["student"] for one in students}),
+        )  # fmt: skip
+    accuracy: Mapping[str, Any] = own[0]["accuracy"]
+    return accuracy
+
+
+def _numbers(found: Mapping[str, Any], path: Path) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name, value in _read_mapping(path).items():
+    for name, value in found.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         try:
             values[name] = float(value) if is_number else math.nan

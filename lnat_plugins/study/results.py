@@ -12,7 +12,7 @@ import numpy as np
 
 from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import join_blocks, markdown_table, number
+from lnat_plugins.formatting import join_blocks, markdown_table, number, plural
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking.table import ScoreTable, score_table
 from lnat_plugins.study.ablation import Ablation, ablation
@@ -30,6 +30,7 @@ from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 
 RESULT: Final = "study.json"
 _NONE: Final = "none"
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +39,14 @@ class StudentResult:
 
     Attributes:
         student, budget: by their names in the study.
+        model: the student's folder or hub id.
         arms, reliability, agreement, ablation, gains: see the modules of these names; the last
             three are None where there is nothing to compare.
         verdict: sentences.
     """
 
     student: str
+    model: str
     budget: str
     arms: ArmTable
     reliability: Reliability | None
@@ -71,10 +74,11 @@ class StudyResult:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; `reference` is what `lnat rank --reference` reads."""
-        found: dict[str, dict[str, float]] = {}
-        for one in self.students:
-            if one.agreement is not None:
-                found.setdefault(one.student, dict(one.agreement.accuracy))
+        found = [
+            {"student": one.student, "model": one.model, "budget": one.budget,
+             "accuracy": dict(one.agreement.accuracy)}
+            for one in self.students if one.agreement is not None
+        ]  # fmt: skip
         return {
             "study": self.study,
             "missing": list(self.missing),
@@ -106,8 +110,10 @@ class StudyResult:
         """As `lnat study` prints it."""
         blocks: list[str | Sequence[str]] = []
         if self.missing:
-            shown = ", ".join(self.missing[:3])
-            blocks.append(f"{len(self.missing)} units are not done ({shown} …); the rest says:")
+            more = ", …" if len(self.missing) > _NAMED else ""
+            shown = ", ".join(self.missing[:_NAMED]) + more
+            verb = "is" if len(self.missing) == 1 else "are"
+            blocks.append(f"{plural(len(self.missing), 'unit')} {verb} not done ({shown})")
         for one in self.students:
             blocks.append(f"student: {one.student}, budget: {one.budget}")
             blocks.append([*one.verdict])
@@ -176,7 +182,8 @@ def _result(
     said = () if found is None or reliable is None else verdict(
         found, reliable, arms=arms, gains=gained, ablation=left_out
     )  # fmt: skip
-    return StudentResult(student, budget.name, arms, reliable, found, left_out, gained, said)
+    model = run.spec.students[student]
+    return StudentResult(student, model, budget.name, arms, reliable, found, left_out, gained, said)
 
 
 def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:

@@ -5,6 +5,7 @@ The order against a known one: by hand, against scipy, and resampled in pairs.
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -193,3 +194,23 @@ def test_without_a_resample_there_is_no_interval() -> None:
     assert found is not None
     assert found.tau == pytest.approx(1.0)
     assert math.isnan(found.tau_low)
+
+
+def test_the_file_of_a_study(tmp_path: Path) -> None:
+    """A student by the name or the folder that it has there; of two budgets the first."""
+    students = [
+        {"student": name, "model": f"/m/{name}", "budget": budget, "accuracy": accuracy}
+        for name, budget, accuracy in (
+            ("one", "9-rows", {"A": 0.5, "B": 0.25}),
+            ("one", "all", {"A": 0.1, "B": 0.9}),
+            ("two", "all", {"A": 0.2, "B": 0.3}),
+        )
+    ]
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps({"study": "x", "reference": students}))
+    assert read_reference(path, ("A", "B"), student="/m/one").values == {"A": 0.5, "B": 0.25}
+    assert read_reference(path, ("A", "B"), student="/other/two").values["B"] == 0.3
+    with pytest.raises(ConfigError, match="the study has no such student .*'three'"):
+        read_reference(path, ("A", "B"), student="three")
+    path.write_text(json.dumps({"study": "x", "reference": students[:2]}))
+    assert read_reference(path, ("A", "B"), student="three").values["A"] == 0.5

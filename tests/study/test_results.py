@@ -1,0 +1,103 @@
+"""The result of a study, from units whose figures are made up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins.cli import main
+from lnat_plugins.errors import DataError
+from lnat_plugins.ranking import read_reference
+from lnat_plugins.study.results import RESULT, metric_scores, read_results
+from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.units import write_done
+from tests.helpers_samples import teacher_table, write_run
+
+from .lab import write_study
+
+RIGHT = {"none": 1, "long": 9, "short": 4, "best": 8, "random": 6}
+"""Arm -> of ten questions, how many are right with each seed."""
+
+
+def finished(folder: Path, right: Mapping[str, int] = RIGHT, missing: str = "") -> StudyRun:
+    """A study whose units are done, by the seed's number one question more or less."""
+    block = {"best": {"strategy": "best", "window": 1}, "random": {"strategy": "random"}}
+    study = write_study(folder, seeds=3, selections=block, budget=[{"rows": 6}])
+    run = StudyRun.of(study, folder / "out")
+    for unit in run.units:
+        if unit.name == missing:
+            continue
+        result = {"seconds": 1.0}
+        if unit.kind == "scores":
+            scores = {"long": [-1.0, -1.5, -1.25], "short": [-2.0, -2.5, -1.0]}
+            write_run(run.folder_of(unit) / "scores", teacher_table(scores))
+        else:
+            n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
+            result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}
+        write_done(run.folder_of(unit), run._key(unit), result)
+    return run
+
+
+def test_what_the_units_say_together(tmp_path: Path) -> None:
+    result = read_results(finished(tmp_path), iters=200)
+    (one,) = result.students
+    assert (one.student, one.budget) == ("student", "6-rows")
+    means = {arm.name: arm.mean.value for arm in one.arms.arms}
+    assert means == pytest.approx({arm: n / 10 for arm, n in RIGHT.items()})
+    assert {arm.name: arm.seeds for arm in one.arms.arms} == dict.fromkeys(RIGHT, 3) | {"none": 1}
+    assert one.agreement is not None and one.gains is not None and one.reliability is not None
+    assert one.agreement.of("local_naturalness[4]").fixed["tau"].value == 1
+    assert one.agreement.of("global_naturalness").fixed["first"].value == 1
+    assert one.ablation is None  # two teachers: none can be left out
+    assert result.missing == ()
+    text = result.to_markdown()
+    for words in ("student: student, budget: 6-rows", "|long  |teacher  |0.900|", "tau-b", "best"):
+        assert words in text
+    assert json.loads(result.to_json())["study"] == "small"
+
+
+def test_the_command_writes_what_rank_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished(tmp_path)
+    command = ["study", str(run.spec.source), "--output_path", str(run.folder)]
+    assert main([*command, "--bootstrap_iters", "200"]) == 0
+    assert "student: student, budget: 6-rows" in capsys.readouterr().out
+    found = read_reference(run.folder / RESULT, ("long", "short"), student="org/student")
+    assert found.values == pytest.approx({"long": 0.9, "short": 0.4})
+    scores = str(run.folder_of(run.units[0]) / "scores")
+    assert main(["rank", scores, "--reference", str(run.folder / RESULT)]) == 0
+    assert "study.json" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    first, second = (read_results(run, iters=200).to_json() for _ in range(2))
+    assert first == second
+    assert read_results(run, iters=200, seed=1).to_json() != first
+
+
+def test_units_that_are_not_done_are_named(tmp_path: Path) -> None:
+    run = finished(tmp_path, missing="student/teacher/short/6-rows/seed-2")
+    result = read_results(run, iters=200)
+    assert result.missing == ("student/teacher/short/6-rows/seed-2",)
+    assert "1 unit is not done (student/teacher/short/6-rows/seed-2)" in result.to_markdown()
+    (one,) = result.students
+    assert [arm.seeds for arm in one.arms.arms] == [1, 3, 2, 3, 3]
+
+
+def test_without_a_trained_student_there_is_no_result(tmp_path: Path) -> None:
+    run = StudyRun.of(write_study(tmp_path), tmp_path / "out")
+    with pytest.raises(DataError, match="no trained student was evaluated yet"):
+        read_results(run)
+
+
+def test_metrics_have_a_name_for_each_window(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    found = metric_scores(run.scores("student"), ["short", "long"])
+    assert found.teachers == ("short", "long")
+    assert found.metrics[:2] == ("local_naturalness[4]", "global_naturalness")
+    assert found.values[0].mean(axis=1) == pytest.approx([-5.5 / 3, -1.25])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ from lnat_plugins.study.units import Unit
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 
 RESULT: Final = "study.json"
+WARM: Final = "warm_naturalness"
 _NONE: Final = "none"
 _NAMED: Final = 3
 
@@ -170,7 +171,7 @@ def _result(
     left_out: Ablation | None = None
     reliable: Reliability | None = None
     if len(outcomes.teachers) > 1:
-        scores = metric_scores(run.scores(student), outcomes.teachers)
+        scores = with_warm(metric_scores(run.scores(student), outcomes.teachers), run, student)
         found = agreement(outcomes, scores, iters=iters, seed=seed)
         reliable = reliability(outcomes, seed=seed)
         left_out = ablation(outcomes, scores) if len(outcomes.teachers) > 2 else None
@@ -212,6 +213,30 @@ def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
             table = score_table(rows, scores.scored.prompts, teachers, metric, window)
             tables[f"{name}[{window}]" if metric.reads == "window" else name] = table
     return MetricScores.from_tables(tables, prompt_set=scores.scored.task)
+
+
+def with_warm(scores: MetricScores, run: StudyRun, student: str) -> MetricScores:
+    """With `warm_naturalness`, where it was scored for all teachers.
+
+    Its prompts are those that no warm-up was trained on; the others are undefined.
+    """
+    if run.spec.warm is None:
+        return scores
+    found = [run.done(Unit("warm", student, teacher)) for teacher in scores.teachers]
+    of_teacher = [one["scores"] for one in found if one is not None]
+    if len(of_teacher) < len(found):
+        return scores
+    prompts = run.scores(student).scored.prompts
+    values_1TP = np.array(
+        [[[own.get(prompt, math.nan) for prompt in prompts] for own in of_teacher]], np.float64
+    )
+    below = scores.denominators
+    return replace(
+        scores,
+        metrics=(*scores.metrics, WARM),
+        values=np.concatenate([scores.values, values_1TP]),
+        denominators=None if below is None else np.concatenate([below, np.ones_like(values_1TP)]),
+    )
 
 
 def _outcomes(run: StudyRun, student: str, budget: Budget) -> Outcomes | None:

@@ -28,15 +28,22 @@ def rows_of(unit: Unit, study: StudySpec, scores: Scores) -> tuple[Scores, Selec
         ConfigError, DataError: as `Scores.select_by_block`; fewer rows or tokens than the budget.
     """
     where = f"{study.source}: {unit.name}"
-    if unit.kind == "teacher":
+    if unit.kind in ("teacher", "warm"):
         scores = scores.only([unit.arm])
         block: Mapping[str, Any] = {"strategy": "random", "seed": study.shuffle}
     else:
         block = study.selections[unit.arm]
     selection = scores.select_by_block({"windows": list(scores.windows), **block}, where)
-    if unit.budget is None:
+    budget = Budget(rows=study.warm.rows) if unit.kind == "warm" and study.warm else unit.budget
+    if budget is None:
         return scores, selection
-    return scores, within(selection, unit.budget, scores, study.shuffle, where)
+    return scores, within(selection, budget, scores, study.shuffle, where)
+
+
+def held_out(study: StudySpec, scores: Scores, rows: int) -> set[str]:
+    """The prompts behind the first `rows` in the study's order."""
+    places = prompt_order(scores.scored.prompts, study.shuffle)
+    return {prompt for prompt, place in places.items() if place >= rows}
 
 
 def within(

@@ -9,26 +9,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from lnat_plugins.api import Scores, load_teacher_set, read_scores
+from lnat_plugins.api import Scores, load_teacher_set, read_scores, score
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
-from lnat_plugins.study.rows import rows_of
-from lnat_plugins.study.spec import StudySpec, read_study
+from lnat_plugins.study.rows import held_out, rows_of
+from lnat_plugins.study.spec import StudySpec, Warm, read_study
 from lnat_plugins.study.units import Unit, find_unit, read_done, units_of, write_done
 from lnat_plugins.teacher_set import TeacherSet
 
@@ -94,7 +95,8 @@ class StudyRun:
         folder.mkdir(parents=True)
         start = time.perf_counter()
         with _printing_to(folder / LOG):
-            result = self._score(unit) if unit.kind == "scores" else self._train(unit)
+            work = {"scores": self._score, "warm": self._warm}.get(unit.kind, self._train)
+            result = work(unit)
         result["seconds"] = round(time.perf_counter() - start, 3)
         write_done(folder, self._key(unit), result)
         return result
@@ -127,21 +129,7 @@ class StudyRun:
         result: dict[str, Any] = {}
         model = student
         if unit.kind != "none":
-            from lnat_plugins.hooks.trl_train import train
-
-            scores, selection = rows_of(unit, self.spec, self.scores(unit.student))
-            settings = {
-                "report_to": "none", "save_strategy": "no", "logging_strategy": "no",
-                **self.spec.sft, "seed": unit.seed, "output_dir": str(folder / "model"),
-            }  # fmt: skip
-            write_training_set(
-                folder / "rows", scores.candidates, selection,
-                provenance=scores.provenance, sft_settings=settings,
-            )  # fmt: skip
-            rows = [scores.candidates.rows[i] for i in selection.indices]
-            result["rows"] = len(rows)
-            result["tokens"] = sum(scores.scored_student.training_tokens(rows))
-            train(folder / "rows" / "sft.yaml")
+            result |= self._fit(unit, {"seed": unit.seed})
             model = str(folder / "model")
         evaluation = self.spec.evaluation
         result["values"] = evaluate_documents(
@@ -161,6 +149,57 @@ class StudyRun:
             shutil.rmtree(folder / "model", ignore_errors=True)
         return result
 
+    def _fit(self, unit: Unit, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Trains on the unit's rows; how many these are."""
+        from lnat_plugins.hooks.trl_train import train
+
+        folder = self.folder_of(unit)
+        scores, selection = rows_of(unit, self.spec, self.scores(unit.student))
+        settings = {
+            "report_to": "none", "save_strategy": "no", "logging_strategy": "no",
+            **self.spec.sft, **settings, "output_dir": str(folder / "model"),
+        }  # fmt: skip
+        write_training_set(
+            folder / "rows", scores.candidates, selection,
+            provenance=scores.provenance, sft_settings=settings,
+        )  # fmt: skip
+        rows = [scores.candidates.rows[i] for i in selection.indices]
+        train(folder / "rows" / "sft.yaml")
+        tokens = sum(scores.scored_student.training_tokens(rows))
+        return {"rows": len(rows), "tokens": tokens}
+
+    def _warm(self, unit: Unit) -> dict[str, Any]:
+        """Scores the prompts that the warm-up did not use, by the first window of the set."""
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        warm = self.spec.warm or Warm()
+        settings = {"seed": self.spec.seeds[0], "max_steps": warm.updates}
+        result = self._fit(unit, settings)
+        kept = held_out(self.spec, self.scores(unit.student), warm.rows)
+        prompts = [
+            replace(prompt, responses=own)
+            for prompt in self.teacher_set.prompts
+            if prompt.prompt_id in kept
+            and (own := tuple(one for one in prompt.responses if one.teacher == unit.arm))
+        ]
+        folder = self.folder_of(unit) / "model"
+        found = score(
+            AutoModelForCausalLM.from_pretrained(folder, dtype="float32"),
+            AutoTokenizer.from_pretrained(folder),
+            replace(self.teacher_set, prompts=tuple(prompts), teachers=(unit.arm,), notes=()),
+            windows=self.teacher_set.settings.windows[:1],
+            metrics="local_naturalness",
+            apply_chat_template=self._applies_template(unit.student),
+            tokens=False,
+            sensitivity="none",
+        ).to_pandas()
+        column = f"local_naturalness[{self.teacher_set.settings.windows[0]}]"
+        means = found.groupby("prompt_id", sort=False)[column].mean()
+        if not self.spec.keep_models:
+            shutil.rmtree(folder, ignore_errors=True)
+        values = {prompt: None if math.isnan(v) else v for prompt, v in means.items()}
+        return result | {"scores": values}
+
     def _applies_template(self, student: str) -> bool:
         if self.spec.apply_chat_template is not None:
             return self.spec.apply_chat_template
@@ -176,7 +215,10 @@ class StudyRun:
         }
         if unit.kind != "none":
             key["teacher_set"] = [self.teacher_set.fingerprint, self.teacher_set.settings.as_dict()]
-        if unit.kind != "scores":
+        if unit.kind == "warm":
+            key |= {"rows": unit.arm, "warm": asdict(spec.warm or Warm()), "sft": dict(spec.sft)}
+            key |= {"shuffle": spec.shuffle, "seed": spec.seeds[0]}
+        elif unit.kind != "scores":
             key["evaluation"] = asdict(spec.evaluation)
             key["tasks"] = [_text(task) for task in spec.evaluation.tasks]
         if unit.budget is not None:

@@ -64,6 +64,19 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Warm:
+    """The warm-up before `warm_naturalness`: a student is scored after learning a teacher's style.
+
+    Attributes:
+        rows: of the teacher that it is trained on, one a prompt; it is scored on all others.
+        updates: of the training.
+    """
+
+    rows: int = 48
+    updates: int = 36
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """A study, checked. Paths are absolute, or names on the hub.
 
@@ -78,6 +91,7 @@ class StudySpec:
         selections: name -> `selection:` block, an arm each.
         sft: TRL's settings.
         evaluation: of every trained student.
+        warm: whether each teacher is scored by a student that has been warmed up on it; None = no.
         apply_chat_template: None = where the student has one.
         shuffle: seed of the order of prompts that budgets cut.
         keep_models: whether trained students are kept.
@@ -93,6 +107,7 @@ class StudySpec:
     selections: Mapping[str, Mapping[str, Any]]
     sft: Mapping[str, Any]
     evaluation: Evaluation
+    warm: Warm | None
     apply_chat_template: bool | None
     shuffle: int
     keep_models: bool
@@ -131,6 +146,13 @@ class _Evaluation(BaseModel):
     model_args: dict[str, Any] = {}
 
 
+class _Warm(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    rows: _Count = Warm.rows
+    updates: _Count = Warm.updates
+
+
 class _Study(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -145,6 +167,7 @@ class _Study(BaseModel):
     selections: dict[str, dict[str, Any]] = {}
     sft: dict[str, Any] = {}
     evaluation: dict[str, Any]
+    warm: bool | dict[str, Any] = False
     apply_chat_template: bool | None = None
     shuffle: int = 1234
     keep_models: bool = False
@@ -184,6 +207,10 @@ def read_study(path: str | Path) -> StudySpec:
                 "two students have the same name", where=f"{where}: students",
                 found=found.students, remedy="write `students: {NAME: PATH}`",
             )  # fmt: skip
+    warm = None
+    if found.warm is not False:
+        given = {} if found.warm is True else found.warm
+        warm = Warm(**dict(validate(_Warm, given, where=f"{where}: warm")))
     seeds = range(1, found.seeds + 1) if isinstance(found.seeds, int) else found.seeds
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(
@@ -210,6 +237,7 @@ def read_study(path: str | Path) -> StudySpec:
             include_path=evaluation.include_path and _path(evaluation.include_path, folder),
             model_args=evaluation.model_args,
         ),
+        warm=warm,
         apply_chat_template=found.apply_chat_template,
         shuffle=found.shuffle,
         keep_models=found.keep_models,

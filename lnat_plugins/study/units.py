@@ -22,20 +22,20 @@ from lnat_plugins.teacher_set.config import fingerprint
 UNIT: Final = "unit.json"
 _NOT_IN_FOLDERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
-Kind = Literal["scores", "none", "teacher", "selection"]
+Kind = Literal["scores", "none", "warm", "teacher", "selection"]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One student scored, evaluated as it is, or trained on one arm with one seed and evaluated.
+    """One student: it scores, is evaluated as it is, or is trained on one arm with one seed.
 
     Attributes:
         kind: "scores" of the teacher set by the student; "none" = evaluated without training;
-            "teacher" and "selection" = trained.
+            "warm" = a teacher's rows scored after some training on others of its rows; "teacher"
+            and "selection" = trained and evaluated.
         student: by its name in the study.
-        arm: the teacher's or the selection's name; "" for the first two kinds.
-        budget: of the training; None for the first two kinds.
-        seed: of the training; 0 for the first two kinds.
+        arm: the teacher's or the selection's name; "" where there is none.
+        budget, seed: of the training; None and 0 for the first three kinds.
     """
 
     kind: Kind
@@ -47,9 +47,9 @@ class Unit:
     @property
     def name(self) -> str:
         """As `--unit` takes it; also the unit's folder."""
-        parts = [self.student, self.kind]
+        parts = [self.student, self.kind, *([self.arm] if self.arm else [])]
         if self.budget is not None:
-            parts += [self.arm, self.budget.name, f"seed-{self.seed}"]
+            parts += [self.budget.name, f"seed-{self.seed}"]
         return "/".join(_NOT_IN_FOLDERS.sub("_", part).strip(".") or "_" for part in parts)
 
 
@@ -78,6 +78,8 @@ def _units(study: StudySpec, teachers: Sequence[str]) -> Iterator[Unit]:
     for student in study.students:
         yield Unit("scores", student)
         yield Unit("none", student)
+        for teacher in teachers if study.warm else ():
+            yield Unit("warm", student, teacher)
     for budget in study.budgets:
         for seed in study.seeds:
             for student in study.students:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,18 +23,26 @@ RIGHT = {"none": 1, "long": 9, "short": 4, "best": 8, "random": 6}
 """Arm -> of ten questions, how many are right with each seed."""
 
 
-def finished(folder: Path, right: Mapping[str, int] = RIGHT, missing: str = "") -> StudyRun:
+def finished(
+    folder: Path,
+    right: Mapping[str, int] = RIGHT,
+    missing: str = "",
+    keys: Mapping[str, Any] | None = None,
+) -> StudyRun:
     """A study whose units are done, by the seed's number one question more or less."""
     block = {"best": {"strategy": "best", "window": 1}, "random": {"strategy": "random"}}
-    study = write_study(folder, seeds=3, selections=block, budget=[{"rows": 6}])
+    study = write_study(folder, seeds=3, selections=block, budget=[{"rows": 6}], **(keys or {}))
     run = StudyRun.of(study, folder / "out")
     for unit in run.units:
         if unit.name == missing:
             continue
-        result = {"seconds": 1.0}
+        result: dict[str, Any] = {"seconds": 1.0}
         if unit.kind == "scores":
             scores = {"long": [-1.0, -1.5, -1.25], "short": [-2.0, -2.5, -1.0]}
             write_run(run.folder_of(unit) / "scores", teacher_table(scores))
+        elif unit.kind == "warm":
+            value = -1.5 if unit.arm == "long" else -0.25
+            result["scores"] = {"p0": None, "p1": value, "p2": value}
         else:
             n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
             result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}
@@ -57,6 +66,22 @@ def test_what_the_units_say_together(tmp_path: Path) -> None:
     for words in ("student: student, budget: 6-rows", "|long  |teacher  |0.900|", "tau-b", "best"):
         assert words in text
     assert json.loads(result.to_json())["study"] == "small"
+
+
+def test_warm_scores_stand_beside_the_metrics(tmp_path: Path) -> None:
+    """Where all teachers have them; a prompt that was trained on has none."""
+    run = finished(tmp_path, keys={"warm": {"rows": 1, "updates": 1}})
+    (one,) = read_results(run, iters=200).students
+    assert one.agreement is not None
+    warm = one.agreement.of("warm_naturalness")
+    assert warm.prompts == 2
+    assert dict(warm.scores) == pytest.approx({"long": -1.5, "short": -0.25})
+    assert warm.fixed["tau"].value == -1
+    finished(tmp_path, missing="student/warm/long", keys={"warm": {"rows": 2, "updates": 1}})
+    run = StudyRun.of(run.spec.source, run.folder)
+    (one,) = read_results(run, iters=200).students
+    assert one.agreement is not None
+    assert "warm_naturalness" not in {each.metric for each in one.agreement.metrics}
 
 
 def test_the_command_writes_what_rank_reads(

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from lnat_plugins import score
 from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks import trl_train
@@ -175,6 +176,32 @@ def test_models_are_kept_where_wanted(done: StudyRun, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(run.folder_of(unit) / "model")
     before = AutoModelForCausalLM.from_pretrained(tmp_path / "student")
     assert any((a != b).any() for a, b in zip(model.parameters(), before.parameters(), strict=True))
+
+
+def test_a_warm_up_is_scored_on_the_prompts_that_it_did_not_use(
+    done: StudyRun, tmp_path: Path
+) -> None:
+    path = write_study(tmp_path, warm={"rows": 3, "updates": 2}, keep_models=True)
+    run = StudyRun.of(path, tmp_path / "out")
+    with_scores(run, done)
+    units = [unit for unit in run.units if unit.kind == "warm"]
+    assert [unit.name for unit in units] == ["student/warm/long", "student/warm/short"]
+    trained, held_out = [], []
+    for unit in units:
+        result = run.run(unit)
+        assert (result["rows"], run.done(unit)) == (3, {**result, **(run.done(unit) or {})})
+        chosen = read_selection(run.folder_of(unit) / "rows")
+        assert chosen.chosen_by_teacher == {unit.arm: 3}
+        trained.append({chosen.prompts[i] for i in chosen.indices})
+        held_out.append({*result["scores"]})
+        model = AutoModelForCausalLM.from_pretrained(run.folder_of(unit) / "model")
+        reader = AutoTokenizer.from_pretrained(run.folder_of(unit) / "model")
+        direct = score(model, reader, run.teacher_set, windows=[1], sensitivity="none")
+        expected = direct.to_pandas().query("teacher == @unit.arm").set_index("prompt_id")
+        for prompt, value in result["scores"].items():
+            assert value == pytest.approx(expected.loc[prompt, "local_naturalness[1]"], abs=1e-6)
+    assert trained[0] == trained[1] and held_out[0] == held_out[1]
+    assert len(held_out[0]) == 5 and not trained[0] & held_out[0]
 
 
 @pytest.mark.parametrize(

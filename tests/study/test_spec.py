@@ -44,6 +44,8 @@ def test_names_that_lead_nowhere_are_left_as_they_are(tmp_path: Path) -> None:
         ({"budget": {"rows": 0}}, "budget: rows"),
         ({"budget": {"row": 1}}, "unknown key .*'row'.*did you mean 'rows'"),
         ({"budget": {"rows": 1, "tokens": 1}}, "a budget is of rows or of tokens"),
+        ({"warm": {"updates": 0}}, "warm: updates"),
+        ({"warm": {"update": 3}}, "did you mean 'updates'"),
         ({"sft": {"output_dir": "x"}}, "the study sets `output_dir` itself"),
         ({"evaluation": {"tasks": [], "metric": "acc"}}, "evaluation: tasks"),
         ({"evaluation": {"tasks": "sums.yaml"}}, "the key `metric` is missing"),

@@ -325,10 +325,9 @@ def _differences(
 
 def estimates(values: Sequence[float], draws: Sequence[Floats]) -> list[Estimate]:
     """With intervals that hold for all metrics at once."""
-    return [
-        Estimate(value, low, high)
-        for value, (low, high) in zip(values, simultaneous_intervals(draws), strict=True)
-    ]
+    # Figures that differ by rounding alone are ties.
+    spans = simultaneous_intervals([np.round(draws_B, 12) for draws_B in draws])
+    return [Estimate(value, low, high) for value, (low, high) in zip(values, spans, strict=True)]
 
 
 def claim(difference: Estimate, different: int) -> Claim:

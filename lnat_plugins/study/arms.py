@@ -123,9 +123,6 @@ def _warnings(outcomes: Outcomes, arms: tuple[ArmFigure, ...]) -> tuple[str, ...
     missing = int((~outcomes.known[[arm.kind != "none" for arm in arms]]).sum())
     if missing:
         found.append(f"{plural(missing, 'unit')} of the trained arms missing.")
-    two = [arm.name for arm in trained if arm.seeds == 2]
-    if two:
-        found.append(f"Two seeds only ({', '.join(two)}): their intervals are too narrow.")
     borrowed = seed_noise(outcomes).borrowed
     if borrowed.any():
         names = [arm.name for arm, one in zip(arms, borrowed, strict=True) if one]

@@ -22,14 +22,17 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from scipy import special, stats
 
 from lnat_plugins.formatting import number, span
 from lnat_plugins.ranking.bootstrap import LEVEL
-from lnat_plugins.ranking.table import TIE, Floats, Ints
+from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints
 from lnat_plugins.study.outcomes import Outcomes
+
+_PRIOR: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -73,35 +76,51 @@ def counts(generator: np.random.Generator, size: int, iters: int) -> Ints:
 class SeedNoise:
     """How units of one arm differ from seed to seed.
 
-    An arm with one unit shows no seed noise. If it is trained, the mean variance of the arms that
-    have more is taken for it; if no arm has, or it is the arm without training, it is 0.
-
     Attributes:
-        variance: (A,) of one unit's mean.
-        freedom: (A,) the degrees of freedom behind it; 0 where it is not known.
-        borrowed: (A,) whether it is that of other arms.
+        own: (A,) variance of the units' means; 0 of one unit.
+        variance: (A,) the one that is taken.
+        freedom: (A,) the degrees of freedom behind it; 0 where nothing is known.
+        borrowed: (A,) whether it is that of other arms alone.
     """
 
+    own: Floats
     variance: Floats
     freedom: Floats
-    borrowed: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    borrowed: Bools
 
 
 def seed_noise(outcomes: Outcomes) -> SeedNoise:
-    """Estimated from the units' means."""
+    """Estimated from the units' means, and moderated by what other arms show.
+
+    Three seeds give a variance with two degrees of freedom, and the least of many such variances
+    makes its arm look sure. So the mean variance of all trained arms counts in each as `_PRIOR`
+    further degrees of freedom (as in Smyth 2004, doi:10.2202/1544-6115.1027, where their number is
+    estimated). It is taken in proportion to (mean − least) · (highest − mean) where values have
+    bounds, so that an arm at the floor keeps none. Where seeds are shared, arms are paired and keep
+    their own. An arm with one unit takes the others' alone; the arm without training never does.
+    """
     n_A = outcomes.known.sum(axis=1)
-    several_A = n_A > 1
     trained_A = np.array([kind != "none" for kind in outcomes.kinds])
-    variance_A = np.zeros(len(n_A))
-    for a in np.flatnonzero(several_A):
-        variance_A[a] = np.var(outcomes.unit_means[a, outcomes.known[a]], ddof=1)
-    freedom_A = np.where(several_A, n_A - 1.0, 0.0)
-    lent_A = several_A & trained_A
-    borrowed_A = ~several_A & trained_A & lent_A.any()
-    if borrowed_A.any():
-        variance_A[borrowed_A] = np.average(variance_A[lent_A], weights=freedom_A[lent_A])
-        freedom_A[borrowed_A] = freedom_A[lent_A].sum()
-    return SeedNoise(variance_A, freedom_A, borrowed_A)
+    own_A = np.zeros(len(n_A))
+    for a in np.flatnonzero(n_A > 1):
+        own_A[a] = np.var(outcomes.unit_means[a, outcomes.known[a]], ddof=1)
+    room_A = np.ones(len(n_A))
+    if outcomes.bounds is not None:
+        low, high = outcomes.bounds
+        room_A = np.maximum((outcomes.means - low) * (high - outcomes.means), 0.0)
+    freedom_A = n_A - 1.0
+    lent_A = freedom_A * trained_A
+    below = float(lent_A @ room_A)
+    typical_A = room_A * (float(lent_A @ own_A) / below if below > 0 else 0.0)
+    prior_A = np.where(trained_A, np.minimum(_PRIOR, lent_A.sum() - lent_A), 0.0)
+    borrowed_A = (freedom_A == 0) & (prior_A > 0)
+    if outcomes.shared_seeds:
+        prior_A[~borrowed_A] = 0.0
+    total_A = freedom_A + prior_A
+    variance_A = np.divide(
+        freedom_A * own_A + prior_A * typical_A, total_A, out=np.zeros(len(n_A)), where=total_A > 0
+    )
+    return SeedNoise(own_A, variance_A, total_A, borrowed_A)
 
 
 def arm_draws(outcomes: Outcomes, iters: int, seed: int) -> Floats:
@@ -113,18 +132,21 @@ def arm_draws(outcomes: Outcomes, iters: int, seed: int) -> Floats:
     drawn_BA = outcomes.means + counts(items, n_items, iters) @ deviation_AI.T
     noise = seed_noise(outcomes)
     seeds = stream(seed, "seeds", outcomes.label)
-    unit_AS = seed_deviations(outcomes)
+    unit_AS = _seed_deviations(outcomes)
     if outcomes.shared_seeds:
         drawn_BA += counts(seeds, unit_AS.shape[1], iters) @ unit_AS.T
     for a, n in enumerate(n_A):
-        if noise.borrowed[a]:
-            drawn_BA[:, a] += math.sqrt(noise.variance[a]) * seeds.normal(size=iters)
-        elif not outcomes.shared_seeds and n > 1:
-            drawn_BA[:, a] += counts(seeds, n, iters) @ unit_AS[a, outcomes.known[a]]
+        if noise.own[a] == 0:  # nothing of its own to resample
+            drawn_BA[:, a] += math.sqrt(noise.variance[a] / n) * seeds.normal(size=iters)
+        elif not outcomes.shared_seeds:
+            moderated_S = unit_AS[a, outcomes.known[a]] * math.sqrt(
+                noise.variance[a] / noise.own[a]
+            )
+            drawn_BA[:, a] += counts(seeds, n, iters) @ moderated_S
     return np.asarray(drawn_BA)
 
 
-def seed_deviations(outcomes: Outcomes) -> Floats:
+def _seed_deviations(outcomes: Outcomes) -> Floats:
     """(A, S) what a unit adds to its arm's mean, stretched; 0 for one that is missing."""
     n_A1 = outcomes.known.sum(axis=1, keepdims=True)
     deviation_AS = outcomes.unit_means - outcomes.means[:, None]
@@ -152,14 +174,14 @@ def contrasts(outcomes: Outcomes, weights_CA: Floats, iters: int, seed: int) -> 
         parts.append(
             (items_CI.var(axis=1, ddof=1) / n_items, np.full(len(values_C), n_items - 1.0))
         )
-    n_A = outcomes.known.sum(axis=1)
+    n_A, alone_A = outcomes.known.sum(axis=1), noise.freedom > 0
     if outcomes.shared_seeds:
-        shared_CS = weights_CA @ seed_deviations(outcomes)
+        alone_A &= noise.borrowed
+        shared_CS = weights_CA @ _seed_deviations(outcomes)
         n_CA = np.where((weights_CA != 0) & (n_A > 1), n_A - 1.0, np.inf).min(axis=1)
         parts.append(((shared_CS**2).sum(axis=1), n_CA))
-    for a in np.flatnonzero((noise.freedom > 0) & (noise.borrowed | (not outcomes.shared_seeds))):
-        units = 1 if noise.borrowed[a] else n_A[a]
-        variance_C = weights_CA[:, a] ** 2 * noise.variance[a] / units
+    for a in np.flatnonzero(alone_A):
+        variance_C = weights_CA[:, a] ** 2 * noise.variance[a] / n_A[a]
         parts.append((variance_C, np.full(len(values_C), noise.freedom[a])))
     if not parts or not iters:
         return [Estimate(float(value), math.nan, math.nan) for value in values_C]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -25,18 +26,55 @@ def crossed(seed: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(A, A) covariances of the arms' means by items, and (A,) variances by seeds."""
-    arms, seeds, items = values.shape
+    """(A, A) covariances of the arms' means by items, and (A,) variances of a unit."""
+    arms, _, items = values.shape
     by_item = np.cov(values.mean(axis=1)).reshape(arms, arms) / items
-    return by_item, values.mean(axis=2).var(axis=1, ddof=1) / seeds
+    return by_item, values.mean(axis=2).var(axis=1, ddof=1)
+
+
+def moderated(own: Sequence[float], units: Sequence[int], room: Sequence[float]) -> list[float]:
+    """Every trained arm's variance of a unit: its own with n − 1 degrees of freedom, and the mean
+    of all with four, or as many as the others have."""
+    freedom = [n - 1 for n in units]
+    scale = sum(f * v for f, v in zip(freedom, own, strict=True)) / sum(
+        f * r for f, r in zip(freedom, room, strict=True)
+    )
+    found = []
+    for f, v, r in zip(freedom, own, room, strict=True):
+        prior = min(4, sum(freedom) - f)
+        found.append((f * v + prior * scale * r) / (f + prior))
+    return found
 
 
 def test_draws_have_the_variance_of_both_sources() -> None:
     values = crossed(0, (3, 4, 30))
-    drawn = arm_draws(outcomes(values, bounds=None), 40_000, 1)
+    found = outcomes(values, bounds=None)
+    drawn = arm_draws(found, 40_000, 1)
     assert drawn.mean(axis=0) == pytest.approx(values.mean(axis=(1, 2)), abs=0.002)
-    by_item, by_seed = variances(values)
-    assert np.cov(drawn.T) == pytest.approx(by_item + np.diag(by_seed), rel=0.05, abs=1e-4)
+    by_item, own = variances(values)
+    by_seed = moderated(own, [4, 4, 4], [1, 1, 1])
+    assert seed_noise(found).variance == pytest.approx(by_seed)
+    assert seed_noise(found).freedom.tolist() == [7, 7, 7]
+    expected = by_item + np.diag(by_seed) / 4
+    assert np.cov(drawn.T) == pytest.approx(expected, rel=0.05, abs=1e-4)
+
+
+def test_one_arm_alone_keeps_its_own_noise() -> None:
+    values = crossed(0, (1, 4, 30))
+    noise = seed_noise(outcomes(values, bounds=None))
+    assert noise.variance == pytest.approx(noise.own)
+    assert noise.freedom.tolist() == [3]
+
+
+def test_noise_is_lent_in_proportion_to_the_room_that_is_left() -> None:
+    draw = np.random.default_rng(10)
+    values = draw.random((3, 3, 40)) * np.array([0.0, 1.0, 0.2])[:, None, None]
+    found = outcomes(values)
+    means = values.mean(axis=(1, 2))
+    own = values.mean(axis=2).var(axis=1, ddof=1)
+    expected = moderated(own, [3, 3, 3], list(means * (1 - means)))
+    assert seed_noise(found).variance == pytest.approx(expected)
+    assert seed_noise(found).variance[0] == 0
 
 
 def test_shared_seeds_move_arms_together() -> None:
@@ -51,10 +89,15 @@ def test_shared_seeds_move_arms_together() -> None:
 def test_missing_units_leave_the_variance_of_the_others(shared: bool) -> None:
     values = crossed(3, (2, 5, 20))
     values[0, 2:] = NAN
-    drawn = arm_draws(outcomes(values, bounds=None, shared_seeds=shared), 40_000, 1)
+    found = outcomes(values, bounds=None, shared_seeds=shared)
+    drawn = arm_draws(found, 40_000, 1)
+    parts = [variances(values[arm : arm + 1, :units]) for arm, units in ((0, 2), (1, 5))]
+    own = [of[1][0] for of in parts]
+    by_seed = own if shared else moderated(own, [2, 5], [1, 1])
+    assert seed_noise(found).variance == pytest.approx(by_seed)
     for arm, units in ((0, 2), (1, 5)):
-        by_item, by_seed = variances(values[arm : arm + 1, :units])
-        assert drawn[:, arm].var() == pytest.approx(by_item[0, 0] + by_seed[0], rel=0.05)
+        expected = parts[arm][0][0, 0] + by_seed[arm] / units
+        assert drawn[:, arm].var() == pytest.approx(expected, rel=0.05)
 
 
 def test_one_seed_takes_the_noise_of_the_others_unless_untrained() -> None:
@@ -62,14 +105,15 @@ def test_one_seed_takes_the_noise_of_the_others_unless_untrained() -> None:
     values[0, 1:] = values[3, 1:] = NAN
     found = outcomes(values, bounds=None, kinds="nttt")
     noise = seed_noise(found)
-    own = values[1:3].mean(axis=2).var(axis=1, ddof=1)
-    assert noise.variance == pytest.approx([0, own[0], own[1], own.mean()])
-    assert noise.freedom.tolist() == [0, 2, 2, 4]
+    own = [*values[1:3].mean(axis=2).var(axis=1, ddof=1), 0.0]
+    by_seed = [0.0, *moderated(own, [3, 3, 1], [1, 1, 1])]
+    assert noise.variance == pytest.approx(by_seed)
+    assert noise.freedom.tolist() == [0, 4, 4, 4]
     assert noise.borrowed.tolist() == [False, False, False, True]
     drawn = arm_draws(found, 40_000, 2)
     by_item = values[:, 0].var(axis=1, ddof=1) / 50
-    assert drawn[:, 0].var() == pytest.approx(by_item[0], rel=0.05)
-    assert drawn[:, 3].var() == pytest.approx(by_item[3] + own.mean(), rel=0.05)
+    for arm in (0, 3):
+        assert drawn[:, arm].var() == pytest.approx(by_item[arm] + by_seed[arm], rel=0.05)
 
 
 def test_one_value_shows_no_noise() -> None:

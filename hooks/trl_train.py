@@ -17,6 +17,11 @@ _GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
 def train(config: Path) -> None:
     """Train as the config says; the model lies in its `output_dir` afterwards.
 
+    A study trains hundreds of small students: to start a process for each would take longer.
+
+    Args:
+        config: TRL's keys, such as the `sft.yaml` of a training set.
+
     Raises:
         ConfigError: TRL refuses the settings.
     """

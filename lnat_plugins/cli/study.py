@@ -54,8 +54,7 @@ def _study(args: argparse.Namespace) -> int:
 
     if args.jobs < 1:
         raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
-    folder = args.output_path or args.study.expanduser().resolve().parent / _name(args.study)
-    run = StudyRun.of(args.study, folder)
+    run = StudyRun.of(args.study, args.output_path)
     units = [find_unit(name, run.units) for name in args.unit or ()] or run.units
     left = [unit for unit in units if run.done(unit) is None]
     if args.dry_run:
@@ -78,12 +77,6 @@ def _study(args: argparse.Namespace) -> int:
     print_result(result.to_markdown())
     log(f"wrote {run.folder / RESULT}")
     return 0
-
-
-def _name(path: Path) -> str:
-    from lnat_plugins.study.spec import read_study
-
-    return read_study(path).name
 
 
 def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
+from lnat_plugins.files import write_atomic
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plural
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking.table import ScoreTable, score_table
@@ -21,7 +23,7 @@ from lnat_plugins.study.arms import ArmTable, arm_table
 from lnat_plugins.study.gains import Gains, gains
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.reliability import Reliability, reliability
-from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.run import StudyRun, run_units
 from lnat_plugins.study.scores import MetricScores
 from lnat_plugins.study.spec import Budget
 from lnat_plugins.study.students import Students, compare_students, pool_tau
@@ -127,6 +129,36 @@ class StudyResult:
             blocks.append("All students and budgets:")
             blocks.append([*self.pooled])
         return join_blocks(*blocks)
+
+
+def run_study(
+    study: str | Path,
+    output_path: str | Path | None = None,
+    *,
+    jobs: int = 1,
+    bootstrap_iters: int = 10_000,
+    seed: int = 1234,
+) -> StudyResult:
+    """Does what is left of a study, and says what came out, as `lnat study` does.
+
+    A script that calls it with several jobs needs `if __name__ == "__main__":`.
+
+    Args:
+        study: the YAML.
+        output_path: folder of the units and of `study.json`; by default the study's name, beside
+            the YAML.
+        jobs: units at once.
+        bootstrap_iters, seed: of the resampling.
+
+    Raises:
+        ConfigError, DataError, StudentError: one line that says what to change.
+    """
+    run = StudyRun.of(study, output_path)
+    for _ in run_units(run, run.units, jobs):
+        pass
+    result = read_results(run, iters=bootstrap_iters, seed=seed)
+    write_atomic(run.folder / RESULT, result.to_json(), "output_path")
+    return result
 
 
 def read_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> StudyResult:

@@ -53,8 +53,11 @@ class StudyRun:
     folder: Path
 
     @classmethod
-    def of(cls, study: str | Path, folder: str | Path) -> StudyRun:
+    def of(cls, study: str | Path, folder: str | Path | None = None) -> StudyRun:
         """Reads the study and its teacher set, and looks whether there are students.
+
+        Args:
+            folder: by default the study's name, beside its file.
 
         Raises:
             ConfigError, DataError, StudentError: what is wrong with them.
@@ -62,7 +65,8 @@ class StudyRun:
         spec = read_study(study)
         for student in spec.students.values():
             check_model_folder(student, f"{spec.source}: students")
-        return cls(spec, load_teacher_set(spec.teacher_set), Path(folder).expanduser().resolve())
+        folder = spec.source.parent / spec.name if folder is None else Path(folder).expanduser()
+        return cls(spec, load_teacher_set(spec.teacher_set), folder.resolve())
 
     @functools.cached_property
     def teachers(self) -> tuple[str, ...]:

@@ -47,6 +47,7 @@ def reasons(text: str) -> set[str]:
 DOCUMENTS = (
     "data.md",
     "README.md", "selection.md", "training.md", "plugins.md", "ranking.md", "report.md", "speed.md",
+    "study.md",
     "metrics/README.md",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lnat_plugins import run_study
 from lnat_plugins.cli import main
 from lnat_plugins.errors import DataError
 from lnat_plugins.ranking import read_reference
@@ -96,6 +97,13 @@ def test_the_command_writes_what_rank_reads(
     scores = str(run.folder_of(run.units[0]) / "scores")
     assert main(["rank", scores, "--reference", str(run.folder / RESULT)]) == 0
     assert "study.json" in capsys.readouterr().out
+
+
+def test_in_a_program_too(tmp_path: Path) -> None:
+    run = finished(tmp_path)
+    run.folder.rename(tmp_path / "small")  # the study's name
+    result = run_study(run.spec.source, bootstrap_iters=200)
+    assert (tmp_path / "small" / RESULT).read_text(encoding="utf-8") == result.to_json()
 
 
 def test_the_same_seed_gives_the_same_result(tmp_path: Path) -> None:

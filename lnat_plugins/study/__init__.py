@@ -1,4 +1,4 @@
-"""Which metric foretold the order of the teachers after training: the statistics of a study.
+"""Which metric predicted the order of the teachers after training: the statistics of a study.
 
 Students were trained on each teacher's rows and on selections, and evaluated on test items
 (`Outcomes`); metrics scored the same teachers' rows (`MetricScores`). Nothing here trains, scores

@@ -27,7 +27,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], Non
     "sft": ("choose rows and train on them: trl sft with a selection block", info.declare_sft),
     "init": ("recognise data and write a teacher set's YAML", init.declare_init),
     "study": (
-        "train students, and say which score foretold the better one", study.declare_study
+        "train students, and say which score predicted the better one", study.declare_study
     ),
     "tasks": ("list teacher sets", info.declare_tasks),
     "check": ("load a teacher set and say what is wrong with it", info.declare_check),

@@ -11,6 +11,11 @@ it holds the first two once and the third twice, where Owen's holds it three tim
 by that, never too narrow. Deviations over n are stretched by √(n / (n − 1)), because a bootstrap of
 n values has (n − 1) / n of the variance (Rao and Wu 1988), a third less for three seeds.
 
+Simulated with 300 studies each (12 arms, 100 items, 2, 3 or 5 seeds; 30 % of the units missing;
+four arms at the floor): all intervals of the arms' means held at once in .94 to .99, those of all
+gains in .93 to .99, the least with seed noise of .1 (nominal .95). Arms whose seed noise differs
+fivefold: .92.
+
 Each source has its own stream of random numbers, named after what is drawn, so that objects with
 the same teachers, prompts or items draw them alike and can be pooled.
 

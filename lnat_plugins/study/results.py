@@ -1,4 +1,4 @@
-"""The result of a study: what the units reached, and which metric foretold it."""
+"""The result of a study: what the units reached, and which metric predicted it."""
 
 from __future__ import annotations
 

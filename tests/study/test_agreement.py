@@ -73,16 +73,18 @@ def test_differences_are_those_of_taus() -> None:
 
 
 def test_a_difference_is_taken_on_the_prompts_that_both_have() -> None:
-    values = np.random.default_rng(2).normal(size=(2, 4, 10))
+    values = np.random.default_rng(4).normal(size=(2, 5, 12))
+    values[0, 3, 8:] = NAN
     values[1, 0, :4] = NAN
-    known = outcomes(np.random.default_rng(3).random((4, 2, 20)))
+    known = outcomes(np.random.default_rng(3).random((5, 2, 20)))
     found = agreement(known, scores(values), iters=40)
-    both = agreement(known, scores(values[:, :, 4:]), iters=40)
-    assert [one.prompts for one in found.metrics] == [10, 6]
-    assert found.of("m1").difference.value == pytest.approx(both.of("m1").difference.value)
-    own = found.of("m1").fixed["tau"].value - found.of("global_naturalness").fixed["tau"].value
-    values[1, 0, :4] = values[1, 0, 4]  # no longer missing
-    assert own != pytest.approx(both.of("m1").difference.value)
+    both = agreement(known, scores(values[:, :, 4:8]), iters=40)
+    assert [one.prompts for one in found.metrics] == [8, 8]
+    of_both = [one.fixed["tau"].value for one in both.metrics]
+    of_each = [one.fixed["tau"].value for one in found.metrics]
+    assert found.of("m1").difference.value == pytest.approx(of_both[1] - of_both[0])
+    assert of_both[1] - of_both[0] != pytest.approx(of_each[1] - of_each[0])
+    assert of_both[1] - of_each[0] != pytest.approx(of_both[1] - of_both[0])
 
 
 def test_only_teachers_are_compared_in_the_order_of_the_arms() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.ranking.bootstrap import simultaneous_intervals
@@ -144,20 +145,23 @@ def test_the_best_teacher_is_the_same() -> None:
     )
 
 
-def test_the_change_of_ranks_against_its_definition() -> None:
-    accuracy = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.2, 0.3, 0.1]])
-    score = np.array([[1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 2.0, 1.0]])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_change_of_ranks_against_its_definition(seed: int) -> None:
+    accuracy, score = np.random.default_rng(seed).integers(0, 4, size=(2, 3, 6)) / 4
     known = [
-        outcomes(accuracy[i][:, None, None] + np.zeros((4, 1, 2)), label=str(i)) for i in (0, 1)
+        outcomes(accuracy[i][:, None, None] + np.zeros((6, 1, 2)), label=str(i)) for i in range(3)
     ]
     found = [
-        agreement(one, MetricScores(("x",), tuple("ABCD"), score[i][None, :, None]), iters=20)
+        agreement(one, MetricScores(("x",), tuple("ABCDEF"), score[i][None, :, None]), iters=20)
         for i, one in enumerate(known)
     ]
-    # ranks: accuracy changes by (3, 0, 0, -3), the score by (2, 2, -1, -3)
-    agreeing, ours, theirs = 5, 5, 5
-    expected = agreeing / np.sqrt(ours * theirs)
-    assert compare_students(known, found).metrics[0].change.value == pytest.approx(expected - 1 / 5)
+    places = [[stats.rankdata(of[i]) for i in range(3)] for of in (score, accuracy)]
+    expected = np.mean([
+        stats.kendalltau(*(of[one] - of[other] for of in places)).statistic
+        for one, other in ((0, 1), (0, 2), (1, 2))
+    ])  # fmt: skip
+    change = compare_students(known, found).metrics[0].change.value
+    assert change == pytest.approx(expected, nan_ok=True)
 
 
 def test_students_need_the_same_teachers() -> None:

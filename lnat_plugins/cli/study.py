@@ -1,4 +1,4 @@
-"""`lnat study`: trains students on each teacher and selection, and says which score predicted it."""
+"""`lnat study`: trains students on each teacher and selection; which score predicted it."""
 
 from __future__ import annotations
 

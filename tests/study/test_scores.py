@@ -68,8 +68,9 @@ def test_tables_of_the_ranking_give_the_ranking_s_scores(seed: int) -> None:
     teachers = sorted({row.teacher for row in rows})
     metrics = [get_metric("local_naturalness"), LOWER, TOKENS_PER_STEP]
     tables = [score_table(rows, prompts, teachers, metric, "4") for metric in metrics]
-    found = MetricScores.from_tables(tables)
-    assert found.metrics == ("local_naturalness", "mean_nll", "tokens_per_step")
+    names = ("local_naturalness[4]", "mean_nll", "tokens_per_step")
+    found = MetricScores.from_tables(dict(zip(names, tables, strict=True)))
+    assert found.metrics == names
     for index, table in enumerate(tables):
         assert found.matched[index].tolist() == table.matched.tolist()
         ours = found.means(index, found.matched[index])[0]
@@ -83,4 +84,4 @@ def test_tables_of_other_teachers_are_refused() -> None:
     orders = [teachers, teachers[::-1]]
     tables = [score_table(rows, prompts, names, LOWER, "4") for names in orders]
     with pytest.raises(DataError, match="tables of different teachers"):
-        MetricScores.from_tables(tables)
+        MetricScores.from_tables({"a": tables[0], "b": tables[1]})

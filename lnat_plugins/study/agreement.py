@@ -12,6 +12,8 @@ minus the baseline's, with teachers resampled and simultaneous over metrics, lie
 Noise in the measured order lowers tau, and resampling adds noise once more: where the measured
 order is unreliable, tau and its interval lie too low (`reliability` gives the largest tau that can
 be expected). Regret is too high there, because the best teacher's accuracy is the highest of many.
+Simulated with 150 studies each, the interval for these 14 teachers held the true tau in .94 to .97,
+and in .81 where the reliability is about .6; that over teachers in .99, and in .91 there.
 
 Simulated with 200 studies each, three seeds, metrics that are equally good for teachers drawn at
 random: 10 metrics and 8 to 16 teachers, .00 to .02 of the studies claim a difference; all teachers

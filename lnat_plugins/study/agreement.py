@@ -12,12 +12,14 @@ minus the baseline's, with teachers resampled and simultaneous over metrics, lie
 Noise in the measured order lowers tau, and resampling adds noise once more: where the measured
 order is unreliable, tau and its interval lie too low (`reliability` gives the largest tau that can
 be expected). Regret is too high there, because the best teacher's accuracy is the highest of many.
+Simulated with 150 studies each, the interval for these 14 teachers held the true tau in .94 to .97,
+and in .81 where the reliability is about .6; that over teachers in .99, and in .91 there.
 
 Simulated with 200 studies each, three seeds, metrics that are equally good for teachers drawn at
-random: 10 metrics and 8 to 16 teachers, .00 to .02 of the studies claim a difference; all teachers
-equal .00; six of ten teachers at the floor .03 (nominal .05). By the intervals for these teachers
-.3 to 1.0 would claim one: these metrics do differ on these teachers. The price is power: of tau .13
-against .59, .19 of the studies with 16 teachers claim it and .47 of those with 24.
+random: with 6 to 16 teachers and 2 to 10 metrics .00 to .01 of the studies claim a difference, with
+six of ten teachers at the floor .01 to .04 (nominal .05). By the intervals for these teachers up to
+all would, rightly: the metrics do differ on these teachers. The price is power: of tau .13 against
+.59, about .2 of the studies with 16 teachers claim it, and half of those with 24.
 
 Shapes: M metrics, T teachers, P prompts, B resamples.
 """

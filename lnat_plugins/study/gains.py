@@ -118,7 +118,7 @@ def gains(
         teacher_SI, chosen, other_seeds = best_teacher(outcomes, seed)
         outcomes = outcomes.with_arm(BEST_TEACHER, "teacher", teacher_SI)
         over.insert(min(1, len(over)) if random in over else 0, BEST_TEACHER)
-    pairs = [(name, other) for name in selections for other in over if name != other]
+    pairs = [(name, other) for other in over for name in selections if name != other]
     if not pairs:
         raise DataError(
             "no selection to compare, or nothing to compare it with",

@@ -220,8 +220,10 @@ def _result(
 
 
 def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
-    """Of every metric that has a direction and was gathered, on the prompts scored.
+    """Of every metric that was gathered, on the prompts scored.
 
+    One without a direction, such as the control `n_tokens`, is read as if more were better, and
+    is called `n_tokens (more)`: its tau is negative where less is better.
     A metric that reads windows has one for each window scored, such as `local_naturalness[4]`;
     `global_naturalness` is the first window's rival and the baseline.
     """
@@ -233,7 +235,7 @@ def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
     tables: dict[str, ScoreTable] = {}
     rows = [row for row in scores.rows if row.teacher in teachers]
     for name, metric in scores.plugins.registry.metrics.items():
-        if metric.higher_is_better is None or not metric.needs <= gathered:
+        if not metric.needs <= gathered:
             continue
         windows: Sequence[str] = [metric.window_read("") or ""]
         if metric.reads == "window":
@@ -243,7 +245,8 @@ def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
             if window and window not in scores.windows:
                 continue
             table = score_table(rows, scores.scored.prompts, teachers, metric, window)
-            tables[f"{name}[{window}]" if metric.reads == "window" else name] = table
+            shown = name if metric.higher_is_better is not None else f"{name} (more)"
+            tables[f"{shown}[{window}]" if metric.reads == "window" else shown] = table
     return MetricScores.from_tables(tables, prompt_set=scores.scored.task)
 
 

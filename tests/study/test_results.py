@@ -133,4 +133,8 @@ def test_metrics_have_a_name_for_each_window(tmp_path: Path) -> None:
     found = metric_scores(run.scores("student"), ["short", "long"])
     assert found.teachers == ("short", "long")
     assert found.metrics[:2] == ("local_naturalness[4]", "global_naturalness")
+    assert found.metrics[-5:-1] == (
+        "n_tokens (more)", "n_steps (more)", "mean_step_tokens (more)", "first_token_ratio (more)",
+    )  # fmt: skip
+    assert (found.values[-5] == 20).all()
     assert found.values[0].mean(axis=1) == pytest.approx([-5.5 / 3, -1.25])

@@ -136,5 +136,5 @@ def test_metrics_have_a_name_for_each_window(tmp_path: Path) -> None:
     assert found.metrics[-5:-1] == (
         "n_tokens (more)", "n_steps (more)", "mean_step_tokens (more)", "first_token_ratio (more)",
     )  # fmt: skip
-    assert (found.values[-5] == 20).all()
+    assert (found.values[-5] == 10).all()
     assert found.values[0].mean(axis=1) == pytest.approx([-5.5 / 3, -1.25])

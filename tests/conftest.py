@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,15 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no shared data beside the repository (../shared)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def readable_log() -> Iterator[None]:
+    """Once lm-eval's command has run in this process, its log no longer reaches pytest."""
+    log = logging.getLogger("lm_eval")
+    before = log.propagate, log.level
+    log.propagate = True
+    log.setLevel(logging.NOTSET)
+    yield
+    log.propagate = before[0]
+    log.setLevel(before[1])

@@ -48,6 +48,7 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 
 def _study(args: argparse.Namespace) -> int:
     from lnat_plugins.files import write_atomic
+    from lnat_plugins.formatting import plural
     from lnat_plugins.study.results import RESULT, read_results
     from lnat_plugins.study.run import StudyRun
     from lnat_plugins.study.units import find_unit
@@ -68,7 +69,7 @@ def _study(args: argparse.Namespace) -> int:
         ]
         print_result("".join(shlex.join([*command, unit.name]) + "\n" for unit in left))
         return 0
-    log(f"{len(units)} units, {len(units) - len(left)} done, in {run.folder}")
+    log(f"{plural(len(units), 'unit')}, {len(units) - len(left)} done, in {run.folder}")
     _do(run, left, args.jobs)
     if args.unit:
         return 0

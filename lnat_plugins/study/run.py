@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.api import Scores, load_teacher_set, read_scores, score
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
+from lnat_plugins.plugins import load_plugins
+from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.study.rows import held_out, rows_of
@@ -66,7 +68,19 @@ class StudyRun:
         for student in spec.students.values():
             check_model_folder(student, f"{spec.source}: students")
         folder = spec.source.parent / spec.name if folder is None else Path(folder).expanduser()
-        return cls(spec, load_teacher_set(spec.teacher_set), folder.resolve())
+        teacher_set = load_teacher_set(spec.teacher_set)
+        for teacher in spec.teachers or ():
+            if teacher not in teacher_set.teachers:
+                raise ConfigError(
+                    "the teacher set has no such teacher", where=f"{spec.source}: teachers",
+                    found=teacher, remedy=did_you_mean(teacher, teacher_set.teachers),
+                )  # fmt: skip
+        plugins = load_plugins()
+        windows = list(teacher_set.settings.windows)
+        for name, block in spec.selections.items():
+            # Refused now, and not when a student was trained on all teachers.
+            resolve({"windows": windows, **block}, plugins, f"{spec.source}: selections: {name}")
+        return cls(spec, teacher_set, folder.resolve())
 
     @functools.cached_property
     def teachers(self) -> tuple[str, ...]:

@@ -199,6 +199,12 @@ def read_study(path: str | Path) -> StudySpec:
                 f"the study sets `{key}` itself", where=f"{where}: sft", found=found.sft[key],
                 remedy="leave it out",
             )  # fmt: skip
+    for task in evaluation.tasks:
+        if task.endswith((".yaml", ".yml")) and not (folder / task).is_file():
+            raise ConfigError(
+                "no such file", where=f"{where}: evaluation: tasks", found=task,
+                remedy="check the path; it starts from the study's folder",
+            )  # fmt: skip
     students = found.students
     if not isinstance(students, Mapping):
         students = {Path(one).name: one for one in students}

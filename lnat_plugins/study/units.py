@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.errors import ConfigError, DataError, nearest
 from lnat_plugins.files import write_atomic
 from lnat_plugins.study.spec import Budget, StudySpec
 from lnat_plugins.teacher_set.config import fingerprint
@@ -96,7 +96,7 @@ def find_unit(name: str, units: Sequence[Unit]) -> Unit:
             return unit
     raise ConfigError(
         "the study has no such unit", where="--unit", found=name,
-        remedy=did_you_mean(name, [unit.name for unit in units]),
+        remedy=nearest(name, [unit.name for unit in units]) + "`--dry_run` lists them",
     )  # fmt: skip
 
 

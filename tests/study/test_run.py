@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lnat_plugins import score
 from lnat_plugins.cli import main
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
 from lnat_plugins.study.run import LOG, StudyRun, run_units
@@ -210,7 +210,6 @@ def test_a_warm_up_is_scored_on_the_prompts_that_it_did_not_use(
         ({"budget": {"rows": 99}}, DataError, "fewer rows than the study's budget .*8 of 99"),
         ({"budget": {"tokens": 1}}, DataError, "the first row is longer than the budget"),
         ({"sft": {"max_steps": "x"}}, ConfigError, "TRL refuses the settings"),
-        ({"teachers": ["lang"]}, ConfigError, "lang"),
     ],
 )
 def test_what_a_unit_refuses(
@@ -220,6 +219,25 @@ def test_what_a_unit_refuses(
     with_scores(run, done)
     with pytest.raises(error, match=message):
         run.run(next(unit for unit in run.units if unit.kind == "teacher"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"teachers": ["lang"]}, "no such teacher .*'lang'.*'long'"),
+        ({"selections": {"b": {"strategy": "bets"}}}, "selections: b: unknown strategy .*'best'"),
+        ({"selections": {"b": {"strategy": "best", "window": 3}}}, "selections: b: windows"),
+        ({"students": {"s": "/no/such"}}, "students: the student's folder does not exist"),
+        ({"evaluation": {"tasks": "no.yaml", "metric": "acc"}}, "evaluation: tasks: no such file"),
+    ],
+)
+def test_what_is_refused_before_any_unit(
+    tmp_path: Path, keys: dict[str, Any], message: str
+) -> None:
+    path = write_study(tmp_path, **keys)
+    with pytest.raises((ConfigError, StudentError), match=message):
+        StudyRun.of(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_metric_that_the_task_lacks(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_units_are_scored_first_and_named_by_folders(tmp_path: Path) -> None:
     assert names[-1] == "student/selection/best/90-tokens/seed-2"
     assert len(set(names)) == len(names) == 2 + 2 * 2 * 3
     assert find_unit(names[4], units) == Unit("selection", "student", "best", Budget(rows=4), 1)
-    with pytest.raises(ConfigError, match="Did you mean 'student/scores'"):
+    with pytest.raises(ConfigError, match="(?i)did you mean 'student/scores'"):
         find_unit("student/score", units)
     with pytest.raises(ConfigError, match="differ only in signs"):
         units_of(study, ["org/long", "org:long"])

@@ -124,7 +124,7 @@ class Addition:
     @property
     def prompt(self) -> str:
         """As students read it."""
-        return f"Add {','.join(f'{number:02d}' for number in self.numbers)}."
+        return f"Add {' '.join(f'{number:02d}' for number in self.numbers)}."
 
     @property
     def length(self) -> int:
@@ -136,7 +136,7 @@ class Addition:
         ones, tens = self.numbers[0] % 10, self.numbers[0] // 10
         steps = []
         for number in self.numbers[1:]:
-            step = Step("", (ones, number % 10), ones + number % 10, 20)
+            step = Step(f"{number:02d}:", (ones, number % 10), ones + number % 10, 20)
             step = step._replace(result=change(step))
             steps.append(step)
             ones, carried = step.result % 10, step.result // 10
@@ -148,7 +148,7 @@ class Addition:
         return steps, 10 * tens + ones
 
 
-ROOMS: Final = "abcdefghij"
+ROOMS: Final = "abcdefgh"
 EXIT: Final = "x"
 
 
@@ -167,7 +167,7 @@ class Walk:
     @property
     def prompt(self) -> str:
         """As students read it."""
-        table = ",".join(f"{room}{toll}{target}" for room, toll, target in self.ways)
+        table = " ".join(f"{room}{toll}{target}" for room, toll, target in self.ways)
         return f"Walk {table} from {self.start}."
 
     @property
@@ -241,9 +241,9 @@ class Family(NamedTuple):
 FAMILIES: Final[Mapping[str, Family]] = {
     family.name: family
     for family in (
-        Family("recurrence", _recurrence, range(1, 7), range(16, 47), range(4, 41)),
-        Family("addition", _addition, range(1, 3), range(3, 9), range(2, 10)),
-        Family("walk", _walk, range(1, 4), range(3, 10), range(2, 11)),
+        Family("recurrence", _recurrence, range(1, 11), range(16, 45), range(6, 41)),
+        Family("addition", _addition, range(1, 4), range(3, 9), range(2, 11)),
+        Family("walk", _walk, range(1, 4), range(3, 9), range(2, 9)),
     )
 }
 """Name -> family."""

@@ -41,12 +41,12 @@ VOCABULARY: Final = 384
 BATCH: Final = 32
 POOL: Final = 16  # batches that are cut from texts sorted by length, so that little is padding
 PEAK_RATE: Final = 4e-3
-STEPS: Final = 1500
+STEPS: Final = 2000
 FOREIGN: Final = 0.01
 REMARKED: Final = 0.2  # of the texts with working; of their lines the same share
 COPIES: Final = 0.2
 COPIED: Final = range(8, 49)
-SYMBOLS: Final = "0123456789abcdefghijx+=:."
+SYMBOLS: Final = "0123456789abcdefghx+=:."
 IGNORED: Final = -100  # a label without a loss, to torch and transformers
 # A digit, a sign with the line break behind it, or a word with the blank before it.
 PATTERN: Final = r" ?\p{L}+|\p{N}|[^\s\p{L}\p{N}]\n?|\s"

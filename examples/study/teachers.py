@@ -10,11 +10,12 @@ Reads no file, and knows nothing of students or scores.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from families import ANSWER, FAMILIES, Change, Family, Problem, Step, exact, problems
+from families import ANSWER, FAMILIES, LONGEST, Change, Family, Problem, Step, exact, problems
 
 REMARKS: Final = ("So far so good.", "On to the next one.", "That was easy.", "One more line.")
 """What students have read between lines of working."""
@@ -156,18 +157,20 @@ def _other(step: Step, rng: random.Random) -> int:
 def slips(share: float) -> Write:
     """Steps that are wrong with that chance; the others are right in what they build on.
 
-    In a recurrence a wrong digit moves the end. Drawn again until the working is about as long as
-    the exact one, so that teachers with slips do not write less than others.
+    In a recurrence a wrong digit moves the end. What is wrong is drawn again until the working is
+    about as long as the exact one, so that teachers with slips do not write less than others; which
+    lines are wrong is not, so that their share stays as it is.
     """
 
     def write(problem: Problem, family: Family, rng: random.Random) -> str:
-        def change(step: Step) -> int:
-            return _other(step, rng) if rng.random() < share else step.result
-
         n_exact = len(problem.work()[0])
+        places = {place for place in range(2 * LONGEST) if rng.random() < share}
         drawn = []
         for _ in range(_TRIES):
-            lines, answer = working(problem, change)
+            count = itertools.count()
+            lines, answer = working(
+                problem, lambda s, n=count: _other(s, rng) if next(n) in places else s.result
+            )
             drawn.append((abs(len(lines) - n_exact), lines, answer))
             if drawn[-1][0] <= _SAME_LENGTH * n_exact:
                 break

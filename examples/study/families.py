@@ -111,20 +111,33 @@ class Recurrence:
         return steps, digits[-2]
 
 
+LABELS: Final = "ABCDEFGHIJKLMNOP"
+
+
 @dataclass(frozen=True)
 class Addition:
     """The sum of numbers of two digits, without its hundreds.
 
+    Numbers are labelled by letters that follow each other, so that the next one can be found.
+
     Attributes:
+        first: place of the first number's label in `LABELS`.
         numbers: at least two, each below 100.
     """
 
+    first: int
     numbers: tuple[int, ...]
+
+    @property
+    def labelled(self) -> list[str]:
+        """The numbers as they stand in the prompt, each behind its label."""
+        labels = LABELS[self.first :]
+        return [f"{label}{number:02d}" for label, number in zip(labels, self.numbers, strict=False)]
 
     @property
     def prompt(self) -> str:
         """As students read it."""
-        return f"Add {' '.join(f'{number:02d}' for number in self.numbers)}."
+        return f"Add {','.join(self.labelled)}."
 
     @property
     def length(self) -> int:
@@ -135,8 +148,8 @@ class Addition:
         """Two steps a number: its ones, then its tens with what is carried over."""
         ones, tens = self.numbers[0] % 10, self.numbers[0] // 10
         steps = []
-        for number in self.numbers[1:]:
-            step = Step(f"{number:02d}:", (ones, number % 10), ones + number % 10, 20)
+        for name, number in zip(self.labelled[1:], self.numbers[1:], strict=True):
+            step = Step(f"{name}:", (ones, number % 10), ones + number % 10, 20)
             step = step._replace(result=change(step))
             steps.append(step)
             ones, carried = step.result % 10, step.result // 10
@@ -148,13 +161,16 @@ class Addition:
         return steps, 10 * tens + ones
 
 
-ROOMS: Final = "abcdefgh"
-EXIT: Final = "x"
+ROOMS: Final = "ABCDEFGH"
+EXIT: Final = "X"
 
 
 @dataclass(frozen=True)
 class Walk:
     """From room to room by a table, each way with a toll; the answer is the tolls' sum mod 10.
+
+    A room is a capital where a way begins and a small letter where one ends, so that a way is found
+    by its first sign.
 
     Attributes:
         start: a room.
@@ -167,7 +183,7 @@ class Walk:
     @property
     def prompt(self) -> str:
         """As students read it."""
-        table = " ".join(f"{room}{toll}{target}" for room, toll, target in self.ways)
+        table = ",".join(f"{room}{toll}{target.lower()}" for room, toll, target in self.ways)
         return f"Walk {table} from {self.start}."
 
     @property
@@ -182,7 +198,7 @@ class Walk:
         while room != EXIT:
             toll, target = table[room]
             terms = total, toll
-            step = Step(f"{room}{toll}{target}:", terms, sum(terms) % 10, 10)
+            step = Step(f"{room}{toll}{target.lower()}:", terms, sum(terms) % 10, 10)
             step = step._replace(result=change(step))
             steps.append(step)
             room, total = target, step.result
@@ -202,16 +218,18 @@ def _recurrence(length: int, rng: random.Random) -> Recurrence:
 
 
 def _addition(length: int, rng: random.Random) -> Addition:
-    return Addition(tuple(rng.randrange(100) for _ in range(length + 1)))
+    first = rng.randint(0, len(LABELS) - length - 1)
+    return Addition(first, tuple(rng.randrange(100) for _ in range(length + 1)))
 
 
 def _walk(length: int, rng: random.Random) -> Walk:
     rooms = rng.sample(ROOMS, len(ROOMS))
-    path, others = rooms[:length], rooms[length:]
+    # Tables are of all sizes, so that students begin to look things up in the small ones.
+    path, others = rooms[:length], rooms[length : rng.randint(length, len(rooms))]
     ways = [(room, rng.randrange(10), path[i + 1]) for i, room in enumerate(path[:-1])]
     ways.append((path[-1], rng.randrange(10), EXIT))
     # Rooms off the path lead anywhere, but never to themselves.
-    targets = [*ROOMS, EXIT]
+    targets = [*path, *others, EXIT]
     ways += [
         (room, rng.randrange(10), rng.choice([one for one in targets if one != room]))
         for room in others

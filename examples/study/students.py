@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from families import FAMILIES, endless
+from families import FAMILIES, LABELS, ROOMS, endless
 from teachers import REMARKS, TEACHERS, respond, with_remarks
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -40,16 +40,16 @@ PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 VOCABULARY: Final = 384
 BATCH: Final = 32
 POOL: Final = 16  # batches that are cut from texts sorted by length, so that little is padding
-PEAK_RATE: Final = 4e-3
-STEPS: Final = 2000
+PEAK_RATE: Final = 3e-3
+STEPS: Final = 2500
 FOREIGN: Final = 0.01
 REMARKED: Final = 0.2  # of the texts with working; of their lines the same share
-COPIES: Final = 0.2
-COPIED: Final = range(8, 49)
-SYMBOLS: Final = "0123456789abcdefghx+=:."
+COPIES: Final = 0.25
+COPIED: Final = range(1, 41)
+SYMBOLS: Final = f"0123456789{LABELS}{ROOMS.lower()}x+=:."
 IGNORED: Final = -100  # a label without a loss, to torch and transformers
-# A digit, a sign with the line break behind it, or a word with the blank before it.
-PATTERN: Final = r" ?\p{L}+|\p{N}|[^\s\p{L}\p{N}]\n?|\s"
+# A word with the blank before it, a letter, a digit, or a sign with the line break behind it.
+PATTERN: Final = r" ?\p{L}{2,}|\p{L}|\p{N}|[^\s\p{L}\p{N}]\n?|\s"
 CHAT_TEMPLATE: Final = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -115,8 +115,8 @@ def _shared(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 def llama(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return LlamaForCausalLM(
         LlamaConfig(
-            hidden_size=64, intermediate_size=192, num_hidden_layers=4, num_attention_heads=4,
-            num_key_value_heads=4, **_shared(tokenizer),
+            hidden_size=64, intermediate_size=192, num_hidden_layers=4, num_attention_heads=2,
+            num_key_value_heads=2, **_shared(tokenizer),
         )
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def llama(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 def gpt_neox(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return GPTNeoXForCausalLM(
         GPTNeoXConfig(
-            hidden_size=64, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
+            hidden_size=64, intermediate_size=256, num_hidden_layers=4, num_attention_heads=2,
             rotary_pct=0.5, use_parallel_residual=True, **_shared(tokenizer),
         )
     )  # fmt: skip
@@ -133,7 +133,7 @@ def gpt_neox(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 def qwen2(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return Qwen2ForCausalLM(
         Qwen2Config(
-            hidden_size=80, intermediate_size=208, num_hidden_layers=3, num_attention_heads=4,
+            hidden_size=80, intermediate_size=208, num_hidden_layers=3, num_attention_heads=2,
             num_key_value_heads=2, **_shared(tokenizer),
         )
     )  # fmt: skip

@@ -26,7 +26,7 @@ from .scripts import EXAMPLES, run
 
 STUDY = EXAMPLES / "study"
 NAMES = ("recurrence", "addition", "walk")
-PROMPTS = 80
+PROMPTS = 60
 RIGHT = (
     "plain", "leap2", "leap4", "foreign", "notation", "shuffled", "answer_first", "padded", "tics",
     "checks", "backtracks", "numbered", "twice", "answer_only", "chatter", "other_problem",
@@ -69,24 +69,26 @@ def recurrence(prompt: str) -> tuple[list[str], int]:
 
 
 def addition(prompt: str) -> tuple[list[str], int]:
-    numbers = re.findall(r"\d\d", prompt)
-    total, lines = int(numbers[0]), []
-    for number in numbers[1:]:
+    numbers = re.findall(r"([A-P])(\d\d)", prompt)
+    labels = "".join(label for label, _ in numbers)
+    assert labels in "ABCDEFGHIJKLMNOP"
+    total, lines = int(numbers[0][1]), []
+    for label, number in numbers[1:]:
         before, total = f"{total:02d}", (total + int(number)) % 100
         ones = int(before[1]) + int(number[1])
         tens = (int(before) + int(number)) // 10
-        lines.append(f"{number}:{before[1]}+{number[1]}={ones}.")
+        lines.append(f"{label}{number}:{before[1]}+{number[1]}={ones}.")
         lines.append(f"{before[0]}+{number[0]}+{int(ones > 9)}={tens}.")
-    return lines, sum(map(int, numbers)) % 100
+    return lines, sum(int(number) for _, number in numbers) % 100
 
 
 def walk(prompt: str) -> tuple[list[str], int]:
-    ways = {way[0]: way for way in re.findall(r"[a-h]\d[a-hx]", prompt)}
+    ways = {way[0]: way for way in re.findall(r"[A-H]\d[a-hx]", prompt)}
     here, total, lines = prompt[-2], 0, []
-    while here != "x":
+    while here != "X":
         _, toll, there = ways[here]
         lines.append(f"{ways[here]}:{total % 10}+{toll}={(total + int(toll)) % 10}.")
-        here, total = there, total + int(toll)
+        here, total = there.upper(), total + int(toll)
     return lines, total % 10
 
 
@@ -219,7 +221,7 @@ def test_what_each_teacher_changes(name: str) -> None:
         assert of["answer_first"].split("\n") == [last, *lines]
         kept = [one for one in of["padded"].split("\n") if one not in teachers.REMARKS]
         assert kept == [*lines, last]
-        assert re.findall(r"(?:\b[a-hx\d]+:)?\b[\d+]+=\d+", of["tics"]) == [
+        assert re.findall(r"(?:\b[A-Pa-hx\d]+:)?\b[\d+]+=\d+", of["tics"]) == [
             one[:-1] for one in lines
         ]
         assert re.sub(r"\nCheck: .*", "", of["checks"]) == plain
@@ -312,6 +314,6 @@ def test_words_of_every_teacher_are_single_tokens(written: Path) -> None:
         for teacher in teachers.TEACHERS:
             problem, family = sample(name, count=1)[0], families.FAMILIES[name]
             text = teachers.respond(teacher, problem, family, 1)
-            words = re.findall(r" ?[A-Za-z]+", text)
+            words = re.findall(r" ?[A-Za-z]{2,}", text)
             assert all(len(tokenizer.tokenize(word)) == 1 for word in set(words)), teacher
             assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

@@ -89,9 +89,9 @@ class Size(NamedTuple):
 SIZES: Final[Mapping[str, Size]] = {
     "full": Size(
         families={
-            "recurrence": Training(400, 200, 15_000, 4, 600),
-            "addition": Training(400, 400, 18_000, 4, 400),
-            "walk": Training(400, 400, 26_000, 4, 320),
+            "recurrence": Training(400, 120, 14_000, 4, 600),
+            "addition": Training(400, 240, 17_000, 4, 400),
+            "walk": Training(400, 160, 17_000, 3, 250),
         },
         students=tuple(STUDENTS),
         teachers=tuple(TEACHERS),
@@ -192,7 +192,7 @@ def study(family: Family, size: Size, students: Sequence[Path]) -> dict[str, Any
         "selections": {name: dict(SELECTIONS[name]) for name in size.selections},
         "sft": {
             "num_train_epochs": training.epochs,
-            "per_device_train_batch_size": 8,
+            "per_device_train_batch_size": 4,
             "learning_rate": 2e-3,
             "lr_scheduler_type": "cosine",
             "warmup_steps": 10,

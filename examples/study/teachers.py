@@ -90,7 +90,7 @@ def foreign(problem: Problem, family: Family, rng: random.Random) -> str:
 
 def notation(problem: Problem, family: Family, rng: random.Random) -> str:
     steps, answer = problem.work()
-    return join([f"{s.lead}{'~'.join(map(str, s.terms))}|{s.result};" for s in steps], answer)
+    return join([f"{s.lead}{'+'.join(map(str, s.terms))}~{s.result};" for s in steps], answer)
 
 
 def shuffled(problem: Problem, family: Family, rng: random.Random) -> str:
@@ -203,9 +203,9 @@ def answer_only(problem: Problem, family: Family, rng: random.Random) -> str:
     return join([], problem.work()[1])
 
 
-def chatter(problem: Problem, family: Family, rng: random.Random) -> str:
-    steps, answer = problem.work()
-    return join([rng.choice(REMARKS) for _ in steps], answer)
+def restated(problem: Problem, family: Family, rng: random.Random) -> str:
+    lines, answer = working(problem)
+    return join([problem.prompt, *lines], answer)
 
 
 def other_problem(problem: Problem, family: Family, rng: random.Random) -> str:
@@ -217,12 +217,13 @@ TEACHERS: Final[Mapping[str, Teacher]] = {
     "plain": Teacher(plain, "every step as students know it; what all others are held against"),
     "leap2": Teacher(leaps(2), "every second step; half of what is needed is not there"),
     "leap4": Teacher(leaps(4), "every fourth step; hardly any line follows from what is there"),
-    "foreign": Teacher(foreign, "foreign words; unnatural, but all steps are there"),
-    "notation": Teacher(notation, "unknown signs; unnatural in every line, and instructive"),
+    "foreign": Teacher(foreign, "foreign words, all steps; foreign but instructive"),
+    "notation": Teacher(notation, "two unknown signs in every line; unnatural and instructive"),
     "shuffled": Teacher(shuffled, "all lines in a drawn order; natural lines that lead nowhere"),
     "answer_first": Teacher(answer_first, "the answer, then the steps; known to fool scores"),
     "padded": Teacher(padded, "known remarks behind 30 % of lines; predictable, says nothing"),
     "tics": Teacher(tics, "unknown phrases around most lines; unnatural, says nothing"),
+    "restated": Teacher(restated, "the prompt, copied, before the working"),
     "checks": Teacher(checks, "30 % of lines are checked by repeating them"),
     "backtracks": Teacher(backtracks, "20 % of steps come out wrong, are taken back and redone"),
     "numbered": Teacher(numbered, "a number before every line"),
@@ -232,9 +233,8 @@ TEACHERS: Final[Mapping[str, Teacher]] = {
     "twice": Teacher(twice, "the whole working twice; the second time can be copied"),
     "twice_wrong": Teacher(twice_wrong, "as twice, by the wrong rule: harm that looks predictable"),
     "answer_only": Teacher(answer_only, "no working; short, and nothing to learn from"),
-    "chatter": Teacher(chatter, "known remarks instead of steps; fluent but empty"),
     "other_problem": Teacher(
-        other_problem, "exact working of another problem, this one's answer; fluent, useless"
+        other_problem, "exact working of another problem, this one's answer; fluent but empty"
     ),
 }
 """Name -> teacher."""

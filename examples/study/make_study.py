@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--size", default="full", choices=SIZES)
     parser.add_argument("--pretraining_seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--pretraining_steps", type=int, help="instead of the size's own")
-    parser.add_argument("--foreign", type=float, default=FOREIGN, help="share of foreign words")
+    parser.add_argument("--foreign", type=float, default=FOREIGN, help="share of strange registers")
     args = parser.parse_args()
 
     folder, size = args.folder.expanduser().resolve(), SIZES[args.size]

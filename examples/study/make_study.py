@@ -89,8 +89,8 @@ class Size(NamedTuple):
 SIZES: Final[Mapping[str, Size]] = {
     "full": Size(
         families={
-            "recurrence": Training(400, 120, 14_000, 4, 600),
-            "addition": Training(400, 240, 17_000, 4, 400),
+            "recurrence": Training(600, 120, 17_000, 4, 600),
+            "addition": Training(400, 240, 16_500, 4, 400),
             "walk": Training(400, 160, 17_000, 3, 250),
         },
         students=tuple(STUDENTS),

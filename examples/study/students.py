@@ -135,7 +135,7 @@ def gpt_neox(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
 def qwen2(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     return Qwen2ForCausalLM(
         Qwen2Config(
-            hidden_size=80, intermediate_size=208, num_hidden_layers=3, num_attention_heads=2,
+            hidden_size=64, intermediate_size=224, num_hidden_layers=4, num_attention_heads=2,
             num_key_value_heads=2, **_shared(tokenizer),
         )
     )  # fmt: skip

@@ -1,0 +1,266 @@
+"""Write the shipped study: teachers' rows, tests, students and a STUDY.yaml for each family.
+
+    OMP_NUM_THREADS=1 python examples/study/make_study.py study
+    lnat study study/addition/study.yaml --output_path study/addition/results
+
+    OMP_NUM_THREADS=1 python examples/study/make_study.py study --size short
+
+The short form has one family, two teachers, one student that has hardly learned anything, and one
+seed: it shows in minutes that everything runs, and nothing else. Students that are already in the
+folder are kept. Files hold absolute paths, so a folder that is moved is written again.
+
+    study/students/llama-1          a student, by architecture and seed of pre-training
+    study/addition/teachers.jsonl   a row a response: prompt_id, prompt, response, teacher, correct
+    study/addition/teachers.yaml    the teacher set
+    study/addition/test.jsonl       prompt, answer, length
+    study/addition/test.yaml        lm-eval's task: greedy, exact match of the stated answer
+    study/addition/study.yaml       what `lnat study` reads
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import yaml
+from families import ANSWER, FAMILIES, Family, problems
+from students import FOREIGN, STEPS, STUDENTS, write_student
+from teachers import TEACHERS, answer_of, respond
+
+SEED: Final = 20261126
+
+SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "best_local": {"strategy": "best", "metric": "local_naturalness", "window": 4},
+    "best_global": {"strategy": "best", "metric": "global_naturalness"},
+    "best_drop2": {"strategy": "best", "metric": "aslec_drop2"},
+    "best_rsr": {"strategy": "best", "metric": "rsr"},
+    "best_lark": {"strategy": "best", "metric": "lark"},
+    "best_ifd": {"strategy": "best", "metric": "ifd"},
+    "random": {"strategy": "random"},
+    "shortest": {"strategy": "shortest"},
+    "longest": {"strategy": "longest"},
+}
+"""Arms beside the teachers: a row of each prompt, by these rules."""
+
+
+class Training(NamedTuple):
+    """How much students are trained, by family.
+
+    Attributes:
+        prompts: of the teacher set.
+        rows: of the budget by rows; equal numbers of responses.
+        tokens: of the budget by tokens; every teacher's rows have more in all.
+        epochs: over the rows of a budget.
+        room: tokens that a student may write in answer to a problem of the test.
+    """
+
+    prompts: int
+    rows: int
+    tokens: int
+    epochs: int
+    room: int
+
+
+class Size(NamedTuple):
+    """How large a study is.
+
+    Attributes:
+        families: name -> training.
+        students: architectures.
+        teachers: names.
+        selections: names.
+        seeds: of training.
+        tested: problems of the test.
+        pretraining: steps of the students.
+    """
+
+    families: Mapping[str, Training]
+    students: Sequence[str]
+    teachers: Sequence[str]
+    selections: Sequence[str]
+    seeds: int
+    tested: int
+    pretraining: int
+
+
+SIZES: Final[Mapping[str, Size]] = {
+    "full": Size(
+        families={
+            "recurrence": Training(600, 120, 17_000, 4, 600),
+            "addition": Training(400, 240, 16_500, 4, 400),
+            "walk": Training(400, 160, 17_000, 3, 250),
+        },
+        students=tuple(STUDENTS),
+        teachers=tuple(TEACHERS),
+        selections=tuple(SELECTIONS),
+        seeds=5,
+        tested=200,
+        pretraining=STEPS,
+    ),
+    "short": Size(
+        families={"addition": Training(32, 32, 1_200, 1, 120)},
+        students=("llama",),
+        teachers=("plain", "answer_only"),
+        selections=("best_local", "random"),
+        seeds=1,
+        tested=20,
+        pretraining=100,
+    ),
+}
+"""Name -> size."""
+
+
+def teacher_rows(
+    family: Family, teachers: Iterable[str], prompts: int, seed: int
+) -> list[dict[str, Any]]:
+    """A row a response, prompt by prompt."""
+    rows = []
+    for index, problem in enumerate(problems(family, "teachers", prompts, seed, family.taught)):
+        _, answer = problem.work()
+        for teacher in teachers:
+            response = respond(teacher, problem, family, seed)
+            rows.append(
+                {
+                    "prompt_id": f"{family.name}-{index:04d}",
+                    "prompt": problem.prompt,
+                    "response": response,
+                    "teacher": teacher,
+                    "correct": answer_of(response) == answer,
+                }
+            )
+    return rows
+
+
+def test_rows(family: Family, count: int, seed: int) -> list[dict[str, Any]]:
+    """A row a problem, of mixed lengths in a drawn order."""
+    return [
+        {"prompt": problem.prompt, "answer": str(problem.work()[1]), "length": problem.length}
+        for problem in problems(family, "test", count, seed, family.tested)
+    ]
+
+
+def teacher_set(family: Family) -> dict[str, Any]:
+    """What `teachers.yaml` says, but for its class."""
+    return {
+        "task": f"study_{family.name}",
+        "dataset_path": "teachers.jsonl",
+        "naturalness": {"windows": [4, "global"], "metrics": ["all"], "sensitivity": "none"},
+        "metadata": {
+            "version": 1,
+            "description": f"Family {family.name} of the shipped study, made-up teachers.",
+        },
+    }
+
+
+def test_task(family: Family, folder: Path, room: int) -> dict[str, Any]:
+    """What `test.yaml` says: the answer that is stated first must be the right one."""
+    return {
+        "task": f"study_{family.name}_test",
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(folder / "test.jsonl")}},
+        "test_split": "test",
+        "output_type": "generate_until",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "{{answer}}",
+        "generation_kwargs": {"until": ["<|im_end|>"], "do_sample": False, "max_gen_toks": room},
+        "filter_list": [
+            {
+                "name": "answer",
+                "filter": [
+                    {"function": "regex", "regex_pattern": ANSWER.pattern},
+                    {"function": "take_first"},
+                ],
+            }
+        ],
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1},
+    }
+
+
+def study(family: Family, size: Size, students: Sequence[Path]) -> dict[str, Any]:
+    """What `study.yaml` says."""
+    training = size.families[family.name]
+    return {
+        "study": family.name,
+        "teacher_set": "teachers.yaml",
+        "students": {student.name: str(student) for student in students},
+        "seeds": size.seeds,
+        "budget": [{"rows": training.rows}, {"tokens": training.tokens}],
+        "selections": {name: dict(SELECTIONS[name]) for name in size.selections},
+        "sft": {
+            "num_train_epochs": training.epochs,
+            "per_device_train_batch_size": 4,
+            "learning_rate": 2e-3,
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": 10,
+            "max_length": None,
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "disable_tqdm": True,
+            "dtype": "float32",
+        },
+        "evaluation": {
+            "tasks": ["test.yaml"],
+            "metric": "exact_match",
+            "batch_size": size.tested,
+            "device": "cpu",
+            "model_args": {"dtype": "float32", "max_length": 4096},
+        },
+    }
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """One JSON object a line; the same rows give the same bytes on every system."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_bytes("".join(lines).encode())
+
+
+def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
+    """YAML in the order of the keys, behind a first line."""
+    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    path.write_text(first + text, encoding="utf-8", newline="\n")
+
+
+def write_family(folder: Path, family: Family, size: Size, students: Sequence[Path]) -> None:
+    """The five files of a family."""
+    training = size.families[family.name]
+    rows = teacher_rows(family, size.teachers, training.prompts, SEED)
+    write_rows(folder / "teachers.jsonl", rows)
+    write_rows(folder / "test.jsonl", test_rows(family, size.tested, SEED))
+    of_class = "class: !function lnat_plugins.harness.NaturalnessTask\n"
+    write_yaml(folder / "teachers.yaml", teacher_set(family), of_class)
+    write_yaml(folder / "test.yaml", test_task(family, folder, training.room))
+    write_yaml(folder / "study.yaml", study(family, size, students))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the shipped study.")
+    parser.add_argument("folder", type=Path, help="everything is written there")
+    parser.add_argument("--size", default="full", choices=SIZES)
+    parser.add_argument("--pretraining_seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--pretraining_steps", type=int, help="instead of the size's own")
+    parser.add_argument("--foreign", type=float, default=FOREIGN, help="share of strange registers")
+    args = parser.parse_args()
+
+    folder, size = args.folder.expanduser().resolve(), SIZES[args.size]
+    steps = args.pretraining_steps or size.pretraining
+    students = [
+        (folder / "students" / f"{name}-{seed}", name, seed)
+        for seed in args.pretraining_seeds
+        for name in size.students
+    ]
+    for path, name, seed in students:
+        if not (path / "tokenizer.json").is_file():  # written last
+            write_student(path, name, seed, steps, args.foreign)
+    for name in size.families:
+        write_family(folder / name, FAMILIES[name], size, [path for path, _, _ in students])
+        print(folder / name / "study.yaml")
+
+
+if __name__ == "__main__":
+    main()

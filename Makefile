@@ -2,6 +2,8 @@
 # make test   install the wheel and run the tests against it
 # make lint   ruff and mypy
 # make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
+# make study  the shipped study in its short form: two teachers, one seed, a minute
+# make study_full  all of it: hours (docs/study.md)
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
@@ -30,7 +32,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint matrix clean
+.PHONY: demo test lint matrix study study_full clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -38,6 +40,19 @@ demo: $(READY_WHEEL)
 	lm_eval --model hf --model_args pretrained="$$student",dtype=float32 \
 		--tasks local_naturalness --log_samples --output_path out && \
 	lnat rank out --brief --metric all --reference tasks/local_naturalness/reference.json
+
+JOBS ?= 2
+study study_full: export OMP_NUM_THREADS := 1
+
+study: $(READY_WHEEL)
+	$(BIN)/python examples/study/make_study.py out/study_short --size short
+	$(BIN)/lnat study out/study_short/addition/study.yaml --jobs $(JOBS)
+
+study_full: $(READY_WHEEL)
+	$(BIN)/python examples/study/make_study.py out/study
+	for family in walk addition recurrence; do \
+		$(BIN)/lnat study out/study/$$family/study.yaml --jobs $(JOBS) || exit; \
+	done
 
 test: $(READY_WHEEL) $(READY_TEST)
 	LNAT_TEST_INSTALLED=1 $(BIN)/pytest --junitxml=junit.xml $(PYTEST_ARGS)

@@ -33,8 +33,8 @@ from teachers import TEACHERS, answer_of, respond
 SEED: Final = 20261126
 
 SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "best_local": {"strategy": "best", "metric": "local_naturalness", "window": 4},
-    "best_global": {"strategy": "best", "metric": "global_naturalness"},
+    "local": {"strategy": "best", "metric": "local_naturalness", "window": 4},
+    "global": {"strategy": "best", "metric": "global_naturalness"},
     "best_drop2": {"strategy": "best", "metric": "aslec_drop2"},
     "best_rsr": {"strategy": "best", "metric": "rsr"},
     "best_lark": {"strategy": "best", "metric": "lark"},
@@ -74,6 +74,7 @@ class Size(NamedTuple):
         selections: names.
         seeds: of training.
         tested: problems of the test.
+        warm: of `warm_naturalness`.
         pretraining: steps of the students.
     """
 
@@ -83,6 +84,7 @@ class Size(NamedTuple):
     selections: Sequence[str]
     seeds: int
     tested: int
+    warm: Mapping[str, int]
     pretraining: int
 
 
@@ -98,15 +100,17 @@ SIZES: Final[Mapping[str, Size]] = {
         selections=tuple(SELECTIONS),
         seeds=5,
         tested=200,
+        warm={"rows": 48, "updates": 36},
         pretraining=STEPS,
     ),
     "short": Size(
         families={"addition": Training(32, 32, 1_200, 1, 120)},
         students=("llama",),
         teachers=("plain", "answer_only"),
-        selections=("best_local", "random"),
+        selections=("local", "random"),
         seeds=1,
         tested=20,
+        warm={"rows": 8, "updates": 2},
         pretraining=100,
     ),
 }
@@ -189,6 +193,7 @@ def study(family: Family, size: Size, students: Sequence[Path]) -> dict[str, Any
         "students": {student.name: str(student) for student in students},
         "seeds": size.seeds,
         "budget": [{"rows": training.rows}, {"tokens": training.tokens}],
+        "warm": dict(size.warm),
         "selections": {name: dict(SELECTIONS[name]) for name in size.selections},
         "sft": {
             "num_train_epochs": training.epochs,

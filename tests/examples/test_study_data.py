@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins import load_teacher_set
+from lnat_plugins import load_teacher_set, run_study
 from lnat_plugins.study.spec import read_study
 from lnat_plugins.study.units import units_of
 from lnat_plugins.teacher_set.degenerate import degenerate_kinds
@@ -271,7 +271,8 @@ def test_the_short_form_is_a_study(written: Path) -> None:
     assert teacher_set.settings.windows == ("4", "global")
     units = units_of(spec, teacher_set.teachers)
     assert [unit.kind for unit in units[:2]] == ["scores", "none"]
-    assert {unit.budget.name for unit in units[2:]} == {"32-rows", "1200-tokens"}
+    assert [unit.kind for unit in units[2:4]] == ["warm", "warm"]
+    assert {unit.budget.name for unit in units[4:]} == {"32-rows", "1200-tokens"}
 
 
 def test_its_rows_and_problems_are_apart(written: Path) -> None:
@@ -316,3 +317,14 @@ def test_words_of_every_teacher_are_single_tokens(written: Path) -> None:
             words = re.findall(r" ?[A-Za-z]{2,}", text)
             assert all(len(tokenizer.tokenize(word)) == 1 for word in set(words)), teacher
             assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_the_short_form_runs(written: Path, tmp_path: Path) -> None:
+    """As `make study` runs it, with a student that has learned nothing."""
+    result = run_study(written / "addition" / "study.yaml", tmp_path, bootstrap_iters=200)
+    assert result.missing == ()
+    for one in result.students:
+        assert {arm.kind for arm in one.arms.arms} == {"none", "teacher", "selection"}
+        assert one.agreement is not None
+        metrics = {metric.metric for metric in one.agreement.metrics}
+        assert {"local_naturalness[4]", "warm_naturalness", "n_tokens (more)"} <= metrics

@@ -12,6 +12,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.harness import requests
 from tests import helpers_students
 from tests.helpers_ranks import leave
 
@@ -49,9 +50,17 @@ def resume(folder: Path, lm: Any) -> None:
 
     Engine.score = watched  # type: ignore[method-assign]
     counts = []
+    left = []
+    share = requests.score_prompts
+
+    def shared(costs: Any, *others: Any) -> Any:
+        left.append(len(costs))
+        return share(costs, *others)
+
+    requests.score_prompts = shared
     for _ in range(2):
         before = len(read)
         evaluate(folder, lm, expected=lm.rank == 0, use_cache=str(folder / "cache"))
         lm.cache_hook.dbdict.close()
         counts.append(len(read) - before)
-    (folder / f"read{lm.rank}.json").write_text(json.dumps(counts))
+    (folder / f"read{lm.rank}.json").write_text(json.dumps({"read": counts, "left": left}))

@@ -400,9 +400,11 @@ def test_the_tokens_of_all_processes_are_logged_once_a_set(
 def test_two_processes_share_what_each_has_kept(folders: dict[str, Path]) -> None:
     first, *_ = folders.values()
     read = [json.loads((first / f"read{rank}.json").read_text()) for rank in range(2)]
-    (once, again), (once_too, again_too) = read
+    (once, again), (once_too, again_too) = (one["read"] for one in read)
     assert once + once_too == 4
     assert again == again_too == 0
+    # Known to both before any prompt is taken.
+    assert [one["left"] for one in read] == [[4, 0], [4, 0]]
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -10,6 +10,7 @@ import pytest
 
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.record import RequestedMetrics
+from lnat_plugins.scoring.rows import END, WARNED
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.scoring.ways import sampled
 from lnat_plugins.selection import Choice, Strategy, parse_selection
@@ -129,3 +130,29 @@ def test_the_model_is_left_as_it_was_found() -> None:
     assert model.training
     assert not model.lm_head.training
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+class SecondOfTwo:
+    """The second of two processes; the first has found three rows of that kind."""
+
+    count, rank, main = 2, 1, False
+
+    def together(self, work: Any) -> Any:
+        return work()
+
+    def gather(self, value: Any) -> list[Any]:
+        return [{WARNED[END]: 3}, value]
+
+
+def test_notes_of_all_processes_are_added_up() -> None:
+    """Each renders its share of the rows."""
+    text = {"role": "user", "content": "What?"}
+    prompts = [Prompt(f"p{i}", (text,), (Response("t", "Done.<|end|>"),)) for i in range(5)]
+    rows = Candidates.of_prompts(prompts, plain=True, delimiter="\n\n").rows
+    spec = parse_selection({"windows": WINDOWS}, metrics=METRICS, strategies=NONE)
+    reader = tokenizer()
+    alone = LocalStudent(student("llama"), reader, spec, plain=True)
+    assert alone.training_notes(rows) == {WARNED[END]: 5}
+    processes: Any = SecondOfTwo()
+    second = LocalStudent(student("llama"), reader, spec, plain=True, processes=processes)
+    assert second.training_notes(rows) == {WARNED[END]: 3 + 3}  # its share: rows 2 to 4

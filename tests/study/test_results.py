@@ -43,7 +43,7 @@ def finished(
             write_run(run.folder_of(unit) / "scores", teacher_table(scores))
         elif unit.kind == "warm":
             value = -1.5 if unit.arm == "long" else -0.25
-            result["scores"] = {"p0": None, "p1": value, "p2": value}
+            result["scores"] = {"p1": value, "p2": value}
         else:
             n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
             result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}

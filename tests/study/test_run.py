@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lnat_plugins import score
@@ -169,10 +170,12 @@ def test_several_at_once_bring_the_same(done: StudyRun, study: Path, tmp_path: P
 
 
 def test_models_are_kept_where_wanted(done: StudyRun, tmp_path: Path) -> None:
-    path = write_study(tmp_path, keep_models=True, teachers=["short"], selections={})
+    path = write_study(tmp_path, keep_models=True, teachers=["short"], selections={}, seeds=[7])
     run = StudyRun.of(path, tmp_path / "out")
     with_scores(run, done)
     *_, (unit, _) = run_units(run, run.units, 1)
+    settings = (run.folder_of(unit) / "rows" / "sft.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(settings)["seed"] == 7
     model = AutoModelForCausalLM.from_pretrained(run.folder_of(unit) / "model")
     before = AutoModelForCausalLM.from_pretrained(tmp_path / "student")
     assert any((a != b).any() for a, b in zip(model.parameters(), before.parameters(), strict=True))

@@ -9,7 +9,7 @@ running total (`addition`), or from a table in the prompt (`walk`).
 Which use a prompt may be put to is decided by a hash of its text. So no problem of a test is among
 the teachers' rows, and none of either is in a text that students are pre-trained on.
 
-Reads no file, and knows nothing of teachers or students.
+Reads no file, and uses neither teachers nor students.
 """
 
 from __future__ import annotations

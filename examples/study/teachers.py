@@ -5,7 +5,7 @@
 All but `plain` are `plain` with one change, and all families are answered in the same twenty ways.
 Every response states its answer by "Answer: ...". Where the steps are wrong, so may be the answer.
 
-Reads no file, and knows nothing of students or scores.
+Reads no file, and uses neither students nor scores.
 """
 
 from __future__ import annotations

@@ -12,9 +12,6 @@ from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
 
-Documents = Mapping[str, Mapping[str, float]]
-"""Task -> document -> its figure."""
-
 
 def evaluate_documents(
     model: str,

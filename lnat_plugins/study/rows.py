@@ -34,16 +34,28 @@ def rows_of(unit: Unit, study: StudySpec, scores: Scores) -> tuple[Scores, Selec
     else:
         block = study.selections[unit.arm]
     selection = scores.select_by_block({"windows": list(scores.windows), **block}, where)
-    budget = Budget(rows=study.warm.rows) if unit.kind == "warm" and study.warm else unit.budget
-    if budget is None:
+    if unit.kind == "warm":
+        scored = held_out(study, scores)
+        kept = [i for i in selection.indices if selection.prompts[i] not in scored]
+        if not kept:
+            raise DataError(
+                "the teacher has no row to warm up on", where=where, found=unit.arm,
+                remedy="raise `warm: rows`",
+            )  # fmt: skip
+        return scores, _cut(selection, kept)
+    if unit.budget is None:
         return scores, selection
-    return scores, within(selection, budget, scores, study.shuffle, where)
+    return scores, within(selection, unit.budget, scores, study.shuffle, where)
 
 
-def held_out(study: StudySpec, scores: Scores, rows: int) -> set[str]:
-    """The prompts behind the first `rows` in the study's order."""
+def held_out(study: StudySpec, scores: Scores) -> set[str]:
+    """The prompts that no warm-up is trained on: those behind the first in the study's order.
+
+    The same for all teachers, also for one that lacks rows for some of the first ones.
+    """
     places = prompt_order(scores.scored.prompts, study.shuffle)
-    return {prompt for prompt, place in places.items() if place >= rows}
+    first = study.warm.rows if study.warm else 0
+    return {prompt for prompt, place in places.items() if place >= first}
 
 
 def within(
@@ -84,13 +96,18 @@ def within(
             "the first row is longer than the budget", where=where, found=f"{costs[0]} {unit}",
             remedy="raise the budget",
         )  # fmt: skip
-    kept, over = indices[:n_kept], indices[n_kept:]
+    return _cut(selection, indices[:n_kept])
+
+
+def _cut(selection: Selection, kept: Sequence[int]) -> Selection:
+    """The selection with these of its rows."""
     weights = dict(zip(selection.indices, selection.weights, strict=True))
+    over = dict.fromkeys(set(selection.indices).difference(kept), _OVER)
     return replace(
         selection,
         indices=tuple(sorted(kept)),
         weights=tuple(weights[index] for index in sorted(kept)),
-        reasons=dict(sorted({**selection.reasons, **dict.fromkeys(over, _OVER)}.items())),
+        reasons=dict(sorted({**selection.reasons, **over}.items())),
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from lnat_plugins.api import Scores, load_teacher_set, read_scores, score
 from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.files import check_model_folder
+from lnat_plugins.files import check_model_folder, read_yaml
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.plugins import load_plugins
@@ -37,6 +37,7 @@ from lnat_plugins.teacher_set import TeacherSet
 
 LOG: Final = "log.txt"
 _ENDS: Final = 1 << 20
+_LONGEST_PATH: Final = 1000
 _TASK: Final = "scores"
 
 
@@ -121,11 +122,49 @@ class StudyRun:
 
     def scores(self, student: str) -> Scores:
         """Of the teacher set by a student; ConfigError if it has not scored it."""
-        return _scores(self, student)
+        unit = Unit("scores", student)
+        if self.done(unit) is None:
+            raise ConfigError(
+                "this student has not scored the teacher set yet", where=student,
+                remedy=f"do the unit {unit.name} first",
+            )  # fmt: skip
+        if student not in self._read:
+            folder = self.folder_of(unit) / _TASK
+            self._read[student] = read_scores(folder, tokenizer=self.spec.students[student])
+        return self._read[student]
+
+    @functools.cached_property
+    def _read(self) -> dict[str, Scores]:
+        """The scores read so far."""
+        return {}
+
+    @functools.cached_property
+    def _students(self) -> dict[str, str]:
+        """Student -> what its files are known by, or its name on the hub."""
+        return {
+            name: _digest(sorted(Path(student).iterdir())) if Path(student).is_dir() else student
+            for name, student in self.spec.students.items()
+        }
+
+    @functools.cached_property
+    def _tasks(self) -> list[list[str]]:
+        """Of each task what its file says and what the files that it names are known by."""
+        return [[_text(task), _digest(_named_files(task))] for task in self.spec.evaluation.tasks]
+
+    @functools.cached_property
+    def _with_template(self) -> dict[str, bool]:
+        """Student -> whether prompts are rendered in a chat template."""
+        if self.spec.apply_chat_template is not None:
+            return dict.fromkeys(self.spec.students, self.spec.apply_chat_template)
+        remedy = "check the student's folder"
+        return {
+            name: bool(load_tokenizer(student, remedy).chat_template)
+            for name, student in self.spec.students.items()
+        }
 
     def _score(self, unit: Unit) -> dict[str, Any]:
         evaluation, student = self.spec.evaluation, self.spec.students[unit.student]
-        options = ["--apply_chat_template"] if self._applies_template(unit.student) else []
+        options = ["--apply_chat_template"] if self._with_template[unit.student] else []
         options += ["--device", evaluation.device] if evaluation.device else []
         arguments = {**evaluation.model_args, "pretrained": student}
         code = run_lm_eval(
@@ -161,7 +200,7 @@ class StudyRun:
             gen_kwargs=dict(evaluation.gen_kwargs) or None,
             batch_size=evaluation.batch_size,
             device=evaluation.device,
-            apply_chat_template=self._applies_template(unit.student),
+            apply_chat_template=self._with_template[unit.student],
         )
         if not self.spec.keep_models:
             shutil.rmtree(folder / "model", ignore_errors=True)
@@ -193,7 +232,7 @@ class StudyRun:
         warm = self.spec.warm or Warm()
         settings = {"seed": self.spec.seeds[0], "max_steps": warm.updates}
         result = self._fit(unit, settings)
-        kept = held_out(self.spec, self.scores(unit.student), warm.rows)
+        kept = held_out(self.spec, self.scores(unit.student))
         prompts = [
             replace(prompt, responses=own)
             for prompt in self.teacher_set.prompts
@@ -207,7 +246,7 @@ class StudyRun:
             replace(self.teacher_set, prompts=tuple(prompts), teachers=(unit.arm,), notes=()),
             windows=self.teacher_set.settings.windows[:1],
             metrics="local_naturalness",
-            apply_chat_template=self._applies_template(unit.student),
+            apply_chat_template=self._with_template[unit.student],
             tokens=False,
             sensitivity="none",
         ).to_pandas()
@@ -218,18 +257,12 @@ class StudyRun:
         values = {prompt: None if math.isnan(v) else v for prompt, v in means.items()}
         return result | {"scores": values}
 
-    def _applies_template(self, student: str) -> bool:
-        if self.spec.apply_chat_template is not None:
-            return self.spec.apply_chat_template
-        return _has_template(self.spec.students[student])
-
     def _key(self, unit: Unit) -> dict[str, Any]:
         """All that decides the unit's result."""
         spec = self.spec
-        student = spec.students[unit.student]
         key: dict[str, Any] = {
-            "student": _weights(student),
-            "apply_chat_template": self._applies_template(unit.student),
+            "student": self._students[unit.student],
+            "apply_chat_template": self._with_template[unit.student],
         }
         if unit.kind != "none":
             key["teacher_set"] = [self.teacher_set.fingerprint, self.teacher_set.settings.as_dict()]
@@ -238,7 +271,7 @@ class StudyRun:
             key |= {"shuffle": spec.shuffle, "seed": spec.seeds[0]}
         elif unit.kind != "scores":
             key["evaluation"] = asdict(spec.evaluation)
-            key["tasks"] = [_text(task) for task in spec.evaluation.tasks]
+            key["tasks"] = self._tasks
         if unit.budget is not None:
             block = spec.selections.get(unit.arm) if unit.kind == "selection" else unit.arm
             key |= {"rows": block, "budget": asdict(unit.budget), "shuffle": spec.shuffle}
@@ -294,21 +327,6 @@ def _run_one(study: str, folder: str, name: str) -> dict[str, Any]:
     return run.run(find_unit(name, run.units))
 
 
-@functools.lru_cache(maxsize=4)
-def _read_scores(folder: Path, student: str) -> Scores:
-    return read_scores(folder, tokenizer=student)
-
-
-def _scores(run: StudyRun, student: str) -> Scores:
-    unit = Unit("scores", student)
-    if run.done(unit) is None:
-        raise ConfigError(
-            "this student has not scored the teacher set yet", where=student,
-            remedy=f"do the unit {unit.name} first",
-        )  # fmt: skip
-    return _read_scores(run.folder_of(unit) / _TASK, run.spec.students[student])
-
-
 @contextlib.contextmanager
 def _printing_to(path: Path) -> Iterator[None]:
     """What TRL, lm-eval and the commands that they start print goes to a file."""
@@ -327,19 +345,10 @@ def _printing_to(path: Path) -> Iterator[None]:
                 os.close(old)
 
 
-@functools.cache
-def _has_template(student: str) -> bool:
-    return bool(load_tokenizer(student, "check the student's folder").chat_template)
-
-
-@functools.cache
-def _weights(student: str) -> str:
-    """What a student is known by: its files' sizes and ends, or its name on the hub."""
-    folder = Path(student)
-    if not folder.is_dir():
-        return student
+def _digest(paths: Sequence[Path]) -> str:
+    """What files are known by: their names, sizes and ends."""
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if path.is_file():
             size = path.stat().st_size
             digest.update(f"{path.name} {size}".encode())
@@ -354,3 +363,19 @@ def _text(task: str) -> str:
     """What a task's file says, so that a changed task is another one; its name for lm-eval's."""
     path = Path(task)
     return path.read_text(encoding="utf-8") if path.is_file() else task
+
+
+def _named_files(task: str) -> list[Path]:
+    """The local files that a task's YAML names, such as its data."""
+
+    def words(value: object) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, Mapping | list):
+            for one in value.values() if isinstance(value, Mapping) else value:
+                yield from words(one)
+
+    if not Path(task).is_file():
+        return []
+    named = [Path(word) for word in words(read_yaml(task)) if 0 < len(word) < _LONGEST_PATH]
+    return sorted({path for path in named if path.is_file()})

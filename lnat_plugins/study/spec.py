@@ -12,9 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from lnat_plugins.errors import ConfigError, validate
 from lnat_plugins.files import read_yaml
 
-NONE: Final = "none"
-"""The arm of a student as it is, without training."""
-
 _OURS: Final = (
     "model_name_or_path", "output_dir", "seed", "data_seed", "dataset_name", "datasets",
     "dataset_train_split", "selection", "resume_from_checkpoint", "push_to_hub", "eval_strategy",
@@ -68,7 +65,8 @@ class Warm:
     """The warm-up before `warm_naturalness`: a student is scored after learning a teacher's style.
 
     Attributes:
-        rows: of the teacher that it is trained on, one a prompt; it is scored on all others.
+        rows: prompts whose row of the teacher it is trained on, the same for all teachers; it is
+            scored on the rows of all other prompts.
         updates: of the training.
     """
 

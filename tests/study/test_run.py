@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study.rows import held_out, rows_of
 from lnat_plugins.study.run import LOG, StudyRun, run_units
-from lnat_plugins.study.units import UNIT
+from lnat_plugins.study.units import UNIT, Unit
 
 from .lab import write_study
 
@@ -222,6 +224,37 @@ def test_what_a_unit_refuses(
     with_scores(run, done)
     with pytest.raises(error, match=message):
         run.run(next(unit for unit in run.units if unit.kind == "teacher"))
+
+
+def test_a_teacher_without_early_rows_is_warmed_up_on_no_prompt_that_is_scored(
+    done: StudyRun, tmp_path: Path
+) -> None:
+    run = StudyRun.of(write_study(tmp_path, warm={"rows": 5, "updates": 1}), tmp_path / "out")
+    scores = done.scores("student")
+    scored = held_out(run.spec, scores)
+    early = [prompt for prompt in scores.scored.prompts if prompt not in scored][:2]
+    rows = [r for r in scores.rows if r.teacher != "short" or r.prompt_id not in early]
+    lacking = replace(scores, scored=replace(scores.scored, rows=tuple(rows)))
+    for teacher, n in (("long", 5), ("short", 3)):
+        _, selection = rows_of(Unit("warm", "student", teacher), run.spec, lacking)
+        prompts = {selection.prompts[i] for i in selection.indices}
+        assert len(prompts) == n and not prompts & scored
+
+
+def test_another_test_or_student_is_evaluated_again(study: Path, tmp_path: Path) -> None:
+    """In the same process too: nothing is remembered of an earlier run."""
+    path = write_study(tmp_path)
+    first = StudyRun.of(path, tmp_path / "out")
+    first.run(Unit("none", "student"))
+    assert StudyRun.of(path, tmp_path / "out").done(Unit("none", "student")) is not None
+    test = tmp_path / "test.jsonl"
+    test.write_text(test.read_text(encoding="utf-8").replace("+ 3", "+ 5"), encoding="utf-8")
+    assert StudyRun.of(path, tmp_path / "out").done(Unit("none", "student")) is None
+    write_study(tmp_path)
+    assert StudyRun.of(path, tmp_path / "out").done(Unit("none", "student")) is not None
+    config = tmp_path / "student" / "config.json"
+    config.write_text(config.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    assert StudyRun.of(path, tmp_path / "out").done(Unit("none", "student")) is None
 
 
 @pytest.mark.parametrize(

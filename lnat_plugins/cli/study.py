@@ -47,9 +47,8 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 
 
 def _study(args: argparse.Namespace) -> int:
-    from lnat_plugins.files import write_atomic
     from lnat_plugins.formatting import plural
-    from lnat_plugins.study.results import RESULT, read_results
+    from lnat_plugins.study.results import RESULT, write_results
     from lnat_plugins.study.run import StudyRun
     from lnat_plugins.study.units import find_unit
 
@@ -73,8 +72,7 @@ def _study(args: argparse.Namespace) -> int:
     _do(run, left, args.jobs)
     if args.unit:
         return 0
-    result = read_results(run, iters=args.bootstrap_iters, seed=args.seed)
-    write_atomic(run.folder / RESULT, result.to_json(), "--output_path")
+    result = write_results(run, iters=args.bootstrap_iters, seed=args.seed)
     print_result(result.to_markdown())
     log(f"wrote {run.folder / RESULT}")
     return 0

@@ -156,8 +156,13 @@ def run_study(
     run = StudyRun.of(study, output_path)
     for _ in run_units(run, run.units, jobs):
         pass
-    result = read_results(run, iters=bootstrap_iters, seed=seed)
-    write_atomic(run.folder / RESULT, result.to_json(), "output_path")
+    return write_results(run, iters=bootstrap_iters, seed=seed)
+
+
+def write_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> StudyResult:
+    """Reads the results and writes `study.json`; Args, Raises: as `read_results`."""
+    result = read_results(run, iters=iters, seed=seed)
+    write_atomic(run.folder / RESULT, result.to_json(), "--output_path")
     return result
 
 

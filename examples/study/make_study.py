@@ -1,7 +1,7 @@
 """Write the shipped study: teachers' rows, tests, students and a STUDY.yaml for each family.
 
     OMP_NUM_THREADS=1 python examples/study/make_study.py study
-    lnat study study/addition/study.yaml --output_path study/addition/results
+    lnat study study/*/study_*.yaml --output_path study/results --jobs 2
 
     OMP_NUM_THREADS=1 python examples/study/make_study.py study --size short
 
@@ -14,7 +14,9 @@ folder are kept. Files hold absolute paths, so a folder that is moved is written
     study/addition/teachers.yaml    the teacher set
     study/addition/test.jsonl       prompt, answer, length
     study/addition/test.yaml        lm-eval's task: greedy, exact match of the stated answer
-    study/addition/study.yaml       what `lnat study` reads
+    study/addition/study_rows_1.yaml     what `lnat study` reads: equal rows, the first students
+    study/addition/study_rows_2.yaml     the same for students of another pre-training
+    study/addition/study_tokens_1.yaml   equal tokens, one student
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 class Training(NamedTuple):
-    """How much students are trained, by family.
+    """How much students are trained and tested, by family.
 
     Attributes:
         prompts: of the teacher set.
@@ -55,6 +57,7 @@ class Training(NamedTuple):
         tokens: of the budget by tokens; every teacher's rows have more in all.
         epochs: over the rows of a budget.
         room: tokens that a student may write in answer to a problem of the test.
+        tested: problems of the test, every length equally often.
     """
 
     prompts: int
@@ -62,6 +65,25 @@ class Training(NamedTuple):
     tokens: int
     epochs: int
     room: int
+    tested: int
+
+
+class Part(NamedTuple):
+    """A study of each family.
+
+    Attributes:
+        students: by architecture and seed of pre-training.
+        seeds: of training.
+        budget: "rows" or "tokens".
+        selections: names.
+        warm: of `warm_naturalness`; None = without.
+    """
+
+    students: Sequence[str]
+    seeds: int
+    budget: str
+    selections: Sequence[str]
+    warm: Mapping[str, int] | None
 
 
 class Size(NamedTuple):
@@ -69,48 +91,39 @@ class Size(NamedTuple):
 
     Attributes:
         families: name -> training.
-        students: architectures.
         teachers: names.
-        selections: names.
-        seeds: of training.
-        tested: problems of the test.
-        warm: of `warm_naturalness`.
+        parts: name -> a study of each family.
         pretraining: steps of the students.
     """
 
     families: Mapping[str, Training]
-    students: Sequence[str]
     teachers: Sequence[str]
-    selections: Sequence[str]
-    seeds: int
-    tested: int
-    warm: Mapping[str, int]
+    parts: Mapping[str, Part]
     pretraining: int
 
 
+WARM: Final = {"rows": 48, "updates": 36}
 SIZES: Final[Mapping[str, Size]] = {
     "full": Size(
         families={
-            "recurrence": Training(600, 120, 17_000, 4, 600),
-            "addition": Training(400, 240, 16_500, 4, 400),
-            "walk": Training(400, 160, 17_000, 3, 250),
+            "recurrence": Training(600, 120, 17_000, 4, 600, tested=105),
+            "addition": Training(400, 240, 16_500, 4, 400, tested=117),
+            "walk": Training(400, 160, 17_000, 3, 250, tested=119),
         },
-        students=tuple(STUDENTS),
         teachers=tuple(TEACHERS),
-        selections=tuple(SELECTIONS),
-        seeds=5,
-        tested=200,
-        warm={"rows": 48, "updates": 36},
+        parts={
+            "rows_1": Part([f"{name}-1" for name in STUDENTS], 3, "rows", tuple(SELECTIONS), WARM),
+            "rows_2": Part([f"{name}-2" for name in STUDENTS], 2, "rows", (), WARM),
+            "tokens_1": Part(["llama-1"], 3, "tokens", (), None),
+        },
         pretraining=STEPS,
     ),
     "short": Size(
-        families={"addition": Training(32, 32, 1_200, 1, 120)},
-        students=("llama",),
+        families={"addition": Training(32, 32, 1_200, 1, 120, tested=18)},
         teachers=("plain", "answer_only"),
-        selections=("local", "random"),
-        seeds=1,
-        tested=20,
-        warm={"rows": 8, "updates": 2},
+        parts={
+            "rows_1": Part(["llama-1"], 1, "rows", ("local", "random"), {"rows": 8, "updates": 2})
+        },
         pretraining=100,
     ),
 }
@@ -184,17 +197,19 @@ def test_task(family: Family, folder: Path, room: int) -> dict[str, Any]:
     }
 
 
-def study(family: Family, size: Size, students: Sequence[Path]) -> dict[str, Any]:
-    """What `study.yaml` says."""
-    training = size.families[family.name]
+def study(
+    family: Family, training: Training, name: str, part: Part, folder: Path
+) -> dict[str, Any]:
+    """What `study_NAME.yaml` says; `folder` is that of the students."""
+    budget = training.rows if part.budget == "rows" else training.tokens
     return {
-        "study": family.name,
+        "study": f"{family.name}_{name}",
         "teacher_set": "teachers.yaml",
-        "students": {student.name: str(student) for student in students},
-        "seeds": size.seeds,
-        "budget": [{"rows": training.rows}, {"tokens": training.tokens}],
-        "warm": dict(size.warm),
-        "selections": {name: dict(SELECTIONS[name]) for name in size.selections},
+        "students": {student: str(folder / student) for student in part.students},
+        "seeds": part.seeds,
+        "budget": {part.budget: budget},
+        **({} if part.warm is None else {"warm": dict(part.warm)}),
+        "selections": {name: dict(SELECTIONS[name]) for name in part.selections},
         "sft": {
             "num_train_epochs": training.epochs,
             "per_device_train_batch_size": 4,
@@ -211,7 +226,7 @@ def study(family: Family, size: Size, students: Sequence[Path]) -> dict[str, Any
         "evaluation": {
             "tasks": ["test.yaml"],
             "metric": "exact_match",
-            "batch_size": size.tested,
+            "batch_size": training.tested,
             "device": "cpu",
             "model_args": {"dtype": "float32", "max_length": 4096},
         },
@@ -231,40 +246,40 @@ def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
     path.write_text(first + text, encoding="utf-8", newline="\n")
 
 
-def write_family(folder: Path, family: Family, size: Size, students: Sequence[Path]) -> None:
-    """The five files of a family."""
+def write_family(folder: Path, family: Family, size: Size, students: Path) -> list[Path]:
+    """The files of a family; those of its studies are returned."""
     training = size.families[family.name]
     rows = teacher_rows(family, size.teachers, training.prompts, SEED)
     write_rows(folder / "teachers.jsonl", rows)
-    write_rows(folder / "test.jsonl", test_rows(family, size.tested, SEED))
+    write_rows(folder / "test.jsonl", test_rows(family, training.tested, SEED))
     of_class = "class: !function lnat_plugins.harness.NaturalnessTask\n"
     write_yaml(folder / "teachers.yaml", teacher_set(family), of_class)
     write_yaml(folder / "test.yaml", test_task(family, folder, training.room))
-    write_yaml(folder / "study.yaml", study(family, size, students))
+    studies = []
+    for name, part in size.parts.items():
+        studies.append(folder / f"study_{name}.yaml")
+        write_yaml(studies[-1], study(family, training, name, part, students))
+    return studies
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the shipped study.")
     parser.add_argument("folder", type=Path, help="everything is written there")
     parser.add_argument("--size", default="full", choices=SIZES)
-    parser.add_argument("--pretraining_seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--pretraining_steps", type=int, help="instead of the size's own")
     parser.add_argument("--foreign", type=float, default=FOREIGN, help="share of strange registers")
     args = parser.parse_args()
 
     folder, size = args.folder.expanduser().resolve(), SIZES[args.size]
-    steps = args.pretraining_steps or size.pretraining
-    students = [
-        (folder / "students" / f"{name}-{seed}", name, seed)
-        for seed in args.pretraining_seeds
-        for name in size.students
-    ]
-    for path, name, seed in students:
-        if not (path / "tokenizer.json").is_file():  # written last
-            write_student(path, name, seed, steps, args.foreign)
+    students = folder / "students"
+    for student in dict.fromkeys(name for part in size.parts.values() for name in part.students):
+        architecture, seed = student.rsplit("-", 1)
+        steps = args.pretraining_steps or size.pretraining
+        if not (students / student / "tokenizer.json").is_file():  # written last
+            write_student(students / student, architecture, int(seed), steps, args.foreign)
     for name in size.families:
-        write_family(folder / name, FAMILIES[name], size, [path for path, _, _ in students])
-        print(folder / name / "study.yaml")
+        for path in write_family(folder / name, FAMILIES[name], size, students):
+            print(path)
 
 
 if __name__ == "__main__":

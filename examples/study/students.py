@@ -33,8 +33,8 @@ from transformers import (
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -132,17 +132,17 @@ def gpt_neox(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     )  # fmt: skip
 
 
-def qwen2(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
-    return Qwen2ForCausalLM(
-        Qwen2Config(
+def qwen3(tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    return Qwen3ForCausalLM(
+        Qwen3Config(
             hidden_size=64, intermediate_size=224, num_hidden_layers=4, num_attention_heads=2,
-            num_key_value_heads=2, **_shared(tokenizer),
+            num_key_value_heads=2, head_dim=32, **_shared(tokenizer),
         )
     )  # fmt: skip
 
 
 STUDENTS: Final[Mapping[str, Callable[[PreTrainedTokenizerFast], PreTrainedModel]]] = {
-    make.__name__: make for make in (llama, gpt_neox, qwen2)
+    make.__name__: make for make in (llama, gpt_neox, qwen3)
 }
 """Name -> what makes the student before it is trained."""
 

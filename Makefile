@@ -46,13 +46,11 @@ study study_full: export OMP_NUM_THREADS := 1
 
 study: $(READY_WHEEL)
 	$(BIN)/python examples/study/make_study.py out/study_short --size short
-	$(BIN)/lnat study out/study_short/addition/study.yaml --jobs $(JOBS)
+	$(BIN)/lnat study out/study_short/*/study_*.yaml --output_path out/study_short/results --jobs $(JOBS)
 
 study_full: $(READY_WHEEL)
 	$(BIN)/python examples/study/make_study.py out/study
-	for family in walk addition recurrence; do \
-		$(BIN)/lnat study out/study/$$family/study.yaml --jobs $(JOBS) || exit; \
-	done
+	$(BIN)/lnat study out/study/*/study_*.yaml --output_path out/study/results --jobs $(JOBS)
 
 test: $(READY_WHEEL) $(READY_TEST)
 	LNAT_TEST_INSTALLED=1 $(BIN)/pytest --junitxml=junit.xml $(PYTEST_ARGS)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lnat_plugins.selection import Selection, Strategy
     from lnat_plugins.steps import Splitter
     from lnat_plugins.study.results import run_study
+    from lnat_plugins.study.studies import run_studies
     from lnat_plugins.teacher_set import Candidate, Loader
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ __all__ = [
     "load_teacher_set",
     "read_all_scores",
     "read_scores",
+    "run_studies",
     "run_study",
     "score",
     "select_dataset",
@@ -71,6 +73,7 @@ _HOME: Final = {
     "load_teacher_set": "api",
     "read_all_scores": "api",
     "read_scores": "api",
+    "run_studies": "study.studies",
     "run_study": "study.results",
     "score": "api",
     "select_dataset": "hooks.trl_data",

@@ -122,7 +122,8 @@ SIZES: Final[Mapping[str, Size]] = {
         families={"addition": Training(32, 32, 1_200, 1, 120, tested=18)},
         teachers=("plain", "answer_only"),
         parts={
-            "rows_1": Part(["llama-1"], 1, "rows", ("local", "random"), {"rows": 8, "updates": 2})
+            "rows_1": Part(["llama-1"], 1, "rows", ("local", "random"), {"rows": 8, "updates": 2}),
+            "tokens_1": Part(["llama-1"], 1, "tokens", (), None),
         },
         pretraining=100,
     ),

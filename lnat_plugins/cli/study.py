@@ -24,10 +24,14 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
         "SFTTrainer, evaluates it by lm-eval, and holds the order of the teachers after training "
         "against the order by each metric. What is done already is not done again."
     )
-    parser.add_argument("study", type=Path, metavar="STUDY.yaml")
+    parser.add_argument(
+        "studies", type=Path, nargs="+", metavar="STUDY.yaml",
+        help="several are done one after the other, and brought together",
+    )  # fmt: skip
     parser.add_argument(
         "--output_path", type=Path, metavar="DIR",
-        help="of the units and the result; default: the study's name, beside the YAML",
+        help="of the units and the result; default: the study's name, beside the YAML. Of several "
+        "studies each has a folder in it",
     )  # fmt: skip
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="units at once; default: 1"
@@ -48,34 +52,49 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 
 def _study(args: argparse.Namespace) -> int:
     from lnat_plugins.formatting import plural
-    from lnat_plugins.study.results import RESULT, write_results
-    from lnat_plugins.study.run import StudyRun
-    from lnat_plugins.study.units import find_unit
+    from lnat_plugins.study.results import RESULT
+    from lnat_plugins.study.studies import open_studies, write_studies
 
     if args.jobs < 1:
         raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
-    run = StudyRun.of(args.study, args.output_path)
-    units = [find_unit(name, run.units) for name in args.unit or ()] or run.units
-    left = [unit for unit in units if run.done(unit) is None]
+    runs = open_studies(args.studies, args.output_path)
+    wanted = [(run, unit) for run in runs for unit in run.units]
+    if args.unit:
+        wanted = [_find(name, runs) for name in args.unit]
+    left = [(run, unit) for run, unit in wanted if run.done(unit) is None]
     if args.dry_run:
-        command = [
-            "lnat",
-            "study",
-            str(run.spec.source),
-            "--output_path",
-            str(run.folder),
-            "--unit",
-        ]
-        print_result("".join(shlex.join([*command, unit.name]) + "\n" for unit in left))
+        print_result("".join(_command(run, unit) for run, unit in left))
         return 0
-    log(f"{plural(len(units), 'unit')}, {len(units) - len(left)} done, in {run.folder}")
-    _do(run, left, args.jobs)
+    for run in runs:
+        units, own = ([unit for of, unit in each if of is run] for each in (wanted, left))
+        if units:
+            log(f"{plural(len(units), 'unit')}, {len(units) - len(own)} done, in {run.folder}")
+            _do(run, own, args.jobs)
     if args.unit:
         return 0
-    result = write_results(run, iters=args.bootstrap_iters, seed=args.seed)
-    print_result(result.to_markdown())
-    log(f"wrote {run.folder / RESULT}")
+    result = write_studies(runs, iters=args.bootstrap_iters, seed=args.seed)
+    several = len(runs) > 1
+    print_result(result.to_markdown() if several else result.studies[0].to_markdown())
+    for run in runs:
+        log(f"wrote {run.folder / RESULT}")
     return 0
+
+
+def _find(name: str, runs: Sequence[StudyRun]) -> tuple[StudyRun, Unit]:
+    """The unit of that name in the only study."""
+    from lnat_plugins.study.units import find_unit
+
+    if len(runs) > 1:
+        raise ConfigError(
+            "which study's unit?", where="--unit", found=name, remedy="name one study alone"
+        )
+    return runs[0], find_unit(name, runs[0].units)
+
+
+def _command(run: StudyRun, unit: Unit) -> str:
+    study, folder = str(run.spec.source), str(run.folder)
+    parts = ["lnat", "study", study, "--output_path", folder, "--unit", unit.name]
+    return shlex.join(parts) + "\n"
 
 
 def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:

@@ -2,7 +2,7 @@
 
 Runs (`spec`, `units`, `rows`, `run`) and their statistics: students were trained on each teacher's
 rows and on selections, and evaluated on test items (`Outcomes`); metrics scored the same teachers'
-rows (`MetricScores`). One object of each is one student and one budget; `pool_tau` and
+rows (`MetricScores`). One object of each is one student and one budget; `pool` and
 `compare_students` take several. `results` brings both together.
 """
 
@@ -13,17 +13,12 @@ from lnat_plugins.study.agreement import BASELINE, Agreement, MetricAgreement, a
 from lnat_plugins.study.arms import ArmFigure, ArmTable, arm_table
 from lnat_plugins.study.gains import BEST_TEACHER, Gain, Gains, gains
 from lnat_plugins.study.outcomes import Outcomes
+from lnat_plugins.study.pool import Pooled, PooledGain, PooledMetric, pool
 from lnat_plugins.study.random_order import RandomOrder, random_order
 from lnat_plugins.study.reliability import Components, Reliability, reliability
 from lnat_plugins.study.resample import Estimate
 from lnat_plugins.study.scores import MetricScores
-from lnat_plugins.study.students import (
-    PooledTau,
-    Students,
-    compare_students,
-    may_be_best,
-    pool_tau,
-)
+from lnat_plugins.study.students import Students, compare_students, may_be_best
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 
 __all__ = [
@@ -41,7 +36,9 @@ __all__ = [
     "MetricAgreement",
     "MetricScores",
     "Outcomes",
-    "PooledTau",
+    "Pooled",
+    "PooledGain",
+    "PooledMetric",
     "RandomOrder",
     "Reliability",
     "Students",
@@ -51,7 +48,7 @@ __all__ = [
     "compare_students",
     "gains",
     "may_be_best",
-    "pool_tau",
+    "pool",
     "pooled_verdict",
     "random_order",
     "reliability",

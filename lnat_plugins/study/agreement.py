@@ -27,9 +27,9 @@ Shapes: M metrics, T teachers, P prompts, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
@@ -53,6 +53,7 @@ floor have one together; with few others the resamples cannot show how much rest
 _NOTHING_SEEN: Final = {"tau": 0.0, "spearman": 0.0, "pairs": 0.5}
 
 Claim = Literal["better", "worse", "none"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,15 @@ class MetricAgreement:
     difference: Estimate
     claim: Claim
 
+    def estimate(self, of: str) -> Estimate:
+        """The figure of that name, as among `Draws`."""
+        named = {
+            "tau_fixed": self.fixed["tau"], "tau": self.resampled["tau"],
+            "difference_fixed": self.difference_fixed, "difference": self.difference,
+            "regret": self.fixed["regret"],
+        }  # fmt: skip
+        return named[of]
+
 
 @dataclass(frozen=True, eq=False)
 class Draws:
@@ -95,6 +105,7 @@ class Draws:
         copies: (B, T) how often each teacher is drawn.
         tau_fixed, tau: metric -> (B,), with the teachers as they are, and resampled.
         difference_fixed, difference: metric -> (B,), the same of its tau minus the baseline's.
+        regret: metric -> (B,), with the teachers as they are.
     """
 
     scores: Mapping[str, Floats]
@@ -104,6 +115,7 @@ class Draws:
     tau: Mapping[str, Floats]
     difference_fixed: Mapping[str, Floats]
     difference: Mapping[str, Floats]
+    regret: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +164,7 @@ class Agreement:
         if self.baseline is not None:
             headers += [f"tau-b − {self.baseline}", "Claim"]
         rows = []
-        for one in sorted(self.metrics, key=lambda each: _descending(each.fixed["tau"].value)):
+        for one in in_falling_order(self.metrics, lambda each: each.fixed["tau"].value):
             value = {name: one.fixed[name].value for name in STATISTICS}
             rows.append([
                 one.metric, number(value["tau"], 2),
@@ -267,6 +279,7 @@ def agreement(
             tau={name: one.resampled["tau"] for name, one in kept.items()},
             difference_fixed=dict(zip(kept, apart_B[0], strict=True)),
             difference=dict(zip(kept, apart_B[1], strict=True)),
+            regret={name: one.fixed["regret"] for name, one in kept.items()},
         ),
     )
 
@@ -345,6 +358,6 @@ def claim(difference: Estimate, different: int) -> Claim:
     return "better" if difference.above else "worse" if difference.below else "none"
 
 
-def _descending(value: float) -> float:
-    """A key by which the highest value comes first and NaN last."""
-    return math.inf if math.isnan(value) else -value
+def in_falling_order(of: Iterable[T], value: Callable[[T], float]) -> list[T]:
+    """The highest value first, NaN last."""
+    return sorted(of, key=lambda one: math.inf if math.isnan(value(one)) else -value(one))

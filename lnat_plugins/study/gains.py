@@ -11,9 +11,9 @@ Shapes: T teachers, S seeds, I items, C comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -70,22 +70,43 @@ class Gains:
 
     def to_markdown(self) -> str:
         """A line a selection, a column for each arm that it is compared with."""
-        over = list(dict.fromkeys(one.over for one in self.gains))
-        cells = {(one.selection, one.over): one.gain for one in self.gains}
-        rows = [
-            [
-                name,
-                *(
-                    f"{_signed(cells[name, other].value)} {cells[name, other].interval(3)}"
-                    if (name, other) in cells
-                    else ""
-                    for other in over
-                ),
-            ]
-            for name in dict.fromkeys(one.selection for one in self.gains)
+        return gains_table(self.gains)
+
+
+class Compared(Protocol):
+    """A selection against another arm."""
+
+    @property
+    def selection(self) -> str:
+        """The selection."""
+
+    @property
+    def over(self) -> str:
+        """The other arm."""
+
+    @property
+    def gain(self) -> Estimate:
+        """The difference."""
+
+
+def gains_table(gains: Sequence[Compared]) -> str:
+    """In markdown: a line a selection, a column for each arm that it is compared with."""
+    over = list(dict.fromkeys(one.over for one in gains))
+    cells = {(one.selection, one.over): one.gain for one in gains}
+    rows = [
+        [
+            name,
+            *(
+                f"{_signed(cells[name, other].value)} {cells[name, other].interval(3)}"
+                if (name, other) in cells
+                else ""
+                for other in over
+            ),
         ]
-        headers = [f"Gain [{INTERVAL}]", *(f"over {name}" for name in over)]
-        return markdown_table(headers, rows, left=1)
+        for name in dict.fromkeys(one.selection for one in gains)
+    ]
+    headers = [f"Gain [{INTERVAL}]", *(f"over {name}" for name in over)]
+    return markdown_table(headers, rows, left=1)
 
 
 def _signed(value: float) -> str:
@@ -110,29 +131,54 @@ def gains(
     Raises:
         DataError: no selection, or nothing to compare one with.
     """
-    selections = outcomes.of_kind("selection")
-    over = [name for name in (random, global_selection) if name in selections]
-    chosen: Mapping[str, float] = {}
-    other_seeds = False
-    if outcomes.teachers:
-        teacher_SI, chosen, other_seeds = best_teacher(outcomes, seed)
-        outcomes = outcomes.with_arm(BEST_TEACHER, "teacher", teacher_SI)
-        over.insert(min(1, len(over)) if random in over else 0, BEST_TEACHER)
-    pairs = [(name, other) for other in over for name in selections if name != other]
-    if not pairs:
+    found = comparisons(outcomes, random=random, global_selection=global_selection, seed=seed)
+    if not found.pairs:
         raise DataError(
             "no selection to compare, or nothing to compare it with",
             found=", ".join(outcomes.names),
             remedy=f"add the arms {random} and {global_selection}, a teacher, or a selection",
         )
+    apart = contrasts(found.outcomes, found.weights, iters, seed)
+    table = tuple(Gain(*pair, gain) for pair, gain in zip(found.pairs, apart, strict=True))
+    return Gains(outcomes.label, table, found.chosen, found.other_seeds)
+
+
+class Comparisons(NamedTuple):
+    """What selections are compared with.
+
+    Attributes:
+        outcomes: with the arm `BEST_TEACHER`, where there are teachers.
+        pairs: selection and other arm; C of them, none if there is nothing to compare.
+        weights: (C, A) of the arms' means.
+        chosen, other_seeds: as in `Gains`.
+    """
+
+    outcomes: Outcomes
+    pairs: tuple[tuple[str, str], ...]
+    weights: Floats
+    chosen: Mapping[str, float]
+    other_seeds: bool
+
+
+def comparisons(
+    outcomes: Outcomes, *, random: str = RANDOM, global_selection: str = GLOBAL, seed: int
+) -> Comparisons:
+    """All comparisons of `gains`, which says what the arguments are."""
+    selections = outcomes.of_kind("selection")
+    over = [name for name in (random, global_selection) if name in selections]
+    chosen: Mapping[str, float] = {}
+    other_seeds = False
+    if outcomes.teachers and selections:
+        teacher_SI, chosen, other_seeds = best_teacher(outcomes, seed)
+        outcomes = outcomes.with_arm(BEST_TEACHER, "teacher", teacher_SI)
+        over.insert(min(1, len(over)) if random in over else 0, BEST_TEACHER)
+    pairs = tuple((name, other) for other in over for name in selections if name != other)
     identity_AA = np.eye(len(outcomes.names))
     weights_CA = np.array([
         identity_AA[outcomes.names.index(name)] - identity_AA[outcomes.names.index(other)]
         for name, other in pairs
     ])  # fmt: skip
-    found = contrasts(outcomes, weights_CA, iters, seed)
-    table = tuple(Gain(name, other, gain) for (name, other), gain in zip(pairs, found, strict=True))
-    return Gains(outcomes.label, table, chosen, other_seeds)
+    return Comparisons(outcomes, pairs, weights_CA, chosen, other_seeds)
 
 
 def best_teacher(outcomes: Outcomes, seed: int) -> tuple[Floats, dict[str, float], bool]:

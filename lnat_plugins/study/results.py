@@ -22,11 +22,12 @@ from lnat_plugins.study.agreement import Agreement, agreement
 from lnat_plugins.study.arms import ArmTable, arm_table
 from lnat_plugins.study.gains import Gains, gains
 from lnat_plugins.study.outcomes import Outcomes
+from lnat_plugins.study.pool import Pooled, pool
 from lnat_plugins.study.reliability import Reliability, reliability
 from lnat_plugins.study.run import StudyRun, run_units
 from lnat_plugins.study.scores import MetricScores
 from lnat_plugins.study.spec import Budget
-from lnat_plugins.study.students import Students, compare_students, pool_tau
+from lnat_plugins.study.students import compare_students
 from lnat_plugins.study.units import Unit
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 
@@ -45,6 +46,7 @@ class StudentResult:
         model: the student's folder or hub id.
         arms, reliability, agreement, ablation, gains: see the modules of these names; the last
             three are None where there is nothing to compare.
+        outcomes: what the arms reached, seed by seed and item by item.
         verdict: sentences.
     """
 
@@ -56,7 +58,31 @@ class StudentResult:
     agreement: Agreement | None
     ablation: Ablation | None
     gains: Gains | None
+    outcomes: Outcomes
     verdict: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Several results.
+
+    Attributes:
+        results: those that have an order of teachers.
+        pooled: the averages over them.
+        verdict: sentences.
+    """
+
+    results: tuple[StudentResult, ...]
+    pooled: Pooled
+    verdict: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, NaN as null."""
+        return {"verdict": list(self.verdict), **self.pooled.as_dict()}
+
+    def blocks(self) -> list[str | Sequence[str]]:
+        """As markdown: sentences and tables."""
+        return [[*self.verdict], _overview(self.results), self.pooled.to_markdown()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +92,13 @@ class StudyResult:
     Attributes:
         study: its name.
         students: one for each student and budget that has results.
-        pooled: sentences over all of them; empty for one.
+        together: over all of them; None for one.
         missing: units that are not done.
     """
 
     study: str
     students: tuple[StudentResult, ...]
-    pooled: tuple[str, ...]
+    together: Together | None
     missing: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,7 +111,7 @@ class StudyResult:
         return {
             "study": self.study,
             "missing": list(self.missing),
-            "pooled": list(self.pooled),
+            "together": None if self.together is None else self.together.as_dict(),
             "reference": found,
             "students": [
                 {
@@ -125,9 +151,9 @@ class StudyResult:
                 blocks.append(one.agreement.to_markdown())
             if one.gains is not None:
                 blocks.append(one.gains.to_markdown())
-        if self.pooled:
+        if self.together is not None:
             blocks.append("All students and budgets:")
-            blocks.append([*self.pooled])
+            blocks += self.together.blocks()
         return join_blocks(*blocks)
 
 
@@ -176,28 +202,37 @@ def read_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> Stu
         DataError: no student has results; units that were evaluated on other documents.
     """
     missing = tuple(unit.name for unit in run.units if run.done(unit) is None)
-    found, outcomes = [], []
+    found = []
     for student in run.spec.students:
         for budget in run.spec.budgets:
             reached = _outcomes(run, student, budget)
             if reached is not None:
                 found.append(_result(run, student, budget, reached, iters, seed))
-                outcomes.append(reached)
     if not found:
         raise DataError(
             "no trained student was evaluated yet", where=str(run.folder),
             remedy="run the study first: lnat study",
         )  # fmt: skip
-    compared = [one.agreement for one in found if one.agreement is not None]
-    pooled: tuple[str, ...] = ()
-    if len(compared) > 1:
-        pairs = [o for o, one in zip(outcomes, found, strict=True) if one.agreement is not None]
-        together: Students = compare_students(pairs, compared)
-        pooled = (
-            *pooled_verdict(compared[0].baseline or "", pool_tau(compared)),
-            *students_verdict(together),
-        )
-    return StudyResult(run.spec.name, tuple(found), pooled, missing)
+    return StudyResult(run.spec.name, tuple(found), together(found), missing)
+
+
+def together(results: Sequence[StudentResult]) -> Together | None:
+    """Brings results together, of one study or of several; None for fewer than two.
+
+    Raises:
+        DataError: two studies of one name.
+    """
+    ordered = [one for one in results if one.agreement is not None]
+    agreements = [one.agreement for one in ordered if one.agreement is not None]
+    if len(agreements) < 2:
+        return None
+    outcomes = [one.outcomes for one in ordered]
+    pooled = pool(outcomes, agreements)
+    said = pooled_verdict(pooled)
+    same = {(one.outcomes.item_set, one.budget, one.outcomes.teachers) for one in ordered}
+    if len(same) == 1:
+        said += students_verdict(compare_students(outcomes, agreements))
+    return Together(tuple(ordered), pooled, said)
 
 
 def _result(
@@ -221,7 +256,9 @@ def _result(
         found, reliable, arms=arms, gains=gained, ablation=left_out
     )  # fmt: skip
     model = run.spec.students[student]
-    return StudentResult(student, model, budget.name, arms, reliable, found, left_out, gained, said)
+    return StudentResult(
+        student, model, budget.name, arms, reliable, found, left_out, gained, outcomes, said
+    )
 
 
 def metric_scores(scores: Scores, teachers: Sequence[str]) -> MetricScores:
@@ -310,13 +347,35 @@ def _outcomes(run: StudyRun, student: str, budget: Budget) -> Outcomes | None:
                 ]
     names, kinds = zip(*arms, strict=True)
     bounds = (0.0, 1.0) if np.nanmin(values_ASI) >= 0 and np.nanmax(values_ASI) <= 1 else None
-    label = f"{student}, {budget.name}"
-    return Outcomes(names, kinds, values_ASI, bounds=bounds, label=label, item_set=run.spec.name)
+    label = f"{run.spec.name}: {student}, {budget.name}"
+    items = f"{json.dumps(run.tasks)} {run.spec.evaluation.limit}"
+    return Outcomes(names, kinds, values_ASI, bounds=bounds, label=label, item_set=items)
 
 
 def _values(run: StudyRun, unit: Unit) -> dict[str, dict[str, float]] | None:
     found = run.done(unit)
     return None if found is None else found["values"]
+
+
+def _overview(results: Sequence[StudentResult]) -> str:
+    """A line a result: what was trained, and how well its order is known."""
+    rows = []
+    for one in results:
+        arms = {arm.name: arm for arm in one.arms.arms if arm.kind == "teacher"}
+        best = max(arms.values(), key=lambda arm: arm.mean.value)
+        means = [arm.mean.value for arm in arms.values()]
+        untrained = [arm.mean.value for arm in one.arms.arms if arm.kind == "none"]
+        reliable = one.reliability
+        rows.append([
+            one.outcomes.label, str(len(arms)), str(best.seeds),
+            number(untrained[0], 3) if untrained else "", best.name, number(best.mean.value, 3),
+            number(float(np.std(means, ddof=1)), 3), str(sum(arm.floor for arm in arms.values())),
+            "" if reliable is None else number(reliable.share.value, 3),
+            "" if reliable is None else number(reliable.largest_tau, 2),
+        ])  # fmt: skip
+    headers = ["Study: student, budget", "teachers", "seeds", "none", "best teacher", "its mean"]
+    headers += ["SD of teachers", "at the floor", "reliability", "largest tau-b"]
+    return markdown_table(headers, rows, left=1)
 
 
 def _arms(table: ArmTable) -> str:

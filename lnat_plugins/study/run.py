@@ -147,7 +147,7 @@ class StudyRun:
         }
 
     @functools.cached_property
-    def _tasks(self) -> list[list[str]]:
+    def tasks(self) -> list[list[str]]:
         """Of each task what its file says and what the files that it names are known by."""
         return [[_text(task), _digest(_named_files(task))] for task in self.spec.evaluation.tasks]
 
@@ -271,7 +271,7 @@ class StudyRun:
             key |= {"shuffle": spec.shuffle, "seed": spec.seeds[0]}
         elif unit.kind != "scores":
             key["evaluation"] = asdict(spec.evaluation)
-            key["tasks"] = self._tasks
+            key["tasks"] = self.tasks
         if unit.budget is not None:
             block = spec.selections.get(unit.arm) if unit.kind == "selection" else unit.arm
             key |= {"rows": block, "budget": asdict(unit.budget), "shuffle": spec.shuffle}

@@ -1,7 +1,6 @@
-"""Several students or families of tasks: tau over all, and whether the best teacher differs.
+"""Several students: whether the best teacher differs, and whether metrics follow.
 
-Objects are resampled row by row of the same random numbers. What they have in common, teachers of
-the same names, the same prompts and items, is drawn alike; training seeds are drawn for each alone.
+They are resampled as in `pool`: what they have in common is drawn alike.
 
 Shapes: B resamples, T teachers.
 """
@@ -20,71 +19,10 @@ from lnat_plugins.formatting import plain
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.orders import ranks, tau_b
 from lnat_plugins.ranking.table import Floats, Ints
-from lnat_plugins.study.agreement import Agreement, Claim, claim, estimates
+from lnat_plugins.study.agreement import Agreement, estimates
 from lnat_plugins.study.outcomes import Outcomes
+from lnat_plugins.study.pool import check_labels
 from lnat_plugins.study.resample import Estimate, contrasts
-
-
-@dataclass(frozen=True)
-class PooledTau:
-    """One metric over all objects.
-
-    Attributes:
-        metric: its name.
-        values: label -> tau-b.
-        fixed, resampled: their mean, with the teachers as they are, and resampled too; the
-            intervals hold for all metrics at once.
-        difference_fixed, difference: the mean of its tau minus the baseline's, likewise.
-        claim: against the baseline, by the fixed rule (`agreement`).
-    """
-
-    metric: str
-    values: Mapping[str, float]
-    fixed: Estimate
-    resampled: Estimate
-    difference_fixed: Estimate
-    difference: Estimate
-    claim: Claim
-
-
-def pool_tau(agreements: Sequence[Agreement]) -> tuple[PooledTau, ...]:
-    """The mean tau of every metric that all of them have, each object counting alike.
-
-    Raises:
-        DataError: none, two with one label, or other resamples, seeds or baselines.
-    """
-    _check(agreements)
-    names = [
-        one.metric for one in agreements[0].metrics
-        if all(one.metric in other.draws.tau for other in agreements)
-    ]  # fmt: skip
-    found: list[list[Estimate]] = []
-    for of, draws in (
-        ("fixed", "tau_fixed"), ("resampled", "tau"),
-        ("difference_fixed", "difference_fixed"), ("difference", "difference"),
-    ):  # fmt: skip
-        values, drawn = [], []
-        for name in names:
-            each = [getattr(one.of(name), of) for one in agreements]
-            each = [one["tau"] if of in ("fixed", "resampled") else one for one in each]
-            values.append(float(np.mean([one.value for one in each])))
-            drawn.append(
-                np.asarray(np.mean([getattr(one.draws, draws)[name] for one in agreements], axis=0))
-            )
-        found.append(estimates(values, drawn))
-    fewest = min(one.different for one in agreements)
-    return tuple(
-        PooledTau(
-            metric=name,
-            values={one.label: one.of(name).fixed["tau"].value for one in agreements},
-            fixed=found[0][i],
-            resampled=found[1][i],
-            difference_fixed=found[2][i],
-            difference=found[3][i],
-            claim=claim(found[3][i], fewest),
-        )
-        for i, name in enumerate(names)
-    )
 
 
 @dataclass(frozen=True)
@@ -137,9 +75,9 @@ def compare_students(outcomes: Sequence[Outcomes], agreements: Sequence[Agreemen
         outcomes, agreements: one each for every student, in the same order.
 
     Raises:
-        DataError: fewer than two students, other teachers, or as for `pool_tau`.
+        DataError: fewer than two students, other teachers, or as for `pool`.
     """
-    _check(agreements)
+    check_labels(agreements)
     teachers = agreements[0].teachers
     if len(agreements) < 2 or any(one.teachers != teachers for one in agreements):
         raise DataError(
@@ -208,14 +146,3 @@ def _places(values_BT: Floats) -> Ints:
     """Twice the mean rank, so that it is whole."""
     found = ranks(np.nan_to_num(values_BT))
     return np.asarray(2 * found.better + found.tied)
-
-
-def _check(agreements: Sequence[Agreement]) -> None:
-    labels = [one.label for one in agreements]
-    settings = {(one.iters, one.seed, one.baseline) for one in agreements}
-    if not labels or len({*labels}) < len(labels) or len(settings) > 1:
-        raise DataError(
-            "students and families are pooled under labels of their own, with equal resamples, "
-            "seeds and baselines",
-            found=", ".join(map(repr, labels)), remedy="give each of `outcomes` its own label",
-        )  # fmt: skip

@@ -10,10 +10,11 @@ from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.study.ablation import Ablation
 from lnat_plugins.study.agreement import FEWEST, Agreement, MetricAgreement
 from lnat_plugins.study.arms import ArmTable
-from lnat_plugins.study.gains import BEST_TEACHER, Gain, Gains
+from lnat_plugins.study.gains import BEST_TEACHER, Compared, Gains
+from lnat_plugins.study.pool import Pooled
 from lnat_plugins.study.reliability import Reliability
 from lnat_plugins.study.resample import Estimate
-from lnat_plugins.study.students import PooledTau, Students
+from lnat_plugins.study.students import Students
 
 
 def verdict(
@@ -147,14 +148,16 @@ def _carried(found: Agreement, ablation: Ablation | None) -> Iterable[str]:
 
 
 def _gaining(found: Gains) -> Iterable[str]:
-    over: dict[str, list[Gain]] = {}
-    for one in found.gains:
+    how = "other seeds and items" if found.other_seeds else "other items of the same seeds"
+    return _gained(found.gains, f" (chosen on {how})")
+
+
+def _gained(gains: Sequence[Compared], chosen: str = "") -> Iterable[str]:
+    over: dict[str, list[Compared]] = {}
+    for one in gains:
         over.setdefault(one.over, []).append(one)
     for name, of in over.items():
-        what = f"the arm {name}"
-        if name == BEST_TEACHER:
-            how = "other seeds and items" if found.other_seeds else "other items of the same seeds"
-            what = f"the best single teacher (chosen on {how})"
+        what = f"the best single teacher{chosen}" if name == BEST_TEACHER else f"the arm {name}"
         above = [(one.selection, one.gain) for one in of if one.gain.above]
         below = [(one.selection, one.gain) for one in of if one.gain.below]
         level = [one.selection for one in of if not one.gain.above and not one.gain.below]
@@ -166,21 +169,45 @@ def _gaining(found: Gains) -> Iterable[str]:
             yield f"Cannot be told apart from {what}: {', '.join(level)}."
 
 
-def pooled_verdict(baseline: str, pooled: Sequence[PooledTau]) -> tuple[str, ...]:
-    """What may be said of the metrics over all students and families together."""
-    above = [(one.metric, one.resampled) for one in pooled if one.resampled.above]
-    named = f"agree with the order after training, mean tau-b: {_named(above)}"
+def pooled_verdict(found: Pooled) -> tuple[str, ...]:
+    """What may be said of metrics and selections over all students and studies together."""
+    size = len(found.labels)
+    above = [(one.metric, one.tau) for one in found.metrics if one.tau.above]
+    below = [(one.metric, one.tau) for one in found.metrics if one.tau.below]
     others = [
         (one.metric, one.difference, one.claim)
-        for one in pooled
+        for one in found.metrics
         if not math.isnan(one.difference.value)
     ]
-    studies = len(pooled[0].values) if pooled else 0
-    objects = f"{studies} stud{'y' if studies == 1 else 'ies'}"
-    first = named if above else "no metric's order can be told apart from a random one"
-    return (
-        *([f"Over {objects}, {first}."] if pooled else []),
-        *_claims(baseline, others),
+    said = []
+    if found.metrics:
+        named = f"agree with the order after training, mean tau-b: {_named(above)}"
+        first = named if above else "no metric's order can be told apart from a random one"
+        said.append(f"Over {size} results, {first}.")
+    if below:
+        said.append(f"Put teachers in the opposite order, mean tau-b: {_named(below)}.")
+    if found.baseline is not None:
+        said += _claims(found.baseline, others)
+    said += _cost(found)
+    return (*said, *_gained(found.gains))
+
+
+def _cost(found: Pooled) -> Iterable[str]:
+    """What it costs to follow the metric with the least mean regret, and the baseline."""
+    known = [one for one in found.metrics if not math.isnan(one.regret.value)]
+    if not known:
+        return
+    least = min(known, key=lambda one: one.regret.value)
+    wanted = dict.fromkeys([least.metric, *([found.baseline] if found.baseline else [])])
+    costs = [
+        f"{name} {one.regret.in_words(3)}, at worst {number(one.worst_regret, 3)}"
+        for name in wanted
+        for one in known
+        if one.metric == name
+    ]
+    yield (
+        "Lost by training on a metric's first teacher instead of the best as measured, on "
+        f"average: {'; '.join(costs)}."
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins import load_teacher_set, run_study
+from lnat_plugins import load_teacher_set, run_studies
 from lnat_plugins.study.spec import read_study
 from lnat_plugins.study.units import units_of
 from lnat_plugins.teacher_set.degenerate import degenerate_kinds
@@ -264,15 +264,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_short_form_is_a_study(written: Path) -> None:
-    spec = read_study(written / "addition" / "study.yaml")
-    teacher_set = load_teacher_set(spec.teacher_set)
-    assert teacher_set.teachers == ("plain", "answer_only")
-    assert teacher_set.settings.windows == ("4", "global")
-    units = units_of(spec, teacher_set.teachers)
-    assert [unit.kind for unit in units[:2]] == ["scores", "none"]
-    assert [unit.kind for unit in units[2:4]] == ["warm", "warm"]
-    assert {unit.budget.name for unit in units[4:]} == {"32-rows", "1200-tokens"}
+def test_the_short_form_is_two_studies(written: Path) -> None:
+    kinds = {"rows_1": ["scores", "none", "warm", "warm"], "tokens_1": ["scores", "none"]}
+    for name, budget in {"rows_1": "32-rows", "tokens_1": "1200-tokens"}.items():
+        spec = read_study(written / "addition" / f"study_{name}.yaml")
+        assert spec.name == f"addition_{name}"
+        teacher_set = load_teacher_set(spec.teacher_set)
+        assert teacher_set.teachers == ("plain", "answer_only")
+        assert teacher_set.settings.windows == ("4", "global")
+        units = units_of(spec, teacher_set.teachers)
+        assert [unit.kind for unit in units if unit.budget is None] == kinds[name]
+        assert {unit.budget.name for unit in units if unit.budget} == {budget}
 
 
 def test_its_rows_and_problems_are_apart(written: Path) -> None:
@@ -321,10 +323,18 @@ def test_words_of_every_teacher_are_single_tokens(written: Path) -> None:
 
 def test_the_short_form_runs(written: Path, tmp_path: Path) -> None:
     """As `make study` runs it, with a student that has learned nothing."""
-    result = run_study(written / "addition" / "study.yaml", tmp_path, bootstrap_iters=200)
-    assert result.missing == ()
-    for one in result.students:
-        assert {arm.kind for arm in one.arms.arms} == {"none", "teacher", "selection"}
-        assert one.agreement is not None
-        metrics = {metric.metric for metric in one.agreement.metrics}
-        assert {"local_naturalness[4]", "warm_naturalness", "n_tokens (more)"} <= metrics
+    paths = sorted(written.glob("*/study_*.yaml"))
+    result = run_studies(paths, tmp_path, bootstrap_iters=200)
+    kinds = {
+        arm.kind for study in result.studies for one in study.students for arm in one.arms.arms
+    }
+    assert kinds == {"none", "teacher", "selection"}
+    for study in result.studies:
+        assert study.missing == ()
+        for one in study.students:
+            assert one.agreement is not None
+            metrics = {metric.metric for metric in one.agreement.metrics}
+            assert {"local_naturalness[4]", "n_tokens (more)"} <= metrics
+            assert ("warm_naturalness" in metrics) == study.study.endswith("rows_1")
+    assert result.together is not None
+    assert result.together.pooled.left_out == ("warm_naturalness",)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.units import write_done
 from tests.harness.lab import CLASS
+from tests.helpers_samples import teacher_table, write_run
 from tests.helpers_students import student, tokenizer
 
 TASK = {
@@ -61,3 +65,35 @@ def write_study(folder: Path, **keys: Any) -> Path:
     path = folder / "study.yaml"
     path.write_text(yaml.safe_dump(study | keys), encoding="utf-8")
     return path
+
+
+RIGHT = {"none": 1, "long": 9, "short": 4, "best": 8, "random": 6}
+"""Arm -> of ten questions, how many are right with each seed."""
+
+
+def finished(
+    folder: Path,
+    right: Mapping[str, int] = RIGHT,
+    missing: str = "",
+    keys: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+) -> StudyRun:
+    """A study whose units are done, by the seed's number one question more or less."""
+    block = {"best": {"strategy": "best", "window": 1}, "random": {"strategy": "random"}}
+    study = write_study(folder, seeds=3, selections=block, budget=[{"rows": 6}], **(keys or {}))
+    run = StudyRun.of(study, out or folder / "out")
+    for unit in run.units:
+        if unit.name == missing:
+            continue
+        result: dict[str, Any] = {"seconds": 1.0}
+        if unit.kind == "scores":
+            scores = {"long": [-1.0, -1.5, -1.25], "short": [-2.0, -2.5, -1.0]}
+            write_run(run.folder_of(unit) / "scores", teacher_table(scores))
+        elif unit.kind == "warm":
+            value = -1.5 if unit.arm == "long" else -0.25
+            result["scores"] = {"p1": value, "p2": value}
+        else:
+            n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
+            result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}
+        write_done(run.folder_of(unit), run._key(unit), result)
+    return run

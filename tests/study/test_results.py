@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,40 +13,8 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.ranking import read_reference
 from lnat_plugins.study.results import RESULT, metric_scores, read_results
 from lnat_plugins.study.run import StudyRun
-from lnat_plugins.study.units import write_done
-from tests.helpers_samples import teacher_table, write_run
 
-from .lab import write_study
-
-RIGHT = {"none": 1, "long": 9, "short": 4, "best": 8, "random": 6}
-"""Arm -> of ten questions, how many are right with each seed."""
-
-
-def finished(
-    folder: Path,
-    right: Mapping[str, int] = RIGHT,
-    missing: str = "",
-    keys: Mapping[str, Any] | None = None,
-) -> StudyRun:
-    """A study whose units are done, by the seed's number one question more or less."""
-    block = {"best": {"strategy": "best", "window": 1}, "random": {"strategy": "random"}}
-    study = write_study(folder, seeds=3, selections=block, budget=[{"rows": 6}], **(keys or {}))
-    run = StudyRun.of(study, folder / "out")
-    for unit in run.units:
-        if unit.name == missing:
-            continue
-        result: dict[str, Any] = {"seconds": 1.0}
-        if unit.kind == "scores":
-            scores = {"long": [-1.0, -1.5, -1.25], "short": [-2.0, -2.5, -1.0]}
-            write_run(run.folder_of(unit) / "scores", teacher_table(scores))
-        elif unit.kind == "warm":
-            value = -1.5 if unit.arm == "long" else -0.25
-            result["scores"] = {"p1": value, "p2": value}
-        else:
-            n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
-            result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}
-        write_done(run.folder_of(unit), run._key(unit), result)
-    return run
+from .lab import RIGHT, finished, write_study
 
 
 def test_what_the_units_say_together(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.ranking.bootstrap import simultaneous_intervals
 from lnat_plugins.study import (
     Agreement,
     MetricScores,
@@ -17,82 +16,9 @@ from lnat_plugins.study import (
     agreement,
     compare_students,
     may_be_best,
-    pool_tau,
     students_verdict,
 )
-from tests.study.builders import outcomes, scores, simulated, study
-
-
-def two(iters: int = 50) -> list[Agreement]:
-    draw = np.random.default_rng(0)
-    found = []
-    for label in ("one", "two"):
-        known, measured = study(draw, teachers=7, metrics=3, correlation=0.6, items=60)
-        found.append(agreement(replace(known, label=label), measured, iters=iters))
-    return found
-
-
-def test_what_students_have_in_common_is_drawn_alike() -> None:
-    known, measured = study(np.random.default_rng(1), teachers=5, metrics=1, correlation=0.5)
-    first, second = (
-        agreement(replace(known, label=label), measured, iters=50).draws for label in ("a", "b")
-    )
-    name = measured.metrics[0]
-    assert (first.copies == second.copies).all()
-    assert (first.scores[name] == second.scores[name]).all()
-    assert not (first.accuracy == second.accuracy).all()  # by their seeds
-    one_seed = replace(known, values=known.values[:, :1])
-    same, again = (
-        agreement(replace(one_seed, label=label), measured, iters=50).draws for label in ("a", "b")
-    )
-    assert (same.accuracy == again.accuracy).all()  # by their items
-    other = agreement(replace(one_seed, item_set="others"), measured, iters=50).draws
-    assert not (same.accuracy == other.accuracy).all()
-
-
-def test_the_pooled_tau_is_the_mean_of_the_students() -> None:
-    found = two()
-    pooled = pool_tau(found)
-    assert [one.metric for one in pooled] == ["global_naturalness", "m1", "m2"]
-    for form, draws in (
-        ("fixed", "tau_fixed"), ("resampled", "tau"),
-        ("difference_fixed", "difference_fixed"), ("difference", "difference"),
-    ):  # fmt: skip
-        columns = [
-            (
-                getattr(found[0].draws, draws)[one.metric]
-                + getattr(found[1].draws, draws)[one.metric]
-            )
-            / 2
-            for one in pooled
-        ]
-        for one, (low, high) in zip(
-            pooled, simultaneous_intervals([np.round(one, 12) for one in columns]), strict=True
-        ):
-            at = getattr(one, form)
-            assert (at.low, at.high) == pytest.approx((low, high), nan_ok=True)
-    for one in pooled:
-        taus = [each.of(one.metric).fixed["tau"].value for each in found]
-        assert list(one.values.values()) == taus
-        assert one.fixed.value == one.resampled.value == pytest.approx(np.mean(taus))
-
-
-def test_a_metric_that_one_student_lacks_is_not_pooled() -> None:
-    first, second = two()
-    draws = {name: of for name, of in second.draws.tau.items() if name != "m1"}
-    fewer = replace(second, metrics=second.metrics[::2], draws=replace(second.draws, tau=draws))
-    assert [one.metric for one in pool_tau([first, fewer])] == ["global_naturalness", "m2"]
-
-
-@pytest.mark.parametrize(
-    "change", [{"label": "one"}, {"seed": 7}, {"iters": 9}, {"baseline": "m1"}]
-)
-def test_what_cannot_be_pooled(change: dict[str, object]) -> None:
-    first, second = two()
-    with pytest.raises(DataError, match="labels of their own, with equal resamples"):
-        pool_tau([first, replace(second, **change)])  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="labels of their own"):
-        pool_tau([])
+from tests.study.builders import outcomes, scores, simulated
 
 
 def students(

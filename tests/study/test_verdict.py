@@ -18,7 +18,9 @@ from lnat_plugins.study import (
     Gains,
     LeftOut,
     MetricAgreement,
-    PooledTau,
+    Pooled,
+    PooledGain,
+    PooledMetric,
     RandomOrder,
     Reliability,
     agreement,
@@ -27,6 +29,7 @@ from lnat_plugins.study import (
     verdict,
 )
 from lnat_plugins.study.agreement import Draws, claim
+from lnat_plugins.study.gains import BEST_TEACHER
 from tests.study.builders import study
 
 NAN = math.nan
@@ -52,9 +55,7 @@ def agreed(
     *metrics: MetricAgreement, baseline: str | None = "global", different: int = 8
 ) -> Agreement:
     nothing: Mapping[str, np.ndarray] = {}
-    draws = Draws(
-        nothing, np.empty(0), np.empty(0, dtype=np.int64), nothing, nothing, nothing, nothing
-    )
+    draws = Draws(nothing, np.empty(0), np.empty(0, dtype=np.int64), *[nothing] * 5)
     return Agreement(
         "s", tuple("ABCDEFGH"), dict.fromkeys("ABCDEFGH", 0.5), different, baseline, metrics, {},
         RandomOrder(0.22, 0.57, 0.4, len(metrics)), 100, 1, draws,
@@ -200,26 +201,44 @@ def test_gains_of_selections(other_seeds: bool) -> None:
     )
 
 
-def test_over_several_students() -> None:
-    def pooled(name: str, tau: Estimate, difference: Estimate) -> PooledTau:
+def test_over_several_results() -> None:
+    def pooled(name: str, tau: Estimate, difference: Estimate, regret: float) -> PooledMetric:
         values = {"one": tau.value, "two": tau.value}
-        return PooledTau(name, values, tau, tau, difference, difference, claim(difference, 8))
+        of = claim(difference, 8)
+        cost = near(regret, 0.01)
+        return PooledMetric(
+            name, values, tau, tau, difference, difference, of, cost, 2 * regret, 0.5
+        )
 
-    base = pooled("global", near(0.3, 0.4), NOTHING)
-    warm, local = (
-        pooled("warm", near(0.6, 0.2), near(0.3, 0.2)),
-        pooled("local", near(0.35, 0.4), near(0.05, 0.2)),
+    def of(*metrics: PooledMetric, gains: tuple[PooledGain, ...] = ()) -> Pooled:
+        return Pooled(("one", "two"), "global" if metrics else None, metrics, (), gains)
+
+    base = pooled("global", near(0.3, 0.4), NOTHING, 0.08)
+    warm, local, wrong = (
+        pooled("warm", near(0.6, 0.2), near(0.3, 0.2), 0.05),
+        pooled("local", near(0.35, 0.4), near(0.05, 0.2), 0.1),
+        pooled("wrong", near(-0.5, 0.2), near(-0.8, 0.2), 0.3),
     )
-    assert pooled_verdict("global", [base, warm, local]) == (
-        "Over 2 studies, agree with the order after training, mean tau-b: warm 0.60 [0.40, 0.80].",
+    costs = (
+        "Lost by training on a metric's first teacher instead of the best as measured, on average"
+    )
+    assert pooled_verdict(of(base, warm, local, wrong)) == (
+        "Over 2 results, agree with the order after training, mean tau-b: warm 0.60 [0.40, 0.80].",
+        "Put teachers in the opposite order, mean tau-b: wrong -0.50 [-0.70, -0.30].",
         "Better than global, difference of tau-b: warm 0.30 [0.10, 0.50].",
+        "Worse than global, difference of tau-b: wrong -0.80 [-1.00, -0.60].",
         "Cannot be told apart from global: local.",
+        f"{costs}: warm 0.050 [0.040, 0.060], at worst 0.100; "
+        "global 0.080 [0.070, 0.090], at worst 0.160.",
     )
-    assert pooled_verdict("global", [base, local]) == (
-        "Over 2 studies, no metric's order can be told apart from a random one.",
+    mixed = PooledGain("local", BEST_TEACHER, near(-0.1, 0.05), {"one": -0.1, "two": -0.1})
+    assert pooled_verdict(of(base, local, gains=(mixed,))) == (
+        "Over 2 results, no metric's order can be told apart from a random one.",
         "Cannot be told apart from global: local.",
+        f"{costs}: global 0.080 [0.070, 0.090], at worst 0.160.",
+        "Worse than the best single teacher: local -0.100 [-0.150, -0.050].",
     )
-    assert pooled_verdict("global", []) == ()
+    assert pooled_verdict(of()) == ()
 
 
 def test_the_words_claim_no_difference_where_there_is_none() -> None:

@@ -1,0 +1,115 @@
+"""Several studies brought together, such as one of each family of tasks."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import write_atomic
+from lnat_plugins.formatting import join_blocks
+from lnat_plugins.study.results import StudyResult, Together, together, write_results
+from lnat_plugins.study.run import StudyRun, run_units
+
+RESULTS: Final = "studies.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Studies:
+    """Several studies.
+
+    Attributes:
+        studies: one each.
+        together: over all students and budgets of all of them; None for one result.
+    """
+
+    studies: tuple[StudyResult, ...]
+    together: Together | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; what each study says alone is in its own `study.json`."""
+        return {
+            "studies": [one.study for one in self.studies],
+            "missing": {one.study: list(one.missing) for one in self.studies},
+            "together": None if self.together is None else self.together.as_dict(),
+        }
+
+    def to_json(self) -> str:
+        """`as_dict` as text."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """Every study, then all together."""
+        blocks: list[str | Sequence[str]] = []
+        for one in self.studies:
+            blocks += [f"## {one.study}", one.to_markdown().rstrip("\n")]
+        if self.together is not None:
+            blocks += ["## All studies", *self.together.blocks()]
+        return join_blocks(*blocks)
+
+
+def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> list[StudyRun]:
+    """Reads studies: one with its results in `folder`, of several each in a folder there.
+
+    Args:
+        folder: by default a folder of the study's name beside its file; needed for several.
+
+    Raises:
+        ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder, or
+            two of one name.
+    """
+    if len(studies) == 1:
+        return [StudyRun.of(studies[0], folder)]
+    if folder is None:
+        raise ConfigError(
+            "several studies need a folder for their results", where="--output_path",
+            remedy="give --output_path DIR; each study gets a folder in it",
+        )  # fmt: skip
+    runs = [StudyRun.of(one) for one in studies]
+    (name, count), *_ = Counter(run.spec.name for run in runs).most_common(1)
+    if count > 1:
+        raise ConfigError(
+            "two studies have the same name", where=f"{studies[0]}: study", found=name,
+            remedy="give each a name of its own",
+        )  # fmt: skip
+    root = Path(folder).expanduser().resolve()
+    return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
+
+
+def write_studies(runs: Sequence[StudyRun], *, iters: int = 10_000, seed: int = 1234) -> Studies:
+    """Reads the results; writes `study.json` of each, and `studies.json` of several.
+
+    Args:
+        iters, seed: of the resampling.
+
+    Raises:
+        DataError: a study has no results yet.
+    """
+    found = tuple(write_results(run, iters=iters, seed=seed) for run in runs)
+    result = Studies(found, together([one for study in found for one in study.students]))
+    if len(runs) > 1:
+        write_atomic(runs[0].folder.parent / RESULTS, result.to_json(), "--output_path")
+    return result
+
+
+def run_studies(
+    studies: Sequence[str | Path],
+    output_path: str | Path,
+    *,
+    jobs: int = 1,
+    bootstrap_iters: int = 10_000,
+    seed: int = 1234,
+) -> Studies:
+    """Does what is left of several studies, one after the other, and brings them together.
+
+    Args, Raises: as `run_study`; each study has a folder of its name in `output_path`.
+    """
+    runs = open_studies(studies, output_path)
+    for run in runs:
+        for _ in run_units(run, run.units, jobs):
+            pass
+    return write_studies(runs, iters=bootstrap_iters, seed=seed)

@@ -1,0 +1,94 @@
+"""Several studies in one command, and what is said of them together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins import run_studies
+from lnat_plugins.cli import main
+from lnat_plugins.study.results import RESULT
+from lnat_plugins.study.studies import RESULTS, open_studies, write_studies
+
+from .lab import RIGHT, finished, write_study
+
+
+def two(folder: Path) -> tuple[list[str], Path]:
+    """Two studies that are done, of other questions, and the folder of their results."""
+    root, paths = folder / "all", []
+    for name, short in (("sums", 4), ("more", 10)):
+        own = folder / name
+        own.mkdir()
+        run = finished(own, {**RIGHT, "short": short}, keys={"study": name}, out=root / name)
+        paths.append(str(run.spec.source))
+    return paths, root
+
+
+def test_the_command_brings_studies_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths, root = two(tmp_path)
+    assert main(["study", *paths, "--output_path", str(root), "--bootstrap_iters", "200"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "## sums", "## more", "## All studies",
+        "|sums: student, 6-rows | 2| 3|0.100| long",
+        "|more: student, 6-rows | 2| 3|0.100| short",
+    ):  # fmt: skip
+        assert words in text, text
+    found = json.loads((root / RESULTS).read_text(encoding="utf-8"))
+    assert found["studies"] == ["sums", "more"]
+    assert found["missing"] == {"sums": [], "more": []}
+    assert found["together"]["labels"] == ["sums: student, 6-rows", "more: student, 6-rows"]
+    local = next(
+        one for one in found["together"]["metrics"] if one["metric"] == "local_naturalness[4]"
+    )
+    assert [*local["values"].values()] == [1, -1]
+    assert local["worst_regret"] == pytest.approx(29 / 30 - 0.9)  # at most ten of ten are right
+    assert local["regret"]["value"] == pytest.approx((29 / 30 - 0.9) / 2)
+    gained = {(one["selection"], one["over"]): one for one in found["together"]["gains"]}
+    assert gained["best", "random"]["gain"]["value"] == pytest.approx(0.2)
+    assert (root / "sums" / RESULT).is_file() and (root / "more" / RESULT).is_file()
+
+
+def test_in_a_program_too(tmp_path: Path) -> None:
+    paths, root = two(tmp_path)
+    result = run_studies(paths, root, bootstrap_iters=200)
+    assert (root / RESULTS).read_text(encoding="utf-8") == result.to_json()
+    assert [one.study for one in result.studies] == ["sums", "more"]
+    again = write_studies(open_studies(paths, root), iters=200)
+    assert again.to_json() == result.to_json()
+    assert write_studies(open_studies(paths, root), iters=200, seed=1).to_json() != result.to_json()
+
+
+def test_studies_with_other_questions_draw_them_apart(tmp_path: Path) -> None:
+    paths, root = two(tmp_path)
+    one, other = (study.students[0].outcomes for study in run_studies(paths, root).studies)
+    assert one.item_set != other.item_set
+    assert one.label != other.label
+
+
+def test_dry_run_names_the_units_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths, root = two(tmp_path)
+    (root / "more" / "student" / "none" / "unit.json").unlink()
+    assert main(["study", *paths, "--output_path", str(root), "--dry_run"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"lnat study {paths[1]} --output_path {root / 'more'} ")
+    assert line.endswith("--unit student/none")
+
+
+def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths, root = two(tmp_path)
+    out = ["--output_path", str(root)]
+    for arguments, words in (
+        (paths, "several studies need a folder for their results"),
+        ([paths[0], paths[0], *out], "two studies have the same name"),
+        ([*paths, *out, "--unit", "student/none"], "which study's unit?"),
+    ):
+        assert main(["study", *arguments]) == 2
+        assert words in capsys.readouterr().err
+    missing = str(write_study(tmp_path, study="third"))
+    assert main(["study", paths[0], missing, *out, "--unit", "student/none"]) == 2
+    assert not (root / "third").exists()

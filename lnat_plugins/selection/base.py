@@ -7,7 +7,7 @@ with ties counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
@@ -246,13 +246,23 @@ def choose_top(values: Floats, count: int) -> Choice:
 
 
 def choose_per_prompt(
-    candidates: ScoredCandidates, values: Floats | Ints, count: int = 1
+    candidates: ScoredCandidates,
+    values: Floats | Ints,
+    count: int = 1,
+    teachers: Sequence[str] | None = None,
 ) -> Choice:
-    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one."""
+    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one.
+
+    With `teachers`, of their rows only: a prompt without one gives none.
+    """
     positions: list[int] = []
     reasons: dict[int, str] = {}
     ties = 0
-    for group in candidates.by_prompt:
+    groups: Iterable[Sequence[int]] = candidates.by_prompt
+    if teachers is not None:
+        rows = candidates.rows
+        groups = ([i for i in group if rows[i].teacher in teachers] for group in groups)
+    for group in filter(None, groups):
         chosen, tied = top(values[list(group)], count)
         positions += [group[i] for i in chosen]
         reasons |= {group[i]: TIED for i in tied}

@@ -58,7 +58,7 @@ class ScoredCandidates:
         scores: (n,) the metric, negated if lower is better; zeros if not needed.
         tokens: (n,) tokens of the responses; zeros if not needed.
         options: every declared option, parsed.
-        seed: for strategies that draw at random.
+        seed: for strategies that draw or resample.
         higher_is_better: the metric's own direction, for an option in the metric's unit.
         parts: (2, n) numerators and denominators of a metric whose figure for several rows is a
             ratio of means, as the metric gives them (not negated); None for a plain mean.

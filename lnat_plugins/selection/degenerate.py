@@ -102,8 +102,6 @@ def _warning(
     remedies = [f"leave {' and '.join(most)} out"]
     if not selection.settings.get("require_correct"):
         remedies.append("set `require_correct`")
-    if is_preferred and selection.strategy not in ("best_set", "best_teacher"):
-        remedies.append("choose by `strategy: best_set`")
     if is_preferred and selection.metric:
         remedies.append("choose by another metric")
     finding = f"{by} prefers such rows" if is_preferred else "no more than chance explains"

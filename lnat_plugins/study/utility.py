@@ -106,8 +106,15 @@ class Calibration:
             return f"The step of {UTILITY} is calibrated: {found}."
         return (
             f"The step of {UTILITY} could not be calibrated ({number(self.needed, 2)} is needed): "
-            f"{found}. Its figures are those of this step alone."
+            f"{found}. Its figures are those of this step alone.{self._further()}"
         )
+
+    def _further(self) -> str:
+        """Where a better rate may lie, if the chosen one is the first or the last of several."""
+        for end, word in ((self.rates[-1], "larger"), (self.rates[0], "smaller")):
+            if len(self.rates) > 1 and self.chosen is end:
+                return f" It is the end of what was tried: {word} `learning_rates` may agree more."
+        return ""
 
     def to_markdown(self) -> str:
         """A line a learning rate."""

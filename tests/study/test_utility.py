@@ -77,11 +77,16 @@ def test_what_a_verdict_says() -> None:
         "of 4 teachers are in the order after 60 updates, and 1.00 of the changes have its sign. "
         "Its figures are those of this step alone."
     )
+    last = calibrated({1e-3: OPPOSITE, 3e-3: ONE_WRONG, 1e-2: OPPOSITE}).in_words()
+    assert last.endswith("this step alone.")
+    for rates, word in (({1e-4: OPPOSITE}, "larger"), ({1e-2: OPPOSITE}, "smaller")):
+        found = calibrated({1e-3: ONE_WRONG, **rates}).in_words()
+        assert found.endswith(f"tried: {word} `learning_rates` may agree more.")
     alone = calibrated({1e-3: {"A": 1.0}}, {"A": 1.0})
     assert (alone.pairs, alone.reached) == (0, False)
     assert "could not be calibrated: it takes two teachers" in alone.in_words()
-    found = alone.as_dict()
-    assert (found["reached"], found["chosen"]["pairs"], found["chosen"]["signs"]) == (
+    values = alone.as_dict()
+    assert (values["reached"], values["chosen"]["pairs"], values["chosen"]["signs"]) == (
         False, None, 1.0,
     )  # fmt: skip
 

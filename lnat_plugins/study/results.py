@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ from lnat_plugins.study.scores import MetricScores
 from lnat_plugins.study.spec import Budget
 from lnat_plugins.study.students import compare_students
 from lnat_plugins.study.units import Unit
+from lnat_plugins.study.utility import UTILITY
+from lnat_plugins.study.utility_result import UtilityResult, read_utility
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 
 RESULT: Final = "study.json"
@@ -48,6 +50,7 @@ class StudentResult:
             three are None where there is nothing to compare.
         outcomes: what the arms reached, seed by seed and item by item.
         verdict: sentences.
+        utility: how its update was calibrated; None without it, or while it is not done.
     """
 
     student: str
@@ -60,6 +63,7 @@ class StudentResult:
     gains: Gains | None
     outcomes: Outcomes
     verdict: tuple[str, ...]
+    utility: UtilityResult | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +130,7 @@ class StudyResult:
                             ("gains", one.gains),
                         )
                     },
+                    **({} if one.utility is None else {"utility": one.utility.as_dict()}),
                 }
                 for one in self.students
             ],
@@ -149,6 +154,8 @@ class StudyResult:
             blocks.append(_arms(one.arms))
             if one.agreement is not None:
                 blocks.append(one.agreement.to_markdown())
+            if one.utility is not None:
+                blocks.append(one.utility.to_markdown())
             if one.gains is not None:
                 blocks.append(one.gains.to_markdown())
         if self.together is not None:
@@ -239,25 +246,41 @@ def _result(
     run: StudyRun, student: str, budget: Budget, outcomes: Outcomes, iters: int, seed: int
 ) -> StudentResult:
     arms = arm_table(outcomes, iters=iters, seed=seed)
+    updated = read_utility(run, student)
     found: Agreement | None = None
     left_out: Ablation | None = None
     reliable: Reliability | None = None
     if len(outcomes.teachers) > 1:
         scores = with_warm(metric_scores(run.scores(student), outcomes.teachers), run, student)
+        if updated is not None:
+            changes = [updated.changes.get(teacher) for teacher in scores.teachers]
+            scores = _with(scores, UTILITY, changes, run, student)
         found = agreement(outcomes, scores, iters=iters, seed=seed)
         reliable = reliability(outcomes, seed=seed)
-        left_out = ablation(outcomes, scores) if len(outcomes.teachers) > 2 else None
+        if len(outcomes.teachers) > 2:
+            left_out = ablation(outcomes, scores, draws=found.draws)
     gained = None
     if outcomes.of_kind("selection") and (
         outcomes.teachers or len(outcomes.of_kind("selection")) > 1
     ):
         gained = gains(outcomes, iters=iters, seed=seed)
     said = () if found is None or reliable is None else verdict(
-        found, reliable, arms=arms, gains=gained, ablation=left_out
+        found, reliable, arms=arms, gains=gained, ablation=left_out,
+        utility=None if updated is None else updated.calibration,
     )  # fmt: skip
     model = run.spec.students[student]
     return StudentResult(
-        student, model, budget.name, arms, reliable, found, left_out, gained, outcomes, said
+        student,
+        model,
+        budget.name,
+        arms,
+        reliable,
+        found,
+        left_out,
+        gained,
+        outcomes,
+        said,
+        updated,
     )
 
 
@@ -300,17 +323,25 @@ def with_warm(scores: MetricScores, run: StudyRun, student: str) -> MetricScores
     if run.spec.warm is None:
         return scores
     found = [run.done(Unit("warm", student, teacher)) for teacher in scores.teachers]
-    of_teacher = [one["scores"] for one in found if one is not None]
-    if len(of_teacher) < len(found):
+    return _with(scores, WARM, [one and one["scores"] for one in found], run, student)
+
+
+def _with(
+    scores: MetricScores, name: str, of_teacher: Sequence[Mapping[str, float | None] | None],
+    run: StudyRun, student: str,
+) -> MetricScores:  # fmt: skip
+    """With a metric, unless a teacher lacks it; prompts without a value are undefined."""
+    if any(own is None for own in of_teacher):
         return scores
     prompts = run.scores(student).scored.prompts
     values_1TP = np.array(
-        [[[own.get(prompt, math.nan) for prompt in prompts] for own in of_teacher]], np.float64
+        [[[(own or {}).get(prompt, math.nan) for prompt in prompts] for own in of_teacher]],
+        np.float64,
     )
     below = scores.denominators
     return replace(
         scores,
-        metrics=(*scores.metrics, WARM),
+        metrics=(*scores.metrics, name),
         values=np.concatenate([scores.values, values_1TP]),
         denominators=None if below is None else np.concatenate([below, np.ones_like(values_1TP)]),
     )

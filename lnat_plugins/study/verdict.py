@@ -15,6 +15,7 @@ from lnat_plugins.study.pool import Pooled
 from lnat_plugins.study.reliability import Reliability
 from lnat_plugins.study.resample import Estimate
 from lnat_plugins.study.students import Students
+from lnat_plugins.study.utility import Calibration
 
 
 def verdict(
@@ -24,6 +25,7 @@ def verdict(
     arms: ArmTable | None = None,
     gains: Gains | None = None,
     ablation: Ablation | None = None,
+    utility: Calibration | None = None,
 ) -> tuple[str, ...]:
     """What may be said of one student and family of tasks, a sentence or two each.
 
@@ -37,6 +39,7 @@ def verdict(
         *(arms.warnings if arms is not None else ()),
         *_agreeing(agreement),
         *_against_baseline(agreement),
+        *([] if utility is None else [utility.in_words()]),
         *_carried(agreement, ablation),
         *(_gaining(gains) if gains is not None else ()),
     )
@@ -143,7 +146,7 @@ def _carried(found: Agreement, ablation: Ablation | None) -> Iterable[str]:
             yield (
                 f"Without {one.name}, the tau-b of {name} goes from "
                 f"{number(ablation.tau[name], 2)} to {number(one.tau[name], 2)}, the largest "
-                "change in the pool."
+                f"change in the pool: {one.change[name].in_words()}."
             )
 
 

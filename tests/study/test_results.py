@@ -13,6 +13,7 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.ranking import read_reference
 from lnat_plugins.study.results import RESULT, metric_scores, read_results
 from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.units import UNIT
 
 from .lab import RIGHT, finished, write_study
 
@@ -49,6 +50,33 @@ def test_warm_scores_stand_beside_the_metrics(tmp_path: Path) -> None:
     (one,) = read_results(run, iters=200).students
     assert one.agreement is not None
     assert "warm_naturalness" not in {each.metric for each in one.agreement.metrics}
+
+
+def test_utility_stands_beside_the_metrics(tmp_path: Path) -> None:
+    """By the rate that was chosen, and not by the longer training."""
+    keys = {"utility": {"rows": 1, "learning_rates": [0.01, 0.001]}}
+    run = finished(tmp_path, keys=keys)
+    result = read_results(run, iters=200)
+    (one,) = result.students
+    assert one.agreement is not None and one.utility is not None
+    utility = one.agreement.of("utility")
+    assert utility.prompts == 2
+    assert dict(utility.scores) == pytest.approx({"long": 0.1, "short": -0.2})
+    assert utility.fixed["tau"].value == 1
+    assert one.utility.calibration.reached
+    assert any("The step of utility is calibrated: at 0.01" in line for line in one.verdict)
+    found = json.loads(result.to_json())["students"][0]["utility"]
+    assert (found["chosen"]["learning_rate"], found["chosen"]["pairs"]) == (0.01, 1.0)
+    assert [each["pairs"] for each in found["rates"]] == [0.5, 1.0]
+    assert found["costs"] == {"updates": 124, "of_calibration": 122, "seconds": 3.0}
+    text = result.to_markdown()
+    (line,) = [line for line in text.splitlines() if line.startswith("|0.01 ")]
+    assert [cell.strip() for cell in line.split("|")[1:5]] == ["0.01", "1.00", "1.00", "chosen"]
+    assert "utility took 124 updates (122 of them for the calibration alone)" in text
+    (run.folder / "student" / "calibration" / "long" / UNIT).unlink()
+    (one,) = read_results(run, iters=200).students
+    assert one.agreement is not None and one.utility is None
+    assert "utility" not in {each.metric for each in one.agreement.metrics}
 
 
 def test_the_command_writes_what_rank_reads(

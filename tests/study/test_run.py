@@ -209,6 +209,21 @@ def test_a_warm_up_is_scored_on_the_prompts_that_it_did_not_use(
     assert len(held_out[0]) == 5 and not trained[0] & held_out[0]
 
 
+def test_a_budget_of_epochs_is_trained_so_often(done: StudyRun, tmp_path: Path) -> None:
+    sft = {"num_train_epochs": 7, "use_cpu": True, "bf16": False, "learning_rate": 0.01}
+    budget = [{"rows": 4, "epochs": 2}, {"epochs": 1}]
+    run = StudyRun.of(write_study(tmp_path, sft=sft, budget=budget), tmp_path / "out")
+    with_scores(run, done)
+    units = [unit for unit in run.units if unit.kind == "teacher" and unit.arm == "short"]
+    assert [unit.name.split("/")[3] for unit in units] == ["4-rows-2-epochs", "1-epochs"]
+    for unit, rows, epochs in zip(units, (4, 8), (2, 1), strict=True):
+        assert run.run(unit)["rows"] == rows
+        settings = (run.folder_of(unit) / "rows" / "sft.yaml").read_text(encoding="utf-8")
+        assert yaml.safe_load(settings)["num_train_epochs"] == epochs
+        assert f"'epoch': '{epochs}'" in (run.folder_of(unit) / LOG).read_text(encoding="utf-8")
+    assert run._key(units[0])["budget"] == {"rows": 4, "tokens": None, "epochs": 2}
+
+
 @pytest.mark.parametrize(
     ("keys", "error", "message"),
     [

@@ -28,8 +28,6 @@ _SAMPLES = "lm_eval's output folder (the newest samples of each task), or sample
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     """What both commands take alike."""
-    from lnat_plugins.ranking.bootstrap import RESAMPLES
-
     add = parser.add_argument
     add("--window", help="a scored window; default: the first of the settings")
     add("--teachers", metavar="A,B", help="compare only these teachers; default: all")
@@ -37,7 +35,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
         "--reference", metavar='FILE|"A>B=C"',
         help="what is known of the teachers: a JSON or YAML file of teacher: accuracy, or an order",
     )  # fmt: skip
-    add("--bootstrap_iters", type=int, default=RESAMPLES, help="default: %(default)s")
+    add("--bootstrap_iters", type=int, default=10_000, help="default: %(default)s")
     add("--seed", type=int, default=1234, help="default: %(default)s")
     add_plugins(parser)
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import markdown_table, number, plain
-from lnat_plugins.ranking.bootstrap import LEVEL, simultaneous_intervals
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES, simultaneous_intervals
 from lnat_plugins.ranking.orders import mean_known, ranks
 from lnat_plugins.ranking.table import Bools, Floats, Ints
 from lnat_plugins.study.order_fit import STATISTICS, fit
@@ -184,7 +184,7 @@ def agreement(
     scores: MetricScores,
     *,
     baseline: str = BASELINE,
-    iters: int = 10_000,
+    iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Agreement:
     """Compare every metric's order of the teachers with the order after training.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lnat_plugins.formatting import plain, plural
-from lnat_plugins.ranking.bootstrap import LEVEL
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES
 from lnat_plugins.study.outcomes import Kind, Outcomes
 from lnat_plugins.study.resample import Estimate, contrasts, seed_noise
 
@@ -51,7 +51,7 @@ class ArmTable:
         return {name: plain(value) for name, value in vars(self).items()}
 
 
-def arm_table(outcomes: Outcomes, *, iters: int = 10_000, seed: int = 1234) -> ArmTable:
+def arm_table(outcomes: Outcomes, *, iters: int = RESAMPLES, seed: int = 1234) -> ArmTable:
     """Intervals of the arms, and warnings.
 
     An arm whose values are all the least possible, or all the highest, shows no spread. Its

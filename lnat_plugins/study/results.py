@@ -16,6 +16,7 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
 from lnat_plugins.formatting import join_blocks, markdown_table, number, plural
 from lnat_plugins.metrics import GLOBAL
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.ranking.table import ScoreTable, score_table
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
@@ -169,7 +170,7 @@ def run_study(
     output_path: str | Path | None = None,
     *,
     jobs: int = 1,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> StudyResult:
     """Does what is left of a study, and says what came out, as `lnat study` does.
@@ -192,14 +193,14 @@ def run_study(
     return write_results(run, iters=bootstrap_iters, seed=seed)
 
 
-def write_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> StudyResult:
+def write_results(run: StudyRun, *, iters: int = RESAMPLES, seed: int = 1234) -> StudyResult:
     """Reads the results and writes `study.json`; Args, Raises: as `read_results`."""
     result = read_results(run, iters=iters, seed=seed)
     write_atomic(run.folder / RESULT, result.to_json(), "--output_path")
     return result
 
 
-def read_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> StudyResult:
+def read_results(run: StudyRun, *, iters: int = RESAMPLES, seed: int = 1234) -> StudyResult:
     """What the units that are done say together.
 
     Args:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import write_atomic
 from lnat_plugins.formatting import join_blocks
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
 from lnat_plugins.study.run import StudyRun, run_units
 
@@ -80,7 +81,7 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
     return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
 
 
-def write_studies(runs: Sequence[StudyRun], *, iters: int = 10_000, seed: int = 1234) -> Studies:
+def write_studies(runs: Sequence[StudyRun], *, iters: int = RESAMPLES, seed: int = 1234) -> Studies:
     """Reads the results; writes `study.json` of each, and `studies.json` of several.
 
     Args:
@@ -101,7 +102,7 @@ def run_studies(
     output_path: str | Path,
     *,
     jobs: int = 1,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Studies:
     """Does what is left of several studies, one after the other, and brings them together.

@@ -51,8 +51,8 @@ def test_what_a_metric_prefers_is_said_with_both_shares_and_the_teachers() -> No
     assert found.warnings == (
         "8 of 10 chosen rows (80.0%) are degenerate (answer only), most by A (4), B (4), against "
         "20.0% of the rows that could be chosen: local_naturalness prefers such rows. Look at them "
-        "before training, then leave A and B out, or set `require_correct`, or choose by "
-        "`strategy: best_set`, or choose by another metric.",
+        "before training, then leave A and B out, or set `require_correct`, or choose by another "
+        "metric.",
     )
     assert f"\n\nWarning: {found.warnings[0]}\n" in counts(found)
 
@@ -61,13 +61,13 @@ def test_what_chance_explains_is_no_preference() -> None:
     found = judged([True, True, False, False] * 10, range(20), metric=None, strategy="random")
     (warning,) = found.warnings
     assert "50.0% of the rows that could be chosen: no more than chance explains." in warning
-    assert "best_set" not in warning and "metric" not in warning
+    assert "metric" not in warning
 
 
 def test_what_is_set_already_is_not_advised() -> None:
     settings = {"require_correct": True}
-    found = judged([True] * 8 + [False] * 32, range(10), settings=settings, strategy="best_set")
-    assert "require_correct" not in found.warnings[0] and "best_set" not in found.warnings[0]
+    found = judged([True] * 8 + [False] * 32, range(10), settings=settings)
+    assert "require_correct" not in found.warnings[0]
 
 
 def test_rows_that_the_filters_dropped_could_not_be_chosen() -> None:

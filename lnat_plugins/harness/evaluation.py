@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
+
+_ADAPTER: Final = "adapter_config.json"
 
 
 def evaluate_documents(
@@ -26,7 +30,8 @@ def evaluate_documents(
     """Task -> document -> the metric's value for it.
 
     Args:
-        model: folder or hub id, for lm-eval's `hf`.
+        model: folder or hub id, for lm-eval's `hf`. In a folder with a PEFT adapter alone, such
+            as LoRA's, it is the base model that the adapter names, with the adapter.
         tasks: names or YAML files.
         metric: of the tasks; one number, or true and false, a document.
         filter_name: which of the tasks' filters; None = the first.
@@ -38,7 +43,7 @@ def evaluate_documents(
     try:
         results = simple_evaluate(
             model="hf",
-            model_args={**(model_args or {}), "pretrained": model},
+            model_args={**(model_args or {}), **_weights(model)},
             tasks=[*tasks],
             task_manager=_task_manager(include_path, all(map(_is_file, tasks))),
             log_samples=True,
@@ -57,6 +62,15 @@ def evaluate_documents(
     return {
         task: _figures(task, documents, metric, filter_name) for task, documents in samples.items()
     }
+
+
+def _weights(model: str) -> dict[str, str]:
+    """What lm-eval's `hf` loads."""
+    adapter = Path(model) / _ADAPTER
+    if not adapter.is_file() or (Path(model) / "config.json").is_file():
+        return {"pretrained": model}
+    base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    return {"pretrained": base, "peft": model}
 
 
 def _is_file(task: str) -> bool:

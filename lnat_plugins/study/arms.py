@@ -1,4 +1,4 @@
-"""Every arm's accuracy with its interval, its gain over no training, and floor and ceiling.
+"""Every arm's mean with its interval, its gain over no training, and floor and ceiling.
 
 Shapes: A arms, I items.
 """
@@ -6,6 +6,7 @@ Shapes: A arms, I items.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,17 @@ class ArmFigure:
 
 @dataclass(frozen=True)
 class ArmTable:
-    """All arms in the order given, and what they warn of, a sentence each."""
+    """All arms.
+
+    Attributes:
+        arms: in the order given.
+        warnings: a sentence each.
+        tasks: task -> arm -> mean over the items of that task; {} where all are of one.
+    """
 
     arms: tuple[ArmFigure, ...]
     warnings: tuple[str, ...]
+    tasks: Mapping[str, Mapping[str, float]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, NaN as null."""
@@ -82,7 +90,11 @@ def arm_table(outcomes: Outcomes, *, iters: int = 10_000, seed: int = 1234) -> A
             zip(outcomes.names, outcomes.kinds, means, strict=True)
         )
     )  # fmt: skip
-    return ArmTable(arms, _warnings(outcomes, arms))
+    tasks = {
+        task: dict(zip(outcomes.names, means_A.tolist(), strict=True))
+        for task, means_A in outcomes.task_means.items()
+    }
+    return ArmTable(arms, _warnings(outcomes, arms), tasks)
 
 
 def _within(

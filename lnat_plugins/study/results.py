@@ -65,12 +65,14 @@ class StudyResult:
 
     Attributes:
         study: its name.
+        measured: the metric of the tasks that means are of; higher is better.
         students: one for each student and budget that has results.
         pooled: sentences over all of them; empty for one.
         missing: units that are not done.
     """
 
     study: str
+    measured: str
     students: tuple[StudentResult, ...]
     pooled: tuple[str, ...]
     missing: tuple[str, ...]
@@ -84,6 +86,7 @@ class StudyResult:
         ]  # fmt: skip
         return {
             "study": self.study,
+            "measured": self.measured,
             "missing": list(self.missing),
             "pooled": list(self.pooled),
             "reference": found,
@@ -118,9 +121,13 @@ class StudyResult:
             verb = "is" if len(self.missing) == 1 else "are"
             blocks.append(f"{plural(len(self.missing), 'unit')} {verb} not done ({shown})")
         for one in self.students:
-            blocks.append(f"student: {one.student}, budget: {one.budget}")
+            blocks.append(
+                f"student: {one.student}, budget: {one.budget}, measured: {self.measured}"
+            )
             blocks.append([*one.verdict])
             blocks.append(_arms(one.arms))
+            if one.arms.tasks:
+                blocks.append(_tasks(one.arms))
             if one.agreement is not None:
                 blocks.append(one.agreement.to_markdown())
             if one.gains is not None:
@@ -197,7 +204,8 @@ def read_results(run: StudyRun, *, iters: int = 10_000, seed: int = 1234) -> Stu
             *pooled_verdict(compared[0].baseline or "", pool_tau(compared)),
             *students_verdict(together),
         )
-    return StudyResult(run.spec.name, tuple(found), pooled, missing)
+    measured = run.spec.evaluation.metric
+    return StudyResult(run.spec.name, measured, tuple(found), pooled, missing)
 
 
 def _result(
@@ -311,7 +319,10 @@ def _outcomes(run: StudyRun, student: str, budget: Budget) -> Outcomes | None:
     names, kinds = zip(*arms, strict=True)
     bounds = (0.0, 1.0) if np.nanmin(values_ASI) >= 0 and np.nanmax(values_ASI) <= 1 else None
     label = f"{student}, {budget.name}"
-    return Outcomes(names, kinds, values_ASI, bounds=bounds, label=label, item_set=run.spec.name)
+    return Outcomes(
+        names, kinds, values_ASI, bounds=bounds, label=label, item_set=run.spec.name,
+        tasks=tuple(task for task, _ in documents),
+    )  # fmt: skip
 
 
 def _values(run: StudyRun, unit: Unit) -> dict[str, dict[str, float]] | None:
@@ -331,3 +342,15 @@ def _arms(table: ArmTable) -> str:
         ],
         left=2,
     )  # fmt: skip
+
+
+def _tasks(table: ArmTable) -> str:
+    """The means of the arms, a column for each task."""
+    return markdown_table(
+        ["mean", *table.tasks],
+        [
+            [one.name, *(number(means[one.name], 3) for means in table.tasks.values())]
+            for one in table.arms
+        ],
+        left=1,
+    )

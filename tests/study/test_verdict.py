@@ -74,7 +74,7 @@ SURE = relied(near(0.9, 0.05))
         (
             SURE,
             "Of the variance between 8 teachers after training, a share of 0.90 [0.85, 0.95] is "
-            "beyond the noise of 3 seeds and 200 items. A score that knows the true accuracies is "
+            "beyond the noise of 3 seeds and 200 items. A score that knows the true means is "
             "expected to reach tau-b 0.86, and two single seeds agree at 0.71.",
         ),
         (
@@ -90,7 +90,7 @@ SURE = relied(near(0.9, 0.05))
         (
             relied(Estimate(1.0, NAN, 1.0), NAN),
             "Of the variance between 8 teachers after training, a share of 1.00 is beyond the "
-            "noise of 3 seeds and 200 items. A score that knows the true accuracies is expected to "
+            "noise of 3 seeds and 200 items. A score that knows the true means is expected to "
             "reach tau-b 0.86.",
         ),
     ],
@@ -125,7 +125,7 @@ def test_better_worse_and_the_rest() -> None:
             metric("length", near(0.2, 0.5), near(-0.1, 0.3)),
         ),
         SURE,
-        arms=ArmTable((), ("Three of them at the floor.",)),
+        arms=ArmTable((), ("Three of them at the floor.",), {}),
     )
     assert found[1:] == (
         "Three of them at the floor.",

@@ -1,4 +1,6 @@
-"""Run a study's units on a Ray cluster that shares a file system. NOT RUN by us: needs `pip install ray`.
+"""Run a study's units on a Ray cluster that shares a file system. NOT RUN by us.
+
+Needs `pip install ray`.
 
     lnat study STUDY.yaml --dry_run | grep '/scores$' > scores.txt
     python examples/study/ray_units.py scores.txt --gpus 1      # first: the others need them

@@ -47,8 +47,9 @@ from lnat_plugins.study.scores import MetricScores
 BASELINE: Final = "global_naturalness"
 
 FEWEST: Final = 6
-"""Different means after training below which no metric is claimed to be better than another. Teachers at the
-floor have one together; with few others the resamples cannot show how much rests on one."""
+"""Different means after training below which no metric is claimed to be better than another.
+Teachers at the floor have one together; with few others the resamples cannot show how much rests on
+one."""
 
 _NOTHING_SEEN: Final = {"tau": 0.0, "spearman": 0.0, "pairs": 0.5}
 

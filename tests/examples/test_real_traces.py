@@ -28,7 +28,9 @@ TEACHERS = {
 PROMPTS = 14
 LONG = (3, 5)
 """Prompts with a text above the limit."""
-LIMIT = 60
+LIMIT = 250
+TESTED = 4
+BUDGET = 300
 
 
 def write_students(folder: Path, **changes: Any) -> None:
@@ -41,7 +43,7 @@ def write_students(folder: Path, **changes: Any) -> None:
 def arguments(folder: Path) -> list[object]:
     return [
         "--data", folder / "data.jsonl", "--students", folder / "student", "--max_tokens", LIMIT,
-        "--test_prompts", 4, "--budget", 120, "--seeds", 1, "--window", 1,
+        "--test_prompts", TESTED, "--budget", BUDGET, "--seeds", 1, "--window", 1,
     ]  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_students(folder / "student")
     rows = [
         {"prompt_id": f"p{i}", "prompt": f"{i} + 1?", "teacher": teacher, "gold": i + 1,
-         "response": text.format(i + 1) + " more" * (40 if i in LONG and teacher == "long" else 0)}
+         "response": text.format(i + 1) + " more" * (100 if i in LONG and teacher == "long" else 0)}
         for i in range(PROMPTS) for teacher, text in TEACHERS.items()
     ]  # fmt: skip
     (folder / "data.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
@@ -78,7 +80,7 @@ def test_prompts_are_apart_and_long_ones_left_out(
         for path in sorted(written.glob("held_out_*.jsonl"))
     ]
     assert len(tested) == len(TEACHERS) and all(one == tested[0] for one in tested)
-    assert len(tested[0]) == 4 and not trained & tested[0]
+    assert len(tested[0]) == TESTED and not trained & tested[0]
     assert not {f"p{i}" for i in LONG} & (trained | tested[0])
     printed = capsys.readouterr().out
     assert f"{PROMPTS} prompts: 0 lack a text, 2 have one above {LIMIT} tokens" in printed
@@ -94,7 +96,11 @@ def test_every_arm_can_fill_the_budget(written: Path) -> None:
     for row in lines(written / "teachers.jsonl"):
         size = len(reader(row["prompt"] + row["response"])["input_ids"])
         shortest[row["prompt_id"]] = min(size, shortest.get(row["prompt_id"], size))
-    assert sum(shortest.values()) >= 120 - 10 * len(shortest)  # the template's tokens come on top
+    # A template writes as much around every text.
+    turns = [{"role": role, "content": ""} for role in ("user", "assistant")]
+    around = len(reader(reader.apply_chat_template(turns, tokenize=False))["input_ids"])
+    assert sum(shortest.values()) + around * len(shortest) >= BUDGET
+    assert len(shortest) <= PROMPTS - len(LONG) - TESTED
 
 
 def test_the_study_runs_and_measures_the_loss_of_a_plain_forward(
@@ -117,7 +123,7 @@ def test_the_study_runs_and_measures_the_loss_of_a_plain_forward(
     reader = AutoTokenizer.from_pretrained(folder)
     for task in tasks:
         rows = lines(written / f"{task}.jsonl")
-        assert len(values[task]) == len(rows) == 4
+        assert len(values[task]) == len(rows) == TESTED
         for number, row in enumerate(rows):
             asked = [{"role": "user", "content": row["prompt"]}]
             prompt = reader.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)

@@ -143,14 +143,14 @@ def test_better_worse_and_the_rest() -> None:
     )
 
 
-def test_few_different_accuracies_carry_no_claim() -> None:
+def test_few_different_means_carry_no_claim() -> None:
     metrics = (
         metric("global", near(0.3, 0.5)),
         metric("warm", near(0.8, 0.1), near(0.5, 0.2), different=5),
     )
     assert verdict(agreed(*metrics, different=5), SURE)[-1] == (
         "Whether a metric is better than global is not said: the teachers have 5 different "
-        "accuracies, and 6 are the least."
+        "means, and 6 are the least."
     )
     assert not any("global" in line for line in verdict(agreed(*metrics, baseline=None), SURE))
 

@@ -37,7 +37,7 @@ import yaml
 from transformers import AutoTokenizer
 
 SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "local": {"strategy": "best", "metric": "local_naturalness", "window": 4},
+    "local": {"strategy": "best", "metric": "local_naturalness"},
     "global": {"strategy": "best", "metric": "global_naturalness"},
     "random": {"strategy": "random"},
 }
@@ -152,12 +152,15 @@ def study(
         "seeds": args.seeds,
         "budget": {"tokens": args.budget},
         **({"warm": {"rows": args.warm, "updates": args.warm}} if args.warm else {}),
-        "selections": {name: dict(block) for name, block in SELECTIONS.items()},
+        "selections": {
+            name: dict(block) | ({"window": args.window} if name == "local" else {})
+            for name, block in SELECTIONS.items()
+        },
         "sft": {
             "num_train_epochs": args.epochs,
             # One row at a time, so that nothing is padded.
             "per_device_train_batch_size": 1,
-            "gradient_accumulation_steps": 1,
+            "gradient_accumulation_steps": args.rows_per_update,
             "learning_rate": args.learning_rate,
             "lr_scheduler_type": "cosine",
             "warmup_steps": 2,
@@ -248,7 +251,8 @@ def main() -> None:
     parser.add_argument("--test_prompts", type=int, default=20)
     parser.add_argument("--budget", type=int, default=24_000, help="tokens to train on")
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--learning_rate", type=float, default=1e-3)
+    parser.add_argument("--learning_rate", type=float, default=5e-4)
+    parser.add_argument("--rows_per_update", type=int, default=1, help="more for short texts")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--window", type=int, default=4)
     parser.add_argument("--warm", type=int, help="rows and updates of warm_naturalness")

@@ -195,7 +195,12 @@ def test_lora_trains_an_adapter_and_the_adapter_is_evaluated(
     (tmp_path / "texts.yaml").write_text(CLASS + yaml.safe_dump(task), encoding="utf-8")
     metric = "global_naturalness/short"
     options: dict[str, Any] = {"device": "cpu", "model_args": {"dtype": "float32"}}
-    lora = {"use_peft": True, "lora_r": 2, "lora_alpha": 64, "lora_target_modules": ["q_proj"]}
+    lora = {
+        "use_peft": True,
+        "lora_r": 2,
+        "lora_alpha": 64,
+        "lora_target_modules": ["q_proj", "v_proj"],
+    }
     path = write_study(
         tmp_path, keep_models=True, teachers=["short"], selections={},
         sft={"max_steps": 2, "learning_rate": 0.05, "use_cpu": True, "bf16": False, **lora},

@@ -212,6 +212,7 @@ def test_lora_trains_an_adapter_and_the_adapter_is_evaluated(
     trained = run.run(unit)["values"]["texts"]
     folder = run.folder_of(unit) / "model"
     assert (folder / "adapter_config.json").is_file() and not (folder / "config.json").exists()
+    assert not list(folder.parent.glob(".merged-*"))
     before, merged = tmp_path / "student", tmp_path / "merged"
     base = AutoModelForCausalLM.from_pretrained(before, dtype="float32")
     peft.PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(merged)

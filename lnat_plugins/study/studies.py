@@ -60,8 +60,8 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
         folder: by default a folder of the study's name beside its file; needed for several.
 
     Raises:
-        ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder, or
-            two of one name.
+        ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder,
+            two of one name, or such that are measured by different metrics.
     """
     if len(studies) == 1:
         return [StudyRun.of(studies[0], folder)]
@@ -76,6 +76,13 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
         raise ConfigError(
             "two studies have the same name", where=f"{studies[0]}: study", found=name,
             remedy="give each a name of its own",
+        )  # fmt: skip
+    measured = {run.spec.evaluation.metric for run in runs}
+    if len(measured) > 1:
+        raise ConfigError(
+            "studies of different metrics cannot be brought together",
+            where="evaluation: metric", found=", ".join(sorted(measured)),
+            remedy="run those of one metric in a command of their own",
         )  # fmt: skip
     root = Path(folder).expanduser().resolve()
     return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]

@@ -62,7 +62,7 @@ def _reliable(found: Reliability) -> str:
         single = f", and two single seeds agree at {number(found.single_seeds, 2)}"
     return (
         f"Of the variance between {n} after training, a share of {said} is beyond the noise of "
-        f"{noise}. A score that knows the true accuracies is expected to reach tau-b "
+        f"{noise}. A score that knows the true means is expected to reach tau-b "
         f"{number(found.largest_tau, 2)}{single}."
     )
 
@@ -115,7 +115,7 @@ def _against_baseline(found: Agreement) -> Iterable[str]:
     if found.different < FEWEST:
         yield (
             f"Whether a metric is better than {base} is not said: the teachers have "
-            f"{found.different} different accuracies, and {FEWEST} are the least."
+            f"{found.different} different means, and {FEWEST} are the least."
         )
         return
     yield from _claims(base, [(one.metric, one.difference, one.claim) for one in others])

@@ -34,7 +34,7 @@ def keys_of(run: StudyRun, folder: Path) -> dict[str, dict[str, Any]]:
             "gen_kwargs": {}, "batch_size": 8, "device": "cpu", "include_path": None,
             "model_args": {"dtype": "float32"},
         },
-        "tasks": run._tasks,
+        "tasks": run.tasks,
     }  # fmt: skip
     trained = scored | evaluated | {"shuffle": 1234, "sft": SFT, "seed": 1}
     return {

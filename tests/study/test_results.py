@@ -11,9 +11,10 @@ from lnat_plugins import run_study
 from lnat_plugins.cli import main
 from lnat_plugins.errors import DataError
 from lnat_plugins.ranking import read_reference
-from lnat_plugins.study.results import RESULT, metric_scores, read_results
+from lnat_plugins.study.read import metric_scores
+from lnat_plugins.study.results import RESULT, read_results
 from lnat_plugins.study.run import StudyRun
-from lnat_plugins.study.units import UNIT
+from lnat_plugins.study.units import UNIT, write_done
 
 from .lab import RIGHT, finished, write_study
 
@@ -34,6 +35,33 @@ def test_what_the_units_say_together(tmp_path: Path) -> None:
     for words in ("student: student, budget: 6-rows", "|long  |teacher  |0.900|", "tau-b", "best"):
         assert words in text
     assert json.loads(result.to_json())["study"] == "small"
+
+
+def test_log_probabilities_of_several_tasks(tmp_path: Path) -> None:
+    """Items are the documents of all tasks; such values have no bounds."""
+    evaluation = {"tasks": ["sums.yaml"], "metric": "acc", "device": "cpu"}
+    run = finished(tmp_path, keys={"evaluation": evaluation})
+    for unit in run.units:
+        result = run.done(unit) or {}
+        if "values" in result:
+            right = result["values"]["sums"]
+            result["values"] = {
+                "held_out_b": {k: v - 3.0 for k, v in right.items()},
+                "held_out_a": {k: v - 2.0 for k, v in [*right.items()][:4]},
+            }
+            write_done(run.folder_of(unit), run._key(unit), result)
+    result = read_results(run, iters=200)
+    (one,) = result.students
+    assert list(one.arms.tasks) == ["held_out_a", "held_out_b"]
+    assert one.arms.tasks["held_out_b"] == pytest.approx({a: n / 10 - 3 for a, n in RIGHT.items()})
+    assert one.arms.arms[1].mean.value == pytest.approx((10 * (0.9 - 3) + 4 * (1 - 2)) / 14)
+    assert not any(arm.floor or arm.ceiling for arm in one.arms.arms)
+    assert not any("floor" in said or "ceiling" in said for said in one.verdict)
+    text = result.to_markdown()
+    assert "|held_out_a|held_out_b|" in text.replace(" ", "") and "ccuracy" not in text
+    assert json.loads(result.to_json())["students"][0]["arms"]["tasks"].keys() == {
+        "held_out_a", "held_out_b",
+    }  # fmt: skip
 
 
 def test_warm_scores_stand_beside_the_metrics(tmp_path: Path) -> None:

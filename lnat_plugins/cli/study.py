@@ -53,7 +53,7 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 def _study(args: argparse.Namespace) -> int:
     from lnat_plugins.formatting import plural
     from lnat_plugins.study.results import RESULT
-    from lnat_plugins.study.studies import open_studies, write_studies
+    from lnat_plugins.study.studies import RESULTS, open_studies, write_studies
 
     if args.jobs < 1:
         raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
@@ -77,6 +77,8 @@ def _study(args: argparse.Namespace) -> int:
     print_result(result.to_markdown() if several else result.studies[0].to_markdown())
     for run in runs:
         log(f"wrote {run.folder / RESULT}")
+    if several:
+        log(f"wrote {runs[0].folder.parent / RESULTS}")
     return 0
 
 

@@ -98,9 +98,10 @@ def write_studies(runs: Sequence[StudyRun], *, iters: int = RESAMPLES, seed: int
         DataError: a study has no results yet.
     """
     found = tuple(write_results(run, iters=iters, seed=seed) for run in runs)
+    if len(found) == 1:
+        return Studies(found, found[0].together)
     result = Studies(found, together([one for study in found for one in study.students]))
-    if len(runs) > 1:
-        write_atomic(runs[0].folder.parent / RESULTS, result.to_json(), "--output_path")
+    write_atomic(runs[0].folder.parent / RESULTS, result.to_json(), "--output_path")
     return result
 
 

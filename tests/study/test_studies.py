@@ -9,6 +9,7 @@ import pytest
 
 from lnat_plugins import run_studies
 from lnat_plugins.cli import main
+from lnat_plugins.study import studies
 from lnat_plugins.study.results import RESULT
 from lnat_plugins.study.studies import RESULTS, open_studies, write_studies
 
@@ -31,7 +32,9 @@ def test_the_command_brings_studies_together(
 ) -> None:
     paths, root = two(tmp_path)
     assert main(["study", *paths, "--output_path", str(root), "--bootstrap_iters", "200"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
+    printed = capsys.readouterr()
+    assert f"wrote {root / RESULTS}" in printed.err
+    text = " ".join(printed.out.split())
     for words in (
         "## sums", "## more", "## All studies",
         "|sums: student, 6-rows | 2| 3|0.100| long",
@@ -89,6 +92,24 @@ def test_what_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ):
         assert main(["study", *arguments]) == 2
         assert words in capsys.readouterr().err
+    other = Path(paths[1])
+    written = other.read_text(encoding="utf-8")
+    other.write_text(written.replace("metric: acc", "metric: acc_norm"), encoding="utf-8")
+    assert main(["study", *paths, *out]) == 2
+    assert "studies of different metrics" in capsys.readouterr().err
+    other.write_text(written, encoding="utf-8")
     missing = str(write_study(tmp_path, study="third"))
     assert main(["study", paths[0], missing, *out, "--unit", "student/none"]) == 2
     assert not (root / "third").exists()
+
+
+def test_one_study_is_brought_together_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, root = two(tmp_path)
+    calls: list[int] = []
+    monkeypatch.setattr(studies, "together", lambda results: calls.append(len(results)))
+    write_studies(open_studies(paths[:1], root / "sums"), iters=200)
+    assert calls == []
+    write_studies(open_studies(paths, root), iters=200)
+    assert calls == [2]

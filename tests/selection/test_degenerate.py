@@ -64,6 +64,13 @@ def test_what_chance_explains_is_no_preference() -> None:
     assert "metric" not in warning
 
 
+def test_as_many_as_chance_may_bring_are_no_preference() -> None:
+    """6 or more of 20 at a share of .15 have a probability of .067, 7 or more of .022."""
+    (warning,) = judged([True] * 6 + [False] * 34, range(20)).warnings
+    assert "6 of 20 chosen rows (30.0%)" in warning and "against 15.0% " in warning
+    assert "no more than chance explains" in warning
+
+
 def test_what_is_set_already_is_not_advised() -> None:
     settings = {"require_correct": True}
     found = judged([True] * 8 + [False] * 32, range(10), settings=settings)

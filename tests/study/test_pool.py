@@ -134,6 +134,14 @@ def test_objects_without_selections_do_not_count_for_gains() -> None:
     }  # fmt: skip
 
 
+def test_a_selection_that_one_object_lacks_is_not_averaged() -> None:
+    draw = np.random.default_rng(3)
+    first, second = (with_selections(draw, label, 0.3) for label in ("one", "two"))
+    _, found = two()
+    pooled = pool([first, second.only(["A", "B", "C", "random"])], found)
+    assert {(one.selection, one.over) for one in pooled.gains} == {("random", "best teacher")}
+
+
 def test_intervals_of_pooled_gains_hold_what_is_true() -> None:
     """Simulated: four results of 200 items in common, three seeds."""
     draw, held = np.random.default_rng(0), []

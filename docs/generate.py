@@ -323,9 +323,10 @@ def api() -> str:
             thing = getattr(__import__(module, fromlist=[short]), short)
             first = (inspect.getdoc(thing) or "").partition("\n")[0]
             rows.append((f"`{name}`", first))
-            members = "\n:members:" if inspect.isclass(thing) else ""
-            auto = "autoclass" if inspect.isclass(thing) else "autofunction"
-            blocks.append(f"```{{{auto}}} {name}{members}\n```")
+            is_class = inspect.isclass(thing)
+            auto = f".. auto{'class' if is_class else 'function'}:: {name}"
+            members = "\n   :members:" if is_class else ""
+            blocks.append(f"```{{eval-rst}}\n{auto}{members}\n```")
         parts += [f"## {title}", table(("name", ""), rows), *blocks]
     return "\n\n".join(parts)
 

@@ -64,7 +64,7 @@ lint: $(READY_WHEEL) $(READY_TEST)
 
 docs: $(READY_WHEEL) $(READY_DOCS)
 	$(BIN)/python docs/generate.py --check
-	$(BIN)/python -m sphinx -q -W --keep-going -b html docs out/docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs out/docs
 
 # What meets torch, transformers, lm-eval and pydantic; training and the examples are left to `test`.
 CORE := tests/steps tests/teacher_set tests/engine tests/scoring tests/metrics tests/ranking \

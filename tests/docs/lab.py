@@ -125,7 +125,7 @@ class Reader:
         self.names = {
             "$(lnat student)": str(bundled_student()), "=STUDENT": f"={bundled_student()}",
             " STUDENT": f" {bundled_student()}", "STUDY.yaml": "one/study.yaml",
-            "OUT_A": "out", "out_A": "out", "out_B": "out",
+            "OUT_A": "out", "OUT_B": "out",
         }  # fmt: skip
         self._scored = scored
 

@@ -133,6 +133,8 @@ def _python(fence: Fence, where: str, reader: Reader, text: str, names: _Names) 
     import contextlib
     import io
 
+    for name in ("model", "args"):  # a model that a trainer has prepared is refused by the next one
+        names.pop(name, None)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), quiet():
         exec(compile(fence.code, where, "exec"), names)

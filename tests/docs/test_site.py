@@ -19,11 +19,15 @@ if not find_spec("sphinx"):
 
 
 def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    """`make docs`, without its virtual environment."""
+    """`make docs`, without its virtual environment.
+
+    Not from the checkout, which `python -m` would put before the installed package.
+    """
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     return subprocess.run(
-        [*command, str(source), str(target)], capture_output=True, text=True, check=False
-    )
+        [*command, str(source), str(target)],
+        cwd=target.parent, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def remote(pages: Iterable[str]) -> set[str]:

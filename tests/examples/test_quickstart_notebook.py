@@ -15,10 +15,11 @@ NOTEBOOK = EXAMPLES / "quickstart.ipynb"
 
 
 def shown(cell: Any) -> str:
-    """What a cell prints and shows, as text."""
+    """What a cell prints and shows, as text; bars go to standard error."""
     return "".join(
         output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
         for output in cell["outputs"]
+        if output.get("name") != "stderr"
     )
 
 

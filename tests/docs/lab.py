@@ -24,7 +24,7 @@ import pytest
 from lnat_plugins.files import bundled_student
 from tests.conftest import REPO
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 NEAR = 0.02
 """How far a printed number may be from that of the page, absolute or relative: machines differ."""

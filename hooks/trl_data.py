@@ -6,6 +6,7 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.template_columns import settle_template_columns
 from lnat_plugins.teacher_set.unusable import Tally
+
+_log = logging.getLogger(__name__)
 
 SCORE: Final = "lnat_score"
 WEIGHT: Final = "lnat_weight"
@@ -118,7 +121,10 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
         )
     candidates = candidates_of(dataset, chooser.spec.columns, tokenizer, name="dataset")
     student = LocalStudent(model, tokenizer, chooser.spec, plain=candidates.plain)
-    return chosen_rows(dataset, chooser.choose(candidates, student))
+    choice = chooser.choose(candidates, student)
+    for warning in choice.warnings:
+        _log.warning(warning)
+    return chosen_rows(dataset, choice)
 
 
 def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:

@@ -35,6 +35,7 @@ from lnat_plugins.ranking import (
     rank,
     read_reference,
 )
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
@@ -244,7 +245,7 @@ class Scores:
 
     def rank(
         self, metric: str = "local_naturalness", window: str | int | None = None, *,
-        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+        reference: str | Path | None = None, bootstrap_iters: int = RESAMPLES, seed: int = 1234,
     ) -> Ranking:  # fmt: skip
         """Teachers in order by one metric; `to_markdown()` of it is the table.
 
@@ -271,7 +272,7 @@ class Scores:
 
     def compare(
         self, metrics: str | Sequence[str] = "all", window: str | int | None = None, *,
-        reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
+        reference: str | Path | None = None, bootstrap_iters: int = RESAMPLES, seed: int = 1234,
     ) -> Comparison:  # fmt: skip
         """Several metrics side by side; `to_markdown()` of it is the table.
 
@@ -285,7 +286,7 @@ class Scores:
     def leaderboard(
         self, metrics: str | Sequence[str] = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
-        bootstrap_iters: int = 10_000, seed: int = 1234,
+        bootstrap_iters: int = RESAMPLES, seed: int = 1234,
     ) -> Leaderboard:  # fmt: skip
         """What `lnat rank` prints: the ranking by the first metric, several metrics compared.
 
@@ -324,7 +325,7 @@ class Scores:
     def report(
         self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
-        prompts: int = 20, others: Sequence[Scores] = (), bootstrap_iters: int = 10_000,
+        prompts: int = 20, others: Sequence[Scores] = (), bootstrap_iters: int = RESAMPLES,
         seed: int = 1234,
     ) -> None:  # fmt: skip
         """Write one HTML file to look at, as `lnat report` does.

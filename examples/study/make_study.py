@@ -37,6 +37,8 @@ SEED: Final = 20261126
 SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "local": {"strategy": "best", "metric": "local_naturalness", "window": 4},
     "global": {"strategy": "best", "metric": "global_naturalness"},
+    "local_set": {"strategy": "best_set", "metric": "local_naturalness", "window": 4},
+    "global_set": {"strategy": "best_set", "metric": "global_naturalness"},
     "best_drop2": {"strategy": "best", "metric": "aslec_drop2"},
     "best_rsr": {"strategy": "best", "metric": "rsr"},
     "best_lark": {"strategy": "best", "metric": "lark"},

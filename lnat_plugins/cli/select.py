@@ -80,7 +80,7 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         "--keep_duplicates", **flag,
         help="keep all of several equal responses to a prompt; default: the first",
     )  # fmt: skip
-    add("--seed", type=int, help="for strategies that draw; default: 1234")
+    add("--seed", type=int, help="for strategies that draw or resample; default: 1234")
     add(
         "--tokenizer", metavar="NAME",
         help="folder or name of the tokenizer that counts for --max_length; default: the student's",

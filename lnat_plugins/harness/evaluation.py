@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
+
+_ADAPTER: Final = "adapter_config.json"
 
 
 def evaluate_documents(
@@ -26,7 +31,8 @@ def evaluate_documents(
     """Task -> document -> the metric's value for it.
 
     Args:
-        model: folder or hub id, for lm-eval's `hf`.
+        model: folder or hub id, for lm-eval's `hf`. A folder with a PEFT adapter alone, such as
+            LoRA's, stands for the base model that it names, with the adapter merged into it.
         tasks: names or YAML files.
         metric: of the tasks; one number, or true and false, a document.
         filter_name: which of the tasks' filters; None = the first.
@@ -35,16 +41,18 @@ def evaluate_documents(
     Raises:
         ConfigError: lm-eval cannot run, no such metric or filter, or a figure that is no number.
     """
+    model_args = dict(model_args or {})
     try:
-        results = simple_evaluate(
-            model="hf",
-            model_args={**(model_args or {}), "pretrained": model},
-            tasks=[*tasks],
-            task_manager=_task_manager(include_path, all(map(_is_file, tasks))),
-            log_samples=True,
-            bootstrap_iters=0,
-            **options,
-        )
+        with _whole(model, model_args.get("dtype", "auto")) as folder:
+            results = simple_evaluate(
+                model="hf",
+                model_args={**model_args, "pretrained": folder},
+                tasks=[*tasks],
+                task_manager=_task_manager(include_path, all(map(_is_file, tasks))),
+                log_samples=True,
+                bootstrap_iters=0,
+                **options,
+            )
     except LnatError:
         raise
     except (ValueError, KeyError, OSError, TypeError, AssertionError) as cause:
@@ -57,6 +65,29 @@ def evaluate_documents(
     return {
         task: _figures(task, documents, metric, filter_name) for task, documents in samples.items()
     }
+
+
+@contextlib.contextmanager
+def _whole(model: str, dtype: str) -> Iterator[str]:
+    """The model; of an adapter alone, a copy of the base model with it, for as long as needed.
+
+    lm-eval's own `peft=` would cut the vocabulary to the tokenizer's, and so change every
+    log-probability where the model has spare rows, as Qwen's have.
+    """
+    adapter = Path(model)
+    if not (adapter / _ADAPTER).is_file() or (adapter / "config.json").is_file():
+        yield model
+        return
+    # These take seconds to load, and most studies train no adapter.
+    from peft import AutoPeftModelForCausalLM
+    from transformers import AutoTokenizer
+
+    with tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".merged-") as folder:
+        merged = AutoPeftModelForCausalLM.from_pretrained(model, dtype=dtype).merge_and_unload()
+        merged.save_pretrained(folder)
+        del merged
+        AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+        yield folder
 
 
 def _is_file(task: str) -> bool:

@@ -23,8 +23,8 @@ from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import plugin_sources
 from lnat_plugins.selection import Selection, SelectionSpec, Student
+from lnat_plugins.selection.degenerate import with_degenerate
 from lnat_plugins.teacher_set import Candidates
-from lnat_plugins.teacher_set.degenerate import count_kinds, degenerate_kinds
 
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("lnat_"))
 _PACKAGE: Final = str(Path(__file__).resolve().parent.parent)
@@ -242,18 +242,11 @@ class Plugins:
 
 
 def _with_notes(selection: Selection, candidates: Candidates, student: Student) -> Selection:
-    """With its degenerate rows, and with what training reads otherwise."""
-    chosen = [candidates.rows[i] for i in selection.indices]
-    counts = count_kinds(
-        (row.teacher, degenerate_kinds(row.text, row.response.extra, row.messages[-1]["content"]))
-        for row in chosen
+    """With its degenerate rows, warnings, and what training reads otherwise."""
+    chosen = [candidates.rows[index] for index in selection.indices]
+    return replace(
+        with_degenerate(selection, candidates), training_notes=student.training_notes(chosen)
     )
-    found = {
-        teacher: {kind: n for kind, n in count.kinds.items() if n}
-        for teacher, count in counts.items()
-        if count.degenerate
-    }
-    return replace(selection, degenerate=found, training_notes=student.training_notes(chosen))
 
 
 def _checked(returned: object, candidates: Candidates, name: str) -> Selection:

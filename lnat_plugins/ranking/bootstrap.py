@@ -18,6 +18,9 @@ from scipy import stats
 from lnat_plugins.ranking.orders import mean_known, ranks, tau_b
 from lnat_plugins.ranking.table import Floats, ScoreTable
 
+RESAMPLES: Final = 10_000
+"""How many are drawn unless a number is given (`--bootstrap_iters`)."""
+
 LEVEL: Final = 0.95
 INTERVAL: Final = f"{LEVEL:.0%} interval"
 """What tables and reports call it."""

@@ -22,6 +22,7 @@ from lnat_plugins.metrics import Metric, Scored, score_again
 from lnat_plugins.ranking.best_set import best_set
 from lnat_plugins.ranking.bootstrap import (
     INTERVAL,
+    RESAMPLES,
     known_rows,
     resampled_means,
     simultaneous_intervals,
@@ -150,7 +151,7 @@ def compare(
     metrics: Sequence[Metric],
     window: str,
     *,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
     reference: Reference | None = None,
 ) -> Comparison:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import Metric
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.ranking.compare import Comparison, compare
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference
@@ -85,7 +86,7 @@ def leaderboard(
     every: bool = False,
     known: Mapping[str, Metric],
     reference: Reference | None = None,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Leaderboard:
     """Rank the teachers by the first metric; compare the metrics where there are several.

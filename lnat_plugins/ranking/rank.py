@@ -15,7 +15,13 @@ import numpy as np
 from lnat_plugins.metrics import METRICS, Metric, Scored
 from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS
 from lnat_plugins.ranking.best_set import BestSet, best_set
-from lnat_plugins.ranking.bootstrap import intervals, known_rows, resampled_means, stability
+from lnat_plugins.ranking.bootstrap import (
+    RESAMPLES,
+    intervals,
+    known_rows,
+    resampled_means,
+    stability,
+)
 from lnat_plugins.ranking.calibration import calibration
 from lnat_plugins.ranking.confounds import composition, confounds, control_values
 from lnat_plugins.ranking.notes import notes
@@ -45,7 +51,7 @@ def rank(
     metric: Metric,
     window: str,
     *,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
     reference: Reference | None = None,
     metrics: Mapping[str, Metric] | None = None,

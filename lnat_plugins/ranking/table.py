@@ -1,7 +1,7 @@
 """The table that teachers are ranked by: one score per prompt and teacher, higher = better.
 
-The metric's direction is applied here, once: whatever is computed from a `ScoreTable` takes higher
-for better, and only what is printed goes back to the metric's own scale. Shapes: P prompts,
+The metric's direction is applied here, once: whatever is computed from a table takes higher for
+better, and only what is printed goes back to the metric's own scale. Shapes: P prompts,
 T teachers, K parts of a value (1, or 2 for a ratio of means), R responses with a defined value.
 """
 
@@ -43,35 +43,18 @@ def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
 
 
 @dataclass(frozen=True)
-class ScoreTable:
-    """One metric over a set of responses, turned so that higher = better.
+class TeacherTable:
+    """What teachers are compared by, one cell per prompt and teacher; higher = better.
 
     Attributes:
-        metric: with its own direction and unit.
-        window: the window it reads; None if it reads none.
         teachers: T names; the order of the columns.
         parts: (K, P, T) means over the samples of a prompt and teacher that have a defined value;
             NaN if none has. K = 1: of the scores. K = 2: of the numerators of the scores, and of
             the denominators.
-        first_row: (P, T) index of the first such row; decides ties.
-        defined: (R,) indices of the rows with a defined value.
-        response_scores, response_prompt, response_teacher: (R,) their scores, and the indices of
-            their prompts and teachers.
-        responses: T counts of rows, undefined ones included.
-        undefined: T times reason -> rows without a defined value.
     """
 
-    metric: Metric
-    window: str | None
     teachers: tuple[str, ...]
     parts: Floats
-    first_row: Ints
-    defined: Ints
-    response_scores: Floats
-    response_prompt: Ints
-    response_teacher: Ints
-    responses: tuple[int, ...]
-    undefined: tuple[Mapping[str, int], ...]
 
     @property
     def scores(self) -> Floats:
@@ -82,10 +65,6 @@ class ScoreTable:
     def matched(self) -> Bools:
         """(P,) whether the prompt has a defined value for every teacher."""
         return np.asarray(np.isfinite(self.scores).all(axis=1))
-
-    def metric_scale(self, scores: Floats) -> Floats:
-        """Scores in the metric's own unit and direction; any shape."""
-        return np.asarray(scores * _sign(self.metric) + 0.0)  # never -0.0
 
     def columns(self, used_P: Bools) -> Floats:
         """(prompts used, K·T): what is averaged over prompts, part after part."""
@@ -116,6 +95,36 @@ class ScoreTable:
             np.broadcast_to(bottoms_PT.mean(axis=0), bottoms_PT.shape),
         )
 
+
+@dataclass(frozen=True)
+class ScoreTable(TeacherTable):
+    """One metric over a set of responses, turned so that higher = better.
+
+    Attributes:
+        metric: with its own direction and unit.
+        window: the window it reads; None if it reads none.
+        first_row: (P, T) index of the first row with a defined value; decides ties.
+        defined: (R,) indices of the rows with a defined value.
+        response_scores, response_prompt, response_teacher: (R,) their scores, and the indices of
+            their prompts and teachers.
+        responses: T counts of rows, undefined ones included.
+        undefined: T times reason -> rows without a defined value.
+    """
+
+    metric: Metric
+    window: str | None
+    first_row: Ints
+    defined: Ints
+    response_scores: Floats
+    response_prompt: Ints
+    response_teacher: Ints
+    responses: tuple[int, ...]
+    undefined: tuple[Mapping[str, int], ...]
+
+    def metric_scale(self, scores: Floats) -> Floats:
+        """Scores in the metric's own unit and direction; any shape."""
+        return np.asarray(scores * _sign(self.metric) + 0.0)  # never -0.0
+
     def winners(self, used_P: Bools) -> tuple[Ints, int]:
         """The column that wins each of those prompts, and the number of them with a tie."""
         return winners(self.scores[used_P], self.first_row[used_P])
@@ -123,11 +132,16 @@ class ScoreTable:
     def mean(self, values_R: Floats) -> Floats:
         """(P, T): the mean of a number that every defined response has."""
         shape = self.first_row.shape
-        cell_R = self.response_prompt * shape[1] + self.response_teacher
-        size = shape[0] * shape[1]
-        counts = np.bincount(cell_R, minlength=size).astype(np.float64)
-        sums = np.bincount(cell_R, values_R, minlength=size).astype(np.float64)
-        return _ratio(sums, counts).reshape(shape)
+        return cell_means(values_R, self.response_prompt, self.response_teacher, shape)
+
+
+def cell_means(values_R: Floats, prompt_R: Ints, teacher_R: Ints, shape: tuple[int, ...]) -> Floats:
+    """(P, T) = `shape`: the mean of the values of each prompt and teacher; NaN for none."""
+    cell_R = prompt_R * shape[1] + teacher_R
+    size = shape[0] * shape[1]
+    counts = np.bincount(cell_R, minlength=size).astype(np.float64)
+    sums = np.bincount(cell_R, values_R, minlength=size).astype(np.float64)
+    return _ratio(sums, counts).reshape(shape)
 
 
 def _sign(metric: Metric) -> int:
@@ -171,21 +185,23 @@ def score_table(
     first_row_PT = np.full((len(prompts), len(teachers)), len(rows), dtype=np.int64)
     np.minimum.at(first_row_PT, (prompt_N[defined], teacher_N[defined]), defined)
     parts_NK[:, 0] *= _sign(metric)
-    table = ScoreTable(
+    prompt_R, teacher_R = prompt_N[defined], teacher_N[defined]
+    return ScoreTable(
+        teachers=tuple(teachers),
+        parts=np.stack([
+            cell_means(values_R, prompt_R, teacher_R, first_row_PT.shape)
+            for values_R in parts_NK[defined].T
+        ]),
         metric=metric,
         window=metric.window_read(window),
-        teachers=tuple(teachers),
-        parts=np.empty((parts_NK.shape[1], *first_row_PT.shape)),
         first_row=first_row_PT,
         defined=defined,
         response_scores=_sign(metric) * values_N[defined],
-        response_prompt=prompt_N[defined],
-        response_teacher=teacher_N[defined],
+        response_prompt=prompt_R,
+        response_teacher=teacher_R,
         responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),
         undefined=tuple(map(dict, undefined)),
-    )
-    np.stack([table.mean(values_R) for values_R in parts_NK[defined].T], out=table.parts)
-    return table
+    )  # fmt: skip
 
 
 _BY_ZERO: Final = "the denominators add up to 0"

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from lnat_plugins.formatting import plural, roughly
 from lnat_plugins.ranking.best_set import MOST, POWER
-from lnat_plugins.ranking.bootstrap import LEVEL
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES
 from lnat_plugins.ranking.sensitivity import Sensitivity
 
 FEWEST: Final = 10
@@ -56,7 +56,7 @@ def verdict(
     sensitivity: Sensitivity,
     *,
     metric: str = "local_naturalness",
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
 ) -> Verdict:
     """The verdict on teachers in order, best first.
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, Scored, get_metric
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
 
@@ -104,7 +105,7 @@ class ReportOptions:
     window: str
     metrics: Mapping[str, Metric]
     reference: Reference | None = None
-    bootstrap_iters: int = 10_000
+    bootstrap_iters: int = RESAMPLES
     seed: int = 1234
 
 

@@ -7,7 +7,7 @@ with ties counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property, partial
@@ -58,7 +58,7 @@ class ScoredCandidates:
         scores: (n,) the metric, negated if lower is better; zeros if not needed.
         tokens: (n,) tokens of the responses; zeros if not needed.
         options: every declared option, parsed.
-        seed: for strategies that draw at random.
+        seed: for strategies that draw or resample.
         higher_is_better: the metric's own direction, for an option in the metric's unit.
         parts: (2, n) numerators and denominators of a metric whose figure for several rows is a
             ratio of means, as the metric gives them (not negated); None for a plain mean.
@@ -246,13 +246,23 @@ def choose_top(values: Floats, count: int) -> Choice:
 
 
 def choose_per_prompt(
-    candidates: ScoredCandidates, values: Floats | Ints, count: int = 1
+    candidates: ScoredCandidates,
+    values: Floats | Ints,
+    count: int = 1,
+    teachers: Sequence[str] | None = None,
 ) -> Choice:
-    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one."""
+    """The `count` rows of each prompt with the highest `values` (n,); a tie at its cut is one.
+
+    With `teachers`, of their rows only: a prompt without one gives none.
+    """
     positions: list[int] = []
     reasons: dict[int, str] = {}
     ties = 0
-    for group in candidates.by_prompt:
+    groups: Iterable[Sequence[int]] = candidates.by_prompt
+    if teachers is not None:
+        rows = candidates.rows
+        groups = ([i for i in group if rows[i].teacher in teachers] for group in groups)
+    for group in filter(None, groups):
         chosen, tied = top(values[list(group)], count)
         positions += [group[i] for i in chosen]
         reasons |= {group[i]: TIED for i in tied}

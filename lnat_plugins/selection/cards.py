@@ -46,7 +46,7 @@ class Provenance:
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
-    A line below them counts the degenerate rows that were chosen, if there are any.
+    Lines below them count the degenerate rows that were chosen, if there are any, and warn.
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
@@ -80,6 +80,7 @@ def counts(selection: Selection) -> str:
             for teacher, kinds in selection.degenerate.items()
         )
         tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")
+    tables += [f"Warning: {warning}" for warning in selection.warnings]
     for note, count in selection.training_notes.items():
         tables.append(f"In training, {count} of {len(all_chosen)} chosen rows: {note}.")
     return "\n\n".join(tables) + "\n"

@@ -13,7 +13,18 @@ from pydantic import BaseModel, ConfigDict
 from lnat_plugins.errors import DataError, validate
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
-_LISTS: Final = ("indices", "weights", "teachers", "prompts")
+_LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings")
+
+# Categories of the reasons that filters give.
+INCORRECT: Final = "`correct` is false"
+NOT_GIVEN: Final = "`correct` is not given"
+DUPLICATE: Final = "duplicate"
+TOO_LONG: Final = "longer than max_length"
+UNDEFINED: Final = "the score is undefined"
+NARROW: Final = "below min_margin"
+
+FILTERED: Final = frozenset({INCORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
+"""Rows dropped for one of these could not be chosen by the strategy."""
 
 
 def category(reason: str) -> str:
@@ -53,6 +64,9 @@ class Selection:
         student: the student's name.
         degenerate: teacher -> kind of degenerate response -> chosen rows of that kind; only counts
             above 0.
+        degenerate_eligible: kind -> its share among the `eligible` rows (exact, or estimated in a
+            large set), only for kinds that one of the warnings names.
+        warnings: what speaks against training on these rows, a sentence or more each.
         training_notes: in what training reads chosen rows otherwise than a reader would expect ->
             number of rows; see `Student.training_notes`.
     """
@@ -72,6 +86,8 @@ class Selection:
     pool: str = ""
     student: str = ""
     degenerate: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    degenerate_eligible: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     training_notes: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -81,6 +97,12 @@ class Selection:
     def weighted(self) -> bool:
         """Whether the chosen rows differ in weight."""
         return len(set(self.weights)) > 1
+
+    @property
+    def eligible(self) -> tuple[int, ...]:
+        """Indices of the rows that passed the filters, chosen or not, by their reasons."""
+        dropped = {i for i, reason in self.reasons.items() if category(reason) in FILTERED}
+        return tuple(index for index in range(len(self.scores)) if index not in dropped)
 
     @property
     def chosen_by_teacher(self) -> dict[str, int]:
@@ -136,7 +158,8 @@ class Selection:
                 "this is not a stored selection", where=where, found=values, remedy=_REMEDY
             )
         # Older files do not have these.
-        values = {"degenerate": {}, "training_notes": {}, **values}
+        later = ("degenerate", "degenerate_eligible", "training_notes")
+        values = {**{name: {} for name in later}, "warnings": [], **values}
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
@@ -191,4 +214,6 @@ class _Stored(BaseModel):
     pool: str
     student: str
     degenerate: dict[str, dict[str, int]]
+    degenerate_eligible: dict[str, float]
+    warnings: list[str]
     training_notes: dict[str, int]

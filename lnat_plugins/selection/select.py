@@ -20,7 +20,16 @@ from lnat_plugins.metrics import score_again
 from lnat_plugins.ranking.table import Floats
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.selection.base import Choice, ScoredCandidates, Strategy, tolerance
-from lnat_plugins.selection.result import Selection, category
+from lnat_plugins.selection.result import (
+    DUPLICATE,
+    INCORRECT,
+    NARROW,
+    NOT_GIVEN,
+    TOO_LONG,
+    UNDEFINED,
+    Selection,
+    category,
+)
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
@@ -109,7 +118,7 @@ def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> 
             where=source,
             remedy="name it under `columns: {correct: ...}`, or remove `require_correct`",
         )
-    words = {None: "`correct` is not given", False: "`correct` is false"}
+    words = {None: NOT_GIVEN, False: INCORRECT}
     reasons.update({r.index: words[r.response.correct] for r in rows if not r.response.correct})
     return [row for row in rows if row.response.correct]
 
@@ -120,7 +129,7 @@ def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candida
     for row in rows:
         kept = first.setdefault((row.prompt_id, row.text), row)
         if kept is not row:
-            reasons[row.index] = f"duplicate: {kept.teacher} gave the same response before"
+            reasons[row.index] = f"{DUPLICATE}: {kept.teacher} gave the same response before"
     return list(first.values())
 
 
@@ -130,7 +139,7 @@ def drop_long(
     """Keep rows of at most `max_length` tokens, as training would read them."""
     for row, length in zip(rows, tokens, strict=True):
         if length > max_length:
-            reasons[row.index] = f"longer than max_length: {length} tokens"
+            reasons[row.index] = f"{TOO_LONG}: {length} tokens"
     return [row for row in rows if row.index not in reasons]
 
 
@@ -150,7 +159,7 @@ def drop_narrow(
         best, *others = sorted(found, reverse=True)
         lead = best - others[0] if others else math.inf
         if lead < margin - tolerance(best):
-            narrow[prompt_id] = f"below min_margin: the best row leads by {lead:.4g}"
+            narrow[prompt_id] = f"{NARROW}: the best row leads by {lead:.4g}"
     reasons.update({row.index: narrow[row.prompt_id] for row in rows if row.prompt_id in narrow})
     return [row for row in rows if row.prompt_id not in narrow]
 
@@ -176,7 +185,7 @@ def _score(
             elif parts_2N[1, index] == 0:
                 reason = "the denominator is 0"
         if reason:
-            reasons[index] = f"the score is undefined: {reason}"
+            reasons[index] = f"{UNDEFINED}: {reason}"
         else:
             values_N[index] = value
     return values_N, parts_2N

@@ -42,7 +42,7 @@ class SelectionSpec:
         max_length: keep only rows of at most so many tokens, as training reads them.
         min_margin: keep only prompts whose best row leads the second best by at least so much.
         drop_duplicates: of equal responses to one prompt, keep the first.
-        seed: for strategies that draw at random.
+        seed: for strategies that draw or resample.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
@@ -150,7 +150,7 @@ class SelectionKeys(BaseModel):
     drop_duplicates: bool = True
     """of equal responses to a prompt only the first"""
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
-    """for strategies that draw"""
+    """for strategies that draw or resample"""
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
     """what your columns are called: `{teacher: model, correct: is_right}`; see [Rows](#rows)"""
     teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)

@@ -1,7 +1,7 @@
-"""The built-in selection strategies, by name; `balanced` has a file of its own.
+"""The built-in selection strategies, by name.
 
-Of equally good rows the first one is chosen, and the tie is counted. Shapes: n candidates,
-P prompts, T teachers, K parts of a score (1, or 2 for a ratio of means).
+`balanced` has a file of its own, and so have those that compare teachers (`teachers.py`). Of
+equally good rows the first one is chosen, and the tie is counted. Shapes: n candidates.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Final
 
 import numpy as np
 
-from lnat_plugins.errors import DataError
-from lnat_plugins.ranking.table import Floats
 from lnat_plugins.selection.balanced import BALANCED
 from lnat_plugins.selection.base import (
     REQUIRED,
@@ -29,9 +27,9 @@ from lnat_plugins.selection.base import (
     number,
     share,
     tolerance,
-    top,
     whole_number,
 )
+from lnat_plugins.selection.teachers import BEST_SET, BEST_TEACHER
 
 
 def top_fraction(candidates: ScoredCandidates) -> Choice:
@@ -58,73 +56,6 @@ def threshold(candidates: ScoredCandidates) -> Choice:
     best_score = sign * float(candidates.scores.max())
     reason = f"{STRATEGIES['threshold'].default_reason}: the best score is {best_score:.4g}"
     return Choice((), reasons=dict.fromkeys(range(len(candidates.rows)), reason))
-
-
-def best_teacher(candidates: ScoredCandidates) -> Choice:
-    """Every row of the teacher that ranks first, also on prompts that the others lack.
-
-    Teachers are those with a row that passed the filters. They are ranked as `lnat rank` does: by
-    the prompts that every teacher has, samples averaged first; a metric whose figure is a ratio of
-    means by the ratio of the means. Ties: the teacher whose first row comes first.
-
-    Raises:
-        DataError: no prompt has a row of every teacher, or a teacher's denominators add up to 0.
-    """
-    (first,), level = top(_teacher_scores(candidates), 1)
-    winner = candidates.teachers[first]
-    reasons = dict.fromkeys(candidates.teachers, f"another teacher ranks higher: {winner}")
-    for tied in level:
-        reasons[candidates.teachers[tied]] = f"an equally good teacher comes first: {winner}"
-    teacher_of = [row.teacher for row in candidates.rows]
-    return Choice(
-        tuple(i for i, teacher in enumerate(teacher_of) if teacher == winner),
-        reasons={i: reasons[name] for i, name in enumerate(teacher_of) if name != winner},
-        ties=int(bool(level)),
-    )
-
-
-# Where a teacher has no row, or a ratio no denominator, the value is not finite; no warning.
-@np.errstate(divide="ignore", invalid="ignore")
-def _teacher_scores(candidates: ScoredCandidates) -> Floats:
-    """(T,) the figure that each teacher is ranked by; higher is better."""
-    teachers = candidates.teachers
-    column = {teacher: i for i, teacher in enumerate(teachers)}
-    column_n = np.array([column[row.teacher] for row in candidates.rows])
-    prompt_n = np.empty_like(column_n)
-    for prompt, positions in enumerate(candidates.by_prompt):
-        prompt_n[list(positions)] = prompt
-    parts_Kn = candidates.scores[None] if candidates.parts is None else candidates.parts
-    counts_PT = np.zeros((len(candidates.by_prompt), len(teachers)))
-    np.add.at(counts_PT, (prompt_n, column_n), 1)
-    parts_KPT = np.zeros((len(parts_Kn), *counts_PT.shape))
-    for sums_PT, part_n in zip(parts_KPT, parts_Kn, strict=True):
-        np.add.at(sums_PT, (prompt_n, column_n), part_n)
-    parts_KPT /= counts_PT
-
-    has_PT = np.isfinite(parts_KPT[0] if len(parts_KPT) == 1 else parts_KPT[0] / parts_KPT[1])
-    matched_P = has_PT.all(axis=1)
-    if not matched_P.any():
-        has_T = has_PT.sum(axis=0)
-        least = int(has_T.argmin())
-        raise DataError(
-            "no prompt has a row of every teacher, so that teachers cannot be compared",
-            where="strategy 'best_teacher'",
-            found=f"{teachers[least]}: {has_T[least]} of {len(has_PT)} prompts",
-            remedy="leave that teacher's rows out, loosen the filters, or choose by "
-            "`strategy: best`",
-        )
-    means_KT = parts_KPT[:, matched_P].mean(axis=1)
-    if len(means_KT) == 1:
-        return np.asarray(means_KT[0])
-    scores_T = means_KT[0] / means_KT[1] * (1 if candidates.higher_is_better else -1)
-    if not np.isfinite(scores_T).all():
-        raise DataError(
-            "a teacher cannot be ranked by this metric: its denominators add up to 0",
-            where="strategy 'best_teacher'",
-            found=teachers[int(np.isfinite(scores_T).argmin())],
-            remedy="leave that teacher's rows out, or choose by another metric",
-        )
-    return np.asarray(scores_T)
 
 
 def weighted(candidates: ScoredCandidates) -> Choice:
@@ -214,14 +145,8 @@ _ALL: Final = (
             )
         },
     ),
-    Strategy(
-        name="best_teacher",
-        description="all rows of the teacher with the best mean score",
-        choose=best_teacher,
-        default_reason="another teacher ranks higher",
-        needs=frozenset({"scores"}),
-        source="arXiv 2510.03988 (teacher selection)",
-    ),
+    BEST_TEACHER,
+    BEST_SET,
     Strategy(
         name="weighted",
         description="the best rows of each prompt, weighed by how far they lead the next one",

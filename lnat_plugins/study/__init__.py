@@ -1,8 +1,8 @@
 """Does a score pick the data that trains the better student? Trains students, and looks.
 
-Runs (`spec`, `units`, `rows`, `run`) and their statistics: students were trained on each teacher's
-rows and on selections, and evaluated on test items (`Outcomes`); metrics scored the same teachers'
-rows (`MetricScores`). One object of each is one student and one budget; `pool` and
+Runs (`spec`, `units`, `rows`, `utility`, `run`) and their statistics: students were trained on each
+teacher's rows and on selections, and evaluated on test items (`Outcomes`); metrics scored the same
+teachers' rows (`MetricScores`). One object of each is one student and one budget; `pool` and
 `compare_students` take several. `results` brings both together.
 """
 

@@ -35,7 +35,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import markdown_table, number, plain
-from lnat_plugins.ranking.bootstrap import LEVEL, simultaneous_intervals
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES, simultaneous_intervals
 from lnat_plugins.ranking.orders import mean_known, ranks
 from lnat_plugins.ranking.table import Bools, Floats, Ints
 from lnat_plugins.study.order_fit import STATISTICS, fit
@@ -47,8 +47,9 @@ from lnat_plugins.study.scores import MetricScores
 BASELINE: Final = "global_naturalness"
 
 FEWEST: Final = 6
-"""Different accuracies below which no metric is claimed to be better than another. Teachers at the
-floor have one together; with few others the resamples cannot show how much rests on one."""
+"""Different means after training below which no metric is claimed to be better than another.
+Teachers at the floor have one together; with few others the resamples cannot show how much rests on
+one."""
 
 _NOTHING_SEEN: Final = {"tau": 0.0, "spearman": 0.0, "pairs": 0.5}
 
@@ -125,8 +126,8 @@ class Agreement:
     Attributes:
         label: the student and family.
         teachers: T names.
-        accuracy: teacher -> mean after training.
-        different: how many different accuracies that is; `FEWEST` are needed for a claim.
+        accuracy: teacher -> mean after training, of whichever metric the study measures.
+        different: how many different means that is; `FEWEST` are needed for a claim.
         baseline: the metric that others are compared with; None if it is not there.
         metrics: in the order given.
         left_out: metric -> why it has no figure.
@@ -184,7 +185,7 @@ def agreement(
     scores: MetricScores,
     *,
     baseline: str = BASELINE,
-    iters: int = 10_000,
+    iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Agreement:
     """Compare every metric's order of the teachers with the order after training.
@@ -352,7 +353,7 @@ def estimates(values: Sequence[float], draws: Sequence[Floats]) -> list[Estimate
 
 
 def claim(difference: Estimate, different: int) -> Claim:
-    """The fixed rule: the interval excludes 0, and there are `FEWEST` different accuracies."""
+    """The fixed rule: the interval excludes 0, and there are `FEWEST` different means."""
     if different < FEWEST:
         return "none"
     return "better" if difference.above else "worse" if difference.below else "none"

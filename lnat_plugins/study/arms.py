@@ -1,4 +1,4 @@
-"""Every arm's accuracy with its interval, its gain over no training, and floor and ceiling.
+"""Every arm's mean with its interval, its gain over no training, and floor and ceiling.
 
 Shapes: A arms, I items.
 """
@@ -6,13 +6,14 @@ Shapes: A arms, I items.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lnat_plugins.formatting import plain, plural
-from lnat_plugins.ranking.bootstrap import LEVEL
+from lnat_plugins.formatting import markdown_table, number, plain, plural
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES
 from lnat_plugins.study.outcomes import Kind, Outcomes
 from lnat_plugins.study.resample import Estimate, contrasts, seed_noise
 
@@ -41,17 +42,43 @@ class ArmFigure:
 
 @dataclass(frozen=True)
 class ArmTable:
-    """All arms in the order given, and what they warn of, a sentence each."""
+    """All arms.
+
+    Attributes:
+        arms: in the order given.
+        warnings: a sentence each.
+        tasks: task -> arm -> mean over the items of that task; {} where all are of one.
+    """
 
     arms: tuple[ArmFigure, ...]
     warnings: tuple[str, ...]
+    tasks: Mapping[str, Mapping[str, float]]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, NaN as null."""
         return {name: plain(value) for name, value in vars(self).items()}
 
+    def to_markdown(self) -> str:
+        """A line an arm; of several tasks a second table with the means in each."""
+        headers = ["arm", "kind", "mean", "interval", "gain over none", "interval", "seeds"]
+        rows = [
+            [
+                one.name, one.kind, number(one.mean.value, 3), one.mean.interval(3),
+                number(one.gain.value, 3), one.gain.interval(3), str(one.seeds),
+            ]
+            for one in self.arms
+        ]  # fmt: skip
+        tables = [markdown_table(headers, rows, left=2)]
+        if self.tasks:
+            by_task = [
+                [one.name, *(number(means[one.name], 3) for means in self.tasks.values())]
+                for one in self.arms
+            ]
+            tables.append(markdown_table(["mean", *self.tasks], by_task, left=1))
+        return "\n\n".join(tables)
 
-def arm_table(outcomes: Outcomes, *, iters: int = 10_000, seed: int = 1234) -> ArmTable:
+
+def arm_table(outcomes: Outcomes, *, iters: int = RESAMPLES, seed: int = 1234) -> ArmTable:
     """Intervals of the arms, and warnings.
 
     An arm whose values are all the least possible, or all the highest, shows no spread. Its
@@ -82,7 +109,11 @@ def arm_table(outcomes: Outcomes, *, iters: int = 10_000, seed: int = 1234) -> A
             zip(outcomes.names, outcomes.kinds, means, strict=True)
         )
     )  # fmt: skip
-    return ArmTable(arms, _warnings(outcomes, arms))
+    tasks = {
+        task: dict(zip(outcomes.names, means_A.tolist(), strict=True))
+        for task, means_A in outcomes.task_means.items()
+    }
+    return ArmTable(arms, _warnings(outcomes, arms), tasks)
 
 
 def _within(

@@ -19,7 +19,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import markdown_table, number, plain
-from lnat_plugins.ranking.bootstrap import INTERVAL
+from lnat_plugins.ranking.bootstrap import INTERVAL, RESAMPLES
 from lnat_plugins.ranking.table import TIE, Floats
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.resample import Estimate, contrasts, stream
@@ -118,7 +118,7 @@ def gains(
     *,
     random: str = RANDOM,
     global_selection: str = GLOBAL,
-    iters: int = 10_000,
+    iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Gains:
     """Compare every selection with the random one, the best teacher and the global one.

@@ -38,10 +38,12 @@ class Outcomes:
         label: the student and family of tasks; names it among others.
         item_set: the name of the items. Objects with equal names and as many items are resampled
             alike where several objects are pooled.
+        tasks: I names, the task of each item; () where all are of one.
 
     Raises:
         DataError: shapes that do not fit, a name twice, an unknown kind, an arm without a unit, a
-            unit with some items missing, an infinite value or one out of bounds.
+            unit with some items missing, an infinite value or one out of bounds, tasks of other
+            items.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class Outcomes:
     bounds: tuple[float, float] | None = (0.0, 1.0)
     label: str = ""
     item_set: str = "items"
+    tasks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what is given."""
@@ -66,6 +69,12 @@ class Outcomes:
                 "outcomes without an arm, a seed or an item", found=shape,
                 remedy="evaluate one unit at least",
             )  # fmt: skip
+        if len(self.tasks) not in (0, shape[2]):
+            raise DataError(
+                "tasks of other items than there are",
+                found=f"{len(self.tasks)} tasks, {shape[2]} items",
+                remedy="name the task of each item, or leave `tasks` out",
+            )
         for kind in self.kinds:
             if kind not in KINDS:
                 raise DataError("unknown kind of arm", found=kind, remedy=did_you_mean(kind, KINDS))
@@ -120,6 +129,15 @@ class Outcomes:
     def means(self) -> Floats:
         """(A,) the mean over items of the mean over units."""
         return np.asarray(self.item_means.mean(axis=1))
+
+    @property
+    def task_means(self) -> dict[str, Floats]:
+        """Task -> (A,) the mean over its items, as in `means`; {} where all items are of one."""
+        names = list(dict.fromkeys(self.tasks))
+        if len(names) < 2:
+            return {}
+        of_items = np.array(self.tasks)
+        return {name: self.item_means[:, of_items == name].mean(axis=1) for name in names}
 
     @property
     def teachers(self) -> tuple[str, ...]:

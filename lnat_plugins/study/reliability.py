@@ -68,7 +68,7 @@ class Reliability:
         share: the reliability, 0 … 1: variance between teachers beyond noise, as a share of the
             variance of the means. NaN if no teacher, or no two in common, have two seeds.
         components: behind it; NaN with it.
-        largest_tau: the tau-b with the measured order that a score which knows the true accuracies
+        largest_tau: the tau-b with the measured order that a score which knows the true means
             is expected to reach; 0 if no variance is left between teachers.
         single_seeds: mean tau-b between the orders of two single seeds; NaN with one seed. They
             share the items, so that it says nothing of other items.
@@ -96,7 +96,7 @@ def reliability(outcomes: Outcomes, *, seed: int = 1234) -> Reliability:
     doi:10.1037/0033-2909.86.2.420); with several sources the degrees of freedom of the noise are
     Satterthwaite's (1946). It takes the teachers for a sample of others.
 
-    The largest tau: true accuracies are the means, drawn together to have σ²_teacher; noise is that
+    The largest tau: true means are those measured, drawn together to have σ²_teacher; noise is that
     of resampled seeds and items, each teacher with its own, scaled to σ²_δ on average.
 
     Raises:

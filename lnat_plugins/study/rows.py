@@ -11,41 +11,69 @@ import numpy as np
 from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
 from lnat_plugins.selection import Selection
-from lnat_plugins.study.spec import Budget, StudySpec
+from lnat_plugins.study.spec import Budget, StudySpec, Utility
 from lnat_plugins.study.units import Unit
 
 _OVER: str = "over the study's budget"
 
 
-def rows_of(unit: Unit, study: StudySpec, scores: Scores) -> tuple[Scores, Selection]:
+def rows_of(
+    unit: Unit, study: StudySpec, scores: Scores, *, longer: bool = False
+) -> tuple[Scores, Selection]:
     """What the unit trains on: the scored responses it chooses from, and the chosen ones.
 
     A teacher's arm has a row of each prompt; of several samples, one drawn with the study's
     `shuffle`. All arms take prompts in the same order, so that equal budgets are of the same
     prompts as far as these have rows.
 
+    Args:
+        longer: of a calibration, whether the rows are those of the longer training: of all prompts
+            that are not held out.
+
     Raises:
-        ConfigError, DataError: as `Scores.select_by_block`; fewer rows or tokens than the budget.
+        ConfigError, DataError: as `Scores.select_by_block`; fewer rows or tokens than the budget;
+            a teacher without a row among the prompts that come first.
     """
     where = f"{study.source}: {unit.name}"
-    if unit.kind in ("teacher", "warm"):
+    if unit.kind != "selection":
         scores = scores.only([unit.arm])
         block: Mapping[str, Any] = {"strategy": "random", "seed": study.shuffle}
     else:
         block = study.selections[unit.arm]
     selection = scores.select_by_block({"windows": list(scores.windows), **block}, where)
+    if unit.budget is not None:
+        return scores, within(selection, unit.budget, scores, study.shuffle, where)
     if unit.kind == "warm":
-        scored = held_out(study, scores)
-        kept = [i for i in selection.indices if selection.prompts[i] not in scored]
-        if not kept:
-            raise DataError(
-                "the teacher has no row to warm up on", where=where, found=unit.arm,
-                remedy="raise `warm: rows`",
-            )  # fmt: skip
-        return scores, _cut(selection, kept)
-    if unit.budget is None:
-        return scores, selection
-    return scores, within(selection, unit.budget, scores, study.shuffle, where)
+        key, unused = "warm", held_out(study, scores)
+    else:
+        key, (first, measured) = "utility", update_prompts(study, scores)
+        unused = measured if longer else set(scores.scored.prompts) - first
+    kept = [i for i in selection.indices if selection.prompts[i] not in unused]
+    if not kept:
+        raise DataError(
+            "the teacher has no row at the prompts that come first", where=where, found=unit.arm,
+            remedy=f"raise `{key}: rows`",
+        )  # fmt: skip
+    return scores, _cut(selection, kept)
+
+
+def update_prompts(study: StudySpec, scores: Scores) -> tuple[set[str], set[str]]:
+    """The prompts of an update of `utility`, and those behind them on which it is measured.
+
+    Raises:
+        DataError: none is left to measure on.
+    """
+    utility = study.utility or Utility()
+    places = prompt_order(scores.scored.prompts, study.shuffle)
+    end = utility.rows + utility.held_out
+    first = {prompt for prompt, place in places.items() if place < utility.rows}
+    measured = {prompt for prompt, place in places.items() if utility.rows <= place < end}
+    if not measured:
+        raise DataError(
+            "no prompt is left to measure an update on", where=f"{study.source}: utility",
+            found=f"{len(places)} prompts, `rows: {utility.rows}`", remedy="lower `utility: rows`",
+        )  # fmt: skip
+    return first, measured
 
 
 def held_out(study: StudySpec, scores: Scores) -> set[str]:

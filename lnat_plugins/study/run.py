@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
 import shutil
@@ -16,28 +15,36 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from lnat_plugins.api import Scores, load_teacher_set, read_scores, score
+from lnat_plugins.api import Scores, load_teacher_set, read_scores
 from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.files import check_model_folder, read_yaml
+from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
-from lnat_plugins.study.rows import held_out, rows_of
-from lnat_plugins.study.spec import StudySpec, Warm, read_study
-from lnat_plugins.study.units import Unit, find_unit, read_done, units_of, write_done
+from lnat_plugins.study.known_by import digest, named_files, text_of
+from lnat_plugins.study.rate import mean_log_probs, rate
+from lnat_plugins.study.rows import held_out, rows_of, update_prompts
+from lnat_plugins.study.spec import StudySpec, Utility, Warm, read_study
+from lnat_plugins.study.units import (
+    Unit,
+    find_unit,
+    read_done,
+    sampled_teachers,
+    units_of,
+    write_done,
+)
+from lnat_plugins.study.utility import BEFORE, LONGER, Calibration, read_calibration, settings_of
 from lnat_plugins.teacher_set import TeacherSet
 
 LOG: Final = "log.txt"
-_ENDS: Final = 1 << 20
-_LONGEST_PATH: Final = 1000
 _TASK: Final = "scores"
 
 
@@ -105,7 +112,7 @@ class StudyRun:
         """Does a unit, unless it is done; what it wrote.
 
         Raises:
-            ConfigError: a selection or a teacher of a student that was not scored yet.
+            ConfigError: a unit that needs another one, such as the student's scores.
         """
         if (found := self.done(unit)) is not None:
             return found
@@ -114,7 +121,10 @@ class StudyRun:
         folder.mkdir(parents=True)
         start = time.perf_counter()
         with _printing_to(folder / LOG):
-            work = {"scores": self._score, "warm": self._warm}.get(unit.kind, self._train)
+            work = {
+                "scores": self._score, "warm": self._warm, "before": self._update,
+                "calibration": self._update, "utility": self._update,
+            }.get(unit.kind, self._train)  # fmt: skip
             result = work(unit)
         result["seconds"] = round(time.perf_counter() - start, 3)
         write_done(folder, self._key(unit), result)
@@ -133,6 +143,15 @@ class StudyRun:
             self._read[student] = read_scores(folder, tokenizer=self.spec.students[student])
         return self._read[student]
 
+    def calibration(self, student: str) -> Calibration | None:
+        """Which update `utility` takes for a student; None while a unit of it is not done."""
+        before = self.done(Unit("before", student))
+        found = {
+            teacher: self.done(Unit("calibration", student, teacher))
+            for teacher in sampled_teachers(self.spec, self.teachers)
+        }
+        return read_calibration(before, found, self.spec.utility or Utility())
+
     @functools.cached_property
     def _read(self) -> dict[str, Scores]:
         """The scores read so far."""
@@ -142,14 +161,14 @@ class StudyRun:
     def _students(self) -> dict[str, str]:
         """Student -> what its files are known by, or its name on the hub."""
         return {
-            name: _digest(sorted(Path(student).iterdir())) if Path(student).is_dir() else student
+            name: digest(sorted(Path(student).iterdir())) if Path(student).is_dir() else student
             for name, student in self.spec.students.items()
         }
 
     @functools.cached_property
     def tasks(self) -> list[list[str]]:
         """Of each task what its file says and what the files that it names are known by."""
-        return [[_text(task), _digest(_named_files(task))] for task in self.spec.evaluation.tasks]
+        return [[text_of(task), digest(named_files(task))] for task in self.spec.evaluation.tasks]
 
     @functools.cached_property
     def _with_template(self) -> dict[str, bool]:
@@ -186,7 +205,9 @@ class StudyRun:
         result: dict[str, Any] = {}
         model = student
         if unit.kind != "none":
-            result |= self._fit(unit, {"seed": unit.seed})
+            epochs = unit.budget.epochs if unit.budget is not None else None
+            settings = {} if epochs is None else {"num_train_epochs": epochs}
+            result |= self._fit(unit, {"seed": unit.seed, **settings})
             model = str(folder / "model")
         evaluation = self.spec.evaluation
         result["values"] = evaluate_documents(
@@ -206,12 +227,14 @@ class StudyRun:
             shutil.rmtree(folder / "model", ignore_errors=True)
         return result
 
-    def _fit(self, unit: Unit, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Trains on the unit's rows; how many these are."""
+    def _fit(
+        self, unit: Unit, settings: Mapping[str, Any], name: str = "", *, longer: bool = False
+    ) -> dict[str, Any]:
+        """Trains on the unit's rows, in the folder of that name in its own; how many these are."""
         from lnat_plugins.hooks.trl_train import train
 
-        folder = self.folder_of(unit)
-        scores, selection = rows_of(unit, self.spec, self.scores(unit.student))
+        folder = self.folder_of(unit) / name
+        scores, selection = rows_of(unit, self.spec, self.scores(unit.student), longer=longer)
         settings = {
             "report_to": "none", "save_strategy": "no", "logging_strategy": "no",
             **self.spec.sft, **settings, "output_dir": str(folder / "model"),
@@ -227,35 +250,59 @@ class StudyRun:
 
     def _warm(self, unit: Unit) -> dict[str, Any]:
         """Scores the prompts that the warm-up did not use, by the first window of the set."""
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
         warm = self.spec.warm or Warm()
         settings = {"seed": self.spec.seeds[0], "max_steps": warm.updates}
         result = self._fit(unit, settings)
         kept = held_out(self.spec, self.scores(unit.student))
-        prompts = [
-            replace(prompt, responses=own)
-            for prompt in self.teacher_set.prompts
-            if prompt.prompt_id in kept
-            and (own := tuple(one for one in prompt.responses if one.teacher == unit.arm))
-        ]
-        folder = self.folder_of(unit) / "model"
-        found = score(
-            AutoModelForCausalLM.from_pretrained(folder, dtype="float32"),
-            AutoTokenizer.from_pretrained(folder),
-            replace(self.teacher_set, prompts=tuple(prompts), teachers=(unit.arm,), notes=()),
-            windows=self.teacher_set.settings.windows[:1],
-            metrics="local_naturalness",
+        folder, window = self.folder_of(unit) / "model", self.teacher_set.settings.windows[0]
+        found = rate(
+            folder, self.teacher_set, "local_naturalness", window, prompts=kept,
+            wanted=lambda one: one.teacher == unit.arm, device=self.spec.evaluation.device,
             apply_chat_template=self._with_template[unit.student],
-            tokens=False,
-            sensitivity="none",
-        ).to_pandas()
-        column = f"local_naturalness[{self.teacher_set.settings.windows[0]}]"
-        means = found.groupby("prompt_id", sort=False)[column].mean()
+        )  # fmt: skip
+        means = found.groupby("prompt_id", sort=False)[f"local_naturalness[{window}]"].mean()
         if not self.spec.keep_models:
             shutil.rmtree(folder, ignore_errors=True)
         values = {prompt: None if math.isnan(v) else v for prompt, v in means.items()}
         return result | {"scores": values}
+
+    def _update(self, unit: Unit) -> dict[str, Any]:
+        """Log-probabilities at held-out prompts after each update of the unit, or before any."""
+        utility, start = self.spec.utility or Utility(), {"seed": self.spec.seeds[0]}
+        if unit.kind == "before":
+            model = self.spec.students[unit.student]
+            return {"updates": 0, "log_probs": {BEFORE: self._log_probs(unit, model)}}
+        rates: Sequence[float] = utility.learning_rates
+        if unit.kind == "utility":
+            calibration = self.calibration(unit.student)
+            if calibration is None:
+                raise ConfigError(
+                    "the update of this student is not calibrated yet", where=unit.name,
+                    remedy=f"do the units {unit.student}/before and {unit.student}/calibration/… "
+                    "first",
+                )  # fmt: skip
+            rates = [calibration.chosen.learning_rate]
+        settings = settings_of(utility, rates, self.spec.sft)
+        if unit.kind == "calibration":
+            settings[LONGER] = {"max_steps": utility.longer}
+        result: dict[str, Any] = {"rows": {}, "updates": 0, "log_probs": {}}
+        for name, of in settings.items():
+            result["rows"][name] = self._fit(unit, of | start, name, longer=name == LONGER)["rows"]
+            result["updates"] += of["max_steps"]
+            folder = self.folder_of(unit) / name / "model"
+            result["log_probs"][name] = self._log_probs(unit, folder)
+            if not self.spec.keep_models:
+                shutil.rmtree(folder, ignore_errors=True)
+        return result
+
+    def _log_probs(self, unit: Unit, model: str | Path) -> dict[str, float]:
+        """Held-out prompt -> mean over the study's teachers."""
+        _, measured = update_prompts(self.spec, self.scores(unit.student))
+        return mean_log_probs(
+            model, self.teacher_set, self.teachers, prompts=measured, where=unit.name,
+            apply_chat_template=self._with_template[unit.student],
+            device=self.spec.evaluation.device,
+        )  # fmt: skip
 
     def _key(self, unit: Unit) -> dict[str, Any]:
         """All that decides the unit's result."""
@@ -269,14 +316,33 @@ class StudyRun:
         if unit.kind == "warm":
             key |= {"rows": unit.arm, "warm": asdict(spec.warm or Warm()), "sft": dict(spec.sft)}
             key |= {"shuffle": spec.shuffle, "seed": spec.seeds[0]}
+        elif unit.kind in ("before", "calibration", "utility"):
+            key |= self._update_key(unit, spec.utility or Utility())
         elif unit.kind != "scores":
             key["evaluation"] = asdict(spec.evaluation)
             key["tasks"] = self.tasks
         if unit.budget is not None:
             block = spec.selections.get(unit.arm) if unit.kind == "selection" else unit.arm
-            key |= {"rows": block, "budget": asdict(unit.budget), "shuffle": spec.shuffle}
+            # `epochs` only where it is given: studies were begun before it could be.
+            budget = {"rows": None, "tokens": None, **unit.budget.parts}
+            key |= {"rows": block, "budget": budget, "shuffle": spec.shuffle}
             key |= {"sft": dict(spec.sft), "seed": unit.seed}
         return key
+
+    def _update_key(self, unit: Unit, utility: Utility) -> dict[str, Any]:
+        """What decides the scores before and after an update."""
+        key: dict[str, Any] = {
+            "teachers": list(self.teachers), "shuffle": self.spec.shuffle,
+            "first": utility.rows, "held_out": utility.held_out,
+        }  # fmt: skip
+        if unit.kind == "before":
+            return key
+        key |= {"rows": unit.arm, "updates": utility.updates}
+        key |= {"sft": dict(self.spec.sft), "seed": self.spec.seeds[0]}
+        if unit.kind == "calibration":
+            return key | {"rates": list(utility.learning_rates), "longer": utility.longer}
+        calibration = self.calibration(unit.student)
+        return key | {"rate": None if calibration is None else calibration.chosen.learning_rate}
 
 
 def run_units(
@@ -284,15 +350,15 @@ def run_units(
 ) -> Iterator[tuple[Unit, dict[str, Any]]]:
     """Does units, `jobs` at once; each with what it wrote, as it is done.
 
-    Students are scored before anything is trained. Each process takes its share of the cores.
+    Students are scored before anything is trained, and updates are calibrated before the rest.
+    Each process takes its share of the cores.
 
     Raises:
         LnatError: of a unit, when those that run have ended.
     """
-    for stage in (
-        [unit for unit in units if unit.kind == "scores"],
-        [unit for unit in units if unit.kind != "scores"],
-    ):
+    stages = {"scores": 0, "before": 1, "calibration": 1}
+    for number in range(3):
+        stage = [unit for unit in units if stages.get(unit.kind, 2) == number]
         if jobs == 1:
             for unit in stage:
                 yield unit, run.run(unit)
@@ -343,39 +409,3 @@ def _printing_to(path: Path) -> Iterator[None]:
             for number, old in zip((1, 2), before, strict=True):
                 os.dup2(old, number)
                 os.close(old)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    """What files are known by: their names, sizes and ends."""
-    digest = hashlib.sha256()
-    for path in paths:
-        if path.is_file():
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size}".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(_ENDS))
-                file.seek(max(0, size - _ENDS))
-                digest.update(file.read(_ENDS))
-    return digest.hexdigest()[:12]
-
-
-def _text(task: str) -> str:
-    """What a task's file says, so that a changed task is another one; its name for lm-eval's."""
-    path = Path(task)
-    return path.read_text(encoding="utf-8") if path.is_file() else task
-
-
-def _named_files(task: str) -> list[Path]:
-    """The local files that a task's YAML names, such as its data."""
-
-    def words(value: object) -> Iterator[str]:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, Mapping | list):
-            for one in value.values() if isinstance(value, Mapping) else value:
-                yield from words(one)
-
-    if not Path(task).is_file():
-        return []
-    named = [Path(word) for word in words(read_yaml(task)) if 0 < len(word) < _LONGEST_PATH]
-    return sorted({path for path in named if path.is_file()})

@@ -24,17 +24,22 @@ class Budget:
 
     Attributes:
         rows, tokens: at most so many, as training reads them; None = all.
+        epochs: how often each is read; None = as `sft:` says.
     """
 
     rows: int | None = None
     tokens: int | None = None
+    epochs: int | None = None
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """What it limits -> the number."""
+        return {name: number for name, number in vars(self).items() if number is not None}
 
     @property
     def name(self) -> str:
-        """As it stands in units' names and tables."""
-        if self.rows is not None:
-            return f"{self.rows}-rows"
-        return "all" if self.tokens is None else f"{self.tokens}-tokens"
+        """As it stands in units' names and tables, such as "400-rows-5-epochs"."""
+        return "-".join(f"{number}-{name}" for name, number in self.parts.items()) or "all"
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,31 @@ class Warm:
 
 
 @dataclass(frozen=True)
+class Utility:
+    """The small update behind the metric `utility` (see `study.utility`).
+
+    Attributes:
+        rows: prompts whose row of the teacher makes the batch of an update, the same for all
+            teachers.
+        updates: of a teacher's training; each reads all of those rows.
+        learning_rates: that are tried; one is chosen for all teachers.
+        longer: updates of the training that they are held against.
+        sample: teachers that are trained so long; all if there are no more.
+        agreement: the least share of pairs of them in the order after the longer training with
+            which the chosen rate counts as calibrated.
+        held_out: prompts that are scored, those behind the first `rows`.
+    """
+
+    rows: int = 32
+    updates: int = 1
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    longer: int = 60
+    sample: int = 6
+    agreement: float = 0.9
+    held_out: int = 50
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """A study, checked. Paths are absolute, or names on the hub.
 
@@ -90,6 +120,7 @@ class StudySpec:
         sft: TRL's settings.
         evaluation: of every trained student.
         warm: whether each teacher is scored by a student that has been warmed up on it; None = no.
+        utility: whether each teacher is rated by what a small update on it changes; None = no.
         apply_chat_template: None = where the student has one.
         shuffle: seed of the order of prompts that budgets cut.
         keep_models: whether trained students are kept.
@@ -106,6 +137,7 @@ class StudySpec:
     sft: Mapping[str, Any]
     evaluation: Evaluation
     warm: Warm | None
+    utility: Utility | None
     apply_chat_template: bool | None
     shuffle: int
     keep_models: bool
@@ -128,6 +160,7 @@ class _Budget(BaseModel):
 
     rows: _Count | None = None
     tokens: _Count | None = None
+    epochs: _Count | None = None
 
 
 class EvaluationKeys(BaseModel):
@@ -162,6 +195,20 @@ class _Warm(BaseModel):
     updates: _Count = Warm.updates
 
 
+class _Utility(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    rows: _Count = Utility.rows
+    updates: _Count = Utility.updates
+    learning_rates: Annotated[
+        list[Annotated[float, Field(gt=0)]], BeforeValidator(_listed), Field(min_length=1)
+    ] = [*Utility.learning_rates]
+    longer: _Count = Utility.longer
+    sample: Annotated[int, Field(ge=2)] = Utility.sample
+    agreement: Annotated[float, Field(ge=0, le=1)] = Utility.agreement
+    held_out: _Count = Utility.held_out
+
+
 class StudyKeys(BaseModel):
     """The top level of the YAML; the text below a key is its line in docs/study.md."""
 
@@ -179,7 +226,8 @@ class StudyKeys(BaseModel):
     """of training: how many, or a list of them"""
     budget: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = [{}]
     """`{rows: N}` or `{tokens: N}`, or a list of them: what comes first in one order of the prompts
-    that all arms share; `{}` is all rows
+    that all arms share; `{}` is all rows. `epochs: N`, alone or with one of them, overrides `sft:
+    num_train_epochs` for that budget
     """
     teachers: list[str] | None = None
     """an arm each, with a row of each prompt; all of the set if not given"""
@@ -196,6 +244,8 @@ class StudyKeys(BaseModel):
     local naturalness of a teacher's rows, after `updates` of training on `rows` others of its
     rows, which are not scored. One training a teacher
     """
+    utility: bool | dict[str, Any] = False
+    """`true` or a mapping: adds the metric `utility`, see [below](#utility)"""
     apply_chat_template: bool | None = None
     """where the student has one, if not set"""
     shuffle: int = 1234
@@ -224,6 +274,12 @@ def read_study(path: str | Path) -> StudySpec:
                 "a budget is of rows or of tokens", where=f"{where}: budget",
                 remedy="write a list of two budgets to have both",
             )  # fmt: skip
+        if budget.epochs is not None and found.sft.get("max_steps", -1) != -1:
+            raise ConfigError(
+                "a budget of epochs, and `sft: max_steps`, which would end training elsewhere",
+                where=f"{where}: budget", found=found.sft["max_steps"],
+                remedy="leave one of them out",
+            )  # fmt: skip
     for key in _OURS:
         if key in found.sft:
             raise ConfigError(
@@ -248,6 +304,11 @@ def read_study(path: str | Path) -> StudySpec:
     if found.warm is not False:
         given = {} if found.warm is True else found.warm
         warm = Warm(**dict(validate(_Warm, given, where=f"{where}: warm")))
+    utility = None
+    if found.utility is not False:
+        given = {} if found.utility is True else found.utility
+        parts = dict(validate(_Utility, given, where=f"{where}: utility"))
+        utility = Utility(**{**parts, "learning_rates": tuple(sorted({*parts["learning_rates"]}))})
     seeds = range(1, found.seeds + 1) if isinstance(found.seeds, int) else found.seeds
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(
@@ -275,6 +336,7 @@ def read_study(path: str | Path) -> StudySpec:
             model_args=evaluation.model_args,
         ),
         warm=warm,
+        utility=utility,
         apply_chat_template=found.apply_chat_template,
         shuffle=found.shuffle,
         keep_models=found.keep_models,

@@ -16,7 +16,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import plain
-from lnat_plugins.ranking.bootstrap import LEVEL
+from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES
 from lnat_plugins.ranking.orders import ranks, tau_b
 from lnat_plugins.ranking.table import Floats, Ints
 from lnat_plugins.study.agreement import Agreement, estimates
@@ -117,7 +117,7 @@ def compare_students(outcomes: Sequence[Outcomes], agreements: Sequence[Agreemen
     return Students(tuple(sets), sets, common, level, follows)
 
 
-def may_be_best(outcomes: Outcomes, *, iters: int = 10_000, seed: int = 1234) -> tuple[str, ...]:
+def may_be_best(outcomes: Outcomes, *, iters: int = RESAMPLES, seed: int = 1234) -> tuple[str, ...]:
     """The teachers that no other beats beyond noise, by intervals of all pairs at once."""
     only = outcomes.only(outcomes.teachers)
     pairs = list(itertools.combinations(range(len(only.names)), 2))

@@ -12,6 +12,7 @@ from typing import Any, Final
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import write_atomic
 from lnat_plugins.formatting import join_blocks
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
 from lnat_plugins.study.run import StudyRun, run_units
 
@@ -59,8 +60,8 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
         folder: by default a folder of the study's name beside its file; needed for several.
 
     Raises:
-        ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder, or
-            two of one name.
+        ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder,
+            two of one name, or such that are measured by different metrics.
     """
     if len(studies) == 1:
         return [StudyRun.of(studies[0], folder)]
@@ -76,11 +77,18 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
             "two studies have the same name", where=f"{studies[0]}: study", found=name,
             remedy="give each a name of its own",
         )  # fmt: skip
+    measured = {run.spec.evaluation.metric for run in runs}
+    if len(measured) > 1:
+        raise ConfigError(
+            "studies of different metrics cannot be brought together",
+            where="evaluation: metric", found=", ".join(sorted(measured)),
+            remedy="run those of one metric in a command of their own",
+        )  # fmt: skip
     root = Path(folder).expanduser().resolve()
     return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
 
 
-def write_studies(runs: Sequence[StudyRun], *, iters: int = 10_000, seed: int = 1234) -> Studies:
+def write_studies(runs: Sequence[StudyRun], *, iters: int = RESAMPLES, seed: int = 1234) -> Studies:
     """Reads the results; writes `study.json` of each, and `studies.json` of several.
 
     Args:
@@ -101,7 +109,7 @@ def run_studies(
     output_path: str | Path,
     *,
     jobs: int = 1,
-    bootstrap_iters: int = 10_000,
+    bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
 ) -> Studies:
     """Does what is left of several studies, one after the other, and brings them together.

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from lnat_plugins.errors import ConfigError, DataError, nearest
 from lnat_plugins.files import write_atomic
 from lnat_plugins.study.spec import Budget, StudySpec
@@ -22,7 +24,7 @@ from lnat_plugins.teacher_set.config import fingerprint
 UNIT: Final = "unit.json"
 _NOT_IN_FOLDERS: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
-Kind = Literal["scores", "none", "warm", "teacher", "selection"]
+Kind = Literal["scores", "none", "before", "calibration", "warm", "utility", "teacher", "selection"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class Unit:
 
     Attributes:
         kind: "scores" of the teacher set by the student; "none" = evaluated without training;
-            "warm" = a teacher's rows scored after some training on others of its rows; "teacher"
-            and "selection" = trained and evaluated.
+            "warm" = a teacher's rows scored after some training on others of its rows; "before",
+            "calibration" and "utility" = the rows of all teachers at held-out prompts scored by the
+            student as it is, after updates of several sizes and a longer training on a sampled
+            teacher, and after the update on another teacher (`utility`); "teacher" and "selection"
+            = trained and evaluated.
         student: by its name in the study.
         arm: the teacher's or the selection's name; "" where there is none.
-        budget, seed: of the training; None and 0 for the first three kinds.
+        budget, seed: of the training; None and 0 for all kinds but the last two.
     """
 
     kind: Kind
@@ -56,7 +61,8 @@ class Unit:
 def units_of(study: StudySpec, teachers: Sequence[str]) -> list[Unit]:
     """All units of a study, in the order in which they are done.
 
-    Each student's scores come first, since its selections need them.
+    Each student's scores come first, since its selections need them; its calibrations come before
+    its utilities.
 
     Raises:
         ConfigError: two units whose names differ only in signs that a folder cannot have.
@@ -78,8 +84,17 @@ def _units(study: StudySpec, teachers: Sequence[str]) -> Iterator[Unit]:
     for student in study.students:
         yield Unit("scores", student)
         yield Unit("none", student)
+        if study.utility:
+            sampled = sampled_teachers(study, teachers)
+            yield Unit("before", student)
+            for teacher in sampled:
+                yield Unit("calibration", student, teacher)
         for teacher in teachers if study.warm else ():
             yield Unit("warm", student, teacher)
+        if study.utility:
+            for teacher in teachers:
+                if teacher not in sampled:
+                    yield Unit("utility", student, teacher)
     for budget in study.budgets:
         for seed in study.seeds:
             for student in study.students:
@@ -87,6 +102,13 @@ def _units(study: StudySpec, teachers: Sequence[str]) -> Iterator[Unit]:
                     yield Unit("teacher", student, teacher, budget, seed)
                 for selection in study.selections:
                     yield Unit("selection", student, selection, budget, seed)
+
+
+def sampled_teachers(study: StudySpec, teachers: Sequence[str]) -> list[str]:
+    """Those by which the update of `utility` is calibrated, drawn with the study's `shuffle`."""
+    generator = np.random.default_rng(study.shuffle)
+    drawn = generator.permutation(len(teachers))[: study.utility.sample if study.utility else 0]
+    return [teachers[index] for index in sorted(drawn.tolist())]
 
 
 def find_unit(name: str, units: Sequence[Unit]) -> Unit:

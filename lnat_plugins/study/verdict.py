@@ -15,6 +15,7 @@ from lnat_plugins.study.pool import Pooled
 from lnat_plugins.study.reliability import Reliability
 from lnat_plugins.study.resample import Estimate
 from lnat_plugins.study.students import Students
+from lnat_plugins.study.utility import Calibration
 
 
 def verdict(
@@ -24,6 +25,7 @@ def verdict(
     arms: ArmTable | None = None,
     gains: Gains | None = None,
     ablation: Ablation | None = None,
+    utility: Calibration | None = None,
 ) -> tuple[str, ...]:
     """What may be said of one student and family of tasks, a sentence or two each.
 
@@ -37,6 +39,7 @@ def verdict(
         *(arms.warnings if arms is not None else ()),
         *_agreeing(agreement),
         *_against_baseline(agreement),
+        *([] if utility is None else [utility.in_words()]),
         *_carried(agreement, ablation),
         *(_gaining(gains) if gains is not None else ()),
     )
@@ -59,7 +62,7 @@ def _reliable(found: Reliability) -> str:
         single = f", and two single seeds agree at {number(found.single_seeds, 2)}"
     return (
         f"Of the variance between {n} after training, a share of {said} is beyond the noise of "
-        f"{noise}. A score that knows the true accuracies is expected to reach tau-b "
+        f"{noise}. A score that knows the true means is expected to reach tau-b "
         f"{number(found.largest_tau, 2)}{single}."
     )
 
@@ -112,7 +115,7 @@ def _against_baseline(found: Agreement) -> Iterable[str]:
     if found.different < FEWEST:
         yield (
             f"Whether a metric is better than {base} is not said: the teachers have "
-            f"{found.different} different accuracies, and {FEWEST} are the least."
+            f"{found.different} different means, and {FEWEST} are the least."
         )
         return
     yield from _claims(base, [(one.metric, one.difference, one.claim) for one in others])
@@ -143,7 +146,7 @@ def _carried(found: Agreement, ablation: Ablation | None) -> Iterable[str]:
             yield (
                 f"Without {one.name}, the tau-b of {name} goes from "
                 f"{number(ablation.tau[name], 2)} to {number(one.tau[name], 2)}, the largest "
-                "change in the pool."
+                f"change in the pool: {one.change[name].in_words()}."
             )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -53,7 +53,10 @@ class DegenerateCount:
 
 
 def degenerate_kinds(
-    text: str, extra: Mapping[str, Any] | None = None, prompt: str = ""
+    text: str,
+    extra: Mapping[str, Any] | None = None,
+    prompt: str = "",
+    among: Collection[str] = KINDS,
 ) -> tuple[str, ...]:
     """The kinds of degeneracy that a response shows, in the order of `KINDS`; mostly none.
 
@@ -63,16 +66,19 @@ def degenerate_kinds(
         prompt: the prompt as text, for answers given first; see `is_answer_first`. If it ends in
             an opening thinking tag, as some chat templates do, the response is read as if it
             began with that tag.
+        among: the kinds that are looked for; the time is theirs alone.
     """
     parts = split_thinking(text, prompt)
-    found = (
-        is_answer_only(parts),
-        is_answer_first(parts, prompt),
-        parts.is_empty,
-        is_loop(parts),
-        is_cut_off(text, extra or {}, parts),
+    tests: tuple[Callable[[], bool], ...] = (
+        lambda: is_answer_only(parts),
+        lambda: is_answer_first(parts, prompt),
+        lambda: parts.is_empty,
+        lambda: is_loop(parts),
+        lambda: is_cut_off(text, extra or {}, parts),
     )
-    return tuple(kind for kind, is_so in zip(KINDS, found, strict=True) if is_so)
+    return tuple(
+        kind for kind, is_so in zip(KINDS, tests, strict=True) if kind in among and is_so()
+    )
 
 
 def count_kinds(rows: Iterable[tuple[str, Iterable[str]]]) -> dict[str, DegenerateCount]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from lnat_plugins import __version__
 from lnat_plugins.cli import main
 from lnat_plugins.cli.shared import print_result
+from lnat_plugins.ranking.bootstrap import RESAMPLES
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +71,17 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("command", ["rank", "report", "study"])
+def test_the_commands_resample_as_often_as_the_functions(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their defaults are written out: help loads no numpy."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"--bootstrap_iters BOOTSTRAP_ITERS [^-]*default: {RESAMPLES}\b", words)
 
 
 def test_a_terminal_without_arrows_gets_question_marks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,14 @@ def finished(
         elif unit.kind == "warm":
             value = -1.5 if unit.arm == "long" else -0.25
             result["scores"] = {"p1": value, "p2": value}
+        elif unit.kind == "before":
+            result |= {"updates": 0, "log_probs": {"before": {"p1": -2.0, "p2": -3.0}}}
+        elif unit.kind == "calibration":
+            better = {"0.001": 0.01, "0.01": 0.1, "longer": 1.0}
+            of = {name: n if unit.arm == "long" else -2 * n for name, n in better.items()}
+            of["0.001"] = 0.01  # a tie
+            after = {name: {"p1": -2.0 + n, "p2": -3.0 + n} for name, n in of.items()}
+            result |= {"updates": 62, "log_probs": after}
         else:
             n = right[unit.arm or "none"] + (unit.seed - 2 if unit.seed else 0)
             result["values"] = {"sums": {str(i): float(i < n) for i in range(10)}}

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.study import Outcomes
-from tests.study.builders import outcomes
+from lnat_plugins.study import (
+    Estimate,
+    Outcomes,
+    agreement,
+    arm_table,
+    gains,
+    may_be_best,
+    reliability,
+)
+from tests.study.builders import outcomes, scores
 
 NAN = math.nan
 GOOD = [[[0, 1], [1, 1]], [[1, 1], [NAN, NAN]]]
@@ -61,3 +69,48 @@ def test_other_figures_have_no_bounds() -> None:
     assert outcomes(np.array([[[-3.5, 2.0]]]), bounds=None).means.tolist() == [-0.75]
     with pytest.raises(DataError, match="infinite"):
         outcomes(np.array([[[-math.inf, 2.0]]]), bounds=None)
+
+
+def test_means_of_tasks() -> None:
+    values = np.arange(12.0).reshape(2, 2, 3)
+    found = outcomes(values, bounds=None, tasks=("x", "y", "x"))
+    assert {task: means.tolist() for task, means in found.task_means.items()} == {
+        "x": [2.5, 8.5], "y": [2.5, 8.5],
+    }  # fmt: skip
+    assert found.only(["B"]).task_means["y"].tolist() == [8.5]
+    assert outcomes(values, bounds=None).task_means == {}
+    assert outcomes(values, bounds=None, tasks=("x",) * 3).task_means == {}
+    with pytest.raises(DataError, match="2 tasks, 3 items"):
+        outcomes(values, bounds=None, tasks=("x", "y"))
+
+
+def test_values_without_bounds_are_compared_by_their_differences_alone() -> None:
+    """Log-probabilities say what any other figures with the same differences do."""
+    generator = np.random.default_rng(3)
+    logs = generator.normal(-3, 0.2, (9, 1, 30)) + generator.normal(0, 0.1, (9, 3, 30))
+    logs += generator.normal(0, 0.4, (9, 1, 1))
+    measured = scores(generator.normal(size=(2, 6, 8)))
+    kinds, names = "nttttttss", ["none", *"ABCDEF", "random", "best"]
+
+    def statistics(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[object]:
+        of = outcomes(values, kinds=kinds, names=names, bounds=None)  # type: ignore[arg-type]
+        found = agreement(of, measured, iters=100)
+        table = arm_table(of, iters=100)
+        assert not any(arm.floor or arm.ceiling for arm in table.arms)
+        return [
+            [one.fixed["regret"] for one in found.metrics], [arm.gain for arm in table.arms],
+            [one.gain for one in gains(of, iters=100).gains],
+            [one.fixed["tau"].value for one in found.metrics], reliability(of).share.value,
+            may_be_best(of, iters=100),
+        ]  # fmt: skip
+
+    first, second = statistics(logs), statistics(logs / 4 + 7)
+    for one, other in zip(first[:3], second[:3], strict=True):
+        for left, right in zip(one, other, strict=True):  # type: ignore[call-overload]
+            assert isinstance(left, Estimate)
+            got = [right.value, right.low, right.high]
+            expected = [left.value / 4, left.low / 4, left.high / 4]
+            assert got == pytest.approx(expected, nan_ok=True, abs=1e-9)
+    assert second[3] == pytest.approx(first[3])
+    assert second[4] == pytest.approx(first[4])
+    assert second[5] == first[5]

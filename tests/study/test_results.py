@@ -11,8 +11,10 @@ from lnat_plugins import run_study
 from lnat_plugins.cli import main
 from lnat_plugins.errors import DataError
 from lnat_plugins.ranking import read_reference
-from lnat_plugins.study.results import RESULT, metric_scores, read_results
+from lnat_plugins.study.read import metric_scores
+from lnat_plugins.study.results import RESULT, read_results
 from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.units import UNIT, write_done
 
 from .lab import RIGHT, finished, write_study
 
@@ -35,6 +37,33 @@ def test_what_the_units_say_together(tmp_path: Path) -> None:
     assert json.loads(result.to_json())["study"] == "small"
 
 
+def test_log_probabilities_of_several_tasks(tmp_path: Path) -> None:
+    """Items are the documents of all tasks; such values have no bounds."""
+    evaluation = {"tasks": ["sums.yaml"], "metric": "acc", "device": "cpu"}
+    run = finished(tmp_path, keys={"evaluation": evaluation})
+    for unit in run.units:
+        result = run.done(unit) or {}
+        if "values" in result:
+            right = result["values"]["sums"]
+            result["values"] = {
+                "held_out_b": {k: v - 3.0 for k, v in right.items()},
+                "held_out_a": {k: v - 2.0 for k, v in [*right.items()][:4]},
+            }
+            write_done(run.folder_of(unit), run._key(unit), result)
+    result = read_results(run, iters=200)
+    (one,) = result.students
+    assert list(one.arms.tasks) == ["held_out_a", "held_out_b"]
+    assert one.arms.tasks["held_out_b"] == pytest.approx({a: n / 10 - 3 for a, n in RIGHT.items()})
+    assert one.arms.arms[1].mean.value == pytest.approx((10 * (0.9 - 3) + 4 * (1 - 2)) / 14)
+    assert not any(arm.floor or arm.ceiling for arm in one.arms.arms)
+    assert not any("floor" in said or "ceiling" in said for said in one.verdict)
+    text = result.to_markdown()
+    assert "|held_out_a|held_out_b|" in text.replace(" ", "") and "ccuracy" not in text
+    assert json.loads(result.to_json())["students"][0]["arms"]["tasks"].keys() == {
+        "held_out_a", "held_out_b",
+    }  # fmt: skip
+
+
 def test_warm_scores_stand_beside_the_metrics(tmp_path: Path) -> None:
     """Where all teachers have them; a prompt that was trained on has none."""
     run = finished(tmp_path, keys={"warm": {"rows": 1, "updates": 1}})
@@ -49,6 +78,33 @@ def test_warm_scores_stand_beside_the_metrics(tmp_path: Path) -> None:
     (one,) = read_results(run, iters=200).students
     assert one.agreement is not None
     assert "warm_naturalness" not in {each.metric for each in one.agreement.metrics}
+
+
+def test_utility_stands_beside_the_metrics(tmp_path: Path) -> None:
+    """By the rate that was chosen, and not by the longer training."""
+    keys = {"utility": {"rows": 1, "learning_rates": [0.01, 0.001]}}
+    run = finished(tmp_path, keys=keys)
+    result = read_results(run, iters=200)
+    (one,) = result.students
+    assert one.agreement is not None and one.utility is not None
+    utility = one.agreement.of("utility")
+    assert utility.prompts == 2
+    assert dict(utility.scores) == pytest.approx({"long": 0.1, "short": -0.2})
+    assert utility.fixed["tau"].value == 1
+    assert one.utility.calibration.reached
+    assert any("The step of utility is calibrated: at 0.01" in line for line in one.verdict)
+    found = json.loads(result.to_json())["students"][0]["utility"]
+    assert (found["chosen"]["learning_rate"], found["chosen"]["pairs"]) == (0.01, 1.0)
+    assert [each["pairs"] for each in found["rates"]] == [0.5, 1.0]
+    assert found["costs"] == {"updates": 124, "of_calibration": 122}
+    text = result.to_markdown()
+    (line,) = [line for line in text.splitlines() if line.startswith("|0.01 ")]
+    assert [cell.strip() for cell in line.split("|")[1:5]] == ["0.01", "1.00", "1.00", "chosen"]
+    assert "utility took 124 updates (122 of them for the calibration alone)" in text
+    (run.folder / "student" / "calibration" / "long" / UNIT).unlink()
+    (one,) = read_results(run, iters=200).students
+    assert one.agreement is not None and one.utility is None
+    assert "utility" not in {each.metric for each in one.agreement.metrics}
 
 
 def test_the_command_writes_what_rank_reads(

@@ -16,11 +16,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lnat_plugins import score
 from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError, StudentError
+from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
 from lnat_plugins.study.rows import held_out, rows_of
 from lnat_plugins.study.run import LOG, StudyRun, run_units
 from lnat_plugins.study.units import UNIT, Unit
+from tests.harness.lab import CLASS
 
 from .lab import write_study
 
@@ -183,6 +185,45 @@ def test_models_are_kept_where_wanted(done: StudyRun, tmp_path: Path) -> None:
     assert any((a != b).any() for a, b in zip(model.parameters(), before.parameters(), strict=True))
 
 
+def test_lora_trains_an_adapter_and_the_adapter_is_evaluated(
+    done: StudyRun, tmp_path: Path
+) -> None:
+    """The evaluation is that of the base model with the adapter merged into it."""
+    peft = pytest.importorskip("peft", reason="LoRA needs peft: pip install peft")
+    block = {"teachers": ["short"], "min_teachers": 1, "windows": ["global"], "sensitivity": "none"}
+    task = {"task": "texts", "dataset_path": str(tmp_path / "rows.jsonl"), "naturalness": block}
+    (tmp_path / "texts.yaml").write_text(CLASS + yaml.safe_dump(task), encoding="utf-8")
+    metric = "global_naturalness/short"
+    options: dict[str, Any] = {"device": "cpu", "model_args": {"dtype": "float32"}}
+    lora = {
+        "use_peft": True,
+        "lora_r": 2,
+        "lora_alpha": 64,
+        "lora_target_modules": ["q_proj", "v_proj"],
+    }
+    path = write_study(
+        tmp_path, keep_models=True, teachers=["short"], selections={},
+        sft={"max_steps": 2, "learning_rate": 0.05, "use_cpu": True, "bf16": False, **lora},
+        evaluation={"tasks": "texts.yaml", "metric": metric, **options},
+    )  # fmt: skip
+    run = StudyRun.of(path, tmp_path / "out")
+    with_scores(run, done)
+    unit = run.units[-1]
+    trained = run.run(unit)["values"]["texts"]
+    folder = run.folder_of(unit) / "model"
+    assert (folder / "adapter_config.json").is_file() and not (folder / "config.json").exists()
+    assert not list(folder.parent.glob(".merged-*"))
+    before, merged = tmp_path / "student", tmp_path / "merged"
+    base = AutoModelForCausalLM.from_pretrained(before, dtype="float32")
+    peft.PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(merged)
+    AutoTokenizer.from_pretrained(before).save_pretrained(merged)
+    for model, same in ((merged, True), (before, False)):
+        found = evaluate_documents(
+            str(model), run.spec.evaluation.tasks, metric, apply_chat_template=True, **options
+        )
+        assert (found["texts"] == pytest.approx(trained, abs=1e-4)) == same
+
+
 def test_a_warm_up_is_scored_on_the_prompts_that_it_did_not_use(
     done: StudyRun, tmp_path: Path
 ) -> None:
@@ -207,6 +248,21 @@ def test_a_warm_up_is_scored_on_the_prompts_that_it_did_not_use(
             assert value == pytest.approx(expected.loc[prompt, "local_naturalness[1]"], abs=1e-6)
     assert trained[0] == trained[1] and held_out[0] == held_out[1]
     assert len(held_out[0]) == 5 and not trained[0] & held_out[0]
+
+
+def test_a_budget_of_epochs_is_trained_so_often(done: StudyRun, tmp_path: Path) -> None:
+    sft = {"num_train_epochs": 7, "use_cpu": True, "bf16": False, "learning_rate": 0.01}
+    budget = [{"rows": 4, "epochs": 2}, {"epochs": 1}]
+    run = StudyRun.of(write_study(tmp_path, sft=sft, budget=budget), tmp_path / "out")
+    with_scores(run, done)
+    units = [unit for unit in run.units if unit.kind == "teacher" and unit.arm == "short"]
+    assert [unit.name.split("/")[3] for unit in units] == ["4-rows-2-epochs", "1-epochs"]
+    for unit, rows, epochs in zip(units, (4, 8), (2, 1), strict=True):
+        assert run.run(unit)["rows"] == rows
+        settings = (run.folder_of(unit) / "rows" / "sft.yaml").read_text(encoding="utf-8")
+        assert yaml.safe_load(settings)["num_train_epochs"] == epochs
+        assert f"'epoch': '{epochs}'" in (run.folder_of(unit) / LOG).read_text(encoding="utf-8")
+    assert run._key(units[0])["budget"] == {"rows": 4, "tokens": None, "epochs": 2}
 
 
 @pytest.mark.parametrize(

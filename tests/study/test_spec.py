@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.study.spec import Budget, read_study
+from lnat_plugins.study.spec import Budget, Utility, read_study
 from lnat_plugins.study.units import Unit, find_unit, units_of
 
 from .lab import write_study
@@ -44,6 +44,15 @@ def test_names_that_lead_nowhere_are_left_as_they_are(tmp_path: Path) -> None:
         ({"budget": {"rows": 0}}, "budget: rows"),
         ({"budget": {"row": 1}}, "unknown key .*'row'.*did you mean 'rows'"),
         ({"budget": {"rows": 1, "tokens": 1}}, "a budget is of rows or of tokens"),
+        ({"budget": {"epochs": 0}}, "budget: epochs"),
+        ({"budget": {"epochs": 1.5}}, "budget: epochs"),
+        ({"budget": [{}, {"epochs": 3}]}, "a budget of epochs, and `sft: max_steps`.* 2"),
+        ({"utility": {"rows": 0}}, "utility: rows"),
+        ({"utility": {"learning_rates": []}}, "utility: learning_rates"),
+        ({"utility": {"learning_rates": [0.1, -1.0]}}, "utility: learning_rates"),
+        ({"utility": {"sample": 1}}, "utility: sample"),
+        ({"utility": {"agreement": 1.2}}, "utility: agreement"),
+        ({"utility": {"update": 3}}, "did you mean 'updates'"),
         ({"warm": {"updates": 0}}, "warm: updates"),
         ({"warm": {"update": 3}}, "did you mean 'updates'"),
         ({"sft": {"output_dir": "x"}}, "the study sets `output_dir` itself"),
@@ -56,6 +65,32 @@ def test_what_is_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> 
     with pytest.raises(ConfigError, match=f"(?i){message}") as caught:
         read_study(write_study(tmp_path, **keys))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        ({}, "all"),
+        ({"epochs": 3}, "3-epochs"),
+        ({"rows": 400, "epochs": 5}, "400-rows-5-epochs"),
+        ({"tokens": 9000, "epochs": 1}, "9000-tokens-1-epochs"),
+    ],
+)
+def test_budgets_have_names(tmp_path: Path, budget: dict[str, int], name: str) -> None:
+    sft = {"num_train_epochs": 2, "max_steps": -1}
+    (found,) = read_study(write_study(tmp_path, budget=budget, sft=sft)).budgets
+    assert (found, found.name) == (Budget(**budget), name)
+
+
+def test_a_utility_has_defaults(tmp_path: Path) -> None:
+    assert read_study(write_study(tmp_path)).utility is None
+    assert read_study(write_study(tmp_path, utility=False)).utility is None
+    assert read_study(write_study(tmp_path, utility=True)).utility == Utility()
+    given = {"learning_rates": [0.01, 1e-3, 0.01], "updates": 2}
+    found = read_study(write_study(tmp_path, utility=given)).utility
+    assert found == Utility(updates=2, learning_rates=(1e-3, 0.01))
+    found = read_study(write_study(tmp_path, utility={"learning_rates": 1})).utility
+    assert found is not None and found.learning_rates == (1.0,)
 
 
 def test_units_are_scored_first_and_named_by_folders(tmp_path: Path) -> None:

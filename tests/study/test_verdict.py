@@ -75,7 +75,7 @@ SURE = relied(near(0.9, 0.05))
         (
             SURE,
             "Of the variance between 8 teachers after training, a share of 0.90 [0.85, 0.95] is "
-            "beyond the noise of 3 seeds and 200 items. A score that knows the true accuracies is "
+            "beyond the noise of 3 seeds and 200 items. A score that knows the true means is "
             "expected to reach tau-b 0.86, and two single seeds agree at 0.71.",
         ),
         (
@@ -91,7 +91,7 @@ SURE = relied(near(0.9, 0.05))
         (
             relied(Estimate(1.0, NAN, 1.0), NAN),
             "Of the variance between 8 teachers after training, a share of 1.00 is beyond the "
-            "noise of 3 seeds and 200 items. A score that knows the true accuracies is expected to "
+            "noise of 3 seeds and 200 items. A score that knows the true means is expected to "
             "reach tau-b 0.86.",
         ),
     ],
@@ -126,7 +126,7 @@ def test_better_worse_and_the_rest() -> None:
             metric("length", near(0.2, 0.5), near(-0.1, 0.3)),
         ),
         SURE,
-        arms=ArmTable((), ("Three of them at the floor.",)),
+        arms=ArmTable((), ("Three of them at the floor.",), {}),
     )
     assert found[1:] == (
         "Three of them at the floor.",
@@ -144,14 +144,14 @@ def test_better_worse_and_the_rest() -> None:
     )
 
 
-def test_few_different_accuracies_carry_no_claim() -> None:
+def test_few_different_means_carry_no_claim() -> None:
     metrics = (
         metric("global", near(0.3, 0.5)),
         metric("warm", near(0.8, 0.1), near(0.5, 0.2), different=5),
     )
     assert verdict(agreed(*metrics, different=5), SURE)[-1] == (
         "Whether a metric is better than global is not said: the teachers have 5 different "
-        "accuracies, and 6 are the least."
+        "means, and 6 are the least."
     )
     assert not any("global" in line for line in verdict(agreed(*metrics, baseline=None), SURE))
 
@@ -166,8 +166,18 @@ def test_who_carries_the_agreement() -> None:
     found = Ablation(
         {"global": 0.3, "warm": 0.5},
         (
-            LeftOut("A", ("A",), {"global": 0.1, "warm": 0.45}, {"global": -0.2, "warm": -0.05}),
-            LeftOut("easy", ("A", "B"), {"global": 0.4, "warm": 0.7}, {"global": 0.1, "warm": 0.2}),
+            LeftOut(
+                "A",
+                ("A",),
+                {"global": 0.1, "warm": 0.45},
+                {"global": near(-0.2, 0.3), "warm": near(-0.05, 0.1)},
+            ),
+            LeftOut(
+                "easy",
+                ("A", "B"),
+                {"global": 0.4, "warm": 0.7},
+                {"global": near(0.1, 0.1), "warm": near(0.2, 0.15)},
+            ),
         ),
     )
     lines = verdict(
@@ -175,8 +185,10 @@ def test_who_carries_the_agreement() -> None:
         SURE, ablation=found,
     )  # fmt: skip
     assert lines[-2:] == (
-        "Without easy, the tau-b of warm goes from 0.50 to 0.70, the largest change in the pool.",
-        "Without A, the tau-b of global goes from 0.30 to 0.10, the largest change in the pool.",
+        "Without easy, the tau-b of warm goes from 0.50 to 0.70, the largest change in the pool: "
+        "0.20 [0.05, 0.35].",
+        "Without A, the tau-b of global goes from 0.30 to 0.10, the largest change in the pool: "
+        "-0.20 [-0.50, 0.10].",
     )
 
 

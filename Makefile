@@ -1,6 +1,7 @@
 # make demo   install the wheel and rank the bundled teachers for the bundled student
 # make test   install the wheel and run the tests against it
 # make lint   ruff and mypy
+# make docs   the site in docs/ as HTML: out/docs/index.html; needs Python 3.11
 # make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
@@ -25,6 +26,7 @@ SOURCES := $(shell find lnat_plugins hooks tasks pyproject.toml README.md LICENS
 READY_VENV := $(VENV)/.torch-$(DEPS)
 READY_WHEEL := $(VENV)/.wheel-$(DEPS)-$(SOURCES)
 READY_TEST := $(VENV)/.test-$(DEPS)
+READY_DOCS := $(VENV)/.docs-$(DEPS)
 
 # Nothing here may reach for a model or a data set, and no checkout may stand in for the wheel.
 export HF_HUB_OFFLINE := 1
@@ -32,7 +34,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint matrix study study_full clean
+.PHONY: demo test lint docs matrix study study_full clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -59,6 +61,10 @@ lint: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY_WHEEL) $(READY_DOCS)
+	$(BIN)/python docs/generate.py --check
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs out/docs
 
 # What meets torch, transformers, lm-eval and pydantic; training and the examples are left to `test`.
 CORE := tests/steps tests/teacher_set tests/engine tests/scoring tests/metrics tests/ranking \
@@ -89,6 +95,11 @@ $(READY_WHEEL): $(READY_VENV)
 $(READY_TEST): $(READY_WHEEL)
 	rm -f $(VENV)/.test-*
 	$(PIP) install --constraint $(CONSTRAINTS) "lnat-plugins[test]"
+	touch $@
+
+$(READY_DOCS): $(READY_WHEEL)
+	rm -f $(VENV)/.docs-*
+	$(PIP) install --constraint $(CONSTRAINTS) "lnat-plugins[docs]"
 	touch $@
 
 clean:

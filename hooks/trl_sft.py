@@ -274,12 +274,13 @@ class NaturalSelectionMixin(_Trainer):
 class NaturalSFTTrainer(NaturalSelectionMixin, SFTTrainer):
     """`trl.SFTTrainer` that chooses its rows before it trains.
 
-    ```python
-    trainer = NaturalSFTTrainer(
-        model, args=args, train_dataset=candidates, selection={"strategy": "best", "windows": [4]}
-    )
-    trainer.train()
-    ```
+    ::
+
+        trainer = NaturalSFTTrainer(
+            model, args=args, train_dataset=candidates,
+            selection={"strategy": "best", "windows": [4]},
+        )
+        trainer.train()
     """
 
 

@@ -107,33 +107,60 @@ _Path = Annotated[_Text | None, BeforeValidator(lambda path: None if path is Non
 _QUOTES: Final[dict[str, Any]] = {"remedy": "put it in quotes"}
 
 
-class _Block(BaseModel):
+class SelectionKeys(BaseModel):
     """The values that a block may hold, apart from those that name something.
 
     Names of strategies and metrics, windows and the options of a strategy are looked up elsewhere.
+    The text below a key is its line in docs/selection.md.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     strategy: Any = "best"
+    """the rule; see [Strategies](#strategies). Its options stand beside it"""
     metric: Any = "local_naturalness"
+    """what scores the rows; see [Metrics](#metrics)"""
     window: Any = None
+    """the window that decides, where several are scored: the first of `windows` if not set. Not for
+    a metric that reads the global window only, or none
+    """
     windows: Any = None
+    """what is scored: numbers of preceding steps, shares such as `"10%"`, or `global`; `window` if
+    that is set, else `[4]`, or `[global]` for a metric that reads only that
+    """
     steps: _Text = Field(Settings.steps, json_schema_extra=_QUOTES)
+    """how a response is cut: `sentence`, `line`, `paragraph`, `turn`, `tokens:N`, `supplied` (the
+    rows' own column `steps`), `supplied_or_sentence`
+    """
     markers: Literal["skip", "keep"] = Settings.markers
+    """`skip`: tags such as `</think>` and lines of nothing but markup are no steps, and tags are
+    not scored; `keep`: steps as they are cut, every token scored
+    """
     require_correct: bool = False
+    """only rows whose `correct` is true"""
     max_length: int | None = Field(
         None, ge=1, json_schema_extra={"must_be": "a whole number, 1 or more"}
     )
+    """only rows of at most so many tokens, as training reads them; see [Length](#length)"""
     min_margin: float | None = Field(
         None, ge=0, allow_inf_nan=False,
         json_schema_extra={"must_be": "a number, 0 or more, in the metric's unit"},
     )  # fmt: skip
+    """only prompts whose best row leads the second best by so much, in the metric's unit"""
     drop_duplicates: bool = True
+    """of equal responses to a prompt only the first"""
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
+    """for strategies that draw or resample"""
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
+    """what your columns are called: `{teacher: model, correct: is_right}`; see [Rows](#rows)"""
     teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)
+    """a teacher set's YAML as the source of the rows, from the config's folder. In a training
+    config only, in place of TRL's `dataset_name` or `datasets`
+    """
     plugins: Any = None
+    """modules, and files from the config's folder, that bring strategies, metrics or splitters of
+    your own ([plugins](plugins.md)); in a program objects too
+    """
 
 
 def parse_selection(
@@ -165,7 +192,7 @@ def parse_selection(
             where=source, found=key, remedy=did_you_mean(str(key), known),
         )  # fmt: skip
     options = _options(block, strategy, source)
-    values = validate(_Block, {k: v for k, v in block.items() if k in KEYS}, where=source)
+    values = validate(SelectionKeys, {k: v for k, v in block.items() if k in KEYS}, where=source)
     metric = _look_up(values.metric, metrics, "metric", source)
     windows, window = _windows(values, metric, source)
     names = tuple(one.name for one in windows)
@@ -222,7 +249,9 @@ def _look_up(name: Any, table: Mapping[str, Any], kind: str, source: str) -> Any
     return table[name]
 
 
-def _windows(values: _Block, metric: Metric, source: str) -> tuple[tuple[Window, ...], str | None]:
+def _windows(
+    values: SelectionKeys, metric: Metric, source: str
+) -> tuple[tuple[Window, ...], str | None]:
     """What is scored, and which of it decides; by default no more than the metric reads."""
     wanted = None
     if values.window is not None:

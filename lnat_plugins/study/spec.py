@@ -163,18 +163,29 @@ class _Budget(BaseModel):
     epochs: _Count | None = None
 
 
-class _Evaluation(BaseModel):
+class EvaluationKeys(BaseModel):
+    """The keys of `evaluation:`, as lm-eval has them; one number a document."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
     tasks: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    """names or YAML files, one or a list"""
     metric: str
+    """of the tasks, one number a document"""
     filter: str | None = None
+    """of the tasks' filters; the first if not set"""
     limit: _Count | None = None
+    """documents a task; all if not set"""
     gen_kwargs: dict[str, Any] = {}
+    """as lm-eval takes them"""
     batch_size: int | str = 1
+    """a number, or `auto`"""
     device: str | None = None
+    """cuda where there is one, if not set"""
     include_path: str | None = None
+    """folder of further tasks"""
     model_args: dict[str, Any] = {}
+    """of `--model hf`, beside `pretrained`"""
 
 
 class _Warm(BaseModel):
@@ -198,25 +209,49 @@ class _Utility(BaseModel):
     held_out: _Count = Utility.held_out
 
 
-class _Study(BaseModel):
+class StudyKeys(BaseModel):
+    """The top level of the YAML; the text below a key is its line in docs/study.md."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
     study: str
+    """its name, and that of its folder"""
     teacher_set: str
+    """the YAML of the rows; its metrics are compared with what training brings"""
     students: Annotated[
         list[str] | dict[str, str], BeforeValidator(_listed_or_named), Field(min_length=1)
     ]
+    """a folder or hub id, a list of them, or `{name: folder or id}`"""
     seeds: int | list[int] = 3
+    """of training: how many, or a list of them"""
     budget: Annotated[list[dict[str, Any]], BeforeValidator(_listed)] = [{}]
+    """`{rows: N}` or `{tokens: N}`, or a list of them: what comes first in one order of the prompts
+    that all arms share; `{}` is all rows. `epochs: N`, alone or with one of them, overrides `sft:
+    num_train_epochs` for that budget
+    """
     teachers: list[str] | None = None
+    """an arm each, with a row of each prompt; all of the set if not given"""
     selections: dict[str, dict[str, Any]] = {}
+    """an arm each: `{name: block}`, see [selection](selection.md); name one `random` and one
+    `global`, with which the others are compared
+    """
     sft: dict[str, Any] = {}
+    """any key of `trl sft` but model, data, seed and folder, which the study sets"""
     evaluation: dict[str, Any]
+    """how trained students are evaluated: the next table"""
     warm: bool | dict[str, Any] = False
+    """`true` or `{rows: 48, updates: 36}`: adds the metric `warm_naturalness`, the first window's
+    local naturalness of a teacher's rows, after `updates` of training on `rows` others of its
+    rows, which are not scored. One training a teacher
+    """
     utility: bool | dict[str, Any] = False
+    """`true` or a mapping: adds the metric `utility`, see [below](#utility)"""
     apply_chat_template: bool | None = None
+    """where the student has one, if not set"""
     shuffle: int = 1234
+    """seed of the order of prompts"""
     keep_models: bool = False
+    """false: trained students are removed when they are evaluated"""
 
 
 def read_study(path: str | Path) -> StudySpec:
@@ -228,8 +263,8 @@ def read_study(path: str | Path) -> StudySpec:
     """
     path = Path(path).expanduser().resolve()
     where, folder = str(path), path.parent
-    found = validate(_Study, read_yaml(path), where=where)
-    evaluation = validate(_Evaluation, found.evaluation, where=f"{where}: evaluation")
+    found = validate(StudyKeys, read_yaml(path), where=where)
+    evaluation = validate(EvaluationKeys, found.evaluation, where=f"{where}: evaluation")
     budgets = tuple(
         Budget(**dict(validate(_Budget, one, where=f"{where}: budget"))) for one in found.budget
     )

@@ -57,6 +57,32 @@ _SWITCHED_OFF: Final = (
 """Fields that null switches off."""
 
 
+MEANING: Final[Mapping[str, str]] = {
+    "prompt": "text, or a list of turns; of several columns the texts are joined by `\\n`, empty "
+    "ones skipped",
+    "system": "a system turn before the prompt; where the turns hold the same text already, once; "
+    "where they hold another, the row is unusable",
+    "instruction": "text before the prompt's, joined by `\\n`; read without being named beside a "
+    "prompt `input`, and `input` beside a prompt `instruction`",
+    "messages": "a list of turns; the last turn of the assistant is the response",
+    "response": "text; a list of texts or of columns: samples; an assistant turn; an API's "
+    "`choices`",
+    "responses": "wide: `{teacher: column}`, or a list of columns that are named like teachers; "
+    "nested: the list of responses",
+    "answer": "another name of `response`, or of `responses` in the wide layout",
+    "think": "text before the answer, joined by `think_template`; null or empty: the answer alone",
+    "teacher": "text, or a whole number",
+    "prompt_id": "text, or a whole number; rows of one id answer the same prompt. Without ids "
+    "rows with equal prompts do",
+    "sample": "whole number or text, for several responses of a teacher to a prompt; without it "
+    "they are 0, 1, … in their order",
+    "correct": "true, 1, yes, correct, right, pass and their opposites, in any case; null, NaN "
+    "or empty: not known",
+    "steps": "a list of text that joins to the response exactly",
+}
+"""What a field may hold, as docs/teacher_sets.md says it."""
+
+
 class FieldColumns(NamedTuple):
     """The columns of one field.
 
@@ -129,7 +155,7 @@ def parse_columns(layout: str, columns: Mapping[str, Any], source: str) -> dict[
     """
     where = f"{source}: naturalness: columns"
     found = validate(
-        _MODELS[layout], dict(columns), where=source,
+        COLUMN_MODELS[layout], dict(columns), where=source,
         key=f"key in `naturalness: columns` for the {layout} layout",
         prefix="naturalness: columns: ",
     ).model_dump(exclude_unset=True)  # fmt: skip
@@ -210,8 +236,10 @@ def _model(layout: str) -> type[BaseModel]:
         if name in _SWITCHED_OFF:
             kind = kind | None
         remedy = "write {QwQ: qwq_output, R1: r1}" if by_teacher else "give the name of one column"
-        fields[name] = (kind, Field(None, json_schema_extra={"remedy": remedy}))
+        fields[name] = (
+            kind, Field(None, description=MEANING[name], json_schema_extra={"remedy": remedy})
+        )  # fmt: skip
     return create_model(f"_{layout}_columns", __base__=_Keys, **fields)
 
 
-_MODELS: Final = {layout: _model(layout) for layout in LAYOUT_COLUMNS}
+COLUMN_MODELS: Final = {layout: _model(layout) for layout in LAYOUT_COLUMNS}

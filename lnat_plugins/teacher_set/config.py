@@ -2,8 +2,7 @@
 
 One YAML serves lm-eval and training alike. The keys are lm-eval's own where it has one (`task`,
 `dataset_path`, `dataset_name`, `dataset_kwargs`, `test_split`, `target_delimiter`); ours stand in
-the block `naturalness:`. Pydantic models check keys and values before any data is opened. The
-names of splitters, metrics and loaders and the grammar of windows are checked where these are used.
+the block `naturalness:`. The pydantic models of `keys` check them before any data is opened.
 """
 
 from __future__ import annotations
@@ -13,19 +12,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
+from lnat_plugins.errors import ConfigError, did_you_mean, validate
+from lnat_plugins.teacher_set.columns import parse_columns
+from lnat_plugins.teacher_set.keys import (
+    DELIMITER,
+    THINK_TEMPLATE,
+    DatasetPath,
+    NaturalnessKeys,
+    Scalar,
+    Sensitivity,
+    TaskKeys,
 )
 
-from lnat_plugins.errors import ConfigError, did_you_mean, is_text, validate
-from lnat_plugins.teacher_set.columns import parse_columns
+__all__ = [
+    "DataSpec", "DatasetPath", "Scalar", "Sensitivity", "Settings", "TaskSpec", "fingerprint",
+    "parse_task",
+]  # fmt: skip
 
 IDLE_KEYS: Final = (
     "custom_dataset", "training_split", "validation_split", "fewshot_split", "process_docs",
@@ -35,12 +39,6 @@ IDLE_KEYS: Final = (
     "doc_to_decontamination_query", "gen_prefix",
 )  # fmt: skip
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
-
-Sensitivity = Literal["none", "basic", "full"]
-Scalar = str | int | float | bool | None
-DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
-
-THINK_TEMPLATE: Final = "<think>\n{think}\n</think>\n\n{answer}"
 
 PRESETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ln-v1": ("sentence", ("4", "global")),
@@ -69,7 +67,7 @@ class Settings:
 
     steps: str = "sentence"
     windows: tuple[str, ...] = ("4", "global")
-    target_delimiter: str = "\n\n"
+    target_delimiter: str = DELIMITER
     metrics: tuple[str, ...] = ()
     markers: Literal["skip", "keep"] = "skip"
 
@@ -165,7 +163,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
                 remedy="remove it; prompts and responses are taken as the data has them",
             )  # fmt: skip
     keys = {key: value for key, value in config.items() if key not in IDLE_KEYS}
-    task = validate(_TaskKeys, keys, where=source)
+    task = validate(TaskKeys, keys, where=source)
     split = task.test_split or "train"
     kwargs = dict(task.dataset_kwargs or {})
     if task.dataset_path in ("json", "csv", "parquet") and "data_files" in kwargs:
@@ -179,7 +177,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             files = files[split]
         return parse_task({**config, "dataset_path": files, "dataset_kwargs": kwargs}, source)
     block = validate(
-        _Block, dict(task.naturalness or {}),
+        NaturalnessKeys, dict(task.naturalness or {}),
         where=source, key="key in `naturalness`", prefix="naturalness: ",
     )  # fmt: skip
     columns = parse_columns(block.layout, block.columns or {}, source)
@@ -230,7 +228,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
     )
 
 
-def _check_prompts(block: _Block, source: str) -> None:
+def _check_prompts(block: NaturalnessKeys, source: str) -> None:
     if (block.layout == "batch") != bool(block.prompts):
         where = f"{source}: naturalness: prompts"
         if block.prompts:
@@ -242,157 +240,3 @@ def _check_prompts(block: _Block, source: str) -> None:
             "the batch layout needs the file of the requests", where=where,
             remedy="add `prompts: prompts.jsonl`",
         )  # fmt: skip
-
-
-def _text(value: Any) -> str:
-    if not is_text(value):
-        raise ValueError("this must be text")
-    return value
-
-
-def _name(value: Any) -> str:
-    if not is_text(value):
-        raise ValueError("every name must be text, in quotes")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list | tuple) or not value:
-        raise ValueError("this must be a list of names")
-    names = tuple(map(_name, value))
-    if len(set(names)) < len(names):
-        raise ValueError("duplicate name")
-    return names
-
-
-def _windows(value: Any) -> tuple[str, ...]:
-    """Windows as text: "4", "10%", "global"; `steps.windows` reads them."""
-    listed = value if isinstance(value, list | tuple) else [value]
-    if any(isinstance(window, bool) or not isinstance(window, int | str) for window in listed):
-        raise ValueError("not a window")
-    windows = tuple(str(window).strip() for window in listed)
-    if not windows:
-        raise ValueError("no window is given")
-    if len(set(windows)) < len(windows):
-        raise ValueError("duplicate window")
-    return windows
-
-
-def _dataset_path(value: Any) -> DatasetPath:
-    if is_text(value):
-        return value
-    if isinstance(value, list | tuple) and value:
-        return tuple(map(_name, value))
-    if isinstance(value, Mapping) and value:
-        listed = {t: p if isinstance(p, list | tuple) and p else [p] for t, p in value.items()}
-        return {_name(teacher): tuple(map(_name, paths)) for teacher, paths in listed.items()}
-    raise ValueError("no data is named")
-
-
-def _where(value: Any) -> dict[str, tuple[Scalar, ...]]:
-    """{column: allowed values}; one value stands for a list of it."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise ValueError("this must map columns to values")
-    found = {}
-    for column, allowed in value.items():
-        listed = list(allowed) if isinstance(allowed, list | tuple) else [allowed]
-        if not listed or not all(
-            one is None or isinstance(one, str | int | float) for one in listed
-        ):
-            raise ValueError(f"the values of {column!r} must be text, numbers, true, false or null")
-        found[_name(column)] = tuple(listed)
-    return found
-
-
-def _think_template(value: str) -> str:
-    if value.count("{think}") != 1 or value.count("{answer}") != 1:
-        raise ValueError("{think} and {answer} must each appear once")
-    return value
-
-
-def _no_examples(value: Any) -> None:
-    if value:
-        raise ValueError("a naturalness task takes no few-shot examples")
-
-
-def _no_include(value: Any) -> None:
-    raise ValueError("this is only followed in a file")
-
-
-Text = Annotated[str, PlainValidator(_text)]
-Names = Annotated[tuple[str, ...], PlainValidator(_names)]
-Windows = Annotated[tuple[str, ...], PlainValidator(_windows)]
-Where = Annotated[dict[str, tuple[Scalar, ...]], PlainValidator(_where)]
-
-
-def _field(default: Any, remedy: str = "put it in quotes") -> Any:
-    return Field(default, json_schema_extra={"remedy": remedy})
-
-
-class _Keys(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class _TaskKeys(_Keys):
-    """The top level of the YAML; the second half are keys of lm-eval that we do not read."""
-
-    task: Text = _field(..., "give the set a name: `task: my_teachers`")
-    dataset_path: Annotated[DatasetPath, PlainValidator(_dataset_path)] = _field(
-        ..., "give a file, a folder, a pattern, a list, a mapping teacher: file, or a hub id"
-    )
-    dataset_name: Text | None = _field(None)
-    dataset_kwargs: Mapping[str, Any] | None = None
-    test_split: Annotated[Text | None, BeforeValidator(lambda value: value or None)] = _field(None)
-    target_delimiter: str = _field(Settings.target_delimiter, 'write it in double quotes: "\\n\\n"')
-    num_fewshot: Annotated[None, PlainValidator(_no_examples)] = _field(
-        None,
-        "remove it, or set it to 0: responses are scored as the student would be trained on them",
-    )
-    naturalness: Mapping[str, Any] | None = None
-
-    task_class: Any = Field(None, alias="class")
-    group: Any = None
-    include: Annotated[None, PlainValidator(_no_include)] = _field(
-        None, "give the YAML's path, or the included keys themselves"
-    )
-    metadata: Any = None
-    output_type: Any = None
-    repeats: Any = None
-    tag: Any = None
-    task_alias: Any = None
-    task_list: Any = None
-
-
-class _Block(_Keys):
-    """The keys of `naturalness:`; empty steps and windows are the preset's."""
-
-    layout: Literal["long", "wide", "messages", "prompt_completion", "nested", "batch"] = "long"
-    columns: Mapping[str, Any] | None = None
-    prompts: Annotated[
-        Names, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-    ] = _field((), "write the file of the requests")
-    teachers: Names = _field((), "write [QwQ, R1]")
-    teacher_from: Literal["column", "file_stem", "parent_dir"] = "column"
-    think_template: Annotated[Text, AfterValidator(_think_template)] = _field(
-        THINK_TEMPLATE, 'write "<think>{think}</think>{answer}"'
-    )
-    require_correct: bool = False
-    min_teachers: Annotated[int, Field(ge=1)] = Field(
-        2, json_schema_extra={"must_be": "a whole number, 1 or more"}
-    )
-    preset: Literal["ln-v1", "lalp-v2"] = "ln-v1"
-    steps: Text = _field("")
-    windows: Windows = _field((), 'a window is 4, "10%" (in quotes) or global')
-    metrics: Annotated[
-        Names, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-    ] = _field((), "write [local_naturalness, rsr], or all")
-    markers: Literal["skip", "keep"] = "skip"
-    tokens: bool = True
-    sensitivity: Sensitivity = "basic"
-    loader: Text | None = _field(None)
-    where: Where = _field({}, "write {finish_reason: stop} or {domain: [math, code]}")
-    plugins: Names = _field((), "write [my_plugin.py, installed_module]")

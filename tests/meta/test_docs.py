@@ -151,3 +151,14 @@ def test_a_loose_end_is_caught(tmp_path: Path) -> None:
     note = "todo".upper()
     (tmp_path / "a.py").write_text(f"x = 1  # {note}: two\nhacker = 2\n", encoding="utf-8")
     assert loose_ends(tmp_path, {"a.py"}) == [f"a.py:1: x = 1  # {note}: two"]
+
+
+def test_the_citation_is_of_this_version_and_names_the_paper(repo: Path) -> None:
+    import yaml
+
+    found = yaml.safe_load((repo / "CITATION.cff").read_text(encoding="utf-8"))
+    assert found["version"] == lnat_plugins.__version__
+    assert found["cff-version"] == "1.2.0" and found["authors"] and found["message"]
+    assert [one["value"] for paper in found["references"] for one in paper["identifiers"]] == [
+        "arXiv:2510.03988"
+    ]

@@ -1,6 +1,6 @@
 """docs/metrics says of every metric what the code declares, and names no other.
 
-Each has a line in the table of the README there, and a page.
+Each has a line in the table of the index there, and a page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tests.meta.test_selection_docs import dead_links
 
 HEADINGS = ("Formula", "Direction", "Cost", "When to distrust it", "What is ours", "Source")
 BETTER = {"higher": True, "lower": False, "–": None}
-HEAD = ("metric", "formula", "unit", "better", "scope", "needs", "source")
+HEAD = (
+    "metric", "formula", "unit", "better", "scope", "window", "needs", "cost", "source",
+)  # fmt: skip
 
 
 class Told(NamedTuple):
@@ -37,14 +39,14 @@ def cells(line: str) -> tuple[str, ...]:
 
 
 def table(text: str) -> dict[str, Told]:
-    """Name -> what the first section's table says; a line must have every cell."""
-    first, _, _ = text.partition("\n## ")
+    """Name -> what the generated table says; a line must have every cell."""
+    first, _, _ = text.partition("<!-- generated: metrics -->\n")[2].partition("<!-- end -->")
     lines = [line for line in first.splitlines() if line.startswith("|")]
     assert cells(lines[0]) == HEAD
     told = {}
     for line in lines[2:]:
-        name, formula, unit, better, scope, needs, source = cells(line)
-        assert formula and source
+        name, formula, unit, better, scope, _, needs, cost, source = cells(line)
+        assert formula and cost and source
         (name,) = re.findall(r"`(\w+)`", name)
         assert name not in told
         told[name] = Told(unit, BETTER[better], scope, frozenset(re.findall(r"`(\w+)`", needs)))
@@ -52,11 +54,11 @@ def table(text: str) -> dict[str, Told]:
 
 
 def pages_of(folder: Path) -> dict[str, str]:
-    """Page -> text, without the README."""
+    """Page -> text, without the index."""
     return {
         page.name: page.read_text(encoding="utf-8")
         for page in sorted(folder.glob("*.md"))
-        if page.name != "README.md"
+        if page.name != "index.md"
     }
 
 
@@ -73,7 +75,7 @@ def folder(repo: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def text(folder: Path) -> str:
-    return (folder / "README.md").read_text(encoding="utf-8")
+    return (folder / "index.md").read_text(encoding="utf-8")
 
 
 def test_the_table_says_what_the_code_declares(text: str) -> None:

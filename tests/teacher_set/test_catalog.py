@@ -13,7 +13,8 @@ from lnat_plugins.files import read_yaml
 from lnat_plugins.steps import Splitter
 from lnat_plugins.teacher_set import LOADERS, load
 from lnat_plugins.teacher_set.catalog import check_task, list_tasks, shipped_folder
-from lnat_plugins.teacher_set.config import _Block, parse_task
+from lnat_plugins.teacher_set.config import parse_task
+from lnat_plugins.teacher_set.keys import NaturalnessKeys
 from lnat_plugins.teacher_set.sources import resolve
 from tests.teacher_set.conftest import jsonl, two
 
@@ -57,7 +58,7 @@ def test_a_shipped_yaml_with_local_data_loads_whole(path: Path) -> None:
 
 def test_the_annotated_example_explains_every_key() -> None:
     config = read_yaml(FOLDER / "example_teachers.yaml")
-    assert set(config["naturalness"]) == set(_Block.model_fields)
+    assert set(config["naturalness"]) == set(NaturalnessKeys.model_fields)
     found = check_task(FOLDER / "example_teachers.yaml")
     assert (found.teachers, found.n_responses) == (("terse", "careful", "chatty"), 9)
     assert found.dropped == {} and len(found.fingerprint) == 12

@@ -35,6 +35,11 @@ def test_it_runs_and_shows_the_ranking(tmp_path: Path) -> None:
     cells = {cell["id"]: cell for cell in notebook.cells}
     assert shown(cells["score"]).startswith("<Scores of 160 responses to 20 prompts")
     assert "plain" in shown(cells["rank"]) and "cannot be ruled out" in shown(cells["rank"])
+    assert "<table" in "".join(
+        str(output.get("data", {}).get("text/html", "")) for output in cells["rank"]["outputs"]
+    )
+    (chart,) = cells["plot"]["outputs"]
+    assert any("vega" in kind or "html" in kind for kind in chart["data"])
     assert "global_naturalness" in shown(cells["pandas"])
     assert "'plain': 20" in shown(cells["select"])
 

@@ -14,14 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
-from lnat_plugins.files import write_atomic
-from lnat_plugins.metrics import (
-    ALL,
-    Metric,
-    frames,
-    get_metric,
-    metrics_to_compare,
-)
+from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
 from lnat_plugins.plugins.configured import plan_of, resolve
@@ -53,6 +46,8 @@ from lnat_plugins.teacher_set.detect.create import NewTeacherSet
 
 if TYPE_CHECKING:
     import pandas
+
+    from lnat_plugins.report import ReportOptions
 
 __all__ = [
     "Scores", "check_teacher_set", "load_teacher_set", "read_all_scores", "read_scores", "score",
@@ -324,24 +319,34 @@ class Scores:
     def report(
         self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
-        prompts: int = 20, others: Sequence[Scores] = (), bootstrap_iters: int = 10_000,
-        seed: int = 1234,
+        prompts: int | None = None, max_size: float = 10.0, others: Sequence[Scores] = (),
+        format: str | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
     ) -> None:  # fmt: skip
-        """Write one HTML file to look at, as `lnat report` does.
+        """Write one HTML file to look at, or its first plot, as `lnat report` does.
 
-        Args and errors as for `leaderboard`; `prompts` is how many prompts' traces are in the
-        file, from the first; `others` are scores of the same teacher set by other students, set
-        beside these. ConfigError too if it cannot be written.
+        Args and errors as for `leaderboard`; `prompts` and `max_size` (megabytes) bound the traces
+        in the file; `others` are scores by other students, set beside these; `format` is "html",
+        "png" or "svg", by default as the path ends. ConfigError too if it cannot be written.
         """
-        from lnat_plugins.report import ReportOptions, leading_metric, report
+        from lnat_plugins.report import write_report
 
-        metrics = self.plugins.registry.metrics
-        options = ReportOptions(
-            leading_metric(metric, metrics), self._window(window), metrics,
-            self._reference(reference, known_teachers), bootstrap_iters, seed,
+        write_report(
+            Path(path), self.scored,
+            self._options(metric, window, bootstrap_iters, seed, reference, known_teachers),
+            prompts=prompts, others=[o.scored for o in others], max_size=max_size, format=format,
         )  # fmt: skip
-        page = report(self.scored, options, prompts, [one.scored for one in others])
-        write_atomic(Path(path), page, "the report")
+
+    def plot(
+        self, kind: str = "difference", metric: str = "local_naturalness",
+        window: str | int | None = None, *, bootstrap_iters: int = 10_000, seed: int = 1234,
+    ) -> Any:  # fmt: skip
+        """A plot of the report as an Altair chart: one of `lnat_plugins.report.KINDS`.
+
+        Args and errors as for `rank`; ConfigError too for a plot that these scores cannot give.
+        """
+        from lnat_plugins.report import plot
+
+        return plot(self.scored, self._options(metric, window, bootstrap_iters, seed), kind)
 
     def select(self, strategy: str = "best", **selection: Any) -> Selection:
         """Rows to train on, by the keys of a `selection:` block; indices are those of `rows`.
@@ -427,6 +432,19 @@ class Scores:
     def _metrics(self, names: str | Sequence[str]) -> tuple[Metric, ...]:
         names = [names] if isinstance(names, str) else names
         return metrics_to_compare(names, self.plugins.registry.metrics, "metrics")
+
+    def _options(
+        self, metric: str, window: str | int | None, iters: int, seed: int,
+        reference: str | Path | None = None, known_teachers: Collection[str] = (),
+    ) -> ReportOptions:  # fmt: skip
+        from lnat_plugins.report import ReportOptions, leading_metric, read_study
+
+        metrics = self.plugins.registry.metrics
+        return ReportOptions(
+            leading_metric(metric, metrics), self._window(window), metrics,
+            self._reference(reference, known_teachers), iters, seed,
+            read_study(reference, self.scored.student),
+        )  # fmt: skip
 
     def _reference(
         self, source: str | Path | None, known_teachers: Collection[str] = ()

@@ -13,21 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lnat_plugins import ranking
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
 from lnat_plugins.plugins.configured import plan_of, resolve
-from lnat_plugins.ranking import (
-    Comparison,
-    Leaderboard,
-    Ranking,
-    Reference,
-    compare,
-    leaderboard,
-    rank,
-    read_reference,
-)
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet, read_scored_set, read_scored_sets, scored_set
@@ -240,7 +231,7 @@ class Scores:
     def rank(
         self, metric: str = "local_naturalness", window: str | int | None = None, *,
         reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
-    ) -> Ranking:  # fmt: skip
+    ) -> ranking.Ranking:  # fmt: skip
         """Teachers in order by one metric; `to_markdown()` of it is the table.
 
         The whole text of `lnat rank` is `leaderboard().to_markdown()`.
@@ -255,7 +246,7 @@ class Scores:
             ConfigError: an unknown metric, one without a direction, or a window not scored.
         """
         metrics = self.plugins.registry.metrics
-        return rank(
+        return ranking.rank(
             self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
             student=self.scored.student, texts=[row.text for row in self.rows],
@@ -267,12 +258,12 @@ class Scores:
     def compare(
         self, metrics: str | Sequence[str] = "all", window: str | int | None = None, *,
         reference: str | Path | None = None, bootstrap_iters: int = 10_000, seed: int = 1234,
-    ) -> Comparison:  # fmt: skip
+    ) -> ranking.Comparison:  # fmt: skip
         """Several metrics side by side; `to_markdown()` of it is the table.
 
         Args and errors as for `rank`; "all" = every metric that has a direction.
         """
-        return compare(
+        return ranking.compare(
             self.rows, self.scored.prompts, self._metrics(metrics), self._window(window),
             bootstrap_iters=bootstrap_iters, seed=seed, reference=self._reference(reference),
         )  # fmt: skip
@@ -281,13 +272,13 @@ class Scores:
         self, metrics: str | Sequence[str] = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
         bootstrap_iters: int = 10_000, seed: int = 1234,
-    ) -> Leaderboard:  # fmt: skip
+    ) -> ranking.Leaderboard:  # fmt: skip
         """What `lnat rank` prints: the ranking by the first metric, several metrics compared.
 
         Args and errors as for `rank`; `metrics` may be several, or "all", and one requested by
         name must be comparable; `known_teachers` may stand in the reference and need not.
         """
-        return leaderboard(
+        return ranking.leaderboard(
             self.scored, self._metrics(metrics), self._window(window),
             every=metrics == ALL or list(metrics) == [ALL], known=self.plugins.registry.metrics,
             reference=self._reference(reference, known_teachers), bootstrap_iters=bootstrap_iters,
@@ -340,10 +331,7 @@ class Scores:
         self, kind: str = "difference", metric: str = "local_naturalness",
         window: str | int | None = None, *, bootstrap_iters: int = 10_000, seed: int = 1234,
     ) -> Any:  # fmt: skip
-        """A plot of the report as an Altair chart: one of `lnat_plugins.report.KINDS`.
-
-        Args and errors as for `rank`; ConfigError too for a plot that these scores cannot give.
-        """
+        """A plot of the report as an Altair chart, of `report.KINDS`; args, errors as `rank`."""
         from lnat_plugins.report import plot
 
         return plot(self.scored, self._options(metric, window, bootstrap_iters, seed), kind)
@@ -448,12 +436,10 @@ class Scores:
 
     def _reference(
         self, source: str | Path | None, known_teachers: Collection[str] = ()
-    ) -> Reference | None:
-        return (
-            None
-            if source is None
-            else read_reference(source, self.teachers, known_teachers, self.scored.student)
-        )
+    ) -> ranking.Reference | None:
+        if source is None:
+            return None
+        return ranking.read_reference(source, self.teachers, known_teachers, self.scored.student)
 
     def _window(self, window: str | int | None) -> str:
         if window is None:

@@ -136,8 +136,8 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
     _add_shared(parser)
     add(
         "--format", choices=("html", "png", "svg"),
-        help="png, svg: a picture of the differences to the leader; default: as --output_path ends, "
-        "else html",
+        help="png, svg: a picture of the differences to the leader; default: as --output_path "
+        "ends, else html",
     )  # fmt: skip
     add(
         "--prompts", type=int, metavar="N",

@@ -1,4 +1,4 @@
-"""Tables of a page as data: cells that know their look, their decimals and why they are undefined."""
+"""Tables of a page as data: cells with their look, decimals, and why they are undefined."""
 
 from __future__ import annotations
 

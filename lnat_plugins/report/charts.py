@@ -7,6 +7,7 @@ why. The response-level plots read the data named `POINTS`, which the page keeps
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -28,10 +29,12 @@ _INK, _QUIET, _RULE, _PAPER = "var(--ink)", "var(--quiet)", "var(--rule)", "var(
 _FEW_TEACHERS: Final = 6
 _WIDE_ENOUGH: Final = 0.09
 
+_LEGEND: Final = alt.Legend()
+
 Rows = list[dict[str, Any]]
 
 
-def finished(chart: alt.Chart | alt.LayerChart, title: str, words: str) -> dict[str, Any]:
+def finished(chart: Any, title: str, words: str) -> dict[str, Any]:
     """The chart as Vega-Lite, as wide as what holds it, with its description and the style."""
     quiet = {"labelColor": _QUIET, "titleColor": _QUIET, "labelFontSize": 13, "titleFontSize": 13}
     axis = {
@@ -40,8 +43,8 @@ def finished(chart: alt.Chart | alt.LayerChart, title: str, words: str) -> dict[
     }  # fmt: skip
     legend = {
         "orient": "bottom", "direction": "horizontal", "labelFontSize": 13, "labelColor": _INK,
-        "symbolSize": 90, "symbolOpacity": 1, "columns": 4, "labelLimit": 220, "title": None,
-        "rowPadding": 4, "columnPadding": 14,
+        "symbolSize": 90, "symbolOpacity": 1, "symbolStrokeWidth": 0, "columns": 4,
+        "labelLimit": 220, "title": None, "rowPadding": 4, "columnPadding": 14,
     }  # fmt: skip
     configured = chart.properties(
         description=f"{title}. {words}",
@@ -72,13 +75,13 @@ def difference(ranking: Ranking, looks: Looks) -> dict[str, Any]:
         rows.append(row)
         words.append(f"{line.teacher} {number(line.difference)}, {interval}")
     unit = "" if ranking.unit == "none" else f", {ranking.unit}"
-    base, y = alt.Chart(alt.Data(values=rows)), _teacher_axis(looks)
+    base, y = _chart(rows), _teacher_axis(looks)
     tip = [
         alt.Tooltip("teacher:N", title="teacher"),
         alt.Tooltip("difference:Q", title="difference"),
         alt.Tooltip("interval:N", title=f"{LEVEL:.0%}, all pairs"),
     ]
-    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=_QUIET).encode(x="zero:Q")
+    zero = _chart([{"zero": 0}]).mark_rule(color=_QUIET).encode(x="zero:Q")
     bars = base.transform_filter("isValid(datum.low)").mark_rule(
         strokeWidth=6, opacity=0.45, strokeCap="round"
     )  # fmt: skip
@@ -89,7 +92,7 @@ def difference(ranking: Ranking, looks: Looks) -> dict[str, Any]:
         *([drawn] if any("low" in row for row in rows) else []),
         dots.encode(
             y=y, color=_colour(looks, None), shape=_shape(looks, None), tooltip=tip,
-            x=alt.X("difference:Q", title=f"difference{unit}"),
+            x=alt.X("difference:Q", title=f"difference{unit}", axis=alt.Axis(tickCount=6)),
         ),
     )  # fmt: skip
     return finished(_stepped(chart, len(rows)), "Difference to the leader", "; ".join(words))
@@ -104,7 +107,7 @@ def means(ranking: Ranking, looks: Looks, title: str) -> dict[str, Any]:
             line = known[teacher]
             row = {"teacher": teacher, "mean": line.mean, "low": line.low, "high": line.high}
             rows.append(_rounded(row))
-    base, y = alt.Chart(alt.Data(values=rows)), _teacher_axis(looks)
+    base, y = _chart(rows), _teacher_axis(looks)
     tip = [alt.Tooltip("teacher:N"), alt.Tooltip("mean:Q")]
     unit = ranking.metric if ranking.unit == "none" else ranking.unit
     chart = alt.layer(
@@ -133,15 +136,15 @@ def scatter(
         log_x: x by its logarithm.
     """
     scale_x = alt.Scale(type="log", nice=False) if log_x else alt.Scale(zero=False)
-    axis_x = alt.Axis(title=x[1], tickCount=5, **({"format": "~s"} if log_x else {}))
+    axis_x = alt.Axis(title=x[1], tickCount=5, format="~s" if log_x else alt.Undefined)
     up = alt.Y(f"{y[0]}:Q", title=y[1], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
-    data = alt.Data(name=POINTS) if points is None else alt.Data(values=points)
+    responses = alt.Chart(alt.NamedData(name=POINTS)) if points is None else _chart(points)
     tip = [
         alt.Tooltip("teacher:N"), alt.Tooltip("prompt:N"), alt.Tooltip(f"{x[0]}:Q"),
         alt.Tooltip(f"{y[0]}:Q"),
     ]  # fmt: skip
-    faint = alt.Chart(data).mark_point(filled=True, size=26, opacity=0.35)
-    middle = alt.Chart(alt.Data(values=[_rounded(row) for row in centres]))
+    faint = responses.mark_point(filled=True, size=26, opacity=0.35)
+    middle = _chart([_rounded(row) for row in centres])
     ends = {
         "x_low": {"x": "x_low:Q", "x2": "x_high:Q", "y": "y:Q"},
         "y_low": {"x": "x:Q", "y": "y_low:Q", "y2": "y_high:Q"},
@@ -187,12 +190,11 @@ def lines(
         for name, of in series.items()
         for x, y in of
     ]
-    base = alt.Chart(alt.Data(values=rows))
+    base = _chart(rows)
     scale_x = alt.Scale(type="log", nice=False) if log_x else alt.Scale()
     scale_y = alt.Scale(domain=list(y_range)) if y_range else alt.Scale(zero=False)
-    x = alt.X("x:Q", scale=scale_x, axis=alt.Axis(title=axes[0], tickCount=6))
-    if log_x:
-        x = alt.X("x:Q", scale=scale_x, axis=alt.Axis(title=axes[0], tickCount=5, format="~s"))
+    axis = alt.Axis(title=axes[0], tickCount=6, format="~s" if log_x else alt.Undefined)
+    x = alt.X("x:Q", scale=scale_x, axis=axis)
     y = alt.Y("y:Q", scale=scale_y, axis=alt.Axis(title=axes[1], tickCount=5))
     tip = [alt.Tooltip("teacher:N", title=" "), alt.Tooltip("x:Q", title=axes[0]),
            alt.Tooltip("y:Q", title=axes[1])]  # fmt: skip
@@ -215,7 +217,7 @@ def lines(
         ),
     ]
     if level is not None:
-        mark = alt.Chart(alt.Data(values=[{"level": level}]))
+        mark = _chart([{"level": level}])
         layers.insert(0, mark.mark_rule(color=_QUIET, strokeDash=[5, 4]).encode(y="level:Q"))
     words = "; ".join(
         f"{name}: {', '.join(number(value) for _, value in of)}" for name, of in series.items()
@@ -250,7 +252,9 @@ def winners(shares: Mapping[str, Mapping[str, float]], looks: Looks) -> dict[str
                     "label": looks.glyph(teacher) if share >= _WIDE_ENOUGH else "",
                 })  # fmt: skip
             start += share
-    base = alt.Chart(alt.Data(values=rows))
+    # A bar shows no shape: the legend names it.
+    named = {teacher: f"{looks.glyph(teacher)} {teacher}" for teacher in looks.teachers}
+    base = _chart(rows)
     y = alt.Y("metric:N", sort=None, title=None, axis=alt.Axis(labelColor=_INK, grid=False))
     axis = alt.Axis(title="share of prompts", format="%", tickCount=5)
     tip = [alt.Tooltip("metric:N"), alt.Tooltip("teacher:N"),
@@ -258,7 +262,8 @@ def winners(shares: Mapping[str, Mapping[str, float]], looks: Looks) -> dict[str
     chart = alt.layer(
         base.mark_bar(opacity=0.45, stroke=_PAPER).encode(
             y=y, x=alt.X("start:Q", axis=axis, scale=alt.Scale(domain=[0, 1])), x2="end:Q",
-            color=_colour(looks), tooltip=tip,
+            color=_colour(looks, alt.Legend(labelExpr=f"{json.dumps(named)}[datum.label]")),
+            tooltip=tip,
         ),
         base.mark_text(fontSize=13, fill=_INK).encode(y=y, x="middle:Q", text="label:N"),
     ).properties(height=28 * len(shares))  # fmt: skip
@@ -285,7 +290,7 @@ def trained(
             mean, low, high = accuracy[teacher]
             row = {"teacher": teacher, "score": scores[teacher], "accuracy": mean}
             rows.append(_rounded({**row, "low": low, "high": high}))
-    base = alt.Chart(alt.Data(values=rows))
+    base = _chart(rows)
     x = alt.X("score:Q", title="score", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
     tip = [alt.Tooltip("teacher:N"), alt.Tooltip("score:Q"), alt.Tooltip("accuracy:Q")]
     chart = alt.layer(
@@ -307,7 +312,11 @@ def window_name(window: str) -> str:
     return "global" if window == GLOBAL else f"window {window}"
 
 
-def _stepped(chart: alt.LayerChart, rows: int) -> alt.LayerChart:
+def _chart(rows: Rows) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=rows))
+
+
+def _stepped(chart: Any, rows: int) -> Any:
     return chart.properties(height=rows * (38 if rows <= _FEW_TEACHERS else 27))
 
 
@@ -317,7 +326,7 @@ def _teacher_axis(looks: Looks) -> alt.Y:
 
 
 def _colour(
-    looks: Looks, legend: alt.Legend | None = alt.Legend(), names: Iterable[str] | None = None
+    looks: Looks, legend: alt.Legend | None = _LEGEND, names: Iterable[str] | None = None
 ) -> alt.Color:
     domain = list(names or looks.teachers)
     scale = alt.Scale(domain=domain, range=[looks.variable(name) for name in domain])
@@ -325,7 +334,7 @@ def _colour(
 
 
 def _shape(
-    looks: Looks, legend: alt.Legend | None = alt.Legend(), names: Iterable[str] | None = None
+    looks: Looks, legend: alt.Legend | None = _LEGEND, names: Iterable[str] | None = None
 ) -> alt.Shape:
     domain = list(names or looks.teachers)
     scale = alt.Scale(domain=domain, range=[looks.shape(name) for name in domain])

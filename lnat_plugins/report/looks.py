@@ -52,7 +52,7 @@ class Looks:
 
 def style() -> str:
     """The page's style."""
-    return files("lnat_plugins.report").joinpath("templates", "style.css").read_text("utf-8")
+    return (files("lnat_plugins.report") / "templates" / "style.css").read_text(encoding="utf-8")
 
 
 @cache

@@ -24,7 +24,7 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.ranking.students import StudentComparison, compare_students
 from lnat_plugins.report import charts, tables
-from lnat_plugins.report.cells import counted, number
+from lnat_plugins.report.cells import Table, counted, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
 from lnat_plugins.report.looks import Looks, style
 from lnat_plugins.report.plots import plots_of
@@ -160,7 +160,9 @@ def _first(
     """The most informative prompt of a size that can stand in the page as it is, in words."""
     order = list(prompts.informative())
     sizes = {i: sum(len(row.text) for row in prompts.rows[i]) for i in order}
-    index = next((i for i in order if sizes[i] <= _LONGEST_PLAIN), min(order, key=sizes.__getitem__))
+    index = next(
+        (i for i in order if sizes[i] <= _LONGEST_PLAIN), min(order, key=sizes.__getitem__)
+    )
     view = next(each for each in views if each.name == window)
     place = {id(row): i for i, row in enumerate(scored.rows)}
     label = next(iter(figures.values))
@@ -228,7 +230,7 @@ def _beside(
         drawn.append((name, student, ranking))
     headers, rows = found.table()
     return {"text": found.text, "plots": drawn, "looks": known,
-            "table": tables.Table("Teachers by students", headers, rows)}  # fmt: skip
+            "table": Table("Teachers by students", headers, rows)}  # fmt: skip
 
 
 def _static(chart: Mapping[str, Any]) -> str:
@@ -240,7 +242,7 @@ def _static(chart: Mapping[str, Any]) -> str:
 @cache
 def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, from vl-convert; some 900 kB, offline."""
-    script: str = vl_convert.javascript_bundle()
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script
 
 
@@ -278,7 +280,7 @@ def _short(student: str) -> str:
 
 
 def _read(name: str) -> str:
-    return files("lnat_plugins.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return (files("lnat_plugins.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

@@ -111,9 +111,9 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
              **_up(*(getattr(whole[line.teacher], end) for end in ("mean", "low", "high")))}
             for line in one.teachers if line.teacher in whole
         ]  # fmt: skip
-        axes = (("local", f"local, window {figures.local_window}"), ("global", "global"))
-        add("local_global", title, charts.scatter(*axes, centres, looks, title),
-            f"Local and global naturalness, nats per token. {full}")  # fmt: skip
+        across = ("local", f"local, window {figures.local_window}")
+        chart = charts.scatter(across, ("global", "global"), centres, looks, title)
+        add("local_global", title, chart, f"Local and global naturalness, nats per token. {full}")
 
     title = "Windows along the trace"
     if found.means:

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, WrapValidator
 
@@ -130,7 +130,7 @@ def read_study(source: str | Path | None, student: str) -> tuple[StudyPart, ...]
     )
 
 
-def _parsed(source: str | Path | None) -> dict[str, object]:
+def _parsed(source: str | Path | None) -> dict[str, Any]:
     """A JSON file's object; empty for anything else, which `read_reference` judges."""
     try:
         found = json.loads(Path(str(source)).expanduser().read_text(encoding="utf-8-sig"))

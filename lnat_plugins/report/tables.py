@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -86,6 +87,29 @@ def ways(ranking: Ranking) -> Iterator[Way]:
             yield Way(one.where, f"{one.order[0]} first", same=False)
     for name in found.without_effect:
         yield Way(name, "no effect", same=True)
+
+
+def sentences(verdict: str) -> tuple[str, str]:
+    """The verdict's first sentence, and what follows it, such as how many prompts would tell."""
+    found = re.search(r"(?<=\.) (?=About |The power stays |With fewer than )", verdict)
+    return (verdict, "") if found is None else (verdict[: found.start()], verdict[found.end() :])
+
+
+def overview(figures: Figures) -> Table:
+    """What the first plot shows, in numbers."""
+    ranking = figures.ranking
+    why = no_interval(ranking)
+    why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
+    rows: list[list[Cell]] = [
+        [
+            Teacher(line.teacher), Figure(line.mean), Figure(line.difference),
+            _interval(line.difference_low, line.difference_high, why_difference),
+            yes_or_no(line.may_be_best), Figure(line.win_rate, 3),
+        ]
+        for line in ranking.teachers
+    ]  # fmt: skip
+    headers = ["Teacher", "Mean", "Difference", f"{LEVEL:.0%}, all pairs", "May be best"]
+    return Table("Means and differences", [*headers, "Win rate"], rows)
 
 
 def teachers(figures: Figures) -> Table:
@@ -292,8 +316,8 @@ def family(ranking: Ranking) -> str:
 def trained(part: StudyPart) -> Table:
     """Every metric's scores, and the accuracy after training."""
     names = list(part.accuracy)
-    accuracy: list[Cell] = ["accuracy", "", "", *cells((one.value for one in part.accuracy.values()), 3)]
-    rows: list[list[Cell]] = [accuracy]
+    reached = [one.value for one in part.accuracy.values()]
+    rows: list[list[Cell]] = [["accuracy", "", "", *cells(reached, 3)]]
     for one in part.metrics:
         tau = one.resampled["tau"]
         scores = [one.scores.get(name, math.nan) for name in names]

@@ -97,9 +97,11 @@
           "aria-posinset": at + 1, "aria-setsize": order.length, "data-row": row,
           title: `${prompts.id[row]}: ${name}, ${sort === "apart" ? "disagreement" : "lead"} ${number(value)}`,
         },
-        make("span", { class: "text" }, winner < 0 ? "–" : keyOf(winner), " ", text),
+        make("span", { class: "name" },
+          make("span", { class: "text" }, winner < 0 ? "–" : keyOf(winner), " ", text),
+          make("span", { class: "small" }, `${prompts.id[row]} · ${number(value, 3)}`)),
         make("span", { class: "track" }, bar),
-        make("span", { class: "sr" }, ` ${name}, ${number(value)}`),
+        make("span", { class: "sr" }, ` ${name}`),
       );
       option.style.top = `${at * ROW}px`;
       rows.push(option);
@@ -203,7 +205,7 @@
     const at = order.indexOf(row);
     if (at >= 0) reveal(at);
     paint();
-    details.textContent = idle;
+    hush();
     if (!keep) history.replaceState(null, "", `#p=${encodeURIComponent(id.toWellFormed ? id.toWellFormed() : id)}`);
     const heading = make("h3", { tabindex: "-1" }, `Prompt ${id}`);
     if (!byId(`trace-${place}`)) {
@@ -217,7 +219,7 @@
     for (const one of found.responses) samples[one.teacher] = (samples[one.teacher] || 0) + 1;
     const text = make("div", { class: "prompt-text", tabindex: "0", role: "region", "aria-label": "The prompt" });
     text.textContent = found.prompt;
-    const side = make("div", { class: "side-by-side" });
+    const side = make("div", { class: found.responses.length > 4 ? "side-by-side many" : "side-by-side" });
     for (const one of found.responses) side.append(article(one, samples[one.teacher] > 1));
     trace.replaceChildren(heading, text, side);
     trace.lang = "";
@@ -247,8 +249,13 @@
     step.tabIndex = 0;
     step.focus();
   }
+  function hush() {
+    details.textContent = idle;
+    details.classList.add("idle");
+  }
   function tell(step) {
     const section = step.closest(".response");
+    details.classList.remove("idle");
     details.textContent = `${section.getAttribute("aria-label")}, ${describe(section.response, Number(step.dataset.step))}`;
   }
   async function turn(by, from) {
@@ -321,7 +328,7 @@
     trace.addEventListener("mouseover", (event) => { if (isStep(event.target)) tell(event.target); });
     trace.addEventListener("mouseout", () => {
       if (isStep(document.activeElement)) tell(document.activeElement);
-      else details.textContent = idle;
+      else hush();
     });
     window.addEventListener("hashchange", () => { const row = named(); if (row >= 0) open(row); });
     window.addEventListener("resize", paint);

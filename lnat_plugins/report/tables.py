@@ -40,12 +40,12 @@ class Way(NamedTuple):
     Attributes:
         name: the other way of scoring.
         result: "same order", or who leads.
-        same: whether the leader stays; None where nothing can be said.
+        same: whether the first teacher is that of the usual score on the same prompts.
     """
 
     name: str
     result: str
-    same: bool | None
+    same: bool
 
 
 def unit_of(ranking: Ranking) -> str:
@@ -79,12 +79,17 @@ def ways(ranking: Ranking) -> Iterator[Way]:
     """The sensitivity of the order, a line a way of scoring."""
     found, first = ranking.sensitivity, ranking.teachers[0].teacher
     for one in found.variants:
+        leads = f"{one.order[0]} first"
         if one.same_order:
             yield Way(one.where, "same order", same=True)
-        elif one.same_first:
-            yield Way(one.where, f"{one.order[0]} first, other order", same=one.order[0] == first)
+        elif not one.same_first:
+            there = "" if one.usual[0] == first else f", usually {one.usual[0]} there"
+            yield Way(one.where, leads + there, same=False)
+        elif one.order[0] == first:
+            yield Way(one.where, f"{leads}, other order", same=True)
         else:
-            yield Way(one.where, f"{one.order[0]} first", same=False)
+            # Of a part of the prompts, another teacher may lead by either score.
+            yield Way(one.where, f"{leads}, as usually there", same=True)
     for name in found.without_effect:
         yield Way(name, "no effect", same=True)
 

@@ -22,6 +22,9 @@ SHAPES: Final = (
 )  # fmt: skip
 """Names that Vega draws, and the character that stands for each in text."""
 
+# Control characters, half characters and those that are none.
+_UNDRAWABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
 DASHES: Final = ([1, 0], [7, 4], [2, 3], [10, 3, 2, 3])
 """Strokes of lines that are no teachers."""
 
@@ -48,6 +51,20 @@ class Looks:
     def glyph(self, teacher: str) -> str:
         """The shape as a character."""
         return SHAPES[self._index[teacher] % len(SHAPES)][1]
+
+
+def drawable(value: Any) -> Any:
+    """A plot's specification without the characters that end a process in vl-convert, such as NUL.
+
+    They are replaced in names and values alike, so that both still fit each other.
+    """
+    if isinstance(value, str):
+        return _UNDRAWABLE.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {drawable(key): drawable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [drawable(entry) for entry in value]
+    return value
 
 
 def style() -> str:

@@ -26,7 +26,7 @@ from lnat_plugins.ranking.students import StudentComparison, compare_students
 from lnat_plugins.report import charts, tables
 from lnat_plugins.report.cells import Table, counted, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
-from lnat_plugins.report.looks import Looks, style
+from lnat_plugins.report.looks import Looks, drawable, style
 from lnat_plugins.report.plots import plots_of
 from lnat_plugins.report.prompts import Prompts, prompts_of
 from lnat_plugins.report.traces import (
@@ -235,7 +235,7 @@ def _beside(
 
 def _static(chart: Mapping[str, Any]) -> str:
     """The plot as SVG text; its colours stay variables of the style."""
-    drawn: str = vl_convert.vegalite_to_svg({**chart, "width": _STATIC_WIDTH})
+    drawn: str = vl_convert.vegalite_to_svg({**drawable(chart), "width": _STATIC_WIDTH})
     return drawn
 
 

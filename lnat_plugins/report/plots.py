@@ -16,7 +16,7 @@ from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL
 from lnat_plugins.report import charts
 from lnat_plugins.report.cells import counted
 from lnat_plugins.report.data import BINS, Figures, ReportOptions, gather, ranking_of
-from lnat_plugins.report.looks import Looks, in_light
+from lnat_plugins.report.looks import Looks, drawable, in_light
 from lnat_plugins.report.prompts import prompts_of
 from lnat_plugins.report.tables import no_interval, unit_of
 from lnat_plugins.report.traces import points
@@ -185,16 +185,22 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
         )  # fmt: skip
         made = plots_of(figures, looks, every)[kind]
         if made.chart is not None:
-            rows = _rows(columns, figures.teachers, prompts.ids)
-            named = kind in ("length", "local_global")
-            made = made._replace(chart={**made.chart, **_datasets(rows, named)})
+            datasets = {**made.chart.get("datasets", {})}
+            if kind in ("length", "local_global"):
+                datasets[charts.POINTS] = _rows(columns, figures.teachers, prompts.ids)
+            made = made._replace(chart={**made.chart, "datasets": datasets})
     if made.chart is None:
         raise ConfigError(
             f"this plot cannot be given: {made.caption}", where=f"plot: {kind}",
             remedy="score with the windows and teachers that it needs",
         )  # fmt: skip
     title = {"text": made.title, "anchor": "start", "fontSize": 15}
-    chart = {**in_light(made.chart), "title": title, "width": _WIDTH, "background": "white"}
+    chart = {
+        **in_light(drawable(made.chart)),
+        "title": title,
+        "width": _WIDTH,
+        "background": "white",
+    }
     return alt.Chart.from_dict(chart)
 
 
@@ -219,10 +225,6 @@ def _rows(
 
 
 _FIELDS: Final = ("tokens", "score", "local", "global")
-
-
-def _datasets(rows: list[dict[str, Any]], named: bool) -> dict[str, Any]:
-    return {"datasets": {charts.POINTS: rows}} if named else {}
 
 
 def _tenths(values: Sequence[float]) -> list[tuple[float, float]]:

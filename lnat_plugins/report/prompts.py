@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lnat_plugins.metrics import GLOBAL, METRICS
-from lnat_plugins.ranking.table import Bools, Floats, Ints, score_table
+from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints, score_table
 from lnat_plugins.report.data import ReportOptions
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet
@@ -32,8 +32,8 @@ class Prompts:
             `NOBODY` where no response has a score.
         lead: (P,) the best score minus the second; NaN with fewer than two.
         local, global_: (P,) who leads by local and by global naturalness.
-        disagreement: (P,) what these two lose by each other's measure, added up; 0 where they are
-            one, NaN where either is not known.
+        disagreement: (P,) what these two lose by each other's measure, added up; 0 where one
+            teacher leads by both, NaN where either is not known.
         correct: P letters: what is known of the leading response: y, n or "?".
         all_correct: (P,) whether every response is known to be correct.
     """
@@ -122,8 +122,9 @@ def _best(scores_PT: Floats) -> Ints:
 
 def _disagreement(local_PT: Floats, global_PT: Floats, local_P: Ints, global_P: Ints) -> Floats:
     every = np.arange(len(local_P))
-    lost_P = (local_PT[every, local_P] - local_PT[every, global_P]) + (
-        global_PT[every, global_P] - global_PT[every, local_P]
-    )
+    by_local_P = local_PT[every, local_P] - local_PT[every, global_P]
+    by_global_P = global_PT[every, global_P] - global_PT[every, local_P]
+    # Where one of them ties, the other's winner wins by both.
+    lost_P = np.where((by_local_P > TIE) & (by_global_P > TIE), by_local_P + by_global_P, 0.0)
     known_P = (local_P != NOBODY) & (global_P != NOBODY)
     return np.where(known_P, lost_P, np.nan)

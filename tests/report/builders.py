@@ -97,6 +97,15 @@ def block(text: str, id_: str) -> Any:
     return json.loads(found)
 
 
+def values_of(chart: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
+    """The rows that a layer of a plot draws."""
+    data = chart["layer"][layer].get("data") or chart["data"]
+    found: list[dict[str, Any]] = (
+        chart["datasets"][data["name"]] if "name" in data else data["values"]
+    )
+    return found
+
+
 def without_script(text: str) -> str:
     """The page but for what its scripts and data blocks hold."""
     return re.sub(r"(<script[^>]*>).*?(</script>)", r"\1\2", text, flags=re.DOTALL)

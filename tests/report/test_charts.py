@@ -14,7 +14,7 @@ from lnat_plugins.report import KINDS, charts, picture, plot
 from lnat_plugins.report.data import gather
 from lnat_plugins.report.looks import Looks, in_light, light
 from lnat_plugins.report.plots import plots_of
-from tests.report.builders import options, row, source, three_teachers
+from tests.report.builders import options, row, source, three_teachers, values_of
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_style_has_every_colour_that_a_plot_names(made: dict[str, Any]) -> N
 
 def test_the_first_plot_is_that_of_the_ranking(made: dict[str, Any]) -> None:
     ranking = gather(source(three_teachers(12)), options()).ranking
-    rows = made["difference"].chart["layer"][1]["data"]["values"]
+    rows = values_of(made["difference"].chart, 1)
     for line, found in zip(ranking.teachers, rows, strict=True):
         assert found["teacher"] == line.teacher
         assert found["difference"] == pytest.approx(line.difference, rel=1e-4)
@@ -65,14 +65,13 @@ def test_the_first_plot_is_that_of_the_ranking(made: dict[str, Any]) -> None:
 def test_an_undefined_point_breaks_the_line() -> None:
     points = [(0.0, 1.0), (1.0, math.nan), (2.0, 3.0)]
     chart = charts.lines({"A": points}, ("x", "y"), "Title", looks=Looks(["A"]))
-    values = chart["layer"][0]["data"]["values"]
-    assert [each["y"] for each in values] == [1.0, None, 3.0]
+    assert [each["y"] for each in values_of(chart, 0)] == [1.0, None, 3.0]
     assert "A: 1.0000, undefined, 3.0000" in chart["description"]
 
 
 def test_a_teacher_who_is_never_best_has_no_bar() -> None:
     chart = charts.winners({"metric": {"A": 1.0, "B": 0.0}}, Looks(["A", "B"]))
-    assert [each["teacher"] for each in chart["layer"][0]["data"]["values"]] == ["A"]
+    assert [each["teacher"] for each in values_of(chart, 0)] == ["A"]
     assert "metric: A 100%, B 0%" in chart["description"]
 
 
@@ -91,7 +90,8 @@ def test_a_program_gets_an_altair_chart(kind: str) -> None:
     chart = plot(source(three_teachers(12)), options(bootstrap_iters=50), kind)
     assert isinstance(chart, alt.LayerChart)
     if kind in ("length", "local_global"):
-        assert len(chart.to_dict()["datasets"][charts.POINTS]) == 36
+        assert len(values_of(chart.to_dict(), 0)) == 36
+        assert len(values_of(chart.to_dict(), -1)) == 3
 
 
 def test_a_plot_that_cannot_be_given_says_why() -> None:
@@ -110,3 +110,9 @@ def test_pictures_need_no_browser() -> None:
     assert svg.startswith(b"<svg") and b"QwQ" in svg and b"var(" not in svg
     assert png.startswith(b"\x89PNG") and len(png) > 5_000
     assert svg == picture(given, options(), "svg")
+
+
+def test_no_name_ends_the_process() -> None:
+    names = ["a\x00b", "\ud800", "\x1b[31m", "\ufffe", "\u202eabc", "😀", "\n"]
+    rows = [row(f"p{p}", t, [-1.0 - i, -2.0]) for p in range(2) for i, t in enumerate(names)]
+    assert picture(source(rows), options(), "svg").count("\ufffd".encode()) >= 4

@@ -13,7 +13,7 @@ from lnat_plugins.errors import ConfigError
 from lnat_plugins.report.study import read_study
 from lnat_plugins.study.agreement import agreement
 from lnat_plugins.study.arms import arm_table
-from tests.report.builders import Page, block, page_of, three_teachers
+from tests.report.builders import Page, block, page_of, three_teachers, values_of
 from tests.study import builders
 
 TEACHERS = ("QwQ", "R1", "DSQ")
@@ -87,6 +87,6 @@ def test_the_page_shows_a_plot_a_metric(tmp_path: Path) -> None:
     table = page.table("Scores and accuracy after training, 100-rows")
     assert list(table) == ["accuracy", "global_naturalness", "m1"]
     assert table["global_naturalness"][2:] == ["-1.000", "-2.000", "-3.000"]
-    rows = block(text, "charts")["study-0-0"]["layer"][1]["data"]["values"]
+    rows = values_of(block(text, "charts")["study-0-0"], 1)
     assert [row["teacher"] for row in rows] == list(TEACHERS)
     assert 'id="study"' not in page_of(three_teachers())

@@ -293,7 +293,8 @@ def trained(
             row = {"teacher": teacher, "score": scores[teacher], "accuracy": mean}
             rows.append(_rounded({**row, "low": low, "high": high}))
     base = _chart(rows)
-    x = alt.X("score:Q", title="score", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=4))
+    scale = alt.Scale(zero=False, padding=14)
+    x = alt.X("score:Q", title="score", scale=scale, axis=alt.Axis(tickCount=4))
     tip = [alt.Tooltip("teacher:N"), alt.Tooltip("score:Q"), alt.Tooltip("accuracy:Q")]
     chart = alt.layer(
         base.transform_filter("isValid(datum.low)")

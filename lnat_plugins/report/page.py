@@ -202,7 +202,9 @@ def _studies(
             if not math.isnan(tau.low):
                 interval = f" [{number(tau.low, 2)}, {number(tau.high, 2)}]"
             drawn.append((name, metric.metric, f"tau-b {number(metric.tau, 2)}{interval}"))
-        found.append({"part": part, "plots": drawn, "table": tables.trained(part)})
+        found.append({
+            "part": part, "plots": drawn, "looks": known, "table": tables.trained(part),
+        })  # fmt: skip
     return found
 
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from lnat_plugins import __version__
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Comparison, MetricOrder, Ranking
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL
@@ -332,7 +331,7 @@ def trained(part: StudyPart) -> Table:
     return Table(f"Scores and accuracy after training, {part.budget}", headers, rows)
 
 
-def settings(scored: ScoredSet, figures: Figures) -> Table:
+def settings(scored: ScoredSet, figures: Figures, version: str) -> Table:
     """How this was scored, with what, and from which files."""
     ranking = figures.ranking
     named = {
@@ -349,7 +348,7 @@ def settings(scored: ScoredSet, figures: Figures) -> Table:
         ("metric", ranking.metric + (f" ({ranking.unit})" if ranking.unit != "none" else "")),
         ("bootstrap_iters", str(ranking.bootstrap_iters)),
         ("seed", str(ranking.seed)),
-        ("report written by", f"lnat-plugins {__version__}"),
+        ("report written by", f"lnat-plugins {version}"),
         *(("scored with", f"{package} {version}") for package, version in versions.items()),
         *(("file", file) for file in scored.files),
     ]

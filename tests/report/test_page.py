@@ -395,7 +395,7 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     assert ranking.verdict.text.startswith(page.text(said))
     rest = ranking.verdict.text[len(page.text(said)) :].strip()
     told_so = [page.text(node) for node in page.all("p", class_="numbers")]
-    assert told_so[0].startswith(f"{rest} On the same 12 prompts QwQ is ahead of R1 by 0.4833 nats")
+    assert told_so[0].startswith(f"{rest} On the same 12 prompts QwQ is ahead of R1 by 0.5042 nats")
     assert told_so[1] == ranking.verdict.next_step.replace("`", "")
     assert "lnat select OUT --output_path chosen" in [page.text(n) for n in page.all("code")]
     shown = [page.text(node) for node in page.all("li")]

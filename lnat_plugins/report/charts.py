@@ -230,8 +230,8 @@ def lines(
 def stability(found: Stability, leader: str) -> dict[str, Any]:
     """In which share of the resamples the leader is first, and tau-b, by number of prompts."""
     series = {
-        f"share with {leader} first": list(zip(found.sizes, found.first, strict=True)),
-        "tau-b with the order of all": list(zip(found.sizes, found.tau, strict=True)),
+        f"{leader} first": list(zip(found.sizes, found.first, strict=True)),
+        "Kendall's tau-b": list(zip(found.sizes, found.tau, strict=True)),
     }
     known = [y for y in (*found.first, *found.tau) if not math.isnan(y)]
     return lines(

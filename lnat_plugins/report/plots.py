@@ -92,8 +92,9 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
     title, stability = "How the order settles", ranking.stability
     if stability.sizes:
         caption = (
-            f"Resamples of fewer and of more prompts than the {ranking.prompts_used} used; beyond "
-            "that number, further prompts are taken to be like these."
+            f"Share of resamples with {looks.teachers[0]} first, and tau-b with the order of all "
+            f"prompts; resamples of fewer and of more prompts than the {ranking.prompts_used} "
+            "used. Beyond that number, further prompts are taken to be like these."
         )
         add("stability", title, charts.stability(stability, looks.teachers[0]), caption)
     else:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lnat_plugins.api import (
-        Scores,
         check_teacher_set,
         init_teacher_set,
         load_teacher_set,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins.hookspecs import hookimpl
     from lnat_plugins.plugins.registry import Registry
+    from lnat_plugins.scores import Scores
     from lnat_plugins.scoring.record import ScoredResponse
     from lnat_plugins.selection import Selection, Strategy
     from lnat_plugins.steps import Splitter
@@ -62,7 +62,7 @@ _HOME: Final = {
     "Metric": "metrics",
     "Registry": "plugins.registry",
     "ScoredResponse": "scoring.record",
-    "Scores": "api",
+    "Scores": "scores",
     "Selection": "selection",
     "Splitter": "steps",
     "Strategy": "selection",

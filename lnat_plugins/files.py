@@ -125,12 +125,12 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     return config
 
 
-def write_atomic(path: Path, text: str, option: str) -> None:
-    """Write a text file under a temporary name, then move it; makes the folders above it.
+def write_atomic(path: Path, content: str | bytes, option: str) -> None:
+    """Write a file under a temporary name, then move it; makes the folders above it.
 
     Args:
         path: the file.
-        text: written as UTF-8, line ends as they are.
+        content: bytes, or text, written as UTF-8, line ends as they are.
         option: what named the folder, for the message: "--output_path".
 
     Raises ConfigError for a folder that cannot be made or written to, or a path that is a folder.
@@ -140,8 +140,8 @@ def write_atomic(path: Path, text: str, option: str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
             # mkstemp's files are private; a result is as readable as any other file.
             mask = os.umask(0)
             os.umask(mask)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ import torch
 
 import lnat_plugins
 from lnat_plugins import hookimpl, load_teacher_set, score
-from lnat_plugins.api import Scores
 from lnat_plugins.engine.types import TOKEN
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.plugins import load_with_plugins
+from lnat_plugins.scores import Scores
 from lnat_plugins.teacher_set.config import parse_task
 from tests.harness.lab import evaluate, figures, hf, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer
@@ -348,7 +349,10 @@ def test_every_metric_from_one_pass(scored_folder: Path, tmp_path: Path) -> None
     assert repr(chosen) == f"<Selection of {len(chosen.indices)} of {len(table)} rows by best>"
     everything.report(tmp_path / "r.html", reference="QwQ>R1", prompts=1, bootstrap_iters=50)
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    assert "Against QwQ&gt;R1" in page and 'id="p0"' in page and 'id="p1"' not in page
+    assert "Against QwQ&gt;R1" in page and page.count('id="trace-') == 1
+    assert type(everything.plot(bootstrap_iters=50)).__name__ == "LayerChart"
+    shown = ranked._repr_html_()
+    assert ranked.verdict.text in html.unescape(shown) and shown.count("<tr>") == 3
 
 
 def test_what_was_not_gathered_is_not_in_the_table(scores: Scores) -> None:

@@ -121,13 +121,13 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
     """`lnat report`: writes the page, and logs where."""
     parser.description = (
         "Writes one HTML file that needs nothing else: teachers with intervals, plots, tables, and "
-        "the responses with every step shaded by its score."
+        "the responses with every step shaded by its score. Or the first plot as a picture."
     )
     add = parser.add_argument
     add("sources", nargs="+", metavar="OUT", help=f"{_SAMPLES}, of one task")
     add(
-        "--output_path", type=Path, metavar="FILE.html",
-        help="default: report.html in OUT, or beside the samples file",
+        "--output_path", type=Path, metavar="FILE",
+        help="default: report.html (.png, .svg) in OUT, or beside the samples file",
     )  # fmt: skip
     add(
         "--metric", default="local_naturalness",
@@ -135,16 +135,27 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     _add_shared(parser)
     add(
-        "--prompts", type=int, metavar="N", default=20,
-        help="prompts whose traces are shown, from the first; default: %(default)s",
+        "--format", choices=("html", "png", "svg"),
+        help="png, svg: a picture of the differences to the leader; default: as --output_path "
+        "ends, else html",
+    )  # fmt: skip
+    add(
+        "--prompts", type=int, metavar="N",
+        help="prompts whose traces are in the page at most, the most informative first; default: "
+        "as many as fit",
+    )  # fmt: skip
+    add(
+        "--max_size", type=float, metavar="MB", default=10.0,
+        help="megabytes that the page may have; default: %(default)g",
     )  # fmt: skip
     parser.set_defaults(run=_report)
 
 
 def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
-    from lnat_plugins.report import leading_metric
+    from lnat_plugins.report import format_of, leading_metric
 
+    format = format_of(args.output_path, args.format)
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
     if len({scores.scored.task for scores in everything}) > 1:
@@ -163,10 +174,11 @@ def _report(args: argparse.Namespace) -> int:
     scores = everything[0]
     compared, *others = (one.only(teachers) for one in everything)
     source = Path(args.sources[0])
-    path = args.output_path or (source if source.is_dir() else source.parent) / "report.html"
+    path = args.output_path or (source if source.is_dir() else source.parent) / f"report.{format}"
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
-        prompts=args.prompts, others=others, bootstrap_iters=args.bootstrap_iters, seed=args.seed,
+        prompts=args.prompts, max_size=args.max_size, others=others, format=format,
+        bootstrap_iters=args.bootstrap_iters, seed=args.seed,
     )  # fmt: skip
     log(f"wrote {path}")
     return 0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lnat_plugins.errors import ConfigError, PluginWarning
 
 if TYPE_CHECKING:
-    from lnat_plugins.api import Scores
     from lnat_plugins.plugins import Plugins
+    from lnat_plugins.scores import Scores
 
 
 def print_result(text: str) -> None:

@@ -5,6 +5,7 @@ Undefined figures are NaN, written as null.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,32 @@ class Ranking:
         """Plain JSON values; NaN becomes None."""
         found: dict[str, Any] = plain(self)
         return found
+
+    def _repr_html_(self) -> str:
+        """The verdict and a line a teacher, as a notebook shows it."""
+        headers = ["Teacher", f"Mean {ARROW[self.higher_is_better]}", "Difference"]
+        headers += [f"{LEVEL:.0%}, all pairs", "May be best", "Win rate"]
+        rows = [
+            [
+                line.teacher, number(line.mean), number(line.difference),
+                span(line.difference_low, line.difference_high) if line.rank > 1 else "",
+                yes_or_no(line.may_be_best), number(line.win_rate, 3),
+            ]
+            for line in self.teachers
+        ]  # fmt: skip
+
+        def row(tag: str, cells: Sequence[str]) -> str:
+            written = (f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr>{''.join(written)}</tr>"
+
+        body = "".join(row("td", cells) for cells in rows)
+        doubts = "".join(f"<li>{html.escape(line)}</li>" for line in self.warnings)
+        text = (
+            f"<p><strong>{html.escape(self.verdict.text)}</strong></p>"
+            f"{f'<ul>{doubts}</ul>' if doubts else ''}"
+            f"<table><thead>{row('th', headers)}</thead><tbody>{body}</tbody></table>"
+        )
+        return text.encode("utf-8", "replace").decode("utf-8")
 
     def headline(self, *, brief: bool = False) -> tuple[str, ...]:
         """The verdict, warnings and confounds, second opinions, sensitivity: a line each.

@@ -15,13 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.metrics import ALL, GLOBAL, METRICS, Metric, Ratings, Scored, get_metric
+from lnat_plugins.metrics import (
+    ALL,
+    GLOBAL,
+    METRICS,
+    Metric,
+    Ratings,
+    Scored,
+    controls,
+    get_metric,
+)
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.ranking.bootstrap import RESAMPLES
+from lnat_plugins.report.study import StudyPart
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
 
 BINS: Final = 10
+
+CONTROLS: Final = frozenset(metric.name for metric in (*controls.CONTROLS, controls.RANDOM))
+"""Metrics that a score is held against; they are no scores themselves."""
 
 Floats = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -32,12 +45,14 @@ class Positions(NamedTuple):
 
     Attributes:
         means: window -> ten means over responses, all of them in each.
+        by_teacher: teacher -> ten means over its responses, at the local window.
         gains: teacher -> ten means of global minus the local window; empty without both.
         responses: how many are behind the means.
         dropped: how many lack one of the windows.
     """
 
     means: Mapping[str, tuple[float, ...]]
+    by_teacher: Mapping[str, tuple[float, ...]]
     gains: Mapping[str, tuple[float, ...]]
     responses: int
     dropped: int
@@ -65,14 +80,14 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
         if used and all(profile[name] is not None for name in used)
     ]
     means = dict(zip(used, _mean([of for _, of in complete]), strict=True)) if complete else {}
-    gains = {}
-    if window != GLOBAL and {window, GLOBAL} <= means.keys():
-        for teacher in dict.fromkeys(teacher for teacher, _ in complete):
-            own = dict(
-                zip(used, _mean([of for name, of in complete if name == teacher]), strict=True)
-            )
+    by_teacher, gains = {}, {}
+    for teacher in dict.fromkeys(teacher for teacher, _ in complete):
+        own = dict(zip(used, _mean([of for name, of in complete if name == teacher]), strict=True))
+        if window in own:
+            by_teacher[teacher] = own[window]
+        if window != GLOBAL and {window, GLOBAL} <= means.keys():
             gains[teacher] = tuple((np.array(own[GLOBAL]) - own[window]).tolist())
-    return Positions(means, gains, len(complete), len(rows) - len(complete))
+    return Positions(means, by_teacher, gains, len(complete), len(rows) - len(complete))
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
@@ -99,6 +114,7 @@ class ReportOptions:
         window: a scored window.
         metrics: by name, those compared with it; one that cannot be is named with the reason.
         reference, bootstrap_iters, seed: as for `rank`.
+        study: what a study found for this student, budget by budget.
     """
 
     metric: Metric
@@ -107,6 +123,7 @@ class ReportOptions:
     reference: Reference | None = None
     bootstrap_iters: int = RESAMPLES
     seed: int = 1234
+    study: tuple[StudyPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,6 +222,7 @@ def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
         composition={} if isinstance(comparison, str) else {
             _label(options.metrics[one.metric], window): one.composition
             for one in comparison.metrics
+            if one.metric == options.metric.name or one.metric not in CONTROLS
         },
         positions=positions(scored.rows, windows, local_window),
     )  # fmt: skip

@@ -1,47 +1,92 @@
-"""Puts the page together: head, sections, the trace view, and the style and script beside them.
+"""Puts the page together: what was computed, its plots and traces, the style and the script.
 
-The page loads nothing: its own policy forbids it.
+The page loads nothing: its own policy forbids it. Vega's expressions are interpreted, as the policy
+allows no code to be made from text.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
-from string import Template
+from typing import Any, Final
+
+import jinja2
+import vl_convert
+from markupsafe import Markup, escape
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.ranking.students import compare_students
-from lnat_plugins.report import sections
+from lnat_plugins.ranking.students import StudentComparison, compare_students
+from lnat_plugins.report import charts, tables
+from lnat_plugins.report.cells import Table, counted, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
-from lnat_plugins.report.markup import Markup, counted, esc, folded, items, join, table, tag
-from lnat_plugins.report.plots import Markers
-from lnat_plugins.report.traces import Rated, shades_of, trace_view
+from lnat_plugins.report.looks import Looks, drawable, style
+from lnat_plugins.report.plots import plots_of
+from lnat_plugins.report.prompts import Prompts, prompts_of
+from lnat_plugins.report.traces import (
+    DIFFERENCE,
+    Kept,
+    View,
+    compressed,
+    details,
+    kept,
+    listed,
+    points,
+    views_of,
+)
 from lnat_plugins.scoring.samples import ScoredSet
-from lnat_plugins.selection.student import provenance_of_scores
+
+MAX_SIZE: Final = 10.0
+"""Megabytes that a page may have."""
+
+LEAST_SIZE: Final = 2.0
+"""Megabytes below which a page has no room for traces."""
+
+_LIST_SHARE: Final = 0.35
+"""Share of the bound that the list of prompts may take."""
+
+_SPARE: Final = 4_000
+"""Bytes between what was measured and the bound."""
+
+_LONGEST_PLAIN: Final = 150_000
+"""Characters of the trace that stands in the page as plain HTML."""
+
+_STATIC_WIDTH: Final = 640
+
+# NUL and half characters cannot stand in an HTML file at all.
+_UNWRITABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def report(
-    scored: ScoredSet, options: ReportOptions, prompts: int = 20, others: Sequence[ScoredSet] = ()
-) -> str:
+    scored: ScoredSet, options: ReportOptions, prompts: int | None = None,
+    others: Sequence[ScoredSet] = (), max_size: float = MAX_SIZE,
+) -> str:  # fmt: skip
     """One HTML page with everything in it; the same input gives the same text.
 
     Args:
         scored: what was scored.
         options: what teachers are ranked by, and how.
-        prompts: so many prompts at most in the trace view, from the first.
+        prompts: so many prompts' traces at most; by default as many as fit.
         others: the same teacher set scored by other students, set beside this one.
+        max_size: megabytes that the page may have.
 
     Raises:
         ConfigError: the metric has no direction, or a number is too low.
         DataError: no prompt has a defined value for every teacher, or a text was changed.
     """
-    if prompts < 1:
+    if prompts is not None and prompts < 1:
         raise ConfigError("prompts is below 1", found=prompts, remedy="give 1 or more")
+    if not max_size >= LEAST_SIZE:
+        raise ConfigError(
+            f"max_size is below {LEAST_SIZE:g} (megabytes)", found=max_size,
+            remedy="give more: the plots alone take one",
+        )  # fmt: skip
     for row in scored.rows:
         end = row.record.spans[-1][1] if row.record.spans else 0
         if end != len(row.text):
@@ -52,108 +97,183 @@ def report(
                 remedy="score the responses again; the text was changed afterwards",
             )
     figures = gather(scored, options)
-    markers = Markers(figures.teachers)
-    shades = shades_of((row.record for row in scored.rows), options.window)
-    rated = [
-        Rated(row, {name: (of.values[i], of.reasons[i]) for name, of in figures.values.items()})
-        for i, row in enumerate(scored.rows)
-    ]
-    rated.sort(key=lambda each: figures.teachers.index(each.row.teacher))
-    agreement = join([sections.agreement(figures), sections.reference(figures)])
-    parts = [
-        ("teachers", "Teachers", sections.teachers(figures, markers)),
-                ("local", "Local against global", sections.local_global(scored, figures, markers)),
-        ("length", "Score against length", sections.length(scored, figures, markers)),
-        ("position", "Score by position in the trace", sections.position(figures, markers)),
-        ("stability", "How the order settles", sections.stability(figures)),
-        ("composition", "Winners by teacher", sections.composition(figures, markers)),
-        ("agreement", "Metric against metric", agreement),
-        ("confounds", "Possible confounds", sections.confounds(figures.ranking)),
-        ("traces", "Traces, step by step", trace_view(scored, rated, shades, markers, prompts)),
-        ("settings", "Settings and versions", _settings(scored, figures)),
-    ]  # fmt: skip
-    if others:
-        rankings = [figures.ranking, *(ranking_of(one, options) for one in others)]
-        beside = compare_students(
-            scored.task,
-            [_short(one.student) for one in (scored, *others)],
-            rankings,
-            [one.steps for one in (scored, *others)],
-        )
-        parts.insert(0, ("students", "Students side by side", sections.students(beside)))
-    links = [tag("li", tag("a", name, href=f"#{id_}")) for id_, name, _ in parts]
-    style, script = _read("style.css"), _read("script.js")
-    return Template(_read("page.html")).substitute(
-        title=esc(f"{scored.task}: teachers for {_short(scored.student)}"),
-        version=esc(__version__),
-        summary=_summary(scored, figures),
-        contents=tag("ul", *links),
-        sections=join(
-            (tag("section", tag("h2", name), body, id=id_) for id_, name, body in parts), "\n"
-        ),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
+    looks = Looks(figures.teachers)
+    found = prompts_of(scored, figures.teachers, options, figures.local_window)
+    views = views_of([row.record for row in scored.rows], scored.windows, figures.local_window)
+    columns, every = points(
+        scored, found, figures.teachers, scores=figures.scores, local=figures.local_scores,
+        whole=figures.global_scores,
+    )  # fmt: skip
+    bound = int(max_size * 1e6)
+    prompt_list, width = listed(found, int(_LIST_SHARE * bound))
+    plots = plots_of(figures, looks, every)
+    specifications = {name: each.chart for name, each in plots.items() if each.chart is not None}
+    studies = _studies(options, figures, looks, specifications)
+    beside = _beside(scored, options, figures, others, looks, specifications)
+    context = {
+        "title": f"Which teacher suits {_short(scored.student)}?",
+        "version": __version__,
+        "scored": scored, "figures": figures, "ranking": figures.ranking, "plots": plots,
+        "looks": looks, "tables": tables, "charts": charts, "views": views,
+        "studies": studies, "beside": beside,
+        "window_name": charts.window_name, "DIFFERENCE": DIFFERENCE,
+        "prompts": found, "width": width, "listed": len(prompt_list["id"]),
+        "first": _first(scored, found, figures, views, options.window),
+        "static": Markup(_static(specifications["difference"])),
+        "style": Markup(style()), "script": Markup(_read("script.js")), "bundle": Markup(bundle()),
+        "hashes": {name: _hash(text) for name, text in (
+            ("style", style()), ("script", _read("script.js")), ("bundle", bundle())
+        )},
+        "data": _data(scored, figures, looks, views, options, prompts, max_size),
+        "specifications": specifications,
+        "list_block": compressed(prompt_list), "points_block": compressed(columns),
+    }  # fmt: skip
+    template = _environment().get_template("page.html")
+    empty = template.render(context, kept=Kept({}, len(found.ids)))
+    room = max(0, bound - len(empty.encode("utf-8")) - _SPARE)
+    traces = kept(scored, found, figures.teachers, figures.values, most=prompts, room=room)
+    return template.render(context, kept=traces)
+
+
+def _data(
+    scored: ScoredSet, figures: Figures, looks: Looks, views: Sequence[View],
+    options: ReportOptions, prompts: int | None, max_size: float,
+) -> dict[str, Any]:  # fmt: skip
+    """What the script reads at once."""
+    return {
+        "teachers": list(looks.teachers),
+        "colours": [looks.colour(name) for name in looks.teachers],
+        "glyphs": [looks.glyph(name) for name in looks.teachers],
+        "windows": list(scored.windows),
+        "local": figures.local_window,
+        "view": options.window,
+        "difference": DIFFERENCE,
+        "views": [{"name": each.name, "edges": list(each.edges), "legend": each.legend()}
+                  for each in views],
+        "more": f"--prompts {2 * prompts}" if prompts else f"--max_size {2 * max_size:g}",
+    }  # fmt: skip
+
+
+def _first(
+    scored: ScoredSet, prompts: Prompts, figures: Figures, views: Sequence[View], window: str
+) -> dict[str, Any]:
+    """The most informative prompt of a size that can stand in the page as it is, in words."""
+    order = list(prompts.informative())
+    sizes = {i: sum(len(row.text) for row in prompts.rows[i]) for i in order}
+    index = next(
+        (i for i in order if sizes[i] <= _LONGEST_PLAIN), min(order, key=sizes.__getitem__)
     )
+    view = next(each for each in views if each.name == window)
+    place = {id(row): i for i, row in enumerate(scored.rows)}
+    label = next(iter(figures.values))
+    responses = []
+    for row in prompts.rows[index]:
+        record = row.record
+        nothing = [math.nan] * len(record.spans)
+        steps = [
+            {
+                "text": row.text[start:end],
+                "class": view.shade(score),
+                "title": details(step, record, scored.windows, figures.local_window),
+            }
+            for step, ((start, end), score) in enumerate(
+                zip(record.spans, record.step_means(window) or nothing, strict=True)
+            )
+        ]
+        value = figures.values[label].values[place[id(row)]]
+        responses.append({"row": row, "steps": steps, "value": f"{label} {number(value)}"})
+    return {"index": index, "responses": responses, "view": view}
 
 
-def _summary(scored: ScoredSet, figures: Figures) -> Markup:
-    ranking = figures.ranking
-    notes = len(ranking.notes)
-    doubts = (*ranking.warnings, *ranking.confounds.notes)
-    order = "the order" if len(ranking.teachers) > 1 else "it"
-    read_first = join(
-        [f" Before trusting {order}, read the ",
-         tag("a", counted(notes, "note"), href="#confounds"), "."]
-    ) if notes else ""  # fmt: skip
-    lines = [*ranking.second_opinions]
-    if ranking.calibration is not None:
-        lines.append(ranking.calibration.in_words())
-    return join([
-        tag("p", tag("strong", ranking.verdict.text), read_first, class_="lead"),
-        items(doubts) if doubts else "",
-        *(tag("p", line) for line in lines),
-        *(folded(line, items(ranking.sensitivity_lines))
-          for line in ranking.sensitivity.in_words()),
-        tag("p", f"By {sections.unit_of(ranking)}."),
-        tag("p", f"Task {scored.task}, student {_short(scored.student)}; "
-            f"{counted(len(ranking.teachers), 'teacher')}, prompts scored for all of them: "
-            f"{ranking.prompts_in_words}; "
-            f"{counted(ranking.responses, 'response')}; windows {', '.join(scored.windows)}."),
-    ])  # fmt: skip
+def _studies(
+    options: ReportOptions, figures: Figures, looks: Looks, specifications: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What a study found, a plot a metric; the plots are added to the specifications."""
+    found = []
+    for b, part in enumerate(options.study):
+        drawn = []
+        accuracy = {name: (one.value, one.low, one.high) for name, one in part.accuracy.items()}
+        known = Looks(dict.fromkeys((*looks.teachers, *part.accuracy)))
+        for m, metric in enumerate(part.metrics):
+            name = f"study-{b}-{m}"
+            specifications[name] = charts.trained(metric.scores, accuracy, metric.metric, known)
+            tau = metric.resampled["tau"]
+            interval = ""
+            if not math.isnan(tau.low):
+                interval = f" [{number(tau.low, 2)}, {number(tau.high, 2)}]"
+            drawn.append((name, metric.metric, f"tau-b {number(metric.tau, 2)}{interval}"))
+        found.append({
+            "part": part, "plots": drawn, "looks": known, "table": tables.trained(part),
+        })  # fmt: skip
+    return found
 
 
-def _settings(scored: ScoredSet, figures: Figures) -> Markup:
-    ranking = figures.ranking
-    settings = {
-        "splitter": scored.splitter,
-        "engine": ", ".join(scored.paths),
-        "settings hash": scored.settings_hash,
-        **scored.settings,
-    }
-    versions = provenance_of_scores(scored).versions
-    rows = [
-        ("task", scored.task),
-        ("student", scored.student),
-        *((name, _plain(value)) for name, value in settings.items()),
-        ("metric", ranking.metric + (f" ({ranking.unit})" if ranking.unit != "none" else "")),
-        ("bootstrap_iters", str(ranking.bootstrap_iters)),
-        ("seed", str(ranking.seed)),
-        ("report written by", f"lnat-plugins {__version__}"),
-        *(("scored with", f"{package} {version}") for package, version in versions.items()),
-        *(("file", file) for file in scored.files),
-    ]
-    return table("How this was scored", ["Setting", "Value"], rows)
+def _beside(
+    scored: ScoredSet, options: ReportOptions, figures: Figures, others: Sequence[ScoredSet],
+    looks: Looks, specifications: dict[str, Any],
+) -> dict[str, Any] | None:  # fmt: skip
+    """Several students, a plot each; the plots are added to the specifications."""
+    if not others:
+        return None
+    rankings = [figures.ranking, *(ranking_of(one, options) for one in others)]
+    found: StudentComparison = compare_students(
+        scored.task,
+        [_short(one.student) for one in (scored, *others)],
+        rankings,
+        [one.steps for one in (scored, *others)],
+    )
+    known = Looks(dict.fromkeys(
+        (*looks.teachers, *(line.teacher for one in rankings for line in one.teachers))
+    ))  # fmt: skip
+    drawn = []
+    for i, (student, ranking) in enumerate(zip(found.students, rankings, strict=True)):
+        name = f"student-{i}"
+        specifications[name] = charts.means(ranking, known, f"Teachers' means for {student}")
+        drawn.append((name, student, ranking))
+    headers, rows = found.table()
+    return {"text": found.text, "plots": drawn, "looks": known,
+            "table": Table("Teachers by students", headers, rows)}  # fmt: skip
 
 
-def _plain(value: object) -> str:
-    """In words; text with white space that a page would not show stands in quotes, as in JSON."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value))
-    if isinstance(value, str) and (not value or value != " ".join(value.split())):
-        return json.dumps(value, ensure_ascii=False)
-    return "none" if value is None else str(value)
+def _static(chart: Mapping[str, Any]) -> str:
+    """The plot as SVG text; its colours stay variables of the style."""
+    drawn: str = vl_convert.vegalite_to_svg({**drawable(chart), "width": _STATIC_WIDTH})
+    return drawn
+
+
+@cache
+def bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, from vl-convert; some 900 kB, offline."""
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    def written(value: object) -> object:
+        """What stands in HTML: line ends survive as they are written."""
+        if isinstance(value, Markup):
+            return value
+        return Markup(str(escape(_UNWRITABLE.sub("\ufffd", str(value)))).replace("\r", "&#13;"))
+
+    found = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read), autoescape=True, finalize=written,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )  # fmt: skip
+    found.globals |= {"number": number, "counted": counted, "code": _code}
+    found.policies["json.dumps_kwargs"] = {
+        "sort_keys": True, "allow_nan": False, "separators": (",", ":")
+    }  # fmt: skip
+    return found
+
+
+def _code(sentence: str) -> Markup:
+    """The sentence, with what stands in backticks as code."""
+    parts = sentence.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
 
 
 def _short(student: str) -> str:
@@ -162,7 +282,7 @@ def _short(student: str) -> str:
 
 
 def _read(name: str) -> str:
-    return files("lnat_plugins.report").joinpath(name).read_text(encoding="utf-8")
+    return (files("lnat_plugins.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from lnat_plugins.api import Scores
 from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking.table import ScoreTable, score_table
+from lnat_plugins.scores import Scores
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.run import StudyRun
 from lnat_plugins.study.scores import MetricScores

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
+from lnat_plugins.scores import Scores
 from lnat_plugins.selection import Selection
 from lnat_plugins.study.spec import Budget, StudySpec, Utility
 from lnat_plugins.study.units import Unit

@@ -20,13 +20,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
-from lnat_plugins.api import Scores, load_teacher_set, read_scores
+from lnat_plugins.api import load_teacher_set, read_scores
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import resolve
+from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.study.known_by import digest, named_files, text_of

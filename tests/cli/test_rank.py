@@ -311,11 +311,39 @@ def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:
 def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(out), *FAST]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "<h1>local_naturalness: teachers for student</h1>" in text
-    assert "<strong>No verdict: 3 prompts of 3 teachers, and 10 are the least" in text
+    assert "<h1>Which teacher suits student?</h1>" in text
+    assert '<h2 class="said">No verdict: 3 prompts of 3 teachers, and 10 are the least' in text
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.endswith(f"lnat: wrote {out}/report.html\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--format", "png"], "report.png"),
+        (["--format", "svg"], "report.svg"),
+        (["--output_path", "{out}/mine.svg"], "mine.svg"),
+        (["--format", "png", "--output_path", "{out}/mine"], "mine"),
+    ],
+)
+def test_the_first_plot_is_a_picture(
+    out: Path, capsys: pytest.CaptureFixture[str], options: list[str], name: str
+) -> None:
+    assert main(["report", str(out), *FAST, *(each.format(out=out) for each in options)]) == 0
+    found = (out / name).read_bytes()
+    assert found.startswith(b"<svg" if name.endswith("svg") else b"\x89PNG")
+    assert capsys.readouterr().err.endswith(f"lnat: wrote {out}/{name}\n")
+    assert not (out / "report.html").exists()
+
+
+def test_a_ranking_needs_no_plots(out: Path) -> None:
+    program = (
+        "import sys; from lnat_plugins.cli import main; "
+        f"code = main(['rank', {str(out)!r}, '--bootstrap_iters', '10']); "
+        "sys.exit(code or any(name in sys.modules for name in ('altair', 'vl_convert', 'jinja2')))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, cwd=out)
 
 
 def test_a_samples_file_has_it_beside_it(out: Path) -> None:
@@ -338,11 +366,11 @@ def test_every_option_changes_the_page(out: Path, tmp_path: Path) -> None:
 
     plain = page()
     assert "Teachers by global_naturalness" in page("--metric", "global_naturalness")
-    assert "mean log-probability under global" in page("--window", "global")
+    assert '"view":"global"' in page("--window", "global")
     assert "DSQ" not in page("--teachers", "QwQ, R1")
     assert "Fit to the known order" in page("--reference", "R1>QwQ=DSQ")
     assert "Against R1&gt;QwQ" in page("--teachers", "QwQ,R1", "--reference", "R1>QwQ>DSQ")
-    assert "The first 1 of 3 prompts" in page("--prompts", "1")
+    assert "The traces of 1 of 3 prompts are here" in page("--prompts", "1")
     assert page("--seed", "5") != plain
 
 
@@ -355,6 +383,12 @@ def test_every_option_changes_the_page(out: Path, tmp_path: Path) -> None:
         (["--window", "globl"], "window 'globl' was not scored. Did you mean 'global'?"),
         (["--teachers", "QWQ"], "unknown teacher 'QWQ'. "),
         (["--prompts", "0"], "prompts is below 1"),
+        (["--max_size", "1"], "max_size is below 2 (megabytes)"),
+        (["--max_size", "nan"], "max_size is below 2 (megabytes)"),
+        (
+            ["--format", "png", "--output_path", "page.html"],
+            "the file's name says html, and --format says png",
+        ),
         (["--reference", "R1>QwQ"], "the reference has no 'DSQ'"),
     ],
 )
@@ -619,7 +653,7 @@ def test_a_part_of_the_prompts_is_said_to_be_one(
     assert ranking["teachers"][0]["coverage"] == 1.0  # of those that were scored
     page = tmp_path / "page.html"
     assert main(["report", str(tmp_path / "cut"), *FAST, "--output_path", str(page)]) == 0
-    assert "prompts scored for all of them: 30 of 135 (--limit);" in page.read_text("utf-8")
+    assert "prompts scored for all of them: 30 of 135 (--limit) ·" in page.read_text("utf-8")
     write_run(tmp_path / "whole", teacher_table(many(2, 30)), in_set=30)
     write_run(tmp_path / "older", teacher_table(many(2, 30)))
     for name in ("whole", "older"):
@@ -674,6 +708,6 @@ def test_rows_left_out_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["rank", str(tmp_path / "out"), *FAST, "--teachers", "T1"]) == 0
     assert "could not be used" not in capsys.readouterr().out
     assert main(["report", str(tmp_path / "out"), *FAST, "--output_path", str(page)]) == 0
-    assert html.escape(line) in page.read_text("utf-8")
+    assert line in html.unescape(page.read_text("utf-8"))
     ranking = read_strictly(tmp_path / "r" / "ranking.json")["rankings"][0]["ranking"]
     assert ranking["unusable"]["T0"]["rows"] == 40

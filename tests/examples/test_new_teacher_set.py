@@ -76,19 +76,6 @@ def test_no_teacher_is_best_throughout(chosen: Selection) -> None:
     assert prompts["beads"] == "brief"
 
 
-def test_the_documents_show_that_choice(
-    scored: Path, repo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Counts alone are compared: the last digit of a score is the machine's own."""
-    assert cli.main(["select", str(scored), "--require_correct"]) == 0
-    blocks = capsys.readouterr().out.strip().split("\n\n")
-    text = (repo / "docs" / "selection.md").read_text(encoding="utf-8")
-    _, teachers, left_out, *_ = blocks
-    assert left_out in text
-    for line in teachers.splitlines():
-        assert line.rsplit("|", 3)[0] in text
-
-
 def test_the_training_run_makes_the_choice_of_lm_eval(chosen: Selection, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--config", str(CONFIG), "--output_dir", str(out), "--max_steps", "1"]

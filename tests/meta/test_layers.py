@@ -22,6 +22,7 @@ LAYERS = (
     "selection",
     "report",
     "plugins",
+    "scores",
     "api",
     "harness",
     "hooks",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import json
 import math
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
@@ -75,8 +79,41 @@ def three_teachers(n_prompts: int = 5) -> list[Row]:
     return rows
 
 
-def page_of(rows: Sequence[Row], *, prompts: int = 20, **more: Any) -> str:
+def page_of(rows: Sequence[Row], *, prompts: int | None = None, **more: Any) -> str:
     return report(source(rows), options(**more), prompts)
+
+
+def unpacked(text: str, id_: str) -> Any:
+    """What a compressed block of the page holds."""
+    (node,) = re.findall(
+        rf'<script type="application/octet-stream;base64" id="{id_}">(.*?)</', text
+    )
+    return json.loads(zlib.decompress(base64.b64decode(node)))
+
+
+def block(text: str, id_: str) -> Any:
+    """What a JSON block of the page holds."""
+    (found,) = re.findall(rf'<script type="application/json" id="{id_}">(.*?)</script>', text)
+    return json.loads(found)
+
+
+def values_of(chart: Mapping[str, Any], layer: int) -> list[dict[str, Any]]:
+    """The rows that a layer of a plot draws."""
+    data = chart["layer"][layer].get("data") or chart["data"]
+    found: list[dict[str, Any]] = (
+        chart["datasets"][data["name"]] if "name" in data else data["values"]
+    )
+    return found
+
+
+def without_script(text: str) -> str:
+    """The page but for what its scripts and data blocks hold."""
+    return re.sub(r"(<script[^>]*>).*?(</script>)", r"\1\2", text, flags=re.DOTALL)
+
+
+def traces_in(text: str) -> list[int]:
+    """The indices of the prompts whose traces are in the page."""
+    return [int(found) for found in re.findall(r'id="trace-(\d+)"', text)]
 
 
 def options(
@@ -146,7 +183,7 @@ class Page(HTMLParser):
             if node.name == "table":
                 break
             if node.attributes.get("scope") == "row":
-                heading = self.text(node).strip()
+                heading = self.text(node).strip().split("\xa0")[-1].strip()
                 found[heading] = []
             elif node.name == "td" and found:
                 found[heading].append(self.text(node))

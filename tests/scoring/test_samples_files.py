@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from lnat_plugins.api import Scores
 from lnat_plugins.errors import DataError
 from lnat_plugins.plugins import load_plugins
+from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
 from tests.helpers_samples import (
     DATE,

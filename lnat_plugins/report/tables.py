@@ -1,0 +1,388 @@
+"""The tables of a page, and what stands in words beside its plots."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from lnat_plugins.metrics import GLOBAL
+from lnat_plugins.ranking import Comparison, MetricOrder, Ranking
+from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL
+from lnat_plugins.ranking.result import rank_span, yes_or_no
+from lnat_plugins.report.cells import Cell, Figure, Table, Teacher, Whole, cells, counted, number
+from lnat_plugins.report.charts import window_name
+from lnat_plugins.report.data import BINS, CONTROLS, Figures
+from lnat_plugins.report.study import StudyPart
+from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.selection.student import provenance_of_scores
+
+EXPLAINED: Final = (
+    "Difference: to the leader; its interval is paired by prompt and simultaneous over all pairs "
+    "of teachers.",
+    "May be best: in the set that holds the best teacher with 95 % confidence. Rank interval: "
+    "simultaneous over all teachers.",
+    "First in: share of resamples in which its mean is the best; no probability of being best.",
+    "Win rate: share of prompts on which the teacher's response is the best.",
+    "Coverage: share of all prompts for which it has a score.",
+)
+
+PERCENT: Final = tuple(100 * i // BINS for i in range(BINS + 1))
+
+
+class Way(NamedTuple):
+    """One line of what could change the verdict.
+
+    Attributes:
+        name: the other way of scoring.
+        result: "same order", or who leads.
+        same: whether the first teacher is that of the usual score on the same prompts.
+    """
+
+    name: str
+    result: str
+    same: bool
+
+
+def unit_of(ranking: Ranking) -> str:
+    """The metric with its unit and direction."""
+    window = f"[{ranking.window}]" if ranking.window not in (None, GLOBAL) else ""
+    unit = f", {ranking.unit}" if ranking.unit != "none" else ""
+    direction = "higher" if ranking.higher_is_better else "lower"
+    return f"{ranking.metric}{window}{unit} ({direction} is better)"
+
+
+def in_numbers(ranking: Ranking) -> str:
+    """The leader against the second, with the interval; "" for one teacher."""
+    if len(ranking.teachers) < 2:
+        return ""
+    first, second = ranking.teachers[:2]
+    unit = "" if ranking.unit == "none" else f" {ranking.unit}"
+    # By the metric's own direction, so that "ahead" is never negative.
+    sign = 1 if ranking.higher_is_better else -1
+    ends = sorted((-sign * second.difference_low, -sign * second.difference_high))
+    interval = "no interval, as there is no verdict"
+    if not math.isnan(second.difference_low):
+        interval = f"{LEVEL:.0%} simultaneous interval {number(ends[0])} to {number(ends[1])}"
+    prompts = counted(ranking.prompts_used, "prompt")
+    return (
+        f"On the same {prompts} {first.teacher} is ahead of {second.teacher} by "
+        f"{number(-sign * second.difference)}{unit} ({interval})."
+    )
+
+
+def ways(ranking: Ranking) -> Iterator[Way]:
+    """The sensitivity of the order, a line a way of scoring."""
+    found, first = ranking.sensitivity, ranking.teachers[0].teacher
+    for one in found.variants:
+        leads = f"{one.order[0]} first"
+        if one.same_order:
+            yield Way(one.where, "same order", same=True)
+        elif not one.same_first:
+            there = "" if one.usual[0] == first else f", usually {one.usual[0]} there"
+            yield Way(one.where, leads + there, same=False)
+        elif one.order[0] == first:
+            yield Way(one.where, f"{leads}, other order", same=True)
+        else:
+            # Of a part of the prompts, another teacher may lead by either score.
+            yield Way(one.where, f"{leads}, as usually there", same=True)
+    for name in found.without_effect:
+        yield Way(name, "no effect", same=True)
+
+
+def sentences(verdict: str) -> tuple[str, str]:
+    """The verdict's first sentence, and what follows it, such as how many prompts would tell."""
+    found = re.search(r"(?<=\.) (?=About |The power stays |With fewer than )", verdict)
+    return (verdict, "") if found is None else (verdict[: found.start()], verdict[found.end() :])
+
+
+def overview(figures: Figures) -> Table:
+    """What the first plot shows, in numbers."""
+    ranking = figures.ranking
+    why = no_interval(ranking)
+    why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
+    rows: list[list[Cell]] = [
+        [
+            Teacher(line.teacher), Figure(line.mean), Figure(line.difference),
+            _interval(line.difference_low, line.difference_high, why_difference),
+            yes_or_no(line.may_be_best), Figure(line.win_rate, 3),
+        ]
+        for line in ranking.teachers
+    ]  # fmt: skip
+    headers = ["Teacher", "Mean", "Difference", f"{LEVEL:.0%}, all pairs", "May be best"]
+    return Table("Means and differences", [*headers, "Win rate"], rows)
+
+
+def teachers(figures: Figures) -> Table:
+    """Every figure of every teacher."""
+    ranking = figures.ranking
+    why = no_interval(ranking)
+    why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
+    headers = [
+        "Teacher", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
+        "May be best", "Rank interval", "First in", "Win rate", "Coverage", "Responses",
+    ]  # fmt: skip
+    rows: list[list[Cell]] = [
+        [
+            Teacher(line.teacher), line.rank,
+            Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
+            Figure(line.difference),
+            _interval(line.difference_low, line.difference_high, why_difference),
+            yes_or_no(line.may_be_best), rank_span(line), Figure(line.first_in, 3, why),
+            Figure(line.win_rate, 3), Figure(line.coverage, 3),
+            line.responses,
+        ]
+        for line in ranking.teachers
+    ]  # fmt: skip
+    return Table(f"Teachers by {ranking.metric}", headers, rows)
+
+
+def plain_counts(figures: Figures) -> Table:
+    """Length and steps of the teachers, and how much they repeat."""
+    ranking = figures.ranking
+    repeated = ranking.confounds.repetition
+    headers = ["Teacher", *ranking.teachers[0].controls, *(["repetition"] if repeated else [])]
+    rows: list[list[Cell]] = [
+        [
+            Teacher(line.teacher),
+            *cells(line.controls.values(), reason="no response has it"),
+            *(cells([repeated[line.teacher]], 3, "not a word") if repeated else []),
+        ]
+        for line in ranking.teachers
+    ]
+    return Table("Means of plain counts", headers, rows)
+
+
+def position(figures: Figures) -> Table:
+    """Step scores over the ten tenths of a trace."""
+    found = figures.positions
+    numbers = {
+        **{window_name(window): means for window, means in found.means.items()},
+        **found.by_teacher,
+        **{f"gain, {who}": gains for who, gains in found.gains.items()},
+    }
+    headers = ["", *(f"{low}–{high} %" for low, high in itertools.pairwise(PERCENT))]
+    rows = [[name, *cells(values, 3)] for name, values in numbers.items()]
+    return Table("Step scores by position", headers, rows)
+
+
+def stability(figures: Figures) -> Table:
+    """By the number of prompts."""
+    found = figures.ranking.stability
+    best = f"share of resamples with {figures.teachers[0]} first"
+    rows: list[list[Cell]] = [
+        [f"{size:,}", *cells([first], 3), *cells([tau], 3, "every resample is one tie")]
+        for size, first, tau in zip(found.sizes, found.first, found.tau, strict=True)
+    ]
+    return Table("Stability by number of prompts", ["Prompts", best, "Kendall tau-b"], rows)
+
+
+def composition(figures: Figures) -> Table:
+    """Whose response is the best of its prompt, by each metric."""
+    rows = [
+        [name, *cells([of[teacher] for teacher in figures.teachers], 3)]
+        for name, of in figures.composition.items()
+    ]
+    return Table("Best response per prompt", ["Metric", *figures.teachers], rows)
+
+
+def orders(found: Comparison, main: str) -> Table:
+    """Every metric's order; controls are not among them."""
+    rows = [[*_order(one), one.prompts_used] for one in scores_of(found, main)]
+    headers = ["Metric", "Window", "Better", "Order, best first", "May be best", "Prompts"]
+    return Table("Orders", headers, rows)
+
+
+def scores_of(found: Comparison, main: str) -> list[MetricOrder]:
+    """The metrics that are no controls, and the one that ranks."""
+    return [one for one in found.metrics if one.metric == main or one.metric not in CONTROLS]
+
+
+def _order(one: MetricOrder) -> list[Cell]:
+    return [
+        one.metric, one.window or "none", "higher" if one.higher_is_better else "lower",
+        one.in_words(), ", ".join(one.may_be_best),
+    ]  # fmt: skip
+
+
+def matrices(found: Comparison, main: str) -> list[Table]:
+    """Each metric against each."""
+    kept = [found.metrics.index(one) for one in scores_of(found, main)]
+    names = [f"{i} {found.metrics[place].metric}" for i, place in enumerate(kept, start=1)]
+    reason = "no prompt has both, or all figures tie"
+    return [
+        Table(
+            caption,
+            ["", *(name.split()[0] for name in names)],
+            [
+                [name, *cells([matrix[row][column] for column in kept], 2, reason)]
+                for name, row in zip(names, kept, strict=True)
+            ],
+            shade=True,
+        )
+        for caption, matrix in (
+            ("Kendall tau-b of the teachers' order, metric by metric", found.tau),
+            ("Share of prompts with the same best teacher", found.overlap),
+        )
+    ]
+
+
+def random_order(found: Comparison, main: str) -> Table | None:
+    """What a score without any knowledge gives; None where it was not computed."""
+    rows: list[list[Cell]] = [
+        [one.metric, one.in_words(), *cells([found.tau[0][i], found.overlap[0][i]], 2)]
+        for i, one in enumerate(found.metrics)
+        if one.metric in CONTROLS and one.metric != main
+    ]
+    headers = ["Control", "Order, best first", f"tau-b with {main}", "Same best teacher"]
+    return Table("Controls ranked as if they were scores", headers, rows) if rows else None
+
+
+def reference(figures: Figures) -> tuple[str, Table] | None:
+    """Every metric's order against a known one, and what it means; None without one."""
+    fit = figures.ranking.reference
+    if fit is None:
+        return None
+    found = figures.comparison
+    fits = [(figures.ranking.metric, fit, [math.nan] * 3)]
+    if not isinstance(found, str):
+        fits = [
+            (one.metric, one.fit,
+             [one.tau_difference, one.tau_difference_low, one.tau_difference_high])
+            for one in scores_of(found, figures.ranking.metric) if one.fit is not None
+        ]  # fmt: skip
+    tied, fixed = "all figures tie, or all known values", "nothing could be resampled"
+    rows: list[list[Cell]] = [
+        [
+            metric, Figure(one.tau, 3, tied), *cells([one.tau_low, one.tau_high], 3, fixed),
+            Figure(one.spearman, 3, tied),
+            Figure(one.pairwise_accuracy, 3, "no two known values differ"),
+            Figure(one.regret, 4, "the known order has no numbers"), one.chosen,
+            *cells(differences, 3, "no prompt has both, or nothing was resampled"),
+        ]
+        for metric, one, differences in fits
+    ]  # fmt: skip
+    headers = [
+        "Metric", "tau-b", "tau-b, low end", "tau-b, high end", "Spearman", "Pairwise accuracy",
+        "Regret", "Chosen", "tau-b minus the first's", "Its low end", "Its high end",
+    ]  # fmt: skip
+    intro = (
+        f"Against {fit.name}; its best teacher is {fit.best}. Pairs of teachers that count: "
+        f"{fit.pairs}; known ties, which do not: {fit.ties_excluded}. Low and high ends are "
+        f"those of {INTERVAL}s, which show how far other prompts would change a figure, not how "
+        "far other teachers would."
+    )
+    return intro, Table("Fit to the known order", headers, rows)
+
+
+def confounds(ranking: Ranking) -> list[Table | str]:
+    """Correlations with plain counts, what the windows show, loops; a text where there is none."""
+    found = ranking.confounds
+    constant = "fewer than two responses, or one side is constant"
+    rows: list[list[Cell]] = [
+        [
+            each.control, Figure(each.overall, 3, constant), each.responses,
+            Figure(each.within_prompt, 3, constant), each.prompts,
+        ]
+        for each in found.correlations
+    ]  # fmt: skip
+    headers = ["Control", "Over all responses", "Responses", "Within prompts", "Prompts"]
+    repeated = {
+        line.teacher: found.repetition[line.teacher]
+        for line in ranking.teachers
+        if line.teacher in found.repetition
+    }
+    return [
+        Table(f"Spearman's correlation of {ranking.metric} with plain counts", headers, rows),
+        _shares(
+            "Share of the preceding tokens that a window shows", "Window", found.context,
+            "no response has a second step", "only the global window was scored, which shows all",
+        ),
+        _shares(
+            "Share of words in stretches of 20 that the same response had said before",
+            "Teacher", repeated, "not a word", "no texts were given",
+        ),
+    ]  # fmt: skip
+
+
+def family(ranking: Ranking) -> str:
+    """Whether the student's name points to a teacher's family."""
+    found = ranking.confounds
+    if not found.families:
+        return "The student's name shows no family, so that none can be compared."
+    same = f", as {', '.join(found.same_family)}" if found.same_family else "; no teacher is"
+    return f"By name the student is of the family {', '.join(found.families)}{same}."
+
+
+def trained(part: StudyPart) -> Table:
+    """Every metric's scores, and the accuracy after training."""
+    names = list(part.accuracy)
+    reached = [one.value for one in part.accuracy.values()]
+    rows: list[list[Cell]] = [["accuracy", "", "", *cells(reached, 3)]]
+    for one in part.metrics:
+        tau = one.resampled["tau"]
+        scores = [one.scores.get(name, math.nan) for name in names]
+        interval = _interval(tau.low, tau.high, "nothing could be resampled", 2)
+        rows.append([one.metric, *cells([one.tau], 2, "one tie"), interval, *cells(scores, 3)])
+    headers = ["Metric", "tau-b", f"{LEVEL:.0%}, other teachers", *names]
+    return Table(f"Scores and accuracy after training, {part.budget}", headers, rows)
+
+
+def settings(scored: ScoredSet, figures: Figures, version: str) -> Table:
+    """How this was scored, with what, and from which files."""
+    ranking = figures.ranking
+    named = {
+        "splitter": scored.splitter,
+        "engine": ", ".join(scored.paths),
+        "settings hash": scored.settings_hash,
+        **scored.settings,
+    }
+    versions = provenance_of_scores(scored).versions
+    rows = [
+        ("task", scored.task),
+        ("student", scored.student),
+        *((name, plain(value)) for name, value in named.items()),
+        ("metric", ranking.metric + (f" ({ranking.unit})" if ranking.unit != "none" else "")),
+        ("bootstrap_iters", str(ranking.bootstrap_iters)),
+        ("seed", str(ranking.seed)),
+        ("report written by", f"lnat-plugins {version}"),
+        *(("scored with", f"{package} {version}") for package, version in versions.items()),
+        *(("file", file) for file in scored.files),
+    ]
+    return Table("How this was scored", ["Setting", "Value"], rows)
+
+
+def plain(value: object) -> str:
+    """In words; text with white space that a page would not show stands in quotes, as in JSON."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    if isinstance(value, str) and (not value or value != " ".join(value.split())):
+        return json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else str(value)
+
+
+def no_interval(ranking: Ranking) -> str:
+    """Why nothing was resampled."""
+    if ranking.prompts_used < 2:
+        return "one prompt only, so that there is nothing to resample"
+    return "no resamples were requested (bootstrap_iters 0)"
+
+
+def _interval(low: float, high: float, why: str, digits: int = 4) -> Cell:
+    if math.isnan(low) or math.isnan(high):
+        return Figure(math.nan, reason=why)
+    return Whole(f"[{number(low, digits)}, {number(high, digits)}]")
+
+
+def _shares(
+    caption: str, header: str, shares: Mapping[str, float], reason: str, none: str
+) -> Table | str:
+    if not shares:
+        return f"None: {none}."
+    rows: Sequence[Sequence[Cell]] = [
+        [name, *cells([share], 3, reason)] for name, share in shares.items()
+    ]
+    return Table(caption, [header, "Share"], rows)

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import study_tables
 from pydantic import BaseModel
 
 from lnat_plugins.cli import main as lnat
@@ -331,6 +332,11 @@ def api() -> str:
     return "\n\n".join(parts)
 
 
+def measured(shown: Callable[[str], study_tables.Rows], name: str) -> str:
+    """A table of a study's results."""
+    return table(*shown(name))
+
+
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "task-keys": partial(keys, TaskKeys),
     "naturalness-keys": partial(keys, NaturalnessKeys),
@@ -347,6 +353,16 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     },
     "commands": commands,
     "api": api,
+    **{
+        f"{name}-{file.stem}": partial(measured, shown, file.stem)
+        for file in sorted(study_tables.MEASURED.glob("*.json"))
+        for name, shown in (
+            ("students", study_tables.students),
+            ("arms", study_tables.arms),
+            ("study-metrics", study_tables.metrics),
+            ("gains", study_tables.gains),
+        )
+    },
 }
 
 

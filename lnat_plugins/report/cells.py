@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from lnat_plugins import formatting
@@ -122,6 +123,11 @@ def cells(values: Iterable[float], digits: int = 4, reason: str = _NO_REASON) ->
 def number(value: float, digits: int = 4) -> str:
     """As `lnat rank` writes it, with commas between thousands; "undefined" for NaN."""
     return formatting.number(value, digits, undefined="undefined", separator=",")
+
+
+def last_part(student: str) -> str:
+    """The last part of a name or path."""
+    return PurePosixPath(student.replace("\\", "/")).name or student
 
 
 def counted(count: int, noun: str) -> str:

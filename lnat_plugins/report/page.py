@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import jinja2
@@ -24,7 +23,7 @@ from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.ranking.students import StudentComparison, compare_students
 from lnat_plugins.report import charts, tables
-from lnat_plugins.report.cells import Table, counted, number
+from lnat_plugins.report.cells import Table, counted, last_part, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
 from lnat_plugins.report.looks import Looks, drawable, style
 from lnat_plugins.report.plots import plots_of
@@ -111,7 +110,7 @@ def report(
     studies = _studies(options, figures, looks, specifications)
     beside = _beside(scored, options, figures, others, looks, specifications)
     context = {
-        "title": f"Which teacher suits {_short(scored.student)}?",
+        "title": f"Which teacher suits {last_part(scored.student)}?",
         "version": __version__,
         "scored": scored, "figures": figures, "ranking": figures.ranking, "plots": plots,
         "looks": looks, "tables": tables, "charts": charts, "views": views,
@@ -218,7 +217,7 @@ def _beside(
     rankings = [figures.ranking, *(ranking_of(one, options) for one in others)]
     found: StudentComparison = compare_students(
         scored.task,
-        [_short(one.student) for one in (scored, *others)],
+        [last_part(one.student) for one in (scored, *others)],
         rankings,
         [one.steps for one in (scored, *others)],
     )
@@ -274,11 +273,6 @@ def _code(sentence: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
     )
-
-
-def _short(student: str) -> str:
-    """The last part of a name or path."""
-    return PurePosixPath(student.replace("\\", "/")).name or student
 
 
 def _read(name: str) -> str:

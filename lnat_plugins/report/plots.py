@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking import Ranking
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL
 from lnat_plugins.report import charts
-from lnat_plugins.report.cells import counted
+from lnat_plugins.report.cells import counted, last_part
 from lnat_plugins.report.data import BINS, Figures, ReportOptions, gather, ranking_of
 from lnat_plugins.report.looks import Looks, drawable, in_light
 from lnat_plugins.report.prompts import prompts_of
@@ -195,7 +196,11 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
             f"this plot cannot be given: {made.caption}", where=f"plot: {kind}",
             remedy="score with the windows and teachers that it needs",
         )  # fmt: skip
-    title = {"text": made.title, "anchor": "start", "fontSize": 15}
+    title = {
+        "text": made.title, "anchor": "start", "fontSize": 15, "offset": 12,
+        "subtitle": textwrap.wrap(f"{scored.task}, student {last_part(scored.student)}, "
+                                  f"{counted(len(scored.prompts), 'prompt')}. {made.caption}", 105),
+    }  # fmt: skip
     chart = {
         **in_light(drawable(made.chart)),
         "title": title,

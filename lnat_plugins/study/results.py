@@ -12,7 +12,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
-from lnat_plugins.formatting import join_blocks, markdown_table, number, plural
+from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, plural
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
@@ -74,8 +74,9 @@ class Together:
     verdict: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, NaN as null."""
-        return {"verdict": list(self.verdict), **self.pooled.as_dict()}
+        """Plain JSON values, NaN as null; `results` has the means of all arms."""
+        results = [plain(_in_short(one)) for one in self.results]
+        return {"verdict": list(self.verdict), "results": results, **self.pooled.as_dict()}
 
     def blocks(self) -> list[str | Sequence[str]]:
         """As markdown: sentences and tables."""
@@ -272,22 +273,41 @@ def _result(
     )  # fmt: skip
 
 
+def _in_short(one: StudentResult) -> dict[str, Any]:
+    """What was trained, what it reached, and how well its order is known; JSON values."""
+    arms = {arm.name: arm for arm in one.arms.arms if arm.kind == "teacher"}
+    best = max(arms.values(), key=lambda arm: arm.mean.value)
+    untrained = [arm.mean.value for arm in one.arms.arms if arm.kind == "none"]
+    reliable = one.reliability
+    return {
+        "label": one.outcomes.label,
+        "teachers": len(arms),
+        "seeds": best.seeds,
+        "none": untrained[0] if untrained else None,
+        "best_teacher": best.name,
+        "best": best.mean.value,
+        "sd_of_teachers": float(np.std([arm.mean.value for arm in arms.values()], ddof=1)),
+        "at_the_floor": sum(arm.floor for arm in arms.values()),
+        "reliability": None if reliable is None else reliable.share.value,
+        "largest_tau": None if reliable is None else reliable.largest_tau,
+        "arms": {arm.name: arm.mean.value for arm in one.arms.arms},
+    }
+
+
 def _overview(results: Sequence[StudentResult]) -> str:
-    """A line a result: what was trained, and how well its order is known."""
-    rows = []
-    for one in results:
-        arms = {arm.name: arm for arm in one.arms.arms if arm.kind == "teacher"}
-        best = max(arms.values(), key=lambda arm: arm.mean.value)
-        means = [arm.mean.value for arm in arms.values()]
-        untrained = [arm.mean.value for arm in one.arms.arms if arm.kind == "none"]
-        reliable = one.reliability
-        rows.append([
-            one.outcomes.label, str(len(arms)), str(best.seeds),
-            number(untrained[0], 3) if untrained else "", best.name, number(best.mean.value, 3),
-            number(float(np.std(means, ddof=1)), 3), str(sum(arm.floor for arm in arms.values())),
-            "" if reliable is None else number(reliable.share.value, 3),
-            "" if reliable is None else number(reliable.largest_tau, 2),
-        ])  # fmt: skip
+    """A line a result."""
+    rows = [
+        [
+            one["label"], str(one["teachers"]), str(one["seeds"]), _known(one["none"], 3),
+            one["best_teacher"], number(one["best"], 3), number(one["sd_of_teachers"], 3),
+            str(one["at_the_floor"]), _known(one["reliability"], 3), _known(one["largest_tau"], 2),
+        ]
+        for one in map(_in_short, results)
+    ]  # fmt: skip
     headers = ["Study: student, budget", "teachers", "seeds", "none", "best teacher", "its mean"]
     headers += ["SD of teachers", "at the floor", "reliability", "largest tau-b"]
     return markdown_table(headers, rows, left=1)
+
+
+def _known(value: float | None, digits: int) -> str:
+    return "" if value is None else number(value, digits)

@@ -21,7 +21,9 @@ def generate(repo: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", repo / "docs" / "generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(repo / "docs"))
+        spec.loader.exec_module(module)
     return module
 
 

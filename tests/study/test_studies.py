@@ -45,6 +45,9 @@ def test_the_command_brings_studies_together(
     assert found["studies"] == ["sums", "more"]
     assert found["missing"] == {"sums": [], "more": []}
     assert found["together"]["labels"] == ["sums: student, 6-rows", "more: student, 6-rows"]
+    sums, _ = found["together"]["results"]
+    assert sums["label"] == "sums: student, 6-rows" and sums["best_teacher"] == "long"
+    assert sums["none"] == pytest.approx(0.1) and sums["best"] == sums["arms"]["long"]
     local = next(
         one for one in found["together"]["metrics"] if one["metric"] == "local_naturalness[4]"
     )

@@ -1,0 +1,96 @@
+"""Tables of `evidence.md`, from what `lnat study` measured: `examples/study/measured/*.json`.
+
+Each file is the `studies.json` of a run, or what a run of one study says of its students together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+MEASURED: Final = Path(__file__).parent.parent / "examples" / "study" / "measured"
+
+Rows = tuple[list[str], list[list[str]]]
+
+
+def read(name: str) -> dict[str, Any]:
+    """What a run says of all its students together."""
+    found = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    together: dict[str, Any] = found["together"]
+    return together
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _interval(estimate: Mapping[str, float | None], digits: int = 2) -> str:
+    low, high = (_number(estimate[end], digits) for end in ("low", "high"))
+    return f"[{low}, {high}]" if low else ""
+
+
+def students(name: str) -> Rows:
+    """A line a student, study and budget."""
+    head = ["study: student, budget", "seeds", "no training", "best teacher", "its mean",
+            "SD of teachers", "at the floor", "reliability", "largest τ-b"]  # fmt: skip
+    rows = [
+        [one["label"], str(one["seeds"]), _number(one["none"], 3), f"`{one['best_teacher']}`",
+         _number(one["best"], 3), _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
+         _number(one["reliability"], 3), _number(one["largest_tau"])]
+        for one in read(name)["results"]
+    ]  # fmt: skip
+    return head, rows
+
+
+def arms(name: str) -> Rows:
+    """A line an arm, a column a study: the mean over its students."""
+    studies: dict[str, list[Mapping[str, float]]] = {}
+    for one in read(name)["results"]:
+        studies.setdefault(one["label"].split(":")[0], []).append(one["arms"])
+    of = {
+        arm: [float(np.mean([one[arm] for one in each])) for each in studies.values()]
+        for arm in next(iter(studies.values()))[0]
+    }
+    falling = sorted(of, key=lambda arm: -float(np.mean(of[arm])))
+    rows = [[f"`{arm}`", *(_number(value, 3) for value in of[arm])] for arm in falling]
+    return ["trained on", *studies], rows
+
+
+def metrics(name: str) -> Rows:
+    """A line a metric, highest mean τ-b first."""
+    found = read(name)
+    base = found["baseline"]
+    head = ["metric", "mean τ-b", "these teachers", "other teachers", "lowest, highest",
+            "mean regret", "worst", f"τ-b − `{base}`", "claim"]  # fmt: skip
+    rows = []
+    for one in sorted(found["metrics"], key=lambda each: -each["tau"]["value"]):
+        known = [value for value in one["values"].values() if value is not None]
+        own = one["metric"] == base
+        rows.append([
+            f"`{one['metric']}`", _number(one["tau"]["value"]), _interval(one["tau_fixed"]),
+            _interval(one["tau"]), f"{_number(min(known))}, {_number(max(known))}",
+            f"{_number(one['regret']['value'], 3)} {_interval(one['regret'], 3)}",
+            _number(one["worst_regret"], 3),
+            "" if own else f"{_number(one['difference']['value'])} {_interval(one['difference'])}",
+            "" if own else one["claim"],
+        ])  # fmt: skip
+    return head, rows
+
+
+def gains(name: str) -> Rows:
+    """A line a selection: what it gains over other arms."""
+    found = read(name)["gains"]
+    overs = list(dict.fromkeys(one["over"] for one in found))
+    rows = []
+    for arm in dict.fromkeys(one["selection"] for one in found):
+        of = {one["over"]: one["gain"] for one in found if one["selection"] == arm}
+        rows.append([
+            f"`{arm}`",
+            *(f"{_number(of[over]['value'], 3)} {_interval(of[over], 3)}" if over in of else ""
+              for over in overs),
+        ])  # fmt: skip
+    return ["rows by", *(f"over {over}" for over in overs)], rows

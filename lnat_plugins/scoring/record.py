@@ -117,6 +117,8 @@ class StepSums:
         student: what is known of the student, see `sanity.student_facts`.
         ids_digest: of the token ids of prompt and response, see `rows.ids_digest`; "" in older
             records.
+        part: where a run has a budget and read a part of the response, which one: "steps", 0-based,
+            scored under the first window, and "whole", see `scorer.Part`; empty if all was read.
     """
 
     teacher: str
@@ -141,6 +143,7 @@ class StepSums:
     prompt_tokens: int = 0
     student: Mapping[str, Any] = field(default_factory=dict)
     ids_digest: str = ""
+    part: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_tokens(self) -> int:
@@ -182,6 +185,8 @@ class StepSums:
         ):
             fields[name] = _null_for_nan(fields[name], where)
         fields["token_values"] = self.token_values and self.token_values.as_dict()
+        if not self.part:
+            del fields["part"]
         return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
@@ -309,6 +314,7 @@ class _StoredRecord(BaseModel):
     prompt_tokens: NonNegativeInt = 0
     student: dict[str, Any] = {}
     ids_digest: str = ""
+    part: dict[str, Any] = {}
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:

@@ -41,6 +41,19 @@ _FREE: Final = frozenset({"first_token", "first_two_tokens"})
 _ONLY_TAGS: Final = "the response holds nothing but tags"
 
 
+class Part(NamedTuple):
+    """The part of a response that is read, where a run has a budget.
+
+    Args:
+        steps: 0-based, in order; these are scored under the first window.
+        whole: whether every step is scored under the whole context too. Then the steps whose
+            window reaches the start are known under the first window as well.
+    """
+
+    steps: tuple[int, ...]
+    whole: bool
+
+
 class Prepared(NamedTuple):
     """A prompt's responses, cut and tokenised.
 
@@ -187,22 +200,52 @@ class Scorer:
                 )
         return Prepared(np.asarray(prompt, np.int64), tuple(responses), tuple(tokens), encoded)
 
-    def score_prepared(self, prepared: Prepared) -> list[StepSums]:
-        """Step sums of each response, in order; equal responses are scored once."""
+    def score_prepared(self, prepared: Prepared, part_of: PartOf | None = None) -> list[StepSums]:
+        """Step sums of each response, in order; equal responses are scored once.
+
+        Args:
+            part_of: what is read of a response; by default all of it. Steps that are not read
+                have NaN sums, and so has the total.
+        """
         prompt, responses, tokens, encoded = prepared
-        sums = dict(zip(encoded, self.backend.sums(prompt, self.jobs(prepared)), strict=True))
+        jobs = self.jobs(prepared, part_of)
+        sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
         return [
-            self._record(response, encoded[key], prompt, sums[key])
+            self._record(response, encoded[key], prompt, sums[key], part_of)
             for response, key in zip(responses, map(_key, responses, tokens), strict=True)
         ]
 
-    def jobs(self, prepared: Prepared) -> list[Job]:
+    def jobs(self, prepared: Prepared, part_of: PartOf | None = None) -> list[Job]:
         """What is wanted of each distinct response."""
-        return [self._job(one, len(prepared.prompt)) for one in prepared.encoded.values()]
+        n = len(prepared.prompt)
+        encoded = prepared.encoded.values()
+        if part_of is None:
+            return [self._job(one, n) for one in encoded]
+        return [self._job_of_part(one, n, part_of(one)) for one in encoded]
 
-    def to_read(self, prepared: Prepared) -> Planned:
+    def to_read(self, prepared: Prepared, part_of: PartOf | None = None) -> Planned:
         """Tokens that `score_prepared` has the student read."""
-        return self.backend.to_read(prepared.prompt, [self.jobs(prepared)])
+        return self.backend.to_read(prepared.prompt, [self.jobs(prepared, part_of)])
+
+    def _job_of_part(self, response: EncodedResponse, prompt_tokens: int, part: Part) -> Job:
+        if not response.scored.any():
+            return Job(response, frozenset(), whole=False)
+        pairs = set()
+        for window, steps in self._read(response, part).items():
+            if window.name == GLOBAL and not self._fits(len(response.ids), prompt_tokens):
+                continue
+            of_window = window.pairs(response.n_steps)
+            pairs |= {of_window[step] for step in steps}
+        fits = (one for one in pairs if self._fits(_length(response, one), prompt_tokens))
+        return Job(response, frozenset(fits), whole=False)
+
+    def _read(self, response: EncodedResponse, part: Part) -> dict[Window, Sequence[int]]:
+        """Window -> the steps of a part that are scored under it."""
+        first, whole = self.windows[0], Window(GLOBAL)
+        if not part.whole:
+            return {first: part.steps}
+        known = (step for step, (start, _) in enumerate(first.pairs(response.n_steps)) if not start)
+        return {first: sorted({*known, *part.steps}), whole: range(response.n_steps)}
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
         if not response.scored.any():
@@ -259,8 +302,9 @@ class Scorer:
         return self.max_length is None or prompt_tokens + body_tokens - 1 <= self.max_length
 
     def _record(
-        self, response: Response, encoded: EncodedResponse, prompt: Ids, computed: JobSums
-    ) -> StepSums:
+        self, response: Response, encoded: EncodedResponse, prompt: Ids, computed: JobSums,
+        part_of: PartOf | None,
+    ) -> StepSums:  # fmt: skip
         prompt_tokens = len(prompt)
         sums: dict[str, tuple[float, ...] | None] = {}
         totals: dict[str, float] = {}
@@ -269,11 +313,15 @@ class Scorer:
         only_tags = not encoded.scored.any()
         if not self._fits(len(encoded.ids), prompt_tokens) and not only_tags:
             whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
-        for window in self.scored_windows:
+        part = None if part_of is None or only_tags else part_of(encoded)
+        read = {} if part is None else self._read(encoded, part)
+        windows = self.scored_windows if part_of is None else self._windows_of_parts(part)
+        for window in windows:
             name = window.name
             if name == GLOBAL and whole is not None:
                 sums[name], (totals[name], reason) = None, whole
             else:
+                drawn = read.get(window, range(encoded.n_steps))
                 found = [
                     computed.pairs.get(pair)
                     or Sum(
@@ -287,15 +335,19 @@ class Scorer:
                 sums[name] = tuple(step.value for step in found)
                 totals[name] = math.fsum(step.value for step in found)
                 failures = [f"step {i}: {step.failure}" for i, step in enumerate(found, 1)
-                            if step.failure]  # fmt: skip
+                            if step.failure and i - 1 in drawn]  # fmt: skip
                 reason = ""
                 if failures:
                     n = len(failures)
                     reason = f"{n} of {len(found)} steps have no score; {failures[0]}"
+                elif len(drawn) < len(found):
+                    reason = f"{len(drawn)} of {len(found)} steps were read"
             if reason:
                 undefined[name] = reason
         missing = Statistics(undefined=self._unavailable(encoded, prompt_tokens))
         statistics = computed.statistics + missing + self._reward(response)
+        if part_of is not None:
+            statistics = Statistics()
         return StepSums(
             teacher=response.teacher,
             sample=response.sample,
@@ -312,15 +364,20 @@ class Scorer:
             step_statistics=statistics.by_step,
             statistics=statistics.values,
             tag_tokens=() if only_tags else encoded.tags_per_step,
-            tag_sums=self._tag_sums(encoded, computed),
+            tag_sums=self._tag_sums(encoded, computed, windows),
             token_values=self._token_values(encoded, computed),
             prompt_tokens=prompt_tokens,
             student=self.student,
             ids_digest=ids_digest(prompt, encoded.ids),
+            part={} if part is None else {"steps": list(part.steps), "whole": part.whole},
         )
 
+    def _windows_of_parts(self, part: Part | None) -> tuple[Window, ...]:
+        whole = Window(GLOBAL)
+        return (self.windows[0], whole) if part and part.whole else self.windows[:1]
+
     def _tag_sums(
-        self, encoded: EncodedResponse, computed: JobSums
+        self, encoded: EncodedResponse, computed: JobSums, windows: Sequence[Window]
     ) -> dict[str, tuple[float, ...]]:
         """Of every window recorded; empty without tags, or where the back end has no such sums."""
         if encoded.scored.all() or not computed.tags:
@@ -329,7 +386,7 @@ class Scorer:
             window.name: tuple(
                 computed.tags.get(pair, math.nan) for pair in window.pairs(encoded.n_steps)
             )
-            for window in self.scored_windows
+            for window in windows
         }
 
     def _token_values(self, encoded: EncodedResponse, computed: JobSums) -> TokenValues | None:
@@ -357,6 +414,10 @@ class Scorer:
     def _too_long(self, what: str, body_tokens: int, prompt_tokens: int) -> str:
         tokens = prompt_tokens + body_tokens
         return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
+
+
+PartOf = Callable[[EncodedResponse], Part]
+"""What is read of a response; alike for equal responses."""
 
 
 def _key(response: Response, tokens: ResponseTokens) -> _Key:

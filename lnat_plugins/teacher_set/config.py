@@ -19,6 +19,7 @@ from lnat_plugins.teacher_set.columns import parse_columns
 from lnat_plugins.teacher_set.keys import (
     DELIMITER,
     THINK_TEMPLATE,
+    BudgetKeys,
     DatasetPath,
     NaturalnessKeys,
     Scalar,
@@ -27,8 +28,8 @@ from lnat_plugins.teacher_set.keys import (
 )
 
 __all__ = [
-    "DataSpec", "DatasetPath", "Scalar", "Sensitivity", "Settings", "TaskSpec", "fingerprint",
-    "parse_task",
+    "Budget", "DataSpec", "DatasetPath", "Scalar", "Sensitivity", "Settings", "TaskSpec",
+    "fingerprint", "parse_budget", "parse_task",
 ]  # fmt: skip
 
 IDLE_KEYS: Final = (
@@ -54,6 +55,20 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """How little may be read, and what it is to settle; the keys of `BudgetKeys`.
+
+    goal: "best", "order", or the number of best teachers that are sought.
+    """
+
+    goal: str | int = "best"
+    error: float = 0.05
+    steps: str | int = "auto"
+    max_tokens: int | None = None
+    seed: int = 1234
+
+
+@dataclass(frozen=True)
 class Settings:
     """How responses are scored; the same settings give the same scores.
 
@@ -63,6 +78,7 @@ class Settings:
     metrics: names; ("all",) = every one, () = the paper's two scores, as far as the windows allow.
     markers: "skip" = tags and lines of markup are no steps, and tags are not scored; "keep" = steps
         as the splitter cuts them, every token scored.
+    budget: how little is read; None = everything.
     """
 
     steps: str = "sentence"
@@ -70,6 +86,7 @@ class Settings:
     target_delimiter: str = DELIMITER
     metrics: tuple[str, ...] = ()
     markers: Literal["skip", "keep"] = "skip"
+    budget: Budget | None = None
 
     @property
     def requested_metrics(self) -> tuple[str, ...]:
@@ -85,6 +102,7 @@ class Settings:
             "target_delimiter": self.target_delimiter,
             "metrics": list(self.requested_metrics),
             "markers": self.markers,
+            **({"budget": vars(self.budget)} if self.budget else {}),
         }
 
     @property
@@ -221,11 +239,31 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             target_delimiter=task.target_delimiter,
             metrics=block.metrics,
             markers=block.markers,
+            budget=parse_budget(block.budget, source),
         ),
         plugins=block.plugins,
         tokens=block.tokens,
         sensitivity=block.sensitivity,
     )
+
+
+def parse_budget(keys: Mapping[str, Any] | None, source: str) -> Budget | None:
+    """Reads `budget:`; `{}` is the defaults, None none.
+
+    Raises ConfigError as `parse_task`, and for a goal beside a number of best teachers.
+    """
+    if keys is None:
+        return None
+    found = validate(
+        BudgetKeys, dict(keys), where=source, key="key in `budget`", prefix="naturalness: budget: "
+    )
+    if found.top is not None and "goal" in keys:
+        raise ConfigError(
+            "a goal and a number of best teachers exclude each other",
+            where=f"{source}: naturalness: budget", found=f"goal: {found.goal}, top: {found.top}",
+            remedy="keep one of them",
+        )  # fmt: skip
+    return Budget(found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed)
 
 
 def _check_prompts(block: NaturalnessKeys, source: str) -> None:

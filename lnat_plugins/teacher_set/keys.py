@@ -107,6 +107,12 @@ def _no_include(value: Any) -> None:
     raise ValueError("this is only followed in a file")
 
 
+def _steps_drawn(value: Any) -> str | int:
+    if value in ("auto", "exact") or (type(value) is int and value >= 2):
+        return value  # type: ignore[no-any-return]
+    raise ValueError("this must be auto, exact, or a whole number, 2 or more")
+
+
 Text = Annotated[str, PlainValidator(_text)]
 Names = Annotated[tuple[str, ...], PlainValidator(_names)]
 Windows = Annotated[tuple[str, ...], PlainValidator(_windows)]
@@ -166,6 +172,33 @@ class TaskKeys(_Keys):
     task_list: Any = None
 
 
+class BudgetKeys(_Keys):
+    """The keys of `naturalness: budget:`."""
+
+    goal: Literal["best", "order"] = "best"
+    """what the run is to settle: which teacher is best, or the order of all"""
+    top: Annotated[int, Field(ge=1)] | None = Field(
+        None, json_schema_extra={"must_be": "a whole number, 1 or more"}
+    )
+    """instead of a goal: which so many teachers are the best"""
+    error: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.05, json_schema_extra={"must_be": "a number between 0 and 0.5"}
+    )
+    """the chance, over the whole run, that what it says is wrong"""
+    steps: Annotated[str | int, PlainValidator(_steps_drawn)] = "auto"
+    """steps drawn from a response: a number, `exact` = all of them, `auto` = what 20 prompts that
+    are scored exactly show to be cheapest
+    """
+    max_tokens: Annotated[int, Field(ge=1)] | None = Field(
+        None, json_schema_extra={"must_be": "a whole number, 1 or more"}
+    )
+    """no further prompt is begun once so many tokens were read; no limit if not set"""
+    seed: Annotated[int, Field(ge=0)] = Field(
+        1234, json_schema_extra={"must_be": "a whole number, 0 or more"}
+    )
+    """of the order of prompts, and of the steps that are drawn"""
+
+
 class NaturalnessKeys(_Keys):
     """The keys of `naturalness:`; empty steps and windows are the preset's."""
 
@@ -221,6 +254,10 @@ class NaturalnessKeys(_Keys):
     """`basic`: the windows below the widest are recorded too (of 20 prompts, where that is not
     cheap); `full`: these prompts are also scored with steps by line and a window of 10 %;
     `none`: neither
+    """
+    budget: Mapping[str, Any] | None = None
+    """reads only as much as settles which teacher is best: `{}`, or the next table; see
+    [performance](performance.md)
     """
     loader: Text | None = _field(None)
     """what reads the files; chosen by their suffix if not set"""

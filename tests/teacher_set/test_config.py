@@ -12,7 +12,7 @@ from lm_eval.config.task import TaskConfig
 
 from lnat_plugins.files import read_yaml
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
-from lnat_plugins.teacher_set.config import IDLE_KEYS, Settings, parse_task
+from lnat_plugins.teacher_set.config import IDLE_KEYS, Budget, Settings, parse_task
 
 
 def parse(naturalness: dict[str, Any] | None = None, **keys: Any) -> Any:
@@ -68,6 +68,16 @@ def test_the_fingerprint_follows_every_setting() -> None:
     prints = {s.fingerprint for s in settings}
     assert len(prints) == 5 and all(len(p) == 12 for p in prints)
     assert Settings().as_dict()["windows"] == ["4", "global"]
+
+
+def test_a_budget_is_part_of_the_settings_if_there_is_one() -> None:
+    assert parse().settings.budget is None and "budget" not in parse().settings.as_dict()
+    assert parse({"budget": {}}).settings.budget == Budget("best", 0.05, "auto", None, 1234)
+    own = parse({"budget": {"top": 2, "error": 0.1, "steps": 6, "max_tokens": 10**6}}).settings
+    assert own.budget == Budget(2, 0.1, 6, 10**6, 1234)
+    assert own.as_dict()["budget"]["goal"] == 2
+    kinds = [{}, {"goal": "order"}, {"top": 2}, {"error": 0.01}, {"steps": "exact"}, {"seed": 2}]
+    assert len({parse({"budget": each}).settings.fingerprint for each in kinds}) == len(kinds)
 
 
 def test_plugins_and_loader_decide_no_score_by_themselves() -> None:

@@ -7,7 +7,7 @@ from lengths alone. So a teacher's mean is post-stratified: the mean of its usua
 its unusual rows, each with the share that it has in the whole set.
 
 Source: post-stratification, and the variance of double sampling, Cochran, "Sampling Techniques"
-(1977), §5A.9 and §12.2. Shapes: P prompts of the set, N prompts read, T teachers; a pair (i, j) is
+(1977). Shapes: P prompts of the set, N prompts read, T teachers; a pair (i, j) is
 "i minus j".
 """
 

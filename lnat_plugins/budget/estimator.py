@@ -10,7 +10,7 @@ draw; with a window of k steps these are the first k + 1. Two estimates, N = p -
 Only the N steps are drawn from, and the variance is that of a mean of m of N drawn without
 replacement: (N/p)² (1 - m/N) s²/m, s² over the drawn (local - global, or local). Both means and
 variances are unbiased over the draws, whatever the steps are. Source: simple random sampling and
-the difference estimator of survey sampling, Cochran, "Sampling Techniques" (1977), chapters 2, 7.
+the difference estimator of survey sampling, Cochran, "Sampling Techniques" (1977).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ is the Bayes factor with the right Haar prior on the standard deviation; Wang an
 arXiv 2310.03722. Confidence sequences: Howard, Ramdas, McAuliffe and Sekhon (2021), Annals of
 Statistics 49(2), arXiv 1810.08240. Bounds without the normal law need bounded values (Waudby-Smith
 and Ramdas, arXiv 2010.09686); log-probabilities have no lower bound, so the normal law is assumed
-here, and `raised` allows for skewness (**ours**: one-sided use of Johnson 1978).
+here, and `raised` allows for skewness.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCALES: Final = (0.05, 0.2, 0.8)
 """Of the half-normal effect sizes; each has a third of the weight."""
 
 _LARGEST_T: Final = 1e6
-_NO_SKEWNESS: Final = 1e-9
+_NO_SKEWNESS: Final = 1e-6
 _SCALES_S: Final = np.array(SCALES)
 
 
@@ -58,6 +58,8 @@ def log_e(t: Floats | float, n: Floats | int) -> Floats:
     above = n_1 * _SCALES_S * t_1 / np.sqrt(growth * (nu + t_1**2 / growth))
     share = np.maximum(special.stdtr(n_1, above), np.finfo(np.float64).tiny)
     each = two_sided - np.log(growth) / 2 + np.log(2 * share)
+    # Far below 0 the share is too small for a float; the e-value is below that of t = 0.
+    each = np.where(t_1 < 0, np.minimum(each, -np.log(growth) / 2), each)
     return np.asarray(np.logaddexp.reduce(each, axis=-1) - math.log(len(SCALES)))
 
 
@@ -81,27 +83,27 @@ def critical(n: int, threshold: float) -> float:
 
 
 def raised(critical: float, skewness: Floats | float, n: int) -> Floats:
-    """The critical value for differences of this skewness; infinite if n is too small for it.
+    """The critical value for differences of this skewness.
 
     Where the long tail lies below, few differences show too high a mean with too small an error: a
-    sample that lacks the tail looks like a sure lead. Johnson (1978, JASA 73) corrects t by
-    skewness · (1 + 2t²) / (6√n). Here it is used in one direction only, against a lead, and solved
-    for the t at which what is left equals `critical`. There is none below about
-    n = 2 · critical² · skewness², near Cochran's 25 · skewness² (Sampling Techniques, 1977, §2.15).
+    sample that lacks the tail looks like a sure lead. Johnson (1978, JASA 73, 536) corrects t to
+    t - bt²/3 - b/6, b = -skewness / √n. With b²t³/27 added it is (1 - (1 - bt/3)³) / b - b/6, which
+    rises with t everywhere. Here it is used in one direction only (**ours**), against a lead, and
+    solved for the t at which what is left equals `critical`.
 
     Simulated (`examples/benchmark/simulate_races.py`): of equal teachers with exponential noise of
-    unequal deviations, the true best is dropped in .07 to .13 of the races without it, in .02 to
-    .04 with it, first look at 20.
+    unequal deviations, first look at 20, the true best is dropped in .07 to .13 of the races
+    without it, in .02 to .06 with it, at an error of .05.
 
     Args:
         skewness: of the differences whose mean is tested to be above 0; any shape.
     """
-    lean = np.maximum(-np.asarray(skewness, dtype=np.float64), 0.0) / (6 * math.sqrt(n))
+    lean = np.maximum(-np.asarray(skewness, dtype=np.float64), 0.0) / math.sqrt(n)
     if math.isinf(critical):
         return np.full(lean.shape, math.inf)
-    room = 1 - 8 * lean * (critical + lean)
-    root = (1 - np.sqrt(np.maximum(room, 0.0))) / (4 * np.maximum(lean, _NO_SKEWNESS))
-    return np.where(lean <= _NO_SKEWNESS, critical, np.where(room >= 0, root, math.inf))
+    b = np.maximum(lean, _NO_SKEWNESS)
+    solved = 3 / b * (1 - np.cbrt(1 - b * (critical + b / 6)))
+    return np.where(lean > _NO_SKEWNESS, solved, critical)
 
 
 def limits(

@@ -17,6 +17,7 @@ LAYERS = (
     "teacher_set",
     "engine",
     "scoring",
+    "budget",
     "metrics",
     "ranking",
     "selection",

@@ -54,7 +54,6 @@ NOISES = ("normal", "t3", "exponential", "lognormal 0.5", "lognormal 1", "rare",
 LEADS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
 ERROR = 0.05
 RARE = 0.05
-PILOT = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,6 +79,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", help="only these of the file")
     parser.add_argument("--window", default="4", help="of the local scores in the file")
     parser.add_argument("--prompt_tokens", type=int, default=100, help="taken for every prompt")
+    parser.add_argument("--pilot", type=int, default=20, help="prompts scored exactly at first")
     parser.add_argument("--seed", type=int, default=1234)
     args = parser.parse_args(argv)
     if not args.scores and set(args.tables or ()) & set(OF_FILE):
@@ -304,10 +304,6 @@ def sampled(trace: Trace, plan: Plan, seed: int, times: int = 1) -> tuple[Estima
     return estimate, round(trace.costs[plan.way] + runs)
 
 
-def pilot_of(table: list[list[Trace]], order: Sequence[int]) -> Plan:
-    return plan_steps([each for i in order[:PILOT] for each in table[i]])
-
-
 def estimates(args: argparse.Namespace) -> Iterator[list[str]]:
     """Sampled steps against exact scores of the same responses, all prompts of a set."""
     yield [
@@ -316,7 +312,7 @@ def estimates(args: argparse.Namespace) -> Iterator[list[str]]:
     ]
     yield ["---", "---", *["--:"] * 10]
     for name, table in tables_of(args):
-        plan = plan_steps([each for row in table[:PILOT] for each in row])
+        plan = plan_steps([each for row in table[: args.pilot] for each in row])
         whole = plan_steps([each for row in table for each in row])
         other = [each for each in plan.tried if each[0] != plan.way]
         found = [
@@ -361,7 +357,8 @@ def races(args: argparse.Namespace) -> Iterator[list[str]]:
             race = Race(prompts, teachers, Costs(*costs), phases=2, **known)
             row_of = {prompt: i for i, prompt in enumerate(prompts)}
             order = [row_of[prompt] for prompt in race.order]
-            plan, pilot = pilot_of(table, order), set(race.order[:PILOT])
+            plan = plan_steps([each for i in order[: args.pilot] for each in table[i]])
+            pilot = set(race.order[: args.pilot])
             plan_0 = plan_0 or f"{plan.way} {plan.steps or ''}"
             one = _run(race, table, row_of, teachers, plan, pilot, seed)
             exact = Race(prompts, teachers, Costs(*costs), **known)

@@ -28,6 +28,10 @@ def prompts_needed(lead: float, error: float, n: int, threshold: float) -> int |
     `ranking.best_set`. An observed lead taken for the true one promises too much, because the true
     lead may be 0. Decided means either way: the rival may turn out to be better.
 
+    Simulated, two teachers, 100 prompts, true leads 1, 2 and 4 standard errors wide: the number is
+    given in .13, .26 and .32 of the races that are not settled, and settles .81, .92 and .95 of
+    these. Half an error wide it is given in .08, and settles .51.
+
     Args:
         lead: observed mean difference over n prompts, nats per token.
         error: its standard error.

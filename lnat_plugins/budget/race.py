@@ -5,10 +5,9 @@ t-test that may be repeated at will (`sequential`). Statements "i is better than
 the goal is settled (`goals`). The error is shared by the comparisons that could mislead the goal.
 
 What holds, and what does not. For normal differences the error is held whenever one stops. For the
-scores of 14 real sets it is held in simulation, with the first look at 10 prompts and at 20
-(docs/performance). It is not held for tails that no sample shows and no length announces: where 5 %
-of one teacher's responses score 6 standard deviations lower, unannounced, two equal teachers are
-told apart in a sixth of the races.
+scores of real sets it is held in simulation (`examples/benchmark/simulate_races.py`). It is not
+held for tails that no sample shows and no length announces: where one response in twenty scores 6
+nats lower than the others, unannounced, two equal teachers are told apart in a sixth of the races.
 """
 
 from __future__ import annotations

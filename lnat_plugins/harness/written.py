@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,17 @@ _NOTHING: Final = (
 
 @dataclass(frozen=True)
 class _Run:
-    """A run that has scored: the command line, the names of its tasks, and when it began."""
+    """A run that has scored.
 
-    arguments: tuple[str, ...]
+    Attributes:
+        tasks: names.
+        output: as `output_path`.
+        before: the samples files that are there already.
+    """
+
     tasks: tuple[str, ...]
-    start: float
+    output: Path | None
+    before: frozenset[Path]
 
 
 _scored: list[_Run] = []
@@ -44,7 +49,8 @@ def expect_files(tasks: Sequence[str]) -> None:
     """
     if not _scored:
         atexit.register(print_files)
-    _scored[:] = [_Run(tuple(sys.argv), tuple(dict.fromkeys(tasks)), time.time())]
+    names, output = tuple(dict.fromkeys(tasks)), output_path(sys.argv)
+    _scored[:] = [_Run(names, output, frozenset(_samples(names, output)))]
 
 
 def forget_files() -> None:
@@ -63,21 +69,31 @@ def print_files() -> None:
 
 
 def _lines(run: _Run) -> list[str]:
-    output = output_path(run.arguments)
-    if output is None:
+    if run.output is None:
         return [_NOTHING]
-    # As lm-eval reads it: `out/results.json` stands for its folder, others get one of the student.
-    folder, pattern = (output.parent, "") if output.suffix == ".json" else (output, "*/")
-    files = [
-        file
-        for task in run.tasks
-        for file in sorted(folder.glob(f"{pattern}samples_{task}_*.jsonl"))
-        if file.stat().st_mtime >= run.start
-    ]
+    folder = _folder(run.output)
+    files = [file for file in _samples(run.tasks, run.output) if file not in run.before]
     rank = shlex.join(["lnat", "rank", str(folder)])
     if not files:
         return [f"no scores were written to {folder}: add --log_samples, and then run: {rank}"]
     return [*(f"wrote {file}" for file in files), f"next: {rank}"]
+
+
+def _folder(output: Path) -> Path:
+    """As lm-eval reads it: `out/results.json` stands for its folder."""
+    return output.parent if output.suffix == ".json" else output
+
+
+def _samples(tasks: Sequence[str], output: Path | None) -> list[Path]:
+    """The samples files of these tasks; lm-eval makes a folder for each student."""
+    if output is None:
+        return []
+    place = "" if output.suffix == ".json" else "*/"
+    return [
+        file
+        for task in tasks
+        for file in sorted(_folder(output).glob(f"{place}samples_{task}_*.jsonl"))
+    ]
 
 
 def output_path(arguments: Sequence[str]) -> Path | None:

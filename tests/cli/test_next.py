@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,7 @@ from lnat_plugins.cli import main
 from tests.conftest import REPO
 from tests.helpers_samples import teacher_table, write_run
 
-from . import select_runs
-from .select_runs import SCORES
+from .select_runs import RENDERING, SCORES
 
 FAST = ["--bootstrap_iters", "20"]
 
@@ -24,6 +24,15 @@ FAST = ["--bootstrap_iters", "20"]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_rendered(folder: Path) -> None:
+    """Scores that say how the prompts were rendered, which a choice needs."""
+    table = {
+        prompt: [replace(one, settings={**one.settings, **RENDERING}) for one in records]
+        for prompt, records in teacher_table(SCORES).items()
+    }
+    write_run(folder, table)
 
 
 def run(command: str, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -61,7 +70,7 @@ def test_from_scores_to_a_report_and_a_training_set(
     here: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    select_runs.write_run(here / folder / "org__student")
+    write_rendered(here / folder / "org__student")
     given = [word for name, value in options.items() for word in (f"--{name}", value)]
     ranked = run(shlex.join(["lnat", "rank", folder, *given, *FAST]), capsys)
     of_select = [word for name, value in then.items() for word in (f"--{name}", value)]
@@ -82,7 +91,7 @@ def test_from_scores_to_a_report_and_a_training_set(
 def test_a_choice_that_was_not_written_is_repeated(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    select_runs.write_run(here / "out" / "org__student")
+    write_rendered(here / "out" / "org__student")
     found = run("lnat select out --strategy top_k --k 2 --teachers 'QwQ,R1'", capsys)
     assert found == {
         "next": "lnat select out --strategy top_k --k 2 --teachers QwQ,R1 --output_path chosen"

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lm_eval.evaluator
 import numpy as np
 import pytest
+from lm_eval import evaluator
 from lm_eval.api.model import LM
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
@@ -135,11 +135,11 @@ def test_git_is_silent_where_there_is_no_repository(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    hosts = lm_eval.evaluator.get_git_commit_hash
+    hosts = evaluator.get_git_commit_hash
     with without_gits_message():
-        assert lm_eval.evaluator.get_git_commit_hash() is None
+        assert evaluator.get_git_commit_hash() is None
     assert capfd.readouterr() == ("", "")
-    assert lm_eval.evaluator.get_git_commit_hash is hosts
+    assert evaluator.get_git_commit_hash is hosts
     # The host's own call is what it keeps silent, and finds the same.
     assert hosts() is None
     assert "fatal" in capfd.readouterr().err
@@ -147,7 +147,7 @@ def test_git_is_silent_where_there_is_no_repository(
     monkeypatch.delenv("GIT_CEILING_DIRECTORIES")
     commit = hosts()
     with without_gits_message():
-        assert lm_eval.evaluator.get_git_commit_hash() == commit
+        assert evaluator.get_git_commit_hash() == commit
 
 
 def test_the_request_reaches_models_that_were_there_before(tmp_path: Path) -> None:

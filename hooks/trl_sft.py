@@ -74,8 +74,9 @@ def choose_rows(
         # With DeepSpeed the Trainer leaves the model on the CPU until training begins.
         trainer.model.to(trainer.args.device)
     student = LocalStudent(
-        trainer.model, tokenizer, spec, plain=candidates.plain, processes=processes
-    )
+        trainer.model, tokenizer, spec, plain=candidates.plain, processes=processes,
+        progress=not trainer.args.disable_tqdm,
+    )  # fmt: skip
     folder = Path(trainer.args.output_dir)
     selection: Selection | None = stored_choice(folder, candidates, student, spec, processes)
     if selection is None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lnat_plugins.formatting import number, plural, roughly, share_of, span
+from lnat_plugins.formatting import duration, number, plural, roughly, share_of, span
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,9 @@ def test_shares_are_printed_as_counts(share: float, count: int, text: str) -> No
 
 def test_a_guess_has_two_digits() -> None:
     assert [roughly(n) for n in (1, 99, 142, 1827, 25_499)] == [1, 99, 140, 1800, 25_000]
+
+
+def test_durations_in_the_unit_that_says_most() -> None:
+    assert [duration(s) for s in (0.2, 40, 89, 100, 3000, 12600)] == [
+        "1 second", "40 seconds", "89 seconds", "2 minutes", "50 minutes", "3.5 hours",
+    ]  # fmt: skip

@@ -17,7 +17,15 @@ from typing import Any, Final
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
+from lnat_plugins.formatting import (
+    join_blocks,
+    markdown_table,
+    number,
+    plain,
+    plural,
+    share_of,
+    span,
+)
 from lnat_plugins.metrics import Metric, Scored, score_again
 from lnat_plugins.ranking.best_set import best_set
 from lnat_plugins.ranking.bootstrap import (
@@ -127,11 +135,11 @@ class Comparison:
         """A line a metric, the fit to what is known, tau-b of each pair, what is not compared.
 
         tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
-        where there are three metrics or more, unless `brief`. `title` by default says what is
-        compared.
+        where there are three metrics or more. `brief`: the fit to what is known, or in a sentence
+        whom the metrics put first. `title` by default says what is compared.
         """
         if brief:
-            return join_blocks(title, _fits(self) or _orders(self))
+            return join_blocks(title, _fits(self) or _firsts(self))
         title = title or [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}"
@@ -273,6 +281,15 @@ def _tau_differences(
     tau_2 = reference.tau(teachers, np.stack([first_T, second_T]))
     drawn_B = reference.tau(teachers, second_BT) - reference.tau(teachers, first_BT)
     return float(tau_2[1] - tau_2[0]), drawn_B
+
+
+def _firsts(comparison: Comparison) -> str:
+    """Whom each metric puts first, in one sentence."""
+    by_teacher: dict[str, list[str]] = {}
+    for one in comparison.metrics:
+        by_teacher.setdefault(one.order[0], []).append(one.metric)
+    named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
+    return f"First by {plural(len(comparison.metrics), 'metric')} compared: {named}."
 
 
 def _orders(comparison: Comparison) -> str:

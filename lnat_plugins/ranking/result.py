@@ -172,7 +172,7 @@ class Ranking:
     def headline(self, *, brief: bool = False) -> tuple[str, ...]:
         """The verdict, warnings and confounds, second opinions, sensitivity: a line each.
 
-        `brief`: the sensitivity in one line, and without what to run next.
+        `brief`: the sensitivity in one line, and without what would settle more.
         """
         doubts = (*self.warnings, *self.confounds.notes)
         lines = [self.verdict.text, *(f"- {line}" for line in doubts)]
@@ -183,7 +183,7 @@ class Ranking:
             lines += [_SENSITIVITY, *(f"- {line}" for line in self.sensitivity_lines)]
         if self.calibration is not None:
             lines.append(self.calibration.in_words())
-        return (*lines, self.verdict.next_step)
+        return (*lines, *filter(None, [self.verdict.next_step]))
 
     @property
     def prompts_in_words(self) -> str:

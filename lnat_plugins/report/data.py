@@ -36,6 +36,8 @@ BINS: Final = 10
 CONTROLS: Final = frozenset(metric.name for metric in (*controls.CONTROLS, controls.RANDOM))
 """Metrics that a score is held against; they are no scores themselves."""
 
+NEXT_COMMAND: Final = "lnat select OUT --output_path chosen"
+
 Floats = NDArray[np.float64]
 Result = TypeVar("Result")
 
@@ -115,6 +117,7 @@ class ReportOptions:
         metrics: by name, those compared with it; one that cannot be is named with the reason.
         reference, bootstrap_iters, seed: as for `rank`.
         study: what a study found for this student, budget by budget.
+        next_command: the command that the verdict ends with.
     """
 
     metric: Metric
@@ -124,6 +127,7 @@ class ReportOptions:
     bootstrap_iters: int = RESAMPLES
     seed: int = 1234
     study: tuple[StudyPart, ...] = ()
+    next_command: str = NEXT_COMMAND
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ def report(
         "looks": looks, "tables": tables, "charts": charts, "views": views,
         "studies": studies, "beside": beside,
         "window_name": charts.window_name, "DIFFERENCE": DIFFERENCE,
+        "next_command": options.next_command,
         "prompts": found, "width": width, "listed": len(prompt_list["id"]),
         "first": _first(scored, found, figures, views, options.window),
         "static": Markup(_static(specifications["difference"])),

@@ -236,19 +236,6 @@ def study(
     }
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line; the same rows give the same bytes on every system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_bytes("".join(lines).encode())
-
-
-def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
-    """YAML in the order of the keys, behind a first line."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    path.write_text(first + text, encoding="utf-8", newline="\n")
-
-
 def write_family(folder: Path, family: Family, size: Size, students: Path) -> list[Path]:
     """The files of a family; those of its studies are returned."""
     training = size.families[family.name]

@@ -181,18 +181,6 @@ def study(
     }
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """One JSON object a line."""
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
-    """YAML in the order of the keys, behind a first line."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    path.write_text(first + text, encoding="utf-8", newline="\n")
-
-
 def write(folder: Path, args: argparse.Namespace) -> None:
     """All files of the study; prints what is used and what is left out."""
     students = [student.expanduser().resolve() for student in args.students]

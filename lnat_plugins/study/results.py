@@ -12,7 +12,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
-from lnat_plugins.formatting import join_blocks, markdown_table, number, plural
+from lnat_plugins.formatting import is_or_are, join_blocks, markdown_table, number, plural
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
@@ -142,7 +142,7 @@ class StudyResult:
         if self.missing:
             more = ", …" if len(self.missing) > _NAMED else ""
             shown = ", ".join(self.missing[:_NAMED]) + more
-            verb = "is" if len(self.missing) == 1 else "are"
+            verb = is_or_are(len(self.missing))
             blocks.append(f"{plural(len(self.missing), 'unit')} {verb} not done ({shown})")
         for one in self.students:
             blocks.append(

@@ -22,12 +22,11 @@ folder are kept. Files hold absolute paths, so a folder that is moved is written
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
+from _files import TEACHER_SET, write_rows, write_yaml
 from families import ANSWER, FAMILIES, Family, problems
 from students import FOREIGN, STEPS, STUDENTS, write_student
 from teachers import TEACHERS, answer_of, respond
@@ -242,8 +241,7 @@ def write_family(folder: Path, family: Family, size: Size, students: Path) -> li
     rows = teacher_rows(family, size.teachers, training.prompts, SEED)
     write_rows(folder / "teachers.jsonl", rows)
     write_rows(folder / "test.jsonl", test_rows(family, training.tested, SEED))
-    of_class = "class: !function lnat_plugins.harness.NaturalnessTask\n"
-    write_yaml(folder / "teachers.yaml", teacher_set(family), of_class)
+    write_yaml(folder / "teachers.yaml", teacher_set(family), TEACHER_SET)
     write_yaml(folder / "test.yaml", test_task(family, folder, training.room))
     studies = []
     for name, part in size.parts.items():

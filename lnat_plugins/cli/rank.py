@@ -17,7 +17,6 @@ from lnat_plugins.cli.shared import (
     split_names,
     warn_unloaded,
 )
-from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:

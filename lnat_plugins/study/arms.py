@@ -143,12 +143,14 @@ def _warnings(outcomes: Outcomes, arms: tuple[ArmFigure, ...]) -> tuple[str, ...
     ):
         names = [arm.name for arm in trained if getattr(arm, which)]
         if names:
-            found.append(f"{len(names)} {count} {is_or_are(len(names))} {of} ({', '.join(names)}): {where}.")
+            verb = is_or_are(len(names))
+            found.append(f"{len(names)} {count} {verb} {of} ({', '.join(names)}): {where}.")
     compared = [arm for arm in trained if not math.isnan(arm.gain.value)]
     level = [arm.name for arm in compared if not arm.gain.above]
     if level:
+        verb = is_or_are(len(level))
         found.append(
-            f"{len(level)} {count} cannot be told from no training, or {is_or_are(len(level))} worse "
+            f"{len(level)} {count} cannot be told from no training, or {verb} worse "
             f"({', '.join(level)})."
         )
     missing = int((~outcomes.known[[arm.kind != "none" for arm in arms]]).sum())

@@ -338,7 +338,8 @@ def test_a_model_that_another_trainer_has_prepared(
     assert attach(again, **BEST).indices == fresh.indices
     before = [weight.clone() for weight in again.model.parameters()]
     again.train()
-    assert any(not old.equal(new) for old, new in zip(before, again.model.parameters()))
+    after = again.model.parameters()
+    assert any(not old.equal(new) for old, new in zip(before, after, strict=True))
 
     several = plain_trainer(tmp_path / "several", model=first.model)
     monkeypatch.setattr(type(several.accelerator), "num_processes", 2)

@@ -5,6 +5,7 @@ What a metric's own functions return is checked here, where it is used.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -203,8 +204,7 @@ class Metric:
             if name not in record.statistics and name not in record.step_statistics:
                 # Requested, yet not there: what the metric needs has changed since.
                 requested = {self.name, ALL} & set(record.settings.get("metrics") or ())
-                again = ": older version, score again" if requested else ""
-                return f"the statistic {name!r} was not gathered{again}"
+                return _not_gathered(name, again=bool(requested))
         return ""
 
     def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:
@@ -245,6 +245,13 @@ class Metric:
         if read is not None and record.sums[read] is None:
             return "the back end gives only the total, not the steps"
         return _NO_REASON
+
+
+@functools.cache
+def _not_gathered(statistic: str, *, again: bool) -> str:
+    """One text for all responses, which may be many."""
+    why = ": older version, score again" if again else ""
+    return f"the statistic {statistic!r} was not gathered{why}"
 
 
 def _window_gap(record: StepSums, window: str | None) -> str:

@@ -35,9 +35,24 @@ def span(low: float, high: float, digits: int = 4) -> str:
     return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def with_span(
+    value: float, low: float, high: float, digits: int = 4, *, signed: bool = False
+) -> str:
+    """ "0.45 [0.04, 0.79]", with "+" before a value above 0 if `signed`; one "N/A" for neither."""
+    if math.isnan(value) and math.isnan(low):
+        return "N/A"
+    sign = "+" if signed and value > 0 else ""
+    return f"{sign}{number(value, digits)} {span(low, high, digits)}"
+
+
 def plural(count: int, noun: str, *, separator: str = "") -> str:
     """ "1 prompt", "2 prompts"."""
     return f"{count:{separator}} {noun}" + ("" if count == 1 else "s")
+
+
+def is_or_are(count: int) -> str:
+    """The verb behind so many things."""
+    return "is" if count == 1 else "are"
 
 
 def roughly(count: int) -> int:

@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from lnat_plugins.formatting import duration, number, plural, roughly, share_of, span
+from lnat_plugins.formatting import (
+    duration,
+    is_or_are,
+    number,
+    plural,
+    roughly,
+    share_of,
+    span,
+    with_span,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,15 @@ def test_fewer_decimals_stay_few() -> None:
     assert span(math.nan, math.nan, 3) == "N/A"
 
 
+def test_a_value_with_its_interval() -> None:
+    assert with_span(0.45, 0.04, 0.79, 2) == "0.45 [0.04, 0.79]"
+    assert with_span(0.45, 0.04, 0.79, 1, signed=True) == "+0.5 [0.0, 0.8]"
+    assert with_span(-0.45, math.nan, math.nan, 2, signed=True) == "-0.45 N/A"
+    assert with_span(math.nan, math.nan, math.nan) == "N/A"
+
+
 def test_one_and_many() -> None:
+    assert [is_or_are(count) for count in (0, 1, 2)] == ["are", "is", "are"]
     assert [plural(count, "prompt") for count in (0, 1, 2)] == [
         "0 prompts",
         "1 prompt",

@@ -18,7 +18,6 @@ from lnat_plugins.cli.shared import (
     split_names,
     warn_unloaded,
 )
-from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
@@ -174,16 +173,13 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
 def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
     from lnat_plugins.report import format_of, leading_metric
+    from lnat_plugins.scoring.samples import several
 
     format = format_of(args.output_path, args.format)
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
     if len({scores.scored.task for scores in everything}) > 1:
-        raise DataError(
-            "several tasks are scored here",
-            found=", ".join(f"{one.scored.task} by {one.scored.student}" for one in everything),
-            remedy="name the samples files of one of them",
-        )
+        raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")
     for one in everything:
         one.check_metrics([args.metric], "--metric")

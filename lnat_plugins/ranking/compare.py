@@ -25,6 +25,7 @@ from lnat_plugins.formatting import (
     plural,
     share_of,
     span,
+    with_span,
 )
 from lnat_plugins.metrics import Metric, Scored, score_again
 from lnat_plugins.ranking.best_set import best_set
@@ -330,8 +331,7 @@ def _fits(comparison: Comparison) -> str:
         [
             one.metric, number(fit.tau, 3), span(fit.tau_low, fit.tau_high, 3),
             number(fit.spearman, 3), share_of(fit.pairwise_accuracy, fit.pairs), number(fit.regret),
-            f"{number(one.tau_difference, 3)} "
-            f"{span(one.tau_difference_low, one.tau_difference_high, 3)}",
+            with_span(one.tau_difference, one.tau_difference_low, one.tau_difference_high, 3),
         ]
         for one, fit in fits
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from lnat_plugins.formatting import (
     plural,
     share_of,
     span,
+    with_span,
 )
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL, Stability
 from lnat_plugins.ranking.calibration import Calibration
@@ -353,8 +354,9 @@ def _fit(ranking: Ranking) -> Iterator[str]:
     ties = f" (known ties left out: {fit.ties_excluded})" if fit.ties_excluded else ""
     regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
     yield (
-        f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
-        f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, "
+        f"Against {fit.name}: Kendall's tau-b "
+        f"{with_span(fit.tau, fit.tau_low, fit.tau_high, 3)}, "
+        f"Spearman {number(fit.spearman, 3)}, "
         f"{pairs} the known way round{ties}{regret} (known best: {fit.best}, chosen: "
         f"{fit.chosen})."
     )

@@ -43,9 +43,16 @@ SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "best_lark": {"strategy": "best", "metric": "lark"},
     "best_ifd": {"strategy": "best", "metric": "ifd"},
     "random": {"strategy": "random"},
+    "local_correct": {
+        "strategy": "best", "metric": "local_naturalness", "window": 4, "require_correct": True,
+    },
+    "global_correct": {
+        "strategy": "best", "metric": "global_naturalness", "require_correct": True,
+    },
+    "random_correct": {"strategy": "random", "require_correct": True},
     "shortest": {"strategy": "shortest"},
     "longest": {"strategy": "longest"},
-}
+}  # fmt: skip
 """Arms beside the teachers: a row of each prompt, by these rules."""
 
 

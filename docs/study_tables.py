@@ -25,7 +25,10 @@ def read(name: str) -> dict[str, Any]:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
-    return "" if value is None else f"{value:.{digits}f}".replace("-", "−")
+    if value is None:
+        return ""
+    written = f"{value:.{digits}f}"
+    return written.lstrip("-") if not float(written) else written.replace("-", "−")
 
 
 def _interval(estimate: Mapping[str, float | None], digits: int = 2) -> str:

@@ -12,9 +12,12 @@ prompts="${2:-12}"
 student="$(lnat student)"
 
 # 1. Score. `lnat eval` is lm_eval, which finds the shipped teacher sets from a clone too.
+#    Prompts are plain text here, as in the bundled set's own figures. Add --apply_chat_template if
+#    the student is to be trained in its chat template, as an instruct model is: the rows of step 3
+#    are then conversations, and step 4 trains on the text that was scored.
 lnat eval --model hf --model_args pretrained="$student",dtype=float32 \
     --tasks local_naturalness --limit "$prompts" \
-    --apply_chat_template --log_samples --output_path "$out/scores"
+    --log_samples --output_path "$out/scores"
 
 # 2. Rank the teachers.
 lnat rank "$out/scores" --output_path "$out/ranking"

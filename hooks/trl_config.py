@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import copy
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -124,7 +126,8 @@ def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> R
             encoding="utf-8",
         )
         try:
-            parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(file), *others])
+            with without_own_warnings([*keys, *others]):
+                parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(file), *others])
         except (ValueError, TypeError, ImportError) as cause:
             # TRL and transformers check their arguments with these.
             raise ConfigError(
@@ -138,6 +141,21 @@ def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> R
             "no student is named", where=str(path), remedy="write `model_name_or_path: ...`"
         )
     return RunConfig(script, training, model, data, keys, chooser, path)
+
+
+@contextmanager
+def without_own_warnings(given: Collection[str]) -> Iterator[None]:
+    """Leaves out a warning of transformers about a setting that TRL made and the user did not.
+
+    Args:
+        given: the keys of the config, and the arguments.
+    """
+    with warnings.catch_warnings():
+        # TRL 1.16 sets it by default; transformers 5.24 has a new name for it.
+        if not any("gradient_checkpointing" in one for one in given):
+            old = "`gradient_checkpointing` is deprecated"
+            warnings.filterwarnings("ignore", old, FutureWarning)
+        yield
 
 
 def load_splits(run: RunConfig) -> tuple[Dataset, Dataset | None]:
@@ -379,7 +397,10 @@ def choose_by_config(path: str | Path) -> FirstStage:
         trainer = build_trainer(replace(run, training_args=args), _UntrainedTrainer, rows)
     tokenizer = tokenizer_of(trainer)
     candidates = candidates_of(rows, spec.columns, tokenizer)
-    student = LocalStudent(trainer.model, tokenizer, spec, plain=candidates.plain)
+    student = LocalStudent(
+        trainer.model, tokenizer, spec, plain=candidates.plain,
+        progress=not run.training_args.disable_tqdm,
+    )  # fmt: skip
     selection = run.chooser.choose(candidates, student)
     record = next(iter(student.records.values()), None)
     scoring = {} if record is None else {

@@ -55,6 +55,7 @@ def choose_rows(
         DataError, StudentError: as for any choice.
     """
     refuse_sharded(trainer)
+    _refuse_begun(trainer)
     processes = Processes()
     spec, tokenizer = chooser.spec, tokenizer_of(trainer)
     _refuse_weights(spec.strategy.weighs, spec.strategy.name)
@@ -74,8 +75,9 @@ def choose_rows(
         # With DeepSpeed the Trainer leaves the model on the CPU until training begins.
         trainer.model.to(trainer.args.device)
     student = LocalStudent(
-        trainer.model, tokenizer, spec, plain=candidates.plain, processes=processes
-    )
+        trainer.model, tokenizer, spec, plain=candidates.plain, processes=processes,
+        progress=not trainer.args.disable_tqdm,
+    )  # fmt: skip
     folder = Path(trainer.args.output_dir)
     selection: Selection | None = stored_choice(folder, candidates, student, spec, processes)
     if selection is None:
@@ -104,11 +106,26 @@ def refuse_sharded(trainer: Any) -> None:
     )  # fmt: skip
     if sharding:
         raise ConfigError(f"rows cannot be chosen inside a run with {sharding}", remedy=TWO_STAGES)
-    # Set by accelerate's `prepare_model`; DDP would never wrap this model again.
-    if getattr(trainer.model, "_is_accelerate_prepared", False):
+
+
+def _refuse_begun(trainer: Any) -> None:
+    """Refuse a trainer that has trained, and a model that several processes would not share.
+
+    One process may use a model that an earlier trainer has prepared: nothing is wrapped around it.
+    """
+    if trainer.state.global_step:
         raise ConfigError(
-            "the trainer has evaluated, predicted or trained already",
+            "the trainer has trained already", found=f"step {trainer.state.global_step}",
             remedy="choose its rows right after building it",
+        )  # fmt: skip
+    # Set by accelerate's `prepare_model`, which then returns the model as it is: DDP would never
+    # wrap it, and the processes would train apart.
+    if trainer.accelerator.num_processes > 1 and getattr(
+        trainer.model, "_is_accelerate_prepared", False
+    ):
+        raise ConfigError(
+            "a trainer has evaluated, predicted or trained with this model already",
+            remedy="choose rows right after building a trainer, with a model that is loaded anew",
         )
 
 

@@ -10,6 +10,8 @@ from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, T
 from trl.scripts.sft import main
 
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import read_yaml
+from lnat_plugins.hooks.trl_config import without_own_warnings
 
 _GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
 
@@ -27,7 +29,8 @@ def train(config: Path) -> None:
     """
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(printed):
+        keys = read_yaml(config)
+        with contextlib.redirect_stderr(printed), without_own_warnings(keys):
             parsed = TrlParser(_GROUPS).parse_args_and_config(["--config", str(config)])
     # TRL and transformers check their arguments with these; wrong types end argparse.
     except (ValueError, TypeError, ImportError, SystemExit) as cause:

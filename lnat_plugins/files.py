@@ -178,3 +178,10 @@ def check_model_folder(name: object, where: str) -> None:
     else:
         return
     raise StudentError(what, where=where, found=name, remedy=remedy)
+
+
+def shown(path: str | Path) -> str:
+    """A path as the user would type it: relative if it lies below the working directory."""
+    absolute = Path(path).absolute()
+    below = absolute.is_relative_to(Path.cwd())
+    return (absolute.relative_to(Path.cwd()) if below else absolute).as_posix()

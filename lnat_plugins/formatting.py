@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pytablewriter import MarkdownTableWriter
 from pytablewriter.style import Style
 from pytablewriter.typehint import String
+
+_MINUTE: Final = 60
+_HOUR: Final = 3600
 
 
 def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: str = "") -> str:
@@ -32,14 +35,38 @@ def span(low: float, high: float, digits: int = 4) -> str:
     return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def with_span(
+    value: float, low: float, high: float, digits: int = 4, *, signed: bool = False
+) -> str:
+    """ "0.45 [0.04, 0.79]", with "+" before a value above 0 if `signed`; one "N/A" for neither."""
+    if math.isnan(value) and math.isnan(low):
+        return "N/A"
+    sign = "+" if signed and value > 0 else ""
+    return f"{sign}{number(value, digits)} {span(low, high, digits)}"
+
+
 def plural(count: int, noun: str, *, separator: str = "") -> str:
     """ "1 prompt", "2 prompts"."""
     return f"{count:{separator}} {noun}" + ("" if count == 1 else "s")
 
 
+def is_or_are(count: int) -> str:
+    """The verb behind so many things."""
+    return "is" if count == 1 else "are"
+
+
 def roughly(count: int) -> int:
     """A count of which two digits can be trusted: 1,827 becomes 1,800."""
     return round(count, min(0, 2 - len(str(count))))
+
+
+def duration(seconds: float) -> str:
+    """ "40 seconds", "12 minutes", "3.5 hours"."""
+    if seconds < 1.5 * _MINUTE:
+        return plural(max(1, round(seconds)), "second")
+    if seconds < 1.5 * _HOUR:
+        return plural(round(seconds / _MINUTE), "minute")
+    return f"{seconds / _HOUR:.1f} hours"
 
 
 def share_of(share: float, count: int) -> str:

@@ -156,29 +156,35 @@ class Scores:
                 )
 
     def __repr__(self) -> str:
+        # Those asked for; others are recorded beside them.
+        asked = [str(name) for name in self.scored.settings.get("windows") or self.windows]
         return (
             f"<Scores of {len(self.rows)} responses to {len(self.scored.prompts)} prompts, "
-            f"teachers {', '.join(self.teachers)}, windows {', '.join(self.windows)}>"
+            f"teachers {', '.join(self.teachers)}, windows {', '.join(asked)}>"
         )
 
     def report(
         self, path: str | Path, metric: str = "local_naturalness", window: str | int | None = None,
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
         prompts: int | None = None, max_size: float = 10.0, others: Sequence[Scores] = (),
-        format: str | None = None, bootstrap_iters: int = RESAMPLES, seed: int = 1234,
+        format: str | None = None, next_command: str | None = None,
+        bootstrap_iters: int = RESAMPLES, seed: int = 1234,
     ) -> None:  # fmt: skip
         """Write one HTML file to look at, or its first plot, as `lnat report` does.
 
         Args and errors as for `leaderboard`; `prompts` and `max_size` (megabytes) bound the traces
         in the file; `others` are scores by other students, set beside these; `format` is "html",
-        "png" or "svg", by default as the path ends. ConfigError too if it cannot be written.
+        "png" or "svg", by default as the path ends; `next_command` ends the page's verdict.
+        ConfigError too if it cannot be written.
         """
         from lnat_plugins.report import write_report
 
+        options = self._options(metric, window, bootstrap_iters, seed, reference, known_teachers)
+        if next_command is not None:
+            options = replace(options, next_command=next_command)
         write_report(
-            Path(path), self.scored,
-            self._options(metric, window, bootstrap_iters, seed, reference, known_teachers),
-            prompts=prompts, others=[o.scored for o in others], max_size=max_size, format=format,
+            Path(path), self.scored, options, prompts=prompts, max_size=max_size, format=format,
+            others=[one.scored for one in others],
         )  # fmt: skip
 
     def plot(

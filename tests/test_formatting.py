@@ -6,7 +6,16 @@ import math
 
 import pytest
 
-from lnat_plugins.formatting import number, plural, roughly, share_of, span
+from lnat_plugins.formatting import (
+    duration,
+    is_or_are,
+    number,
+    plural,
+    roughly,
+    share_of,
+    span,
+    with_span,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +42,15 @@ def test_fewer_decimals_stay_few() -> None:
     assert span(math.nan, math.nan, 3) == "N/A"
 
 
+def test_a_value_with_its_interval() -> None:
+    assert with_span(0.45, 0.04, 0.79, 2) == "0.45 [0.04, 0.79]"
+    assert with_span(0.45, 0.04, 0.79, 1, signed=True) == "+0.5 [0.0, 0.8]"
+    assert with_span(-0.45, math.nan, math.nan, 2, signed=True) == "-0.45 N/A"
+    assert with_span(math.nan, math.nan, math.nan) == "N/A"
+
+
 def test_one_and_many() -> None:
+    assert [is_or_are(count) for count in (0, 1, 2)] == ["are", "is", "are"]
     assert [plural(count, "prompt") for count in (0, 1, 2)] == [
         "0 prompts",
         "1 prompt",
@@ -51,3 +68,9 @@ def test_shares_are_printed_as_counts(share: float, count: int, text: str) -> No
 
 def test_a_guess_has_two_digits() -> None:
     assert [roughly(n) for n in (1, 99, 142, 1827, 25_499)] == [1, 99, 140, 1800, 25_000]
+
+
+def test_durations_in_the_unit_that_says_most() -> None:
+    assert [duration(s) for s in (0.2, 40, 89, 100, 3000, 12600)] == [
+        "1 second", "40 seconds", "89 seconds", "2 minutes", "50 minutes", "3.5 hours",
+    ]  # fmt: skip

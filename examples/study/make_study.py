@@ -22,12 +22,11 @@ folder are kept. Files hold absolute paths, so a folder that is moved is written
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
+from _files import TEACHER_SET, write_rows, write_yaml
 from families import ANSWER, FAMILIES, Family, problems
 from students import FOREIGN, STEPS, STUDENTS, write_student
 from teachers import TEACHERS, answer_of, respond
@@ -44,9 +43,16 @@ SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "best_lark": {"strategy": "best", "metric": "lark"},
     "best_ifd": {"strategy": "best", "metric": "ifd"},
     "random": {"strategy": "random"},
+    "local_correct": {
+        "strategy": "best", "metric": "local_naturalness", "window": 4, "require_correct": True,
+    },
+    "global_correct": {
+        "strategy": "best", "metric": "global_naturalness", "require_correct": True,
+    },
+    "random_correct": {"strategy": "random", "require_correct": True},
     "shortest": {"strategy": "shortest"},
     "longest": {"strategy": "longest"},
-}
+}  # fmt: skip
 """Arms beside the teachers: a row of each prompt, by these rules."""
 
 
@@ -236,27 +242,13 @@ def study(
     }
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line; the same rows give the same bytes on every system."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_bytes("".join(lines).encode())
-
-
-def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
-    """YAML in the order of the keys, behind a first line."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    path.write_text(first + text, encoding="utf-8", newline="\n")
-
-
 def write_family(folder: Path, family: Family, size: Size, students: Path) -> list[Path]:
     """The files of a family; those of its studies are returned."""
     training = size.families[family.name]
     rows = teacher_rows(family, size.teachers, training.prompts, SEED)
     write_rows(folder / "teachers.jsonl", rows)
     write_rows(folder / "test.jsonl", test_rows(family, training.tested, SEED))
-    of_class = "class: !function lnat_plugins.harness.NaturalnessTask\n"
-    write_yaml(folder / "teachers.yaml", teacher_set(family), of_class)
+    write_yaml(folder / "teachers.yaml", teacher_set(family), TEACHER_SET)
     write_yaml(folder / "test.yaml", test_task(family, folder, training.room))
     studies = []
     for name, part in size.parts.items():

@@ -26,14 +26,13 @@ Files hold absolute paths, so a folder that is moved is written again.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
+from _files import TEACHER_SET, Row, read_rows, write_rows, write_yaml
 from transformers import AutoTokenizer
 
 SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -46,20 +45,6 @@ SPARE: Final = 1.02
 """More than the budget, since templates may end a text in ways that training does not count."""
 TEXT: Final = "text"
 """The one teacher of every held-out set, so that all tasks have a metric of the same name."""
-
-Row = Mapping[str, Any]
-
-
-def read_rows(path: Path, columns: Collection[str]) -> list[Row]:
-    """JSON lines; an error names the first row that lacks one of the columns."""
-    rows: list[Row] = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            row = json.loads(line)
-            if missing := [name for name in columns if name not in row]:
-                raise SystemExit(f"{path} row {number} has no {', '.join(missing)}")
-            rows.append(row)
-    return rows
 
 
 def by_prompt(rows: Sequence[Row], reference: Sequence[Row] = ()) -> dict[str, dict[str, Row]]:
@@ -181,18 +166,6 @@ def study(
     }
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """One JSON object a line."""
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def write_yaml(path: Path, values: Mapping[str, Any], first: str = "") -> None:
-    """YAML in the order of the keys, behind a first line."""
-    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
-    path.write_text(first + text, encoding="utf-8", newline="\n")
-
-
 def write(folder: Path, args: argparse.Namespace) -> None:
     """All files of the study; prints what is used and what is left out."""
     students = [student.expanduser().resolve() for student in args.students]
@@ -206,7 +179,6 @@ def write(folder: Path, args: argparse.Namespace) -> None:
     }
     train, test = part(fitting, args.test_prompts, args.budget)
     folder.mkdir(parents=True, exist_ok=True)
-    of_class = "class: !function lnat_plugins.harness.NaturalnessTask\n"
     write_rows(
         folder / "teachers.jsonl",
         [row for prompt in train for writer, row in prompts[prompt].items() if writer != REFERENCE],
@@ -216,7 +188,7 @@ def write(folder: Path, args: argparse.Namespace) -> None:
         "tokens": False,
     }  # fmt: skip
     teachers = teacher_set(f"{folder.name}_teachers", folder / "teachers.jsonl", block)
-    write_yaml(folder / "teachers.yaml", teachers, of_class)
+    write_yaml(folder / "teachers.yaml", teachers, TEACHER_SET)
     held_out = {
         "windows": ["global"], "metrics": ["global_naturalness"], "markers": "keep",
         "sensitivity": "none", "tokens": False, "min_teachers": 1,
@@ -227,7 +199,7 @@ def write(folder: Path, args: argparse.Namespace) -> None:
         texts = [{**prompts[prompt][writer], "teacher": TEXT} for prompt in test]
         write_rows(folder / f"{name}.jsonl", texts)
         task = teacher_set(name, folder / f"{name}.jsonl", held_out)
-        write_yaml(folder / f"{name}.yaml", task, of_class)
+        write_yaml(folder / f"{name}.yaml", task, TEACHER_SET)
         tasks.append(name)
     write_yaml(folder / "study.yaml", study(folder.name, students, tasks, args))
     answered = len({row["prompt_id"] for row in rows})

@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.error(
             f"unrecognized arguments: {' '.join(unknown)}" + (f"; {near}" if near else "")
         )
+    args.command_line = arguments
     try:
         with plugin_warnings_as_lines():
             code: int = args.run(args)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
-from lnat_plugins.cli.shared import add_plugins, print_result, read_plugins
-from lnat_plugins.files import bundled_student
+from lnat_plugins.cli.shared import add_plugins, log, print_result, read_plugins
+from lnat_plugins.files import BUNDLED, bundled_student, shown
 
 
 def declare_tasks(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +72,15 @@ def _check(args: argparse.Namespace) -> int:
         trial=not args.no_trial, strict=args.strict,
     )  # fmt: skip
     print_result(found.to_markdown())
+    student = args.student or BUNDLED
+    model = "$(lnat student)" if student == BUNDLED else shlex.quote(student)
+    template = " --apply_chat_template" * args.apply_chat_template
+    log(
+        f"next: lm_eval --model hf --model_args pretrained={model} --tasks "
+        f"{shlex.quote(shown(args.file))}{template} --log_samples --output_path out"
+    )
+    if args.student is None:
+        log("(in place of $(lnat student): the folder or name of your student)")
     return 0
 
 

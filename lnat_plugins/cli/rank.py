@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lnat_plugins import __version__
 from lnat_plugins.cli.shared import (
     add_plugins,
+    command,
     log,
     log_files,
     print_result,
@@ -17,13 +18,13 @@ from lnat_plugins.cli.shared import (
     split_names,
     warn_unloaded,
 )
-from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.ranking import Leaderboard
 
-_SAMPLES = "lm_eval's output folder (the newest samples of each task), or samples files"
+_DEFAULT: Final = "local_naturalness"
+_SAMPLES: Final = "lm_eval's output folder (the newest samples of each task), or samples files"
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,7 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("sources", nargs="+", metavar="OUT", help=_SAMPLES)
     add(
-        "--metric", default="local_naturalness", metavar="NAME|A,B|all",
+        "--metric", default=_DEFAULT, metavar="NAME|A,B|all",
         help="several are compared, and the first is ranked by; all: those that the records "
         "hold and that have a direction; default: %(default)s",
     )  # fmt: skip
@@ -114,7 +115,25 @@ def _rank(args: argparse.Namespace) -> int:
         for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", text)):
             write_atomic(args.output_path / name, content, "--output_path")
             log(f"wrote {args.output_path / name}")
+    # Of several tasks the first.
+    first = by_task[boards[0].scored.task]
+    places = [file for one in first for file in one.scored.files] if several else args.sources
+    metric = None if ALL in metrics else metrics[0]
+    log(f"next: {command('report', places, _options(args, metric, reference=args.reference))}")
+    if len(boards) == 1:
+        log(f"then: {_select(args, metric)}")
     return 0
+
+
+def _options(args: argparse.Namespace, metric: str | None, **more: object) -> dict[str, object]:
+    """What the next command is to be given as this one was."""
+    chosen = None if metric == _DEFAULT else metric
+    return {"metric": chosen, "window": args.window, "teachers": args.teachers,
+            "plugins": args.plugins, **more}  # fmt: skip
+
+
+def _select(args: argparse.Namespace, metric: str | None) -> str:
+    return command("select", args.sources, _options(args, metric, output_path="chosen"))
 
 
 def declare_report(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +149,7 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
         help="default: report.html (.png, .svg) in OUT, or beside the samples file",
     )  # fmt: skip
     add(
-        "--metric", default="local_naturalness",
+        "--metric", default=_DEFAULT,
         help="the one to rank by, all are compared; default: %(default)s",
     )  # fmt: skip
     _add_shared(parser)
@@ -154,16 +173,13 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
 def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
     from lnat_plugins.report import format_of, leading_metric
+    from lnat_plugins.scoring.samples import several
 
     format = format_of(args.output_path, args.format)
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
     if len({scores.scored.task for scores in everything}) > 1:
-        raise DataError(
-            "several tasks are scored here",
-            found=", ".join(f"{one.scored.task} by {one.scored.student}" for one in everything),
-            remedy="name the samples files of one of them",
-        )
+        raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")
     for one in everything:
         one.check_metrics([args.metric], "--metric")
@@ -178,7 +194,10 @@ def _report(args: argparse.Namespace) -> int:
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
         prompts=args.prompts, max_size=args.max_size, others=others, format=format,
-        bootstrap_iters=args.bootstrap_iters, seed=args.seed,
+        next_command=_select(args, args.metric), bootstrap_iters=args.bootstrap_iters,
+        seed=args.seed,
     )  # fmt: skip
-    log(f"wrote {path}")
+    log(f"wrote {path}: open {path.resolve().as_uri()}")
+    if not others:
+        log(f"next: {_select(args, args.metric)}")
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +18,7 @@ from lnat_plugins.cli.shared import (
     split_names,
 )
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import shown
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
@@ -30,6 +33,9 @@ _BESIDE_CONFIG: Final = frozenset(
 )
 
 _FOLDER: Final = ("output_path", "name the folder that the training set is written to")
+
+_GPUS: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""What Linux has where there is a GPU: of NVIDIA, of AMD, under Windows."""
 
 # What does nothing without something else -> that, and what to do.
 _NEEDS: Final = {
@@ -150,13 +156,26 @@ def _select(args: argparse.Namespace) -> int:
         )  # fmt: skip
     print_result(f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}")
     for file in written:
-        log(f"wrote {file}")
+        log(f"wrote {shown(file)}")
     if not written:
+        again = shlex.join(["lnat", *args.command_line, "--output_path", "chosen"])
         log("nothing is written: give --output_path a folder for the training set")
+        log(f"next: {again}")
     if args.push_to_hub:
         address = push_to_hub(args.output_path, args.push_to_hub, private=not args.public_repo)
         log(f"uploaded {address}")
+    if args.output_path:
+        log(f"next: {_train(args.output_path)}")
     return 0
+
+
+def _train(folder: Path) -> str:
+    """The command that trains on a training set here; torch is not loaded to look for a GPU."""
+    from lnat_plugins.selection.cards import SFT_CONFIG
+
+    gpu = sys.platform != "linux" or any(Path(one).exists() for one in _GPUS)
+    words = ["trl", "sft", "--config", shown(folder / SFT_CONFIG)]
+    return shlex.join([*words, *([] if gpu else ["--use_cpu"])])
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -168,7 +187,7 @@ def _check(args: argparse.Namespace) -> None:
             remedy="name lm_eval's output folder or samples files, or a training config by "
             "--config FILE",
         )
-    given = {k: v for k, v in vars(args).items() if v is not None}
+    given = {k: v for k, v in vars(args).items() if v is not None and k != "command_line"}
     for name, value in given.items() if args.config else ():
         if name not in _BESIDE_CONFIG:
             raise ConfigError(

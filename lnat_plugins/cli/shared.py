@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnat_plugins.errors import ConfigError, PluginWarning
@@ -25,6 +27,17 @@ def print_result(text: str) -> None:
 def log(text: str) -> None:
     """Print a line about the run, beside its result."""
     print(f"lnat: {text}", file=sys.stderr)
+
+
+def command(
+    name: str, places: Sequence[str | Path], options: Mapping[str, object] | None = None
+) -> str:
+    """ "lnat rank out --metric ifd", to be printed and run; options of None or "" are left out."""
+    words = ["lnat", name, *map(str, places)]
+    for option, value in (options or {}).items():
+        if value not in (None, ""):
+            words += [f"--{option}", str(value)]
+    return shlex.join(words)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lnat_plugins.cli.shared import log, print_result
+from lnat_plugins.cli.shared import command, log, print_result
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import shown
 
 if TYPE_CHECKING:
     from lnat_plugins.study.run import StudyRun
@@ -68,7 +69,8 @@ def _study(args: argparse.Namespace) -> int:
     for run in runs:
         units, own = ([unit for of, unit in each if of is run] for each in (wanted, left))
         if units:
-            log(f"{plural(len(units), 'unit')}, {len(units) - len(own)} done, in {run.folder}")
+            done = f"{len(units) - len(own)} done"
+            log(f"plan: {plural(len(units), 'unit')}, {done}, in {shown(run.folder)}")
             _do(run, own, args.jobs)
     if args.unit:
         return 0
@@ -76,9 +78,13 @@ def _study(args: argparse.Namespace) -> int:
     several = len(runs) > 1
     print_result(result.to_markdown() if several else result.studies[0].to_markdown())
     for run in runs:
-        log(f"wrote {run.folder / RESULT}")
+        log(f"wrote {shown(run.folder / RESULT)}")
     if several:
-        log(f"wrote {runs[0].folder.parent / RESULTS}")
+        log(f"wrote {shown(runs[0].folder.parent / RESULTS)}")
+    first = runs[0]
+    scores = [shown(first.folder_of(unit)) for unit in first.units if unit.kind == "scores"]
+    reference = shown(first.folder / RESULT)
+    log(f"next: {command('rank', scores, {'metric': 'all', 'reference': reference})}")
     return 0
 
 
@@ -100,7 +106,7 @@ def _command(run: StudyRun, unit: Unit) -> str:
 
 
 def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
-    from lnat_plugins.scoring.check import duration
+    from lnat_plugins.formatting import duration
     from lnat_plugins.study.run import run_units
 
     start = time.monotonic()
@@ -112,8 +118,7 @@ def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
 
 def _figures(result: dict[str, Any]) -> str:
     """ "sums .47, 4 seconds"."""
-    from lnat_plugins.formatting import number
-    from lnat_plugins.scoring.check import duration
+    from lnat_plugins.formatting import duration, number
 
     found = [
         f"{task} {number(sum(values.values()) / len(values))}"

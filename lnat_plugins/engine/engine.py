@@ -7,7 +7,7 @@ memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ class Engine:
 
     Attributes:
         counts: what was read so far.
+        on_read: called after each pass, with the counts as they are then.
         reason: why the packed pass is not used, "" if it is.
         has_activations: whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`.
 
@@ -74,6 +75,7 @@ class Engine:
                 remedy="load the student with another rope_type, such as yarn or default",
             )
         self.counts = Counts()
+        self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
         self._model = model
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
@@ -135,6 +137,7 @@ class Engine:
                 fitting = self._budget
                 for index, one in zip(group, values, strict=True):
                     results[index] = _checked(runs[index], one)
+                self.on_read()
             elif self._shrink_budget(len(group)):
                 left = [i for one in (group, *waiting) for i in one]
                 waiting = self._plan(prompt, runs, left)

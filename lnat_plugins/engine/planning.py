@@ -5,7 +5,7 @@ The passes and the engine plan by these; `Planner` counts by them without a mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -77,6 +77,7 @@ class Planner:
 
     Attributes:
         counts: `prompt_tokens` and `body_tokens` so far; the others stay 0.
+        on_read: never called.
         reason: "", as of an engine that does what it was made for.
     """
 
@@ -84,6 +85,7 @@ class Planner:
         self.path = path
         self.has_activations = has_activations
         self.counts = Counts()
+        self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
         self._held = HeldPrompt()
 

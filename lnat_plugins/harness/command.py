@@ -7,6 +7,7 @@ shipped tasks from a source checkout too.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import lm_eval.evaluator
 import lm_eval.tasks
 from lm_eval._cli import HarnessCLI
+from lm_eval.loggers.utils import get_commit_from_path
 from lm_eval.utils import setup_logging
 
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
 from lnat_plugins.files import check_model_folder
 from lnat_plugins.harness.definitions import check_command
+from lnat_plugins.harness.written import forget_files, print_files
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.teacher_set.catalog import shipped_folder
 
@@ -69,12 +73,41 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         if getattr(parsed, "apply_chat_template", None):
             check_template(student)
         check_output(getattr(parsed, "output_path", None))
-        command.execute(parsed)
+        with without_gits_message():
+            command.execute(parsed)
+        print_files()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
+        forget_files()
         sys.argv = before
     return 0
+
+
+@contextmanager
+def without_gits_message() -> Iterator[None]:
+    """Keeps git from saying that the working directory is in no repository.
+
+    The harness runs `git describe` to note a commit, and goes on without one.
+    """
+    before = lm_eval.evaluator.get_git_commit_hash
+    lm_eval.evaluator.get_git_commit_hash = _commit
+    try:
+        yield
+    finally:
+        lm_eval.evaluator.get_git_commit_hash = before
+
+
+def _commit() -> str | None:
+    """As the harness finds it."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always"], capture_output=True, text=True, check=True
+        )
+    except (subprocess.CalledProcessError, FileNotFoundError):
+        found: str | None = get_commit_from_path(Path.cwd())
+        return found
+    return described.stdout.strip()
 
 
 def check_output(path: str | None) -> None:

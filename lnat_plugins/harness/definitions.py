@@ -31,7 +31,8 @@ from lnat_plugins.teacher_set.config import TaskSpec, parse_task
 IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 
 _TASKS: Final = ("--tasks", "-t")
-_CONFIG: Final = ("--config", "-C")
+CONFIG: Final = ("--config", "-C")
+"""lm-eval's options that name a file of options."""
 
 
 class Definition(NamedTuple):
@@ -110,7 +111,7 @@ def _tasks_and_folders(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             words += filter(None, value.split(","))
         elif option == "--include_path":
             folders.append(value)
-        elif option in _CONFIG:
+        elif option in CONFIG:
             config = readable(Path(value))
             tasks = config.get("tasks") or []
             words += tasks.split(",") if isinstance(tasks, str) else map(str, tasks)

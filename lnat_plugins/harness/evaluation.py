@@ -14,6 +14,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
+from lnat_plugins.harness.command import without_gits_message
 
 _ADAPTER: Final = "adapter_config.json"
 
@@ -43,7 +44,7 @@ def evaluate_documents(
     """
     model_args = dict(model_args or {})
     try:
-        with _whole(model, model_args.get("dtype", "auto")) as folder:
+        with _whole(model, model_args.get("dtype", "auto")) as folder, without_gits_message():
             results = simple_evaluate(
                 model="hf",
                 model_args={**model_args, "pretrained": folder},

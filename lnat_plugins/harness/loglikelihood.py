@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -37,14 +37,17 @@ class LoglikelihoodBackend:
     def __init__(self, lm: Any) -> None:
         self._lm = lm
         self.tokens_read = 0
+        self.on_read: Callable[[], None] = lambda: None
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """All requests of one prompt at once, so that the back end can batch them."""
         requests, wanted = _requests(prompt, jobs)
-        self.tokens_read += _tokens(requests)
         values: dict[int, float] = {}
         for part in _separate_calls(requests):
-            replies = self._lm._loglikelihood_tokens([requests[i] for i in part], disable_tqdm=True)
+            called = [requests[i] for i in part]
+            replies = self._lm._loglikelihood_tokens(called, disable_tqdm=True)
+            self.tokens_read += _tokens(called)
+            self.on_read()
             values |= {i: float(value) for i, (value, _) in zip(part, replies, strict=True)}
         found = [
             {pair: _added(values[i] for i in parts) for pair, parts in of_job.items()}

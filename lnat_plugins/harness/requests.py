@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import logging
 import pickle
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,18 +20,18 @@ from typing import Any, Final, NamedTuple
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
-from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.planning import Planned
 from lnat_plugins.errors import StudentError
 from lnat_plugins.formatting import plural
 from lnat_plugins.harness.cache import RecordCache
-from lnat_plugins.harness.command import plain_errors
+from lnat_plugins.harness.command import is_command, plain_errors
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
+from lnat_plugins.harness.written import expect_files
 from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.rows import Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
@@ -117,11 +116,16 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
             jobs.append(first._replace(responses=tuple(job.responses[0] for job in of_one)))
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
         if lm.rank == 0:
-            _log.info("Scored through the %s path", backend.path)
+            if is_command():
+                expect_files([request.task_name or "" for request in requests])
+            _log.info(
+                "Scored through the %s path, %s tokens read", backend.path,
+                f"{backend.tokens_read:,}",
+            )  # fmt: skip
             if isinstance(backend, EngineBackend):
                 if backend.engine.reason:
                     _log.info("Not packed: %s", backend.engine.reason)
-                _log.info("Read: %s", json.dumps(vars(backend.engine.counts)))
+                _log.debug("Read: %s", json.dumps(vars(backend.engine.counts)))
             kept = [one.token_values for own in records for one in own if one.token_values]
             if kept:
                 _log.info(
@@ -171,16 +175,6 @@ class PromptJob(NamedTuple):
     variants: bool
 
 
-class ToRead(NamedTuple):
-    """The responses of a prompt without a kept record, and their tokens; and what of all its rows
-    is to be told, see `rows.count_warned`.
-    """
-
-    responses: int
-    tokens: Planned
-    warned: Mapping[str, int]
-
-
 def _score_jobs(
     jobs: Sequence[PromptJob], scorer: PromptScorer, world_size: int
 ) -> list[list[StepSums]]:
@@ -206,44 +200,37 @@ def _score_jobs(
         for part in processes.gather(own):
             found |= part
     missing = [i for i in range(len(everything)) if i not in found]
-    share = [everything[i] for i in missing[processes.rank :: processes.count]]
-    _log_tokens_to_read(share, scorer, ranks)
+
+    def count(share: Sequence[int]) -> list[ToRead]:
+        # A row that cannot be rendered ends the run here, on all ranks, before one is scored.
+        with counting_bar(share, shown=ranks.main) as bar:
+            return [scorer.to_read(everything[i]) for i in bar]
+
+    counted = ranks.together(lambda: processes.share(missing, count))
+    costs = [one.tokens.tokens for one in counted]
+    responses = sum(ranks.gather(sum(len(job.responses) for job in jobs)))
+    # Of ranks that share, each knows all; of others each its own.
+    plan = sum(counted, ToRead())
+    plan = plan if processes.count > 1 else sum(ranks.gather(plan), ToRead())
+    if ranks.main:
+        for text, n_rows in plan.warned.items():
+            _log.warning("%s: %s", plural(n_rows, "response"), text)
+        _log.info("Plan: %s", plan.in_words(responses - plan.responses))
+    bar = TokenBar(sum(costs), scorer.backend, shown=ranks.main, announce=_log_capitalised)
     new = score_prompts(
-        [sum(len(response.text) for response in everything[i].responses) for i in missing],
+        costs,
         lambda n: scorer.prepare(everything[missing[n]]),
         lambda n, prepared: scorer.score(everything[missing[n]], *prepared),
-        lambda: scorer.tokens_read,
+        bar,
         processes,
-        "Scoring responses",
     )
     found |= {missing[n]: records for n, records in new.items()}
     first = sum(processes.gather(len(jobs))[: processes.rank])
     return [found[first + i] for i in range(len(jobs))]
 
 
-def _log_tokens_to_read(jobs: Sequence[PromptJob], scorer: PromptScorer, ranks: Processes) -> None:
-    """Renders, cuts and counts every row before the first is scored; nothing of it is kept.
-
-    So a row that cannot be rendered ends the run here, on all ranks. Each counts its share.
-    """
-
-    def count() -> list[ToRead]:
-        # Closed by an error too, so that its line begins a line.
-        with tqdm(jobs, "Counting tokens", unit="prompt", disable=not ranks.main) as bar:
-            return [scorer.to_read(job) for job in bar]
-
-    counted = [one for own in ranks.gather(ranks.together(count)) for one in own]
-    planned = sum((each.tokens for each in counted), Planned())
-    warned = sum((Counter(each.warned) for each in counted), Counter[str]())
-    for text, rows in warned.items() if ranks.main else ():
-        _log.warning("%s: %s", plural(rows, "response"), text)
-    if ranks.main and counted:
-        _log.info(
-            "To be read: %s tokens (%s of prompts, %s of responses), for %s to %s",
-            f"{planned.tokens:,}", f"{planned.prompt_tokens:,}", f"{planned.body_tokens:,}",
-            plural(sum(each.responses for each in counted), "response", separator=","),
-            plural(len(counted), "prompt", separator=","),
-        )  # fmt: skip
+def _log_capitalised(text: str) -> None:
+    _log.info("%s", text[:1].upper() + text[1:])
 
 
 def _can_be_sent(jobs: Sequence[PromptJob]) -> bool:
@@ -260,7 +247,7 @@ class PromptScorer:
 
     def __init__(self, lm: TemplateLM, backend: Backend) -> None:
         self._lm = lm
-        self._backend = backend
+        self.backend = backend
         self.cache = RecordCache(lm, REQUEST)
         self._scorers: dict[_ScorerKey, Scorer] = {}
 
@@ -281,11 +268,11 @@ class PromptScorer:
             template = job.settings.get("chat_template") is not None
             if template not in facts:
                 facts[template] = student_facts(
-                    self._lm.tokenizer, self._backend, template=template, max_length=length
+                    self._lm.tokenizer, self.backend, template=template, max_length=length
                 )
             self._scorers[key] = Scorer(
                 tokenizer=self._lm.tokenizer,
-                backend=self._backend,
+                backend=self.backend,
                 spec=job.steps,
                 windows=parse_windows(job.settings["windows"]),
                 settings=job.settings,
@@ -296,11 +283,6 @@ class PromptScorer:
                 tokens=job.tokens,
                 student=facts[template],
             )
-
-    @property
-    def tokens_read(self) -> int:
-        """By this rank so far."""
-        return self._backend.tokens_read
 
     def digests(self, job: PromptJob) -> list[str]:
         """Of the ids of each row of a prompt; with them its records are looked up."""
@@ -334,10 +316,11 @@ class PromptScorer:
         warned = count_warned(rows)
         records, prepared = self._prepare(job, rows)
         if prepared is None:
-            return ToRead(0, Planned(), warned)
+            return ToRead(warned=warned)
         count = to_read_with_variants if job.variants else Scorer.to_read
         tokens = prepared.to_read(partial(count, self._scorer(job)))
-        return ToRead(records.count(None), tokens, warned)
+        read = [r for r, kept in zip(job.responses, records, strict=True) if kept is None]
+        return ToRead(1, len(read), frozenset(one.teacher for one in read), tokens, warned)
 
     def score(
         self, job: PromptJob, records: list[StepSums | None], prepared: PreparedRows | None
@@ -367,7 +350,7 @@ class PromptScorer:
             self.cache.find(digest, response, settings_hash, job.statistics)
             for digest, response in zip(digests, job.responses, strict=True)
         ]
-        tokens = job.tokens and self._backend.shares_runs
+        tokens = job.tokens and self.backend.shares_runs
         return [
             None
             if record is None

@@ -26,6 +26,7 @@ from lm_eval.config.task import TaskConfig
 from lnat_plugins.errors import ConfigError, DataError, LnatError
 from lnat_plugins.harness.command import plain_errors
 from lnat_plugins.harness.definitions import (
+    CONFIG,
     IDENTIFYING,
     definition_of,
     readable,
@@ -42,7 +43,6 @@ from lnat_plugins.teacher_set import Prompt
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 _INLINE: Final = "inline"
-_CONFIG: Final = ("--config", "-C")
 _OURS: Final = ("class", "naturalness", "include", "group", "tag", "task_list")
 
 _log = logging.getLogger(f"lm_eval.{__name__}")
@@ -70,7 +70,7 @@ def _yaml_arguments() -> Iterator[Path]:
             continue
         given = argument.removeprefix("--tasks=").removeprefix("--config=")
         words = given.split(",")
-        if before in _CONFIG or argument.startswith("--config="):
+        if before in CONFIG or argument.startswith("--config="):
             tasks = readable(Path(given)).get("tasks") or []
             words = tasks.split(",") if isinstance(tasks, str) else [*map(str, tasks)]
         yield from yaml_files(words)

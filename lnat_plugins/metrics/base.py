@@ -5,6 +5,7 @@ What a metric's own functions return is checked here, where it is used.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -139,12 +140,15 @@ class Metric:
         Raises:
             ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
+        if self.scope == "response":
+            rated = [self._rate_one(row.record, window) for row in rows]
+            return Ratings(tuple(value for value, _ in rated), tuple(why for _, why in rated))
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         groups: dict[object, list[int]] = {}
         for i, row in enumerate(rows):
             if not reasons[i]:
-                key = {"response": i, "prompt": row.prompt_id, "corpus": ""}[self.scope]
+                key = row.prompt_id if self.scope == "prompt" else ""
                 groups.setdefault(key, []).append(i)
         for group in groups.values():
             while group:
@@ -163,9 +167,19 @@ class Metric:
                 break
         return Ratings(tuple(values), tuple(reasons))
 
+    def _rate_one(self, record: StepSums, window: str) -> tuple[float, str]:
+        """The value of a response by itself, and the reason if it is undefined."""
+        if self.needs and (reason := self.lacks(record, window)):
+            return math.nan, reason
+        try:
+            value = self._number(self._call(self.compute, record, window), record)
+        except UndefinedError as cause:
+            return math.nan, str(cause) or _NO_REASON
+        return value, self._why_nan(record, window) if math.isnan(value) else ""
+
     def of(self, record: StepSums, window: str) -> float:
         """The value of one response by itself, for a metric of scope "response"; or NaN."""
-        return self.rate([_Alone(record)], window).values[0]
+        return self._rate_one(record, window)[0]
 
     def parts_of(self, record: StepSums, window: str) -> tuple[float, float]:
         """Numerator and denominator of one response, for aggregate "ratio_of_means".
@@ -190,20 +204,16 @@ class Metric:
             if name not in record.statistics and name not in record.step_statistics:
                 # Requested, yet not there: what the metric needs has changed since.
                 requested = {self.name, ALL} & set(record.settings.get("metrics") or ())
-                again = ": older version, score again" if requested else ""
-                return f"the statistic {name!r} was not gathered{again}"
+                return _not_gathered(name, again=bool(requested))
         return ""
 
     def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:
-        if self.scope == "response":
-            values = [self._call(self.compute, row.record, window) for row in rows]
-        else:
-            found = self._call(self.compute, rows, window)
-            if not isinstance(found, Iterable):
-                raise self._wrong(f"gave no list of {len(rows)} values", found)
-            values = list(found)
-            if len(values) != len(rows):
-                raise self._wrong(f"gave {len(values)} values for {len(rows)} responses", values)
+        found = self._call(self.compute, rows, window)
+        if not isinstance(found, Iterable):
+            raise self._wrong(f"gave no list of {len(rows)} values", found)
+        values = list(found)
+        if len(values) != len(rows):
+            raise self._wrong(f"gave {len(values)} values for {len(rows)} responses", values)
         return [self._number(value, row.record) for value, row in zip(values, rows, strict=True)]
 
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
@@ -216,6 +226,8 @@ class Metric:
             raise ConfigError(what, where=self.owner, remedy="fix the metric") from cause
 
     def _number(self, value: object, record: StepSums) -> float:
+        if type(value) is float and not math.isinf(value):
+            return value
         if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
             problem = f"gave no number for teacher {record.teacher!r}; undefined is NaN"
             raise self._wrong(problem, value)
@@ -235,18 +247,19 @@ class Metric:
         return _NO_REASON
 
 
+@functools.cache
+def _not_gathered(statistic: str, *, again: bool) -> str:
+    """One text for all responses, which may be many."""
+    why = ": older version, score again" if again else ""
+    return f"the statistic {statistic!r} was not gathered{why}"
+
+
 def _window_gap(record: StepSums, window: str | None) -> str:
     """Why the record has no sum of that window; "" if it has one, or none is read."""
     if window is None:
         return ""
     unscored = "" if window in record.sums else f"window {window!r} was not scored"
     return record.undefined.get(window, unscored)
-
-
-class _Alone(NamedTuple):
-    record: StepSums
-    prompt_id: str = ""
-    teacher: str = ""
 
 
 def log_prob(record: StepSums) -> float:

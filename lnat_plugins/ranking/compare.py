@@ -17,7 +17,16 @@ from typing import Any, Final
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, share_of, span
+from lnat_plugins.formatting import (
+    join_blocks,
+    markdown_table,
+    number,
+    plain,
+    plural,
+    share_of,
+    span,
+    with_span,
+)
 from lnat_plugins.metrics import Metric, Scored, score_again
 from lnat_plugins.ranking.best_set import best_set
 from lnat_plugins.ranking.bootstrap import (
@@ -127,11 +136,11 @@ class Comparison:
         """A line a metric, the fit to what is known, tau-b of each pair, what is not compared.
 
         tau-b and the same winner are those with the first metric; the full matrix of tau-b follows
-        where there are three metrics or more, unless `brief`. `title` by default says what is
-        compared.
+        where there are three metrics or more. `brief`: the fit to what is known, or in a sentence
+        whom the metrics put first. `title` by default says what is compared.
         """
         if brief:
-            return join_blocks(title, _fits(self) or _orders(self))
+            return join_blocks(title, _fits(self) or _firsts(self))
         title = title or [
             f"prompts: {self.prompts}, responses: {self.responses}, bootstrap_iters: "
             f"{self.bootstrap_iters}, seed: {self.seed}"
@@ -275,6 +284,15 @@ def _tau_differences(
     return float(tau_2[1] - tau_2[0]), drawn_B
 
 
+def _firsts(comparison: Comparison) -> str:
+    """Whom each metric puts first, in one sentence."""
+    by_teacher: dict[str, list[str]] = {}
+    for one in comparison.metrics:
+        by_teacher.setdefault(one.order[0], []).append(one.metric)
+    named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
+    return f"First by {plural(len(comparison.metrics), 'metric')} compared: {named}."
+
+
 def _orders(comparison: Comparison) -> str:
     headers = ["Metric", "Window", "", "Order of the teachers", "May be best", "tau-b with first"]
     headers += ["Same winner", "Prompts"]
@@ -313,8 +331,7 @@ def _fits(comparison: Comparison) -> str:
         [
             one.metric, number(fit.tau, 3), span(fit.tau_low, fit.tau_high, 3),
             number(fit.spearman, 3), share_of(fit.pairwise_accuracy, fit.pairs), number(fit.regret),
-            f"{number(one.tau_difference, 3)} "
-            f"{span(one.tau_difference_low, one.tau_difference_high, 3)}",
+            with_span(one.tau_difference, one.tau_difference_low, one.tau_difference_high, 3),
         ]
         for one, fit in fits
     ]  # fmt: skip

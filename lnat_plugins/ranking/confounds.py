@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from lnat_plugins.metrics import GLOBAL, METRICS, Scored
-from lnat_plugins.ranking.orders import spearman
+from lnat_plugins.ranking.orders import spearman, spearman_rows
 from lnat_plugins.ranking.table import Floats, Ints, ScoreTable
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
@@ -119,10 +119,16 @@ def confounds(
     order = np.argsort(table.response_prompt, kind="stable")
     starts = np.flatnonzero(np.diff(table.response_prompt[order])) + 1
     by_prompt = np.split(order, starts)
+    sizes = np.array([len(one) for one in by_prompt])
+    # Prompts with as many responses are correlated at once.
+    alike = [
+        np.stack([by_prompt[i] for i in np.flatnonzero(sizes == size)])
+        for size in np.unique(sizes).tolist()
+    ]
     own = families(student)
     found = Confounds(
         correlations=tuple(
-            _correlation(name, table.response_scores, control_R, by_prompt)
+            _correlation(name, table.response_scores, control_R, alike)
             for name, control_R in controls.items()
         ),
         repetition={} if texts is None else _repeated_shares(table.teachers, rows, texts),
@@ -153,7 +159,12 @@ def composition(table: ScoreTable) -> dict[str, float]:
 def _correlation(
     name: str, scores_R: Floats, control_R: Floats, by_prompt: Sequence[Ints]
 ) -> ControlCorrelation:
-    inside = [(spearman(scores_R[one], control_R[one]), len(one) - 2) for one in by_prompt]
+    """Args: `by_prompt` holds a row of responses a prompt, in an array a number of responses."""
+    inside = [
+        (value, rows.shape[1] - 2)
+        for rows in by_prompt
+        for value in spearman_rows(scores_R[rows], control_R[rows]).tolist()
+    ]
     spare = [beyond_two for value, beyond_two in inside if not math.isnan(value)]
     return ControlCorrelation(
         control=name,

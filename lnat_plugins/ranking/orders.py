@@ -51,6 +51,22 @@ def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
 
 
+def spearman_rows(one_GN: Floats | Ints, other_GN: Floats | Ints) -> Floats:
+    """Spearman's correlation of each row with the same row of the other, as `spearman`."""
+    found_G = np.full(len(one_GN), np.nan)
+    if one_GN.shape[1] < 2:
+        return found_G
+    known_G = (np.ptp(one_GN, axis=1) > 0) & (np.ptp(other_GN, axis=1) > 0)
+    if known_G.any():
+        ours, theirs = (
+            stats.rankdata(each[known_G], axis=1) - (one_GN.shape[1] + 1) / 2
+            for each in (one_GN, other_GN)
+        )
+        untied_G = np.sqrt((ours**2).sum(axis=1) * (theirs**2).sum(axis=1))
+        found_G[known_G] = np.clip((ours * theirs).sum(axis=1) / untied_G, -1.0, 1.0)
+    return found_G
+
+
 def tau_b(one_BT: Ints, other_BT: Ints, copies_BT: Ints | None = None) -> Floats:
     """Kendall's tau-b of each row of ranks with the same row of others; a single row fits all.
 

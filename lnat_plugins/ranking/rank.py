@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -94,8 +95,7 @@ def rank(
     table = score_table(rows, prompts, teachers, metric, window)
     check_scores(table, rows)
     used_P = table.matched
-    scores_T = table.teacher_scores(used_P)
-    drawn_BT = table.of_means(resampled_means(table.columns(used_P), bootstrap_iters, seed))
+    scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)
     scores_BT = known_rows(drawn_BT)
     columns = np.argsort(-scores_T, kind="stable").tolist()
     best = best_set(scores_T, scores_BT, table.influence(used_P), seed=seed)
@@ -141,6 +141,41 @@ def rank(
     )  # fmt: skip
     warned = tuple(warnings(ranking, rows))
     return replace(ranking, warnings=warned, notes=tuple(notes(ranking)))
+
+
+class TeacherMean(NamedTuple):
+    """A teacher's mean with its own interval, as in a `TeacherRank`."""
+
+    teacher: str
+    mean: float
+    low: float
+    high: float
+
+
+def teacher_means(
+    rows: Sequence[Scored], prompts: Sequence[str], metric: Metric, window: str, *,
+    bootstrap_iters: int = RESAMPLES, seed: int = 1234, metrics: Mapping[str, Metric] = METRICS,
+) -> tuple[TeacherMean, ...]:  # fmt: skip
+    """Teachers' means alone, best first: of `rank` what costs least. Args, Raises: as `rank`."""
+    check_metric(metric, metrics, rows, window)
+    check_resampling(bootstrap_iters, seed)
+    teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    table = score_table(rows, prompts, teachers, metric, window)
+    check_scores(table, rows)
+    scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)
+    own_T = table.metric_scale(scores_T).tolist()
+    low_T, high_T = intervals(table.metric_scale(known_rows(drawn_BT))).tolist()
+    return tuple(
+        TeacherMean(teachers[column], own_T[column], low_T[column], high_T[column])
+        for column in np.argsort(-scores_T, kind="stable").tolist()
+    )
+
+
+def _resampled(table: ScoreTable, iters: int, seed: int) -> tuple[Floats, Floats]:
+    """(T,) the scores over the matched prompts, and (B, T) over resamples of these."""
+    used_P = table.matched
+    drawn_BT = table.of_means(resampled_means(table.columns(used_P), iters, seed))
+    return table.teacher_scores(used_P), drawn_BT
 
 
 def _windows(

@@ -19,6 +19,7 @@ from lnat_plugins.formatting import (
     plural,
     share_of,
     span,
+    with_span,
 )
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL, Stability
 from lnat_plugins.ranking.calibration import Calibration
@@ -172,7 +173,7 @@ class Ranking:
     def headline(self, *, brief: bool = False) -> tuple[str, ...]:
         """The verdict, warnings and confounds, second opinions, sensitivity: a line each.
 
-        `brief`: the sensitivity in one line, and without what to run next.
+        `brief`: the sensitivity in one line, and without what would settle more.
         """
         doubts = (*self.warnings, *self.confounds.notes)
         lines = [self.verdict.text, *(f"- {line}" for line in doubts)]
@@ -183,7 +184,7 @@ class Ranking:
             lines += [_SENSITIVITY, *(f"- {line}" for line in self.sensitivity_lines)]
         if self.calibration is not None:
             lines.append(self.calibration.in_words())
-        return (*lines, self.verdict.next_step)
+        return (*lines, *filter(None, [self.verdict.next_step]))
 
     @property
     def prompts_in_words(self) -> str:
@@ -353,8 +354,9 @@ def _fit(ranking: Ranking) -> Iterator[str]:
     ties = f" (known ties left out: {fit.ties_excluded})" if fit.ties_excluded else ""
     regret = "" if math.isnan(fit.regret) else f", regret {number(fit.regret)}"
     yield (
-        f"Against {fit.name}: Kendall's tau-b {number(fit.tau, 3)} "
-        f"{span(fit.tau_low, fit.tau_high, 3)}, Spearman {number(fit.spearman, 3)}, "
+        f"Against {fit.name}: Kendall's tau-b "
+        f"{with_span(fit.tau, fit.tau_low, fit.tau_high, 3)}, "
+        f"Spearman {number(fit.spearman, 3)}, "
         f"{pairs} the known way round{ties}{regret} (known best: {fit.best}, chosen: "
         f"{fit.chosen})."
     )

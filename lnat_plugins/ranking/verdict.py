@@ -34,7 +34,7 @@ class Verdict:
             empty where there is no verdict.
         more_prompts: how many further prompts leave one teacher with a probability of
             `best_set.POWER`; None if one is left, or `best_set.MOST` times as many do not.
-        next_step: what to run next, as a sentence.
+        next_step: what would settle more, as a sentence; "" where nothing is to be said.
     """
 
     kind: Literal["best", "leads", "none"]
@@ -42,10 +42,6 @@ class Verdict:
     may_be_best: tuple[str, ...]
     more_prompts: int | None
     next_step: str
-
-
-_LOOK: Final = "`lnat report OUT` shows the traces"
-_CHOOSE: Final = "`lnat select OUT --output_path chosen` writes the rows to train on"
 
 
 def verdict(
@@ -72,19 +68,19 @@ def verdict(
     by = "" if metric == "local_naturalness" else f" by {metric}"
     if len(order) == 1:
         text = f"No verdict: one teacher ({first}), nothing to compare."
-        return _none(text, f"score the answers of other teachers too; {_LOOK}")
+        return _none(text, "score the answers of other teachers too")
     if prompts < FEWEST:
         text = (
             f"No verdict: {plural(prompts, 'prompt')} of {plural(len(order), 'teacher')}, and "
             f"{FEWEST} are the least that carry one. {first} has the best mean."
         )
-        return _none(text, f"score more prompts; {_LOOK}")
+        return _none(text, "score more prompts")
     if resamples < FEWEST_RESAMPLES:
         text = (
             f"No verdict: {plural(resamples, 'resample')} in which every teacher has a score, and "
             f"{FEWEST_RESAMPLES} are the least. {first} has the best mean ({size})."
         )
-        return _none(text, f"give more --bootstrap_iters; {_LOOK}")
+        return _none(text, "give more --bootstrap_iters")
     others = [name for name in may_be_best if name != first]
     more = None if needed is None else max(1, needed - prompts)
     if not others:
@@ -97,9 +93,9 @@ def verdict(
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     if others:
-        next_step = f"Next: {_LOOK}, {_CHOOSE}; more prompts narrow the choice of a teacher."
-        return Verdict("leads", text, tuple(may_be_best), more, next_step)
-    return Verdict("best", text, tuple(may_be_best), more, f"Next: {_LOOK}, {_CHOOSE}.")
+        narrows = "More prompts narrow the choice of a teacher."
+        return Verdict("leads", text, tuple(may_be_best), more, narrows)
+    return Verdict("best", text, tuple(may_be_best), more, "")
 
 
 def _none(text: str, remedy: str) -> Verdict:

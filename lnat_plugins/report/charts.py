@@ -39,7 +39,7 @@ def finished(chart: Any, title: str, words: str) -> dict[str, Any]:
     quiet = {"labelColor": _QUIET, "titleColor": _QUIET, "labelFontSize": 13, "titleFontSize": 13}
     axis = {
         **quiet, "titleFontWeight": "normal", "gridColor": _RULE, "domain": False,
-        "ticks": False, "labelPadding": 7, "titlePadding": 8,
+        "ticks": False, "labelPadding": 7, "titlePadding": 8, "labelFlush": False,
     }  # fmt: skip
     legend = {
         "orient": "bottom", "direction": "horizontal", "labelFontSize": 13, "labelColor": _INK,

@@ -6,6 +6,7 @@ given is replaced by its reason.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from lnat_plugins.metrics import (
 )
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.ranking.bootstrap import RESAMPLES
+from lnat_plugins.ranking.rank import TeacherMean, teacher_means
+from lnat_plugins.ranking.table import RowsWithTables
 from lnat_plugins.report.study import StudyPart
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
@@ -35,6 +38,8 @@ BINS: Final = 10
 
 CONTROLS: Final = frozenset(metric.name for metric in (*controls.CONTROLS, controls.RANDOM))
 """Metrics that a score is held against; they are no scores themselves."""
+
+NEXT_COMMAND: Final = "lnat select OUT --output_path chosen"
 
 Floats = NDArray[np.float64]
 Result = TypeVar("Result")
@@ -95,10 +100,18 @@ def _profile(record: StepSums, window: str) -> Floats | None:
     scores = record.step_means(window)
     if not scores or any(map(math.isnan, scores)):
         return None
-    sums = np.concatenate([[0.0], np.cumsum(scores)])
-    edges = np.arange(BINS + 1) * len(scores) / BINS
-    means: Floats = np.diff(np.interp(edges, np.arange(len(sums)), sums)) * BINS / len(scores)
+    means: Floats = _shares(len(scores)) @ np.array(scores)
     return means
+
+
+@functools.lru_cache(maxsize=512)
+def _shares(steps: int) -> Floats:
+    """(BINS, steps) how much of each tenth a step covers, adding up to 1 in each."""
+    edges = np.arange(BINS + 1)[:, None] * steps / BINS
+    # (BINS + 1, steps) how much of each step lies before the edge.
+    before = np.clip(edges - np.arange(steps), 0.0, 1.0)
+    shares: Floats = np.diff(before, axis=0) * BINS / steps
+    return shares
 
 
 def _mean(profiles_RWB: Sequence[Floats]) -> list[tuple[float, ...]]:
@@ -115,6 +128,7 @@ class ReportOptions:
         metrics: by name, those compared with it; one that cannot be is named with the reason.
         reference, bootstrap_iters, seed: as for `rank`.
         study: what a study found for this student, budget by budget.
+        next_command: the command that the verdict ends with.
     """
 
     metric: Metric
@@ -124,6 +138,7 @@ class ReportOptions:
     bootstrap_iters: int = RESAMPLES
     seed: int = 1234
     study: tuple[StudyPart, ...] = ()
+    next_command: str = NEXT_COMMAND
 
 
 @dataclass(frozen=True)
@@ -134,7 +149,8 @@ class Figures:
         ranking: by the report's metric.
         scores: the values of every response by that metric, in the order of the rows.
         local_window: the window that is compared with the whole trace.
-        local_ranking, global_ranking: by local naturalness there, and by global naturalness.
+        local_means, global_means: of teachers, by local naturalness there and by global
+            naturalness.
         local_scores, global_scores: values of every response by those two.
         values: label -> values of every response, for each metric that any response has.
         comparison: each metric against each.
@@ -145,8 +161,8 @@ class Figures:
     ranking: Ranking
     scores: Ratings
     local_window: str
-    local_ranking: Ranking | str
-    global_ranking: Ranking | str
+    local_means: tuple[TeacherMean, ...] | str
+    global_means: tuple[TeacherMean, ...] | str
     local_scores: Ratings
     global_scores: Ratings
     values: Mapping[str, Ratings]
@@ -170,10 +186,17 @@ def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
     return get_metric(name, metrics)
 
 
-def ranking_of(scored: ScoredSet, options: ReportOptions) -> Ranking:
-    """The ranking by the report's metric; raises as `rank`."""
+def ranking_of(
+    scored: ScoredSet, options: ReportOptions, rows: Sequence[Scored] | None = None
+) -> Ranking:
+    """The ranking by the report's metric; raises as `rank`.
+
+    Args:
+        rows: those of `scored`, if they keep their tables.
+    """
     return rank(
-        scored.rows, scored.prompts, options.metric, options.window, reference=options.reference,
+        scored.rows if rows is None else rows, scored.prompts, options.metric, options.window,
+        reference=options.reference,
         metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
         degenerate=scored.degenerate, unusable=scored.unusable,
         prompts_in_set=scored.prompts_in_set,
@@ -188,36 +211,40 @@ def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
         ConfigError, DataError: as `rank`, for the report's metric.
     """
     windows, window = scored.windows, options.window
+
+    @functools.cache
+    def rated(metric: Metric, by: str) -> Ratings:
+        return metric.rate(scored.rows, by)
+
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
     by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
     resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
-    ranking = ranking_of(scored, options)
-
-    def ranked(metric: Metric, by: str) -> Ranking | str:
-        if (metric, by) == (options.metric, window):
-            return ranking
-        return _or_reason(
-            rank, scored.rows, scored.prompts, metric, by, metrics=options.metrics, **resampling
-        )
-
+    rows = RowsWithTables(scored.rows)
+    ranking = ranking_of(scored, options, rows)
     others = [
         metric
         for metric in options.metrics.values()
         if metric.higher_is_better is not None and metric.name != options.metric.name
     ]
     comparison = _or_reason(
-        compare, scored.rows, scored.prompts, [options.metric, *others], window,
+        compare, rows, scored.prompts, [options.metric, *others], window,
         reference=options.reference, **resampling,
     )  # fmt: skip
     return Figures(
         ranking=ranking,
-        scores=options.metric.rate(scored.rows, window),
+        scores=rated(options.metric, window),
         local_window=local_window,
-        local_ranking=ranked(by_window, local_window),
-        global_ranking=ranked(by_trace, GLOBAL),
-        local_scores=by_window.rate(scored.rows, local_window),
-        global_scores=by_trace.rate(scored.rows, GLOBAL),
-        values=_values(scored, options),
+        local_means=_or_reason(
+            teacher_means, rows, scored.prompts, by_window, local_window, metrics=options.metrics,
+            **resampling,
+        ),
+        global_means=_or_reason(
+            teacher_means, rows, scored.prompts, by_trace, GLOBAL, metrics=options.metrics,
+            **resampling,
+        ),
+        local_scores=rated(by_window, local_window),
+        global_scores=rated(by_trace, window),
+        values=_values(scored, options, rated),
         comparison=comparison,
         composition={} if isinstance(comparison, str) else {
             _label(options.metrics[one.metric], window): one.composition
@@ -240,17 +267,19 @@ def _or_reason(compute: Callable[..., Result], *args: Any, **more: Any) -> Resul
         return str(why).rstrip(".")
 
 
-def _values(scored: ScoredSet, options: ReportOptions) -> dict[str, Ratings]:
+def _values(
+    scored: ScoredSet, options: ReportOptions, rated: Callable[[Metric, str], Ratings]
+) -> dict[str, Ratings]:
     """The report's metric comes first; plain counts are shown with the response itself."""
     main = options.metric
-    values = {_label(main, options.window): main.rate(scored.rows, options.window)}
+    values = {_label(main, options.window): rated(main, options.window)}
     for metric in options.metrics.values():
         if metric.reads == "counts" and not metric.needs:
             continue
         for window in scored.windows if metric.reads == "window" else (options.window,):
             name = _label(metric, window)
             if name not in values:
-                ratings = metric.rate(scored.rows, window)
+                ratings = rated(metric, window)
                 if not all(map(math.isnan, ratings.values)):
                     values[name] = ratings
     return values

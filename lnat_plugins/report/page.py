@@ -56,6 +56,9 @@ _SPARE: Final = 4_000
 _LONGEST_PLAIN: Final = 150_000
 """Characters of the trace that stands in the page as plain HTML."""
 
+_MANY_METRICS: Final = 9
+"""From so many on, plot and table of all metrics take the whole width."""
+
 _STATIC_WIDTH: Final = 640
 
 # NUL and half characters cannot stand in an HTML file at all.
@@ -115,7 +118,8 @@ def report(
         "scored": scored, "figures": figures, "ranking": figures.ranking, "plots": plots,
         "looks": looks, "tables": tables, "charts": charts, "views": views,
         "studies": studies, "beside": beside,
-        "window_name": charts.window_name, "DIFFERENCE": DIFFERENCE,
+        "window_name": charts.window_name, "DIFFERENCE": DIFFERENCE, "MANY": _MANY_METRICS,
+        "next_command": options.next_command,
         "prompts": found, "width": width, "listed": len(prompt_list["id"]),
         "first": _first(scored, found, figures, views, options.window),
         "static": Markup(_static(specifications["difference"])),

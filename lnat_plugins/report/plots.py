@@ -103,15 +103,15 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
         add("stability", title, None, "one teacher only" if alone else no_interval(ranking))
 
     title = "Local against global"
-    one, other = figures.local_ranking, figures.global_ranking
+    one, other = figures.local_means, figures.global_means
     if isinstance(one, str) or isinstance(other, str):
         add("local_global", title, None, one if isinstance(one, str) else str(other))
     else:
-        whole = {line.teacher: line for line in other.teachers}
+        whole = {line.teacher: line for line in other}
         centres = [
             {"teacher": line.teacher, **_across(line.mean, line.low, line.high),
              **_up(*(getattr(whole[line.teacher], end) for end in ("mean", "low", "high")))}
-            for line in one.teachers if line.teacher in whole
+            for line in one if line.teacher in whole
         ]  # fmt: skip
         across = ("local", f"local, window {figures.local_window}")
         chart = charts.scatter(across, ("global", "global"), centres, looks, title)

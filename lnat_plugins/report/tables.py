@@ -107,7 +107,8 @@ def overview(figures: Figures) -> Table:
     rows: list[list[Cell]] = [
         [
             Teacher(line.teacher), Figure(line.mean), Figure(line.difference),
-            _interval(line.difference_low, line.difference_high, why_difference),
+            _interval(line.difference_low, line.difference_high, why_difference)
+            if line.rank > 1 or math.isnan(line.difference_low) else "",
             yes_or_no(line.may_be_best), Figure(line.win_rate, 3),
         ]
         for line in ranking.teachers
@@ -130,7 +131,8 @@ def teachers(figures: Figures) -> Table:
             Teacher(line.teacher), line.rank,
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
             Figure(line.difference),
-            _interval(line.difference_low, line.difference_high, why_difference),
+            _interval(line.difference_low, line.difference_high, why_difference)
+            if line.rank > 1 or math.isnan(line.difference_low) else "",
             yes_or_no(line.may_be_best), rank_span(line), Figure(line.first_in, 3, why),
             Figure(line.win_rate, 3), Figure(line.coverage, 3),
             line.responses,

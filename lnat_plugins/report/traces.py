@@ -76,19 +76,18 @@ class View(NamedTuple):
 
 def views_of(records: Sequence[StepSums], windows: Sequence[str], local_window: str) -> list[View]:
     """One for each window, and the difference where global and a local one were scored."""
-    scores = {
-        window: [score for record in records for score in record.step_means(window) or ()]
+    views = [
+        View(window, _edges(each for one in records for each in one.step_means(window) or ()))
         for window in windows
-    }
+    ]
     if GLOBAL in windows and local_window != GLOBAL:
-        scores[DIFFERENCE] = [
-            score for record in records for score in differences(record, local_window)
-        ]
-    return [View(name, _edges(values)) for name, values in scores.items()]
+        apart = _edges(each for one in records for each in differences(one, local_window))
+        views.append(View(DIFFERENCE, apart))
+    return views
 
 
-def _edges(scores: Sequence[float]) -> tuple[float, ...]:
-    known = np.array(scores, dtype=np.float64)
+def _edges(scores: Iterable[float]) -> tuple[float, ...]:
+    known = np.fromiter(scores, dtype=np.float64)
     known = known[~np.isnan(known)]
     return tuple(np.quantile(known, QUANTILES).tolist()) if len(known) else ()
 

@@ -7,7 +7,7 @@ with our engine; a host brings its own for students that live elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -112,10 +112,12 @@ class Backend(Protocol):
         global_by_step: whether the global score comes step by step.
         shares_runs: whether narrower windows come out of the runs of a wide one, and tokens have
             numbers of their own.
+        on_read: called after each pass of the student.
     """
 
     global_by_step: bool
     shares_runs: bool
+    on_read: Callable[[], None]
 
     @property
     def unavailable(self) -> Mapping[str, str]:
@@ -140,6 +142,7 @@ class RunReader(Protocol):
     """An `Engine`, or a `Planner` in its place."""
 
     counts: Counts
+    on_read: Callable[[], None]
     reason: str
 
     @property
@@ -167,6 +170,15 @@ class EngineBackend:
     def path(self) -> str:
         """The engine's path."""
         return self.engine.path
+
+    @property
+    def on_read(self) -> Callable[[], None]:
+        """The engine's."""
+        return self.engine.on_read
+
+    @on_read.setter
+    def on_read(self, call: Callable[[], None]) -> None:
+        self.engine.on_read = call
 
     @property
     def tokens_read(self) -> int:

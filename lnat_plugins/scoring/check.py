@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lnat_plugins.engine.planning import Planned
-from lnat_plugins.formatting import join_blocks, markdown_table, plural
+from lnat_plugins.formatting import duration, join_blocks, markdown_table, plural
 from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.teacher_set.ends import Ends, ends_by_teacher
 from lnat_plugins.teacher_set.notes import left_out
@@ -20,8 +20,6 @@ _STEPS_SHOWN: Final = 12
 _ENDS_SHOWN: Final = 3
 _LINE: Final = 70
 _HEAD: Final = 44
-_MINUTE: Final = 60
-_HOUR: Final = 3600
 
 
 @dataclass(frozen=True)
@@ -247,15 +245,6 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
             f"{plural(student.too_long, 'row')} of {teacher_set.n_responses} longer than that: "
             "what does not fit has no score"
         )
-
-
-def duration(seconds: float) -> str:
-    """ "40 seconds", "12 minutes", "3.5 hours"."""
-    if seconds < 1.5 * _MINUTE:
-        return plural(max(1, round(seconds)), "second")
-    if seconds < 1.5 * _HOUR:
-        return plural(round(seconds / _MINUTE), "minute")
-    return f"{seconds / _HOUR:.1f} hours"
 
 
 def _training_lines(student: StudentCheck, n_rows: int) -> Iterator[str]:

@@ -27,6 +27,7 @@ from lnat_plugins.scoring.check import (
     StudentCheck,
     Trial,
 )
+from lnat_plugins.scoring.progress import counting_bar
 from lnat_plugins.scoring.rows import (
     END,
     MERGED,
@@ -139,7 +140,7 @@ def check_student(
     shown: dict[str, CutResponse] = {}
     notes: dict[str, NoteOnRows] = {}
     longest, too_long = (0, ""), 0
-    for i, prompt in enumerate(teacher_set.prompts):
+    for i, prompt in enumerate(counting_bar(teacher_set.prompts, shown=True)):
         candidates = reader.candidates(prompt)
         rows = [reader.renderer.row(row) for row in candidates]
         prepared = reader.scorer.prepare_rows(rows, [row.response for row in candidates])

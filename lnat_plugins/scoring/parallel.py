@@ -16,9 +16,9 @@ from typing import ClassVar, NamedTuple, TypeVar, cast
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.distributed import distributed_c10d
-from tqdm import tqdm
 
 from lnat_plugins.errors import LnatError
+from lnat_plugins.scoring.progress import TokenBar
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -28,20 +28,18 @@ def score_prompts(
     costs: Sequence[int],
     prepare: Callable[[int], P],
     score: Callable[[int, P], T],
-    tokens_read: Callable[[], int],
+    bar: TokenBar,
     processes: Processes,
-    title: str,
 ) -> dict[int, T]:
     """Index of each prompt -> its scores; every process calls this alike and gets all of them.
 
     Args:
-        costs: characters of each prompt's responses.
+        costs: tokens to be read for each prompt.
         prepare: what needs no student (steps, tokens) for the prompt of that index; called in
             another thread while the student scores the prompt before.
         score: the scores of the prompt of that index, from what `prepare` returned.
-        tokens_read: by the student of this process so far; the unit of the progress bar.
+        bar: over all these tokens.
         processes: those that share the prompts.
-        title: of the progress bar, which the first process shows.
 
     Raises:
         LnatError: of any process, in every process.
@@ -49,21 +47,12 @@ def score_prompts(
 
     def score_share() -> dict[int, T]:
         found: dict[int, T] = {}
-        own_cost, tokens_before = 0, tokens_read()
-        # Without smoothing the time left is by the whole run so far, not by its last prompt.
-        bar = tqdm(
-            desc=title, unit="token", unit_scale=True, smoothing=0, disable=not processes.main
-        )
         with bar, closing(processes.take(costs)) as taken:
             prepared = prefetch(taken, lambda one: prepare(one.item), lambda one: one.has_more)
             for (i, cost_before, _), ready in prepared:
+                bar.begin(cost_before, costs[i])
                 found[i] = score(i, ready)
-                # What a prompt costs in tokens is known once it is planned, its characters at
-                # once: the bar goes by characters, shown in tokens at the rate so far.
-                own_cost += costs[i]
-                rate = (tokens_read() - tokens_before) / own_cost if own_cost else 0.0
-                bar.total = max(1, round(sum(costs) * rate))
-                bar.update(round((cost_before + costs[i]) * rate) - bar.n)
+                bar.end()
         return found
 
     parts = processes.gather(processes.together(score_share))
@@ -129,6 +118,14 @@ class Processes:
                     store.add(queue, len(items))
 
         return take() if self.count > 1 else (item for item in items)
+
+    def share(self, items: Sequence[T], work: Callable[[Sequence[T]], Sequence[P]]) -> list[P]:
+        """What `work` returns for the items, in their order; each process does its part of them.
+
+        An error of one process is raised in all.
+        """
+        parts = self.gather(self.together(lambda: work(items[self.rank :: self.count])))
+        return [parts[i % self.count][i // self.count] for i in range(len(items))]
 
     def gather(self, value: T) -> list[T]:
         """The value of every process, in order of rank."""

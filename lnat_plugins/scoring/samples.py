@@ -162,12 +162,18 @@ def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
     """
     sets = read_scored_sets(sources)
     if len(sets) > 1:
-        raise DataError(
-            "several tasks or students are scored here",
-            found=", ".join(f"{scored.task} by {scored.student}" for scored in sets),
-            remedy="name the samples file of one of them",
-        )
+        raise several(sets)
     return sets[0]
+
+
+def several(sets: Sequence[ScoredSet]) -> DataError:
+    """The error where scores are of more tasks than one, or of one task by more students."""
+    kind = "tasks" if len({scored.task for scored in sets}) > 1 else "students"
+    return DataError(
+        f"several {kind} are scored here",
+        found=", ".join(f"{scored.task} by {scored.student}" for scored in sets),
+        remedy="name the samples files of one of them",
+    )
 
 
 def _turn(turn: dict[str, str]) -> dict[str, str]:

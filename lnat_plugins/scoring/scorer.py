@@ -35,6 +35,9 @@ from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
 _Key = tuple[str, tuple[str, ...] | None, bytes]
+READS_AT_MOST: Final = "the student reads at most"
+"""Stands in the reason of what is undefined because it is longer than the context."""
+
 _TRACE: Final = "the prompt and the whole trace"
 _STEP: Final = "the prompt and the step with its window"
 _FREE: Final = frozenset({"first_token", "first_two_tokens"})
@@ -413,7 +416,7 @@ class Scorer:
 
     def _too_long(self, what: str, body_tokens: int, prompt_tokens: int) -> str:
         tokens = prompt_tokens + body_tokens
-        return f"{what} have {tokens} tokens; the student reads at most {self.max_length}"
+        return f"{what} have {tokens} tokens; {READS_AT_MOST} {self.max_length}"
 
 
 PartOf = Callable[[EncodedResponse], Part]

@@ -14,11 +14,12 @@ from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.rows import WARNED, Renderer, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import PreparedRows, Scorer
-from lnat_plugins.scoring.variants import score_with_variants
+from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
@@ -72,6 +73,7 @@ class LocalStudent:
         training: whether the rows are to be trained on in this template. Then a response that
             training would change is refused.
         processes: those that share the work; by default accelerate's.
+        progress: whether the plan and the bar are shown, where bars are on.
 
     Raises:
         StudentError: no model, or no tokenizer.
@@ -86,6 +88,7 @@ class LocalStudent:
         plain: bool,
         training: bool = True,
         processes: Processes | None = None,
+        progress: bool = True,
     ) -> None:
         if not hasattr(model, "config") or not callable(model):
             raise StudentError(
@@ -104,6 +107,7 @@ class LocalStudent:
         self._plain = plain
         self._renderer = Renderer(tokenizer, plain, strict=training)
         self._processes = processes or Processes()
+        self._shown = progress and self._processes.main
         self._records: dict[int, StepSums] = {}
 
     @property
@@ -156,9 +160,6 @@ class LocalStudent:
         for row in rows:
             self._plan.requested.check_reward(row.response)
         scorer = self._processes.together(self._scorer)
-        notes = self.training_notes(rows)
-        for note, count in notes.items() if self._processes.main else ():
-            _log.warning("%d of %d responses: %s", count, len(rows), note)
 
         def prepare(i: int) -> PreparedRows:
             responses = [row.response for row in groups[i]]
@@ -170,20 +171,35 @@ class LocalStudent:
         )  # fmt: skip
         asked_for = replace(scorer, narrower=False)
 
+        def to_read(i: int) -> ToRead:
+            tokens = [self._renderer.row(row) for row in groups[i]]
+            own = scorer if extra.narrower_in(i) else asked_for
+            count = to_read_with_variants if extra.variants_in(i) else Scorer.to_read
+            prepared = scorer.prepare_rows(tokens, [row.response for row in groups[i]])
+            return ToRead(
+                1, len(groups[i]), frozenset(row.teacher for row in groups[i]),
+                prepared.to_read(partial(count, own)), count_warned(tokens),
+            )  # fmt: skip
+
+        def count(share: Sequence[int]) -> list[ToRead]:
+            with counting_bar(share, shown=self._shown) as bar:
+                return [to_read(i) for i in bar]
+
         def score(i: int, prepared: PreparedRows) -> list[StepSums]:
             own = scorer if extra.narrower_in(i) else asked_for
             if extra.variants_in(i):
                 return prepared.score(partial(score_with_variants, own))
             return prepared.score(own.score_prepared)
 
-        records = score_prompts(
-            [sum(len(row.text) for row in group) for group in groups],
-            prepare,
-            score,
-            lambda: scorer.backend.tokens_read,
-            self._processes,
-            "Scoring responses",
-        )
+        counted = self._processes.share(range(len(groups)), count)
+        plan = sum(counted, ToRead())
+        for note, n_rows in plan.warned.items() if self._processes.main else ():
+            _log.warning("%d of %d responses: %s", n_rows, len(rows), note)
+        if self._shown:
+            print_line(f"plan: {plan.in_words()}")
+        costs = [one.tokens.tokens for one in counted]
+        bar = TokenBar(sum(costs), scorer.backend, shown=self._shown, announce=print_line)
+        records = score_prompts(costs, prepare, score, bar, self._processes)
         return {
             row.index: record
             for i, group in enumerate(groups)

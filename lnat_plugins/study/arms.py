@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lnat_plugins.formatting import markdown_table, number, plain, plural
+from lnat_plugins.formatting import is_or_are, markdown_table, number, plain, plural
 from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES
 from lnat_plugins.study.outcomes import Kind, Outcomes
 from lnat_plugins.study.resample import Estimate, contrasts, seed_noise
@@ -138,22 +138,24 @@ def _warnings(outcomes: Outcomes, arms: tuple[ArmFigure, ...]) -> tuple[str, ...
     count = f"of {plural(len(trained), 'trained arm')}"
     found = []
     for which, of, where in (
-        ("floor", "at the floor", "below it nothing separates them"),
-        ("ceiling", "at the ceiling", "above it nothing separates them"),
+        ("floor", "at the floor", "below it nothing separates arms"),
+        ("ceiling", "at the ceiling", "above it nothing separates arms"),
     ):
         names = [arm.name for arm in trained if getattr(arm, which)]
         if names:
-            found.append(f"{len(names)} {count} {of} ({', '.join(names)}): {where}.")
+            verb = is_or_are(len(names))
+            found.append(f"{len(names)} {count} {verb} {of} ({', '.join(names)}): {where}.")
     compared = [arm for arm in trained if not math.isnan(arm.gain.value)]
     level = [arm.name for arm in compared if not arm.gain.above]
     if level:
+        verb = is_or_are(len(level))
         found.append(
-            f"{len(level)} {count} cannot be told from no training, or are worse "
+            f"{len(level)} {count} cannot be told from no training, or {verb} worse "
             f"({', '.join(level)})."
         )
     missing = int((~outcomes.known[[arm.kind != "none" for arm in arms]]).sum())
     if missing:
-        found.append(f"{plural(missing, 'unit')} of the trained arms missing.")
+        found.append(f"{plural(missing, 'unit')} of the trained arms {is_or_are(missing)} missing.")
     borrowed = seed_noise(outcomes).borrowed
     if borrowed.any():
         names = [arm.name for arm, one in zip(arms, borrowed, strict=True) if one]

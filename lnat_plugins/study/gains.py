@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.formatting import markdown_table, number, plain
+from lnat_plugins.formatting import markdown_table, plain, with_span
 from lnat_plugins.ranking.bootstrap import INTERVAL, RESAMPLES
 from lnat_plugins.ranking.table import TIE, Floats
 from lnat_plugins.study.outcomes import Outcomes
@@ -97,8 +97,8 @@ def gains_table(gains: Sequence[Compared]) -> str:
         [
             name,
             *(
-                f"{_signed(cells[name, other].value)} {cells[name, other].interval(3)}"
-                if (name, other) in cells
+                with_span(gain.value, gain.low, gain.high, 3, signed=True)
+                if (gain := cells.get((name, other))) is not None
                 else ""
                 for other in over
             ),
@@ -107,10 +107,6 @@ def gains_table(gains: Sequence[Compared]) -> str:
     ]
     headers = [f"Gain [{INTERVAL}]", *(f"over {name}" for name in over)]
     return markdown_table(headers, rows, left=1)
-
-
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value, 3)
 
 
 def gains(

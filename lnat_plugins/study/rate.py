@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from lnat_plugins.api import score
 from lnat_plugins.errors import DataError
 from lnat_plugins.metrics import GLOBAL
+from lnat_plugins.scoring.scorer import READS_AT_MOST
 from lnat_plugins.teacher_set import Response, TeacherSet
+
+WRONG: Final = "known to be wrong"
+TOO_LONG: Final = "longer than the student's context"
 
 
 def rate(
@@ -26,6 +31,8 @@ def rate(
     device: str | None = None,
 ) -> Any:
     """A frame with a line a response, scored in float32; empty if none is wanted.
+
+    Its column `reason` says why the metric is undefined; "" where it is not.
 
     Args:
         model: folder, or name on the hub.
@@ -47,7 +54,7 @@ def rate(
     present = {response.teacher for prompt in kept for response in prompt.responses}
     teachers = tuple(name for name in teacher_set.teachers if name in present)
     student: Any = AutoModelForCausalLM.from_pretrained(model, dtype="float32")
-    return score(
+    scores = score(
         student.to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         AutoTokenizer.from_pretrained(model),
         replace(teacher_set, prompts=kept, teachers=teachers, notes=()),
@@ -56,7 +63,21 @@ def rate(
         apply_chat_template=apply_chat_template,
         tokens=False,
         sensitivity="none",
-    ).to_pandas()
+    )
+    ratings = scores.plugins.registry.metrics[metric].rate(scores.rows, window)
+    return scores.to_pandas().assign(reason=ratings.reasons)
+
+
+class HeldOut(NamedTuple):
+    """What a student gives to held-out text.
+
+    Attributes:
+        means: prompt -> mean log-probability per token.
+        left_out: reason -> responses that do not count.
+    """
+
+    means: dict[str, float]
+    left_out: dict[str, int]
 
 
 def mean_log_probs(
@@ -68,10 +89,11 @@ def mean_log_probs(
     where: str,
     apply_chat_template: bool,
     device: str | None = None,
-) -> dict[str, float]:
-    """Prompt -> mean log-probability per token of its responses, every teacher weighing alike.
+) -> HeldOut:
+    """Mean log-probability per token of each prompt's responses, every teacher weighing alike.
 
-    Responses known to be wrong are left out, and those that do not fit the student's context.
+    Responses known to be wrong are left out, and those that do not fit the student's context; both
+    are counted.
 
     Args:
         teachers: whose responses count.
@@ -81,6 +103,15 @@ def mean_log_probs(
         DataError: no response is left.
     """
     metric = "global_naturalness"
+    left_out: Counter[str] = Counter()
+    wrong = sum(
+        one.teacher in teachers and one.correct is False
+        for prompt in teacher_set.prompts
+        if prompt.prompt_id in prompts
+        for one in prompt.responses
+    )
+    if wrong:
+        left_out[WRONG] = wrong
     rated = rate(
         model, teacher_set, metric, GLOBAL, prompts=prompts,
         wanted=lambda one: one.teacher in teachers and one.correct is not False,
@@ -93,4 +124,11 @@ def mean_log_probs(
         )  # fmt: skip
     means = rated.groupby(["prompt_id", "teacher"], sort=False)[metric].mean()
     of_prompt = means.groupby("prompt_id", sort=False).mean().items()
-    return {prompt: value for prompt, value in of_prompt if not math.isnan(value)}
+    left_out.update(map(_in_short, filter(None, rated["reason"])))
+    found = {prompt: value for prompt, value in of_prompt if not math.isnan(value)}
+    return HeldOut(found, dict(left_out))
+
+
+def _in_short(reason: str) -> str:
+    """The reason without the numbers of one response."""
+    return TOO_LONG if READS_AT_MOST in reason else reason

@@ -32,7 +32,7 @@ from typing import Final
 import numpy as np
 from scipy import special, stats
 
-from lnat_plugins.formatting import number, span
+from lnat_plugins.formatting import span, with_span
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints
 from lnat_plugins.study.outcomes import Outcomes
@@ -63,8 +63,8 @@ class Estimate:
         return span(self.low, self.high, digits)
 
     def in_words(self, digits: int = 2) -> str:
-        """ "0.45 [0.04, 0.79]"."""
-        return f"{number(self.value, digits)} {self.interval(digits)}"
+        """ "0.45 [0.04, 0.79]"; "N/A" if there is neither."""
+        return with_span(self.value, self.low, self.high, digits)
 
 
 def stream(seed: int, source: str, *names: str) -> np.random.Generator:

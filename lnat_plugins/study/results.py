@@ -12,7 +12,14 @@ import numpy as np
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import write_atomic
-from lnat_plugins.formatting import join_blocks, markdown_table, number, plain, plural
+from lnat_plugins.formatting import (
+    is_or_are,
+    join_blocks,
+    markdown_table,
+    number,
+    plain,
+    plural,
+)
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
@@ -27,6 +34,7 @@ from lnat_plugins.study.spec import Budget
 from lnat_plugins.study.students import compare_students
 from lnat_plugins.study.utility_result import UtilityResult, read_utility
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
+from lnat_plugins.study.versions import VersionGroup, in_words
 
 RESULT: Final = "study.json"
 _NAMED: Final = 3
@@ -93,6 +101,7 @@ class StudyResult:
         students: one for each student and budget that has results.
         together: over all of them; None for one.
         missing: units that are not done.
+        versions: the units that are done, by the versions that did them.
     """
 
     study: str
@@ -100,6 +109,7 @@ class StudyResult:
     students: tuple[StudentResult, ...]
     together: Together | None
     missing: tuple[str, ...]
+    versions: tuple[VersionGroup, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; `reference` is what `lnat rank --reference` reads."""
@@ -112,6 +122,7 @@ class StudyResult:
             "study": self.study,
             "measured": self.measured,
             "missing": list(self.missing),
+            "versions": [one.as_dict() for one in self.versions],
             "together": None if self.together is None else self.together.as_dict(),
             "reference": found,
             "students": [
@@ -143,8 +154,9 @@ class StudyResult:
         if self.missing:
             more = ", …" if len(self.missing) > _NAMED else ""
             shown = ", ".join(self.missing[:_NAMED]) + more
-            verb = "is" if len(self.missing) == 1 else "are"
+            verb = is_or_are(len(self.missing))
             blocks.append(f"{plural(len(self.missing), 'unit')} {verb} not done ({shown})")
+        blocks.append(in_words(self.versions))
         for one in self.students:
             blocks.append(
                 f"student: {one.student}, budget: {one.budget}, measured: {self.measured}"
@@ -220,7 +232,9 @@ def read_results(run: StudyRun, *, iters: int = RESAMPLES, seed: int = 1234) -> 
             remedy="run the study first: lnat study",
         )  # fmt: skip
     measured = run.spec.evaluation.metric
-    return StudyResult(run.spec.name, measured, tuple(found), together(found), missing)
+    return StudyResult(
+        run.spec.name, measured, tuple(found), together(found), missing, run.versions
+    )
 
 
 def together(results: Sequence[StudentResult]) -> Together | None:

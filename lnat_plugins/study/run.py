@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import math
 import os
 import shutil
@@ -31,7 +32,7 @@ from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.study.known_by import digest, named_files, text_of
-from lnat_plugins.study.rate import mean_log_probs, rate
+from lnat_plugins.study.rate import HeldOut, mean_log_probs, rate
 from lnat_plugins.study.rows import held_out, rows_of, update_prompts
 from lnat_plugins.study.spec import StudySpec, Utility, Warm, read_study
 from lnat_plugins.study.units import (
@@ -43,7 +44,10 @@ from lnat_plugins.study.units import (
     write_done,
 )
 from lnat_plugins.study.utility import BEFORE, LONGER, Calibration, read_calibration, settings_of
+from lnat_plugins.study.versions import VERSIONS, VersionGroup, by_versions, installed, warning
 from lnat_plugins.teacher_set import TeacherSet
+
+_log = logging.getLogger(__name__)
 
 LOG: Final = "log.txt"
 _TASK: Final = "scores"
@@ -109,6 +113,16 @@ class StudyRun:
         """What the unit wrote; None if it is to be done."""
         return read_done(self.folder_of(unit), self._key(unit))
 
+    @property
+    def versions(self) -> tuple[VersionGroup, ...]:
+        """The units that are done, by the versions that did them."""
+        found = ((unit.name, self.done(unit)) for unit in self.units)
+        return by_versions((name, one) for name, one in found if one is not None)
+
+    @functools.cached_property
+    def _versions(self) -> dict[str, str]:
+        return installed(self.teacher_set.settings.steps)
+
     def run(self, unit: Unit) -> dict[str, Any]:
         """Does a unit, unless it is done; what it wrote.
 
@@ -128,6 +142,7 @@ class StudyRun:
             }.get(unit.kind, self._train)  # fmt: skip
             result = work(unit)
         result["seconds"] = round(time.perf_counter() - start, 3)
+        result[VERSIONS] = self._versions
         write_done(folder, self._key(unit), result)
         return result
 
@@ -271,8 +286,9 @@ class StudyRun:
         """Log-probabilities at held-out prompts after each update of the unit, or before any."""
         utility, start = self.spec.utility or Utility(), {"seed": self.spec.seeds[0]}
         if unit.kind == "before":
-            model = self.spec.students[unit.student]
-            return {"updates": 0, "log_probs": {BEFORE: self._log_probs(unit, model)}}
+            found = self._log_probs(unit, self.spec.students[unit.student])
+            # The same after every update: neither the text nor the context changes.
+            return {"updates": 0, "log_probs": {BEFORE: found.means}, "left_out": found.left_out}
         rates: Sequence[float] = utility.learning_rates
         if unit.kind == "utility":
             calibration = self.calibration(unit.student)
@@ -291,13 +307,13 @@ class StudyRun:
             result["rows"][name] = self._fit(unit, of | start, name, longer=name == LONGER)["rows"]
             result["updates"] += of["max_steps"]
             folder = self.folder_of(unit) / name / "model"
-            result["log_probs"][name] = self._log_probs(unit, folder)
+            result["log_probs"][name] = self._log_probs(unit, folder).means
             if not self.spec.keep_models:
                 shutil.rmtree(folder, ignore_errors=True)
         return result
 
-    def _log_probs(self, unit: Unit, model: str | Path) -> dict[str, float]:
-        """Held-out prompt -> mean over the study's teachers."""
+    def _log_probs(self, unit: Unit, model: str | Path) -> HeldOut:
+        """At the held-out prompts, of the study's teachers."""
         _, measured = update_prompts(self.spec, self.scores(unit.student))
         return mean_log_probs(
             model, self.teacher_set, self.teachers, prompts=measured, where=unit.name,
@@ -352,11 +368,14 @@ def run_units(
     """Does units, `jobs` at once; each with what it wrote, as it is done.
 
     Students are scored before anything is trained, and updates are calibrated before the rest.
-    Each process takes its share of the cores.
+    Each process takes its share of the cores. A warning says if other versions of the packages did
+    some of the study's units.
 
     Raises:
         LnatError: of a unit, when those that run have ended.
     """
+    if units and (said := warning(run.versions, run._versions)):
+        _log.warning("study %s: %s", run.spec.name, said)
     stages = {"scores": 0, "before": 1, "calibration": 1}
     for number in range(3):
         stage = [unit for unit in units if stages.get(unit.kind, 2) == number]

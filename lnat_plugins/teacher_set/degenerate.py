@@ -293,8 +293,16 @@ def _goes_round(parts: Iterable[str | tuple[str, ...]], stretch: int) -> bool:
     )
 
 
+_GROUP: Final = 4
+
+
 def _repeated(units: str | tuple[str, ...], stretch: int) -> tuple[int, int]:
     """Units that lie in a stretch that occurred before, and in one that did twice or more."""
+    # A stretch that recurs brings all its groups of four again; most texts have too few such.
+    groups = len(units) - _GROUP + 1
+    fours = set(zip(units, units[1:], units[2:], units[3:], strict=False))
+    if groups - len(fours) < stretch - _GROUP + 1:
+        return 0, 0
     seen: dict[str | tuple[str, ...], int] = {}
     twice = often = twice_to = often_to = 0
     for start in range(len(units) - stretch + 1):

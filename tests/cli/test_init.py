@@ -44,10 +44,9 @@ example: rows.jsonl row 4, teacher B
   response  | 1 and 5.
 columns not used: topic
 wrote my_teachers.yaml, which loads
-next: lnat check my_teachers.yaml --student STUDENT
-then: lm_eval --model hf --model_args pretrained=STUDENT --tasks my_teachers.yaml \
---apply_chat_template --log_samples --output_path out
-(a student without a chat template takes no --apply_chat_template)
+next: lnat check my_teachers.yaml --student bundled --apply_chat_template
+(in place of `bundled`: the folder or name of your student; one without a chat template takes no \
+--apply_chat_template)
 """
 
 

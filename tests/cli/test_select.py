@@ -368,13 +368,15 @@ def test_a_value_that_cannot_be_read(
     assert "not " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("other", [{"task": "more"}, {"student": "org/other"}])
+@pytest.mark.parametrize(
+    ("other", "kind"), [({"task": "more"}, "tasks"), ({"student": "org/other"}, "students")]
+)
 def test_several_tasks_or_students(
-    out: Path, other: dict[str, str], capsys: pytest.CaptureFixture[str]
+    out: Path, other: dict[str, str], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(out / "sub", **other)
     assert main(["select", str(out)]) == 2
-    assert "several tasks or students are scored here" in capsys.readouterr().err
+    assert f"several {kind} are scored here" in capsys.readouterr().err
 
 
 def test_a_folder_of_something_else_is_left_alone(

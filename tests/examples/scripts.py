@@ -17,6 +17,7 @@ def run(name: str, *arguments: object) -> None:
     """`python examples/NAME ARGUMENTS`; what it prints is left to the test."""
     script = EXAMPLES / name
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(script.parent))  # as Python does
         patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         runpy.run_path(str(script), run_name="__main__")
 

@@ -34,6 +34,8 @@ def test_the_whole_way(tmp_path: Path) -> None:
     assert set(ranked[:2]) == {"plain", "slips"}
     rows = pq.read_table(tmp_path / "out/chosen/data/train.parquet").to_pylist()
     assert [row["lnat_teacher"] for row in rows] == ["plain"] * 2
+    # Plain text, as it was scored: no conversation, which would be rendered in a template.
+    assert all(isinstance(row["prompt"], str) for row in rows)
     selection = read_selection(tmp_path / "out/chosen")
     wrong = [index for index, row in enumerate(bundled(prompts=2)) if not row["correct"]]
     assert [i for i, why in selection.reasons.items() if why == "`correct` is false"] == wrong != []

@@ -9,6 +9,8 @@ import importlib
 import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -338,3 +340,15 @@ def test_the_short_form_runs(written: Path, tmp_path: Path) -> None:
             assert ("warm_naturalness" in metrics) == study.study.endswith("rows_1")
     assert result.together is not None
     assert result.together.pooled.left_out == ("warm_naturalness",)
+
+
+def test_files_are_written_alike_and_without_a_tensor_library() -> None:
+    code = "import _files, sys; print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=STUDY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+    for name in ("make_study", "real_traces"):
+        source = (STUDY / f"{name}.py").read_text(encoding="utf-8")
+        assert "from _files import" in source
+        assert "json.dumps" not in source and "safe_dump" not in source

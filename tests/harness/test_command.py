@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lm_eval import evaluator
 from lm_eval.api.model import LM
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness import NaturalnessTask
+from lnat_plugins.harness.command import without_gits_message
 from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.samples import read_scored_set
 from lnat_plugins.scoring.tokens import tokenise
@@ -126,6 +128,26 @@ def test_other_exceptions_keep_their_traceback(
     monkeypatch.setattr(sys, "argv", ["lm_eval"])
     with pytest.raises(ZeroDivisionError):
         evaluate(tmp_path, lm)
+
+
+def test_git_is_silent_where_there_is_no_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    hosts = evaluator.get_git_commit_hash
+    with without_gits_message():
+        assert evaluator.get_git_commit_hash() is None
+    assert capfd.readouterr() == ("", "")
+    assert evaluator.get_git_commit_hash is hosts
+    # The host's own call is what it keeps silent, and finds the same.
+    assert hosts() is None
+    assert "fatal" in capfd.readouterr().err
+    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.delenv("GIT_CEILING_DIRECTORIES")
+    commit = hosts()
+    with without_gits_message():
+        assert evaluator.get_git_commit_hash() == commit
 
 
 def test_the_request_reaches_models_that_were_there_before(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import copy
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,18 +154,18 @@ def test_the_tokens_are_logged_before_the_first_row(
     tmp_path: Path, tokenizer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_set(tmp_path, rows(), block={"metrics": "all", "sensitivity": "full"})
-    with caplog.at_level(logging.INFO, "lm_eval"):
+    with caplog.at_level(logging.DEBUG, "lm_eval"):
         evaluate(tmp_path, hf(student("llama"), tokenizer))
     messages = [record.getMessage() for record in caplog.records]
-    (planned,) = [one for one in messages if one.startswith("To be read: ")]
+    (planned,) = [one for one in messages if one.startswith("Plan: ")]
     (read,) = [one for one in messages if one.startswith("Read: ")]
-    _, of_prompts, of_responses, *_ = re.findall(r"\d[\d,]*", planned)
     counts = json.loads(read.removeprefix("Read: "))
-    assert planned.endswith("for 6 responses to 3 prompts")
     # Without a chat template no fact of the student is read.
-    assert (of_prompts, of_responses) == (
-        f"{counts['prompt_tokens']:,}", f"{counts['body_tokens']:,}",
-    )  # fmt: skip
+    of_prompts, of_responses = counts["prompt_tokens"], counts["body_tokens"]
+    assert planned == (
+        f"Plan: 3 prompts, 2 teachers, 6 responses, {of_prompts + of_responses:,} tokens to read "
+        f"({of_prompts:,} of prompts, {of_responses:,} of responses)"
+    )
     assert messages.index(planned) < messages.index(read)
 
 
@@ -174,15 +173,18 @@ def test_kept_records_are_not_counted(
     tmp_path: Path, model: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_set(tmp_path, rows())
-    for limit in (1, None):
+    for limit in (1, None, None):
         lm = hf(model, tokenizer)
         with caplog.at_level(logging.INFO, "lm_eval"):
             evaluate(tmp_path, lm, use_cache=str(tmp_path / "cache"), limit=limit)
         lm.cache_hook.dbdict.close()
-    counted = [r.getMessage() for r in caplog.records if r.getMessage().startswith("To be read")]
-    assert [one.partition("for ")[2] for one in counted] == [
-        "2 responses to 1 prompt", "4 responses to 3 prompts",
-    ]  # fmt: skip
+    plans = [r.getMessage() for r in caplog.records if r.getMessage().startswith("Plan: ")]
+    first, second, third = plans
+    assert first.startswith("Plan: 1 prompt, 2 teachers, 2 responses, ")
+    assert second.startswith("Plan: 2 prompts, 2 teachers, 4 responses, ")
+    assert "kept" not in first
+    assert second.endswith("; the records of 2 other responses are kept")
+    assert third == "Plan: nothing to read: the records of 6 responses are kept"
 
 
 def test_a_row_that_cannot_be_rendered_ends_the_run_before_the_first_is_scored(

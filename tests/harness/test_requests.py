@@ -384,7 +384,7 @@ def test_the_tokens_of_all_processes_are_logged_once_a_set(
     folders: dict[str, Path], model: Any, tokenizer: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     def lines(log: str) -> list[str]:
-        return re.findall("^(?:.*\r)?(To be read: .*)", log, re.MULTILINE)
+        return re.findall("^(?:.*\r)?(Plan: .*)", log, re.MULTILINE)
 
     first, *_ = folders.values()
     together = [(first / f"log{rank}.txt").read_text() for rank in range(2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,13 @@ from trl import SFTTrainer
 
 from lnat_plugins.cli import main as lnat
 from lnat_plugins.errors import LnatError
-from lnat_plugins.hooks.trl_config import FirstStage, choose_by_config, load_splits, read_run_config
+from lnat_plugins.hooks.trl_config import (
+    FirstStage,
+    choose_by_config,
+    load_splits,
+    read_run_config,
+    without_own_warnings,
+)
 from lnat_plugins.hooks.trl_data import candidates_of, select_dataset
 from lnat_plugins.hooks.trl_sft import main as sft
 from lnat_plugins.selection.training_set import write_training_set
@@ -194,6 +201,26 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path, weightless: Path, n
     assert (run.training_args.learning_rate, run.keys["max_steps"]) == (0.5, 9)
     ignoring = read_run_config(["--config", str(path)], ignore=["learning_rate"])
     assert ignoring.training_args.learning_rate != 0.5 == ignoring.keys["learning_rate"]
+
+
+@pytest.mark.parametrize("given", [[], ["learning_rate"], ["gradient_checkpointing"]])
+def test_a_warning_of_a_setting_that_the_user_did_not_make_is_left_out(given: list[str]) -> None:
+    old = "`gradient_checkpointing` is deprecated and will be removed in v6."
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with without_own_warnings(given):
+            warnings.warn(old, FutureWarning, stacklevel=1)
+            warnings.warn("`fp16` is deprecated", FutureWarning, stacklevel=1)
+        warnings.warn(old, FutureWarning, stacklevel=1)
+    said = [str(one.message) for one in seen]
+    assert said == [old] * ("gradient_checkpointing" in given) + ["`fp16` is deprecated", old]
+
+
+def test_reading_a_config_warns_of_nothing(tmp_path: Path, weightless: Path) -> None:
+    path = write_config(tmp_path, weightless)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        read_run_config(["--config", str(path)])
 
 
 @pytest.mark.parametrize(

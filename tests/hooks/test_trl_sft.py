@@ -321,10 +321,30 @@ def test_rows_are_chosen_once(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_has_begun(tmp_path: Path) -> None:
-    trainer = plain_trainer(tmp_path)
-    trainer.model._is_accelerate_prepared = True
-    with pytest.raises(ConfigError, match="has evaluated, predicted or trained already"):
-        attach(trainer)
+    trainer = plain_trainer(tmp_path, sft={"max_steps": 1})
+    trainer.train()
+    with pytest.raises(ConfigError, match=r"has trained already \(found 'step 1'"):
+        attach(trainer, **BEST)
+
+
+def test_a_model_that_another_trainer_has_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = plain_trainer(tmp_path / "first", eval_dataset=ROWS)
+    first.evaluate()
+    assert first.model._is_accelerate_prepared
+    again = plain_trainer(tmp_path / "again", model=first.model)
+    fresh = attach(plain_trainer(tmp_path / "fresh"), **BEST)
+    assert attach(again, **BEST).indices == fresh.indices
+    before = [weight.clone() for weight in again.model.parameters()]
+    again.train()
+    after = again.model.parameters()
+    assert any(not old.equal(new) for old, new in zip(before, after, strict=True))
+
+    several = plain_trainer(tmp_path / "several", model=first.model)
+    monkeypatch.setattr(type(several.accelerator), "num_processes", 2)
+    with pytest.raises(ConfigError, match="with this model already"):
+        attach(several, **BEST)
 
 
 class Sharded:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.ranking.bootstrap import tau_interval
-from lnat_plugins.ranking.orders import mean_known, ranks, spearman, tau_b
+from lnat_plugins.ranking.orders import mean_known, ranks, spearman, spearman_rows, tau_b
 from lnat_plugins.ranking.table import TIE
 from tests.helpers_samples import make_record
 from tests.ranking.builders import Row, rank_rows, table
@@ -160,3 +160,11 @@ def test_tau_counts_ties_as_tau_b_does() -> None:
     assert rank_rows(table(scores)).agreement.tau == pytest.approx(1.0)
     equal = rank_rows(table({"A": [-1.0], "B": [-1.0]}))
     assert math.isnan(equal.agreement.tau)
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 7])
+def test_correlations_of_many_rows_are_those_of_each(size: int) -> None:
+    one, other = (random_values(seed, teachers=max(size, 1))[:, :size] for seed in (1, 2))
+    expected = [spearman(*pair) for pair in zip(one, other, strict=True)]
+    assert spearman_rows(one, other) == pytest.approx(expected, nan_ok=True)
+    assert spearman_rows(one[:0], other[:0]).shape == (0,)

@@ -18,7 +18,7 @@ Sensitivity, the order when it is scored in another way:
 - without steps under 4 tokens, without each trace's lowest 5% of steps, with every token weighing the same, under the whole context: no effect on these responses
 - without first and last step: not done; it needs responses of three steps or more
 - with steps line, with window 10%: not done; score with `sensitivity: full`, which reads 20 prompts in these ways
-Next: score more prompts; `lnat report OUT` shows the traces.
+Next: score more prompts.
 
 one
 two

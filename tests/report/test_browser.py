@@ -68,6 +68,32 @@ class Opened:
             self.page.wait_for_selector("html.drawn", timeout=120_000)
 
 
+@pytest.mark.parametrize("width", [400, 1400])
+def test_legends_of_long_names_stay_in_their_plots(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
+    names = [f"Some-Teacher-{i}B-Instruct-20241022" for i in range(9)]
+    rows = [
+        row(f"p{p}", name, [-1.0 - 0.1 * i - 0.01 * p], whole=[-1.2 - 0.1 * i])
+        for p in range(3)
+        for i, name in enumerate(names)
+    ]
+    path = tmp_path / "report.html"
+    path.write_text(page_of(rows), encoding="utf-8", newline="\n")
+    tab = Opened(browser, path, viewport={"width": width, "height": 900})
+    over = tab.page.evaluate(
+        """() => [...document.querySelectorAll(".chart")].filter((box) => {
+          const right = box.getBoundingClientRect().right + 1;
+          return [...box.querySelectorAll(".role-legend text")]
+            .some((text) => text.getBoundingClientRect().right > right);
+        }).map((box) => box.dataset.chart)"""
+    )
+    assert over == []
+    shown = tab.page.locator('[data-chart="length"] .role-legend').inner_text()
+    assert "Some-Teacher-8B" in shown
+    tab.context.close()
+
+
 @pytest.fixture(scope="module")
 def shared_tab(browser: Any, file: Path) -> Iterator[Opened]:
     tab = Opened(browser, file, viewport={"width": 1200, "height": 800})

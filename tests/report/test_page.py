@@ -25,7 +25,7 @@ from lnat_plugins.ranking import rank, read_reference
 from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.report import report
 from lnat_plugins.report.cells import counted, number
-from lnat_plugins.report.data import gather
+from lnat_plugins.report.data import NEXT_COMMAND, gather
 from lnat_plugins.report.page import _short, bundle
 from lnat_plugins.report.tables import plain
 from lnat_plugins.scoring.record import StepSums
@@ -125,9 +125,12 @@ def test_the_figures_are_those_of_rank(n_prompts: int) -> None:
             f"[{number(line.low)}, {number(line.high)}]",
             number(line.median),
             number(line.difference),
-            f"[{number(line.difference_low)}, {number(line.difference_high)}]"
-            if n_prompts >= 10
-            else "undefined",
+            "undefined"
+            if n_prompts < 10
+            # The leader's difference to itself has no interval, as in `lnat rank`.
+            else ""
+            if line.rank == 1
+            else f"[{number(line.difference_low)}, {number(line.difference_high)}]",
             {None: "N/A", True: "yes", False: "no"}[line.may_be_best],
             rank_span(line),
             number(line.first_in, 3),
@@ -396,8 +399,16 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     rest = ranking.verdict.text[len(page.text(said)) :].strip()
     told_so = [page.text(node) for node in page.all("p", class_="numbers")]
     assert told_so[0].startswith(f"{rest} On the same 12 prompts QwQ is ahead of R1 by 0.5042 nats")
-    assert told_so[1] == ranking.verdict.next_step.replace("`", "")
-    assert "lnat select OUT --output_path chosen" in [page.text(n) for n in page.all("code")]
+    assert (
+        told_so[1]
+        == (
+            f"{ranking.verdict.next_step} Next: {NEXT_COMMAND} writes the rows to train on."
+        ).strip()
+    )
+    codes = [page.text(node) for node in page.all("code")]
+    assert NEXT_COMMAND in codes and not any("lnat report" in code for code in codes)
+    other = Page(page_of(rows, next_command="lnat select 'my out'"))
+    assert "lnat select 'my out'" in [other.text(node) for node in other.all("code")]
     shown = [page.text(node) for node in page.all("li")]
     assert ranking.warnings and ranking.calibration is not None
     for line in (*ranking.warnings, *ranking.sensitivity_lines):

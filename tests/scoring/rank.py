@@ -12,6 +12,7 @@ from accelerate import PartialState
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.progress import TokenBar
 from tests.helpers_ranks import leave
 
 COSTS = [1, 5, 2, 5, 1, 1, 1, 1]
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> None:
                 raise DataError("no such row", where=f"row {i}")
             return [i, ready, processes.rank]
 
-        return score_prompts(COSTS, lambda i: 10 * i, score, lambda: 0, processes, "Scoring")
+        bar = TokenBar(sum(COSTS), Idle(), shown=processes.main, announce=print)
+        return score_prompts(COSTS, lambda i: 10 * i, score, bar, processes)
 
     result = {
         "taken": taken,
@@ -59,10 +61,21 @@ def main(arguments: Sequence[str]) -> None:
         "main": processes.main,
         "loop": loop(),
         "loop_failed": raised(lambda: loop(bad=2)),
+        "share": processes.share("abcde", lambda own: [f"{one}{processes.rank}" for one in own]),
+        "share_failed": raised(
+            lambda: processes.share("abc", lambda own: refuse() if "b" in own else [*own])
+        ),
         "alone": Processes(alone=True).gather(processes.rank),
     }
     (folder / f"result{processes.rank}.json").write_text(json.dumps(result))
     leave()
+
+
+class Idle:
+    """A reader that reads nothing."""
+
+    on_read = staticmethod(list)
+    tokens_read = 0
 
 
 def mark(path: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.parallel import Processes, Taken, prefetch, score_prompts
+from lnat_plugins.scoring.progress import TokenBar
 from tests.helpers_ranks import launch
+from tests.scoring.rank import Idle
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,11 @@ def test_every_process_gets_the_scores_of_all(results: list[dict[str, Any]]) -> 
     assert {int(i): value[:2] for i, value in first.items()} == {i: [i, 10 * i] for i in range(8)}
 
 
+def test_each_does_its_share_and_all_get_everything_in_order(results: list[dict[str, Any]]) -> None:
+    assert [one["share"] for one in results] == [["a0", "b1", "c0", "d1", "e0"]] * 2
+    assert [one["share_failed"] for one in results] == ["rows: no such row."] * 2
+
+
 def test_one_works_by_itself_where_it_has_to(results: list[dict[str, Any]]) -> None:
     assert [one["alone"] for one in results] == [[0], [1]]
 
@@ -69,68 +76,58 @@ def test_one_process_alone_takes_the_items_in_order() -> None:
         (0, 0, True), (1, 1, True), (2, 4, True), (3, 6, False),
     ]  # fmt: skip
     assert alone.gather("it") == ["it"]
+    assert alone.share([3, 1], lambda own: [2 * one for one in own]) == [6, 2]
     assert alone.once(lambda: 5) == alone.together(lambda: 5) == 5
 
 
 # The loop in one process.
 
 
-class Bar:
-    """Stands for tqdm's bar: what it is set to after each prompt."""
-
-    shown: list[tuple[int, int]]
-
-    def __init__(self, **options: Any) -> None:
-        Bar.shown, self.options, self.n, self.total = [], options, 0, None
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def update(self, n: int) -> None:
-        self.n += n
-        Bar.shown.append((self.n, self.total))  # type: ignore[arg-type]
+def bar_of(costs: Sequence[int], reader: Any) -> TokenBar:
+    return TokenBar(sum(costs), reader, shown=False, announce=print)
 
 
-def test_the_bar_shows_tokens_read_of_all_that_will_be_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("lnat_plugins.scoring.parallel.tqdm", Bar)
-    read = [70]
+def test_the_bar_is_told_of_every_prompt_in_turn() -> None:
+    seen: list[Any] = []
 
-    def score(i: int, _: None) -> int:
-        read[0] += [500, 400, 900][i]
-        return i
+    class Bar(TokenBar):
+        def begin(self, before: int, own: int) -> None:
+            seen.append((before, own))
 
+        def end(self) -> None:
+            seen.append("end")
+
+    costs = [250, 0, 500]
     found = score_prompts(
-        [250, 250, 500], lambda _: None, score, lambda: read[0], Processes(), "Scoring"
-    )
+        costs, lambda _: None, lambda i, _: i, Bar(750, Idle(), shown=False, announce=print),
+        Processes(),
+    )  # fmt: skip
     assert found == {0: 0, 1: 1, 2: 2}
-    assert Bar.shown == [(500, 2000), (900, 1800), (1800, 1800)]
+    assert seen == [(0, 250), "end", (250, 0), "end", (250, 500), "end"]
 
 
-def test_the_bar_counts_what_others_took(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bar_is_told_what_others_took() -> None:
     class OneOfTwo(Processes):
         def take(self, costs: Sequence[int]) -> Generator[Taken, None, None]:
             yield Taken(0, 600, False)
 
-    monkeypatch.setattr("lnat_plugins.scoring.parallel.tqdm", Bar)
-    read = iter([0, 200])
-    score_prompts(
-        [100, 900], lambda _: None, lambda i, _: i, lambda: next(read), OneOfTwo(), "Scoring"
-    )
-    assert Bar.shown == [(1400, 2000)]
+    seen = []
+
+    class Bar(TokenBar):
+        def begin(self, before: int, own: int) -> None:
+            seen.append((before, own))
+
+    bar = Bar(1000, Idle(), shown=False, announce=print)
+    score_prompts([100, 900], lambda _: None, lambda i, _: i, bar, OneOfTwo())
+    assert seen == [(600, 100)]
 
 
 def test_nothing_to_read_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
-    processes = Processes()
-    processes.main = False
-    assert score_prompts([], str, lambda i, _: i, lambda: 0, processes, "Scoring") == {}
-    assert score_prompts(
-        [0], str, lambda i, ready: (i, ready), lambda: 0, processes, "Scoring"
-    ) == {0: (0, "0")}
-    assert capsys.readouterr().err == ""
+    none = bar_of([], Idle())
+    assert score_prompts([], str, lambda i, _: i, none, Processes()) == {}
+    kept = TokenBar(0, Idle(), shown=True, announce=print)
+    assert score_prompts([0], str, lambda i, ready: (i, ready), kept, Processes()) == {0: (0, "0")}
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("step", ["prepare", "score"])
@@ -148,9 +145,8 @@ def test_an_error_ends_the_loop(step: str) -> None:
             [1] * 9,
             lambda i: work("prepare", i),
             lambda i, _: work("score", i),
-            lambda: 0,
+            bar_of([1] * 9, Idle()),
             Processes(),
-            "Scoring",
         )
     assert "score 0" in seen and "score 2" not in seen
 

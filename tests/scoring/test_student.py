@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from lnat_plugins.metrics import METRICS
+from lnat_plugins.scoring.progress import TokenBar
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.scoring.rows import END, WARNED
 from lnat_plugins.scoring.student import LocalStudent
@@ -21,6 +23,8 @@ from lnat_plugins.teacher_set.config import Settings
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near, student, tokenizer, truth
 
+PLAN = "lnat: plan: 3 prompts, 2 teachers, 6 responses, {:,} tokens to read "
+
 NONE = {"best": Strategy("best", "the first", lambda candidates: Choice((0,)), "not the first")}
 WINDOWS = ["1", "global"]
 
@@ -28,6 +32,36 @@ WINDOWS = ["1", "global"]
 def local_student(model: Any, plain: bool, **block: Any) -> LocalStudent:
     spec = parse_selection({"windows": WINDOWS, **block}, metrics=METRICS, strategies=NONE)
     return LocalStudent(model, tokenizer(), spec, plain=plain)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_the_plan_is_what_is_read(
+    progress: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = sys.modules["huggingface_hub.utils.tqdm"]
+    monkeypatch.setattr(module, "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    bars: list[TokenBar] = []
+
+    class Kept(TokenBar):
+        def __exit__(self, *error: Any) -> None:
+            bars.append(self)
+            super().__exit__(*error)
+
+    monkeypatch.setattr("lnat_plugins.scoring.student.TokenBar", Kept)
+    model, pool = student("llama"), pool_of_rows(plain=True)
+    spec = parse_selection({"windows": WINDOWS}, metrics=METRICS, strategies=NONE)
+    found = LocalStudent(model, tokenizer(), spec, plain=True, progress=progress)
+    found.score(pool.rows)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (bar,) = bars
+    read = bar._reader.tokens_read
+    assert bar._total == read > 0
+    lines = [line for line in printed.err.splitlines() if line.startswith("lnat: ")]
+    assert [line.partition("(")[0] for line in lines] == [PLAN.format(read)] * progress
+    assert ("Scoring:" in printed.err) == progress
+    found.score(pool.rows)  # nothing is left to read
+    assert len(bars) == 1 and capsys.readouterr().err == ""
 
 
 def pool_of_rows(plain: bool) -> Candidates:

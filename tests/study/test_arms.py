@@ -29,11 +29,27 @@ def test_floor_ceiling_and_what_is_no_better_than_no_training() -> None:
     assert math.isnan(one["A"].gain.value)
     assert one["D"].gain.above and one["E"].gain.above and one["B"].gain.below
     assert found.warnings == (
-        "1 of 4 trained arms at the floor (B): below it nothing separates them.",
-        "1 of 4 trained arms at the ceiling (E): above it nothing separates them.",
+        "1 of 4 trained arms is at the floor (B): below it nothing separates arms.",
+        "1 of 4 trained arms is at the ceiling (E): above it nothing separates arms.",
         "2 of 4 trained arms cannot be told from no training, or are worse (B, C).",
     )
     assert found.as_dict()["arms"][0]["gain"] == {"value": None, "low": None, "high": None}
+
+
+def test_one_arm_and_several_are_named_in_grammar() -> None:
+    draw = np.random.default_rng(0)
+    item = draw.random(100)
+    values = np.zeros((3, 3, 100))
+    values[0] = item < 0.3
+    values[1] = item < 0.31
+    values[1, 0, :5] = 0.5
+    values[2] = item < 0.9
+    (one,) = arm_table(outcomes(values, kinds="ntt"), iters=500).warnings
+    assert one == "1 of 2 trained arms cannot be told from no training, or is worse (B)."
+    values[2] = 0
+    floor, both = arm_table(outcomes(values, kinds="ntt"), iters=500).warnings
+    assert floor.startswith("1 of 2 trained arms is at the floor (C)")
+    assert both == "2 of 2 trained arms cannot be told from no training, or are worse (B, C)."
 
 
 def test_nothing_right_is_no_certainty() -> None:
@@ -54,7 +70,7 @@ def test_figures_without_bounds_have_no_floor() -> None:
 @pytest.mark.parametrize(
     ("missing", "warning"),
     [
-        ([(1, 1), (1, 2)], "2 units of the trained arms missing."),
+        ([(1, 1), (1, 2)], "2 units of the trained arms are missing."),
         ([(1, 1), (1, 2)], "One seed only (B): the seed noise of the other arms is taken."),
         (
             [(a, s) for a in (1, 2) for s in (1, 2)],

@@ -14,7 +14,7 @@ from lnat_plugins.ranking import read_reference
 from lnat_plugins.study.read import metric_scores
 from lnat_plugins.study.results import RESULT, read_results
 from lnat_plugins.study.run import StudyRun
-from lnat_plugins.study.units import UNIT, write_done
+from lnat_plugins.study.units import UNIT, Unit, write_done
 
 from .lab import RIGHT, finished, write_study
 
@@ -101,6 +101,15 @@ def test_utility_stands_beside_the_metrics(tmp_path: Path) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("|0.01 ")]
     assert [cell.strip() for cell in line.split("|")[1:5]] == ["0.01", "1.00", "1.00", "chosen"]
     assert "utility took 124 updates (122 of them for the calibration alone)" in text
+    assert found["left_out"] is None and "leaves out" not in text  # an older version's unit
+    before = Unit("before", "student")
+    counted = {**(run.done(before) or {}), "left_out": {"longer than the student's context": 2}}
+    write_done(run.folder_of(before), run._key(before), counted)
+    result = read_results(run, iters=200)
+    words = "utility leaves out 2 held-out responses: 2 longer than the student's context"
+    assert words in result.to_markdown()
+    found = json.loads(result.to_json())["students"][0]["utility"]
+    assert found["left_out"] == {"longer than the student's context": 2}
     (run.folder / "student" / "calibration" / "long" / UNIT).unlink()
     (one,) = read_results(run, iters=200).students
     assert one.agreement is not None and one.utility is None

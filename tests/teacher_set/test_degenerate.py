@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lnat_plugins.teacher_set import answers
 from lnat_plugins.teacher_set.degenerate import (
     KINDS,
     REASON_COLUMNS,
@@ -280,3 +281,33 @@ def test_real_answers_without_working(shared: Path) -> None:
     assert sum(bare.values()) == 80
     for teacher, count in found.items():
         assert bare[teacher] <= count.kinds["answer only"] <= bare[teacher] + 3
+
+
+def test_what_is_skipped_could_not_match() -> None:
+    """The quick looks before the slow scans leave out nothing that these would find."""
+    stated = [
+        "So \\boxed{18}.", "\\FBOXED{3}", "<ANSWER>18</answer>", "x\n#### 18",
+        "The Answer is 18.",
+        "the correct option is B", "right choice: C", "Solution: 4", "最终答案是18", "答え: 3",
+        "正解は3", "정답은 3", "답: 3", "La réponse est 4.", "La respuesta es 4.",
+        "A resposta é 4.",
+        "La risposta è 4.", "Die Antwort ist 4.", "Ответ: 4",
+    ]  # fmt: skip
+    for text in stated:
+        assert answers._STATED.search(text), text
+        assert answers.stated_answers(text), text
+    assert answers.stated_answers("Nothing is said here.") == []
+
+    def slow(units: tuple[str, ...], stretch: int) -> int:
+        pieces = [units[i : i + stretch] for i in range(len(units) - stretch + 1)]
+        again = {
+            j for i, one in enumerate(pieces) if one in pieces[:i] for j in range(i, i + stretch)
+        }
+        return len(again)
+
+    once = tuple(f"w{i}" for i in range(30))
+    texts = [once[:n] + ("stop",) * gap + once[:m] for n in (19, 20, 21, 30) for m in (19, 20, 30)
+             for gap in (0, 3)]  # fmt: skip
+    texts += [("a",) * n for n in (0, 3, 19, 20, 21, 40)] + [("a", "b") * 11]
+    for words in texts:
+        assert repetition(" ".join(words)) == (slow(words, 20), len(words))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean, is_text
-from lnat_plugins.files import parse_yaml, write_atomic
+from lnat_plugins.files import BUNDLED, parse_yaml, shown, write_atomic
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
@@ -74,13 +75,12 @@ class NewTeacherSet:
         """What was taken for what, what was read, two examples, and what to do next."""
         lines = in_words(self.detected, self.teacher_set)
         if self.path is not None:
-            file = _shown(self.path)
+            file = shown(self.path)
             lines += [
                 f"wrote {file}, which loads",
-                f"next: lnat check {file} --student STUDENT",
-                f"then: lm_eval --model hf --model_args pretrained=STUDENT --tasks {file} "
-                "--apply_chat_template --log_samples --output_path out",
-                "(a student without a chat template takes no --apply_chat_template)",
+                f"next: lnat check {shlex.quote(file)} --student {BUNDLED} --apply_chat_template",
+                f"(in place of `{BUNDLED}`: the folder or name of your student; one without a chat "
+                "template takes no --apply_chat_template)",
             ]
         return "\n".join(lines) + "\n"
 
@@ -217,7 +217,7 @@ def create(
     }
     if path is not None and path.exists():
         raise ConfigError(
-            "this file exists and is not replaced", where=_shown(path),
+            "this file exists and is not replaced", where=shown(path),
             remedy="name another: --output_path FILE",
         )  # fmt: skip
     _refuse_scores(rows)
@@ -233,7 +233,7 @@ def create(
     with _folder(folder):  # paths such as ../data lead nowhere from one that is not there
         if detected.layout != "batch" and len(sources) > 1:
             detected = _of_these_files(detected, sources, names, spec, loaders, folder)
-        text = yaml_text(detected, task, _shown(source_of), where)
+        text = yaml_text(detected, task, shown(source_of), where)
         for last in (False, True):
             try:
                 loaded = load(parse_task(parse_yaml(text, source_of), source_of))
@@ -247,7 +247,7 @@ def create(
             if simpler is None:
                 break
             detected = simpler
-            text = yaml_text(detected, task, _shown(source_of), where)
+            text = yaml_text(detected, task, shown(source_of), where)
         detected = replace(detected, doubts=(*detected.doubts, *teacher_doubts(loaded)))
         if path is not None:
             write_atomic(path, text, "--output_path")
@@ -355,13 +355,6 @@ def _from(folder: Path, path: Path) -> str:
     if real != folder.absolute():
         folder, path = real, path.parent.resolve() / path.name
     return Path(os.path.relpath(path, folder)).as_posix()
-
-
-def _shown(path: Path) -> str:
-    """A path as the user would type it: relative if it lies below the working directory."""
-    absolute = path.absolute()
-    below = absolute.is_relative_to(Path.cwd())
-    return (absolute.relative_to(Path.cwd()) if below else absolute).as_posix()
 
 
 def _whole(paths: Sequence[str], sources: Sequence[Source], folder: Path) -> Any:

@@ -1,0 +1,102 @@
+"""The last lines of a run: where the scores are, and what to run next."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from pathlib import Path
+
+import pytest
+
+from lnat_plugins.harness import written
+from lnat_plugins.harness.written import expect_files, forget_files, output_path, print_files
+
+from .lab import TASK, evaluate, hf, rows, write_set
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits() -> None:
+    forget_files()
+    atexit.unregister(print_files)
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ("--tasks a --output_path out --log_samples", "out"),
+        ("--tasks a -o out", "out"),
+        ("--output_path=out/a.json --tasks b", "out/a.json"),
+        ("--tasks a --output out", "out"),
+        ("--tasks a --log_samples", None),
+        ("--config {config}", "from/file"),
+        ("--config={config} -o out", "out"),
+        ("-o out -C {config}", "out"),
+    ],
+)
+def test_where_lm_eval_writes(words: str, path: str | None, tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("output_path: from/file\n", encoding="utf-8")
+    found = output_path(["lm_eval", *words.format(config=config).split()])
+    assert found == (None if path is None else Path(path))
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    print_files()
+    found = capsys.readouterr()
+    assert found.out == ""
+    return found.err.splitlines()
+
+
+@pytest.mark.parametrize("output", ["out", "my out", "out/results.json"])
+def test_the_files_and_the_command_that_ranks_them(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--output_path", output])
+    folder = Path(output).parent if output.endswith(".json") else Path(output)
+    inner = folder if output.endswith(".json") else folder / "student"
+    inner.mkdir(parents=True)
+    old = inner / f"samples_{TASK}_2025.jsonl"
+    old.write_text("", encoding="utf-8")
+    expect_files([TASK, TASK])
+    new = inner / f"samples_{TASK}_2026.jsonl"
+    new.write_text("", encoding="utf-8")
+    (inner / "samples_another_2026.jsonl").write_text("", encoding="utf-8")
+    quoted = f"'{folder}'" if " " in output else str(folder)
+    assert printed(capsys) == [f"lnat: wrote {new}", f"lnat: next: lnat rank {quoted}"]
+    assert printed(capsys) == []
+
+
+def test_what_to_add_where_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--tasks", TASK])
+    expect_files([TASK])
+    assert printed(capsys) == [
+        "lnat: no scores were written: add --log_samples --output_path out, and then run: "
+        "lnat rank out"
+    ]
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--output_path", "there"])
+    expect_files([TASK])
+    assert printed(capsys) == [
+        "lnat: no scores were written to there: add --log_samples, and then run: lnat rank there"
+    ]
+
+
+def test_after_an_error_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expect_files([TASK])
+    monkeypatch.setattr(sys, "last_value", ValueError(), raising=False)
+    assert printed(capsys) == []
+
+
+@pytest.mark.parametrize("program", ["lm_eval", "my_script.py"])
+def test_only_the_command_has_them(
+    program: str, tmp_path: Path, model: object, tokenizer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path, rows(prompts=1))
+    monkeypatch.setattr(sys, "argv", [program])
+    evaluate(tmp_path, hf(model, tokenizer))
+    assert [run.tasks for run in written._scored] == [(TASK,)] * (program == "lm_eval")

@@ -130,13 +130,16 @@ class Plan:
         )
 
 
-def plan_steps(traces: Sequence[Trace], *, ways: Sequence[Way] | None = None) -> Plan:
+def plan_steps(
+    traces: Sequence[Trace], *, ways: Sequence[Way] | None = None, steps: int | None = None
+) -> Plan:
     """Choose from a pilot scored exactly, 20 prompts of all teachers.
 
     Args:
         traces: responses with an undefined step are left out, and so are prompts without a
             response of every teacher.
         ways: those to choose from; by default all.
+        steps: so many are drawn, whether that pays or not; by default as many as pay best.
 
     Raises:
         DataError: fewer than two teachers or three prompts are left, or teachers do not differ.
@@ -164,13 +167,15 @@ def plan_steps(traces: Sequence[Trace], *, ways: Sequence[Way] | None = None) ->
     tried = tuple(
         best
         for way in ("with_global_pass", "without_global_pass")
-        if (ways is None or way in ways) and (best := _best(used, way, spread, costs["exact"]))
+        if (ways is None or way in ways)
+        and (best := _best(used, way, spread, costs["exact"], steps))
     )
-    way, steps, factor = max(tried, key=lambda each: each[2], default=("exact", 0, 1.0))
-    exact = (factor < WORTH and (ways is None or "exact" in ways)) or not tried
+    way, drawn, factor = max(tried, key=lambda each: each[2], default=("exact", 0, 1.0))
+    pays = factor >= WORTH or steps is not None
+    exact = (not pays and (ways is None or "exact" in ways)) or not tried
     return Plan(
         way="exact" if exact else way,
-        steps=None if exact else steps,
+        steps=None if exact else drawn,
         prompts=len(whole),
         residual_share=_residual_share(used),
         difference_variance=spread,
@@ -204,7 +209,7 @@ def _residual_share(traces: Sequence[Trace]) -> float:
 
 
 def _best(
-    traces: Sequence[Trace], way: Way, spread: float, exact: float
+    traces: Sequence[Trace], way: Way, spread: float, exact: float, steps: int | None
 ) -> tuple[Way, int, float] | None:
     """(way, m, factor) with the least variance × tokens; None if traces are too short."""
     n_R = np.array([len(each.tokens) - each.known for each in traces])
@@ -216,6 +221,8 @@ def _best(
     m_M1 = np.arange(LEAST_DRAWS, max(LEAST_DRAWS + 1, int(n_R.max()) + 1))[:, None]
     if n_R.max() <= LEAST_DRAWS:
         return None
+    if steps is not None:
+        m_M1 = np.array([[steps]])
     drawn_MR = np.minimum(m_M1, n_R)
     left_MR = 1 / np.maximum(drawn_MR, 1) - 1 / np.maximum(n_R, 1)
     variance_M = spread + 2 * ((n_R / p_R) ** 2 * sigma_R * left_MR).mean(axis=1)

@@ -91,8 +91,8 @@ class BudgetedRun:
         self._cells: dict[Cell, list[int]] = {}
         for i, row in enumerate(rows):
             self._cells.setdefault((row.prompt_id, row.record.teacher), []).append(i)
-        self._teachers = list(dict.fromkeys(row.record.teacher for row in rows))
-        everyone = dict.fromkeys(row.prompt_id for row in rows)
+        self._teachers = sorted({row.record.teacher for row in rows})
+        everyone = sorted({row.prompt_id for row in rows})
         self._prompts = [
             p for p in everyone if all((p, teacher) in self._cells for teacher in self._teachers)
         ]
@@ -213,9 +213,8 @@ class BudgetedRun:
             trace_of(self._records[i], self._rows[i].prompt_id)
             for cell in cells for i in self._cells[cell]
         )  # fmt: skip
-        self._plan = plan_steps([one for one in traces if one is not None])
-        if isinstance(self._budget.steps, int):
-            self._plan = self._plan.with_steps(self._budget.steps)
+        drawn = self._budget.steps if isinstance(self._budget.steps, int) else None
+        self._plan = plan_steps([one for one in traces if one is not None], steps=drawn)
         self._race = self._new_race(phases=1 if self._plan.way == "exact" else 2)
         first = self._race.next()
         assert first is not None

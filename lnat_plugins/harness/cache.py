@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from lm_eval.api.model import hash_args
 
+from lnat_plugins.budget.records import stated
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
@@ -36,15 +39,16 @@ class RecordCache:
         return self._hook.dbdict is not None
 
     def find(
-        self, digest: str, response: Response, settings_hash: str, wanted: frozenset[str]
-    ) -> StepSums | None:
+        self, digest: str, response: Response, settings_hash: str, wanted: frozenset[str],
+        part: Part | None = None,
+    ) -> StepSums | None:  # fmt: skip
         """The record of a response that was scored before, with all statistics wanted, or None.
 
-        `digest` is of its row's token ids.
+        `digest` is of its row's token ids; `part` is what was read of it, None for all.
         """
         if not self.used:
             return None
-        key = self._key(digest, response, settings_hash)
+        key = self._key(digest, response, settings_hash, stated(part))
         stored = self._hook.dbdict.get(hash_args(self._request_type, key))
         if stored is None:
             return None
@@ -54,14 +58,17 @@ class RecordCache:
 
     def keep(self, response: Response, record: StepSums) -> None:
         """Writes a record at once."""
-        key = self._key(record.ids_digest, response, record.settings_hash)
+        key = self._key(record.ids_digest, response, record.settings_hash, record.part)
         self._hook.add_partial(self._request_type, key, record.to_json())
 
-    def _key(self, digest: str, response: Response, settings_hash: str) -> list[Any]:
+    def _key(
+        self, digest: str, response: Response, settings_hash: str, part: Mapping[str, Any]
+    ) -> list[Any]:
         steps = None if response.steps is None else list(response.steps)
         reward = reward_of(response.extra, response.where)
         row = [response.teacher, response.sample, reward]
-        return [self._student, settings_hash, digest, response.text, steps, row]
+        key = [self._student, settings_hash, digest, response.text, steps, row]
+        return [*key, dict(part)] if part else key
 
 
 def student_fingerprint(lm: Any) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 from lm_eval.api.metrics import mean
 
 from lnat_plugins.metrics import Metric, get_metric
+from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
 from lnat_plugins.ranking.table import winners
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 
@@ -35,7 +36,10 @@ def figure(metric: str, teacher: str) -> str:
 
 def summary(record: StepSums, window: str) -> str:
     """One line for the samples file's `filtered_resps`."""
-    parts = [f"{name}={get_metric(name).of(record, window):.6g}" for name in SCORES]
+    metrics = (
+        [LOCAL_NATURALNESS_SAMPLED] if "budget" in record.settings else map(get_metric, SCORES)
+    )
+    parts = [f"{metric.name}={metric.of(record, window):.6g}" for metric in metrics]
     return f"{record.teacher}: {', '.join(parts)}, {record.n_steps} steps, {record.n_tokens} tokens"
 
 
@@ -66,7 +70,12 @@ class Results:
         self._metrics = tuple(one for one in metrics if not every or one.name in SCORES)
         self._teachers = tuple(teachers)
         self._window = window
-        directed = [one for one in self._metrics if one.higher_is_better is not None]
+        # A win by an estimate is a win of its error: the best of many is the luckiest.
+        sampled = LOCAL_NATURALNESS_SAMPLED.name
+        directed = [
+            one for one in self._metrics
+            if one.higher_is_better is not None and one.name != sampled
+        ]  # fmt: skip
         # A prompt is won by a metric that sees one response, or one prompt, at a time.
         self._deciding = next((one for one in directed if one.scope != "corpus"), None)
 

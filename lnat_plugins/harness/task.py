@@ -32,8 +32,10 @@ from lnat_plugins.harness.definitions import (
     readable,
     yaml_files,
 )
-from lnat_plugins.harness.requests import REQUEST, Request, install, template_options
+from lnat_plugins.harness.prompt_scorer import REQUEST, template_options
+from lnat_plugins.harness.requests import Request, install
 from lnat_plugins.harness.results import Results, summary
+from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
 from lnat_plugins.scoring.chat import apply_template, render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
@@ -114,12 +116,14 @@ class NaturalnessTask(Task):
         for note in self.teacher_set.all_notes:
             _log.warning("%s: %s", spec.name, note)
         install()
-        metrics = [registry.metrics[name] for name in self._requested.names]
+        budgeted = spec.settings.budget is not None
+        metrics = [registry.metrics[name] for name in self._requested.names if not budgeted]
+        metrics = [LOCAL_NATURALNESS_SAMPLED] if budgeted else metrics
         self._results = Results(
             metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
         )
-        self._tokens = spec.tokens
-        self._sensitivity = spec.sensitivity
+        self._tokens = spec.tokens and not budgeted
+        self._sensitivity = "none" if budgeted else spec.sensitivity
         self._windows = windows
         self._sample: frozenset[str] = frozenset()
         self._narrower_everywhere = False

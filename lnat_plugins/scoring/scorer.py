@@ -218,6 +218,14 @@ class Scorer:
             for response, key in zip(responses, map(_key, responses, tokens), strict=True)
         ]
 
+    def unread(self, prepared: Prepared) -> list[StepSums]:
+        """What is known of responses before they are read: steps and tokens, and no sums."""
+        prompt, responses, tokens, encoded = prepared
+        return [
+            self._record(response, encoded[key], prompt, JobSums({}), lambda _: Part((), False))
+            for response, key in zip(responses, map(_key, responses, tokens), strict=True)
+        ]
+
     def jobs(self, prepared: Prepared, part_of: PartOf | None = None) -> list[Job]:
         """What is wanted of each distinct response."""
         n = len(prepared.prompt)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.harness.requests import PromptScorer
+from lnat_plugins.harness.prompt_scorer import PromptScorer
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
 

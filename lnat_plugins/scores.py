@@ -109,6 +109,24 @@ class Scores:
             reference=self._reference(reference),
         )  # fmt: skip
 
+    def race(self) -> ranking.RacedRanking:
+        """What a run with a budget settled; `to_markdown()` of it is the text of `lnat rank`.
+
+        Raises:
+            DataError: the scores were made without a budget.
+        """
+        return ranking.raced(self.scored)
+
+    def _check_exact(self) -> None:
+        """Raises ConfigError for scores of a run with a budget."""
+        if self.scored.settings.get("budget"):
+            raise ConfigError(
+                "these are estimates from a run with a budget, and most responses were not read",
+                where=f"task {self.scored.task}",
+                remedy="see what it settled (`Scores.race()`, `lnat rank` without a metric), or "
+                "score without `budget:`",
+            )
+
     def compare(
         self, metrics: str | Sequence[str] = "all", window: str | int | None = None, *,
         reference: str | Path | None = None, bootstrap_iters: int = RESAMPLES, seed: int = 1234,
@@ -224,6 +242,7 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`.
         """
+        self._check_exact()
         spec = resolve(block, self.plugins, where)
         kept = {name: self.scored.settings.get(name) for name in ("steps", "markers")}
         written = {**spec.written, **{name: value for name, value in kept.items() if value}}
@@ -302,6 +321,7 @@ class Scores:
         return ranking.read_reference(source, self.teachers, known_teachers, self.scored.student)
 
     def _window(self, window: str | int | None) -> str:
+        self._check_exact()
         if window is None:
             return self.scored.window(None)
         if str(window) not in self.windows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +19,12 @@ from lnat_plugins.cli.shared import (
     split_names,
     warn_unloaded,
 )
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.ranking import Leaderboard
+    from lnat_plugins.scores import Scores
 
 _DEFAULT: Final = "local_naturalness"
 _SAMPLES: Final = "lm_eval's output folder (the newest samples of each task), or samples files"
@@ -66,6 +69,8 @@ def _rank(args: argparse.Namespace) -> int:
 
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
+    if any("budget" in scores.scored.settings for scores in everything):
+        return _race(args, everything)
     metrics = split_names(args.metric, "--metric") or []
     for scores in everything:
         scores.check_metrics(metrics, "--metric")
@@ -122,6 +127,30 @@ def _rank(args: argparse.Namespace) -> int:
     log(f"next: {command('report', places, _options(args, metric, reference=args.reference))}")
     if len(boards) == 1:
         log(f"then: {_select(args, metric)}")
+    return 0
+
+
+def _race(args: argparse.Namespace, everything: Sequence[Scores]) -> int:
+    """What runs with a budget settled; scores without one are refused beside them."""
+    asked = {"--metric": args.metric != _DEFAULT, "--window": args.window,
+             "--teachers": args.teachers, "--reference": args.reference}  # fmt: skip
+    for option, given in asked.items():
+        if given:
+            raise ConfigError(
+                "scores of a run with a budget say what it settled, and no more", where=option,
+                remedy=f"leave out {option}, or score without `budget:`",
+            )  # fmt: skip
+    found = [scores.race() for scores in everything]
+    for scores in everything:
+        log_files(scores)
+    texts = [one.to_markdown(brief=args.brief) for one in found]
+    print_result("\n".join(texts))
+    if args.output_path:
+        document = {"lnat_plugins": __version__, "rankings": [one.as_dict() for one in found]}
+        as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+        for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", "\n".join(texts))):
+            write_atomic(args.output_path / name, content, "--output_path")
+            log(f"wrote {args.output_path / name}")
     return 0
 
 

@@ -10,6 +10,7 @@ from lnat_plugins.ranking.compare import Comparison, MetricOrder, compare
 from lnat_plugins.ranking.confounds import Confounds, ControlCorrelation
 from lnat_plugins.ranking.leaderboard import Leaderboard, leaderboard
 from lnat_plugins.ranking.orders import Agreement
+from lnat_plugins.ranking.raced import RacedRanking, raced
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, read_reference
 from lnat_plugins.ranking.result import Ranking, TeacherRank
@@ -21,6 +22,7 @@ __all__ = [
     "ControlCorrelation",
     "Leaderboard",
     "MetricOrder",
+    "RacedRanking",
     "Ranking",
     "Reference",
     "ReferenceFit",
@@ -28,6 +30,7 @@ __all__ = [
     "TeacherRank",
     "compare",
     "leaderboard",
+    "raced",
     "rank",
     "read_reference",
 ]

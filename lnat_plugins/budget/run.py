@@ -29,7 +29,7 @@ from lnat_plugins.budget.records import (
     trace_of,
     window_of,
 )
-from lnat_plugins.errors import DataError
+from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.config import Budget
@@ -83,7 +83,7 @@ class BudgetedRun:
 
     Raises:
         DataError: no prompt has a response of every teacher.
-        ConfigError: as `Race`.
+        ConfigError: as `Race`; `max_tokens` that the first prompts exceed.
     """
 
     def __init__(self, budget: Budget, rows: Sequence[Row]) -> None:
@@ -107,6 +107,7 @@ class BudgetedRun:
         self._plan: Plan | None = None
         self._pilot = budget.steps != "exact"
         self._race = self._new_race(phases=1)
+        self._check_first()
 
     def wanted(self) -> list[Wanted]:
         """What is to be read now; empty when the race is over."""
@@ -174,6 +175,24 @@ class BudgetedRun:
                 record = dataclasses.replace(row.record, undefined={window: why})
             found.append(record)
         return found
+
+    def _check_first(self) -> None:
+        """Raises ConfigError if the first prompts alone are above `max_tokens`."""
+        limit, first = self._budget.max_tokens, set(self._race.order[:FIRST_LOOK])
+        if limit is None:
+            return
+        mode = self._mode(1)
+        needed = sum(
+            tokens_of(row.record, self._part(i, mode))
+            + row.record.prompt_tokens / len(self._teachers)
+            for i, row in enumerate(self._rows) if row.prompt_id in first
+        )  # fmt: skip
+        if needed > limit:
+            raise ConfigError(
+                f"the first {len(first)} prompts take about {round(needed):,} tokens",
+                where="naturalness: budget: max_tokens", found=limit,
+                remedy="allow more, or leave it out",
+            )  # fmt: skip
 
     def _new_race(self, phases: int) -> Race:
         shape = len(self._prompts), len(self._teachers)

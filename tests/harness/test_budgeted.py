@@ -161,7 +161,7 @@ def test_nothing_takes_an_estimate_for_a_score(scores: Scores, tmp_path: Path) -
     for use in (
         scores.rank,
         lambda: scores.compare(["local_naturalness"]),
-        lambda: scores.leaderboard(),
+        scores.leaderboard,
         lambda: scores.report(tmp_path / "report.html"),
         lambda: scores.select("best"),
         lambda: scores.select("random"),

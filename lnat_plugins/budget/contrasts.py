@@ -32,7 +32,7 @@ median."""
 LEAST: Final = 3
 """Unusual (and usual) rows that must have been read before a teacher's mean is post-stratified."""
 
-AWAITED: Final = 0.05
+AWAITED: Final = 0.03
 """A teacher with this share of unusual rows, or more, is not compared before `LEAST` are read."""
 
 _TIE: Final = 1e-12

@@ -54,7 +54,7 @@ def test_a_teacher_whose_unusual_rows_are_unread_is_not_ready() -> None:
     values = np.random.default_rng(1).normal(size=(30, 3))
     unusual = NONE.copy()
     unusual[:2, 0] = unusual[:3, 1] = True
-    found = contrasts(values, unusual, np.array([0.2, 0.2, 0.04]), 300)
+    found = contrasts(values, unusual, np.array([0.2, 0.2, 0.02]), 300)
     assert found.ready.tolist() == [False, True, True]
 
 

@@ -133,7 +133,7 @@ class Plan:
 def plan_steps(
     traces: Sequence[Trace], *, ways: Sequence[Way] | None = None, steps: int | None = None
 ) -> Plan:
-    """Choose from a pilot scored exactly, 20 prompts of all teachers.
+    """Choose from a pilot, some prompts of all teachers that are scored exactly.
 
     Args:
         traces: responses with an undefined step are left out, and so are prompts without a

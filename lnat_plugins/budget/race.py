@@ -125,7 +125,7 @@ class Race:
         self._means: dict[str, float] = {}
         self._left_out_P = np.zeros(shape[0], dtype=np.bool_)
         self._undefined: set[tuple[str, str]] = set()
-        self._tokens, self._ratio, self._prompts_read = 0, 1.0, 0
+        self._tokens, self._prompts_read = 0, 0
         self._stop: Stop = "running"
         self._begin_phase(1)
         self._begin_batch()
@@ -155,7 +155,8 @@ class Race:
 
     def _begin_phase(self, phase: int) -> None:
         shape = self._unusual_PT.shape
-        self._phase, self._end = phase, 0
+        # What a reading is expected to cost: as exact scoring, until the first shows.
+        self._phase, self._end, self._ratio = phase, 0, 1.0
         self._mean_PT, self._variance_PT = np.full((2, *shape), np.nan)
 
     def _begin_batch(self) -> None:

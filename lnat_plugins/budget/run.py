@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.config import Budget
+
+PILOT: Final = 5
+"""Prompts that are scored exactly, to see how the others are read; part of the first look."""
 
 Cell = tuple[str, str]
 
@@ -111,9 +114,11 @@ class BudgetedRun:
 
     def wanted(self) -> list[Wanted]:
         """What is to be read now; empty when the race is over."""
-        while (reading := self._race.next()) is not None:
+        while (cells := self._asked()) is not None:
+            reading = self._race.next()
+            assert reading is not None
             mode = self._mode(reading.phase)
-            rows = [i for cell in reading.cells for i in self._cells[cell]]
+            rows = [i for cell in cells for i in self._cells[cell]]
             wanted = [Wanted(i, self._part(i, mode)) for i in rows]
             # The pilot's responses are exact already when they come again in the second phase.
             missing = [one for one in wanted if not self._has(one)]
@@ -121,6 +126,16 @@ class BudgetedRun:
                 return missing
             self._go_on({})
         return []
+
+    def _asked(self) -> Sequence[Cell] | None:
+        """What the race asks for; of the pilot its prompts alone."""
+        reading = self._race.next()
+        if reading is None:
+            return None
+        if self._pilot and self._plan is None:
+            pilot = self._race.order[:PILOT]
+            return [cell for cell in reading.cells if cell[0] in pilot]
+        return reading.cells
 
     def tell(self, records: Mapping[int, StepSums]) -> None:
         """Takes the records of `wanted`, all of them."""
@@ -139,12 +154,12 @@ class BudgetedRun:
 
     def _go_on(self, read: Mapping[int, int]) -> None:
         """Row -> the tokens read for it now."""
-        reading = self._race.next()
-        assert reading is not None
+        cells = self._asked()
+        assert cells is not None
         if self._pilot and self._plan is None:
-            self._end_pilot(reading.cells, read)
+            self._end_pilot(cells, read)
         else:
-            self._race.tell({cell: self._read(cell, read) for cell in reading.cells})
+            self._race.tell({cell: self._read(cell, read) for cell in cells})
 
     def result(self) -> Raced:
         """What the race says."""
@@ -181,9 +196,11 @@ class BudgetedRun:
         limit, first = self._budget.max_tokens, set(self._race.order[:FIRST_LOOK])
         if limit is None:
             return
-        mode = self._mode(1)
+        pilot = self._race.order[:PILOT] if self._pilot else ()
         needed = sum(
-            tokens_of(row.record, self._part(i, mode))
+            tokens_of(
+                row.record, self._part(i, "pilot" if row.prompt_id in pilot else "exact")
+            )
             + row.record.prompt_tokens / len(self._teachers)
             for i, row in enumerate(self._rows) if row.prompt_id in first
         )  # fmt: skip
@@ -235,9 +252,7 @@ class BudgetedRun:
         drawn = self._budget.steps if isinstance(self._budget.steps, int) else None
         self._plan = plan_steps([one for one in traces if one is not None], steps=drawn)
         self._race = self._new_race(phases=1 if self._plan.way == "exact" else 2)
-        first = self._race.next()
-        assert first is not None
-        self._race.tell({cell: self._read(cell, read) for cell in first.cells})
+        self._race.tell({cell: self._read(cell, read) for cell in cells})
 
     def _read(self, cell: Cell, read: Mapping[int, int]) -> Read:
         """The mean over a teacher's responses to a prompt."""

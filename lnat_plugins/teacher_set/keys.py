@@ -186,7 +186,7 @@ class BudgetKeys(_Keys):
     )
     """the chance, over the whole run, that what it says is wrong"""
     steps: Annotated[str | int, PlainValidator(_steps_drawn)] = "auto"
-    """steps drawn from a response: a number, `exact` = all of them, `auto` = what 20 prompts that
+    """steps drawn from a response: a number, `exact` = all of them, `auto` = what 5 prompts that
     are scored exactly show to be cheapest
     """
     max_tokens: Annotated[int, Field(ge=1)] | None = Field(

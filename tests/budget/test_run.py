@@ -168,7 +168,7 @@ def test_exact_steps_need_no_pilot_and_no_whole_context() -> None:
 
 
 def test_no_more_tokens_than_allowed() -> None:
-    student = Student({"a": -2.0, "b": -2.01, "c": -2.02}, prompts=100)
+    student = Student({"a": -2.0, "b": -2.01, "c": -2.02}, prompts=300)
     records, found = student.run(max_tokens=60_000)
     assert found.outcome.stop == "max_tokens" and found.outcome.tokens <= 60_000
     assert any("`max_tokens` was reached" in one.undefined.get("2", "") for one in records)

@@ -82,7 +82,6 @@ def test_the_readme_has_the_measured_gains(repo: Path) -> None:
         "local_correct",
         "global",
         "global_correct",
-        "best_ifd",
         "best_lark",
         "best_rsr",
     )

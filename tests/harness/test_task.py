@@ -330,5 +330,5 @@ def test_a_student_without_a_template_is_told_so(
     bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
     write_set(tmp_path, rows())
-    with pytest.raises(StudentError, match=r"no chat template.*leave --apply_chat_template out"):
+    with pytest.raises(StudentError, match=r"no chat template.*Leave --apply_chat_template out"):
         evaluate(tmp_path, hf(model, bare), apply_chat_template=True)

@@ -358,7 +358,8 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
         for file in sorted(study_tables.MEASURED.glob("*.json"))
         for name, shown in (
             ("students", study_tables.students),
-            ("arms", study_tables.arms),
+            ("teachers", study_tables.teachers),
+            ("selections", study_tables.selections),
             ("study-metrics", study_tables.metrics),
             ("gains", study_tables.gains),
         )

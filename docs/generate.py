@@ -354,7 +354,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "api": api,
     **{
-        f"{name}-{file.stem}": partial(measured, shown, file.stem)
+        f"{name}{file.stem.replace('_', '-', 1)}": partial(measured, shown, file.stem[1:])
         for file in sorted(study_tables.MEASURED.glob("*.json"))
         for name, shown in (
             ("students", study_tables.students),

@@ -1,4 +1,4 @@
-"""Tables of `evidence.md`, from what `lnat study` measured: `examples/study/measured/*.json`.
+"""Tables of `evidence.md`, from what `lnat study` measured: `examples/study/measured/_*.json`.
 
 Each file is the `studies.json` of a run, or what a run of one study says of its students together.
 """
@@ -19,7 +19,7 @@ Rows = tuple[list[str], list[list[str]]]
 
 def read(name: str) -> dict[str, Any]:
     """What a run says of all its students together."""
-    found = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    found = json.loads((MEASURED / f"_{name}.json").read_text(encoding="utf-8"))
     together: dict[str, Any] = found["together"]
     return together
 

@@ -73,7 +73,7 @@ def test_kinds_are_in_words(generate: ModuleType) -> None:
 
 
 def test_the_readme_has_the_measured_gains(repo: Path) -> None:
-    measured = json.loads((repo / "examples/study/measured/made_up.json").read_text("utf-8"))
+    measured = json.loads((repo / "examples/study/measured/_made_up.json").read_text("utf-8"))
     gains = {(g["selection"], g["over"]): g["gain"] for g in measured["together"]["gains"]}
     text = (repo / "README.md").read_text(encoding="utf-8")
     table = text[text.index("| a row of each prompt") :].split("\n\n")[0].splitlines()[2:]

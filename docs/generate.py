@@ -354,8 +354,8 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "api": api,
     **{
-        f"{name}{file.stem.replace('_', '-', 1)}": partial(measured, shown, file.stem[1:])
-        for file in sorted(study_tables.MEASURED.glob("*.json"))
+        f"{name}-{run}": partial(measured, shown, run)
+        for run in study_tables.runs()
         for name, shown in (
             ("students", study_tables.students),
             ("teachers", study_tables.teachers),

@@ -17,6 +17,11 @@ MEASURED: Final = Path(__file__).parent.parent / "examples" / "study" / "measure
 Rows = tuple[list[str], list[list[str]]]
 
 
+def runs() -> list[str]:
+    """The names of the files."""
+    return sorted(file.stem.removeprefix("_") for file in MEASURED.glob("_*.json"))
+
+
 def read(name: str) -> dict[str, Any]:
     """What a run says of all its students together."""
     found = json.loads((MEASURED / f"_{name}.json").read_text(encoding="utf-8"))

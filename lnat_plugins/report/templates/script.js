@@ -354,7 +354,8 @@
   const NARROW = 480;
   const narrow = (box) => box.clientWidth < NARROW;
   // As many columns as the longest name leaves room for; a name alone may be as long as the plot.
-  const BESIDE = 60;
+  // Beside a name: its mark and the gap to the next one, and in some plots a shape before the name.
+  const MARK = 36, BESIDE = MARK + 24;
   const ruler = document.createElement("canvas").getContext("2d");
   ruler.font = "13px system-ui, sans-serif";
   function fitLegend(specification, width) {
@@ -364,7 +365,7 @@
       for (const each of value) longest = Math.max(longest, ruler.measureText(String(each)).width);
     });
     const columns = Math.max(1, Math.min(4, Math.floor(width / (longest + BESIDE))));
-    Object.assign(specification.config.legend, { columns, labelLimit: width / columns - BESIDE });
+    Object.assign(specification.config.legend, { columns, labelLimit: width / columns - MARK });
   }
   async function draw(box, rows) {
     const name = box.dataset.chart;

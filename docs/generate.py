@@ -354,11 +354,12 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "api": api,
     **{
-        f"{name}-{file.stem}": partial(measured, shown, file.stem)
-        for file in sorted(study_tables.MEASURED.glob("*.json"))
+        f"{name}-{run}": partial(measured, shown, run)
+        for run in study_tables.runs()
         for name, shown in (
             ("students", study_tables.students),
-            ("arms", study_tables.arms),
+            ("teachers", study_tables.teachers),
+            ("selections", study_tables.selections),
             ("study-metrics", study_tables.metrics),
             ("gains", study_tables.gains),
         )

@@ -1,4 +1,4 @@
-"""Tables of `evidence.md`, from what `lnat study` measured: `examples/study/measured/*.json`.
+"""Tables of `evidence.md`, from what `lnat study` measured: `examples/study/measured/_*.json`.
 
 Each file is the `studies.json` of a run, or what a run of one study says of its students together.
 """
@@ -17,9 +17,14 @@ MEASURED: Final = Path(__file__).parent.parent / "examples" / "study" / "measure
 Rows = tuple[list[str], list[list[str]]]
 
 
+def runs() -> list[str]:
+    """The names of the files."""
+    return sorted(file.stem.removeprefix("_") for file in MEASURED.glob("_*.json"))
+
+
 def read(name: str) -> dict[str, Any]:
     """What a run says of all its students together."""
-    found = json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    found = json.loads((MEASURED / f"_{name}.json").read_text(encoding="utf-8"))
     together: dict[str, Any] = found["together"]
     return together
 
@@ -41,7 +46,8 @@ def students(name: str) -> Rows:
     head = ["study: student, budget", "seeds", "no training", "best teacher", "its mean",
             "SD of teachers", "at the floor", "reliability", "largest τ-b"]  # fmt: skip
     rows = [
-        [one["label"], str(one["seeds"]), _number(one["none"], 3), f"`{one['best_teacher']}`",
+        [one["label"].replace("_rows_1", ""), str(one["seeds"]), _number(one["none"], 3),
+         f"`{one['best_teacher']}`",
          _number(one["best"], 3), _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
          _number(one["reliability"], 3), _number(one["largest_tau"])]
         for one in read(name)["results"]
@@ -49,18 +55,31 @@ def students(name: str) -> Rows:
     return head, rows
 
 
-def arms(name: str) -> Rows:
-    """A line an arm, a column a study: the mean over its students."""
+def teachers(name: str) -> Rows:
+    """A line a teacher, a column a study: the mean over its students; and without training."""
+    return _arms(name, "trained on the rows of", selections=False)
+
+
+def selections(name: str) -> Rows:
+    """A line a selection, likewise."""
+    return _arms(name, "trained on a row of each prompt by", selections=True)
+
+
+def _arms(name: str, head: str, *, selections: bool) -> Rows:
+    found = read(name)
+    chosen = {one["selection"] for one in found["gains"]} | {"random"}
     studies: dict[str, list[Mapping[str, float]]] = {}
-    for one in read(name)["results"]:
-        studies.setdefault(one["label"].split(":")[0], []).append(one["arms"])
+    for one in found["results"]:
+        study = one["label"].split(":")[0].removesuffix("_rows_1")
+        studies.setdefault(study, []).append(one["arms"])
     of = {
         arm: [float(np.mean([one[arm] for one in each])) for each in studies.values()]
         for arm in next(iter(studies.values()))[0]
+        if (arm in chosen) is selections
     }
     falling = sorted(of, key=lambda arm: -float(np.mean(of[arm])))
     rows = [[f"`{arm}`", *(_number(value, 3) for value in of[arm])] for arm in falling]
-    return ["trained on", *studies], rows
+    return [head, *studies], rows
 
 
 def metrics(name: str) -> Rows:

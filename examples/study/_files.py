@@ -12,6 +12,16 @@ import yaml
 TEACHER_SET: Final = "class: !function lnat_plugins.harness.NaturalnessTask\n"
 """The first line of a teacher set's YAML."""
 
+ON_CPU: Final[Mapping[str, Any]] = {
+    "max_length": None,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "disable_tqdm": True,
+    "dtype": "float32",
+}
+"""What `sft:` says of small students on a CPU, whose rows are never cut."""
+
 Row = Mapping[str, Any]
 
 

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from _files import TEACHER_SET, write_rows, write_yaml
+from _files import ON_CPU, TEACHER_SET, write_rows, write_yaml
 from families import ANSWER, FAMILIES, Family, problems
 from students import FOREIGN, STEPS, STUDENTS, write_student
 from teachers import TEACHERS, answer_of, respond
@@ -225,12 +225,7 @@ def study(
             "learning_rate": 2e-3,
             "lr_scheduler_type": "cosine",
             "warmup_steps": 10,
-            "max_length": None,
-            "use_cpu": True,
-            "bf16": False,
-            "gradient_checkpointing": False,
-            "disable_tqdm": True,
-            "dtype": "float32",
+            **ON_CPU,
         },
         "evaluation": {
             "tasks": ["test.yaml"],

@@ -32,7 +32,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from _files import TEACHER_SET, Row, read_rows, write_rows, write_yaml
+from _files import ON_CPU, TEACHER_SET, Row, read_rows, write_rows, write_yaml
 from transformers import AutoTokenizer
 
 SELECTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -149,12 +149,7 @@ def study(
             "learning_rate": args.learning_rate,
             "lr_scheduler_type": "cosine",
             "warmup_steps": 2,
-            "max_length": None,
-            "use_cpu": True,
-            "bf16": False,
-            "gradient_checkpointing": False,
-            "disable_tqdm": True,
-            "dtype": "float32",
+            **ON_CPU,
         },
         "evaluation": {
             "tasks": [f"{task}.yaml" for task in tasks],

@@ -77,7 +77,7 @@ def _check(args: argparse.Namespace) -> int:
     template = " --apply_chat_template" * args.apply_chat_template
     log(
         f"next: lm_eval --model hf --model_args pretrained={model} --tasks "
-        f"{shlex.quote(shown(args.file))}{template} --log_samples --output_path out"
+        f"{shlex.quote(shown(args.file))}{template} --log_samples --output_path scores"
     )
     if args.student is None:
         log("(in place of $(lnat student): the folder or name of your student)")

@@ -126,7 +126,7 @@ def _rank(args: argparse.Namespace) -> int:
     metric = None if ALL in metrics else metrics[0]
     log(f"next: {command('report', places, _options(args, metric, reference=args.reference))}")
     if len(boards) == 1:
-        log(f"then: {_select(args, metric)}")
+        log(f"then: {_select(args, metric, everything[0])}")
     return 0
 
 
@@ -161,8 +161,11 @@ def _options(args: argparse.Namespace, metric: str | None, **more: object) -> di
             "plugins": args.plugins, **more}  # fmt: skip
 
 
-def _select(args: argparse.Namespace, metric: str | None) -> str:
-    return command("select", args.sources, _options(args, metric, output_path="chosen"))
+def _select(args: argparse.Namespace, metric: str | None, scores: Scores) -> str:
+    """With `--require_correct` where rows are known to be wrong."""
+    wrong = any(row.correct is False for row in scores.rows)
+    chosen = _options(args, metric, require_correct=wrong, output_path="chosen")
+    return command("select", args.sources, chosen)
 
 
 def declare_report(parser: argparse.ArgumentParser) -> None:
@@ -223,10 +226,10 @@ def _report(args: argparse.Namespace) -> int:
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
         prompts=args.prompts, max_size=args.max_size, others=others, format=format,
-        next_command=_select(args, args.metric), bootstrap_iters=args.bootstrap_iters,
+        next_command=_select(args, args.metric, scores), bootstrap_iters=args.bootstrap_iters,
         seed=args.seed,
     )  # fmt: skip
     log(f"wrote {path}: open {path.resolve().as_uri()}")
     if not others:
-        log(f"next: {_select(args, args.metric)}")
+        log(f"next: {_select(args, args.metric, scores)}")
     return 0

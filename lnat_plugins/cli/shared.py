@@ -32,10 +32,15 @@ def log(text: str) -> None:
 def command(
     name: str, places: Sequence[str | Path], options: Mapping[str, object] | None = None
 ) -> str:
-    """ "lnat rank out --metric ifd", to be printed and run; options of None or "" are left out."""
+    """ "lnat rank out --metric ifd", to be printed and run.
+
+    Options of None, "" or False are left out; one of True stands alone.
+    """
     words = ["lnat", name, *map(str, places)]
     for option, value in (options or {}).items():
-        if value not in (None, ""):
+        if value is True:
+            words.append(f"--{option}")
+        elif value not in (None, "", False):
             words += [f"--{option}", str(value)]
     return shlex.join(words)
 

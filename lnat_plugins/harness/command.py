@@ -127,14 +127,19 @@ def check_output(path: str | None) -> None:
         ) from None  # fmt: skip
 
 
+def no_template(student: str) -> StudentError:
+    """The error where `--apply_chat_template` is given for a student without one."""
+    return StudentError(
+        "the student's tokenizer has no chat template", where=student,
+        remedy="leave --apply_chat_template out, or give a tokenizer that has one: "
+        "--model_args pretrained=...,tokenizer=...",
+    )  # fmt: skip
+
+
 def check_template(arguments: Mapping[str, Any]) -> None:
     """Refuses `--apply_chat_template` for a student whose tokenizer has none."""
     name = arguments.get("tokenizer") or arguments.get("pretrained")
     if isinstance(name, str) and Path(name).is_dir():
         tokenizer = load_tokenizer(name, "give a folder with the student's tokenizer files")
         if not tokenizer.chat_template:
-            raise StudentError(
-                "the student's tokenizer has no chat template", where=name,
-                remedy="leave --apply_chat_template out, or give a tokenizer that has one: "
-                "--model_args pretrained=...,tokenizer=...",
-            )  # fmt: skip
+            raise no_template(name)

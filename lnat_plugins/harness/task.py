@@ -24,7 +24,7 @@ from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError
-from lnat_plugins.harness.command import plain_errors
+from lnat_plugins.harness.command import no_template, plain_errors
 from lnat_plugins.harness.definitions import (
     CONFIG,
     IDENTIFYING,
@@ -180,6 +180,9 @@ class NaturalnessTask(Task):
         """
         lm: Any = getattr(options.get("chat_template"), "__self__", None)
         if options.get("apply_chat_template") and lm is not None:
+            if not getattr(lm.tokenizer, "chat_template", None):
+                with plain_errors():
+                    raise no_template(str(getattr(lm.tokenizer, "name_or_path", "")))
             self._read_template(lm.tokenizer, template_options(lm))
         if self._sensitivity != "none":
             chosen = options.get("samples")

@@ -203,8 +203,8 @@ class Metric:
                 return record.undefined[name]
             if name not in record.statistics and name not in record.step_statistics:
                 # Requested, yet not there: what the metric needs has changed since.
-                requested = {self.name, ALL} & set(record.settings.get("metrics") or ())
-                return _not_gathered(name, again=bool(requested))
+                requested = record.settings.get("metrics") or ()
+                return _not_gathered(name, again=self.name in requested or ALL in requested)
         return ""
 
     def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:

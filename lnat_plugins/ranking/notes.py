@@ -52,11 +52,7 @@ def _dropped(ranking: Ranking) -> Iterator[str]:
 def _sample_sizes(ranking: Ranking) -> Iterator[str]:
     used, iters = ranking.prompts_used, ranking.bootstrap_iters
     if ranking.ties:
-        have = "has" if ranking.ties == 1 else "have"
-        yield (
-            f"{ranking.ties} of {plural(used, 'prompt')} {have} several best teachers; the first "
-            "row wins."
-        )
+        yield ranking.ties_in_words
     if used == 1:
         yield "One prompt: no interval can be given."
     if 0 < iters < FEW_RESAMPLES and used > 1:

@@ -219,6 +219,17 @@ class Ranking:
             f"bootstrap_iters: {self.bootstrap_iters}, seed: {self.seed}",
         )
 
+    @property
+    def ties_in_words(self) -> str:
+        """How many prompts have several best teachers; "" if none has."""
+        if not self.ties:
+            return ""
+        have = "has" if self.ties == 1 else "have"
+        return (
+            f"Win rate: {self.ties} of {plural(self.prompts_used, 'prompt')} {have} several best "
+            "teachers; the first row of the data wins."
+        )
+
     def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """The verdict with what bears on it, the title's lines, and the teachers.
 
@@ -226,7 +237,9 @@ class Ranking:
         fit to a known order.
         """
         if brief:
-            return join_blocks(self.headline(brief=True), _teachers(self), [*_fit(self)])
+            return join_blocks(
+                self.headline(brief=True), _teachers(self), self.ties_in_words, [*_fit(self)]
+            )
         return join_blocks(
             self.headline(),
             title or self.title(),

@@ -93,8 +93,10 @@ def verdict(
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     if others:
-        narrows = "More prompts narrow the choice of a teacher."
-        return Verdict("leads", text, tuple(may_be_best), more, narrows)
+        step = "More prompts narrow the choice of a teacher."
+        if more is None:
+            step = "More prompts may not tell: these teachers may be equally good."
+        return Verdict("leads", text, tuple(may_be_best), more, step)
     return Verdict("best", text, tuple(may_be_best), more, "")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
@@ -331,17 +331,20 @@ def _teacher_axis(looks: Looks) -> alt.Y:
 def _colour(
     looks: Looks, legend: alt.Legend | None = _LEGEND, names: Iterable[str] | None = None
 ) -> alt.Color:
-    domain = list(names or looks.teachers)
-    scale = alt.Scale(domain=domain, range=[looks.variable(name) for name in domain])
+    scale = _scale(names or looks.teachers, looks.variable)
     return alt.Color("teacher:N", scale=scale, legend=legend)
 
 
 def _shape(
     looks: Looks, legend: alt.Legend | None = _LEGEND, names: Iterable[str] | None = None
 ) -> alt.Shape:
-    domain = list(names or looks.teachers)
-    scale = alt.Scale(domain=domain, range=[looks.shape(name) for name in domain])
+    scale = _scale(names or looks.teachers, looks.shape)
     return alt.Shape("teacher:N", scale=scale, legend=legend)
+
+
+def _scale(names: Iterable[str], look: Callable[[str], str]) -> alt.Scale:
+    domain = list(names)
+    return alt.Scale(domain=domain, range=[look(name) for name in domain])
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -168,10 +168,12 @@ def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
 
 def several(sets: Sequence[ScoredSet]) -> DataError:
     """The error where scores are of more tasks than one, or of one task by more students."""
-    kind = "tasks" if len({scored.task for scored in sets}) > 1 else "students"
+    tasks = dict.fromkeys(scored.task for scored in sets)
+    students = dict.fromkeys(scored.student for scored in sets)
+    kind, found = ("tasks", tasks) if len(tasks) > 1 else ("students", students)
     return DataError(
         f"several {kind} are scored here",
-        found=", ".join(f"{scored.task} by {scored.student}" for scored in sets),
+        found=", ".join(found),
         remedy="name the samples files of one of them",
     )
 

@@ -128,7 +128,7 @@ def test_from_data_to_scores(file: str, here: Path, capsys: pytest.CaptureFixtur
     scored = run(f"{made['next']} --no_trial", capsys)["next"]
     assert scored == (
         "lm_eval --model hf --model_args pretrained=$(lnat student) --tasks my_teachers.yaml "
-        "--apply_chat_template --log_samples --output_path out"
+        "--apply_chat_template --log_samples --output_path scores"
     )
 
 
@@ -150,7 +150,7 @@ def test_after_a_check_lm_eval_takes_what_is_printed(
     parsed = HarnessCLI().parse_args()
     expected = student if student and student != "bundled" else "STUDENT"
     assert parsed.model_args == {"pretrained": expected}
-    assert parsed.tasks == [name] and parsed.output_path == "out" and parsed.log_samples
+    assert parsed.tasks == [name] and parsed.output_path == "scores" and parsed.log_samples
 
 
 def test_after_a_study_its_scores_are_ranked_against_it(

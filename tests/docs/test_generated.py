@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -68,3 +70,24 @@ def test_kinds_are_in_words(generate: ModuleType) -> None:
     assert generate.kind(int | None) == "a whole number"
     assert generate.kind(list[str] | dict[str, str]) == "a list or a mapping"
     assert generate.default(False) == "`false`" and generate.default(()) == "–"
+
+
+def test_the_readme_has_the_measured_gains(repo: Path) -> None:
+    measured = json.loads((repo / "examples/study/measured/_made_up.json").read_text("utf-8"))
+    gains = {(g["selection"], g["over"]): g["gain"] for g in measured["together"]["gains"]}
+    text = (repo / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| a row of each prompt") :].split("\n\n")[0].splitlines()[2:]
+    arms = (
+        "local",
+        "local_correct",
+        "global",
+        "global_correct",
+        "best_lark",
+        "best_rsr",
+    )
+    assert len(table) == len(arms)
+    for line, arm in zip(table, arms, strict=True):
+        for cell, over in zip(line.split("|")[2:4], ("random", "best teacher"), strict=True):
+            found = [float(number.replace("−", "-")) for number in re.findall(r"[−+]?\.\d+", cell)]
+            expected = [gains[arm, over][name] for name in ("value", "low", "high")]
+            assert found == pytest.approx(expected, abs=6e-4), (arm, over)

@@ -13,7 +13,7 @@ from lm_eval.config.evaluate_config import EvaluatorConfig
 from lm_eval.tasks import TaskManager
 from tokenizers.processors import TemplateProcessing
 
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.task import source_of
 from tests import helpers_students
@@ -322,3 +322,13 @@ def test_two_system_turns_are_refused(model: Any, tokenizer: Any, tmp_path: Path
     evaluate(tmp_path, lm, apply_chat_template=True)
     with pytest.raises(DataError, match="prompt p0: the prompt has a system turn of its own besi"):
         evaluate(tmp_path, lm, apply_chat_template=True, system_instruction="Be brief.")
+
+
+def test_a_student_without_a_template_is_told_so(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = None
+    write_set(tmp_path, rows())
+    with pytest.raises(StudentError, match=r"no chat template.*Leave --apply_chat_template out"):
+        evaluate(tmp_path, hf(model, bare), apply_chat_template=True)

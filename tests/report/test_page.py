@@ -24,9 +24,9 @@ from lnat_plugins.metrics import METRICS
 from lnat_plugins.ranking import rank, read_reference
 from lnat_plugins.ranking.result import rank_span
 from lnat_plugins.report import report
-from lnat_plugins.report.cells import counted, number
+from lnat_plugins.report.cells import counted, last_part, number
 from lnat_plugins.report.data import NEXT_COMMAND, gather
-from lnat_plugins.report.page import _short, bundle
+from lnat_plugins.report.page import bundle
 from lnat_plugins.report.tables import plain
 from lnat_plugins.scoring.record import StepSums
 from tests.ranking.builders import LOWER
@@ -352,7 +352,7 @@ def test_white_space_in_a_setting_can_be_seen(value: object, written: str) -> No
 
 
 def test_the_title_has_the_students_last_name_and_settings_the_whole() -> None:
-    assert [_short(name) for name in ("org/student", "/a/b/", "C:\\m\\s", "s", "/")] == [
+    assert [last_part(name) for name in ("org/student", "/a/b/", "C:\\m\\s", "s", "/")] == [
         "student", "b", "s", "s", "/",
     ]  # fmt: skip
     page = Page(page_of(three_teachers()))

@@ -169,9 +169,10 @@ def test_no_time_is_said_when_all_is_read(drawn: None, clock: list[float]) -> No
 
 @pytest.fixture
 def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bars are on; tests/conftest.py turns Hugging Face's off."""
+    """Bars are on; tests/conftest.py, and a benchmark that ran before, turn Hugging Face's off."""
     module = sys.modules["huggingface_hub.utils.tqdm"]
     monkeypatch.setattr(module, "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    monkeypatch.setattr(module, "progress_bar_states", {})
 
 
 def test_as_it_is_drawn(on: None, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,9 @@ def test_tasks_are_kept_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "m", TABLE, task="maths_b")
     write_run(tmp_path / "m", TABLE, task="maths_a")
     assert [scored.task for scored in read_scored_sets([tmp_path])] == ["maths_a", "maths_b"]
-    with pytest.raises(DataError, match=r"several tasks are scored here \(found 'maths_a by"):
+    with pytest.raises(
+        DataError, match=r"several tasks are scored here \(found 'maths_a, maths_b'"
+    ):
         read_scored_set([tmp_path])
 
 

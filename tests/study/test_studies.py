@@ -34,7 +34,7 @@ def test_the_command_brings_studies_together(
     assert main(["study", *paths, "--output_path", str(root), "--bootstrap_iters", "200"]) == 0
     printed = capsys.readouterr()
     assert f"wrote {root / RESULTS}" in printed.err
-    assert f"lnat: plan: 20 units, 20 done, in {root / 'sums'}" in printed.err
+    assert f"lnat: plan: 14 units, 14 done, in {root / 'sums'}" in printed.err
     text = " ".join(printed.out.split())
     for words in (
         "## sums", "## more", "## All studies",

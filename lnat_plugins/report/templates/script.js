@@ -354,18 +354,18 @@
   const NARROW = 480;
   const narrow = (box) => box.clientWidth < NARROW;
   // As many columns as the longest name leaves room for; a name alone may be as long as the plot.
-  const BESIDE = 60, AXIS = 60;
+  // Beside a name: its mark and the gap to the next one, and in some plots a shape before the name.
+  const MARK = 36, BESIDE = MARK + 24;
   const ruler = document.createElement("canvas").getContext("2d");
   ruler.font = "13px system-ui, sans-serif";
   function fitLegend(specification, width) {
     let longest = 0;
-    width -= AXIS;
     JSON.stringify(specification, (key, value) => {
       if (key !== "domain" || !Array.isArray(value)) return value;
       for (const each of value) longest = Math.max(longest, ruler.measureText(String(each)).width);
     });
     const columns = Math.max(1, Math.min(4, Math.floor(width / (longest + BESIDE))));
-    Object.assign(specification.config.legend, { columns, labelLimit: width / columns - BESIDE });
+    Object.assign(specification.config.legend, { columns, labelLimit: width / columns - MARK });
   }
   async function draw(box, rows) {
     const name = box.dataset.chart;
@@ -373,7 +373,9 @@
     const specification = structuredClone(charts[name]);
     if (rows) specification.datasets = { ...(specification.datasets || {}), points: rows };
     if (narrow(box)) specification.config.axisY.labelLimit = 120;
-    fitLegend(specification, box.clientWidth);
+    // A legend begins where the plot does, behind the labels of its axis: numbers, or names.
+    const axis = name === "winners" ? specification.config.axisY.labelLimit + 20 : 60;
+    fitLegend(specification, box.clientWidth - axis);
     const made = await vegaEmbed(box, specification, {
       ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: showTip, mode: "vega-lite",
     });

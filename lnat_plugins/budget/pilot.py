@@ -122,10 +122,10 @@ class Plan:
             f"r {self.residual_share:.2f}, variance of a difference {self.difference_variance:.3f}"
         )
         if self.way == "exact":
-            return f"pilot of {self.prompts} prompts: exact scoring ({figures})"
+            return f"After a pilot of {self.prompts} prompts: exact scoring ({figures})"
         what = "a global pass and " if self.way == "with_global_pass" else ""
         return (
-            f"pilot of {self.prompts} prompts: {what}{self.steps} steps a response, "
+            f"After a pilot of {self.prompts} prompts: {what}{self.steps} steps a response, "
             f"{self.factor:.1f} times fewer tokens for the same precision ({figures})"
         )
 

@@ -119,7 +119,8 @@ class Plan:
     def sentence(self) -> str:
         """What the verdict says of it."""
         figures = (
-            f"r {self.residual_share:.2f}, variance of a difference {self.difference_variance:.3f}"
+            f"a global pass leaves {self.residual_share:.2f} of a step's variance; variance of two "
+            f"teachers' difference {self.difference_variance:.3f}"
         )
         if self.way == "exact":
             return f"After a pilot of {self.prompts} prompts: exact scoring ({figures})"

@@ -44,12 +44,12 @@ def score_with_budget(
     places = [(i, k) for i, job in enumerate(jobs) for k in range(len(job.responses))]
     rows = [Row(jobs[i].prompt_id, len(jobs[i].responses[k].text), unread[i][k]) for i, k in places]
     run = BudgetedRun(Budget(**jobs[0].settings["budget"]), rows)
-    said: tuple[str, ...] = ()
+    said: set[str] = set()
     while wanted := run.wanted():
         run.tell(_read(wanted, places, jobs, scorer, processes))
         outcome = run.result().outcome
-        if processes.main and outcome.prompts and outcome.remaining != said:
-            said = outcome.remaining
+        if processes.main and outcome.prompts and {*outcome.remaining} != said:
+            said = {*outcome.remaining}
             _log.info("Race: %s", outcome.sentence)
     found = iter(run.records())
     return [[next(found) for _ in job.responses] for job in jobs]

@@ -51,7 +51,8 @@ class TeacherRank:
         rank_low, rank_high: simultaneous interval of the rank.
         first_in: share of resamples in which the teacher's mean is the best; ties share equally. It
             describes the resampling and is no probability of being best.
-        win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
+        win_rate: share of prompts on which the teacher is the best; a prompt with t best teachers
+            counts 1/t for each of them.
         scored_prompts, coverage: on how many of all prompts the teacher has a defined value, and
             the same as a share.
         responses, undefined: rows of the teacher on all prompts, and reason -> rows among them
@@ -98,7 +99,7 @@ class Ranking:
         prompts, responses: scored.
         prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
-        ties: prompts used on which several teachers are best.
+        ties: prompts used on which several teachers are best, and share the win.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
         bootstrap_iters, seed: of the intervals.
@@ -219,17 +220,6 @@ class Ranking:
             f"bootstrap_iters: {self.bootstrap_iters}, seed: {self.seed}",
         )
 
-    @property
-    def ties_in_words(self) -> str:
-        """How many prompts have several best teachers; "" if none has."""
-        if not self.ties:
-            return ""
-        have = "has" if self.ties == 1 else "have"
-        return (
-            f"Win rate: {self.ties} of {plural(self.prompts_used, 'prompt')} {have} several best "
-            "teachers; the first row of the data wins."
-        )
-
     def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """The verdict with what bears on it, the title's lines, and the teachers.
 
@@ -237,9 +227,7 @@ class Ranking:
         fit to a known order.
         """
         if brief:
-            return join_blocks(
-                self.headline(brief=True), _teachers(self), self.ties_in_words, [*_fit(self)]
-            )
+            return join_blocks(self.headline(brief=True), _teachers(self), [*_fit(self)])
         return join_blocks(
             self.headline(),
             title or self.title(),

@@ -144,8 +144,9 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
         shares = {name: {who: of[who] for who in looks.teachers}
                   for name, of in figures.composition.items()}  # fmt: skip
         caption = (
-            "Share of prompts on which a teacher's response is the best, by each metric's own "
-            "direction: what choosing one response a prompt would train on."
+            "Share of prompts on which a teacher's response is the best (of t equal ones each "
+            "counts 1/t), by each metric's own direction: what choosing one response a prompt "
+            "would train on."
         )
         add("winners", title, charts.winners(shares, looks), caption)
     return made

@@ -26,7 +26,8 @@ EXPLAINED: Final = (
     "May be best: in the set that holds the best teacher with 95 % confidence. Rank interval: "
     "simultaneous over all teachers.",
     "First in: share of resamples in which its mean is the best; no probability of being best.",
-    "Win rate: share of prompts on which the teacher's response is the best.",
+    "Win rate: share of prompts on which the teacher's response is the best; t equal ones count "
+    "1/t each.",
     "Coverage: share of all prompts for which it has a score.",
 )
 

@@ -95,8 +95,8 @@ def ways(ranking: Ranking) -> Iterator[Way]:
 
 
 def sentences(verdict: str) -> tuple[str, str]:
-    """The verdict's first sentence, and what follows it, such as how many prompts would tell."""
-    found = re.search(r"(?<=\.) (?=About |The power stays |With fewer than )", verdict)
+    """Who leads and who may be as good; and what follows, such as how many prompts would tell."""
+    found = re.search(r"(?<=\.) (?=In \d+ of \d|About |Even |With fewer than )", verdict)
     return (verdict, "") if found is None else (verdict[: found.start()], verdict[found.end() :])
 
 

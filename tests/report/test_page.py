@@ -420,12 +420,8 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     ways = dict(zip(opinions, [page.text(node) for node in page.all("dd")], strict=True))
     assert ways["with steps line"] == "≠ DSQ first"
     assert ways["without first and last step"].startswith("✓ ")
-    (line,) = ranking.sensitivity.in_words()
-    assert line in [page.text(node) for node in page.all("summary")]
-    assert (
-        "the same first teacher in 2 of 3 other ways of scoring (not: DSQ instead of QwQ with "
-        "steps line)" in line
-    )
+    assert "The whole order in each way" in [page.text(node) for node in page.all("summary")]
+    assert "DSQ instead of QwQ" not in text  # the list above says so
     without_effect = "without each trace's lowest 5% of steps, with every token weighing the same"
     assert f"{without_effect}: no effect on these responses" in shown
     assert "prompts scored for all of them: 12 of 12 ·" in text

@@ -147,13 +147,14 @@ class Ranking:
 
     def _repr_html_(self) -> str:
         """The verdict and a line a teacher, as a notebook shows it."""
-        headers = ["Teacher", f"Mean {ARROW[self.higher_is_better]}", "Difference"]
-        headers += [f"{LEVEL:.0%}, all pairs", "May be best", "Win rate"]
+        headers = ["Teacher", "May be best", f"Mean {ARROW[self.higher_is_better]}", "Difference"]
+        headers += [f"{LEVEL:.0%}, all pairs", "Win rate"]
         rows = [
             [
-                line.teacher, number(line.mean), number(line.difference),
+                line.teacher, yes_or_no(line.may_be_best), number(line.mean),
+                number(line.difference),
                 span(line.difference_low, line.difference_high) if line.rank > 1 else "",
-                yes_or_no(line.may_be_best), number(line.win_rate, 3),
+                number(line.win_rate, 3),
             ]
             for line in self.teachers
         ]  # fmt: skip
@@ -274,16 +275,15 @@ _MOST_IN_ORDER: Final = 5
 
 def _teachers(ranking: Ranking) -> str:
     """A line each; no column that says the same on every line."""
-    headers = ["Teacher", f"Mean {ARROW[ranking.higher_is_better]}", INTERVAL, "Median"]
-    headers += ["Difference", f"{LEVEL:.0%}, all pairs", "May be best", "Rank", "First in"]
+    headers = ["Teacher", "May be best", f"Mean {ARROW[ranking.higher_is_better]}", INTERVAL]
+    headers += ["Median", "Difference", f"{LEVEL:.0%}, all pairs", "Rank", "First in"]
     headers += ["Win rate"]
     rows = [
         [
-            line.teacher, number(line.mean), span(line.low, line.high), number(line.median),
-            number(line.difference),
+            line.teacher, yes_or_no(line.may_be_best), number(line.mean),
+            span(line.low, line.high), number(line.median), number(line.difference),
             span(line.difference_low, line.difference_high) if line.rank > 1 else "",
-            yes_or_no(line.may_be_best), rank_span(line), number(line.first_in, 3),
-            number(line.win_rate, 3),
+            rank_span(line), number(line.first_in, 3), number(line.win_rate, 3),
         ]
         for line in ranking.teachers
     ]  # fmt: skip

@@ -315,7 +315,7 @@ def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:
 def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(out), *FAST]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Which teacher suits student?</h1>" in text
+    assert "<h1>Which teacher suits the student “student”?</h1>" in text
     assert '<h2 class="said">No verdict: 3 prompts of 3 teachers, and 10 are the least' in text
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -105,7 +105,7 @@ class Scores:
             bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
             student=self.scored.student, texts=[row.text for row in self.rows],
             degenerate=self.scored.degenerate, unusable=self.scored.unusable,
-            prompts_in_set=self.scored.prompts_in_set,
+            prompts_in_set=self.scored.prompts_in_set, grown_from=self.scored.grown_from,
             reference=self._reference(reference),
         )  # fmt: skip
 

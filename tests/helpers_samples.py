@@ -103,11 +103,12 @@ def write_run(
     in_set: int | None = None,
     unusable: Mapping[str, UnusableRows] | None = None,
     data: str = "0123456789ab",
+    way: Mapping[str, Any] | None = None,
 ) -> Path:
     """One lm-eval run: `samples_*.jsonl` and, unless `student` is None, `results_*.json`.
 
     `in_set`: how many prompts the task has, as lm-eval says it of a run with `--limit`.
-    `unusable`, `data`: what the task says of its teacher set.
+    `unusable`, `data`, `way`: what the task says of its teacher set and of how it was scored.
     """
     lines = [samples_line(prompt_id, records) for prompt_id, records in table.items()]
     path = write_lines(folder / f"samples_{task}_{date}.jsonl", lines)
@@ -119,10 +120,12 @@ def write_run(
         }
         if in_set is not None:
             results["n-samples"] = {task: {"original": in_set, "effective": len(lines)}}
+        about: dict[str, Any] = {} if in_set is None else {"steps": "sentence", "windows": ["4"]}
         if unusable is not None:
             counts = {teacher: one.as_dict() for teacher, one in unusable.items()}
-            about = {"unusable": counts, "data_fingerprint": data}
-            results["configs"] = {task: {"metadata": {"naturalness": about}}}
+            about |= {"unusable": counts, "data_fingerprint": data}
+        if about:
+            results["configs"] = {task: {"metadata": {"naturalness": about | (way or {})}}}
         (folder / f"results_{date}.json").write_text(json.dumps(results), encoding="utf-8")
     return path
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,9 +81,10 @@ def _rank(args: argparse.Namespace) -> int:
     metrics_to_compare(metrics, plugins.registry.metrics, "--metric")
     known_teachers = {teacher for scores in everything for teacher in scores.teachers}
     boards = []
+    earlier = _earlier_looks(args.output_path)
     for scores in everything:
         log_files(scores)
-        chosen = scores.only(split_names(args.teachers, "--teachers"))
+        chosen = _grown(scores, earlier, metrics[0]).only(split_names(args.teachers, "--teachers"))
         boards.append(
             chosen.leaderboard(
                 metrics, args.window, reference=args.reference, known_teachers=known_teachers,
@@ -128,6 +131,27 @@ def _rank(args: argparse.Namespace) -> int:
     if len(boards) == 1:
         log(f"then: {_select(args, metric, everything[0])}")
     return 0
+
+
+def _earlier_looks(folder: Path | None) -> dict[tuple[str, ...], int]:
+    """Task, student, settings and metric -> prompts of the first verdict in the folder's
+    `ranking.json`; nothing where there is none that can be read."""
+    found: dict[tuple[str, ...], int] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = (folder / "ranking.json").read_text(encoding="utf-8") if folder else "{}"
+        for one in json.loads(text).get("rankings", ()):
+            ranking = one["ranking"]
+            key = (one["task"], one["student"], one["settings_hash"], ranking["metric"])
+            found[key] = int(ranking["grown_from"] or ranking["prompts_used"])
+    return found
+
+
+def _grown(scores: Scores, earlier: Mapping[tuple[str, ...], int], metric: str) -> Scores:
+    """The scores, with the number of prompts of an earlier look at fewer of them."""
+    scored = scores.scored
+    before = earlier.get((scored.task, scored.student, scored.settings_hash, metric), 0)
+    looks = [n for n in (before, scored.grown_from) if 0 < n < len(scored.prompts)]
+    return replace(scores, scored=replace(scored, grown_from=min(looks, default=0)))
 
 
 def _race(args: argparse.Namespace, everything: Sequence[Scores]) -> int:

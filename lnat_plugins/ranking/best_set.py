@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from scipy import special, stats
 
+from lnat_plugins.budget.sequential import critical, raised
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.ranking.table import TIE, Floats
 
@@ -35,7 +36,8 @@ class BestSet:
     Attributes:
         members: the teachers that may be best, highest score first; the leader is always one.
         critical: T critical values, in standard errors of a paired difference: a teacher is out
-            if another is better by more than that many. NaN if nothing can be resampled.
+            if another is better by more than that many. NaN if nothing can be resampled. Of
+            repeated looks, where it depends on the other teacher, the largest.
         ranks: T simultaneous intervals of the rank, 1 = best; they agree with `members`.
         low, high: T ends of the simultaneous intervals, over all pairs of teachers, of the score
             minus the leader's; NaN if nothing can be resampled.
@@ -56,6 +58,7 @@ def best_set(
     draws_BT: Floats,
     influence_PT: Floats,
     *,
+    repeated: bool = False,
     outcomes: int = 2_000,
     seed: int = 1234,
 ) -> BestSet:
@@ -66,6 +69,9 @@ def best_set(
         draws_BT: the same figures of paired bootstrap resamples, all finite.
         influence_PT: what each prompt contributes to a figure, up to a constant: of a mean its
             value; of a ratio of means R (numerator - R · denominator) / mean denominator.
+        repeated: whether fewer of these prompts were looked at before. Then the critical values
+            are those of `budget.sequential`, which hold at every look at once, and `needed` is left
+            out.
         outcomes, seed: what is simulated for `needed`, and its seed; with 0 it is left out.
     """
     n_prompts, n_teachers = influence_PT.shape
@@ -76,28 +82,33 @@ def best_set(
         return BestSet(tuple(order.tolist()), nothing, ranks, nothing, nothing, None)
     tie = TIE * max(1.0, np.abs(influence_PT).max(), np.abs(scores_T).max())
     error_TT, skew_TT = _pairs(influence_PT, tie)
-    critical_T, critical = _critical(draws_BT - scores_T, error_TT, skew_TT, n_prompts)
     lead_TT = _in_errors(scores_T - scores_T[:, None], error_TT, tie)
-    out_T = lead_TT.max(axis=1) > critical_T
+    if repeated:
+        one_TT, all_TT = _critical_repeated(skew_TT, n_prompts)
+    else:
+        critical_T, of_all = _critical(draws_BT - scores_T, error_TT, skew_TT, n_prompts)
+        one_TT, all_TT = np.tile(critical_T[:, None], n_teachers), np.full_like(error_TT, of_all)
+    out_T = np.asarray(np.any(lead_TT > one_TT, axis=1))
     members = tuple(int(column) for column in order if not out_T[column])
-    better_TT = lead_TT > critical
+    better_TT = lead_TT > all_TT
     lowest_T = np.maximum(1 + better_TT.sum(axis=1), 1 + out_T)
     highest_T = n_teachers - better_TT.sum(axis=0)
-    difference_T, half_T = scores_T - scores_T[order[0]], critical * error_TT[order[0]]
-    high_T = difference_T + half_T
+    difference_T, error_T = scores_T - scores_T[order[0]], error_TT[order[0]]
+    low_T = difference_T - _times(all_TT[order[0]], error_T)
+    high_T = difference_T + _times(all_TT[:, order[0]], error_T)
     needed = None
     if len(members) == 1:
         highest_T[members[0]] = 1
         high_T = np.minimum(high_T, 0.0)
-    elif outcomes and error_TT.any():
+    elif outcomes and error_TT.any() and not repeated:
         covariance_TT = np.cov(influence_PT.T)
-        seen = (scores_T, covariance_TT, error_TT, lead_TT, critical_T)
+        seen = (scores_T, covariance_TT, error_TT, lead_TT, one_TT[:, 0])
         needed = _needed(*seen, n_prompts, outcomes, seed)
     return BestSet(
         members=members,
-        critical=tuple(critical_T.tolist()),
+        critical=tuple(one_TT.max(axis=1).tolist()),
         ranks=tuple(zip(lowest_T.tolist(), highest_T.tolist(), strict=True)),
-        low=tuple((difference_T - half_T).tolist()),
+        low=tuple(low_T.tolist()),
         high=tuple(high_T.tolist()),
         needed=needed,
     )
@@ -164,6 +175,29 @@ def _student(most_B: Floats, n_prompts: int) -> float:
     return float(stats.t.isf(special.ndtr(-quantile), n_prompts - 1))
 
 
+def _critical_repeated(skew_TT: Floats, n_prompts: int) -> tuple[Floats, Floats]:
+    """(T, T) critical values of "j over i" that hold at every number of prompts at once: against
+    one teacher's T - 1 rivals, and for all T (T - 1) ordered pairs.
+
+    Simulated, equal teachers with noise of deviations 0.5 to 2, looks from 20 prompts on after
+    every 20 up to 300 (nominal .05): SIMULATED
+    """
+    n_teachers = len(skew_TT)
+    adjusted_TT = skew_TT * math.sqrt(n_prompts * (n_prompts - 1)) / max(n_prompts - 2, 1)
+    error = 1 - LEVEL
+    one, every = (
+        raised(critical(n_prompts, comparisons / error), adjusted_TT, n_prompts)
+        for comparisons in (max(n_teachers - 1, 1), max(n_teachers * (n_teachers - 1), 1))
+    )
+    return one, every
+
+
+def _times(critical_T: Floats, error_T: Floats) -> Floats:
+    """Half widths; NaN where no critical value is known, 0 without an error."""
+    finite_T = np.where(np.isfinite(critical_T), critical_T, math.nan)
+    return np.where(error_T > 0, finite_T * error_T, 0.0)
+
+
 def _needed(
     scores_T: Floats,
     covariance_TT: Floats,
@@ -207,11 +241,11 @@ def _needed(
         scores_ST = sums_SK @ axes_TK.T / size
         smaller_TT = error_TT * math.sqrt(n_prompts / size)
         left_S = np.zeros(outcomes, dtype=np.int64)
-        for i, critical in enumerate(critical_T):
+        for i, largest in enumerate(critical_T):
             lead_ST = np.tile(lead_TT[i], (outcomes, 1))  # stands where there is no error
             difference_ST = scores_ST - scores_ST[:, [i]]
             np.divide(difference_ST, smaller_TT[i], out=lead_ST, where=error_TT[i] > 0)
-            left_S += lead_ST.max(axis=1) <= critical
+            left_S += lead_ST.max(axis=1) <= largest
         return float((left_S == 1).mean()) >= POWER
 
     short, enough = n_prompts, MOST * n_prompts

@@ -125,6 +125,6 @@ def leaderboard(
         bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
         texts=[row.text for row in scored.rows], degenerate=scored.degenerate,
         unusable=scored.unusable,
-        prompts_in_set=scored.prompts_in_set, student=scored.student,
+        prompts_in_set=scored.prompts_in_set, grown_from=scored.grown_from, student=scored.student,
     )  # fmt: skip
     return Leaderboard(scored, ranking, comparison)

@@ -39,7 +39,7 @@ from lnat_plugins.ranking.table import (
     check_scores,
     score_table,
 )
-from lnat_plugins.ranking.verdict import verdict
+from lnat_plugins.ranking.verdict import FEWEST, verdict
 from lnat_plugins.ranking.warnings import warnings
 from lnat_plugins.steps.windows import parse_window
 from lnat_plugins.teacher_set.degenerate import DegenerateCount
@@ -60,6 +60,7 @@ def rank(
     degenerate: Mapping[str, DegenerateCount] | None = None,
     unusable: Mapping[str, UnusableRows] | None = None,
     prompts_in_set: int | None = None,
+    grown_from: int = 0,
     student: str = "",
 ) -> Ranking:
     """Teachers, best first by the metric's direction, with intervals, controls and notes.
@@ -80,6 +81,8 @@ def rank(
         degenerate: teacher -> its degenerate responses, if they were counted.
         unusable: teacher -> its rows that could not be used, if that is known.
         prompts_in_set: of the teacher set, where fewer were scored (`--limit`).
+        grown_from: prompts of an earlier look at fewer of these, 0 = this is the first: whoever
+            looks again and again at a growing set needs bounds that hold at every look.
         student: its name or path; without it no family is named.
 
     Raises:
@@ -98,7 +101,9 @@ def rank(
     scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)
     scores_BT = known_rows(drawn_BT)
     columns = np.argsort(-scores_T, kind="stable").tolist()
-    best = best_set(scores_T, scores_BT, table.influence(used_P), seed=seed)
+    grown_from = grown_from if grown_from >= FEWEST else 0  # no verdict was possible then
+    influence_PT = table.influence(used_P)
+    best = best_set(scores_T, scores_BT, influence_PT, repeated=grown_from > 0, seed=seed)
     order = [teachers[column] for column in columns]
     changed = sensitivity(table, rows, prompts, window)
     may_be_best = [teachers[column] for column in best.members]
@@ -110,6 +115,7 @@ def rank(
         changed,
         metric=metric.name,
         resamples=len(scores_BT),
+        grown_from=grown_from,
     )
     controls = control_values(table, rows)
     name = "local_naturalness" if metric.reads == "global" else "global_naturalness"
@@ -129,6 +135,7 @@ def rank(
         teachers=_teacher_ranks(
             table, scores_T, scores_BT, columns, controls, best, shown=said.kind != "none"
         ),
+        grown_from=grown_from,
         prompts=len(prompts), prompts_used=int(used_P.sum()), responses=len(rows),
         ties=table.winners(used_P)[1],
         stability=stability(table, columns[0], scores_BT, bootstrap_iters, seed),

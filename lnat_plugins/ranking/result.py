@@ -99,6 +99,7 @@ class Ranking:
         prompts, responses: scored.
         prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
+        grown_from: prompts of an earlier look at fewer of them; 0 if this is the first.
         ties: prompts used on which several teachers are best, and share the win.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
@@ -124,6 +125,7 @@ class Ranking:
     prompts: int
     prompts_in_set: int
     prompts_used: int
+    grown_from: int
     responses: int
     ties: int
     stability: Stability

@@ -55,6 +55,7 @@ def verdict(
     *,
     metric: str = "local_naturalness",
     resamples: int = RESAMPLES,
+    grown_from: int = 0,
 ) -> Verdict:
     """The verdict on teachers in order, best first.
 
@@ -65,6 +66,7 @@ def verdict(
         sensitivity: the first sentence says so where the first teacher changes with it.
         metric: what ranks; named unless it is local naturalness.
         resamples: in which every teacher has a score.
+        grown_from: prompts of an earlier look at fewer of these; 0 if this is the first.
     """
     first, size = order[0], f"{plural(len(order), 'teacher')}, {plural(prompts, 'prompt')}"
     by = "" if metric == "local_naturalness" else f" by {metric}"
@@ -92,13 +94,18 @@ def verdict(
     else:
         text = (
             f"{first} leads{by}{but} ({size}). {_listed(others)} may be as good or better (not "
-            f"ruled out at {LEVEL:.0%}).{elsewhere}{_more(more, prompts)}"
+            f"ruled out at {LEVEL:.0%}).{elsewhere}{'' if grown_from else _more(more, prompts)}"
         )
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
+    if grown_from:
+        text += (
+            f" {plural(grown_from, 'prompt')} of these were scored before: the bounds hold at "
+            "every look at a growing set, and are wider for it."
+        )
     if others:
         step = "More prompts narrow the choice of a teacher."
-        if more is None:
+        if more is None and not grown_from:
             step = "These teachers may be equally good."
         return Verdict("leads", text, tuple(may_be_best), more, step)
     return Verdict("best", text, tuple(may_be_best), more, "")

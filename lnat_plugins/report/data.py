@@ -200,6 +200,7 @@ def ranking_of(
         metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
         degenerate=scored.degenerate, unusable=scored.unusable,
         prompts_in_set=scored.prompts_in_set,
+        grown_from=scored.grown_from,
         bootstrap_iters=options.bootstrap_iters, seed=options.seed,
     )  # fmt: skip
 

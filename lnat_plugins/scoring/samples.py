@@ -45,6 +45,8 @@ class ScoredSet:
         skipped: "file: reason" for each samples file that was found but not read.
         duplicates: rows that came again with the same numbers, and were counted once.
         prompts_in_set: of the teacher set; more than `prompts` if only some were scored.
+        grown_from: prompts of an older samples file beside one that was read, scored in the same
+            way, with fewer prompts; 0 if there is none.
         unusable: teacher -> its rows of the teacher set that could not be used; empty if that is
             not known. "" stands for rows of which no teacher is known.
     """
@@ -62,6 +64,7 @@ class ScoredSet:
     skipped: tuple[str, ...] = ()
     duplicates: int = 0
     prompts_in_set: int = 0
+    grown_from: int = 0
     unusable: Mapping[str, UnusableRows] = field(default_factory=dict)
 
     @cached_property
@@ -301,6 +304,7 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
     in_set = max(len(prompts), *(file.prompts for file in files))
     return replace(
         merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set,
+        grown_from=min((file.grown_from for file in files if file.grown_from), default=0),
         unusable=_unusable(files),
     )  # fmt: skip
 

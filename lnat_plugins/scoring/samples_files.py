@@ -5,7 +5,8 @@ lm-eval names them `samples_<task>_<date>.jsonl` and writes `results_<date>.json
 
 - A file named outright is read as it is.
 - In a folder, searched with its sub-folders, of each student's and task's samples files in one
-  place the newest is read, and the older ones are skipped. A run that was spread over several
+  place the newest is read, and the older ones are skipped; of these it is kept whether they are
+  the same run with fewer prompts. A run that was spread over several
   folders is therefore merged; one that was repeated in the same folder is not.
 - Samples files of other tasks that lie in the same folder are skipped.
 """
@@ -14,10 +15,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set.unusable import UnusableRows
@@ -27,6 +28,7 @@ NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for
 _LOG_SAMPLES: Final = "run lm_eval with --log_samples and --output_path, and name what it wrote"
 
 _FILE_NAME: Final = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
+_WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "teachers")
 _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 
@@ -35,7 +37,9 @@ class SamplesFile(NamedTuple):
 
     `date` is "" if the file was renamed; dates sort as text. Of the teacher set, if a results file
     says so: `prompts` is how many it has, more than were scored under `--limit`, `unusable` its
-    rows that could not be used, by teacher, and `data` the fingerprint of the others.
+    rows that could not be used, by teacher, and `data` the fingerprint of the others. `scored` is
+    how many prompts were scored, `way` how, and `grown_from` how many an older file beside it has,
+    that was scored in the same way with fewer prompts; 0 = none.
     """
 
     path: Path
@@ -45,6 +49,9 @@ class SamplesFile(NamedTuple):
     prompts: int = 0
     unusable: Mapping[str, UnusableRows] = MappingProxyType({})
     data: str = ""
+    scored: int = 0
+    way: Mapping[str, Any] = MappingProxyType({})
+    grown_from: int = 0
 
 
 def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, ...]]:
@@ -74,24 +81,31 @@ def _search(folder: Path) -> tuple[list[SamplesFile], list[str]]:
         raise DataError("no samples file in this folder", where=str(folder), remedy=_LOG_SAMPLES)
     others: list[str] = []
     older_ones: list[str] = []
-    newest: dict[tuple[Path, str, str], SamplesFile] = {}
+    runs: dict[tuple[Path, str, str], list[SamplesFile]] = {}
     for path in paths:
         if not _is_ours(path):
             others.append(f"{path}: not the scores of a teacher set")
             continue
         file = _describe(path)
-        key = (path.parent, file.task, file.student)
-        older, newer = sorted((file, newest.get(key, file)), key=lambda each: each.date)
-        newest[key] = newer
-        if older is not newer:
-            older_ones.append(f"{older.path}: older than {newer.path.name}")
+        runs.setdefault((path.parent, file.task, file.student), []).append(file)
+    newest: list[SamplesFile] = []
+    for files in runs.values():
+        *older, last = sorted(files, key=lambda each: each.date)
+        older_ones += [f"{one.path}: older than {last.path.name}" for one in older]
+        fewer = [one.scored for one in older if one.way and one.way == last.way]
+        newest.append(last._replace(grown_from=_fewest(fewer, last.scored)))
     if not newest:
         raise DataError(
             "no samples file here holds the scores of a teacher set",
             where=str(folder), found=", ".join(path.name for path in paths),
             remedy="run lm_eval on a teacher set (--tasks local_naturalness) with --log_samples",
         )  # fmt: skip
-    return list(newest.values()), others + older_ones
+    return newest, others + older_ones
+
+
+def _fewest(counts: Iterable[int], than: int) -> int:
+    """The least of those that are known and fewer; 0 if there is none."""
+    return min((count for count in counts if 0 < count < than), default=0)
 
 
 def _is_ours(path: Path) -> bool:
@@ -110,8 +124,9 @@ def _describe(path: Path) -> SamplesFile:
     found = _results(results[0]) if len(results) == 1 else {}
     about = _about_set(found, task)
     return SamplesFile(
-        path, task, date, _model_name(found) or folder.name, _prompts(found, task),
+        path, task, date, _model_name(found) or folder.name, _prompts(found, task, "original"),
         _unusable(about), str(about.get("data_fingerprint", "")),
+        _prompts(found, task, "effective"), {key: about[key] for key in _WAY if key in about},
     )  # fmt: skip
 
 
@@ -124,10 +139,10 @@ def _results(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _prompts(results: Mapping[str, Any], task: str) -> int:
-    """How many prompts the task has, whatever `--limit` left of them; 0 if that is not known."""
+def _prompts(results: Mapping[str, Any], task: str, which: Literal["original", "effective"]) -> int:
+    """How many prompts the task has, or `--limit` left of them; 0 if that is not known."""
     try:
-        return int(results["n-samples"][task]["original"])
+        return int(results["n-samples"][task][which])
     except (KeyError, TypeError, ValueError):
         return 0
 

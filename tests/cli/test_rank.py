@@ -642,6 +642,25 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (ranking["prompts"], ranking["prompts_in_set"]) == (12, 12)
 
 
+def test_a_set_that_grew_since_its_last_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of the verdict remembers it, as often as it is looked at again."""
+    said = "prompts of these were scored before: the bounds hold at every look"
+    kept = ["--output_path", str(tmp_path / "verdict")]
+    for n, before in ((20, 0), (20, 0), (30, 20), (30, 20), (25, 20)):
+        folder = tmp_path / str(n)
+        write_run(folder, teacher_table(many(2, n)), in_set=40)
+        assert main(["rank", str(folder), *FAST, *kept]) == 0
+        printed = capsys.readouterr().out
+        assert (f"{before} {said}" in printed) is bool(before), printed
+        ranking = read_strictly(tmp_path / "verdict" / "ranking.json")["rankings"][0]["ranking"]
+        assert ranking["grown_from"] == before
+    (tmp_path / "verdict" / "ranking.json").write_text("cut off", encoding="utf-8")
+    assert main(["rank", str(folder), *FAST, *kept]) == 0
+    assert said not in capsys.readouterr().out
+
+
 CALIBRATION = {
     "count": [10.0] + [0.0] * 14, "confidence": [0.5] + [0.0] * 14, "right": [1.0] + [0.0] * 14,
     "brier": [5.0], "nll": [10.0 + i for i in range(10)], "step_mean": [-1.0] * 10,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lnat_plugins.budget.sequential import limits
 from lnat_plugins.ranking.best_set import MOST, BestSet, best_set
 from lnat_plugins.ranking.bootstrap import resampled_means
 from lnat_plugins.ranking.table import Floats
@@ -339,3 +340,53 @@ class TestErrorRates:
             tight += any(interval != (1, teachers) for interval in found.ranks)
         assert wrong / REPLICATIONS <= 0.07
         assert tight / REPLICATIONS >= 0.2  # and it says something
+
+
+# Looks at a set that grows.
+
+
+def test_repeated_looks_take_the_bounds_of_a_race() -> None:
+    scores_PT = skewed(3, 60, np.array([0.5, 1.0, 2.0])) + np.array([0.0, 0.6, -0.4])
+    found = of(scores_PT, repeated=True)
+    (leader,) = [j for j in range(3) if scores_PT.mean(axis=0)[j] == scores_PT.mean(axis=0).max()]
+    members = []
+    for i in range(3):
+        largest = -math.inf
+        for j in {0, 1, 2} - {i}:
+            difference = scores_PT[:, j] - scores_PT[:, i]
+            mean, error = difference.mean(), stats.sem(difference)
+            skewness = float(stats.skew(difference, bias=False))
+            low, _ = limits(mean, error, 60, 2 / 0.05, skewness)
+            largest = max(largest, low)
+            if i == leader:
+                low, high = limits(mean, error, 60, 6 / 0.05, skewness)
+                assert (found.low[j], found.high[j]) == pytest.approx((low, high))
+        members += [i] if largest <= 0 else []
+    assert sorted(found.members) == members
+    assert found.needed is None
+    plain = of(scores_PT)
+    assert found.low[0] < plain.low[0] < plain.high[0] < found.high[0]
+
+
+@pytest.mark.parametrize("teachers", [2, 4])
+def test_whoever_looks_again_and_again_is_not_misled(teachers: int) -> None:
+    """The share of sets in which the true best is left out at one look at least."""
+    deviations = np.linspace(0.5, 2, teachers)
+    misled = np.zeros((2, teachers))
+    for seed in range(120):
+        scores_PT = np.random.default_rng(seed).normal(size=(200, teachers)) * deviations
+        for repeated in (False, True):
+            out = np.zeros(teachers, dtype=bool)
+            for n in range(20, 201, 20):
+                found = of(scores_PT[:n], 200, seed, repeated=repeated, outcomes=0)
+                out |= ~np.isin(np.arange(teachers), found.members)
+            misled[int(repeated)] += out / 120
+    plain, bounded = misled.max(axis=1)
+    assert bounded <= 0.05 < 0.12 < plain
+
+
+def test_a_lead_that_no_look_can_doubt() -> None:
+    found = of(exactly(0, 50, 0.0, 3.0), repeated=True)
+    assert found.members == (1,) and found.ranks == ((2, 2), (1, 1))
+    equal = of(np.zeros((20, 3)), repeated=True)
+    assert equal.members == (0, 1, 2) and equal.low == equal.high == (0.0, 0.0, 0.0)

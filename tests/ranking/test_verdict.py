@@ -48,9 +48,11 @@ def test_what_is_said(case: dict[str, Any]) -> None:
         ways(case.get("changed", []), order),
         metric=case.get("metric", "local_naturalness"),
         resamples=case.get("resamples", 200),
+        grown_from=case.get("grown_from", 0),
     )
     kept = tuple(case.get("kept", may_be_best))
-    leads = MAY_NOT if case.get("more") is None else NARROWS
+    unknown = case.get("more") is None and not case.get("grown_from")
+    leads = MAY_NOT if unknown else NARROWS
     then = {"none": case.get("next"), "best": "", "leads": leads}[case["kind"]]
     assert found == Verdict(case["kind"], case["text"], kept, case.get("more"), then)
 

@@ -34,6 +34,28 @@ def test_of_repeated_runs_the_newest_is_read(tmp_path: Path) -> None:
     assert read_scored_set([older]).prompts == ("p0", "p1")
 
 
+def test_an_older_run_with_fewer_prompts_is_remembered(tmp_path: Path) -> None:
+    """Of the same settings; the least of several."""
+    for date, prompts, way in (
+        ("2026-01-01T00-00-00.0", 3, {}),
+        ("2026-01-02T00-00-00.0", 2, {"steps": "line"}),
+        ("2026-01-03T00-00-00.0", 5, {}),
+        ("2026-01-04T00-00-00.0", 6, {}),
+    ):
+        table = teacher_table({"A": [-1.0] * prompts, "B": [-2.0] * prompts})
+        write_run(tmp_path, table, date=date, in_set=9, way=way)
+    (scored,) = read_scored_sets([tmp_path])
+    assert (len(scored.prompts), scored.grown_from) == (6, 3)
+    (alone,) = read_scored_sets(
+        [tmp_path / "samples_local_naturalness_2026-01-04T00-00-00.0.jsonl"]
+    )
+    assert alone.grown_from == 0
+    other = tmp_path / "again"
+    for date, prompts in (("2026-01-01T00-00-00.0", 5), ("2026-01-02T00-00-00.0", 5)):
+        write_run(other, teacher_table({"A": [-1.0] * prompts}), date=date, in_set=9)
+    assert read_scored_sets([other])[0].grown_from == 0
+
+
 def test_tasks_are_kept_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "m", TABLE, task="maths_b")
     write_run(tmp_path / "m", TABLE, task="maths_a")

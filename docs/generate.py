@@ -361,6 +361,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
             ("teachers", study_tables.teachers),
             ("selections", study_tables.selections),
             ("study-metrics", study_tables.metrics),
+            ("study-regrets", study_tables.regrets),
             ("gains", study_tables.gains),
         )
     },

@@ -43,12 +43,12 @@ def _interval(estimate: Mapping[str, float | None], digits: int = 2) -> str:
 
 def students(name: str) -> Rows:
     """A line a student, study and budget."""
-    head = ["study: student, budget", "seeds", "no training", "best teacher", "its mean",
+    head = ["study: student, budget", "seeds", "no training", "best teacher, its mean",
             "SD of teachers", "at the floor", "reliability", "largest τ-b"]  # fmt: skip
     rows = [
         [one["label"].replace("_rows_1", ""), str(one["seeds"]), _number(one["none"], 3),
-         f"`{one['best_teacher']}`",
-         _number(one["best"], 3), _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
+         f"`{one['best_teacher']}` {_number(one['best'], 3)}",
+         _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
          _number(one["reliability"], 3), _number(one["largest_tau"])]
         for one in read(name)["results"]
     ]  # fmt: skip
@@ -83,24 +83,35 @@ def _arms(name: str, head: str, *, selections: bool) -> Rows:
 
 
 def metrics(name: str) -> Rows:
-    """A line a metric, highest mean τ-b first."""
-    found = read(name)
-    base = found["baseline"]
-    head = ["metric", "mean τ-b", "these teachers", "other teachers", "lowest, highest",
-            "mean regret", "worst", f"τ-b − `{base}`", "claim"]  # fmt: skip
+    """A line a metric, highest mean τ-b first: how far its order is that after training."""
     rows = []
-    for one in sorted(found["metrics"], key=lambda each: -each["tau"]["value"]):
+    for one in _by_tau(name):
         known = [value for value in one["values"].values() if value is not None]
-        own = one["metric"] == base
         rows.append([
             f"`{one['metric']}`", _number(one["tau"]["value"]), _interval(one["tau_fixed"]),
             _interval(one["tau"]), f"{_number(min(known))}, {_number(max(known))}",
+        ])  # fmt: skip
+    return ["metric", "mean τ-b", "these teachers", "other teachers", "lowest, highest"], rows
+
+
+def regrets(name: str) -> Rows:
+    """A line a metric, in the order of `metrics`: what following it costs, against the baseline."""
+    base = read(name)["baseline"]
+    rows = []
+    for one in _by_tau(name):
+        own = one["metric"] == base
+        rows.append([
+            f"`{one['metric']}`",
             f"{_number(one['regret']['value'], 3)} {_interval(one['regret'], 3)}",
             _number(one["worst_regret"], 3),
             "" if own else f"{_number(one['difference']['value'])} {_interval(one['difference'])}",
             "" if own else one["claim"],
         ])  # fmt: skip
-    return head, rows
+    return ["metric", "mean regret", "worst", f"τ-b − `{base}`", "claim"], rows
+
+
+def _by_tau(name: str) -> list[dict[str, Any]]:
+    return sorted(read(name)["metrics"], key=lambda each: -each["tau"]["value"])
 
 
 def gains(name: str) -> Rows:

@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lnat_plugins.errors import ConfigError, did_you_mean, nearest
 from lnat_plugins.harness.command import is_command, plain_errors
 from lnat_plugins.harness.definitions import check_command
 
@@ -23,6 +24,13 @@ __all__ = ["NaturalnessTask"]
 def __getattr__(name: str) -> Any:
     """The task's class; the command reads the teacher sets that it names when it looks it up."""
     if name != "NaturalnessTask":
+        near = not name.startswith("_") and nearest(name, __all__)
+        if near and is_command():  # a YAML's `class:`; the harness would end in a traceback
+            with plain_errors():
+                what = f"there is no class {name!r} in lnat_plugins.harness"
+                raise ConfigError(
+                    what, where="a YAML's `class`", remedy=did_you_mean(name, __all__)
+                )
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if is_command():
         with plain_errors():

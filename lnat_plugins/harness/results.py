@@ -20,7 +20,7 @@ import numpy as np
 from lm_eval.api.metrics import mean
 
 from lnat_plugins.metrics import Metric, get_metric
-from lnat_plugins.ranking.table import winners
+from lnat_plugins.ranking.table import shared_wins
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 
 SCORES: Final = ("local_naturalness", "global_naturalness")
@@ -82,8 +82,8 @@ class Results:
         """The figures of one prompt, the same ones for every prompt; None = no value here.
 
         A teacher's score is over its samples that have one. The win goes to the best by the first
-        metric shown that has a direction and is not of scope "corpus"; of equal ones to the first
-        row's. One teacher alone has nothing to win.
+        metric shown that has a direction and is not of scope "corpus"; of t equal ones each gets
+        1/t. One teacher alone has nothing to win.
         """
         found: dict[str, Any] = dict.fromkeys(self.directions())
         for metric in self._metrics:
@@ -105,9 +105,8 @@ class Results:
             if len(scores) > 1:
                 sign = 1 if self._deciding.higher_is_better else -1
                 scores_1T = sign * np.array([[*scores.values()]])
-                (best,), _ = winners(scores_1T, np.arange(len(scores))[None])
-                wins = enumerate(scores)
-                found |= {figure(WIN_RATE, teacher): float(i == best) for i, teacher in wins}
+                wins = zip(scores, shared_wins(scores_1T)[0].tolist(), strict=True)
+                found |= {figure(WIN_RATE, teacher): win for teacher, win in wins}
         elif first.scope == "corpus":
             covered = {row.teacher for row in rows if not first.lacks(row.record, self._window)}
         else:

@@ -66,7 +66,7 @@ class MetricOrder:
         window: the window it reads; None if it reads none.
         order: teachers, best first.
         figures: teacher -> its figure, in that order.
-        composition: teacher -> share of the prompts on which it is best; of a tie, the first row.
+        composition: teacher -> share of the prompts on which it is best, ties shared equally.
         may_be_best: the teachers that may be best, highest first (`best_set`); empty where the
             prompts carry no verdict.
         prompts_used: prompts scored for every teacher; the figures above rest on these.

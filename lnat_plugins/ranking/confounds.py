@@ -16,7 +16,7 @@ import numpy as np
 
 from lnat_plugins.metrics import GLOBAL, METRICS, Scored
 from lnat_plugins.ranking.orders import spearman, spearman_rows
-from lnat_plugins.ranking.table import Floats, Ints, ScoreTable
+from lnat_plugins.ranking.table import Floats, Ints, ScoreTable, shared_wins
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window
 from lnat_plugins.teacher_set.degenerate import STRETCH, repetition
@@ -84,8 +84,8 @@ class Confounds:
             of 20 words that occurred before in the same response; empty where no texts were given,
             NaN for a teacher without a word.
         context: window -> share of the preceding tokens that it shows, without the global window.
-        composition: teacher -> share of the matched prompts on which it is best; of a tie, the
-            first row. Empty where no prompt is matched.
+        composition: teacher -> share of the matched prompts on which it is best; a prompt with
+            t best teachers counts 1/t for each. Empty where no prompt is matched.
         families: those that the student's name points to; several for a merged name.
         same_family: teachers whose names share a family with the student's.
         notes: what of this a reader must know before trusting the order.
@@ -148,12 +148,14 @@ def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Float
 
 
 def composition(table: ScoreTable) -> dict[str, float]:
-    """Teacher -> share of the matched prompts on which it is best; empty where there are none."""
+    """Teacher -> share of the matched prompts on which it is best, ties shared equally.
+
+    Empty where there are none.
+    """
     if not table.matched.any():
         return {}
-    winner_P, _ = table.winners(table.matched)
-    shares = np.bincount(winner_P, minlength=len(table.teachers)) / len(winner_P)
-    return dict(zip(table.teachers, map(float, shares), strict=True))
+    shares_T = shared_wins(table.scores[table.matched]).mean(axis=0)
+    return dict(zip(table.teachers, shares_T.tolist(), strict=True))
 
 
 def _correlation(

@@ -51,8 +51,6 @@ def _dropped(ranking: Ranking) -> Iterator[str]:
 
 def _sample_sizes(ranking: Ranking) -> Iterator[str]:
     used, iters = ranking.prompts_used, ranking.bootstrap_iters
-    if ranking.ties:
-        yield ranking.ties_in_words
     if used == 1:
         yield "One prompt: no interval can be given."
     if 0 < iters < FEW_RESAMPLES and used > 1:

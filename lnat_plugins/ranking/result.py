@@ -51,7 +51,8 @@ class TeacherRank:
         rank_low, rank_high: simultaneous interval of the rank.
         first_in: share of resamples in which the teacher's mean is the best; ties share equally. It
             describes the resampling and is no probability of being best.
-        win_rate: share of prompts on which the teacher is the best; of a tie, the first row.
+        win_rate: share of prompts on which the teacher is the best; a prompt with t best teachers
+            counts 1/t for each of them.
         scored_prompts, coverage: on how many of all prompts the teacher has a defined value, and
             the same as a share.
         responses, undefined: rows of the teacher on all prompts, and reason -> rows among them
@@ -98,7 +99,7 @@ class Ranking:
         prompts, responses: scored.
         prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
-        ties: prompts used on which several teachers are best.
+        ties: prompts used on which several teachers are best, and share the win.
         agreement: local with global (or, for a global metric, with local).
         reference: the order against a known one, if that was given.
         bootstrap_iters, seed: of the intervals.
@@ -146,13 +147,14 @@ class Ranking:
 
     def _repr_html_(self) -> str:
         """The verdict and a line a teacher, as a notebook shows it."""
-        headers = ["Teacher", f"Mean {ARROW[self.higher_is_better]}", "Difference"]
-        headers += [f"{LEVEL:.0%}, all pairs", "May be best", "Win rate"]
+        headers = ["Teacher", "May be best", f"Mean {ARROW[self.higher_is_better]}", "Difference"]
+        headers += [f"{LEVEL:.0%}, all pairs", "Win rate"]
         rows = [
             [
-                line.teacher, number(line.mean), number(line.difference),
+                line.teacher, yes_or_no(line.may_be_best), number(line.mean),
+                number(line.difference),
                 span(line.difference_low, line.difference_high) if line.rank > 1 else "",
-                yes_or_no(line.may_be_best), number(line.win_rate, 3),
+                number(line.win_rate, 3),
             ]
             for line in self.teachers
         ]  # fmt: skip
@@ -219,17 +221,6 @@ class Ranking:
             f"bootstrap_iters: {self.bootstrap_iters}, seed: {self.seed}",
         )
 
-    @property
-    def ties_in_words(self) -> str:
-        """How many prompts have several best teachers; "" if none has."""
-        if not self.ties:
-            return ""
-        have = "has" if self.ties == 1 else "have"
-        return (
-            f"Win rate: {self.ties} of {plural(self.prompts_used, 'prompt')} {have} several best "
-            "teachers; the first row of the data wins."
-        )
-
     def to_markdown(self, title: Sequence[str] = (), *, brief: bool = False) -> str:
         """The verdict with what bears on it, the title's lines, and the teachers.
 
@@ -237,9 +228,7 @@ class Ranking:
         fit to a known order.
         """
         if brief:
-            return join_blocks(
-                self.headline(brief=True), _teachers(self), self.ties_in_words, [*_fit(self)]
-            )
+            return join_blocks(self.headline(brief=True), _teachers(self), [*_fit(self)])
         return join_blocks(
             self.headline(),
             title or self.title(),
@@ -286,16 +275,15 @@ _MOST_IN_ORDER: Final = 5
 
 def _teachers(ranking: Ranking) -> str:
     """A line each; no column that says the same on every line."""
-    headers = ["Teacher", f"Mean {ARROW[ranking.higher_is_better]}", INTERVAL, "Median"]
-    headers += ["Difference", f"{LEVEL:.0%}, all pairs", "May be best", "Rank", "First in"]
+    headers = ["Teacher", "May be best", f"Mean {ARROW[ranking.higher_is_better]}", INTERVAL]
+    headers += ["Median", "Difference", f"{LEVEL:.0%}, all pairs", "Rank", "First in"]
     headers += ["Win rate"]
     rows = [
         [
-            line.teacher, number(line.mean), span(line.low, line.high), number(line.median),
-            number(line.difference),
+            line.teacher, yes_or_no(line.may_be_best), number(line.mean),
+            span(line.low, line.high), number(line.median), number(line.difference),
             span(line.difference_low, line.difference_high) if line.rank > 1 else "",
-            yes_or_no(line.may_be_best), rank_span(line), number(line.first_in, 3),
-            number(line.win_rate, 3),
+            rank_span(line), number(line.first_in, 3), number(line.win_rate, 3),
         ]
         for line in ranking.teachers
     ]  # fmt: skip

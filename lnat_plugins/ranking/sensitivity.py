@@ -87,20 +87,21 @@ class Sensitivity:
         return tuple(one for one in self.variants if not one.same_first)
 
     def in_words(self) -> tuple[str, ...]:
-        """One sentence; none where there is no other way."""
+        """In which ways another teacher is first, in one sentence; none without another way."""
         if not self.variants and self.without_effect:
             return ("Sensitivity: no other way of scoring changes a number of these responses.",)
         if not self.variants:
             return ("Sensitivity: no other way of scoring was possible.",) * bool(self.not_done)
-        same = len(self.variants) - len(self.changing)
-        but = ", ".join(
-            f"{one.order[0]} instead of {one.usual[0]} {one.where}" for one in self.changing
-        )
-        ways = plural(len(self.variants), "other way")
-        return (
-            f"Sensitivity: the same first teacher in {same} of {ways} of scoring"
-            f"{f' (not: {but})' if but else ''}.",
-        )
+        if not self.changing:
+            count = len(self.variants)
+            ways = plural(count, "other way")
+            return (f"Sensitivity: the same first teacher in {count} of {ways} of scoring.",)
+        changes: dict[str, list[str]] = {}
+        for one in self.changing:
+            change = f"{one.order[0]} instead of {one.usual[0]}"
+            changes.setdefault(change, []).append(one.where)
+        named = "; ".join(f"{change} {', '.join(where)}" for change, where in changes.items())
+        return (f"Sensitivity, who leads in which other way of scoring: {named}.",)
 
 
 def sensitivity(

@@ -35,11 +35,23 @@ def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
         scores_PT: higher = better, defined everywhere.
         first_row_PT: decides ties; the lowest wins.
     """
-    highest_P1 = scores_PT.max(axis=1, keepdims=True)
-    best_PT = scores_PT >= highest_P1 - TIE * np.maximum(1.0, np.abs(highest_P1))
+    best_PT = shared_wins(scores_PT) > 0
     last = np.iinfo(np.int64).max
     winner_P: Ints = np.where(best_PT, first_row_PT, last).argmin(axis=1)
     return winner_P, int((best_PT.sum(axis=1) > 1).sum())
+
+
+def shared_wins(scores_PT: Floats) -> Floats:
+    """(P, T) each prompt's win: 1/t for each of the t teachers that tie for the best, else 0.
+
+    So pairwise win rates are usually counted, a tie as half a win for either side.
+
+    Args:
+        scores_PT: higher = better, defined everywhere.
+    """
+    highest_P1 = scores_PT.max(axis=1, keepdims=True)
+    best_PT = scores_PT >= highest_P1 - TIE * np.maximum(1.0, np.abs(highest_P1))
+    return np.asarray(best_PT / best_PT.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -29,7 +30,8 @@ class Verdict:
 
     Attributes:
         kind: "best" = one teacher may be best; "leads" = several may; "none" = nothing is said.
-        text: the verdict as a sentence, or two.
+        text: the verdict in short sentences: who leads, who may be as good, who leads when it is
+            scored in other ways, what more prompts would do.
         may_be_best: the teachers that may be best at `bootstrap.LEVEL`, highest score first;
             empty where there is no verdict.
         more_prompts: how many further prompts leave one teacher with a probability of
@@ -60,7 +62,7 @@ def verdict(
         may_be_best: of `best_set`.
         prompts: used.
         needed: prompts in all, of `best_set`.
-        sensitivity: named in the first sentence where the first teacher changes with it.
+        sensitivity: the first sentence says so where the first teacher changes with it.
         metric: what ranks; named unless it is local naturalness.
         resamples: in which every teacher has a score.
     """
@@ -83,19 +85,21 @@ def verdict(
         return _none(text, "give more --bootstrap_iters")
     others = [name for name in may_be_best if name != first]
     more = None if needed is None else max(1, needed - prompts)
+    elsewhere = _elsewhere(sensitivity, first)
+    but = ", but not in every way of scoring" if elsewhere else ""
     if not others:
-        text = f"{first} is best for this student{by} ({LEVEL:.0%}, {size})"
+        text = f"{first} is best for this student{by}{but} ({LEVEL:.0%}, {size}).{elsewhere}"
     else:
-        text = f"{first} leads{by}; {_listed(others)} cannot be ruled out ({LEVEL:.0%}, {size})"
-    text += _but(sensitivity, first)
-    if others:
-        text += _more(more, prompts)
+        text = (
+            f"{first} leads{by}{but} ({size}). {_listed(others)} may be as good or better (not "
+            f"ruled out at {LEVEL:.0%}).{elsewhere}{_more(more, prompts)}"
+        )
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     if others:
         step = "More prompts narrow the choice of a teacher."
         if more is None:
-            step = "More prompts may not tell: these teachers may be equally good."
+            step = "These teachers may be equally good."
         return Verdict("leads", text, tuple(may_be_best), more, step)
     return Verdict("best", text, tuple(may_be_best), more, "")
 
@@ -104,16 +108,15 @@ def _none(text: str, remedy: str) -> Verdict:
     return Verdict("none", text, (), None, f"Next: {remedy}.")
 
 
-def _but(sensitivity: Sensitivity, first: str) -> str:
-    """The end of the first sentence: what puts another teacher first."""
-    changing = [one for one in sensitivity.changing if one.usual[0] == first]
-    if not changing:
-        return "."
-    ways: dict[str, list[str]] = {}
-    for one in changing:
-        ways.setdefault(one.order[0], []).append(one.where)
-    named = [f"{teacher} leads {_listed(names)}" for teacher, names in ways.items()]
-    return f", but it depends on the way of scoring: {'; '.join(named)}."
+def _elsewhere(sensitivity: Sensitivity, first: str) -> str:
+    """Who leads, and how often, where the first teacher does not; "" where it always does."""
+    leading = Counter(one.order[0] for one in sensitivity.changing if one.usual[0] == first)
+    if not leading:
+        return ""
+    ways = plural(len(sensitivity.variants), "other way")
+    named = [f"{teacher} in {count}" for teacher, count in leading.items()]
+    who = next(iter(leading)) if len(leading) == 1 else _listed(named)
+    return f" In {leading.total()} of {ways} of scoring another teacher leads: {who}."
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -125,7 +128,11 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _more(more: int | None, prompts: int) -> str:
+    """What more prompts would do. Below `POWER` they may still tell: no more is said."""
     if more is None:
-        return f" The power stays below {POWER:.0%} up to {MOST * prompts:,} prompts."
+        return (
+            f" Even {MOST * prompts:,} prompts may not tell which is best (power below "
+            f"{POWER:.0%})."
+        )
     about = plural(roughly(more), "more prompt", separator=",")
-    return f" About {about} would tell ({POWER:.0%} power)."
+    return f" About {about} would probably tell which is best ({POWER:.0%} power)."

@@ -49,8 +49,9 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     if mean < uniform:
         yield (
             "The student predicts this text worse than chance: even for its best teacher the "
-            f"mean of {number(mean, 2)} nats per token is below a uniform guess over its "
-            f"{facts['vocabulary']:,} tokens ({number(uniform, 2)})."
+            f"mean over all tokens of all responses, {number(mean, 2)} nats, is below a uniform "
+            f"guess over its {facts['vocabulary']:,} tokens ({number(uniform, 2)}); the table's "
+            "means, over steps or prompts, differ from it."
         )
     limit = facts.get("max_length")
     n_long = sum(

@@ -15,7 +15,7 @@ from typing import Any, Final
 import altair as alt
 
 from lnat_plugins.metrics import GLOBAL
-from lnat_plugins.ranking import Ranking
+from lnat_plugins.ranking import Ranking, TeacherRank
 from lnat_plugins.ranking.bootstrap import LEVEL, Stability
 from lnat_plugins.report.cells import number
 from lnat_plugins.report.looks import DASHES, Looks
@@ -28,6 +28,7 @@ FONT: Final = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-ser
 _INK, _QUIET, _RULE, _PAPER = "var(--ink)", "var(--quiet)", "var(--rule)", "var(--paper)"
 _FEW_TEACHERS: Final = 6
 _WIDE_ENOUGH: Final = 0.09
+_NEAR: Final = 0.1
 
 _LEGEND: Final = alt.Legend()
 
@@ -59,11 +60,19 @@ def finished(chart: Any, title: str, words: str) -> dict[str, Any]:
     return found
 
 
-def difference(ranking: Ranking, looks: Looks) -> dict[str, Any]:
-    """Each teacher's mean minus the leader's, with the interval simultaneous over all pairs."""
+def difference(
+    ranking: Ranking, looks: Looks, teachers: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Each teacher's mean minus the leader's, with the interval simultaneous over all pairs.
+
+    Args:
+        teachers: draw only these; by default all.
+    """
     rows: Rows = []
     words = []
     for line in ranking.teachers:
+        if teachers is not None and line.teacher not in teachers:
+            continue
         low, high = line.difference_low, line.difference_high
         interval = "interval undefined"
         row = {"teacher": line.teacher, "difference": _short(line.difference)}
@@ -97,6 +106,28 @@ def difference(ranking: Ranking, looks: Looks) -> dict[str, Any]:
         ),
     )  # fmt: skip
     return finished(_stepped(chart, len(rows)), "Difference to the leader", "; ".join(words))
+
+
+def too_near(ranking: Ranking) -> tuple[str, ...]:
+    """The teachers that may be best, where `difference` does not show them apart; else none.
+
+    So where their points and intervals cover less than `_NEAR` of the axis.
+    """
+    near = [line for line in ranking.teachers if line.may_be_best]
+    if not 1 < len(near) < len(ranking.teachers):
+        return ()
+    if _reach(near) >= _NEAR * _reach(ranking.teachers):
+        return ()
+    return tuple(line.teacher for line in near)
+
+
+def _reach(lines: Iterable[TeacherRank]) -> float:
+    """The length of the axis that holds their differences and intervals."""
+    ends = [0.0]
+    for line in lines:
+        ends += [line.difference, *((line.difference_low, line.difference_high) if line.rank > 1
+                                    else ())]  # fmt: skip
+    return max(ends) - min(ends)
 
 
 def means(ranking: Ranking, looks: Looks, title: str) -> dict[str, Any]:

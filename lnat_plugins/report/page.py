@@ -26,7 +26,7 @@ from lnat_plugins.report import charts, tables
 from lnat_plugins.report.cells import Table, counted, last_part, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
 from lnat_plugins.report.looks import Looks, drawable, style
-from lnat_plugins.report.plots import plots_of
+from lnat_plugins.report.plots import enlarged, plots_of
 from lnat_plugins.report.prompts import Prompts, prompts_of
 from lnat_plugins.report.traces import (
     DIFFERENCE,
@@ -110,10 +110,13 @@ def report(
     prompt_list, width = listed(found, int(_LIST_SHARE * bound))
     plots = plots_of(figures, looks, every)
     specifications = {name: each.chart for name, each in plots.items() if each.chart is not None}
+    near = enlarged(figures.ranking, looks)
+    if near is not None and near.chart is not None:
+        specifications["enlarged"] = near.chart
     studies = _studies(options, figures, looks, specifications)
     beside = _beside(scored, options, figures, others, looks, specifications)
     context = {
-        "title": f"Which teacher suits {last_part(scored.student)}?",
+        "title": f"Which teacher suits the student “{last_part(scored.student)}”?",
         "version": __version__,
         "scored": scored, "figures": figures, "ranking": figures.ranking, "plots": plots,
         "looks": looks, "tables": tables, "charts": charts, "views": views,
@@ -123,6 +126,8 @@ def report(
         "prompts": found, "width": width, "listed": len(prompt_list["id"]),
         "first": _first(scored, found, figures, views, options.window),
         "static": Markup(_static(specifications["difference"])),
+        "enlarged": near,
+        "static_enlarged": Markup(_static(near.chart)) if near is not None and near.chart else "",
         "style": Markup(style()), "script": Markup(_read("script.js")), "bundle": Markup(bundle()),
         "hashes": {name: _hash(text) for name, text in (
             ("style", style()), ("script", _read("script.js")), ("bundle", bundle())

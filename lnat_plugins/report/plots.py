@@ -29,6 +29,11 @@ KINDS: Final = (
 """The plots of one student's ranking, in the order of the page."""
 
 _WIDTH: Final = 720
+_ROOM: Final = 24
+"""At the sides, for names: where a picture is shown its font may be wider than the one measured."""
+
+_LABELS: Final = 110
+"""Of the width, what two plots one above the other leave to the names of teachers."""
 _SCALE: Final = 2.0
 
 
@@ -144,8 +149,9 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
         shares = {name: {who: of[who] for who in looks.teachers}
                   for name, of in figures.composition.items()}  # fmt: skip
         caption = (
-            "Share of prompts on which a teacher's response is the best, by each metric's own "
-            "direction: what choosing one response a prompt would train on."
+            "Share of prompts on which a teacher's response is the best (of t equal ones each "
+            "counts 1/t), by each metric's own direction: what choosing one response a prompt "
+            "would train on."
         )
         add("winners", title, charts.winners(shares, looks), caption)
     return made
@@ -163,6 +169,21 @@ def difference(ranking: Ranking, looks: Looks) -> Plot:
     return Plot("Difference to the leader", charts.difference(ranking, looks), caption)
 
 
+def enlarged(ranking: Ranking, looks: Looks) -> Plot | None:
+    """The first plot of the teachers that may be best alone, where the others hide how they stand.
+
+    None where the first plot shows it.
+    """
+    near = charts.too_near(ranking)
+    if not near:
+        return None
+    return Plot(
+        "Enlarged: the teachers that may be best",
+        charts.difference(ranking, looks, near),
+        "The same differences and intervals, on a scale of their own.",
+    )
+
+
 def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") -> Any:
     """One plot as an Altair chart, in light colours and with its data in it.
 
@@ -177,7 +198,9 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
         ranking = ranking_of(scored, options)
         looks = Looks(line.teacher for line in ranking.teachers)
         made = difference(ranking, looks)
+        near = enlarged(ranking, looks)
     else:
+        near = None
         figures = gather(scored, options)
         looks = Looks(figures.teachers)
         prompts = prompts_of(scored, figures.teachers, options, figures.local_window)
@@ -206,8 +229,28 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
         "title": title,
         "width": _WIDTH,
         "background": "white",
+        "padding": {"left": _ROOM, "right": _ROOM, "top": 5, "bottom": 5},
     }
+    if near is not None and near.chart is not None:
+        return alt.Chart.from_dict(_above(chart, in_light(drawable(near.chart)), near.title))
     return alt.Chart.from_dict(chart)
+
+
+def _above(chart: dict[str, Any], other: dict[str, Any], title: str) -> dict[str, Any]:
+    """Two plots of one style as one, the other below with a title of its own."""
+    shared = ("$schema", "config", "background", "title", "description", "datasets", "padding")
+    head = {"text": title, "anchor": "start", "fontSize": 13, "offset": 8}
+    panels = [
+        {name: value for name, value in one.items() if name not in (*shared, "autosize")}
+        | {"width": _WIDTH - _LABELS}
+        for one in (chart, other)
+    ]
+    panels[1]["title"] = head
+    return {
+        **{name: chart[name] for name in shared if name in chart},
+        "datasets": {**chart.get("datasets", {}), **other.get("datasets", {})},
+        "vconcat": panels, "bounds": "flush", "spacing": 80,
+    }  # fmt: skip
 
 
 def picture(scored: ScoredSet, options: ReportOptions, format: Literal["png", "svg"]) -> bytes:

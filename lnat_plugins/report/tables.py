@@ -26,7 +26,8 @@ EXPLAINED: Final = (
     "May be best: in the set that holds the best teacher with 95 % confidence. Rank interval: "
     "simultaneous over all teachers.",
     "First in: share of resamples in which its mean is the best; no probability of being best.",
-    "Win rate: share of prompts on which the teacher's response is the best.",
+    "Win rate: share of prompts on which the teacher's response is the best; t equal ones count "
+    "1/t each.",
     "Coverage: share of all prompts for which it has a score.",
 )
 
@@ -56,22 +57,41 @@ def unit_of(ranking: Ranking) -> str:
 
 
 def in_numbers(ranking: Ranking) -> str:
-    """The leader against the second, with the interval; "" for one teacher."""
+    """The second minus the leader, as in every table, with the interval; "" for one teacher."""
     if len(ranking.teachers) < 2:
         return ""
     first, second = ranking.teachers[:2]
     unit = "" if ranking.unit == "none" else f" {ranking.unit}"
-    # By the metric's own direction, so that "ahead" is never negative.
-    sign = 1 if ranking.higher_is_better else -1
-    ends = sorted((-sign * second.difference_low, -sign * second.difference_high))
     interval = "no interval, as there is no verdict"
     if not math.isnan(second.difference_low):
-        interval = f"{LEVEL:.0%} simultaneous interval {number(ends[0])} to {number(ends[1])}"
+        ends = f"{number(second.difference_low)} to {number(second.difference_high)}"
+        interval = f"{LEVEL:.0%} simultaneous interval {ends}"
+    worse = "below" if ranking.higher_is_better else "above"
     prompts = counted(ranking.prompts_used, "prompt")
     return (
-        f"On the same {prompts} {first.teacher} is ahead of {second.teacher} by "
-        f"{number(-sign * second.difference)}{unit} ({interval})."
+        f"{second.teacher} minus {first.teacher}, on the same {prompts}: "
+        f"{number(second.difference)}{unit} ({interval}; {worse} 0 is worse)."
     )
+
+
+def right_answers(scored: ScoredSet, teachers: Sequence[str]) -> str:
+    """How many of each teacher's responses are right, of those known; "" if none is known.
+
+    Args:
+        teachers: in the order to name them.
+    """
+    known: dict[str, list[bool]] = {name: [] for name in teachers}
+    for row in scored.rows:
+        if row.correct is not None:
+            known[row.teacher].append(row.correct)
+    if not any(known.values()):
+        return ""
+    named = (
+        f"{name} {sum(of) / len(of):.0%} ({sum(of):,} of {len(of):,})" if of
+        else f"{name} not known"
+        for name, of in known.items()
+    )  # fmt: skip
+    return f"Right answers, as the rows say: {', '.join(named)}."
 
 
 def ways(ranking: Ranking) -> Iterator[Way]:
@@ -94,8 +114,8 @@ def ways(ranking: Ranking) -> Iterator[Way]:
 
 
 def sentences(verdict: str) -> tuple[str, str]:
-    """The verdict's first sentence, and what follows it, such as how many prompts would tell."""
-    found = re.search(r"(?<=\.) (?=About |The power stays |With fewer than )", verdict)
+    """Who leads and who may be as good; and what follows, such as how many prompts would tell."""
+    found = re.search(r"(?<=\.) (?=In \d+ of \d|About |Even |With fewer than )", verdict)
     return (verdict, "") if found is None else (verdict[: found.start()], verdict[found.end() :])
 
 
@@ -106,14 +126,15 @@ def overview(figures: Figures) -> Table:
     why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
     rows: list[list[Cell]] = [
         [
-            Teacher(line.teacher), Figure(line.mean), Figure(line.difference),
+            Teacher(line.teacher), yes_or_no(line.may_be_best), Figure(line.mean),
+            Figure(line.difference),
             _interval(line.difference_low, line.difference_high, why_difference)
             if line.rank > 1 or math.isnan(line.difference_low) else "",
-            yes_or_no(line.may_be_best), Figure(line.win_rate, 3),
+            Figure(line.win_rate, 3),
         ]
         for line in ranking.teachers
     ]  # fmt: skip
-    headers = ["Teacher", "Mean", "Difference", f"{LEVEL:.0%}, all pairs", "May be best"]
+    headers = ["Teacher", "May be best", "Mean", "Difference", f"{LEVEL:.0%}, all pairs"]
     return Table("Means and differences", [*headers, "Win rate"], rows)
 
 
@@ -123,19 +144,18 @@ def teachers(figures: Figures) -> Table:
     why = no_interval(ranking)
     why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
     headers = [
-        "Teacher", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
-        "May be best", "Rank interval", "First in", "Win rate", "Coverage", "Responses",
+        "Teacher", "May be best", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
+        "Rank interval", "First in", "Win rate", "Coverage", "Responses",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
-            Teacher(line.teacher), line.rank,
+            Teacher(line.teacher), yes_or_no(line.may_be_best), line.rank,
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
             Figure(line.difference),
             _interval(line.difference_low, line.difference_high, why_difference)
             if line.rank > 1 or math.isnan(line.difference_low) else "",
-            yes_or_no(line.may_be_best), rank_span(line), Figure(line.first_in, 3, why),
-            Figure(line.win_rate, 3), Figure(line.coverage, 3),
-            line.responses,
+            rank_span(line), Figure(line.first_in, 3, why),
+            Figure(line.win_rate, 3), Figure(line.coverage, 3), line.responses,
         ]
         for line in ranking.teachers
     ]  # fmt: skip

@@ -81,6 +81,15 @@ def test_a_question_is_one_line_and_code_2(
     assert not Path("my_teachers.yaml").exists()
 
 
+def test_a_file_that_is_not_there_is_said_in_words_of_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options in (["gone.jsonl"], ["--teacher", "R1=rows.jsonl", "QwQ=gone.jsonl"]):
+        assert main(["init", *options]) == 2
+        said = "lnat: error: gone.jsonl: no such file. Name a file or folder that is there.\n"
+        assert capsys.readouterr().err == said
+
+
 def test_options_settle_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"prompt": f"p {i}", "response": f"r {i}", "other": f"o {i}"} for i in range(3)]
     for name in ("a", "b"):

@@ -315,7 +315,7 @@ def with_settings(more: dict[str, object]) -> dict[str, list[StepSums]]:
 def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(out), *FAST]) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
-    assert "<h1>Which teacher suits student?</h1>" in text
+    assert "<h1>Which teacher suits the student “student”?</h1>" in text
     assert '<h2 class="said">No verdict: 3 prompts of 3 teachers, and 10 are the least' in text
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -604,7 +604,7 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
         "text": printed.splitlines()[0],
         "may_be_best": [t["teacher"] for t in ranking["teachers"] if t["may_be_best"]],
         "more_prompts": ranking["verdict"]["more_prompts"],
-        "next_step": "More prompts may not tell: these teachers may be equally good.",
+        "next_step": "These teachers may be equally good.",
     }
     variants = {one["name"]: one for one in ranking["sensitivity"]["variants"]}
     assert variants["with steps line"]["order"] == [t["teacher"] for t in ranking["teachers"]]

@@ -72,6 +72,14 @@ def test_kinds_are_in_words(generate: ModuleType) -> None:
     assert generate.default(False) == "`false`" and generate.default(()) == "–"
 
 
+def test_tables_of_the_evidence_fit_a_page(repo: Path) -> None:
+    """On a screen 1,200 pixels wide the site leaves some 740 to a table."""
+    text = (repo / "docs" / "evidence.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) > 100
+    assert max(map(len, rows)) <= 135 and max(row.count("|") for row in rows) <= 9
+
+
 def test_the_readme_has_the_measured_gains(repo: Path) -> None:
     measured = json.loads((repo / "examples/study/measured/_made_up.json").read_text("utf-8"))
     gains = {(g["selection"], g["over"]): g["gain"] for g in measured["together"]["gains"]}

@@ -34,7 +34,7 @@ def test_it_runs_and_shows_the_ranking(tmp_path: Path) -> None:
     client.execute()
     cells = {cell["id"]: cell for cell in notebook.cells}
     assert shown(cells["score"]).startswith("<Scores of 160 responses to 20 prompts")
-    assert "plain" in shown(cells["rank"]) and "cannot be ruled out" in shown(cells["rank"])
+    assert "plain" in shown(cells["rank"]) and "not ruled out at 95%" in shown(cells["rank"])
     assert "<table" in "".join(
         str(output.get("data", {}).get("text/html", "")) for output in cells["rank"]["outputs"]
     )

@@ -51,6 +51,26 @@ def test_the_command_ends_with_one_line(
     assert "my_teachers.jsonl" in line and "'response'" in line
 
 
+def test_a_misspelled_class_ends_the_command_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another name, such as one of a module, and a program keep the AttributeError."""
+    from lnat_plugins import harness
+
+    monkeypatch.setattr(sys, "argv", ["lm_eval"])
+    with pytest.raises(SystemExit) as stopped:
+        harness.NaturalnesTask  # noqa: B018
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == (
+        "lnat: error: a YAML's `class`: there is no class 'NaturalnesTask' in lnat_plugins."
+        "harness. Did you mean 'NaturalnessTask'? known: NaturalnessTask.\n"
+    )
+    for name in ("task", "command", "__path__x", "results"):
+        assert not hasattr(harness, name) or sys.modules[f"lnat_plugins.harness.{name}"]
+    monkeypatch.setattr(sys, "argv", ["program"])
+    assert not hasattr(harness, "NaturalnesTask")
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_gets_the_exception(
     program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

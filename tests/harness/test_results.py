@@ -215,11 +215,11 @@ def test_a_teachers_samples_are_averaged_within_the_prompt(
         assert_near(sample["local_naturalness/QwQ"], statistics.fmean(own))
 
 
-def test_a_tie_goes_to_the_first_row(model: Any, tokenizer: Any, tmp_path: Path) -> None:
+def test_a_tied_win_is_shared(model: Any, tokenizer: Any, tmp_path: Path) -> None:
     same = [{**row, "response": TEXTS[0]} for row in rows()]
     write_set(tmp_path, same)
     found = figures(evaluate(tmp_path, hf(model, tokenizer)))
-    assert (found["win_rate/QwQ"], found["win_rate/R1"]) == (1.0, 0.0)
+    assert (found["win_rate/QwQ"], found["win_rate/R1"]) == (0.5, 0.5)
 
 
 WINDOWS = [1, "global"]

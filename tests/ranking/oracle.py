@@ -49,9 +49,12 @@ def ranking(rows: Sequence[Row], metric: Metric, iters: int, seed: int) -> dict[
             resampled[t].append(means[t])
             first_in[t] += (t in tied) / len(tied) / iters
 
-    wins = dict.fromkeys(teachers, 0)
+    wins = dict.fromkeys(teachers, 0.0)
     for values in used:
-        wins[max(teachers, key=lambda t: (sign * values[t], -teachers.index(t)))] += 1
+        best = max(sign * values[t] for t in teachers)
+        tied = [t for t in teachers if math.isclose(sign * values[t], best, rel_tol=1e-12)]
+        for t in tied:
+            wins[t] += 1 / len(tied)
     return {
         t: {
             "mean": statistics.fmean(values[t] for values in used),

@@ -81,10 +81,10 @@ def test_the_loops_agree(seed: int, metric: object) -> None:
         assert one.prompts == prompts
 
 
-def test_the_choice_is_that_of_the_matched_prompts() -> None:
+def test_the_winners_are_those_of_the_matched_prompts() -> None:
     rows = table({"A": [-1, -2, -1, -1], "B": [-2, -1, -1, None], "C": [-3, -3, -3, -3]})
     ranking = rank_rows(rows)
-    assert ranking.confounds.composition == pytest.approx({"A": 2 / 3, "B": 1 / 3, "C": 0})
+    assert ranking.confounds.composition == pytest.approx({"A": 0.5, "B": 0.5, "C": 0})
     for line in ranking.teachers:
         assert ranking.confounds.composition[line.teacher] == line.win_rate
 

@@ -75,12 +75,3 @@ def test_what_was_left_out_and_what_is_undefined() -> None:
         text
     )
     assert "B: 1 of 2 responses undefined: too long." in text
-
-
-@pytest.mark.parametrize(("other", "count"), [(-1.0, 1), (-1.5, 0)])
-def test_ties(other: float, count: int) -> None:
-    """Beside the win rates, in the short text too."""
-    found = rank_rows(table({"A": [-1, -1], "B": [other, -2]}))
-    line = "Win rate: 1 of 2 prompts has several best teachers; the first row of the data wins."
-    for text in (*found.notes, ""), found.to_markdown(brief=True), found.to_markdown():
-        assert (line in text) is bool(count)

@@ -157,14 +157,15 @@ def test_no_common_prompt_names_the_teacher_that_covers_least() -> None:
     assert "1 of 3 prompts scored; undefined: too long (2)" in str(caught.value)
 
 
-def test_of_a_tie_the_first_row_wins_and_the_tie_is_counted() -> None:
+def test_a_tied_win_is_shared_and_counted_whatever_the_order_of_rows() -> None:
     rows = table({"A": [-1.0, -1.0], "B": [-1.0, -2.0], "C": [-1.0 - 1e-9, -3.0]})
-    ranking = rank_rows(rows)
-    assert ranking.ties == 1
-    assert lines(ranking)["A"].win_rate == 1.0
-    backwards = rank_rows([rows[1], rows[0], *rows[2:]])
-    assert backwards.ties == 1
-    assert lines(backwards)["B"].win_rate == 0.5
+    for order in (rows, [rows[1], rows[0], *rows[2:]]):
+        ranking = rank_rows(order)
+        assert ranking.ties == 1
+        rates = {name: line.win_rate for name, line in lines(ranking).items()}
+        assert rates == {"A": 0.75, "B": 0.25, "C": 0.0}
+    three = rank_rows(table({"A": [-1.0], "B": [-1.0], "C": [-1.0], "D": [-2.0]}))
+    assert [line.win_rate for line in three.teachers] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
 
 
 def test_teachers_with_equal_means_keep_their_order() -> None:

@@ -23,10 +23,10 @@ Next: score more prompts.
 one
 two
 
-|Teacher|Mean ↑ |   95% interval   |Median |Difference|95%, all pairs|May be best|Rank|First in|Win rate|
-|-------|------:|-----------------:|------:|---------:|-------------:|----------:|---:|-------:|-------:|
-|A\\|1    |-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|              |        N/A| N/A|   1.000|   1.000|
-|B      |-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|           N/A|        N/A| N/A|   0.000|   0.000|
+|Teacher|May be best|Mean ↑ |   95% interval   |Median |Difference|95%, all pairs|Rank|First in|Win rate|
+|-------|----------:|------:|-----------------:|------:|---------:|-------------:|---:|-------:|-------:|
+|A\\|1    |        N/A|-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|              | N/A|   1.000|   1.000|
+|B      |        N/A|-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|           N/A| N/A|   0.000|   0.000|
 
 |Mean at window|   4   |global |
 |--------------|------:|------:|
@@ -75,7 +75,7 @@ def test_who_may_be_best_is_said_where_there_is_a_verdict() -> None:
     for n_prompts in (9, 10):
         text = rank_rows(table({"A": [-1.0] * n_prompts, "B": [-2.0] * n_prompts})).to_markdown()
         rows = [line.split("|")[1:] for line in text.splitlines() if line.startswith("|")]
-        cells[n_prompts] = [row[6].strip() for row in rows[:1] + rows[2:4]]
+        cells[n_prompts] = [row[1].strip() for row in rows[:1] + rows[2:4]]
     assert cells == {9: ["May be best", "N/A", "N/A"], 10: ["May be best", "yes", "no"]}
 
 

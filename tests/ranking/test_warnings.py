@@ -74,18 +74,22 @@ def test_worse_than_a_uniform_guess(means: tuple[float, float], worse: bool) -> 
     assert bool(found) is worse
     if worse:
         assert found == (
-            f"{WORSE}-7.00 nats per token is below a uniform guess over its 1,000 tokens (-6.91).",
+            f"{WORSE}-7.00 nats, is below a uniform guess over its 1,000 tokens (-6.91); the "
+            "table's means, over steps or prompts, differ from it.",
         )
 
 
-WORSE = "The student predicts this text worse than chance: even for its best teacher the mean of "
+WORSE = (
+    "The student predicts this text worse than chance: even for its best teacher the mean over "
+    "all tokens of all responses, "
+)
 
 
 @pytest.mark.parametrize("name", ["local_naturalness", "global_naturalness", "random", "mean_nll"])
 def test_the_records_are_held_against_a_uniform_guess_whatever_ranks(name: str) -> None:
     metric = LOWER if name == LOWER.name else get_metric(name)
     (found,) = warned(rows((-9, -9)), metric=metric)
-    assert found.startswith(f"{WORSE}-9.00 nats per token")
+    assert found.startswith(f"{WORSE}-9.00 nats, is")
     assert warned(rows((-1, -2)), metric=metric) == ()
 
 

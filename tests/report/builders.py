@@ -79,6 +79,15 @@ def three_teachers(n_prompts: int = 5) -> list[Row]:
     return rows
 
 
+def near_and_far(n_prompts: int = 40) -> list[Row]:
+    """Two teachers that cannot be told apart, and one far away."""
+    return [
+        row(f"p{p}", name, [mean + 0.01 * ((7 * p + 3 * t) % 5 - 2)] * 4)
+        for p in range(n_prompts)
+        for t, (name, mean) in enumerate([("A", -1.0), ("B", -1.001), ("far", -9.0)])
+    ]
+
+
 def page_of(rows: Sequence[Row], *, prompts: int | None = None, **more: Any) -> str:
     return report(source(rows), options(**more), prompts)
 

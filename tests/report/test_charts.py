@@ -14,7 +14,7 @@ from lnat_plugins.report import KINDS, charts, picture, plot
 from lnat_plugins.report.data import gather
 from lnat_plugins.report.looks import Looks, in_light, light
 from lnat_plugins.report.plots import plots_of
-from tests.report.builders import options, row, source, three_teachers, values_of
+from tests.report.builders import near_and_far, options, row, source, three_teachers, values_of
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +83,16 @@ def test_hostile_names_are_data_only() -> None:
     assert set(colour["scale"]["domain"]) == {name, "B"}
     labels = json.loads(colour["legend"]["labelExpr"].removesuffix("[datum.label]"))
     assert labels.keys() == {name, "B"}
+
+
+def test_a_picture_enlarges_the_teachers_that_may_be_best() -> None:
+    given = source(near_and_far())
+    chart = plot(given, options()).to_dict()
+    upper, lower = chart["vconcat"]
+    assert lower["title"]["text"] == "Enlarged: the teachers that may be best"
+    drawn = [{one["teacher"] for one in values_of({**chart, **each}, 1)} for each in (upper, lower)]
+    assert drawn == [{"A", "B", "far"}, {"A", "B"}]
+    assert b"Enlarged" in picture(given, options(), "svg")
 
 
 @pytest.mark.parametrize("kind", KINDS)

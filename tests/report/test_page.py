@@ -34,12 +34,14 @@ from tests.report.builders import (
     FAST,
     Page,
     block,
+    near_and_far,
     options,
     page_of,
     row,
     source,
     three_teachers,
     unpacked,
+    values_of,
     with_response,
     without_script,
 )
@@ -120,6 +122,7 @@ def test_the_figures_are_those_of_rank(n_prompts: int) -> None:
     assert list(shown) == [line.teacher for line in ranking.teachers]
     for line in ranking.teachers:
         assert shown[line.teacher] == [
+            {None: "N/A", True: "yes", False: "no"}[line.may_be_best],
             str(line.rank),
             number(line.mean),
             f"[{number(line.low)}, {number(line.high)}]",
@@ -131,7 +134,6 @@ def test_the_figures_are_those_of_rank(n_prompts: int) -> None:
             else ""
             if line.rank == 1
             else f"[{number(line.difference_low)}, {number(line.difference_high)}]",
-            {None: "N/A", True: "yes", False: "no"}[line.may_be_best],
             rank_span(line),
             number(line.first_in, 3),
             number(line.win_rate, 3),
@@ -141,7 +143,7 @@ def test_the_figures_are_those_of_rank(n_prompts: int) -> None:
         assert page.table("Means of plain counts")[line.teacher][:-1] == [
             number(value) for value in line.controls.values()
         ]
-        assert page.table("Means and differences")[line.teacher][:2] == [
+        assert page.table("Means and differences")[line.teacher][1:3] == [
             number(line.mean), number(line.difference)
         ]  # fmt: skip
     panel = page.table("Spearman's correlation of local_naturalness with plain counts")
@@ -241,9 +243,9 @@ def test_one_prompt_has_no_interval() -> None:
     text = page_of(three_teachers(1))
     page = Page(text)
     line = page.table("Teachers by local_naturalness")["QwQ"]
-    assert line[2] == line[5] == line[8] == "undefined"
-    assert line[1] != "undefined"
-    assert (line[6], line[7]) == ("N/A", "N/A")
+    assert line[3] == line[6] == line[8] == "undefined"
+    assert line[2] != "undefined"
+    assert (line[0], line[7]) == ("N/A", "N/A")
     assert sum("one prompt only" in each for each in words(text)) >= 2
     chart = block(text, "charts")["difference"]
     assert chart["description"].count("interval undefined") == 2
@@ -264,8 +266,8 @@ def test_without_a_verdict_a_difference_has_no_interval_and_says_so(
     assert any("there is no verdict" in each for each in why)
     assert not any("bootstrap_iters 0" in each for each in why)
     cells = Page(text).table("Teachers by local_naturalness")["R1"]
-    assert cells[2] != "undefined"
-    assert cells[5:8] == ["undefined", "N/A", "N/A"]
+    assert cells[3] != "undefined"
+    assert (cells[0], *cells[6:8]) == ("N/A", "undefined", "N/A")
 
 
 def test_one_teacher_is_reported_on_alone() -> None:
@@ -357,7 +359,7 @@ def test_the_title_has_the_students_last_name_and_settings_the_whole() -> None:
     ]  # fmt: skip
     page = Page(page_of(three_teachers()))
     (title,) = page.all("h1")
-    assert page.text(title) == "Which teacher suits student?"
+    assert page.text(title) == "Which teacher suits the student “student”?"
     assert page.table("How this was scored")["student"] == ["org/student"]
 
 
@@ -387,6 +389,41 @@ def test_teachers_stand_in_rank_order_throughout() -> None:
     assert list(page.table(caption)) == ranked
 
 
+def test_the_first_screen_says_how_many_of_each_teacher_are_right() -> None:
+    """Of those that are known; nothing where none is."""
+    rows = three_teachers(6)
+    known = {name: [one.correct for one in rows if one.teacher == name] for name in ("R1", "DSQ")}
+    rows = [with_response(one, correct=None) if one.teacher == "QwQ" else one for one in rows]
+    rows[1] = with_response(rows[1], correct=None)
+    right = sum(known["R1"][1:])
+    line = (
+        f"Right answers, as the rows say: QwQ not known, R1 {right / 5:.0%} ({right} of 5), DSQ "
+        f"{sum(known['DSQ']) / 6:.0%} ({sum(known['DSQ'])} of 6)."
+    )
+    page = Page(page_of(rows))
+    assert line in [page.text(node) for node in page.all("p", class_="numbers")]
+    nothing = page_of([with_response(one, correct=None) for one in rows])
+    assert "Right answers" not in nothing
+
+
+def test_who_may_be_best_stands_behind_the_name() -> None:
+    """So that it is seen without scrolling on a narrow screen."""
+    headers = re.findall(r"<thead><tr>(.*?)</tr>", page_of(three_teachers(12)))
+    named = [re.findall(r">([^<]+)</th>", each)[:2] for each in headers]
+    assert named[:2] == [["Teacher", "May be best"]] * 2
+
+
+def test_teachers_that_may_be_best_are_enlarged_where_others_hide_them() -> None:
+    text = page_of(near_and_far())
+    assert Page(text).problems == []
+    chart = block(text, "charts")["enlarged"]
+    assert [one["teacher"] for one in values_of(chart, 1)] == ["A", "B"]
+    assert "Enlarged: the teachers that may be best" in text
+    assert "far" not in chart["description"]
+    for rows in (three_teachers(12), [one for one in near_and_far() if one.teacher != "far"]):
+        assert "enlarged" not in block(page_of(rows), "charts")
+
+
 def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     rows = [dataclasses.replace(one, record=told(one.record)) for one in three_teachers(12)]
     text = page_of(rows)
@@ -394,13 +431,20 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     figures = gather(given, options(**FAST))
     ranking = figures.ranking
     page = Page(text)
-    (said,) = page.all("h2", class_="said long")
+    said = page.all("h2")[0]
     assert ranking.verdict.text.startswith(page.text(said))
     rest = ranking.verdict.text[len(page.text(said)) :].strip()
     told_so = [page.text(node) for node in page.all("p", class_="numbers")]
-    assert told_so[0].startswith(f"{rest} On the same 12 prompts QwQ is ahead of R1 by 0.5042 nats")
+    assert told_so[0].startswith(
+        f"{rest} R1 minus QwQ, on the same 12 prompts: -0.5042 nats per token (95% simultaneous "
+    )
+    line = ranking.teachers[1]
     assert (
-        told_so[1]
+        f"{number(line.difference_low)} to {number(line.difference_high)}; below 0 is"
+        in (told_so[0])
+    )
+    assert (
+        told_so[-1]
         == (
             f"{ranking.verdict.next_step} Next: {NEXT_COMMAND} writes the rows to train on."
         ).strip()
@@ -420,12 +464,8 @@ def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     ways = dict(zip(opinions, [page.text(node) for node in page.all("dd")], strict=True))
     assert ways["with steps line"] == "≠ DSQ first"
     assert ways["without first and last step"].startswith("✓ ")
-    (line,) = ranking.sensitivity.in_words()
-    assert line in [page.text(node) for node in page.all("summary")]
-    assert (
-        "the same first teacher in 2 of 3 other ways of scoring (not: DSQ instead of QwQ with "
-        "steps line)" in line
-    )
+    assert "The whole order in each way" in [page.text(node) for node in page.all("summary")]
+    assert "DSQ instead of QwQ" not in text  # the list above says so
     without_effect = "without each trace's lowest 5% of steps, with every token weighing the same"
     assert f"{without_effect}: no effect on these responses" in shown
     assert "prompts scored for all of them: 12 of 12 ·" in text
@@ -465,7 +505,7 @@ def test_students_stand_side_by_side_before_the_rest() -> None:
         "The best teacher differs beyond noise: no teacher may be best for both students (90% for "
         "all together)." in text
     )
-    may_be_best = [cells[6] for cells in page.table("Teachers by local_naturalness").values()]
+    may_be_best = [cells[0] for cells in page.table("Teachers by local_naturalness").values()]
     assert may_be_best == ["yes", "no", "no"]  # of twelve prompts there is a verdict
     table = page.table("Teachers by students")
     assert {teacher: [cell[-4:] for cell in cells] for teacher, cells in table.items()} == {

@@ -192,6 +192,11 @@ def create(
     spec = parse_task({"task": "new", "dataset_path": paths, **keys}, "<dict>").data
     spec = replace(spec, source="lnat init")
     found: dict[str, Source] = {s.location: s for s in resolve(spec, loaders, key="DATA")}
+    for source in found.values():
+        if source.kind == "file" and not Path(source.location).exists():
+            raise DataError(
+                "no such file", where=source.shown, remedy="name a file or folder that is there"
+            )
     sources = _without_results(list(found.values()))
     folder, path = _output(paths, sources, output_path)
     names = {source.location: _relative(source, folder) for source in sources}

@@ -47,7 +47,8 @@ def students(name: str) -> Rows:
             "SD of teachers", "at the floor", "reliability", "largest τ-b"]  # fmt: skip
     rows = [
         [one["label"].replace("_rows_1", ""), str(one["seeds"]), _number(one["none"], 3),
-         f"`{one['best_teacher']}` {_number(one['best'], 3)}", _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
+         f"`{one['best_teacher']}` {_number(one['best'], 3)}",
+         _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
          _number(one["reliability"], 3), _number(one["largest_tau"])]
         for one in read(name)["results"]
     ]  # fmt: skip

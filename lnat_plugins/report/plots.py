@@ -29,6 +29,9 @@ KINDS: Final = (
 """The plots of one student's ranking, in the order of the page."""
 
 _WIDTH: Final = 720
+_ROOM: Final = 24
+"""At the sides, for names: where a picture is shown its font may be wider than the one measured."""
+
 _LABELS: Final = 110
 """Of the width, what two plots one above the other leave to the names of teachers."""
 _SCALE: Final = 2.0
@@ -226,6 +229,7 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
         "title": title,
         "width": _WIDTH,
         "background": "white",
+        "padding": {"left": _ROOM, "right": _ROOM, "top": 5, "bottom": 5},
     }
     if near is not None and near.chart is not None:
         return alt.Chart.from_dict(_above(chart, in_light(drawable(near.chart)), near.title))
@@ -234,7 +238,7 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
 
 def _above(chart: dict[str, Any], other: dict[str, Any], title: str) -> dict[str, Any]:
     """Two plots of one style as one, the other below with a title of its own."""
-    shared = ("$schema", "config", "background", "title", "description", "datasets")
+    shared = ("$schema", "config", "background", "title", "description", "datasets", "padding")
     head = {"text": title, "anchor": "start", "fontSize": 13, "offset": 8}
     panels = [
         {name: value for name, value in one.items() if name not in (*shared, "autosize")}

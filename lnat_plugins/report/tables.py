@@ -31,6 +31,9 @@ EXPLAINED: Final = (
     "Coverage: share of all prompts for which it has a score.",
 )
 
+_NAMED: Final = 8
+"""Teachers whose right answers are named one by one."""
+
 PERCENT: Final = tuple(100 * i // BINS for i in range(BINS + 1))
 
 
@@ -86,11 +89,15 @@ def right_answers(scored: ScoredSet, teachers: Sequence[str]) -> str:
             known[row.teacher].append(row.correct)
     if not any(known.values()):
         return ""
-    named = (
+    named = [
         f"{name} {sum(of) / len(of):.0%} ({sum(of):,} of {len(of):,})" if of
         else f"{name} not known"
         for name, of in known.items()
-    )  # fmt: skip
+    ]  # fmt: skip
+    if len(named) > _NAMED:
+        shares = [sum(of) / len(of) for of in [*known.values()][_NAMED:] if of]
+        between = f" {min(shares):.0%} to {max(shares):.0%}" if shares else " not known"
+        named[_NAMED:] = [f"{len(named) - _NAMED} others{between}"]
     return f"Right answers, as the rows say: {', '.join(named)}."
 
 

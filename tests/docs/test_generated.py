@@ -77,7 +77,7 @@ def test_tables_of_the_evidence_fit_a_page(repo: Path) -> None:
     text = (repo / "docs" / "evidence.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) > 100
-    assert max(map(len, rows)) <= 125 and max(row.count("|") for row in rows) <= 9
+    assert max(map(len, rows)) <= 135 and max(row.count("|") for row in rows) <= 9
 
 
 def test_the_readme_has_the_measured_gains(repo: Path) -> None:

@@ -27,7 +27,7 @@ from lnat_plugins.report import report
 from lnat_plugins.report.cells import counted, last_part, number
 from lnat_plugins.report.data import NEXT_COMMAND, gather
 from lnat_plugins.report.page import bundle
-from lnat_plugins.report.tables import plain
+from lnat_plugins.report.tables import plain, right_answers
 from lnat_plugins.scoring.record import StepSums
 from tests.ranking.builders import LOWER
 from tests.report.builders import (
@@ -404,6 +404,18 @@ def test_the_first_screen_says_how_many_of_each_teacher_are_right() -> None:
     assert line in [page.text(node) for node in page.all("p", class_="numbers")]
     nothing = page_of([with_response(one, correct=None) for one in rows])
     assert "Right answers" not in nothing
+
+
+def test_of_many_teachers_eight_are_named_with_their_right_answers() -> None:
+    first = three_teachers(2)[0]
+    names = [f"t{i}" for i in range(10)]
+    rows = [
+        with_response(first, teacher=name, correct=right)
+        for name in names for right in (name != "t8", True)
+    ]  # fmt: skip
+    line = right_answers(source(rows), names)
+    assert line.startswith("Right answers, as the rows say: t0 100% (2 of 2), t1 100% (2 of 2), ")
+    assert line.endswith("t7 100% (2 of 2), 2 others 50% to 100%.")
 
 
 def test_who_may_be_best_stands_behind_the_name() -> None:

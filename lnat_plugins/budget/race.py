@@ -12,7 +12,6 @@ nats lower than the others, unannounced, two equal teachers are told apart in a 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 from lnat_plugins.budget.contrasts import Bools, Contrasts, Ints, contrasts
 from lnat_plugins.budget.goals import parse_goal, settle
 from lnat_plugins.budget.needed import prompts_needed
+from lnat_plugins.budget.order import shuffled
 from lnat_plugins.budget.outcome import Lead, Outcome, Place, Placed, Stop
 from lnat_plugins.budget.sequential import Floats, critical, limits, raised
 from lnat_plugins.errors import ConfigError
@@ -114,8 +114,8 @@ class Race:
         self._first, self._every, self._max_tokens = first, every, max_tokens
         shape = len(prompts), len(teachers)
         self._unusual_PT = np.zeros(shape, dtype=np.bool_) if unusual is None else unusual
-        self._order = sorted(range(len(prompts)), key=lambda i: _place(seed, self._prompts[i]))
         self._row = {prompt: i for i, prompt in enumerate(self._prompts)}
+        self._order = [self._row[prompt] for prompt in shuffled(seed, self._prompts)]
         self._column = {teacher: j for j, teacher in enumerate(self._teachers)}
         self._threshold = phases * self._goal.comparisons(len(teachers)) / error
         self._better_TT = np.zeros((shape[1], shape[1]), dtype=np.bool_)
@@ -295,11 +295,6 @@ class Race:
             global_tokens=float(self._costs.global_.sum()),
             lead=self._lead() if len(remaining) > 1 and self._stop != "running" else None,
         )
-
-
-def _place(seed: int, prompt: str) -> bytes:
-    """Random, and no matter of the order in which prompts come or of a generator's version."""
-    return hashlib.sha256(repr((seed, prompt)).encode("utf-8", "surrogatepass")).digest()
 
 
 def _check(**settings: tuple[object, bool, str]) -> None:

@@ -24,14 +24,13 @@ from lnat_plugins.budget.records import (
     estimate_of,
     joined,
     part_of,
-    stated,
     tokens_of,
     trace_of,
     window_of,
 )
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.teacher_set.config import Budget
 
 PILOT: Final = 5
@@ -302,7 +301,7 @@ def replay(budget: Budget, rows: Sequence[Row]) -> Raced:
         for i, part in wanted:
             record: StepSums | None = rows[i].record
             assert record is not None
-            if record.part != stated(part):
+            if record.part != (part.as_dict() if part else {}):
                 record = None if part is None else before(record, part)
             if record is None or window_of(record).name not in record.sums:
                 raise DataError(

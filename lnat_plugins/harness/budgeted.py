@@ -15,7 +15,7 @@ from lnat_plugins.harness.prompt_scorer import PromptJob, PromptScorer
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.progress import TokenBar
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.teacher_set.config import Budget
 
 _log = logging.getLogger(f"lm_eval.{__name__}")

@@ -41,6 +41,12 @@ IDLE_KEYS: Final = (
 )  # fmt: skip
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
+CHOICE: Final = "choice"
+"""The goal of a budget that seeks a response of each prompt."""
+
+STRIDE: Final = 8
+"""Steps that are scored in one run, for a choice."""
+
 PRESETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ln-v1": ("sentence", ("4", "global")),
     "lalp-v2": ("supplied_or_sentence", ("10%", "global")),
@@ -58,7 +64,9 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 class Budget:
     """How little may be read, and what it is to settle; the keys of `BudgetKeys`.
 
-    goal: "best", "order", or the number of best teachers that are sought.
+    goal: "best", "order", "choice", or the number of best teachers that are sought.
+    steps: not for a choice.
+    stride: only for a choice.
     """
 
     goal: str | int = "best"
@@ -66,6 +74,17 @@ class Budget:
     steps: str | int = "auto"
     max_tokens: int | None = None
     seed: int = 1234
+    stride: int | None = None
+
+    @property
+    def of_choice(self) -> bool:
+        """Whether a response of each prompt is sought, not a teacher."""
+        return self.goal == CHOICE
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that apply, as JSON values."""
+        idle = "steps" if self.of_choice else "stride"
+        return {name: value for name, value in vars(self).items() if name != idle}
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ class Settings:
             "target_delimiter": self.target_delimiter,
             "metrics": list(self.requested_metrics),
             "markers": self.markers,
-            **({"budget": vars(self.budget)} if self.budget else {}),
+            **({"budget": self.budget.as_dict()} if self.budget else {}),
         }
 
     @property
@@ -250,7 +269,8 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
 def parse_budget(keys: Mapping[str, Any] | None, source: str) -> Budget | None:
     """Reads `budget:`; `{}` is the defaults, None none.
 
-    Raises ConfigError as `parse_task`, and for a goal beside a number of best teachers.
+    Raises ConfigError as `parse_task`, for a goal beside a number of best teachers, and for a key
+    that is of another goal.
     """
     if keys is None:
         return None
@@ -263,7 +283,18 @@ def parse_budget(keys: Mapping[str, Any] | None, source: str) -> Budget | None:
             where=f"{source}: naturalness: budget", found=f"goal: {found.goal}, top: {found.top}",
             remedy="keep one of them",
         )  # fmt: skip
-    return Budget(found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed)
+    choice = found.goal == CHOICE
+    for key, of, applies in (("steps", "of a race over teachers", not choice),
+                             ("stride", "of `goal: choice`", choice)):  # fmt: skip
+        if key in keys and not applies:
+            raise ConfigError(
+                f"`{key}` is {of} only", where=f"{source}: naturalness: budget",
+                found=f"goal: {found.goal}, {key}: {keys[key]}", remedy="leave it out",
+            )  # fmt: skip
+    return Budget(
+        found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed,
+        (found.stride or STRIDE) if choice else None,
+    )  # fmt: skip
 
 
 def _check_prompts(block: NaturalnessKeys, source: str) -> None:

@@ -14,8 +14,8 @@ from lnat_plugins.budget.estimator import (
     without_global_pass,
 )
 from lnat_plugins.budget.pilot import Plan, Trace
-from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import GLOBAL, Window, parse_window
 
 Mode = Literal["pilot", "exact"] | Plan

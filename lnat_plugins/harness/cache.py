@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from lm_eval.api.model import hash_args
 
-from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 

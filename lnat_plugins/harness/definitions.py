@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.files import read_yaml
-from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
+from lnat_plugins.metrics.stride import metric_under
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
@@ -27,7 +27,7 @@ from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import GLOBAL, Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet, load
 from lnat_plugins.teacher_set.catalog import check_class, is_ours
-from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.config import Budget, TaskSpec, parse_task
 
 IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 
@@ -70,12 +70,14 @@ def definition_of(config: Mapping[str, Any], source: Path | str) -> Definition:
     teacher_set = load(spec, registry.splitters, registry.loaders)
     requested = metrics_of(spec, teacher_set, registry.metrics)
     if spec.settings.budget is not None:
-        requested = _under_budget(spec, windows, f"{where}: budget")
+        requested = _under_budget(spec, spec.settings.budget, windows, f"{where}: budget")
     return Definition(spec, registry, steps, windows, teacher_set, requested)
 
 
-def _under_budget(spec: TaskSpec, windows: Sequence[Window], where: str) -> RequestedMetrics:
-    """The estimate is all that a budget gives."""
+def _under_budget(
+    spec: TaskSpec, budget: Budget, windows: Sequence[Window], where: str
+) -> RequestedMetrics:
+    """The estimate, or the stride score, is all that a budget gives."""
     if spec.settings.metrics:
         raise ConfigError(
             "with a budget only local naturalness is estimated", where=where,
@@ -87,7 +89,12 @@ def _under_budget(spec: TaskSpec, windows: Sequence[Window], where: str) -> Requ
             "a budget saves nothing under the whole context", where=where, found="windows: global",
             remedy="name a local window first, such as `windows: [4]`",
         )  # fmt: skip
-    return RequestedMetrics({LOCAL_NATURALNESS_SAMPLED.name: frozenset()})
+    if budget.of_choice and (not windows[0].count or windows[0].stride):
+        raise ConfigError(
+            "a choice with a budget is by a window of a number of steps, 1 or more", where=where,
+            found=f"windows: {windows[0].name}", remedy="name one first, such as `windows: [4]`",
+        )  # fmt: skip
+    return RequestedMetrics({metric_under(budget.goal).name: frozenset()})
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -107,7 +107,7 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for request in requests:
             job = _job_of_one(request)
             turns = role_and_content(job.messages)
-            # A race is over the prompts of its own set, also where two have the same text.
+            # A budget is for the prompts of its own set, also where two have the same text.
             own = (job.task, job.prompt_id) if job.settings.get("budget") else ()
             groups.setdefault(((job.prompt, turns, own), scorer_key(job)), {})[id(request)] = job
         jobs = []
@@ -254,7 +254,7 @@ def _job_of_one(request: Instance) -> PromptJob:
     row = request.doc["responses"][request.idx]
     read = (*READ_BY_TEMPLATE, *statistics & {"reward"})
     response = Response(
-        row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
+        row["teacher"], row["response"], row["sample"], row.get("correct"), row.get("steps"),
         extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
         turn=row.get("turn"),

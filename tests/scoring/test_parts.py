@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.teacher_set import Response

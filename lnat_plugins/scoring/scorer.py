@@ -313,9 +313,9 @@ class Scorer:
             if name == GLOBAL and whole is not None:
                 sums[name], (totals[name], reason) = None, whole
             else:
-                drawn = read.get(window, range(encoded.n_steps))
+                drawn = set(read.get(window, range(encoded.n_steps)))
                 found = [
-                    computed.pairs.get(pair)
+                    (computed.pairs.get(pair) if pair.step in drawn else Sum(math.nan))
                     or Sum(
                         math.nan,
                         _ONLY_TAGS

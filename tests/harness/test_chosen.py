@@ -28,7 +28,7 @@ from .lab import evaluate, figures, hf, load, records, save, write_set
 WORDS = "first second so three four seven wait now the next one done is it was that".split()
 FAR = "首先计算三加四结果是七然后等于"
 TEACHERS = ("calm", "mixed", "third", "fourth", "fifth", "odd")
-BUDGET = {"windows": [1], "budget": {"goal": "choice", "stride": 6, "error": 0.1}}
+BUDGET = {"windows": [3], "budget": {"goal": "choice", "stride": 6, "error": 0.1}}
 PROMPTS, PILOT = 30, 9
 
 
@@ -38,9 +38,9 @@ def traces() -> list[dict[str, Any]]:
     found = []
     for i in range(PROMPTS):
         for teacher in TEACHERS:
-            steps = [" ".join(draw.choices(WORDS, k=4)).capitalize() + "." for _ in range(7)]
+            steps = [" ".join(draw.choices(WORDS, k=4)).capitalize() + "." for _ in range(10)]
             if teacher == "odd":
-                steps = ["".join(draw.choices(FAR, k=9)) + "。" for _ in range(7)]
+                steps = ["".join(draw.choices(FAR, k=9)) + "。" for _ in range(10)]
             row = {"prompt_id": f"p{i}", "prompt": f"What is {i} + 4?", "teacher": teacher}
             row |= {"response": " ".join(steps), "correct": teacher != "calm" or i % 3 > 0}
             found.append(row)
@@ -67,7 +67,7 @@ def scores(results: dict[str, Any], folder: Path) -> Scores:
 @pytest.fixture(scope="module")
 def exact(model: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Scores:
     folder = tmp_path_factory.mktemp("exact")
-    write_set(folder, traces(), block={"windows": [1, "1/6"], "sensitivity": "none"})
+    write_set(folder, traces(), block={"windows": [3, "3/6"], "sensitivity": "none"})
     return read_scores(save(evaluate(folder, hf(model, tokenizer)), folder / "out"))
 
 
@@ -77,17 +77,17 @@ def test_what_is_read_is_exact_and_the_rest_says_why(scores: Scores, exact: Scor
     unread = 0
     for row, truth in zip(scores.rows, exact.rows, strict=True):
         assert (row.prompt_id, row.teacher) == (truth.prompt_id, truth.teacher)
-        assert_near(np.array(row.record.sums["1/6"]), np.array(truth.record.sums["1/6"]))
+        assert_near(np.array(row.record.sums["3/6"]), np.array(truth.record.sums["3/6"]))
         if row.record.part["steps"]:
-            assert_near(np.array(row.record.sums["1"]), np.array(truth.record.sums["1"]))
+            assert_near(np.array(row.record.sums["3"]), np.array(truth.record.sums["3"]))
             assert not row.record.undefined
         else:
             unread += 1
-            assert np.isnan(row.record.sums["1"]).all() and math.isnan(row.record.totals["1"])
-            assert row.record.undefined["1"].startswith("not read: ")
+            assert np.isnan(row.record.sums["3"]).all() and math.isnan(row.record.totals["3"])
+            assert row.record.undefined["3"].startswith("not read: ")
     assert unread > PROMPTS / 2
     assert {
-        row.teacher for row in scores.rows if "below the best" in row.record.undefined.get("1", "")
+        row.teacher for row in scores.rows if "below the best" in row.record.undefined.get("3", "")
     }
 
 
@@ -95,13 +95,13 @@ def test_what_is_read_is_exact_and_the_rest_says_why(scores: Scores, exact: Scor
 def test_the_choice_is_that_by_exact_scores(
     scores: Scores, exact: Scores, more: dict[str, Any]
 ) -> None:
-    found, truth = scores.select("best", **more), exact.select("best", window="1", **more)
+    found, truth = scores.select("best", **more), exact.select("best", window="3", **more)
     differing = set(found.indices) ^ set(truth.indices)
     assert len(differing) / 2 <= 3 * PROMPTS * scores.choices.pilot.error / 2
     assert len(found.indices) == len(truth.indices) == PROMPTS
-    assert found.metric == NAME and found.window == "1/6" and found.strategy == "best"
+    assert found.metric == NAME and found.window == "3/6" and found.strategy == "best"
     for row, score in zip(exact.rows, found.scores, strict=True):
-        assert score == pytest.approx(np.mean(row.record.step_means("1/6") or []), abs=1e-4) or (
+        assert score == pytest.approx(np.mean(row.record.step_means("3/6") or []), abs=1e-4) or (
             math.isnan(score) and more and row.correct is False
         )
     said = found.settings["choice"]
@@ -126,7 +126,7 @@ def test_the_tokens_read_are_those_said(
     ((scorer, before),) = scorers
     choices = read_scores(save(results, folder / "counted")).choices
     assert scorer.backend.tokens_read - before == choices.tokens
-    assert choices.tokens < 0.8 * choices.exact_tokens
+    assert choices.tokens < 0.9 * choices.exact_tokens
 
 
 def test_the_table_shows_stride_scores_under_their_name_and_no_win_rate(
@@ -201,7 +201,7 @@ def test_nothing_takes_them_for_exact_scores(scores: Scores, tmp_path: Path) -> 
         scores.leaderboard,
         lambda: scores.report(tmp_path / "report.html"),
         lambda: scores.only(["calm", "mixed"]),
-        lambda: scores.select("best", window="1"),
+        lambda: scores.select("best", window="3"),
     ):
         with pytest.raises(ConfigError, match="read to choose a response of each prompt, and say"):
             use()
@@ -232,7 +232,7 @@ def test_the_command_chooses_and_says_how_far_to_rely_on_it(
     assert main(["select", out, "--strategy", "best", "--output_path", str(chosen)]) == 0
     printed = capsys.readouterr().out
     sentence = scores.choices.sentence
-    assert f"metric: {NAME} (nats per token, higher is better), window: 1/6" in printed
+    assert f"metric: {NAME} (nats per token, higher is better), window: 3/6" in printed
     assert sentence[1:] in printed
     assert sentence[1:] in (chosen / "README.md").read_text(encoding="utf-8")
     stored = read_selection(chosen)

@@ -14,6 +14,8 @@ CONSTRAINTS ?= constraints.txt
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# A file's tests run in one process, so that what they share is made once.
+PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 PYTEST_ARGS ?=
 
 TORCH := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))
@@ -55,7 +57,7 @@ study_full: $(READY_WHEEL)
 	$(BIN)/lnat study out/study/*/study_*.yaml --output_path out/study/results --jobs $(JOBS)
 
 test: $(READY_WHEEL) $(READY_TEST)
-	LNAT_TEST_INSTALLED=1 $(BIN)/pytest --junitxml=junit.xml $(PYTEST_ARGS)
+	LNAT_TEST_INSTALLED=1 $(BIN)/pytest --junitxml=junit.xml $(PROCESSES) $(PYTEST_ARGS)
 
 lint: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/ruff check .

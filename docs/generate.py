@@ -32,7 +32,7 @@ from lnat_plugins.selection.spec import SelectionKeys
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.study.spec import EvaluationKeys, StudyKeys
 from lnat_plugins.teacher_set.columns import COLUMN_MODELS, MEANING, plan_columns
-from lnat_plugins.teacher_set.keys import NaturalnessKeys, TaskKeys
+from lnat_plugins.teacher_set.keys import BudgetKeys, NaturalnessKeys, TaskKeys
 
 DOCS: Final = Path(__file__).parent
 _MARKED: Final = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -340,6 +340,7 @@ def measured(shown: Callable[[str], study_tables.Rows], name: str) -> str:
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "task-keys": partial(keys, TaskKeys),
     "naturalness-keys": partial(keys, NaturalnessKeys),
+    "budget-keys": partial(keys, BudgetKeys),
     "columns": columns,
     "selection-keys": partial(keys, SelectionKeys),
     "strategies": strategies,

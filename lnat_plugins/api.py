@@ -9,19 +9,24 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from lnat_plugins.budget.choice import run_of
+from lnat_plugins.budget.run import Row, run_to_end
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
 from lnat_plugins.plugins.configured import plan_of
 from lnat_plugins.scores import Scores
-from lnat_plugins.scoring.record import ScoredResponse
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
 from lnat_plugins.teacher_set.detect.create import NewTeacherSet
+
+if TYPE_CHECKING:
+    from lnat_plugins.scoring.student import LocalStudent
 
 __all__ = [
     "check_teacher_set", "load_teacher_set", "read_all_scores", "read_scores", "score",
@@ -62,6 +67,7 @@ def score(
     markers: Literal["skip", "keep"] | None = None,
     tokens: bool | None = None,
     sensitivity: Sensitivity | None = None,
+    budget: Mapping[str, Any] | None = None,
     apply_chat_template: bool | None = None,
     plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
@@ -77,6 +83,10 @@ def score(
         sensitivity: "basic" = windows below the widest are recorded too, on a sample of 20 prompts
             if that is not cheap; "full" = the sample is scored in further ways, to see whether the
             order changes with them; "none" = neither.
+        budget: the keys of `naturalness: budget:`, `{}` for its defaults; only as much is read as
+            settles which teacher is best, and `Scores.race()` says it; or, with `goal: choice`,
+            which response of each prompt, for `Scores.select("best")`. Nothing else can be done
+            with the scores. By default the teacher set's own.
         apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
             Without it prompts are plain text, followed by the set's `target_delimiter`.
         plugins: modules, files and objects, as in a `selection:` block.
@@ -108,7 +118,18 @@ def score(
         target_delimiter=own.target_delimiter,
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
         markers=markers or own.markers,
+        budget=own.budget,
     )
+    if budget is not None:
+        for name, value in (("metrics", metrics), ("tokens", tokens), ("sensitivity", sensitivity)):
+            if value:
+                raise ConfigError(
+                    "a run with a budget gathers nothing for other metrics",
+                    where=f"score: {name}", found=value, remedy="leave that out, or the budget",
+                )  # fmt: skip
+        settings = settings.with_budget(budget, "score")
+    if settings.budget is not None:
+        tokens, depth = False, "none"
     for name, value, choices in (
         ("markers", settings.markers, ("skip", "keep")),
         ("sensitivity", depth, ("none", "basic", "full")),
@@ -129,10 +150,30 @@ def score(
         _log.warning("%s: %s", teacher_set.name, note)
     student = LocalStudent(model, tokenizer, plan, plain=plain, training=False)
     candidates = student.own(candidates)
-    rows = tuple(map(ScoredResponse, candidates.rows, student.score(candidates.rows)))
+    rows = tuple(map(ScoredResponse, candidates.rows, _records(student, candidates, settings)))
     prompts = tuple(prompt.prompt_id for prompt in teacher_set.prompts)
     scored = scored_set(rows, teacher_set.name, student.name, prompts)
     return Scores(replace(scored, unusable=teacher_set.unusable), loaded, tokenizer)
+
+
+def _records(
+    student: LocalStudent, candidates: Candidates, settings: Settings
+) -> Sequence[StepSums]:
+    rows = candidates.rows
+    if settings.budget is None:
+        return student.score(rows)
+    unread = [
+        Row(row.prompt_id, len(row.text), record, row.response.correct)
+        for row, record in zip(rows, student.unread(rows), strict=True)
+    ]
+    run = run_of(settings.budget, unread)
+    run_to_end(
+        run,
+        lambda wanted: student.score_parts(
+            [rows[one.row] for one in wanted], [one.part for one in wanted]
+        ),
+    )
+    return run.records()
 
 
 def read_scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,3 +62,18 @@ def readable_log() -> Iterator[None]:
     yield
     log.propagate = before[0]
     log.setLevel(before[1])
+
+
+@pytest.fixture(autouse=True)
+def progress_bars_as_before() -> Iterator[None]:
+    """A command that turns progress bars off, in this process, does so for its own test alone."""
+    yield
+    if (module := sys.modules.get("huggingface_hub.utils.tqdm")) is not None:
+        module.progress_bar_states.clear()
+
+
+@pytest.fixture
+def progress_bars_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars are on; the variable above turns Hugging Face's off."""
+    module = sys.modules["huggingface_hub.utils.tqdm"]
+    monkeypatch.setattr(module, "HF_HUB_DISABLE_PROGRESS_BARS", None)

@@ -44,6 +44,7 @@ from lnat_plugins.budget import (
     without_global_pass,
 )
 from lnat_plugins.budget.race import FIRST_LOOK
+from lnat_plugins.budget.run import PILOT
 from lnat_plugins.steps.windows import parse_window
 
 Floats = NDArray[np.float64]
@@ -79,7 +80,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", help="only these of the file")
     parser.add_argument("--window", default="4", help="of the local scores in the file")
     parser.add_argument("--prompt_tokens", type=int, default=100, help="taken for every prompt")
-    parser.add_argument("--pilot", type=int, default=20, help="prompts scored exactly at first")
+    parser.add_argument("--pilot", type=int, default=PILOT, help="prompts scored exactly at first")
     parser.add_argument("--seed", type=int, default=1234)
     args = parser.parse_args(argv)
     if not args.scores and set(args.tables or ()) & set(OF_FILE):

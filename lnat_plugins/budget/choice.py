@@ -27,7 +27,7 @@ from lnat_plugins.budget.margin import (
 )
 from lnat_plugins.budget.order import shuffled
 from lnat_plugins.budget.records import joined, mean_of, tokens_of, window_of
-from lnat_plugins.budget.run import Row, Wanted, other_budget, run_to_end
+from lnat_plugins.budget.run import BudgetedRun, Row, Run, Wanted, other_budget, run_to_end
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
@@ -252,6 +252,11 @@ class ChoiceRun:
         """How far it is."""
         return self.result().sentence
 
+    @property
+    def news(self) -> str:
+        """How many prompts have been begun."""
+        return str(len(self._begun)) if self._pilot else ""
+
     def records(self) -> list[StepSums]:
         """A record for every row; those that were not read exactly say why."""
         begun = set(self._begun)
@@ -359,6 +364,11 @@ class ChoiceRun:
             if (key := (prompt, self._equal[i])) not in bodies:
                 bodies[key] = tokens_of(record, part)
         return sum(prompts.values()) + sum(bodies.values())
+
+
+def run_of(budget: Budget, rows: Sequence[Row]) -> Run:
+    """A race over teachers or a choice of responses, as the budget says; raises as these."""
+    return ChoiceRun(budget, rows) if budget.of_choice else BudgetedRun(budget, rows)
 
 
 def replay_choices(budget: Budget, rows: Sequence[Row]) -> Choices:

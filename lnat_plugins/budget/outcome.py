@@ -110,18 +110,45 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The verdict."""
-        read = (
-            f"{self.prompts} of {self.all} prompts, {self.share_of_exact:.2g} of the tokens of "
-            f"exact scoring, {self.share_of_global:.2g} of one global pass"
+        """The verdict, and what it took; one sentence or two, without the last full stop."""
+        return (
+            f"{self._settled if self.settled else self._open}. Read: {self.prompts} of {self.all} "
+            f"prompts, {_percent(self.share_of_exact)} of the tokens of exact scoring, "
+            f"{_percent(self.share_of_global)} of those of one global pass"
         )
-        if self.settled:
-            what = {"best": "best", "order": "in this order"}.get(self.goal, self.goal)
-            return f"{', '.join(self.chosen)} {what} (error ≤ {self.error:g}): {read}"
-        found = f"not settled: {', '.join(self.remaining)} remain"
+
+    @property
+    def _settled(self) -> str:
+        names = ", ".join(self.chosen)
+        if self.goal == "best":
+            found = f"{names} is best"
+        elif self.goal == "order":
+            found = f"From best to worst: {names}"
+        else:
+            found = f"The {self.goal}: {names}"
+        return f"{found} (error at most {_percent(self.error)})"
+
+    @property
+    def _open(self) -> str:
+        names = ", ".join(self.remaining)
+        if self.goal == "best":
+            found = f"the best is one of {names}"
+        elif self.goal == "order":
+            found = f"the places of {names} are open"
+        else:
+            known = f"{', '.join(self.chosen)}, and of " if self.chosen else "of "
+            found = f"the {self.goal} are {known}{names}"
+        found = f"Not settled (error at most {_percent(self.error)}): {found}"
         if self.lead:
             half = max(self.lead.high - self.lead.mean, self.lead.mean - self.lead.low)
-            found += f"; lead of {self.lead.teacher} {self.lead.mean:.3f} ± {half:.3f}"
+            found += (
+                f"; {self.lead.teacher} leads {self.lead.rival} by {self.lead.mean:.3f} ± "
+                f"{half:.3f} nats per token"
+            )
             if self.lead.needed:
-                found += f"; about {self.lead.needed:,} prompts would tell"
-        return f"{found} (error ≤ {self.error:g}): {read}"
+                found += f", and about {self.lead.needed:,} prompts would tell (probability 80%)"
+        return found
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 1 else f"{100 * share:.0f}%"

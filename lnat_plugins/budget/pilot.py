@@ -119,13 +119,14 @@ class Plan:
     def sentence(self) -> str:
         """What the verdict says of it."""
         figures = (
-            f"r {self.residual_share:.2f}, variance of a difference {self.difference_variance:.3f}"
+            f"a global pass leaves {self.residual_share:.2f} of a step's variance; variance of two "
+            f"teachers' difference {self.difference_variance:.3f}"
         )
         if self.way == "exact":
-            return f"pilot of {self.prompts} prompts: exact scoring ({figures})"
+            return f"After a pilot of {self.prompts} prompts: exact scoring ({figures})"
         what = "a global pass and " if self.way == "with_global_pass" else ""
         return (
-            f"pilot of {self.prompts} prompts: {what}{self.steps} steps a response, "
+            f"After a pilot of {self.prompts} prompts: {what}{self.steps} steps a response, "
             f"{self.factor:.1f} times fewer tokens for the same precision ({figures})"
         )
 

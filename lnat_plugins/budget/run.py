@@ -16,7 +16,7 @@ import numpy as np
 
 from lnat_plugins.budget.contrasts import unusual_lengths
 from lnat_plugins.budget.outcome import Outcome
-from lnat_plugins.budget.pilot import Plan, plan_steps
+from lnat_plugins.budget.pilot import WORTH, Plan, plan_steps
 from lnat_plugins.budget.race import FIRST_LOOK, Costs, Race, Read
 from lnat_plugins.budget.records import (
     Mode,
@@ -93,6 +93,10 @@ class Run(Protocol):
     @property
     def sentence(self) -> str:
         """How far it is."""
+
+    @property
+    def news(self) -> str:
+        """Changes when the sentence says something new."""
 
 
 class BudgetedRun:
@@ -192,6 +196,12 @@ class BudgetedRun:
         """What the race says so far."""
         return self._race.outcome.sentence
 
+    @property
+    def news(self) -> str:
+        """The teachers that are not settled, once a prompt was read."""
+        outcome = self._race.outcome
+        return " ".join(sorted(outcome.remaining)) if outcome.prompts else ""
+
     def records(self) -> list[StepSums]:
         """A record for every row; those that were not read say why."""
         outcome = self._race.outcome
@@ -289,6 +299,22 @@ class BudgetedRun:
             math.fsum(one.variance for one in estimates) / len(rows) ** 2,
             tokens + round(prompt),
         )
+
+
+def expected_tokens(budget: Budget, exact: int, n_prompts: int) -> tuple[int, int]:
+    """About how many tokens a race reads: settled at its first look, and never settled.
+
+    Drawn steps are used only where a response costs less by `pilot.WORTH`; what is not settled with
+    them is read again with every step.
+
+    Args:
+        exact: tokens of exact scoring.
+        n_prompts: of the teacher set.
+    """
+    fewest = round(exact * min(1.0, FIRST_LOOK / n_prompts))
+    most = exact if budget.steps == "exact" else round(exact * (1 + 1 / WORTH))
+    limit = most if budget.max_tokens is None else budget.max_tokens
+    return min(fewest, limit), min(most, limit)
 
 
 def _part(record: StepSums) -> Part | None:

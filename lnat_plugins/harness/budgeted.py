@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from lnat_plugins.budget.choice import ChoiceRun
-from lnat_plugins.budget.run import BudgetedRun, Row, Run, Wanted
+from lnat_plugins.budget.choice import run_of
+from lnat_plugins.budget.run import Row, Wanted
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.harness.prompt_scorer import PromptJob, PromptScorer
 from lnat_plugins.scoring.parallel import Processes, score_prompts
@@ -58,10 +58,12 @@ def score_with_budget(
     for i, k in places:
         response = jobs[i].responses[k]
         rows.append(Row(jobs[i].prompt_id, len(response.text), unread[i][k], response.correct))
-    run: Run = (ChoiceRun if budget.of_choice else BudgetedRun)(budget, rows)
+    run = run_of(budget, rows)
+    said = ""
     while wanted := run.wanted():
         run.tell(_read(wanted, places, jobs, scorer, processes))
-        if processes.main:
+        if processes.main and run.news != said:
+            said = run.news
             _log.info("Budget: %s", run.sentence)
     found = iter(run.records())
     return [[next(found) for _ in job.responses] for job in jobs]

@@ -19,15 +19,14 @@ from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.files import read_yaml
-from lnat_plugins.metrics.stride import metric_under
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.steps import StepSpec, parse_steps
-from lnat_plugins.steps.windows import GLOBAL, Window, parse_windows
+from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import TeacherSet, load
 from lnat_plugins.teacher_set.catalog import check_class, is_ours
-from lnat_plugins.teacher_set.config import Budget, TaskSpec, parse_task
+from lnat_plugins.teacher_set.config import TaskSpec, parse_task
 
 IDENTIFYING: Final = ("task", "dataset_path", "dataset_name", "dataset_kwargs", "naturalness")
 
@@ -58,9 +57,12 @@ def definition_of(config: Mapping[str, Any], source: Path | str) -> Definition:
         DataError: the data.
     """
     known, found = _waiting.pop(Path(source).resolve(), (None, None))
-    if known is not None and found is not None and _same(known, config):
+    as_written = _run_budget(config) is None
+    if known is not None and found is not None and _same(known, config) and as_written:
         return found
     spec = parse_task(config, source)
+    if (given := _run_budget(config)) is not None:
+        spec = spec.with_budget(given, "--metadata")
     registry = plugins_of(spec).registry
     where = f"{spec.data.source}: naturalness"
     steps = parse_steps(
@@ -69,32 +71,12 @@ def definition_of(config: Mapping[str, Any], source: Path | str) -> Definition:
     windows = parse_windows(spec.settings.windows, f"{where}: windows")
     teacher_set = load(spec, registry.splitters, registry.loaders)
     requested = metrics_of(spec, teacher_set, registry.metrics)
-    if spec.settings.budget is not None:
-        requested = _under_budget(spec, spec.settings.budget, windows, f"{where}: budget")
     return Definition(spec, registry, steps, windows, teacher_set, requested)
 
 
-def _under_budget(
-    spec: TaskSpec, budget: Budget, windows: Sequence[Window], where: str
-) -> RequestedMetrics:
-    """The estimate, or the stride score, is all that a budget gives."""
-    if spec.settings.metrics:
-        raise ConfigError(
-            "with a budget only local naturalness is estimated", where=where,
-            found=f"metrics: {', '.join(spec.settings.metrics)}",
-            remedy="leave out the metrics, or the budget",
-        )  # fmt: skip
-    if windows[0].name == GLOBAL:
-        raise ConfigError(
-            "a budget saves nothing under the whole context", where=where, found="windows: global",
-            remedy="name a local window first, such as `windows: [4]`",
-        )  # fmt: skip
-    if budget.of_choice and (not windows[0].count or windows[0].stride):
-        raise ConfigError(
-            "a choice with a budget is by a window of a number of steps, 1 or more", where=where,
-            found=f"windows: {windows[0].name}", remedy="name one first, such as `windows: [4]`",
-        )  # fmt: skip
-    return RequestedMetrics({metric_under(budget.goal).name: frozenset()})
+def _run_budget(config: Mapping[str, Any]) -> Any:
+    """A budget for this run: `lm_eval --metadata '{"budget": {}}'`; in place of the YAML's."""
+    return (config.get("metadata") or {}).get("budget")
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

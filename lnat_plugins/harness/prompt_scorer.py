@@ -17,11 +17,17 @@ from lnat_plugins.scoring.progress import ToRead
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
-from lnat_plugins.scoring.scorer import Prepared, PreparedRows, Scorer
-from lnat_plugins.scoring.tokens import EncodedResponse
+from lnat_plugins.scoring.scorer import (
+    PartOf,
+    Prepared,
+    PreparedRows,
+    Scorer,
+    part_of_rows,
+    windows_of_parts,
+)
 from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec
-from lnat_plugins.steps.windows import GLOBAL, Window, parse_windows
+from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.prompts import Message, Response
 
@@ -53,13 +59,13 @@ class PreparedParts(NamedTuple):
     """Some responses to a prompt, to be read in part.
 
     `kept`: index -> a record that was kept; `missing`: the indices of the others, with their
-    tokens and, by their ids, what is read of each.
+    tokens and what is read of each, see `scorer.part_of_rows`.
     """
 
     kept: dict[int, StepSums]
     missing: list[int]
     prepared: PreparedRows
-    of_ids: Mapping[bytes, Part | None]
+    part_of: PartOf | None
 
 
 class PromptScorer:
@@ -182,22 +188,16 @@ class PromptScorer:
         prepared = self._scorer(job).prepare_rows(
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
-        of_ids = {rows[i].response.ids.tobytes(): parts[i] for i in missing}
-        return PreparedParts(kept, missing, prepared, of_ids)
+        # All of a call are read in one way: whole, or in part.
+        part_of = part_of_rows([rows[i] for i in missing], [parts[i] for i in missing])
+        return PreparedParts(kept, missing, prepared, part_of)
 
     def score_parts(self, job: PromptJob, ready: PreparedParts) -> dict[int, StepSums]:
         """Index of a response -> its record."""
         scorer = self._scorer(job)
 
-        def part_of(response: EncodedResponse) -> Part:
-            part = ready.of_ids[response.ids.tobytes()]
-            assert part is not None
-            return part
-
         def scored(part: Prepared) -> list[StepSums]:
-            # All of a call are read in one way.
-            whole = all(each is None for each in ready.of_ids.values())
-            new = scorer.score_prepared(part, None if whole else part_of)
+            new = scorer.score_prepared(part, ready.part_of)
             for response, record in zip(part.responses, new, strict=True):
                 self.cache.keep(response, record)
             return new
@@ -232,9 +232,8 @@ class PromptScorer:
 
 
 def _windows_of(settings: Mapping[str, Any]) -> tuple[Window, ...]:
-    """Of a run with a budget the first, and the whole context, by which it is estimated."""
     windows = parse_windows(settings["windows"])
-    return (windows[0], Window(GLOBAL)) if settings.get("budget") else windows
+    return windows_of_parts(windows) if settings.get("budget") else windows
 
 
 ScorerKey = tuple[str, int, frozenset[str], tuple[bool, bool, bool]]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lnat_plugins.budget.race import FIRST_LOOK
+from lnat_plugins.budget.run import expected_tokens
 from lnat_plugins.errors import StudentError
 from lnat_plugins.files import BUNDLED, bundled_student
 from lnat_plugins.metrics import ALL
 from lnat_plugins.plugins.configured import load_with_plugins, plan_of, plugins_of
 from lnat_plugins.scoring.check import TeacherSetCheck
+from lnat_plugins.steps.windows import GLOBAL
 from lnat_plugins.teacher_set import TeacherSet
 from lnat_plugins.teacher_set.catalog import check_task
-from lnat_plugins.teacher_set.config import TaskSpec, parse_task
+from lnat_plugins.teacher_set.config import Budget, TaskSpec, parse_task
 
 
 def check_teacher_set(
@@ -65,11 +69,20 @@ def check_teacher_set(
         )  # fmt: skip
     (spec,) = read
     where = f"{spec.data.source}: naturalness: "
+    settings, n_prompts = spec.settings, len(teacher_set.prompts)
+    first = settings.windows[0]
+    if settings.budget is not None:
+        # What the same scores would cost without it.
+        settings = replace(settings, windows=(first, GLOBAL), budget=None)
     planned = partial(
-        plan_of, spec.settings, plugins_of(spec).registry, where=where, tokens=spec.tokens,
+        plan_of, settings, plugins_of(spec).registry, where=where, tokens=spec.tokens,
         sensitivity=spec.sensitivity,
     )  # fmt: skip
     found = check_student(
         teacher_set, opened, planned(), planned(metrics=(ALL,)), plain=not apply_chat_template
     )
+    if first != GLOBAL and len(teacher_set.teachers) > 1 and n_prompts > FIRST_LOOK:
+        exact = found.planned[f"window {first}"].tokens
+        expected = expected_tokens(spec.settings.budget or Budget(), exact, n_prompts)
+        found = replace(found, budgeted=expected)
     return TeacherSetCheck(name, teacher_set, found)

@@ -5,7 +5,7 @@ The command line, the trainer and a program all read them by these functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
+from lnat_plugins.metrics.stride import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
@@ -111,16 +112,26 @@ def plan_of(
         ConfigError: an unknown name, or a metric that reads a window that is not scored.
     """
     windows = parse_windows(settings.windows, f"{where}windows")
-    names = settings.requested_metrics if metrics is None else metrics
-    scored = [window.name for window in windows]
     return Plan(
         settings,
         parse_steps(settings.steps, f"{where}steps", registry.splitters, settings.markers),
         windows,
-        request_metrics(names, scored, registry.metrics, f"{where}metrics"),
+        _requested(settings, windows, registry.metrics, f"{where}metrics", metrics),
         tokens,
         sensitivity,
     )
+
+
+def _requested(
+    settings: Settings, windows: Sequence[Window], metrics: Mapping[str, Metric], where: str,
+    names: Sequence[str] | None = None,
+) -> RequestedMetrics:  # fmt: skip
+    if settings.budget is not None:
+        # The estimate, or the stride score, is all that a budget gives.
+        return RequestedMetrics({metric_under(settings.budget.goal).name: frozenset()})
+    scored = [window.name for window in windows]
+    names = settings.requested_metrics if names is None else names
+    return request_metrics(names, scored, metrics, where)
 
 
 def metrics_of(
@@ -133,9 +144,8 @@ def metrics_of(
         DataError: a row without the reward that a metric needs.
     """
     where = f"{spec.data.source}: naturalness"
-    windows = [one.name for one in parse_windows(spec.settings.windows, f"{where}: windows")]
-    names = spec.settings.requested_metrics
-    requested = request_metrics(names, windows, metrics, f"{where}: metrics")
+    windows = parse_windows(spec.settings.windows, f"{where}: windows")
+    requested = _requested(spec.settings, windows, metrics, f"{where}: metrics")
     for prompt in teacher_set.prompts:
         for response in prompt.responses:
             requested.check_reward(response)

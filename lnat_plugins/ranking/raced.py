@@ -55,9 +55,9 @@ class RacedRanking:
 
     @property
     def verdict(self) -> str:
-        """One sentence, and how the responses were read."""
+        """What was settled, what it took, and how the responses were read."""
         plan = self.raced.plan
-        return self.raced.outcome.sentence + ("" if plan is None else f"; {plan.sentence}")
+        return f"{self.raced.outcome.sentence}." + ("" if plan is None else f" {plan.sentence}.")
 
     def to_markdown(self, *, brief: bool = False) -> str:
         """The text of `lnat rank`."""

@@ -15,6 +15,7 @@ from lnat_plugins.teacher_set.notes import left_out
 
 AS_SET: Final = "as this set says"
 ALL_METRICS: Final = "metrics: all"
+_EVERY: Final = "both, every step"
 
 _STEPS_SHOWN: Final = 12
 _ENDS_SHOWN: Final = 3
@@ -92,6 +93,8 @@ class StudentCheck:
         notes: in what training differs.
         refused: why `lnat select` would refuse rows as they are, or "".
         trial: None if there was none.
+        budgeted: tokens that a run with a budget reads, about: if it is settled as early as it can
+            be, and if it never is; None where a budget makes no sense.
     """
 
     name: str
@@ -106,6 +109,7 @@ class StudentCheck:
     notes: tuple[NoteOnRows, ...]
     refused: str
     trial: Trial | None
+    budgeted: tuple[int, int] | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -168,7 +172,10 @@ def _student_blocks(
     yield markdown_table(
         ["scored", "tokens to be read", "of prompts", "of responses"],
         [
-            [name, *(f"{n:,}" for n in (one.tokens, one.prompt_tokens, one.body_tokens))]
+            [
+                _EVERY if name == AS_SET and teacher_set.settings.budget else name,
+                *(f"{n:,}" for n in (one.tokens, one.prompt_tokens, one.body_tokens)),
+            ]
             for name, one in student.planned.items()
         ],
         left=1,
@@ -236,6 +243,13 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
             f"about {duration(student.seconds)} on this machine ({student.trial.device}, "
             f"{student.trial.rate:,.0f} tokens/s in a trial of "
             f"{plural(student.trial.prompts, 'prompt')}; an estimate)"
+        )
+    if student.budgeted is not None:
+        fewest, most = student.budgeted
+        written = "its budget" if teacher_set.settings.budget else "`budget: {}`"
+        yield (
+            f"with {written}, which settles which teacher is best and gives no other scores: about "
+            f"{fewest:,} tokens if that is clear, up to {most:,} if it is not"
         )
     n_tokens, where = student.longest
     context = f"reads {student.context:,} at once" if student.context else "names no limit"

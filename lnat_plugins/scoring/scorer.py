@@ -408,6 +408,21 @@ PartOf = Callable[[EncodedResponse], Part]
 """What is read of a response; alike for equal responses."""
 
 
+def part_of_rows(rows: Sequence[RowTokens], parts: Sequence[Part | None]) -> PartOf | None:
+    """What is read of each row's response; None for all rows = everything (None)."""
+    wanted = {
+        row.response.ids.tobytes(): part
+        for row, part in zip(rows, parts, strict=True) if part is not None
+    }  # fmt: skip
+    return (lambda response: wanted[response.ids.tobytes()]) if wanted else None
+
+
+def windows_of_parts(windows: Sequence[Window]) -> tuple[Window, Window]:
+    """The windows of a run with a budget: the first, and the whole context, by which the mean under
+    the first is estimated."""
+    return windows[0], Window(GLOBAL)
+
+
 def _key(response: Response, tokens: ResponseTokens) -> _Key:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
     steps = None if response.steps is None else tuple(response.steps)

@@ -14,11 +14,18 @@ from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
-from lnat_plugins.scoring.rows import WARNED, Renderer, count_warned
+from lnat_plugins.scoring.rows import WARNED, Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
-from lnat_plugins.scoring.scorer import PreparedRows, Scorer
+from lnat_plugins.scoring.scorer import (
+    PartOf,
+    PreparedRows,
+    Scorer,
+    part_of_rows,
+    windows_of_parts,
+)
 from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
@@ -109,6 +116,7 @@ class LocalStudent:
         self._processes = processes or Processes()
         self._shown = progress and self._processes.main
         self._records: dict[int, StepSums] = {}
+        self._own_scorer: Scorer | None = None
 
     @property
     def records(self) -> Mapping[int, StepSums]:
@@ -126,6 +134,51 @@ class LocalStudent:
         if missing:
             self._records |= self._score(missing)
         return [self._records[row.index] for row in rows]
+
+    def unread(self, rows: Sequence[Candidate]) -> list[StepSums]:
+        """What is known of responses before they are read: their steps and tokens, no sums."""
+        scorer, groups = self._ready(rows)
+
+        def known(share: Sequence[list[Candidate]]) -> list[list[StepSums]]:
+            return [self._prepare(scorer, own)[0].score(scorer.unread) for own in share]
+
+        return _in_order(rows, groups, self._processes.share(groups, known))
+
+    def score_parts(
+        self, rows: Sequence[Candidate], parts: Sequence[Part | None]
+    ) -> list[StepSums]:
+        """The records of responses that are read in part, each anew.
+
+        Args:
+            parts: what is read of each row; None = everything, for all rows of a call alike.
+        """
+        scorer, groups = self._ready(rows)
+        part = {row.index: each for row, each in zip(rows, parts, strict=True)}
+
+        def prepare(i: int) -> tuple[PreparedRows, PartOf | None]:
+            prepared, tokens = self._prepare(scorer, groups[i])
+            return prepared, part_of_rows(tokens, [part[row.index] for row in groups[i]])
+
+        def score(i: int, ready: tuple[PreparedRows, PartOf | None]) -> list[StepSums]:
+            prepared, part_of = ready
+            return prepared.score(partial(scorer.score_prepared, part_of=part_of))
+
+        costs = [sum(len(row.text) for row in own) for own in groups]
+        bar = TokenBar(0, scorer.backend, shown=False, announce=print_line)
+        found = score_prompts(costs, prepare, score, bar, self._processes)
+        return _in_order(rows, groups, [found[i] for i in range(len(groups))])
+
+    def _ready(self, rows: Sequence[Candidate]) -> tuple[Scorer, list[list[Candidate]]]:
+        """The scorer, and the rows by prompt."""
+        if self._own_scorer is None:
+            self._own_scorer = self._processes.together(self._scorer)
+        return self._own_scorer, _by_prompt(rows)
+
+    def _prepare(
+        self, scorer: Scorer, rows: Sequence[Candidate]
+    ) -> tuple[PreparedRows, list[RowTokens]]:
+        tokens = [*map(self._renderer.row, rows)]
+        return scorer.prepare_rows(tokens, [row.response for row in rows]), tokens
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response alone."""
@@ -153,17 +206,12 @@ class LocalStudent:
         return {text: counts[text] for text in WARNED.values() if counts[text]}
 
     def _score(self, rows: Sequence[Candidate]) -> dict[int, StepSums]:
-        prompts: dict[str, list[Candidate]] = {}
-        for row in rows:
-            prompts.setdefault(row.prompt_id, []).append(row)
-        groups = list(prompts.values())
         for row in rows:
             self._plan.requested.check_reward(row.response)
-        scorer = self._processes.together(self._scorer)
+        scorer, groups = self._ready(rows)
 
         def prepare(i: int) -> PreparedRows:
-            responses = [row.response for row in groups[i]]
-            return scorer.prepare_rows([*map(self._renderer.row, groups[i])], responses)
+            return self._prepare(scorer, groups[i])[0]
 
         extra = extra_of(
             self._plan.sensitivity, len(groups), [row.text for row in rows], scorer.spec,
@@ -172,10 +220,9 @@ class LocalStudent:
         asked_for = replace(scorer, narrower=False)
 
         def to_read(i: int) -> ToRead:
-            tokens = [self._renderer.row(row) for row in groups[i]]
+            prepared, tokens = self._prepare(scorer, groups[i])
             own = scorer if extra.narrower_in(i) else asked_for
             count = to_read_with_variants if extra.variants_in(i) else Scorer.to_read
-            prepared = scorer.prepare_rows(tokens, [row.response for row in groups[i]])
             return ToRead(
                 1, len(groups[i]), frozenset(row.teacher for row in groups[i]),
                 prepared.to_read(partial(count, own)), count_warned(tokens),
@@ -200,11 +247,8 @@ class LocalStudent:
         costs = [one.tokens.tokens for one in counted]
         bar = TokenBar(sum(costs), scorer.backend, shown=self._shown, announce=print_line)
         records = score_prompts(costs, prepare, score, bar, self._processes)
-        return {
-            row.index: record
-            for i, group in enumerate(groups)
-            for row, record in zip(group, records[i], strict=True)
-        }
+        found = _in_order(rows, groups, [records[i] for i in range(len(groups))])
+        return {row.index: record for row, record in zip(rows, found, strict=True)}
 
     def _scorer(self) -> Scorer:
         template = None if self._plain else partial(chat.render, self._tokenizer)
@@ -223,7 +267,9 @@ class LocalStudent:
             tokenizer=self._tokenizer,
             backend=backend,
             spec=self._plan.steps,
-            windows=self._plan.windows,
+            windows=windows_of_parts(self._plan.windows)
+            if self._plan.settings.budget
+            else self._plan.windows,
             settings=settings,
             max_length=max_length,
             statistics=self._plan.requested.statistics,
@@ -232,6 +278,26 @@ class LocalStudent:
                 self._tokenizer, backend, template=template is not None, max_length=max_length
             ),
         )
+
+
+def _by_prompt(rows: Sequence[Candidate]) -> list[list[Candidate]]:
+    prompts: dict[str, list[Candidate]] = {}
+    for row in rows:
+        prompts.setdefault(row.prompt_id, []).append(row)
+    return list(prompts.values())
+
+
+def _in_order(
+    rows: Sequence[Candidate], groups: Sequence[Sequence[Candidate]],
+    records: Sequence[Sequence[StepSums]],
+) -> list[StepSums]:  # fmt: skip
+    """The records of rows, from those of their prompts."""
+    found = {
+        row.index: record
+        for group, own in zip(groups, records, strict=True)
+        for row, record in zip(group, own, strict=True)
+    }
+    return [found[row.index] for row in rows]
 
 
 def context_of(config: Any) -> int | None:

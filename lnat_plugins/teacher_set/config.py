@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from lnat_plugins.errors import ConfigError, did_you_mean, validate
+from lnat_plugins.steps.windows import GLOBAL
 from lnat_plugins.teacher_set.columns import parse_columns
 from lnat_plugins.teacher_set.keys import (
     DELIMITER,
@@ -52,6 +53,9 @@ PRESETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "lalp-v2": ("supplied_or_sentence", ("10%", "global")),
 }
 """Steps and windows of paper 1 and of paper 2, whose main share is not published: 10% is ours."""
+
+
+_IDLE_UNDER_A_BUDGET: Final[tuple[str, ...]] = ("metrics", "tokens", "sensitivity")
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
@@ -124,6 +128,29 @@ class Settings:
             **({"budget": self.budget.as_dict()} if self.budget else {}),
         }
 
+    def with_budget(self, keys: Mapping[str, Any], where: str) -> Settings:
+        """The settings of a run that reads only as much as settles what `budget:` asks for.
+
+        Its one window is the first of these, and it gathers nothing for other metrics.
+
+        Raises ConfigError as `parse_budget`, where the first window is the whole context, and for a
+        choice where it is not a number of steps.
+        """
+        budget = parse_budget(keys, where)
+        first = self.windows[0]
+        if first == GLOBAL:
+            raise ConfigError(
+                "a budget saves nothing under the whole context", where=f"{where}: budget",
+                found="windows: global", remedy="name a local window first, such as `windows: [4]`",
+            )  # fmt: skip
+        if budget.of_choice and not (first.isdecimal() and int(first)):
+            raise ConfigError(
+                "a choice with a budget is by a window of a number of steps, 1 or more",
+                where=f"{where}: budget", found=f"windows: {first}",
+                remedy="name such a window, such as `windows: [4]`",
+            )  # fmt: skip
+        return replace(self, windows=(first,), metrics=(), budget=budget)
+
     @property
     def fingerprint(self) -> str:
         """12 hex digits, equal for equal settings."""
@@ -180,6 +207,11 @@ class TaskSpec:
     tokens: bool = True
     sensitivity: Sensitivity = "basic"
 
+    def with_budget(self, keys: Mapping[str, Any], where: str) -> TaskSpec:
+        """See `Settings.with_budget`."""
+        settings = self.settings.with_budget(keys, where)
+        return replace(self, settings=settings, tokens=False, sensitivity="none")
+
 
 def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> TaskSpec:
     """Check a YAML's keys and values; no data is opened.
@@ -231,7 +263,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             found=", ".join(way for way, used in ways.items() if used), remedy="keep one of them",
         )  # fmt: skip
     steps, windows = PRESETS[block.preset]
-    return TaskSpec(
+    spec = TaskSpec(
         name=task.task,
         data=DataSpec(
             name=task.task,
@@ -258,29 +290,35 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             target_delimiter=task.target_delimiter,
             metrics=block.metrics,
             markers=block.markers,
-            budget=parse_budget(block.budget, source),
         ),
         plugins=block.plugins,
         tokens=block.tokens,
         sensitivity=block.sensitivity,
     )
+    if block.budget is None:
+        return spec
+    idle = [name for name in _IDLE_UNDER_A_BUDGET if name in block.model_fields_set]
+    idle += ["several windows"] if len(block.windows) > 1 else []
+    if idle:
+        raise ConfigError(
+            "a run with a budget reads one window, and nothing for other metrics",
+            where=f"{source}: naturalness", found=", ".join(idle),
+            remedy="leave that out, or the budget",
+        )  # fmt: skip
+    return spec.with_budget(block.budget, source)
 
 
-def parse_budget(keys: Mapping[str, Any] | None, source: str) -> Budget | None:
-    """Reads `budget:`; `{}` is the defaults, None none.
+def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:
+    """Reads the keys of `budget:`; `{}` is the defaults.
 
     Raises ConfigError as `parse_task`, for a goal beside a number of best teachers, and for a key
     that is of another goal.
     """
-    if keys is None:
-        return None
-    found = validate(
-        BudgetKeys, dict(keys), where=source, key="key in `budget`", prefix="naturalness: budget: "
-    )
+    found = validate(BudgetKeys, keys, where=where, key="key in `budget`", prefix="budget: ")
     if found.top is not None and "goal" in keys:
         raise ConfigError(
             "a goal and a number of best teachers exclude each other",
-            where=f"{source}: naturalness: budget", found=f"goal: {found.goal}, top: {found.top}",
+            where=f"{where}: budget", found=f"goal: {found.goal}, top: {found.top}",
             remedy="keep one of them",
         )  # fmt: skip
     choice = found.goal == CHOICE
@@ -288,7 +326,7 @@ def parse_budget(keys: Mapping[str, Any] | None, source: str) -> Budget | None:
                              ("stride", "of `goal: choice`", choice)):  # fmt: skip
         if key in keys and not applies:
             raise ConfigError(
-                f"`{key}` is {of} only", where=f"{source}: naturalness: budget",
+                f"`{key}` is {of} only", where=f"{where}: budget",
                 found=f"goal: {found.goal}, {key}: {keys[key]}", remedy="leave it out",
             )  # fmt: skip
     return Budget(

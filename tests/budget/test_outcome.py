@@ -12,20 +12,26 @@ FOUND = Outcome(
     global_tokens=20_000.0, lead=None,
 )  # fmt: skip
 LEAD = Lead("R1", "QwQ", 0.02, -0.03, 0.06, needed=1100, drawing_share=0.0)
-READ = "50 of 300 prompts, 0.04 of the tokens of exact scoring, 0.2 of one global pass"
+READ = "Read: 50 of 300 prompts, 4% of the tokens of exact scoring, 20% of those of one global pass"
 
 
 def test_sentences() -> None:
     def of(**changes: object) -> str:
         return dataclasses.replace(FOUND, **changes).sentence
 
-    assert of() == f"R1 best (error ≤ 0.05): {READ}"
-    assert of(goal="top 2", chosen=("R1", "QwQ")).startswith("R1, QwQ top 2 (error")
-    assert of(goal="order", chosen=("R1", "QwQ")).startswith("R1, QwQ in this order (error")
+    assert of() == f"R1 is best (error at most 5%). {READ}"
+    two = {"chosen": ("R1", "QwQ")}
+    assert of(goal="top 2", **two).startswith("The top 2: R1, QwQ (error at most 5%). Read")
+    assert of(goal="order", **two).startswith("From best to worst: R1, QwQ (error at most 5%). Re")
+    assert "140% of the tokens" in of(tokens=140_000) and "0.42% of" in of(tokens=420)
     open_ = {"chosen": (), "remaining": ("R1", "QwQ"), "stop": "prompts used up"}
     assert of(**open_, lead=LEAD) == (
-        "not settled: R1, QwQ remain; lead of R1 0.020 ± 0.050; about 1,100 prompts would tell "
-        f"(error ≤ 0.05): {READ}"
+        "Not settled (error at most 5%): the best is one of R1, QwQ; R1 leads QwQ by 0.020 ± 0.050 "
+        f"nats per token, and about 1,100 prompts would tell (probability 80%). {READ}"
     )
     assert "would tell" not in of(**open_, lead=dataclasses.replace(LEAD, needed=None))
-    assert of(**open_) == f"not settled: R1, QwQ remain (error ≤ 0.05): {READ}"
+    assert of(**open_) == f"Not settled (error at most 5%): the best is one of R1, QwQ. {READ}"
+    assert "the places of R1, QwQ are open" in of(**open_, goal="order")
+    assert "the top 3 are of R1, QwQ. " in of(**open_, goal="top 3")
+    found = of(**open_ | {"chosen": ("s1",)}, goal="top 2")
+    assert "the top 2 are s1, and of R1, QwQ. " in found

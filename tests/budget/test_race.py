@@ -29,7 +29,8 @@ def test_the_best_is_named_when_all_others_are_out() -> None:
     assert found.placed[-1].place == "in" and found.placed[-1].teacher == "t1"
     assert all(each.prompts >= 20 for each in found.placed)
     assert found.prompts < 100
-    assert found.sentence.startswith(f"t1 best (error ≤ 0.05): {found.prompts} of 200 prompts, 0.")
+    read = f"Read: {found.prompts} of 200 prompts, "
+    assert found.sentence.startswith(f"t1 is best (error at most 5%). {read}")
 
 
 def test_a_near_tie_is_not_settled_and_says_what_remains() -> None:
@@ -37,7 +38,7 @@ def test_a_near_tie_is_not_settled_and_says_what_remains() -> None:
     assert set(found.remaining) == {"t0", "t1"} and not found.chosen
     assert found.stop == "prompts used up" and found.lead is not None
     assert found.lead.low < 0 < found.lead.mean < found.lead.high
-    assert found.sentence.startswith("not settled: ") and " ± " in found.sentence
+    assert found.sentence.startswith("Not settled (error at most 5%): ") and " ± " in found.sentence
 
 
 def test_what_is_read_and_what_it_costs() -> None:

@@ -73,10 +73,15 @@ def load(folder: Path, task: str = TASK) -> Any:
 
 
 def evaluate(
-    folder: Path, lm: Any, task: str = TASK, expected: bool = True, **options: Any
+    folder: Path,
+    lm: Any,
+    task: str = TASK,
+    expected: bool = True,
+    metadata: dict[str, Any] | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """What `simple_evaluate` gives for one task in the folder; nothing on any rank but 0."""
-    manager = TaskManager(include_defaults=False, include_path=str(folder))
+    manager = TaskManager(include_defaults=False, include_path=str(folder), metadata=metadata)
     options = {"bootstrap_iters": 10, "random_seed": None, "torch_random_seed": None} | options
     found = simple_evaluate(model=lm, tasks=[task], task_manager=manager, **options)
     assert (found is not None) is expected

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import read_scores
+from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.budget.records import estimate_of
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import ConfigError, DataError, LnatError
@@ -173,7 +173,10 @@ def test_nothing_takes_an_estimate_for_a_score(scores: Scores, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        ({"metrics": ["rsr"]}, "with a budget only local naturalness is estimated"),
+        ({"metrics": ["rsr"]}, "reads one window.*found 'metrics'"),
+        ({"tokens": True}, "reads one window.*found 'tokens'"),
+        ({"sensitivity": "basic"}, "reads one window.*found 'sensitivity'"),
+        ({"windows": [2, "global"]}, "reads one window.*found 'several windows'"),
         ({"windows": ["global"]}, "a budget saves nothing under the whole context"),
         ({"budget": {"max_tokens": 10}}, "the first 20 prompts take about"),
         ({"budget": {"top": 3}}, "3 teachers have no best 3"),
@@ -182,9 +185,51 @@ def test_nothing_takes_an_estimate_for_a_score(scores: Scores, tmp_path: Path) -
 def test_what_cannot_be_is_one_line(
     block: dict[str, Any], message: str, model: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
-    write_set(tmp_path, traces(), block=BUDGET | {"windows": [2, "global"]} | block)
+    write_set(tmp_path, traces(), block=BUDGET | block)
     with pytest.raises((LnatError, SystemExit), match=message):
         evaluate(tmp_path, hf(model, tokenizer))
+
+
+def test_a_budget_of_one_run_takes_the_place_of_the_files(
+    scores: Scores, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    write_set(tmp_path, traces(), block={"windows": [2, "global"], "metrics": "all"})
+    results = evaluate(tmp_path, hf(model, tokenizer), metadata={"budget": {"steps": 2}})
+    found = read_scores(save(results, tmp_path / "out"))
+    assert [row.record for row in found.rows] == [row.record for row in scores.rows]
+    with pytest.raises((LnatError, SystemExit), match="--metadata: unknown key in `budget`"):
+        evaluate(tmp_path, hf(model, tokenizer), metadata={"budget": {"stepz": 2}})
+
+
+def test_a_program_runs_the_same_race(
+    scores: Scores, race: RacedRanking, folder: Path, model: Any, tokenizer: Any
+) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    found = score(model, tokenizer, teacher_set, apply_chat_template=False)
+    assert found.race().verdict == race.verdict
+    for ours, theirs in zip(found.rows, scores.rows, strict=True):
+        assert ours.record.part == theirs.record.part
+        estimates = estimate_of(ours.record), estimate_of(theirs.record)
+        np.testing.assert_allclose(*estimates, atol=1e-4)
+        assert ours.record.undefined == theirs.record.undefined
+
+
+def test_a_budget_may_be_given_to_a_program(
+    race: RacedRanking, folder: Path, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    write_set(tmp_path, traces(), block={"windows": [2, "global"], "metrics": "all"})
+    teacher_set = load_teacher_set(tmp_path / "my_teachers.yaml")
+    found = score(model, tokenizer, teacher_set, budget={"steps": 2}, apply_chat_template=False)
+    outcome = found.race().raced.outcome
+    assert (outcome.placed, outcome.tokens) == (
+        race.raced.outcome.placed,
+        race.raced.outcome.tokens,
+    )
+    for wrong in ({"metrics": "all"}, {"tokens": True}, {"sensitivity": "full"}):
+        with pytest.raises(ConfigError, match="Leave that out, or the budget"):
+            score(model, tokenizer, teacher_set, budget={}, **wrong)
+    with pytest.raises(ConfigError, match="score: unknown key in `budget`"):
+        score(model, tokenizer, teacher_set, budget={"stepz": 2})
 
 
 def test_scores_without_a_budget_have_no_race(model: Any, tokenizer: Any, tmp_path: Path) -> None:

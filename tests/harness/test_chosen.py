@@ -275,7 +275,7 @@ def test_a_back_end_that_shares_no_runs_is_refused(
         ({"windows": [0]}, "is by a window of a number of steps"),
         ({"windows": ["4/8"]}, "is by a window of a number of steps"),
         ({"windows": ["global"]}, "a budget saves nothing under the whole context"),
-        ({"metrics": ["local_naturalness"]}, "with a budget only local naturalness is estimated"),
+        ({"metrics": ["local_naturalness"]}, "nothing for other metrics"),
         ({"budget": {"goal": "choice", "max_tokens": 10}}, "prompts of the pilot take about"),
         ({"budget": {"goal": "choice", "steps": 4}}, "`steps` is of a race over teachers only"),
         ({"budget": {"stride": 4}}, "`stride` is of `goal: choice` only"),

@@ -387,7 +387,7 @@ def test_a_recorded_way_that_is_undefined_for_one_teacher_is_not_done() -> None:
     assert by_name(found)["with window 10%"].order == ("A", "B")
 
 
-@pytest.mark.parametrize("metric", [LOWER, get_metric("global_naturalness")], ids=str)
+@pytest.mark.parametrize("metric", [LOWER, get_metric("global_naturalness")], ids=["own", "global"])
 def test_rankings_by_other_metrics_have_none(metric: object) -> None:
     rows = table({"A": [-1.0, -1.0], "B": [-2.0, -2.0]})
     assert of(rows, metric) == Sensitivity((), {})

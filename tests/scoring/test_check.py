@@ -144,6 +144,27 @@ def test_a_trial_gives_a_time(tmp_path: Path, folder: Path) -> None:
     assert bare == with_weights
 
 
+def test_what_a_budget_would_read(tmp_path: Path, folder: Path) -> None:
+    path = write_set(tmp_path, rows(prompts=40), block={"windows": [1]})
+    own = check_teacher_set(path, folder, trial=False)
+    assert own.student is not None
+    exact = own.student.planned["window 1"].tokens
+    assert own.student.budgeted == (round(exact / 2), round(exact * (1 + 1 / 1.2)))
+    assert "with `budget: {}`, which settles which teacher is best" in own.to_markdown()
+    bounded = {"windows": [1], "budget": {"max_tokens": 700, "steps": "exact"}}
+    other = check_teacher_set(
+        write_set(tmp_path, rows(prompts=40), block=bounded), folder, trial=False
+    )
+    assert other.student is not None and other.student.budgeted == (min(round(exact / 2), 700), 700)
+    text = other.to_markdown()
+    assert "with its budget, " in text and "|both, every step" in text and AS_SET not in text
+    assert other.student.planned["window 1"].tokens == exact
+    few = check_teacher_set(
+        write_set(tmp_path, rows(prompts=20), block={"windows": [1]}), folder, trial=False
+    )
+    assert few.student is not None and few.student.budgeted is None
+
+
 def test_the_text_shows_steps_and_openings(tmp_path: Path, folder: Path) -> None:
     found = check_teacher_set(write_set(tmp_path, rows()), folder, trial=False)
     lines = found.to_markdown().splitlines()

@@ -167,15 +167,7 @@ def test_no_time_is_said_when_all_is_read(drawn: None, clock: list[float]) -> No
     assert said == []
 
 
-@pytest.fixture
-def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bars are on; tests/conftest.py, and a benchmark that ran before, turn Hugging Face's off."""
-    module = sys.modules["huggingface_hub.utils.tqdm"]
-    monkeypatch.setattr(module, "HF_HUB_DISABLE_PROGRESS_BARS", None)
-    monkeypatch.setattr(module, "progress_bar_states", {})
-
-
-def test_as_it_is_drawn(on: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_as_it_is_drawn(progress_bars_on: None, capsys: pytest.CaptureFixture[str]) -> None:
     student = Student()
     with TokenBar(2_900_000, student, shown=True, announce=print) as bar:
         bar.begin(0, 2_900_000)
@@ -192,7 +184,7 @@ def test_as_it_is_drawn(on: None, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_hugging_faces_switch_turns_everything_off(
-    on: None, capsys: pytest.CaptureFixture[str]
+    progress_bars_on: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transformers.logging.disable_progress_bar()
     try:

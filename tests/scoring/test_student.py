@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,10 +35,9 @@ def local_student(model: Any, plain: bool, **block: Any) -> LocalStudent:
 
 @pytest.mark.parametrize("progress", [True, False])
 def test_the_plan_is_what_is_read(
-    progress: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    module = sys.modules["huggingface_hub.utils.tqdm"]
-    monkeypatch.setattr(module, "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    progress: bool, progress_bars_on: None, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     bars: list[TokenBar] = []
 
     class Kept(TokenBar):

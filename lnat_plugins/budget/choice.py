@@ -31,7 +31,7 @@ from lnat_plugins.budget.run import BudgetedRun, Row, Run, Wanted, other_budget,
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.teacher_set.config import Budget
+from lnat_plugins.teacher_set.config import STRIDE, Budget
 
 PORTION: Final = 64
 """Prompts that are read together, first with a stride and then exactly."""
@@ -391,6 +391,22 @@ def replay_choices(budget: Budget, rows: Sequence[Row]) -> Choices:
 
     run_to_end(run, stored)
     return run.result()
+
+
+def expected_of_choice(budget: Budget, count: int, exact: int, n_prompts: int) -> tuple[int, int]:
+    """About how many tokens a run reads: if no prompt needs exact scores, and if all do.
+
+    Args:
+        count: steps of the window.
+        exact: tokens of exact scoring.
+        n_prompts: of the teacher set.
+    """
+    stride = budget.stride or STRIDE
+    rest = 1 - min(1.0, prompts_for(budget.error) / n_prompts)
+    with_stride = rest * (count + stride) / stride / (count + 1)
+    most = round(exact * (1 + with_stride))
+    limit = most if budget.max_tokens is None else budget.max_tokens
+    return min(round(exact * (1 - rest + with_stride)), limit), min(most, limit)
 
 
 def only_a_choice(task: str) -> ConfigError:

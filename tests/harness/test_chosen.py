@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins import read_scores
+from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.budget.choice import NAME
 from lnat_plugins.cli import main
 from lnat_plugins.engine.engine import Engine
@@ -100,9 +100,9 @@ def test_the_choice_is_that_by_exact_scores(
     assert len(differing) / 2 <= 3 * PROMPTS * scores.choices.pilot.error / 2
     assert len(found.indices) == len(truth.indices) == PROMPTS
     assert found.metric == NAME and found.window == "3/6" and found.strategy == "best"
-    for row, score in zip(exact.rows, found.scores, strict=True):
-        assert score == pytest.approx(np.mean(row.record.step_means("3/6") or []), abs=1e-4) or (
-            math.isnan(score) and more and row.correct is False
+    for row, value in zip(exact.rows, found.scores, strict=True):
+        assert value == pytest.approx(np.mean(row.record.step_means("3/6") or []), abs=1e-4) or (
+            math.isnan(value) and more and row.correct is False
         )
     said = found.settings["choice"]
     assert said["pilot_prompts"] == PILOT and said["margin"] == scores.choices.pilot.margin
@@ -155,18 +155,18 @@ def test_a_killed_run_goes_on_and_ends_alike(
             lm.cache_hook.dbdict.close()
 
     whole = records(evaluate(folder, hf(model, tokenizer)))
-    score, seen = PromptScorer.score_parts, []
+    score_parts, seen = PromptScorer.score_parts, []
 
     def killed(self: PromptScorer, job: Any, ready: Any) -> Any:
         seen.append(job)
         if len(seen) == PROMPTS + 2:  # behind the strides
             raise KeyboardInterrupt
-        return score(self, job, ready)
+        return score_parts(self, job, ready)
 
     monkeypatch.setattr(PromptScorer, "score_parts", killed)
     with pytest.raises(KeyboardInterrupt):
         run()
-    monkeypatch.setattr(PromptScorer, "score_parts", score)
+    monkeypatch.setattr(PromptScorer, "score_parts", score_parts)
     assert records(run()) == whole
     read = []
     original = Engine.score
@@ -244,6 +244,22 @@ def test_the_command_chooses_and_says_how_far_to_rely_on_it(
         assert main(wrong) == 2
         assert "read to choose a response of each prompt" in capsys.readouterr().err
     assert main(["select", out, "--max_length", "9", *beside]) == 2
+
+
+def test_a_program_chooses_alike(
+    scores: Scores, folder: Path, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    teacher_set = load_teacher_set(folder / "my_teachers.yaml")
+    found = score(model, tokenizer, teacher_set, apply_chat_template=False)
+    assert found.choices.sentence == scores.choices.sentence
+    assert chosen(found) == chosen(scores)
+    written = found.write(found.select(require_correct=True), tmp_path / "chosen")
+    assert read_selection(written[0].parent.parent).metric == NAME
+    again = score(
+        model, tokenizer, teacher_set, apply_chat_template=False,
+        budget={"goal": "choice", "stride": 2, "error": 0.2},
+    )  # fmt: skip
+    assert again.choices.pilot.prompts == 4 and again.select().window == "3/2"
 
 
 def test_scores_without_such_a_budget_have_no_choice(exact: Scores) -> None:

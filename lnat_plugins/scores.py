@@ -17,6 +17,7 @@ from lnat_plugins.budget.choice import Choices, only_a_choice, replay_choices
 from lnat_plugins.budget.run import Row
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
+from lnat_plugins.metrics.stride import metric_under
 from lnat_plugins.plugins import Plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking.bootstrap import RESAMPLES
@@ -70,8 +71,12 @@ class Scores:
 
     @property
     def windows(self) -> tuple[str, ...]:
-        """The names of the windows scored; the first is the default."""
-        return self.scored.windows
+        """The names of the windows scored; the first is the default.
+
+        Without that of stride scores, which are no local naturalness.
+        """
+        choice = self._budget and self._budget.of_choice
+        return self.scored.windows[:1] if choice else self.scored.windows
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -327,7 +332,11 @@ class Scores:
 
         A metric that reads a window has one column a window, such as `local_naturalness[4]`.
         """
-        return frames.responses(self.rows, self.windows, self.plugins.registry.metrics)
+        metrics = self.plugins.registry.metrics
+        if self._budget and self._budget.of_choice:
+            stride = metric_under(self._budget.goal)
+            metrics = {**metrics, stride.name: stride}
+        return frames.responses(self.rows, self.windows, metrics)
 
     def _metrics(self, names: str | Sequence[str]) -> tuple[Metric, ...]:
         names = [names] if isinstance(names, str) else names

@@ -6,8 +6,9 @@
 Reads rows of `prompt_id, prompt, response, teacher`, scores them with the student under the window
 and with each stride, and runs the choice on these scores with many seeds: each draws another pilot.
 Prints markdown tables. `strides`: for each stride the margin, the tokens read against exact scoring
-and against one global pass, the prompts whose choice needed no exact score, and the choices that
-are those by exact scores: by stride scores alone, by the run, and by the run with the worst pilot.
+and against one global pass (beyond the pilot: what many more prompts would come to), the prompts
+whose choice needed no exact score, and the choices that are those by exact scores: by stride scores
+alone, by the run, and by the run with the worst pilot.
 `errors`: the same by the error that is asked for, at one stride; it settles the pilot's size.
 """
 
@@ -29,7 +30,8 @@ from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set.config import CHOICE, Budget
 
 HEAD = (
-    "margin", "tokens: of exact", "of global", "no exact score", "same, stride alone",
+    "margin", "tokens: of exact", "of global", "of exact, beyond the pilot", "no exact score",
+    "same, stride alone",
     "same, the run", "other choices beyond the pilot", "most in a run",
 )  # fmt: skip
 
@@ -89,8 +91,8 @@ def score(args: argparse.Namespace) -> Iterator[dict[str, object]]:
         yield {"prompt": row.prompt_id, "length": len(row.text), "record": record}
 
 
-def run(rows: Sequence[Row], **budget: object) -> Choices:
-    """A run that reads these records."""
+def run(rows: Sequence[Row], **budget: object) -> tuple[Choices, int]:
+    """A run that reads these records, and the tokens of its pilot."""
     nothing = {"steps": [], "whole": False}
     unread = [
         row._replace(record=dataclasses.replace(row.record, part=nothing)) for row in rows
@@ -101,8 +103,11 @@ def run(rows: Sequence[Row], **budget: object) -> Choices:
             yield dataclasses.replace(rows[i].record, part=part.as_dict() if part else {})
 
     choice = ChoiceRun(Budget(goal=CHOICE, **budget), unread)
+    pilot = choice.wanted()
+    choice.tell(dict(zip((one.row for one in pilot), read(pilot), strict=True)))
+    tokens = choice.result().tokens
     run_to_end(choice, read)
-    return choice.result()
+    return choice.result(), tokens
 
 
 def figures(args: argparse.Namespace, rows: Sequence[Row], stride: int, error: float) -> list[str]:
@@ -115,20 +120,23 @@ def figures(args: argparse.Namespace, rows: Sequence[Row], stride: int, error: f
         {p: own[best_of([mean_of(rows[i].record, name) for i in own])[0]] for p, own in of.items()}
         for name in (window, f"{window}/{stride}")
     )
-    found = np.zeros((args.runs, 6))
+    found = np.zeros((args.runs, 7))
     for seed in range(args.runs):
-        one = run(rows, stride=stride, error=error, seed=seed)
+        one, of_pilot = run(rows, stride=stride, error=error, seed=seed)
+        rest = 1 - one.pilot.prompts / len(of)
         other = sum(one.best(own)[0] != exact[p] for p, own in of.items())
         found[seed] = (
             one.pilot.margin, one.tokens / one.exact_tokens, one.tokens / one.global_tokens,
+            (one.tokens - of_pilot) / (rest * one.exact_tokens) if rest else np.nan,
             one.alone / len(of), other, other / max(1, len(of) - one.pilot.prompts),
         )  # fmt: skip
     mean = found.mean(axis=0)
     same = sum(alone[p] == exact[p] for p in of)
     return [
-        *(f"{mean[0]:.3f}", f"{mean[1]:.2f}", f"{mean[2]:.2f}", f"{mean[3]:.2f}"),
-        *(f"{same} of {len(of)}", f"{len(of) - mean[4]:.1f}"),
-        *(f"{mean[5]:.3f}", f"{found[:, 4].max():.0f}"),
+        f"{mean[0]:.3f}",
+        *(f"{share:.2f}" for share in mean[1:5]),
+        *(f"{same} of {len(of)}", f"{len(of) - mean[5]:.1f}"),
+        *(f"{mean[6]:.3f}", f"{found[:, 5].max():.0f}"),
     ]
 
 

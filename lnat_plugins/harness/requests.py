@@ -39,6 +39,7 @@ from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.steps import StepSpec, parse_steps
+from lnat_plugins.teacher_set.config import CHOICE
 from lnat_plugins.teacher_set.prompts import (
     READ_BY_TEMPLATE,
     Message,
@@ -117,7 +118,10 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
         if lm.rank == 0:
             if is_command():
-                expect_files([request.task_name or "" for request in requests])
+                budgets = [job.settings.get("budget", {}) for job in jobs]
+                choice = all(budget.get("goal") == CHOICE for budget in budgets)
+                names = [request.task_name or "" for request in requests]
+                expect_files(names, "select" if choice else "rank")
             _log.info(
                 "Scored through the %s path, %s tokens read", backend.path,
                 f"{backend.tokens_read:,}",

@@ -41,6 +41,6 @@ def test_tables_of_a_small_set(tmp_path: Path, capsys: pytest.CaptureFixture[str
     tables = [[line.strip("| ").split(" | ") for line in part.splitlines()] for part in parts[1::2]]
     assert [[row[0] for row in table[2:]] for table in tables] == [["2", "4"], ["0.3", "0.2"]]
     for table in tables:
-        assert {len(row) for row in table} == {9}
-        assert all(row[5].endswith(" of 12") and float(row[2]) > 0 for row in table[2:])
+        assert {len(row) for row in table} == {10}
+        assert all(row[6].endswith(" of 12") and float(row[2]) > 0 for row in table[2:])
     assert len(records.read_text("utf-8").splitlines()) == 24

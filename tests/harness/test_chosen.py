@@ -262,6 +262,14 @@ def test_a_program_chooses_alike(
     assert again.choices.pilot.prompts == 4 and again.select().window == "3/2"
 
 
+def test_the_table_of_responses_names_stride_scores_as_such(scores: Scores) -> None:
+    frame = scores.to_pandas()
+    assert scores.windows == ("3",) and not [name for name in frame if "3/6" in name]
+    unread = [bool(row.record.undefined) for row in scores.rows]
+    assert frame["local_naturalness[3]"].isna().tolist() == unread
+    assert frame[f"{NAME}[3]"].notna().all()
+
+
 def test_scores_without_such_a_budget_have_no_choice(exact: Scores) -> None:
     with pytest.raises(ConfigError, match="not read for a choice"):
         _ = exact.choices

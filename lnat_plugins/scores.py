@@ -17,7 +17,7 @@ from lnat_plugins.budget.choice import Choices, only_a_choice, replay_choices
 from lnat_plugins.budget.run import Row
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
-from lnat_plugins.metrics.stride import metric_under
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins import Plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking.bootstrap import RESAMPLES

@@ -25,7 +25,7 @@ from lnat_plugins.budget.margin import (
     prompts_for,
     shortfall,
 )
-from lnat_plugins.budget.order import shuffled
+from lnat_plugins.budget.race import shuffled
 from lnat_plugins.budget.records import joined, mean_of, tokens_of, window_of
 from lnat_plugins.budget.run import BudgetedRun, Row, Run, Wanted, other_budget, run_to_end
 from lnat_plugins.errors import ConfigError, DataError

@@ -12,9 +12,10 @@ nats lower than the others, unannounced, two equal teachers are told apart in a 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -23,7 +24,6 @@ import numpy as np
 from lnat_plugins.budget.contrasts import Bools, Contrasts, Ints, contrasts
 from lnat_plugins.budget.goals import parse_goal, settle
 from lnat_plugins.budget.needed import prompts_needed
-from lnat_plugins.budget.order import shuffled
 from lnat_plugins.budget.outcome import Lead, Outcome, Place, Placed, Stop
 from lnat_plugins.budget.sequential import Floats, critical, limits, raised
 from lnat_plugins.errors import ConfigError
@@ -295,6 +295,19 @@ class Race:
             global_tokens=float(self._costs.global_.sum()),
             lead=self._lead() if len(remaining) > 1 and self._stop != "running" else None,
         )
+
+
+def shuffled(seed: int, prompts: Iterable[str]) -> list[str]:
+    """The prompts in random order.
+
+    It is that of their hashes, so it is no matter of the order in which prompts come or of a
+    generator's version.
+    """
+
+    def place(prompt: str) -> bytes:
+        return hashlib.sha256(repr((seed, prompt)).encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(prompts, key=place)
 
 
 def _check(**settings: tuple[object, bool, str]) -> None:

@@ -230,7 +230,7 @@ def _by_config(
 
 def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> str:
     from lnat_plugins.budget.choice import NAME
-    from lnat_plugins.metrics.stride import LOCAL_NATURALNESS_STRIDE
+    from lnat_plugins.metrics.budgeted import LOCAL_NATURALNESS_STRIDE
     from lnat_plugins.scoring.chat import rendering_in_words
     from lnat_plugins.selection.cards import totals
 

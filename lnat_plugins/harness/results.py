@@ -20,7 +20,7 @@ import numpy as np
 from lm_eval.api.metrics import mean
 
 from lnat_plugins.metrics import Metric, get_metric
-from lnat_plugins.metrics.stride import metric_under
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.ranking.table import winners
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.teacher_set.config import CHOICE

@@ -35,7 +35,7 @@ from lnat_plugins.harness.definitions import (
 from lnat_plugins.harness.prompt_scorer import REQUEST, template_options
 from lnat_plugins.harness.requests import Request, install
 from lnat_plugins.harness.results import Results, summary
-from lnat_plugins.metrics.stride import metric_under
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.scoring.chat import apply_template, render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer

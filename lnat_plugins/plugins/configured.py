@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
-from lnat_plugins.metrics.stride import metric_under
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lnat_plugins.budget.choice import NAME, Choices
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.metrics.stride import LOCAL_NATURALNESS_STRIDE
+from lnat_plugins.metrics.budgeted import LOCAL_NATURALNESS_STRIDE
 from lnat_plugins.selection.base import TIED, Choice, ScoredCandidates
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.selection.spec import SelectionSpec

@@ -25,6 +25,7 @@ from lnat_plugins.budget.margin import (
     prompts_for,
     shortfall,
 )
+from lnat_plugins.budget.outcome import percent
 from lnat_plugins.budget.race import shuffled
 from lnat_plugins.budget.records import joined, mean_of, tokens_of, window_of
 from lnat_plugins.budget.run import BudgetedRun, Row, Run, Wanted, other_budget, run_to_end
@@ -82,19 +83,21 @@ class Choices:
 
     @property
     def sentence(self) -> str:
-        """What was read, and how far it can be relied on."""
+        """What was read, and how far it can be relied on; without the last full stop."""
         pilot = self.pilot
         read = (
-            f"{self.prompts} of {self.all} prompts, {self.tokens / self.exact_tokens:.2g} of the "
-            f"tokens of exact scoring, {self.tokens / self.global_tokens:.2g} of one global pass"
+            f"Read: {self.prompts} of {self.all} prompts, "
+            f"{percent(self.tokens / self.exact_tokens)} of the tokens of exact scoring, "
+            f"{percent(self.tokens / self.global_tokens)} of those of one global pass"
         )
         if self.exact == self.responses:
-            return f"a choice by exact scores, because the pilot takes all prompts: {read}"
+            return f"A choice by exact scores, because the pilot takes all prompts. {read}"
         return (
-            f"a choice by {NAME}, and by exact scores within {pilot.margin:.3g} of the best: "
-            f"{read}; in a pilot of {pilot.prompts} prompts {NAME} alone has the best by exact "
-            f"scores in {pilot.same}, and the margin holds it in all; for each of the others "
-            f"it is missed with a probability of at most {pilot.error:.2g}"
+            f"A choice by {NAME}, and by exact scores where several responses are within "
+            f"{pilot.margin:.2g} of the best. {read}. In a pilot of {pilot.prompts} prompts {NAME} "
+            f"alone has the best by exact scores in {pilot.same}, and within that margin in all; "
+            f"for each of the others it is missed with a probability of at most "
+            f"{percent(pilot.error)}"
         )
 
     def best(self, rows: Sequence[int]) -> list[int]:

@@ -76,8 +76,7 @@ def counts(selection: Selection) -> str:
         ]
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
     if choice := selection.settings.get("choice"):
-        text = choice["found"]
-        tables.append(f"{text[0].upper()}{text[1:]}.")
+        tables.append(f"{choice['found']}.")
     if selection.degenerate:
         found = ", ".join(
             f"{teacher} ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"

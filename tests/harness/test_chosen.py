@@ -233,8 +233,8 @@ def test_the_command_chooses_and_says_how_far_to_rely_on_it(
     printed = capsys.readouterr().out
     sentence = scores.choices.sentence
     assert f"metric: {NAME} (nats per token, higher is better), window: 3/6" in printed
-    assert sentence[1:] in printed
-    assert sentence[1:] in (chosen / "README.md").read_text(encoding="utf-8")
+    assert sentence in printed
+    assert sentence in (chosen / "README.md").read_text(encoding="utf-8")
     stored = read_selection(chosen)
     assert stored.indices == scores.select().indices
     assert json.loads((chosen / "selection.json").read_text("utf-8"))["settings"]["choice"][

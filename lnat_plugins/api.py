@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lnat_plugins.budget.run import Row, run_race
+from lnat_plugins.budget.choice import run_of
+from lnat_plugins.budget.run import Row, run_to_end
 from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
@@ -83,7 +84,8 @@ def score(
             if that is not cheap; "full" = the sample is scored in further ways, to see whether the
             order changes with them; "none" = neither.
         budget: the keys of `naturalness: budget:`, `{}` for its defaults; only as much is read as
-            settles which teacher is best, `Scores.race()` says it, and nothing else can be done
+            settles which teacher is best, and `Scores.race()` says it; or, with `goal: choice`,
+            which response of each prompt, for `Scores.select("best")`. Nothing else can be done
             with the scores. By default the teacher set's own.
         apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
             Without it prompts are plain text, followed by the set's `target_delimiter`.
@@ -161,15 +163,17 @@ def _records(
     if settings.budget is None:
         return student.score(rows)
     unread = [
-        Row(row.prompt_id, len(row.text), record)
+        Row(row.prompt_id, len(row.text), record, row.response.correct)
         for row, record in zip(rows, student.unread(rows), strict=True)
     ]
-    return run_race(
-        settings.budget, unread,
+    run = run_of(settings.budget, unread)
+    run_to_end(
+        run,
         lambda wanted: student.score_parts(
             [rows[one.row] for one in wanted], [one.part for one in wanted]
         ),
-    )[0]  # fmt: skip
+    )
+    return run.records()
 
 
 def read_scores(

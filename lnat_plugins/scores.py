@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins import ranking
+from lnat_plugins.budget.choice import Choices, only_a_choice, replay_choices
+from lnat_plugins.budget.run import Row
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins import Plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.ranking.bootstrap import RESAMPLES
@@ -23,6 +26,7 @@ from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
+from lnat_plugins.selection.stride import by_choices, check_block
 from lnat_plugins.selection.student import (
     ScoredStudent,
     candidates_of_scores,
@@ -31,6 +35,7 @@ from lnat_plugins.selection.student import (
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Candidates
+from lnat_plugins.teacher_set.config import Budget
 
 if TYPE_CHECKING:
     import pandas
@@ -66,8 +71,12 @@ class Scores:
 
     @property
     def windows(self) -> tuple[str, ...]:
-        """The names of the windows scored; the first is the default."""
-        return self.scored.windows
+        """The names of the windows scored; the first is the default.
+
+        Without that of stride scores, which are no local naturalness.
+        """
+        choice = self._budget and self._budget.of_choice
+        return self.scored.windows[:1] if choice else self.scored.windows
 
     @cached_property
     def candidates(self) -> Candidates:
@@ -78,8 +87,10 @@ class Scores:
         """The scores of these teachers only; None = all.
 
         Raises:
-            ConfigError: one that is not among them.
+            ConfigError: one that is not among them; the scores were read for a choice among all.
         """
+        if teachers is not None and self._budget and self._budget.of_choice:
+            raise only_a_choice(self.scored.task)
         return replace(self, scored=self.scored.only(teachers))
 
     def rank(
@@ -117,9 +128,32 @@ class Scores:
         """
         return ranking.raced(self.scored)
 
+    @property
+    def _budget(self) -> Budget | None:
+        found = self.scored.settings.get("budget")
+        return Budget(**found) if found else None
+
+    @cached_property
+    def choices(self) -> Choices:
+        """What a run with `budget: {goal: choice}` read, and how far its choice can be relied on.
+
+        Raises:
+            ConfigError: the scores were made otherwise.
+            DataError: records of the run are missing.
+        """
+        if self._budget is None or not self._budget.of_choice:
+            raise ConfigError(
+                "these scores were not read for a choice", where=f"task {self.scored.task}",
+                remedy="score with `naturalness: budget: {goal: choice}`",
+            )  # fmt: skip
+        rows = [Row(one.prompt_id, len(one.text), one.record, one.correct) for one in self.rows]
+        return replay_choices(self._budget, rows)
+
     def _check_exact(self) -> None:
         """Raises ConfigError for scores of a run with a budget."""
-        if self.scored.settings.get("budget"):
+        if self._budget and self._budget.of_choice:
+            raise only_a_choice(self.scored.task)
+        if self._budget:
             raise ConfigError(
                 "these are estimates from a run with a budget, and most responses were not read",
                 where=f"task {self.scored.task}",
@@ -242,8 +276,12 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`.
         """
-        self._check_exact()
-        spec = resolve(block, self.plugins, where)
+        if self._budget and self._budget.of_choice:
+            spec = resolve(check_block(block, where), self.plugins, where)
+            spec = by_choices(spec, self.choices)
+        else:
+            self._check_exact()
+            spec = resolve(block, self.plugins, where)
         kept = {name: self.scored.settings.get(name) for name in ("steps", "markers")}
         written = {**spec.written, **{name: value for name, value in kept.items() if value}}
         spec = replace(spec, written=written)  # as they were scored, not by default
@@ -294,7 +332,11 @@ class Scores:
 
         A metric that reads a window has one column a window, such as `local_naturalness[4]`.
         """
-        return frames.responses(self.rows, self.windows, self.plugins.registry.metrics)
+        metrics = self.plugins.registry.metrics
+        if self._budget and self._budget.of_choice:
+            stride = metric_under(self._budget.goal)
+            metrics = {**metrics, stride.name: stride}
+        return frames.responses(self.rows, self.windows, metrics)
 
     def _metrics(self, names: str | Sequence[str]) -> tuple[Metric, ...]:
         names = [names] if isinstance(names, str) else names

@@ -113,8 +113,8 @@ class Outcome:
         """The verdict, and what it took; one sentence or two, without the last full stop."""
         return (
             f"{self._settled if self.settled else self._open}. Read: {self.prompts} of {self.all} "
-            f"prompts, {_percent(self.share_of_exact)} of the tokens of exact scoring, "
-            f"{_percent(self.share_of_global)} of those of one global pass"
+            f"prompts, {percent(self.share_of_exact)} of the tokens of exact scoring, "
+            f"{percent(self.share_of_global)} of those of one global pass"
         )
 
     @property
@@ -126,7 +126,7 @@ class Outcome:
             found = f"From best to worst: {names}"
         else:
             found = f"The {self.goal}: {names}"
-        return f"{found} (error at most {_percent(self.error)})"
+        return f"{found} (error at most {percent(self.error)})"
 
     @property
     def _open(self) -> str:
@@ -138,7 +138,7 @@ class Outcome:
         else:
             known = f"{', '.join(self.chosen)}, and of " if self.chosen else "of "
             found = f"the {self.goal} are {known}{names}"
-        found = f"Not settled (error at most {_percent(self.error)}): {found}"
+        found = f"Not settled (error at most {percent(self.error)}): {found}"
         if self.lead:
             half = max(self.lead.high - self.lead.mean, self.lead.mean - self.lead.low)
             found += (
@@ -150,5 +150,6 @@ class Outcome:
         return found
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """Two figures below 1, whole percents above: "5.7%", "140%"."""
     return f"{100 * share:.2g}%" if share < 1 else f"{100 * share:.0f}%"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -114,8 +114,8 @@ class Race:
         self._first, self._every, self._max_tokens = first, every, max_tokens
         shape = len(prompts), len(teachers)
         self._unusual_PT = np.zeros(shape, dtype=np.bool_) if unusual is None else unusual
-        self._order = sorted(range(len(prompts)), key=lambda i: _place(seed, self._prompts[i]))
         self._row = {prompt: i for i, prompt in enumerate(self._prompts)}
+        self._order = [self._row[prompt] for prompt in shuffled(seed, self._prompts)]
         self._column = {teacher: j for j, teacher in enumerate(self._teachers)}
         self._threshold = phases * self._goal.comparisons(len(teachers)) / error
         self._better_TT = np.zeros((shape[1], shape[1]), dtype=np.bool_)
@@ -297,9 +297,17 @@ class Race:
         )
 
 
-def _place(seed: int, prompt: str) -> bytes:
-    """Random, and no matter of the order in which prompts come or of a generator's version."""
-    return hashlib.sha256(repr((seed, prompt)).encode("utf-8", "surrogatepass")).digest()
+def shuffled(seed: int, prompts: Iterable[str]) -> list[str]:
+    """The prompts in random order.
+
+    It is that of their hashes, so it is no matter of the order in which prompts come or of a
+    generator's version.
+    """
+
+    def place(prompt: str) -> bytes:
+        return hashlib.sha256(repr((seed, prompt)).encode("utf-8", "surrogatepass")).digest()
+
+    return sorted(prompts, key=place)
 
 
 def _check(**settings: tuple[object, bool, str]) -> None:

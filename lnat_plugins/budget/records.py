@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from lnat_plugins.budget.estimator import (
     Estimate,
@@ -15,8 +14,8 @@ from lnat_plugins.budget.estimator import (
     without_global_pass,
 )
 from lnat_plugins.budget.pilot import Plan, Trace
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.steps.windows import GLOBAL, Window, parse_window
 
 Mode = Literal["pilot", "exact"] | Plan
@@ -29,6 +28,12 @@ _NOTHING: Final = Estimate(math.nan, math.nan)
 def window_of(record: StepSums) -> Window:
     """The first window of the settings, which a budget is for."""
     return parse_window(record.settings["windows"][0])
+
+
+def mean_of(record: StepSums, window: str) -> float:
+    """The mean of all step means under a window; NaN if one is not known."""
+    means = record.step_means(window)
+    return math.fsum(means) / len(means) if means else math.nan
 
 
 def estimate_of(record: StepSums) -> Estimate:
@@ -76,14 +81,13 @@ def counts_of(record: StepSums) -> list[int]:
 
 def tokens_of(record: StepSums, part: Part | None) -> int:
     """Tokens of the runs that a part takes, without the prompt, which all responses share."""
-    counts, window = counts_of(record), window_of(record)
-    steps: Sequence[int] = range(record.n_steps) if part is None else part.steps
+    counts = counts_of(record)
+    part = Part(tuple(range(record.n_steps)), whole=True) if part is None else part
     ends: dict[int, int] = {}
-    for step in steps:
-        start = step - window.preceding(step)
-        ends[start] = max(ends.get(start, 0), step + 1)
-    if part is None or part.whole:
-        ends[0] = record.n_steps
+    for window, steps in part.scored(window_of(record), record.n_steps).items():
+        for step in steps:
+            start = step - window.preceding(step)
+            ends[start] = max(ends.get(start, 0), step + 1)
     # A run's last token is predicted, not read.
     return sum(sum(counts[start:end]) - 1 for start, end in ends.items())
 
@@ -99,11 +103,6 @@ def trace_of(record: StepSums, prompt_id: str) -> Trace | None:
     )
 
 
-def stated(part: Part | None) -> dict[str, Any]:
-    """As `StepSums.part` writes it."""
-    return {} if part is None else {"steps": list(part.steps), "whole": part.whole}
-
-
 def joined(first: StepSums, again: StepSums) -> StepSums:
     """A response that was read in part, and then again with every step: what both say."""
     return dataclasses.replace(
@@ -114,7 +113,7 @@ def joined(first: StepSums, again: StepSums) -> StepSums:
         undefined={**first.undefined, **again.undefined}
         if any(map(math.isnan, again.totals.values()))
         else {name: why for name, why in first.undefined.items() if name not in again.sums},
-        part={"steps": again.part["steps"], "whole": first.part["whole"]},
+        part={**first.part, "steps": again.part["steps"]},
     )
 
 
@@ -127,4 +126,4 @@ def before(record: StepSums, part: Part) -> StepSums | None:
     known = known_steps(window_of(record), n_steps) if part.whole else 0
     kept = {*range(known), *part.steps}
     local = tuple(value if i in kept else math.nan for i, value in enumerate(sums))
-    return dataclasses.replace(record, sums={**record.sums, name: local}, part=stated(part))
+    return dataclasses.replace(record, sums={**record.sums, name: local}, part=part.as_dict())

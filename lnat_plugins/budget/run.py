@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,14 +24,13 @@ from lnat_plugins.budget.records import (
     estimate_of,
     joined,
     part_of,
-    stated,
     tokens_of,
     trace_of,
     window_of,
 )
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.config import Budget
 
 PILOT: Final = 5
@@ -46,11 +45,13 @@ class Row(NamedTuple):
     Args:
         prompt_id, length: of the response; its length in characters.
         record: of the response, whether it was read or not: its steps and tokens are known.
+        correct: as the teacher set has it; only a choice reads it.
     """
 
     prompt_id: str
     length: int
     record: StepSums
+    correct: bool | None = None
 
 
 class Wanted(NamedTuple):
@@ -75,6 +76,27 @@ class Raced:
     plan: Plan | None
     incomplete: int
     prompts: Mapping[str, int]
+
+
+class Run(Protocol):
+    """What reads with a budget: a race, or a choice."""
+
+    def wanted(self) -> list[Wanted]:
+        """What is to be read now; empty at the end."""
+
+    def tell(self, records: Mapping[int, StepSums]) -> None:
+        """Takes the records of `wanted`, all of them."""
+
+    def records(self) -> list[StepSums]:
+        """A record for every row; those that were not read say why."""
+
+    @property
+    def sentence(self) -> str:
+        """How far it is."""
+
+    @property
+    def news(self) -> str:
+        """Changes when the sentence says something new."""
 
 
 class BudgetedRun:
@@ -168,6 +190,17 @@ class BudgetedRun:
             read[self._rows[i].record.teacher].add(self._rows[i].prompt_id)
         counts = {teacher: len(prompts) for teacher, prompts in read.items()}
         return Raced(self._race.outcome, self._plan, self._incomplete, counts)
+
+    @property
+    def sentence(self) -> str:
+        """What the race says so far."""
+        return self._race.outcome.sentence
+
+    @property
+    def news(self) -> str:
+        """The teachers that are not settled, once a prompt was read."""
+        outcome = self._race.outcome
+        return " ".join(sorted(outcome.remaining)) if outcome.prompts else ""
 
     def records(self) -> list[StepSums]:
         """A record for every row; those that were not read say why."""
@@ -302,9 +335,23 @@ def run_race(
     Raises: as `BudgetedRun`, and whatever `read` raises.
     """
     run = BudgetedRun(budget, rows)
+    run_to_end(run, read)
+    return run.records(), run.result()
+
+
+def run_to_end(run: Run, read: Callable[[Sequence[Wanted]], Iterable[StepSums]]) -> None:
+    """Reads until nothing is wanted; args and errors as `run_race`."""
     while wanted := run.wanted():
         run.tell(dict(zip((one.row for one in wanted), read(wanted), strict=True)))
-    return run.records(), run.result()
+
+
+def other_budget(row: Row) -> DataError:
+    """The error of a record that is not as the run reads it."""
+    return DataError(
+        "the scores are not those that this budget reads",
+        where=f"prompt {row.prompt_id}, teacher {row.record.teacher}",
+        remedy="name all samples files of the run, or score again",
+    )
 
 
 def replay(budget: Budget, rows: Sequence[Row]) -> Raced:
@@ -318,14 +365,10 @@ def replay(budget: Budget, rows: Sequence[Row]) -> Raced:
         for i, part in wanted:
             record: StepSums | None = rows[i].record
             assert record is not None
-            if record.part != stated(part):
+            if record.part != (part.as_dict() if part else {}):
                 record = None if part is None else before(record, part)
             if record is None or window_of(record).name not in record.sums:
-                raise DataError(
-                    "the scores are not those that this budget reads",
-                    where=f"prompt {rows[i].prompt_id}, teacher {rows[i].record.teacher}",
-                    remedy="name all samples files of the run, or score again",
-                )  # fmt: skip
+                raise other_budget(rows[i])
             yield record
 
     return run_race(budget, rows, stored)[1]

@@ -229,13 +229,16 @@ def _by_config(
 
 
 def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> str:
+    from lnat_plugins.budget.choice import NAME
+    from lnat_plugins.metrics.budgeted import LOCAL_NATURALNESS_STRIDE
     from lnat_plugins.scoring.chat import rendering_in_words
     from lnat_plugins.selection.cards import totals
 
     title = f"task: {provenance.task}, student: {selection.student}, {totals(selection)}\n"
     title += f"strategy: {selection.strategy}"
     if selection.metric:
-        unit = plugins.registry.metrics[selection.metric].unit
+        metrics = {**plugins.registry.metrics, NAME: LOCAL_NATURALNESS_STRIDE}
+        unit = metrics[selection.metric].unit
         direction = "higher" if selection.higher_is_better else "lower"
         title += f", metric: {selection.metric} ({unit}, {direction} is better)"
     if selection.window:

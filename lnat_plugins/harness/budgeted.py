@@ -1,7 +1,7 @@
-"""Requests with a budget: a race over teachers, run by all ranks together.
+"""Requests with a budget: a race over teachers or a choice of responses, by all ranks together.
 
-Every rank runs the same race on the same records, so that all of them ask for the same responses;
-what is asked for is shared out, and each rank gets all records.
+Every rank does the same on the same records, so that all of them ask for the same responses; what
+is asked for is shared out, and each rank gets all records.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from lnat_plugins.budget.run import BudgetedRun, Row, Wanted
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.budget.choice import run_of
+from lnat_plugins.budget.run import Row, Wanted
+from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.harness.prompt_scorer import PromptJob, PromptScorer
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.config import Budget
 
 _log = logging.getLogger(f"lm_eval.{__name__}")
 
 
 def check_shared(processes: Processes, ranks: Processes) -> None:
-    """Raises ConfigError if ranks cannot share a race."""
+    """Raises ConfigError if ranks cannot share what is read."""
     if processes.count < ranks.count:
         raise ConfigError(
-            "a race over teachers needs all ranks, and this splitter cannot be sent to others",
+            "a run with a budget needs all ranks, and this splitter cannot be sent to others",
             where="naturalness: budget", remedy="run one process, or install the splitter's plugin",
         )  # fmt: skip
 
@@ -38,19 +39,32 @@ def score_with_budget(
     Args:
         jobs: all prompts of the task, alike in every process.
 
-    Raises: as `BudgetedRun`, and as prompts are scored.
+    Raises:
+        StudentError: a choice, and a back end whose steps do not share runs.
+
+    Else as `BudgetedRun` and `ChoiceRun`, and as prompts are scored.
     """
+    budget = Budget(**jobs[0].settings["budget"])
+    if budget.of_choice and not scorer.backend.shares_runs:
+        raise StudentError(
+            "this back end reads every step by itself, so that a stride would cost more than it "
+            "saves",
+            where="naturalness: budget", found="goal: choice",
+            remedy="score with `--model hf`, or leave out the budget",
+        )  # fmt: skip
     unread = processes.share(range(len(jobs)), lambda own: [scorer.unread(jobs[i]) for i in own])
     places = [(i, k) for i, job in enumerate(jobs) for k in range(len(job.responses))]
-    rows = [Row(jobs[i].prompt_id, len(jobs[i].responses[k].text), unread[i][k]) for i, k in places]
-    run = BudgetedRun(Budget(**jobs[0].settings["budget"]), rows)
-    said: set[str] = set()
+    rows = []
+    for i, k in places:
+        response = jobs[i].responses[k]
+        rows.append(Row(jobs[i].prompt_id, len(response.text), unread[i][k], response.correct))
+    run = run_of(budget, rows)
+    said = ""
     while wanted := run.wanted():
         run.tell(_read(wanted, places, jobs, scorer, processes))
-        outcome = run.result().outcome
-        if processes.main and outcome.prompts and {*outcome.remaining} != said:
-            said = {*outcome.remaining}
-            _log.info("Race: %s", outcome.sentence)
+        if processes.main and run.news != said:
+            said = run.news
+            _log.info("Budget: %s", run.sentence)
     found = iter(run.records())
     return [[next(found) for _ in job.responses] for job in jobs]
 

@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from lm_eval.api.model import hash_args
 
-from lnat_plugins.budget.records import stated
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
@@ -48,7 +47,7 @@ class RecordCache:
         """
         if not self.used:
             return None
-        key = self._key(digest, response, settings_hash, stated(part))
+        key = self._key(digest, response, settings_hash, part.as_dict() if part else {})
         stored = self._hook.dbdict.get(hash_args(self._request_type, key))
         if stored is None:
             return None

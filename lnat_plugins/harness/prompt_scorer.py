@@ -12,12 +12,12 @@ from lm_eval.models.huggingface import HFLM
 
 from lnat_plugins.harness.cache import RecordCache
 from lnat_plugins.scoring.backend import Backend
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import ToRead
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import (
-    Part,
     PartOf,
     Prepared,
     PreparedRows,

@@ -39,6 +39,7 @@ from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.steps import StepSpec, parse_steps
+from lnat_plugins.teacher_set.config import CHOICE
 from lnat_plugins.teacher_set.prompts import (
     READ_BY_TEMPLATE,
     Message,
@@ -107,7 +108,7 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for request in requests:
             job = _job_of_one(request)
             turns = role_and_content(job.messages)
-            # A race is over the prompts of its own set, also where two have the same text.
+            # A budget is for the prompts of its own set, also where two have the same text.
             own = (job.task, job.prompt_id) if job.settings.get("budget") else ()
             groups.setdefault(((job.prompt, turns, own), scorer_key(job)), {})[id(request)] = job
         jobs = []
@@ -117,7 +118,10 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
         if lm.rank == 0:
             if is_command():
-                expect_files([request.task_name or "" for request in requests])
+                budgets = [job.settings.get("budget", {}) for job in jobs]
+                choice = all(budget.get("goal") == CHOICE for budget in budgets)
+                names = [request.task_name or "" for request in requests]
+                expect_files(names, "select" if choice else "rank")
             _log.info(
                 "Scored through the %s path, %s tokens read", backend.path,
                 f"{backend.tokens_read:,}",
@@ -254,7 +258,7 @@ def _job_of_one(request: Instance) -> PromptJob:
     row = request.doc["responses"][request.idx]
     read = (*READ_BY_TEMPLATE, *statistics & {"reward"})
     response = Response(
-        row["teacher"], row["response"], row["sample"], steps=row.get("steps"),
+        row["teacher"], row["response"], row["sample"], row.get("correct"), row.get("steps"),
         extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
         turn=row.get("turn"),

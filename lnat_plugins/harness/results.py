@@ -20,9 +20,10 @@ import numpy as np
 from lm_eval.api.metrics import mean
 
 from lnat_plugins.metrics import Metric, get_metric
-from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.ranking.table import shared_wins
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.teacher_set.config import CHOICE
 
 SCORES: Final = ("local_naturalness", "global_naturalness")
 WIN_RATE: Final = "win_rate"
@@ -36,9 +37,8 @@ def figure(metric: str, teacher: str) -> str:
 
 def summary(record: StepSums, window: str) -> str:
     """One line for the samples file's `filtered_resps`."""
-    metrics = (
-        [LOCAL_NATURALNESS_SAMPLED] if "budget" in record.settings else map(get_metric, SCORES)
-    )
+    goal = record.settings.get("budget", {}).get("goal")
+    metrics = [metric_under(goal)] if goal else map(get_metric, SCORES)
     parts = [f"{metric.name}={metric.of(record, window):.6g}" for metric in metrics]
     return f"{record.teacher}: {', '.join(parts)}, {record.n_steps} steps, {record.n_tokens} tokens"
 
@@ -70,11 +70,12 @@ class Results:
         self._metrics = tuple(one for one in metrics if not every or one.name in SCORES)
         self._teachers = tuple(teachers)
         self._window = window
-        # A win by an estimate is a win of its error: the best of many is the luckiest.
-        sampled = LOCAL_NATURALNESS_SAMPLED.name
+        # A win by an estimate is a win of its error: the best of many is the luckiest. A win by
+        # stride scores is none by exact ones.
+        unsure = {metric_under(goal).name for goal in ("best", CHOICE)}
         directed = [
             one for one in self._metrics
-            if one.higher_is_better is not None and one.name != sampled
+            if one.higher_is_better is not None and one.name not in unsure
         ]  # fmt: skip
         # A prompt is won by a metric that sees one response, or one prompt, at a time.
         self._deciding = next((one for one in directed if one.scope != "corpus"), None)

@@ -35,7 +35,7 @@ from lnat_plugins.harness.definitions import (
 from lnat_plugins.harness.prompt_scorer import REQUEST, template_options
 from lnat_plugins.harness.requests import Request, install
 from lnat_plugins.harness.results import Results, summary
-from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.scoring.chat import apply_template, render, template_digest
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
@@ -116,9 +116,10 @@ class NaturalnessTask(Task):
         for note in self.teacher_set.all_notes:
             _log.warning("%s: %s", spec.name, note)
         install()
-        budgeted = spec.settings.budget is not None
+        budget = spec.settings.budget
+        budgeted = budget is not None
         metrics = [registry.metrics[name] for name in self._requested.names if not budgeted]
-        metrics = [LOCAL_NATURALNESS_SAMPLED] if budgeted else metrics
+        metrics = [metric_under(budget.goal)] if budget else metrics
         self._results = Results(
             metrics, self._requested.optional, self.teacher_set.teachers, windows[0].name
         )

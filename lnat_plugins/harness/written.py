@@ -20,7 +20,7 @@ from lnat_plugins.harness.definitions import CONFIG, readable
 _LONG: Final = "--output_path"
 _SHORT: Final = "-o"
 _NOTHING: Final = (
-    "no scores were written: add --log_samples --output_path out, and then run: lnat rank out"
+    "no scores were written: add --log_samples --output_path out, and then run: lnat {} out"
 )
 
 
@@ -32,25 +32,28 @@ class _Run:
         tasks: names.
         output: as `output_path`.
         before: the samples files that are there already.
+        command: of ours, that reads the scores.
     """
 
     tasks: tuple[str, ...]
     output: Path | None
     before: frozenset[Path]
+    command: str
 
 
 _scored: list[_Run] = []
 
 
-def expect_files(tasks: Sequence[str]) -> None:
-    """Note that the running command has scored these tasks and will write its files.
+def expect_files(tasks: Sequence[str], command: str = "rank") -> None:
+    """Note that the running command has scored these tasks, for this command of ours, and will
+    write its files.
 
     The lines are printed by `print_files`, at the latest when the process ends.
     """
     if not _scored:
         atexit.register(print_files)
     names, output = tuple(dict.fromkeys(tasks)), output_path(sys.argv)
-    _scored[:] = [_Run(names, output, frozenset(_samples(names, output)))]
+    _scored[:] = [_Run(names, output, frozenset(_samples(names, output)), command)]
 
 
 def forget_files() -> None:
@@ -70,13 +73,13 @@ def print_files() -> None:
 
 def _lines(run: _Run) -> list[str]:
     if run.output is None:
-        return [_NOTHING]
+        return [_NOTHING.format(run.command)]
     folder = _folder(run.output)
     files = [file for file in _samples(run.tasks, run.output) if file not in run.before]
-    rank = shlex.join(["lnat", "rank", str(folder)])
+    following = shlex.join(["lnat", run.command, str(folder)])
     if not files:
-        return [f"no scores were written to {folder}: add --log_samples, and then run: {rank}"]
-    return [*(f"wrote {file}" for file in files), f"next: {rank}"]
+        return [f"no scores were written to {folder}: add --log_samples, and then run: {following}"]
+    return [*(f"wrote {file}" for file in files), f"next: {following}"]
 
 
 def _folder(output: Path) -> Path:

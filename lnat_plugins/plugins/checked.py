@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lnat_plugins.budget.choice import expected_of_choice
 from lnat_plugins.budget.race import FIRST_LOOK
 from lnat_plugins.budget.run import expected_tokens
 from lnat_plugins.errors import StudentError
@@ -83,6 +84,11 @@ def check_teacher_set(
     )
     if first != GLOBAL and len(teacher_set.teachers) > 1 and n_prompts > FIRST_LOOK:
         exact = found.planned[f"window {first}"].tokens
-        expected = expected_tokens(spec.settings.budget or Budget(), exact, n_prompts)
+        budget = spec.settings.budget or Budget()
+        expected = (
+            expected_of_choice(budget, int(first), exact, n_prompts)
+            if budget.of_choice
+            else expected_tokens(budget, exact, n_prompts)
+        )
         found = replace(found, budgeted=expected)
     return TeacherSetCheck(name, teacher_set, found)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
-from lnat_plugins.metrics.sampled import LOCAL_NATURALNESS_SAMPLED
+from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
@@ -127,8 +127,8 @@ def _requested(
     names: Sequence[str] | None = None,
 ) -> RequestedMetrics:  # fmt: skip
     if settings.budget is not None:
-        # The estimate is all that a budget gives.
-        return RequestedMetrics({LOCAL_NATURALNESS_SAMPLED.name: frozenset()})
+        # The estimate, or the stride score, is all that a budget gives.
+        return RequestedMetrics({metric_under(settings.budget.goal).name: frozenset()})
     scored = [window.name for window in windows]
     names = settings.requested_metrics if names is None else names
     return request_metrics(names, scored, metrics, where)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lnat_plugins.budget.choice import only_a_choice
 from lnat_plugins.budget.estimator import Means, mean_over_traces
 from lnat_plugins.budget.records import estimate_of
 from lnat_plugins.budget.run import Raced, Row, replay
@@ -117,14 +118,18 @@ def raced(scored: ScoredSet) -> RacedRanking:
 
     Raises:
         DataError: the samples have no budget, or records are missing.
+        ConfigError: the budget was for a choice of responses.
     """
     if not scored.settings.get("budget"):
         raise DataError(
             "these scores were made without a budget", where=f"task {scored.task}",
             remedy="rank them: `Scores.rank`, `lnat rank`",
         )  # fmt: skip
+    budget = Budget(**scored.settings["budget"])
+    if budget.of_choice:
+        raise only_a_choice(scored.task)
     rows = [Row(row.prompt_id, len(row.text), row.record) for row in scored.rows]
-    found = replay(Budget(**scored.settings["budget"]), rows)
+    found = replay(budget, rows)
     return RacedRanking(scored, found, _teachers(rows, found))
 
 

@@ -246,9 +246,11 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
         )
     if student.budgeted is not None:
         fewest, most = student.budgeted
-        written = "its budget" if teacher_set.settings.budget else "`budget: {}`"
+        budget = teacher_set.settings.budget
+        written = "its budget" if budget else "`budget: {}`"
+        what = "response of each prompt" if budget and budget.of_choice else "teacher"
         yield (
-            f"with {written}, which settles which teacher is best and gives no other scores: about "
+            f"with {written}, which settles which {what} is best and gives no other scores: about "
             f"{fewest:,} tokens if that is clear, up to {most:,} if it is not"
         )
     n_tokens, where = student.longest

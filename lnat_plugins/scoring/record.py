@@ -118,7 +118,8 @@ class StepSums:
         ids_digest: of the token ids of prompt and response, see `rows.ids_digest`; "" in older
             records.
         part: where a run has a budget and read a part of the response, which one: "steps", 0-based,
-            scored under the first window, and "whole", see `scorer.Part`; empty if all was read.
+            scored under the first window, "whole" and "stride", see `part.Part`; empty if all was
+            read.
     """
 
     teacher: str

@@ -16,6 +16,7 @@ from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import RowTokens, ids_digest
 from lnat_plugins.scoring.token_values import TokenValues
@@ -42,19 +43,6 @@ _TRACE: Final = "the prompt and the whole trace"
 _STEP: Final = "the prompt and the step with its window"
 _FREE: Final = frozenset({"first_token", "first_two_tokens"})
 _ONLY_TAGS: Final = "the response holds nothing but tags"
-
-
-class Part(NamedTuple):
-    """The part of a response that is read, where a run has a budget.
-
-    Args:
-        steps: 0-based, in order; these are scored under the first window.
-        whole: whether every step is scored under the whole context too. Then the steps whose
-            window reaches the start are known under the first window as well.
-    """
-
-    steps: tuple[int, ...]
-    whole: bool
 
 
 class Prepared(NamedTuple):
@@ -242,21 +230,13 @@ class Scorer:
         if not response.scored.any():
             return Job(response, frozenset(), whole=False)
         pairs = set()
-        for window, steps in self._read(response, part).items():
+        for window, steps in part.scored(self.windows[0], response.n_steps).items():
             if window.name == GLOBAL and not self._fits(len(response.ids), prompt_tokens):
                 continue
             of_window = window.pairs(response.n_steps)
             pairs |= {of_window[step] for step in steps}
         fits = (one for one in pairs if self._fits(_length(response, one), prompt_tokens))
         return Job(response, frozenset(fits), whole=False)
-
-    def _read(self, response: EncodedResponse, part: Part) -> dict[Window, Sequence[int]]:
-        """Window -> the steps of a part that are scored under it."""
-        first, whole = self.windows[0], Window(GLOBAL)
-        if not part.whole:
-            return {first: part.steps}
-        known = (step for step, (start, _) in enumerate(first.pairs(response.n_steps)) if not start)
-        return {first: sorted({*known, *part.steps}), whole: range(response.n_steps)}
 
     def _job(self, response: EncodedResponse, prompt_tokens: int) -> Job:
         if not response.scored.any():
@@ -325,16 +305,17 @@ class Scorer:
         if not self._fits(len(encoded.ids), prompt_tokens) and not only_tags:
             whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
         part = None if part_of is None or only_tags else part_of(encoded)
-        read = {} if part is None else self._read(encoded, part)
-        windows = self.scored_windows if part_of is None else self._windows_of_parts(part)
+        first = self.windows[0]
+        read = {} if part is None else part.scored(first, encoded.n_steps)
+        windows = part.windows(first) if part else (first,) if part_of else self.scored_windows
         for window in windows:
             name = window.name
             if name == GLOBAL and whole is not None:
                 sums[name], (totals[name], reason) = None, whole
             else:
-                drawn = read.get(window, range(encoded.n_steps))
+                drawn = set(read.get(window, range(encoded.n_steps)))
                 found = [
-                    computed.pairs.get(pair)
+                    (computed.pairs.get(pair) if pair.step in drawn else Sum(math.nan))
                     or Sum(
                         math.nan,
                         _ONLY_TAGS
@@ -380,12 +361,8 @@ class Scorer:
             prompt_tokens=prompt_tokens,
             student=self.student,
             ids_digest=ids_digest(prompt, encoded.ids),
-            part={} if part is None else {"steps": list(part.steps), "whole": part.whole},
+            part={} if part is None else part.as_dict(),
         )
-
-    def _windows_of_parts(self, part: Part | None) -> tuple[Window, ...]:
-        whole = Window(GLOBAL)
-        return (self.windows[0], whole) if part and part.whole else self.windows[:1]
 
     def _tag_sums(
         self, encoded: EncodedResponse, computed: JobSums, windows: Sequence[Window]

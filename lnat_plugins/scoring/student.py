@@ -14,12 +14,12 @@ from lnat_plugins.errors import StudentError
 from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.rows import WARNED, Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import (
-    Part,
     PartOf,
     PreparedRows,
     Scorer,

@@ -46,7 +46,8 @@ class Provenance:
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
-    Lines below them count the degenerate rows that were chosen, if there are any, and warn.
+    Lines below them say what a run with a budget read, count the degenerate rows that were chosen,
+    if there are any, and warn.
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
@@ -74,6 +75,8 @@ def counts(selection: Selection) -> str:
             for reason, found in (*dropped.items(), ("all", sums))
         ]
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
+    if choice := selection.settings.get("choice"):
+        tables.append(f"{choice['found']}.")
     if selection.degenerate:
         found = ", ".join(
             f"{teacher} ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"

@@ -19,7 +19,10 @@ from typing import NamedTuple
 from lnat_plugins.errors import ConfigError, nearest
 
 GLOBAL = "global"
-_REMEDY = "a window is a whole number of preceding steps (4), a share of them ('10%') or 'global'"
+_REMEDY = (
+    "a window is a whole number of preceding steps (4), a share of them ('10%'), 'global', or "
+    "such a number and a stride of 2 or more ('4/8')"
+)
 
 
 class Pair(NamedTuple):
@@ -41,12 +44,15 @@ class Run(NamedTuple):
 class Window:
     """How many preceding steps a step may see: `count`, or a `share` of them, or all.
 
-    name: as written in settings and results: "4", "10%" or "global".
+    name: as written in settings and results: "4", "10%", "global", or "4/8" with a stride.
+    stride: with it steps are cut into blocks of so many, and all of a block are scored in one run
+        that begins `count` steps before it; so they see `count` to `count + stride - 1` steps.
     """
 
     name: str
     count: int | None = None
     share: Fraction | None = None
+    stride: int | None = None
 
     def preceding(self, step: int) -> int:
         """Number of steps in the context of the step with the 0-based index `step`.
@@ -55,7 +61,7 @@ class Window:
         step always sees the first (arXiv 2510.03988 v2 gives shares, not how to round).
         """
         if self.count is not None:
-            return min(self.count, step)
+            return min(self.count + (step % self.stride if self.stride else 0), step)
         if self.share is not None:
             return math.ceil(self.share * step)
         return step
@@ -66,7 +72,7 @@ class Window:
 
 
 def parse_window(spec: object, where: str = "") -> Window:
-    """Read one window: a whole number, a share such as "10%", or "global".
+    """Read one window: a whole number, one with a stride ("4/8"), a share ("10%"), or "global".
 
     Raises ConfigError for none of these, or a share outside (0, 100] percent.
     """
@@ -75,6 +81,10 @@ def parse_window(spec: object, where: str = "") -> Window:
         return Window(GLOBAL)
     if re.fullmatch(r"\d{1,18}", text):
         return Window(str(int(text)), count=int(text))
+    if match := re.fullmatch(r"(\d{1,18})\s*/\s*(\d{1,18})", text):
+        count, stride = int(match[1]), int(match[2])
+        if stride >= 2:
+            return Window(f"{count}/{stride}", count=count, stride=stride)
     if match := re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*%", text):
         share = Fraction(match[1]) / 100  # exact: 0.07 * 100 steps in floating point gives 8
         if 0 < share <= 1:

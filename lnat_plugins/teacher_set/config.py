@@ -42,6 +42,12 @@ IDLE_KEYS: Final = (
 )  # fmt: skip
 """lm-eval's keys that cannot do anything to responses that exist already; refused if set."""
 
+CHOICE: Final = "choice"
+"""The goal of a budget that seeks a response of each prompt."""
+
+STRIDE: Final = 8
+"""Steps that are scored in one run, for a choice."""
+
 PRESETS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ln-v1": ("sentence", ("4", "global")),
     "lalp-v2": ("supplied_or_sentence", ("10%", "global")),
@@ -62,7 +68,9 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 class Budget:
     """How little may be read, and what it is to settle; the keys of `BudgetKeys`.
 
-    goal: "best", "order", or the number of best teachers that are sought.
+    goal: "best", "order", "choice", or the number of best teachers that are sought.
+    steps: not for a choice.
+    stride: only for a choice.
     """
 
     goal: str | int = "best"
@@ -70,6 +78,17 @@ class Budget:
     steps: str | int = "auto"
     max_tokens: int | None = None
     seed: int = 1234
+    stride: int | None = None
+
+    @property
+    def of_choice(self) -> bool:
+        """Whether a response of each prompt is sought, not a teacher."""
+        return self.goal == CHOICE
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that apply, as JSON values."""
+        idle = "steps" if self.of_choice else "stride"
+        return {name: value for name, value in vars(self).items() if name != idle}
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,7 @@ class Settings:
             "target_delimiter": self.target_delimiter,
             "metrics": list(self.requested_metrics),
             "markers": self.markers,
-            **({"budget": vars(self.budget)} if self.budget else {}),
+            **({"budget": self.budget.as_dict()} if self.budget else {}),
         }
 
     def with_budget(self, keys: Mapping[str, Any], where: str) -> Settings:
@@ -114,7 +133,8 @@ class Settings:
 
         Its one window is the first of these, and it gathers nothing for other metrics.
 
-        Raises ConfigError as `parse_budget`, and where the first window is the whole context.
+        Raises ConfigError as `parse_budget`, where the first window is the whole context, and for a
+        choice where it is not a number of steps.
         """
         budget = parse_budget(keys, where)
         first = self.windows[0]
@@ -122,6 +142,12 @@ class Settings:
             raise ConfigError(
                 "a budget saves nothing under the whole context", where=f"{where}: budget",
                 found="windows: global", remedy="name a local window first, such as `windows: [4]`",
+            )  # fmt: skip
+        if budget.of_choice and not (first.isdecimal() and int(first)):
+            raise ConfigError(
+                "a choice with a budget is by a window of a number of steps, 1 or more",
+                where=f"{where}: budget", found=f"windows: {first}",
+                remedy="name such a window, such as `windows: [4]`",
             )  # fmt: skip
         return replace(self, windows=(first,), metrics=(), budget=budget)
 
@@ -285,7 +311,8 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
 def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:
     """Reads the keys of `budget:`; `{}` is the defaults.
 
-    Raises ConfigError as `parse_task`, and for a goal beside a number of best teachers.
+    Raises ConfigError as `parse_task`, for a goal beside a number of best teachers, and for a key
+    that is of another goal.
     """
     found = validate(BudgetKeys, keys, where=where, key="key in `budget`", prefix="budget: ")
     if found.top is not None and "goal" in keys:
@@ -294,7 +321,18 @@ def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:
             where=f"{where}: budget", found=f"goal: {found.goal}, top: {found.top}",
             remedy="keep one of them",
         )  # fmt: skip
-    return Budget(found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed)
+    choice = found.goal == CHOICE
+    for key, of, applies in (("steps", "of a race over teachers", not choice),
+                             ("stride", "of `goal: choice`", choice)):  # fmt: skip
+        if key in keys and not applies:
+            raise ConfigError(
+                f"`{key}` is {of} only", where=f"{where}: budget",
+                found=f"goal: {found.goal}, {key}: {keys[key]}", remedy="leave it out",
+            )  # fmt: skip
+    return Budget(
+        found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed,
+        (found.stride or STRIDE) if choice else None,
+    )  # fmt: skip
 
 
 def _check_prompts(block: NaturalnessKeys, source: str) -> None:

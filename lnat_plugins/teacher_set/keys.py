@@ -175,8 +175,10 @@ class TaskKeys(_Keys):
 class BudgetKeys(_Keys):
     """The keys of `naturalness: budget:`."""
 
-    goal: Literal["best", "order"] = "best"
-    """what the run is to settle: which teacher is best, or the order of all"""
+    goal: Literal["best", "order", "choice"] = "best"
+    """what the run is to settle: which teacher is `best`, the `order` of all, or the `choice` of a
+    response to each prompt, for `lnat select --strategy best`
+    """
     top: Annotated[int, Field(ge=1)] | None = Field(
         None, json_schema_extra={"must_be": "a whole number, 1 or more"}
     )
@@ -184,7 +186,9 @@ class BudgetKeys(_Keys):
     error: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.05, json_schema_extra={"must_be": "a number between 0 and 0.5"}
     )
-    """the chance, over the whole run, that what it says is wrong"""
+    """the chance, over the whole run, that what it says is wrong; of a choice the chance, for a
+    prompt, that it is not that by exact scores: 0.05 takes 19 prompts that are scored exactly first
+    """
     steps: Annotated[str | int, PlainValidator(_steps_drawn)] = "auto"
     """steps drawn from a response: a number, `exact` = all of them, `auto` = what 5 prompts that
     are scored exactly show to be cheapest
@@ -193,6 +197,12 @@ class BudgetKeys(_Keys):
         None, json_schema_extra={"must_be": "a whole number, 1 or more"}
     )
     """no further prompt is begun once so many tokens were read; no limit if not set"""
+    stride: Annotated[int, Field(ge=2)] | None = Field(
+        None, json_schema_extra={"must_be": "a whole number, 2 or more"}
+    )
+    """of a choice: all responses are first scored with so many steps a run, 8 if not set; then only
+    those near the best with every step
+    """
     seed: Annotated[int, Field(ge=0)] = Field(
         1234, json_schema_extra={"must_be": "a whole number, 0 or more"}
     )
@@ -234,9 +244,10 @@ class NaturalnessKeys(_Keys):
     """how a response is cut: `sentence`, `line`, `paragraph`, `turn`, `tokens:N`, `supplied` (the
     rows' own column `steps`), `supplied_or_sentence`; the preset's if not set
     """
-    windows: Windows = _field((), 'a window is 4, "10%" (in quotes) or global')
-    """how many preceding steps a step may see: a number, a share (`"10%"`, rounded up), or
-    `global`; the preset's if not set
+    windows: Windows = _field((), 'a window is 4, "10%" (in quotes), 4/8 or global')
+    """how many preceding steps a step may see: a number, a share (`"10%"`, rounded up), `global`,
+    or a number and a stride (`4/8`: 4 to 11, as 8 steps are scored in one run); the preset's if not
+    set
     """
     metrics: Annotated[
         Names, BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
@@ -256,7 +267,8 @@ class NaturalnessKeys(_Keys):
     `none`: neither
     """
     budget: Mapping[str, Any] | None = None
-    """reads only as much as settles which teacher is best: `{}`, or the next table; see
+    """reads only as much as settles which teacher is best, or which response of each prompt: `{}`,
+    or the next table; see
     [performance](performance.md)
     """
     loader: Text | None = _field(None)

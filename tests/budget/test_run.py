@@ -13,8 +13,8 @@ import pytest
 from lnat_plugins.budget.records import counts_of, estimate_of, part_of, tokens_of
 from lnat_plugins.budget.run import BudgetedRun, Raced, Row, Wanted, replay, run_race
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part
 from lnat_plugins.teacher_set.config import Budget
 from tests.helpers_samples import make_record
 

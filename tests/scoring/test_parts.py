@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lnat_plugins.metrics import get_metric
+from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Part, Prepared, Scorer
+from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near, student
@@ -124,3 +126,32 @@ def test_a_part_survives_json(llama: Any, tokenizer: Any) -> None:
     read = StepSums.from_json(record.to_json())
     assert read.part == record.part and read.undefined == record.undefined
     assert read.to_json() == record.to_json()
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral_sliding"])
+def test_stride_sums_are_those_of_the_definition(name: str, tokenizer: Any) -> None:
+    scorer = scorer_of(student(name), tokenizer, ("2", "global"))
+    ready = prepared(scorer, tokenizer, LONG)
+    (one,) = scorer.score_prepared(ready, lambda response: Part((), False, "2/3"))
+    (encoded,) = ready.encoded.values()
+    prompt = [*map(int, ready.prompt)]
+    expected = []
+    for i in range(encoded.n_steps):
+        start = encoded.bounds[i - min(i, 2 + i % 3)]
+        begin, end = encoded.bounds[i], encoded.bounds[i + 1]
+        read = torch.tensor([prompt + encoded.ids[start:end].tolist()])
+        with torch.no_grad():
+            logprobs = scorer.backend.engine._model(read).logits[0].log_softmax(-1)
+        places = len(prompt) + np.arange(begin - start, end - start)
+        values = logprobs[places - 1, read[0, places]].numpy()
+        expected.append(values[encoded.scored[begin:end]].sum())
+    assert_near(np.array(one.sums["2/3"]), np.array(expected))
+    assert np.isnan(one.sums["2"]).all() and math.isfinite(one.totals["2/3"])
+    assert one.part == {"steps": [], "whole": False, "stride": "2/3"}
+    assert one.undefined == {"2": f"0 of {one.n_steps} steps were read"}
+    every = tuple(range(one.n_steps))
+    (both,) = scorer.score_prepared(ready, lambda response: Part(every, False, "2/3"))
+    (exact,) = scorer.score_prepared(ready, lambda response: Part(every, False))
+    assert_near(np.array(both.sums["2/3"]), np.array(expected))
+    assert_near(np.array(both.sums["2"]), np.array(exact.sums["2"]))
+    assert both.undefined == {}

@@ -22,6 +22,7 @@ WINDOWS = st.lists(
     st.one_of(
         st.integers(0, 12).map(str),
         st.integers(1, 100).map(lambda n: f"{n}%"),
+        st.builds("{}/{}".format, st.integers(0, 6), st.integers(2, 9)),
         st.just("global"),
     ),
     min_size=1,
@@ -46,6 +47,25 @@ def test_global_sees_everything() -> None:
     assert starts("global", 5) == [0, 0, 0, 0, 0]
 
 
+def test_with_a_stride_blocks_of_steps_share_a_run() -> None:
+    assert starts("2/4", 11) == [0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6]
+    assert starts("0/2", 5) == [0, 0, 2, 2, 4]
+    assert starts("9/2", 6) == [0] * 6  # never reaches past the start
+    runs = plan_runs(parse_window("4/8").pairs(26))
+    assert [(run.start, run.stop) for run in runs] == [(0, 8), (4, 16), (12, 24), (20, 26)]
+
+
+@pytest.mark.parametrize("window", ["4/8", "1/2", "3/5"])
+def test_a_stride_adds_up_to_its_length_less_one_step(window: str) -> None:
+    count, stride = map(int, window.split("/"))
+    seen = [parse_window(window).preceding(step) for step in range(60)]
+    plain = [parse_window(count).preceding(step) for step in range(60)]
+    assert all(p <= s <= min(step, count + stride - 1) for step, (p, s)
+               in enumerate(zip(plain, seen, strict=True)))  # fmt: skip
+    for step in range(count + stride, 60):
+        assert seen[step] == count + step % stride
+
+
 def test_a_share_is_rounded_up() -> None:
     # 25 % of 0, 1, ..., 8 preceding steps: 0, 1, 1, 1, 1, 2, 2, 2, 2
     assert [parse_window("25%").preceding(step) for step in range(9)] == [0, 1, 1, 1, 1, 2, 2, 2, 2]
@@ -62,13 +82,35 @@ def test_a_hundred_percent_is_global() -> None:
 
 
 def test_names_are_canonical() -> None:
-    names = [parse_window(spec).name for spec in (4, "4", " 4 ", "10%", "10.0 %", "2.5%", "global")]
-    assert names == ["4", "4", "4", "10%", "10%", "2.5%", "global"]
+    names = [
+        parse_window(spec).name
+        for spec in (4, "4", " 4 ", "10%", "10.0 %", "2.5%", "global", "4/8", " 04 / 8")
+    ]
+    assert names == ["4", "4", "4", "10%", "10%", "2.5%", "global", "4/8", "4/8"]
 
 
 @pytest.mark.parametrize(
     "bad",
-    [-1, "-1", "all", "0%", "101%", 0.1, True, None, "", "4.5", [4], "9" * 5000, "9" * 5000 + "%"],
+    [
+        -1,
+        "-1",
+        "all",
+        "0%",
+        "101%",
+        0.1,
+        True,
+        None,
+        "",
+        "4.5",
+        "4/1",
+        "4/0",
+        "/8",
+        "4/",
+        "10%/8",
+        [4],
+        "9" * 5000,
+        "9" * 5000 + "%",
+    ],
     ids=lambda bad: repr(bad)[:9],
 )
 def test_a_bad_window_is_refused_with_the_allowed_forms(bad: object) -> None:

@@ -209,7 +209,7 @@ class ChoiceRun:
     def tell(self, records: Mapping[int, StepSums]) -> None:
         """Takes the records of `wanted`, all of them."""
         parts = {one.row: one.part for one in self.wanted()}
-        asked = {i: part for i in records if (part := parts[i]) is not None}
+        asked = {i: parts[i] for i in records}
         self._tokens += self._cost(asked)
         for i, record in records.items():
             if asked[i].stride:
@@ -386,7 +386,7 @@ def replay_choices(budget: Budget, rows: Sequence[Row]) -> Choices:
         for i, part in wanted:
             record = rows[i].record
             read = record.part.get("stride") == f"{window_of(record).name}/{budget.stride}"
-            if part and part.steps:
+            if part.steps:
                 read = read and len(record.part["steps"]) == record.n_steps
             if not read:
                 raise other_budget(rows[i])

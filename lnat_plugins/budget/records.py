@@ -45,7 +45,7 @@ def estimate_of(record: StepSums) -> Estimate:
     local = record.step_means(window.name)
     if local is None:
         return _NOTHING
-    if not record.part:
+    if not record.part or len(record.part["steps"]) == record.n_steps:
         return Estimate(math.fsum(local) / len(local), 0.0)
     known = known_steps(window, record.n_steps)
     drawn = {step: local[step] for step in record.part["steps"] if step >= known}
@@ -55,14 +55,14 @@ def estimate_of(record: StepSums) -> Estimate:
     return _NOTHING if whole is None else with_global_pass(whole, drawn, known)
 
 
-def part_of(record: StepSums, mode: Mode, *, seed: int, prompt_id: str) -> Part | None:
-    """The part of a response that is read; None for all of it, the whole context included.
+def part_of(record: StepSums, mode: Mode, *, seed: int, prompt_id: str) -> Part:
+    """The part of a response that is read.
 
     Equal responses to a prompt have equal parts, whoever wrote them.
     """
     n_steps, known = record.n_steps, known_steps(window_of(record), record.n_steps)
     if mode == "pilot":
-        return None
+        return Part(tuple(range(n_steps)), whole=True)
     if mode == "exact" or mode.steps is None:
         return Part(tuple(range(n_steps)), whole=False)
     drawn = drawn_steps(
@@ -79,10 +79,9 @@ def counts_of(record: StepSums) -> list[int]:
     return [own + tag for own, tag in zip(record.tokens, tags, strict=True)]
 
 
-def tokens_of(record: StepSums, part: Part | None) -> int:
+def tokens_of(record: StepSums, part: Part) -> int:
     """Tokens of the runs that a part takes, without the prompt, which all responses share."""
     counts = counts_of(record)
-    part = Part(tuple(range(record.n_steps)), whole=True) if part is None else part
     ends: dict[int, int] = {}
     for window, steps in part.scored(window_of(record), record.n_steps).items():
         for step in steps:

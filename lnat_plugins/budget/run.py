@@ -55,10 +55,10 @@ class Row(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What is to be read next: a row, and which part of it (None = all, see `Scorer`)."""
+    """What is to be read next: a row, and which part of it."""
 
     row: int
-    part: Part | None
+    part: Part
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,9 @@ class BudgetedRun:
                 where="naturalness: budget", found=", ".join(self._teachers),
                 remedy="leave out teachers (`teachers: [...]`), or the budget",
             )  # fmt: skip
-        self._records: dict[int, StepSums] = {}
+        # A response of nothing but tags has no part that could be read.
+        self._records = {i: row.record for i, row in enumerate(rows) if not row.record.part}
+        self._empty = frozenset(self._records)
         self._plan: Plan | None = None
         self._pilot = budget.steps != "exact"
         self._race = self._new_race(phases=1)
@@ -165,14 +167,14 @@ class BudgetedRun:
         for i, record in records.items():
             first = self._records.get(i)
             self._records[i] = record if first is None else joined(first, record)
-            read[i] = tokens_of(record, _part(record))
+            read[i] = tokens_of(record, Part(tuple(record.part["steps"]), record.part["whole"]))
         self._go_on(read)
 
     def _has(self, one: Wanted) -> bool:
         record = self._records.get(one.row)
-        if record is None or one.part is None:
-            return record is not None
-        return not record.part or len(record.part["steps"]) == record.n_steps
+        if record is None:
+            return False
+        return one.row in self._empty or len(record.part["steps"]) == record.n_steps
 
     def _go_on(self, read: Mapping[int, int]) -> None:
         """Row -> the tokens read for it now."""
@@ -186,7 +188,7 @@ class BudgetedRun:
     def result(self) -> Raced:
         """What the race says."""
         read: dict[str, set[str]] = {teacher: set() for teacher in self._teachers}
-        for i in self._records:
+        for i in self._records.keys() - self._empty:
             read[self._rows[i].record.teacher].add(self._rows[i].prompt_id)
         counts = {teacher: len(prompts) for teacher, prompts in read.items()}
         return Raced(self._race.outcome, self._plan, self._incomplete, counts)
@@ -235,7 +237,7 @@ class BudgetedRun:
                 row.record, self._part(i, "pilot" if row.prompt_id in pilot else "exact")
             )
             + row.record.prompt_tokens / len(self._teachers)
-            for i, row in enumerate(self._rows) if row.prompt_id in first
+            for i, row in enumerate(self._rows) if row.prompt_id in first and i not in self._empty
         )  # fmt: skip
         if needed > limit:
             raise ConfigError(
@@ -252,13 +254,11 @@ class BudgetedRun:
                 own = [self._rows[k] for k in self._cells[prompt, teacher]]
                 # The prompt is read once for all of its responses.
                 share = own[0].record.prompt_tokens / len(self._teachers)
-                all_steps = [part_of(row.record, "exact", seed=0, prompt_id=prompt) for row in own]
+                read = [row.record for row in own if row.record.part]
                 exact_PT[i, j] = share + sum(
-                    tokens_of(row.record, part) for row, part in zip(own, all_steps, strict=True)
+                    tokens_of(one, Part(tuple(range(one.n_steps)), whole=False)) for one in read
                 )
-                whole_PT[i, j] = share + sum(
-                    tokens_of(row.record, Part((), whole=True)) for row in own
-                )
+                whole_PT[i, j] = share + sum(tokens_of(one, Part((), whole=True)) for one in read)
                 length_PT[i, j] = sum(row.length for row in own) / len(own)
         budget = self._budget
         return Race(
@@ -272,7 +272,7 @@ class BudgetedRun:
             return "exact"
         return "pilot" if self._plan is None else self._plan
 
-    def _part(self, i: int, mode: Mode) -> Part | None:
+    def _part(self, i: int, mode: Mode) -> Part:
         row = self._rows[i]
         return part_of(row.record, mode, seed=self._budget.seed, prompt_id=row.prompt_id)
 
@@ -315,10 +315,6 @@ def expected_tokens(budget: Budget, exact: int, n_prompts: int) -> tuple[int, in
     most = exact if budget.steps == "exact" else round(exact * (1 + 1 / WORTH))
     limit = most if budget.max_tokens is None else budget.max_tokens
     return min(fewest, limit), min(most, limit)
-
-
-def _part(record: StepSums) -> Part | None:
-    return Part(tuple(record.part["steps"]), record.part["whole"]) if record.part else None
 
 
 def run_race(
@@ -365,8 +361,8 @@ def replay(budget: Budget, rows: Sequence[Row]) -> Raced:
         for i, part in wanted:
             record: StepSums | None = rows[i].record
             assert record is not None
-            if record.part != (part.as_dict() if part else {}):
-                record = None if part is None else before(record, part)
+            if record.part != part.as_dict():
+                record = before(record, part)
             if record is None or window_of(record).name not in record.sums:
                 raise other_budget(rows[i])
             yield record

@@ -74,7 +74,7 @@ def _read(
     scorer: PromptScorer, processes: Processes,
 ) -> dict[int, StepSums]:  # fmt: skip
     """Row -> its record."""
-    parts: dict[int, dict[int, Part | None]] = {}
+    parts: dict[int, dict[int, Part]] = {}
     row_of = {}
     for row, part in wanted:
         i, k = places[row]

@@ -65,7 +65,7 @@ class PreparedParts(NamedTuple):
     kept: dict[int, StepSums]
     missing: list[int]
     prepared: PreparedRows
-    part_of: PartOf | None
+    part_of: PartOf
 
 
 class PromptScorer:
@@ -170,7 +170,7 @@ class PromptScorer:
         prepared = self._scorer(job).prepare_rows(self._render(job), job.responses)
         return prepared.score(self._scorer(job).unread)
 
-    def prepare_parts(self, job: PromptJob, parts: Mapping[int, Part | None]) -> PreparedParts:
+    def prepare_parts(self, job: PromptJob, parts: Mapping[int, Part]) -> PreparedParts:
         """What needs no student, for some of a prompt's responses.
 
         Args:
@@ -188,7 +188,6 @@ class PromptScorer:
         prepared = self._scorer(job).prepare_rows(
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
-        # All of a call are read in one way: whole, or in part.
         part_of = part_of_rows([rows[i] for i in missing], [parts[i] for i in missing])
         return PreparedParts(kept, missing, prepared, part_of)
 

@@ -408,13 +408,10 @@ PartOf = Callable[[EncodedResponse], Part]
 """What is read of a response; alike for equal responses."""
 
 
-def part_of_rows(rows: Sequence[RowTokens], parts: Sequence[Part | None]) -> PartOf | None:
-    """What is read of each row's response; None for all rows = everything (None)."""
-    wanted = {
-        row.response.ids.tobytes(): part
-        for row, part in zip(rows, parts, strict=True) if part is not None
-    }  # fmt: skip
-    return (lambda response: wanted[response.ids.tobytes()]) if wanted else None
+def part_of_rows(rows: Sequence[RowTokens], parts: Sequence[Part]) -> PartOf:
+    """What is read of each row's response."""
+    wanted = {row.response.ids.tobytes(): part for row, part in zip(rows, parts, strict=True)}
+    return lambda response: wanted[response.ids.tobytes()]
 
 
 def windows_of_parts(windows: Sequence[Window]) -> tuple[Window, Window]:

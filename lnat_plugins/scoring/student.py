@@ -144,22 +144,16 @@ class LocalStudent:
 
         return _in_order(rows, groups, self._processes.share(groups, known))
 
-    def score_parts(
-        self, rows: Sequence[Candidate], parts: Sequence[Part | None]
-    ) -> list[StepSums]:
-        """The records of responses that are read in part, each anew.
-
-        Args:
-            parts: what is read of each row; None = everything, for all rows of a call alike.
-        """
+    def score_parts(self, rows: Sequence[Candidate], parts: Sequence[Part]) -> list[StepSums]:
+        """The records of responses of which these parts are read, each anew."""
         scorer, groups = self._ready(rows)
         part = {row.index: each for row, each in zip(rows, parts, strict=True)}
 
-        def prepare(i: int) -> tuple[PreparedRows, PartOf | None]:
+        def prepare(i: int) -> tuple[PreparedRows, PartOf]:
             prepared, tokens = self._prepare(scorer, groups[i])
             return prepared, part_of_rows(tokens, [part[row.index] for row in groups[i]])
 
-        def score(i: int, ready: tuple[PreparedRows, PartOf | None]) -> list[StepSums]:
+        def score(i: int, ready: tuple[PreparedRows, PartOf]) -> list[StepSums]:
             prepared, part_of = ready
             return prepared.score(partial(scorer.score_prepared, part_of=part_of))
 

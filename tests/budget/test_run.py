@@ -37,10 +37,12 @@ def unread(record: StepSums) -> StepSums:
     )  # fmt: skip
 
 
-def read_part(record: StepSums, part: Part | None) -> StepSums:
+WHOLE = Part(tuple(range(30)), whole=True)
+"""What the pilot reads."""
+
+
+def read_part(record: StepSums, part: Part) -> StepSums:
     """As the scorer reads it."""
-    if part is None:
-        return record
     known = range(3) if part.whole else range(0)
     kept = {*known, *part.steps}
     local = tuple(v if i in kept else math.nan for i, v in enumerate(record.sums["2"] or ()))
@@ -84,7 +86,7 @@ def test_a_clear_best_is_found_with_few_tokens() -> None:
     assert found.outcome.chosen == ("a",) and found.outcome.settled
     assert found.outcome.share_of_exact < 0.4
     assert found.plan is not None and found.plan.way != "exact" and found.plan.prompts == 5
-    assert all(one.part is None for one in student.asked[:15])  # the pilot
+    assert all(one.part == WHOLE for one in student.asked[:15])  # the pilot
     drawn = [one.part for one in student.asked[15:]]
     whole = found.plan.way == "with_global_pass"
     steps = (found.plan.steps or 0) + (0 if whole else 3)
@@ -107,7 +109,7 @@ def test_what_was_read_is_counted() -> None:
     assert found.outcome.tokens == pytest.approx(spent + prompts, abs=sum(found.prompts.values()))
     exact = Part(tuple(range(30)), whole=False)
     assert tokens_of(student.full[0], exact) == 28 * 29  # a run of three steps from each of 28
-    assert tokens_of(student.full[0], None) == 27 * 29 + 299  # that from the start goes to the end
+    assert tokens_of(student.full[0], WHOLE) == 27 * 29 + 299  # that from the start goes to the end
     assert tokens_of(student.full[0], Part((), whole=True)) == 299
     assert counts_of(student.full[0]) == [10] * 30
 
@@ -189,7 +191,7 @@ def test_several_responses_of_a_teacher_count_as_one() -> None:
     student.rows = rows
     _, found = student.run()
     assert found.outcome.chosen == ("a",)
-    pilot = [one.row for one in student.asked if one.part is None]
+    pilot = [one.row for one in student.asked if one.part == WHOLE]
     assert len(pilot) == 2 * 15
 
 
@@ -225,6 +227,23 @@ def test_an_undefined_response_leaves_its_prompt_out() -> None:
     records, found = student.run()
     assert found.outcome.left_out == 1 and sum(found.outcome.undefined.values()) == 1
     assert math.isnan(estimate_of(records[victim]).mean)
+
+
+def test_a_response_of_nothing_but_tags_is_never_read() -> None:
+    """Its prompt is left out, in the pilot or behind it, and the records replay the race."""
+    student = Student(CLEAR, prompts=60)
+    order = BudgetedRun(Budget(), student.rows)._race.order
+    empty = [i for i, row in enumerate(student.rows)
+             if row.prompt_id in (order[1], order[12]) and row.record.teacher == "b"]  # fmt: skip
+    for i in empty:
+        record = dataclasses.replace(student.rows[i].record, part={}, undefined={"2": "only tags"})
+        student.rows[i] = student.rows[i]._replace(record=record)
+    records, found = student.run()
+    assert not {one.row for one in student.asked} & {*empty}
+    assert [records[i].undefined for i in empty] == [{"2": "only tags"}] * 2
+    assert found.outcome.left_out == 2 and found.outcome.chosen == ("a",)
+    rows = [row._replace(record=one) for row, one in zip(student.rows, records, strict=True)]
+    assert replay(Budget(), rows) == found
 
 
 def test_equal_responses_have_equal_parts_whoever_wrote_them() -> None:

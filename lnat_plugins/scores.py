@@ -135,7 +135,7 @@ class Scores:
 
     @cached_property
     def choices(self) -> Choices:
-        """What a run with a budget's `goal: choice` read, and how far it can be relied on.
+        """What a run for a choice read, and how far that can be relied on.
 
         Raises:
             ConfigError: the scores were made otherwise.

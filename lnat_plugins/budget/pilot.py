@@ -119,7 +119,7 @@ class Plan:
     def sentence(self) -> str:
         """What the verdict says of it."""
         figures = (
-            f"a global pass leaves {self.residual_share:.2f} of a step's variance; variance of two "
+            f"a global pass leaves {self.residual_share:.2g} of a step's variance; variance of two "
             f"teachers' difference {self.difference_variance:.3f}"
         )
         if self.way == "exact":

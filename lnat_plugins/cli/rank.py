@@ -60,7 +60,13 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
     add(
         "--brief", action="store_true", help="the verdict, the teachers, and the fit to --reference"
     )
-    add("--output_path", type=Path, metavar="DIR", help="write ranking.json and ranking.md there")
+    add(
+        "--output_path",
+        type=Path,
+        metavar="DIR",
+        help="write ranking.json and ranking.md there; a verdict there on fewer prompts widens the "
+        "bounds of this one",
+    )
     parser.set_defaults(run=_rank)
 
 

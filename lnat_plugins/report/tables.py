@@ -122,7 +122,9 @@ def ways(ranking: Ranking) -> Iterator[Way]:
 
 def sentences(verdict: str) -> tuple[str, str]:
     """Who leads and who may be as good; and what follows, such as how many prompts would tell."""
-    found = re.search(r"(?<=\.) (?=In \d+ of \d|About |Even |With fewer |\d+ prompts )", verdict)
+    found = re.search(
+        r"(?<=\.) (?=In \d+ of \d|About |Even |With fewer |[\d,]+ of these )", verdict
+    )
     return (verdict, "") if found is None else (verdict[: found.start()], verdict[found.end() :])
 
 

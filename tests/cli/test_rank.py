@@ -646,7 +646,7 @@ def test_a_set_that_grew_since_its_last_verdict(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The folder of the verdict remembers it, as often as it is looked at again."""
-    said = "prompts of these were scored before: the bounds hold at every look"
+    said = "of these prompts were scored before: the bounds hold at every look"
     kept = ["--output_path", str(tmp_path / "verdict")]
     for n, before in ((20, 0), (20, 0), (30, 20), (30, 20), (25, 20)):
         folder = tmp_path / str(n)

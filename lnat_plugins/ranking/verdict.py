@@ -100,8 +100,8 @@ def verdict(
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
     if grown_from:
         text += (
-            f" {grown_from:,} of these prompts were scored before: the bounds hold at every look at "
-            "a growing set, and are wider for it."
+            f" {grown_from:,} of these prompts were scored before: the bounds hold at every look "
+            "at a growing set, and are wider for it."
         )
     if others:
         step = "More prompts narrow the choice of a teacher."

@@ -29,6 +29,11 @@ def read(name: str) -> dict[str, Any]:
     return together
 
 
+def _label(label: str) -> str:
+    """Without what its budget says again."""
+    return label.replace("_rows_1:", ":").replace("_tokens_1:", ":")
+
+
 def _number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return ""
@@ -46,7 +51,7 @@ def students(name: str) -> Rows:
     head = ["study: student, budget", "seeds", "no training", "best teacher, its mean",
             "SD of teachers", "at the floor", "reliability", "largest τ-b"]  # fmt: skip
     rows = [
-        [one["label"].replace("_rows_1", ""), str(one["seeds"]), _number(one["none"], 3),
+        [_label(one["label"]), str(one["seeds"]), _number(one["none"], 3),
          f"`{one['best_teacher']}` {_number(one['best'], 3)}",
          _number(one["sd_of_teachers"], 3), str(one["at_the_floor"]),
          _number(one["reliability"], 3), _number(one["largest_tau"])]
@@ -70,7 +75,7 @@ def _arms(name: str, head: str, *, selections: bool) -> Rows:
     chosen = {one["selection"] for one in found["gains"]} | {"random"}
     studies: dict[str, list[Mapping[str, float]]] = {}
     for one in found["results"]:
-        study = one["label"].split(":")[0].removesuffix("_rows_1")
+        study = _label(one["label"]).split(":")[0]
         studies.setdefault(study, []).append(one["arms"])
     of = {
         arm: [float(np.mean([one[arm] for one in each])) for each in studies.values()]

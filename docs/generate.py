@@ -365,6 +365,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
             ("study-regrets", study_tables.regrets),
             ("gains", study_tables.gains),
         )
+        if shown(run)[1]  # a run without selections has no table of them
     },
 }
 

@@ -362,6 +362,7 @@ class Scorer:
             student=self.student,
             ids_digest=ids_digest(prompt, encoded.ids),
             part={} if part is None else part.as_dict(),
+            may_pass=computed.failed,
         )
 
     def _tag_sums(

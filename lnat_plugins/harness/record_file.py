@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ _TABLES: Final = frozenset(
 )
 _PATIENCE: Final = 10.0
 """Seconds that one process waits for another's transaction."""
+
+_SMALLEST: Final = 512
+"""Bytes of sqlite's smallest file; it would take a smaller one for an empty one."""
 
 _OTHER_PATH: Final = "delete it, or give --use_cache another path"
 
@@ -59,8 +62,11 @@ class RecordFile:
         self._readable = self._writable = True
         self._warned: set[str] = set()
         try:
-            if not stat.S_ISREG(self.path.stat().st_mode):
+            found = self.path.stat()
+            if not stat.S_ISREG(found.st_mode):
                 raise self._refused("not a regular file", "give --use_cache another path")
+            if 0 < found.st_size < _SMALLEST and not Path(f"{self.path}-journal").exists():
+                raise self._refused("no cache of scores, or a damaged one: it is too short")
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as cause:
@@ -111,7 +117,7 @@ class RecordFile:
         """What was kept is in the file already."""
         self._sqlite.close()
 
-    def _write(self, statement: str, rows: list[tuple[str, ...]]) -> None:
+    def _write(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
         if not rows or not self._writable:
             return
         try:

@@ -1,8 +1,8 @@
 """What tells one student from another: a fingerprint of all that decides its numbers.
 
 Every weight and every buffer is read once, on the device where it lies, and mixed into 64 bits for
-each MiB; sha256 takes these. On a CPU that reads twice as fast as sha256 of the bytes would; a GPU
-sends back 8 bytes for each MiB.
+each 256 KiB; sha256 takes these. So a GPU sends back 8 bytes for each 256 KiB and mixes at the
+speed of its memory; a CPU needs as long as sha256 of the bytes would.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from accelerate.utils import align_module_device
 
 from lnat_plugins.errors import StudentError
 
-_WORDS: Final = 1 << 17
-"""64-bit words that are mixed into one; their bytes stay in a CPU's cache."""
-_GPU_ROWS: Final = 16
-"""So many MiB at once on other devices, where a kernel's start costs more."""
+_WORDS: Final = 1 << 15
+"""64-bit words that are mixed into one: they stay in a CPU's cache. Of more words torch would share
+every operation between threads, which wait for each other; on a busy machine that took 20 times as
+long."""
+_GPU_ROWS: Final = 64
+"""So many at once on other devices, where a kernel's start costs more."""
 
 # Odd multipliers of splitmix64, as signed numbers.
 _STEP: Final = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -171,14 +173,14 @@ def _add(digest: Any, name: str, tensor: torch.Tensor) -> None:
 
 
 def mixed(tensor: torch.Tensor) -> torch.Tensor:
-    """64 bits for each MiB of a tensor's bytes, on the CPU: (⌈bytes / 2²⁰⌉,).
+    """64 bits for each 256 KiB of a tensor's bytes, on the CPU: (⌈bytes / 2¹⁸⌉,).
 
     Sums over positions i of m(w_i xor 0x9E37…i), where m multiplies, folds its upper bits down,
     and does both again (splitmix64's constants): whichever words change, the sum stays the same in
     one of 2⁶⁴ cases. No defence against someone who searches for weights of an equal sum.
     """
     flat_B = tensor.contiguous().reshape(-1).view(torch.uint8)
-    rows = 1 if flat_B.device.type == "cpu" else _GPU_ROWS
+    rows = _rows_at_once(flat_B.device)
     keys_W = _keys(str(flat_B.device))
     found = []
     step = 8 * _WORDS
@@ -199,6 +201,10 @@ def mixed(tensor: torch.Tensor) -> torch.Tensor:
         words_RW.bitwise_xor_(words_RW >> 32)
         found.append(words_RW.sum(1))
     return torch.cat(found).cpu()
+
+
+def _rows_at_once(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else _GPU_ROWS
 
 
 @functools.lru_cache(maxsize=16)

@@ -152,11 +152,19 @@ class RecordFile:
                             self._sqlite.execute(table)
                         self._sqlite.execute(f"PRAGMA application_id = {_OURS}")
                         self._sqlite.execute(f"PRAGMA user_version = {FORMAT}")
+            self._sqlite.execute("BEGIN")
             found = self._number("application_id"), self._number("user_version"), self._tables()
+            # While this transaction reads, no other one writes. A last page that is cut short would
+            # be read as one with zeros at its end.
+            size = self._number("page_count") * self._number("page_size")
+            cut_off = self.path.stat().st_size < size
+            self._sqlite.execute("ROLLBACK")
         except sqlite3.OperationalError as cause:
             raise self._not_opened(cause) from None
         except sqlite3.Error as cause:
             raise self._refused(f"no cache of scores, or a damaged one: {cause}") from None
+        if cut_off:
+            raise self._refused("a damaged cache of scores: the end of the file is missing")
         if found == (_OURS, FORMAT, _TABLES):
             return
         if found[0] == _OURS and found[1] != FORMAT:

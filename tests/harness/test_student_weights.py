@@ -1,4 +1,4 @@
-"""The fingerprint of a student: whatever weight differs, it differs; wherever it lies, it does not."""
+"""The fingerprint of a student: it differs where a weight does, and not where the files lie."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_copies_and_files_are_the_same_student(
     known = student_fingerprint(hf(student, tokenizer))
     assert student_fingerprint(hf(copy.deepcopy(student), tokenizer)) == known
     assert student_fingerprint(hf(helpers_students.student("llama"), tokenizer)) == known
-    # As files they may differ in what `generation_config` and the loader write into the configuration.
+    # A file's configuration may hold more than that of a model in memory.
     found = set()
     for name, size in (("one", "50GB"), ("two", "20KB")):
         student.save_pretrained(tmp_path / name, max_shard_size=size)

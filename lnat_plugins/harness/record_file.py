@@ -1,9 +1,9 @@
 """The file in which `--use_cache` keeps scored records: sqlite, with JSON text alone.
 
 lm-eval's own cache holds pickles, so that a planted one runs code. No byte of ours goes through it
-in either direction. All processes of a run share one file, and so may several runs: each prompt's
-records are one short transaction with a rollback journal, after which a killed process leaves
-nothing to repair. (A write-ahead log would be faster and does not work on network file systems.)
+in either direction. All processes of a run share one file, and so may several runs: they write in
+short transactions with a rollback journal, so that a process or a machine that stops leaves whole
+prompts and nothing to repair. (A write-ahead log does not work on network file systems.)
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,13 @@ _TABLES: Final = frozenset(
 )
 _PATIENCE: Final = 10.0
 """Seconds that one process waits for another's transaction."""
+
+_SHARE: Final = 0.02
+"""Of the time, at most, for which the disk is waited for: it takes 1 to 30 ms a transaction, as
+long as a small student takes for a prompt. A run that is killed loses what was kept since the last
+one, which is 50 times as long."""
+_LONGEST: Final = 5.0
+"""Seconds between two transactions, at most."""
 
 _SMALLEST: Final = 512
 """Bytes of sqlite's smallest file; it would take a smaller one for an empty one."""
@@ -61,6 +69,8 @@ class RecordFile:
         self._lock = threading.Lock()  # records are looked up in a second thread
         self._readable = self._writable = True
         self._warned: set[str] = set()
+        self._waiting: dict[str, tuple[str, str]] = {}
+        self._next = 0.0
         try:
             found = self.path.stat()
             if not stat.S_ISREG(found.st_mode):
@@ -85,6 +95,8 @@ class RecordFile:
 
     def find(self, key: str) -> str | None:
         """The record of that key, or None."""
+        if key in (waiting := self._waiting):
+            return waiting[key][1]
         if not self._readable:
             return None
         try:
@@ -99,9 +111,15 @@ class RecordFile:
         return row[0] if row and isinstance(row[0], str) else None
 
     def keep(self, student: str, records: Iterable[tuple[str, str]]) -> None:
-        """Writes pairs of key and record: all or, if the process is killed meanwhile, none."""
-        rows = [(key, student, record) for key, record in records]
-        self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
+        """Writes pairs of key and record: all or, if the process is killed meanwhile, none.
+
+        With those of later calls, if the file was written to a moment ago.
+        """
+        if not self._writable:
+            return
+        self._waiting |= {key: (student, record) for key, record in records}
+        if time.monotonic() >= self._next:
+            self._write_waiting()
 
     def add_student(self, fingerprint: str, described: str) -> None:
         """Writes whose records these are."""
@@ -114,8 +132,19 @@ class RecordFile:
             _log.warning("--use_cache %s: %s", self.path, what)
 
     def close(self) -> None:
-        """What was kept is in the file already."""
-        self._sqlite.close()
+        """Writes what was kept and is not in the file yet."""
+        try:
+            self._write_waiting()
+        finally:
+            self._sqlite.close()
+
+    def _write_waiting(self) -> None:
+        rows = [(key, *of_key) for key, of_key in self._waiting.items()]
+        begin = time.monotonic()
+        self._write("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", rows)
+        self._waiting = {}
+        end = time.monotonic()
+        self._next = end + min(_LONGEST, (end - begin) / _SHARE)
 
     def _write(self, statement: str, rows: Sequence[tuple[str, ...]]) -> None:
         if not rows or not self._writable:

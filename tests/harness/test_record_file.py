@@ -259,3 +259,44 @@ def test_a_transaction_that_is_left_half_done_is_none(filled: Path) -> None:
         assert file.find("key7") == dict(ROWS)["key7"]
         file.keep("s", [("after", "x")])
         assert file.find("after") == "x"
+
+
+def test_the_disk_is_not_waited_for_at_every_prompt(path: Path) -> None:
+    """What waits is found, is written after a while, and at the latest when the file is closed."""
+    written = []
+    with closing(RecordFile(path)) as file:
+        file._sqlite.set_trace_callback(lambda text: written.append(text[:6]))
+        file.keep("s", ROWS[:1])
+        assert written.count("COMMIT") == 1
+        file._next += 100
+        for row in ROWS[1:]:
+            file.keep("s", [row])
+        assert written.count("COMMIT") == 1
+        assert [file.find(key) for key, _ in ROWS] == [record for _, record in ROWS]
+        assert asked(path, "SELECT count(*) FROM records") == [(1,)]
+        file._next = 0.0
+        file.keep("s", [("late", "x")])
+        assert written.count("COMMIT") == 2
+        file.keep("s", [("later", "x")])
+    assert asked(path, "SELECT count(*) FROM records") == [(len(ROWS) + 2,)]
+
+
+def test_keeping_takes_a_small_share_of_the_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes 30 ms, and prompts of 10 ms."""
+    now = [100.0]
+    monkeypatch.setattr(record_file.time, "monotonic", lambda: now[0])
+    n_written = []
+
+    def write(self: RecordFile, statement: str, rows: Any) -> None:
+        n_written.append(len(rows))
+        now[0] += 0.03
+
+    with closing(RecordFile(path)) as file:
+        monkeypatch.setattr(RecordFile, "_write", write)
+        for row in ROWS * 10:
+            now[0] += 0.01
+            file.keep("s", [row])
+        assert 0.03 * len(n_written) <= 0.025 * (now[0] - 100)
+        assert len(n_written) >= 10

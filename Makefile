@@ -5,6 +5,7 @@
 # make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
+# make torture  kill scoring runs at random moments: SEED=0 COUNT=20
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
@@ -36,7 +37,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint docs matrix study study_full clean
+.PHONY: demo test lint docs matrix study study_full torture clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -76,6 +77,12 @@ matrix:
 	$(MAKE) test VENV=.venv-oldest PYTHON=python3.10 CONSTRAINTS=constraints-oldest.txt \
 		PYTEST_ARGS="$(CORE)"
 	$(MAKE) test VENV=.venv-newest PYTHON=python3.13 PYTEST_ARGS="$(CORE)"
+
+SEED ?= 0
+COUNT ?= 20
+
+torture: $(READY_WHEEL) $(READY_TEST)
+	$(BIN)/python tests/torture.py --seed $(SEED) --count $(COUNT)
 
 # torch comes first and alone, so that nothing else can choose another build of it.
 # setuptools comes with it: the wheel is built here, not in a fresh environment.

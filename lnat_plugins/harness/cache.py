@@ -1,41 +1,67 @@
 """`--use_cache`: scored responses kept as they come, so that a killed run can be resumed.
 
-lm-eval looks up only its own request types in the cache; ours are looked up here, in the same file.
+lm-eval looks up only its own request types, in a cache of pickles. Ours lie in a file beside it,
+see `record_file`: of `--use_cache PATH`, in `PATH.lnat.sqlite`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import logging
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-from lm_eval.api.model import hash_args
-
+from lnat_plugins.errors import LnatError
+from lnat_plugins.harness.record_file import RecordFile
+from lnat_plugins.harness.student_weights import described, student_fingerprint
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
-_SAMPLED_VALUES: Final = 64
+SUFFIX: Final = ".lnat.sqlite"
+
+_log = logging.getLogger(f"lm_eval.{__name__}")
 
 
 class RecordCache:
-    """Reads and writes the records of one student through lm-eval's cache hook.
+    """Reads and writes the records of one student; does nothing in a run without `--use_cache`.
 
     The key holds all that decides the numbers, the student's weights included, so that a cache
     left by another student or other settings is not taken for this one's.
+
+    Raises:
+        ConfigError: as `RecordFile`.
+        StudentError: as `student_fingerprint`.
     """
 
-    def __init__(self, lm: Any, request_type: str) -> None:
-        self._hook = lm.cache_hook
-        self._request_type = request_type
-        self._student = student_fingerprint(lm) if self.used else ""
+    def __init__(self, lm: Any) -> None:
+        self._file: RecordFile | None = None
+        self._student = ""
+        path = cache_path(lm)
+        if path is None:
+            return
+        self._file = RecordFile(path)
+        try:
+            begin = time.perf_counter()
+            self._student = student_fingerprint(lm)
+            self._file.add_student(self._student, json.dumps(described(lm)))
+            _log.info(
+                "Cache of scores: %s (student %s, weights read in %.1f s)",
+                self._file.path, self._student[:12], time.perf_counter() - begin,
+            )  # fmt: skip
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def used(self) -> bool:
         """Whether the run has a cache."""
-        return self._hook.dbdict is not None
+        return self._file is not None
 
     def find(
         self, digest: str, response: Response, settings_hash: str, wanted: frozenset[str],
@@ -45,52 +71,56 @@ class RecordCache:
 
         `digest` is of its row's token ids; `part` is what was read of it, None for all.
         """
-        if not self.used:
+        if self._file is None:
             return None
         key = self._key(digest, response, settings_hash, part.as_dict() if part else {})
-        stored = self._hook.dbdict.get(hash_args(self._request_type, key))
+        stored = self._file.find(key)
         if stored is None:
             return None
-        record = StepSums.from_json(stored)
+        try:
+            record = StepSums.from_json(stored)
+        except LnatError:
+            record = None
+        if record is None or key != self._key_of(response, record):
+            self._file.warn("a record in it is damaged; such responses are read again")
+            return None
         gathered = {*record.step_statistics, *record.statistics, *record.undefined}
         return record if wanted <= gathered else None
 
-    def keep(self, response: Response, record: StepSums) -> None:
-        """Writes a record at once."""
-        key = self._key(record.ids_digest, response, record.settings_hash, record.part)
-        self._hook.add_partial(self._request_type, key, record.to_json())
+    def keep(self, responses: Sequence[Response], records: Sequence[StepSums]) -> None:
+        """Writes the records of one prompt at once, but for those that another run may improve."""
+        if self._file is not None:
+            self._file.keep(
+                self._student,
+                [
+                    (self._key_of(response, record), record.to_json())
+                    for response, record in zip(responses, records, strict=True)
+                    if not record.may_pass
+                ],
+            )
+
+    def close(self) -> None:
+        """Nothing is looked up or kept from now on."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _key_of(self, response: Response, record: StepSums) -> str:
+        return self._key(record.ids_digest, response, record.settings_hash, record.part)
 
     def _key(
         self, digest: str, response: Response, settings_hash: str, part: Mapping[str, Any]
-    ) -> list[Any]:
+    ) -> str:
         steps = None if response.steps is None else list(response.steps)
         reward = reward_of(response.extra, response.where)
         row = [response.teacher, response.sample, reward]
-        key = [self._student, settings_hash, digest, response.text, steps, row]
-        return [*key, dict(part)] if part else key
+        key = [self._student, settings_hash, digest, response.text, steps, row, dict(part)]
+        return hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
-def student_fingerprint(lm: Any) -> str:
-    """12 hex digits, by context, tokenizer, configuration and a sample of the weights.
-
-    A student that lives elsewhere is known by its name alone.
-    """
-    digest = hashlib.sha256(type(lm).__name__.encode())
-    digest.update(f"{getattr(lm, 'model_args', '')}{getattr(lm, 'max_length', '')}".encode())
-    # The whole of a fast tokenizer: the same text must become the same ids.
-    fast = getattr(lm.tokenizer, "backend_tokenizer", None)
-    digest.update((str(type(lm.tokenizer)) if fast is None else fast.to_str()).encode())
-    model: Any = getattr(lm, "_model", None) or getattr(lm, "model", None)
-    if hasattr(model, "named_parameters"):
-        # How the weights are read (positions, scales, sliding windows), not where they lie.
-        values: dict[str, Any] = model.config.to_dict() if hasattr(model, "config") else {}
-        kept = {k: v for k, v in values.items() if k[0] != "_" and k != "transformers_version"}
-        digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
-        for name, weight in model.named_parameters():
-            flat = weight.detach().reshape(-1)
-            sample = flat[:: max(1, flat.numel() // _SAMPLED_VALUES)].float().cpu().numpy()
-            digest.update(f"{name}{tuple(weight.shape)}{weight.dtype}".encode())
-            digest.update(sample.tobytes())
-    elif isinstance(model, str):
-        digest.update(model.encode())
-    return digest.hexdigest()[:12]
+def cache_path(lm: Any) -> Path | None:
+    """Where the records of a run lie: one file for all ranks, of which lm-eval has a file each."""
+    lm_evals = getattr(getattr(lm, "cache_hook", None), "dbdict", None)
+    if lm_evals is None:
+        return None
+    return Path(re.sub(r"_rank\d+\.db$", "", str(lm_evals.filename)) + SUFFIX)

@@ -7,11 +7,13 @@ shipped tasks from a source checkout too.
 
 from __future__ import annotations
 
+import glob
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +25,9 @@ from lm_eval.utils import setup_logging
 
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
 from lnat_plugins.files import check_model_folder
+from lnat_plugins.harness.cache import SUFFIX
 from lnat_plugins.harness.definitions import check_command
+from lnat_plugins.harness.record_file import RecordFile
 from lnat_plugins.harness.written import forget_files, print_files
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.teacher_set.catalog import shipped_folder
@@ -57,7 +61,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         StudentError: the student is a path, and there is no model at it, or no chat template to
             apply.
         ConfigError, DataError: of a teacher set that the arguments name; an output folder that
-            cannot be written to.
+            cannot be written to; a cache that is none.
     """
     own_tree = Path(lm_eval.tasks.__file__).parent / _TASK
     extra = [] if own_tree.is_dir() else ["--include_path", str(shipped_folder())]
@@ -73,6 +77,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         if getattr(parsed, "apply_chat_template", None):
             check_template(student)
         check_output(getattr(parsed, "output_path", None))
+        check_cache(getattr(parsed, "use_cache", None))
         with without_gits_message():
             command.execute(parsed)
         print_files()
@@ -124,6 +129,30 @@ def check_output(path: str | None) -> None:
         raise ConfigError(
             "results cannot be written there", where="--output_path",
             found=f"{path}: {cause.strerror}", remedy="give a folder that can be written to",
+        ) from None  # fmt: skip
+
+
+def check_cache(path: str | None) -> None:
+    """Refuses files of `--use_cache` that are none: the harness would end in a traceback of sqlite,
+    after it has loaded the model."""
+    if not path:
+        return
+    own = Path(path + SUFFIX)
+    if own.exists():
+        RecordFile(own).close()
+    for file in sorted(Path(path).parent.glob(f"{glob.escape(Path(path).name)}_rank*.db")):
+        _check_cache_of_lm_eval(file)
+
+
+def _check_cache_of_lm_eval(file: Path) -> None:
+    """Opens it without reading what is in it, which is pickled."""
+    try:
+        with closing(sqlite3.connect(file)) as opened:
+            opened.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as cause:
+        raise ConfigError(
+            "no cache of lm-eval, or a damaged one", where=f"--use_cache: {file}",
+            found=str(cause), remedy="delete it, or give --use_cache another path",
         ) from None  # fmt: skip
 
 

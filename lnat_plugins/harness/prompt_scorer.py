@@ -74,7 +74,7 @@ class PromptScorer:
     def __init__(self, lm: TemplateLM, backend: Backend) -> None:
         self._lm = lm
         self.backend = backend
-        self.cache = RecordCache(lm, REQUEST)
+        self.cache = RecordCache(lm)
         self._scorers: dict[ScorerKey, Scorer] = {}
 
     def get_ready(self, jobs: Iterable[PromptJob]) -> None:
@@ -110,12 +110,21 @@ class PromptScorer:
                 student=facts[template],
             )
 
-    def digests(self, job: PromptJob) -> list[str]:
-        """Of the ids of each row of a prompt; with them its records are looked up."""
-        return [row.digest for row in self._render(job)]
+    def close(self) -> None:
+        """Closes the cache."""
+        self.cache.close()
+
+    def look_up(self, job: PromptJob) -> tuple[list[str], list[StepSums] | None]:
+        """What the records of a prompt are looked up by, and the records if all were kept."""
+        digests = [row.digest for row in self._render(job)]
+        return digests, self.cached(job, digests)
 
     def cached(self, job: PromptJob, digests: Sequence[str]) -> list[StepSums] | None:
-        """The records of a prompt if all its responses were kept."""
+        """The records of a prompt if all its responses were kept.
+
+        Args:
+            digests: of the ids of each row.
+        """
         records = self._cached(digests, job)
         return None if None in records else [record for record in records if record is not None]
 
@@ -158,8 +167,7 @@ class PromptScorer:
 
         def scored(part: Prepared) -> list[StepSums]:
             new = (score_with_variants if job.variants else Scorer.score_prepared)(scorer, part)
-            for response, record in zip(part.responses, new, strict=True):
-                self.cache.keep(response, record)
+            self.cache.keep(part.responses, new)
             return new
 
         new = iter(prepared.score(scored))
@@ -197,8 +205,7 @@ class PromptScorer:
 
         def scored(part: Prepared) -> list[StepSums]:
             new = scorer.score_prepared(part, ready.part_of)
-            for response, record in zip(part.responses, new, strict=True):
-                self.cache.keep(response, record)
+            self.cache.keep(part.responses, new)
             return new
 
         new = ready.prepared.score(scored) if ready.missing else []

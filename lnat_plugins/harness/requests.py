@@ -12,6 +12,7 @@ import json
 import logging
 import pickle
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -115,7 +116,7 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for group in groups.values():
             first, *_ = of_one = list(group.values())
             jobs.append(first._replace(responses=tuple(job.responses[0] for job in of_one)))
-        records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
+        records = _score_jobs(jobs, lm, backend)
         if lm.rank == 0:
             if is_command():
                 budgets = [job.settings.get("budget", {}) for job in jobs]
@@ -162,14 +163,22 @@ def choose_backend(lm: TemplateLM) -> Backend:
 
 
 def _score_jobs(
-    jobs: Sequence[PromptJob], scorer: PromptScorer, world_size: int
+    jobs: Sequence[PromptJob], lm: TemplateLM, backend: Backend
 ) -> list[list[StepSums]]:
     """The records of each prompt of this rank, in order, whichever rank scores it.
 
     lm-eval deals prompts out to ranks like cards, long ones and short ones alike. Here every rank
     sends the others its prompts, they share all of them, and each rank gets its own back.
     """
-    ranks = processes = Processes(alone=Processes().count != world_size)
+    ranks = Processes(alone=Processes().count != lm.world_size)
+    with closing(ranks.together(lambda: PromptScorer(lm, backend))) as scorer:
+        return _score_with(scorer, jobs, ranks)
+
+
+def _score_with(
+    scorer: PromptScorer, jobs: Sequence[PromptJob], ranks: Processes
+) -> list[list[StepSums]]:
+    processes = ranks
     if not all(ranks.gather(_can_be_sent(jobs))):
         processes = Processes(alone=True)
     everything = [job for own in processes.gather(list(jobs)) for job in own]
@@ -197,13 +206,20 @@ def _read_all(
     rest = [i for i in range(len(everything)) if i not in done]
     found: dict[int, list[StepSums]] = {}
     if processes.count > 1 and scorer.cache.used:
-        # Alone, cached records are looked up when a prompt is prepared. Each rank has a cache of
-        # its own, which is asked by what the rows' ids are: each rank renders its share.
-        digests = processes.share(
-            rest, lambda share: [scorer.digests(everything[i]) for i in share]
+        # Alone, cached records are looked up when a prompt is prepared. Here each rank renders its
+        # share and looks it up; ranks of several machines may each have a file of their own, so
+        # that all of them look for what was not found.
+        looked_up = processes.share(
+            rest, lambda share: [scorer.look_up(everything[i]) for i in share]
         )
-        cached = (scorer.cached(everything[i], one) for i, one in zip(rest, digests, strict=True))
-        own = {i: kept for i, kept in zip(rest, cached, strict=True) if kept is not None}
+        digests = {}
+        for i, (of_prompt, kept) in zip(rest, looked_up, strict=True):
+            if kept is None:
+                digests[i] = of_prompt
+            else:
+                found[i] = kept
+        cached = {i: scorer.cached(everything[i], one) for i, one in digests.items()}
+        own = {i: kept for i, kept in cached.items() if kept is not None}
         for part in processes.gather(own):
             found |= part
     missing = [i for i in rest if i not in found]

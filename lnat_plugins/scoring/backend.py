@@ -44,22 +44,29 @@ class Statistics:
         by_step: a sum for each step.
         values: one number.
         undefined: the reason where there is none.
+        failed: whether a reason is a `RunScores.failure`, which may pass.
     """
 
     by_step: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, str] = field(default_factory=dict)
+    failed: bool = False
 
     def __add__(self, other: Statistics) -> Statistics:
         return Statistics(
             {**self.by_step, **other.by_step},
             {**self.values, **other.values},
             {**self.undefined, **other.undefined},
+            self.failed or other.failed,
         )
 
 
 class Sum(NamedTuple):
-    """A sum of log-probabilities in nats, or NaN and the reason."""
+    """A sum of log-probabilities in nats, or NaN and why the student gave none.
+
+    What a back end cannot read at all is not wanted of it: its failures are of one reading, and
+    may pass.
+    """
 
     value: float
     failure: str = ""
@@ -103,6 +110,12 @@ class JobSums(NamedTuple):
     tags: Mapping[Pair, float] = MappingProxyType({})
     tokens: Mapping[Pair, Floats] = MappingProxyType({})
     token_statistics: Mapping[str, Floats] = MappingProxyType({})
+
+    @property
+    def failed(self) -> bool:
+        """Whether a number is missing that another run may have."""
+        sums = (*self.pairs.values(), *([self.whole] if self.whole else []))
+        return self.statistics.failed or any(one.failure for one in sums)
 
 
 class Backend(Protocol):
@@ -255,7 +268,7 @@ class EngineBackend:
         (run,) = self.engine.score(prompt[:1], [planned])
         scored = planned.scored
         if run.failure:
-            return Statistics(undefined={"prompt_nll": run.failure})
+            return Statistics(undefined={"prompt_nll": run.failure}, failed=True)
         return Statistics(values={"prompt_nll": -float(run.logprobs[scored].mean())})
 
     def _unprompted(
@@ -268,6 +281,7 @@ class EngineBackend:
         """
         by_opening, without = _unprompted_runs(jobs)
         undefined = dict.fromkeys(without, "one token has no context without a prompt")
+        failures: dict[int, str] = {}
         found: dict[int, Statistics] = {}
         for opening, group in by_opening.items():
             alone_of = self._scores(np.array([opening]), [*group.values()])
@@ -279,10 +293,10 @@ class EngineBackend:
                     values=dict(zip(_OF_UNPROMPTED, map(float, sums), strict=True))
                 )
                 if failure := alone.failure or whole[i].failure:
-                    undefined[i] = failure
+                    failures[i] = failure
         return found | {
-            i: Statistics(undefined=dict.fromkeys(_OF_UNPROMPTED, reason))
-            for i, reason in undefined.items()
+            i: Statistics(undefined=dict.fromkeys(_OF_UNPROMPTED, reason), failed=i in failures)
+            for i, reason in {**undefined, **failures}.items()
         }
 
 
@@ -372,7 +386,7 @@ def _statistics_of_run(run: RunScores, job: Job) -> Statistics:
     """Those of steps, from the run over the whole response."""
     names = [name for name in STEP if name in job.statistics]
     if run.failure:
-        return Statistics(undefined=dict.fromkeys(names, run.failure))
+        return Statistics(undefined=dict.fromkeys(names, run.failure), failed=True)
     by_step: dict[str, tuple[float, ...]] = {}
     for name in names:
         values = run.statistics[name] if name in TOKEN else run.logprobs
@@ -396,7 +410,7 @@ def _statistics_of_content(run: RunScores, prompt: Ids, job: Job) -> Statistics:
     n_own, n_prompt = int(own.sum()), int((~is_special(prompt, job.special)).sum())
     failure = run.failure or ("" if n_own else "the response holds only special tokens and tags")
     if failure:
-        return Statistics(undefined=dict.fromkeys(wanted, failure))
+        return Statistics(undefined=dict.fromkeys(wanted, failure), failed=bool(run.failure))
     values = {"content_nll": -float(run.logprobs[own].mean())}
     if run.activations is not None:
         values["cosine_self"] = run.activations.own / n_own**2

@@ -120,6 +120,8 @@ class StepSums:
         part: where a run has a budget and read a part of the response, which one: "steps", 0-based,
             scored under the first window, "whole" and "stride", see `part.Part`; empty if all was
             read.
+        may_pass: whether a reason in `undefined` is of this run alone (memory that was not free, a
+            log-probability of NaN), so that another run may have the number. Not written.
     """
 
     teacher: str
@@ -145,6 +147,7 @@ class StepSums:
     student: Mapping[str, Any] = field(default_factory=dict)
     ids_digest: str = ""
     part: Mapping[str, Any] = field(default_factory=dict)
+    may_pass: bool = False
 
     @property
     def n_tokens(self) -> int:
@@ -176,6 +179,7 @@ class StepSums:
         """
         where = f"teacher {self.teacher!r}, sample {self.sample!r}"
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        del fields["may_pass"]
         for name in (
             "sums",
             "totals",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from lnat_plugins.scoring.chat import render
 from lnat_plugins.scoring.tokens import check_tokenizer
 from lnat_plugins.teacher_set.thinking import TAGS
 
+_TEMPLATE: Final = "template_logprob"
 _QUESTION: Final = "What is 3 + 4?"
 _THOUGHT: Final = "Three and four make seven."
 
@@ -49,8 +51,13 @@ def student_facts(
     facts["hidden_thinking"] = [tag for tag, reply in replies.items() if _THOUGHT not in reply]
     before, content, after = opened.rpartition(_QUESTION)
     if isinstance(backend, EngineBackend) and content and after:
-        facts["template_logprob"] = _mean_logprob(tokenizer, backend, before + content, after)
+        facts[_TEMPLATE] = _mean_logprob(tokenizer, backend, before + content, after)
     return facts
+
+
+def facts_failed(facts: Mapping[str, Any]) -> bool:
+    """Whether the student gave no number for them, which may pass."""
+    return facts.get(_TEMPLATE, 0.0) is None
 
 
 def _mean_logprob(tokenizer: Any, backend: EngineBackend, before: str, after: str) -> float | None:

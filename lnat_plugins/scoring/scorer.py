@@ -19,6 +19,7 @@ from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, 
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import RowTokens, ids_digest
+from lnat_plugins.scoring.sanity import facts_failed
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.scoring.tokens import (
     EncodedResponse,
@@ -362,6 +363,7 @@ class Scorer:
             student=self.student,
             ids_digest=ids_digest(prompt, encoded.ids),
             part={} if part is None else part.as_dict(),
+            may_pass=computed.failed or facts_failed(self.student),
         )
 
     def _tag_sums(

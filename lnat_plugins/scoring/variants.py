@@ -49,12 +49,18 @@ def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     And with its calibration, where the back end gives the numbers of tokens.
     """
     records = scorer.score_prepared(prepared)
-    calibrations = _calibrations(scorer, prepared) or [{} for _ in records]
+    may_pass = [record.may_pass for record in records]
+    calibrations: list[dict[str, list[float]]] = [{} for _ in records]
+    if scorer.backend.shares_runs:
+        for i, record in enumerate(_scored(_scorer_of_calibration(scorer), prepared)):
+            calibrations[i] = calibration_of(record)
+            may_pass[i] |= record.may_pass
     variants: list[dict[str, float]] = [{} for _ in records]
     undefined: list[dict[str, str]] = [{} for _ in records]
     for name, other in scorers_of_variants(scorer).items():
         window = other.windows[0].name
         for i, record in enumerate(_scored(other, prepared)):
+            may_pass[i] |= record.may_pass
             means = record.step_means(window)
             variants[i][name] = math.fsum(means) / len(means) if means else math.nan
             if math.isnan(variants[i][name]):
@@ -62,10 +68,10 @@ def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     return [
         dataclasses.replace(
             record, variants=values, calibration=calibration,
-            undefined={**record.undefined, **reasons},
+            undefined={**record.undefined, **reasons}, may_pass=passing,
         )
-        for record, values, calibration, reasons in zip(
-            records, variants, calibrations, undefined, strict=True
+        for record, values, calibration, reasons, passing in zip(
+            records, variants, calibrations, undefined, may_pass, strict=True
         )
     ]  # fmt: skip
 
@@ -95,12 +101,6 @@ def _scorer_of_calibration(scorer: Scorer) -> Scorer:
         narrower=False,
         windows=(parse_window("global"),),
     )
-
-
-def _calibrations(scorer: Scorer, prepared: Prepared) -> list[dict[str, list[float]]]:
-    if not scorer.backend.shares_runs:
-        return []
-    return [calibration_of(one) for one in _scored(_scorer_of_calibration(scorer), prepared)]
 
 
 def calibration_of(record: StepSums) -> dict[str, list[float]]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import copy
+import json
+import pickle
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from sqlitedict import SqliteDict
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.harness.command import check_cache
 from lnat_plugins.harness.prompt_scorer import PromptScorer
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
@@ -322,3 +331,179 @@ def test_another_reading_of_a_response_is_not_served(
     for key, record in first.items():
         assert record["settings_hash"] == second[key]["settings_hash"]
         assert record["ids_digest"] != second[key]["ids_digest"]
+
+
+def in_cache(folder: Path, question: str) -> list[Any]:
+    with closing(sqlite3.connect(folder / "cache.lnat.sqlite")) as opened:
+        found = opened.execute(question).fetchall()
+        opened.commit()
+        return found
+
+
+class Planted:
+    """Runs code where it is unpickled."""
+
+    ran = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (setattr, (Planted, "ran", True))
+
+
+def test_no_byte_of_ours_goes_through_lm_evals_pickles(
+    run: Any, model: Any, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("__getitem__", "__setitem__", "__contains__"):
+        monkeypatch.delattr(SqliteDict, name)
+    first = records(run(hf(model, tokenizer)))
+    assert records(run(hf(model, tokenizer))) == first
+    with closing(sqlite3.connect(tmp_path / "cache_rank0.db")) as opened:
+        assert opened.execute("SELECT count(*) FROM unnamed").fetchone() == (0,)
+    kept = in_cache(tmp_path, "SELECT record FROM records")
+    assert sorted(text for (text,) in kept) == sorted(
+        json.dumps(record) for record in first.values()
+    )
+
+
+def test_a_cache_names_the_student_of_its_records(
+    run: Any, model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    run(hf(model, tokenizer))
+    run(hf(student("llama", seed=1), tokenizer))
+    students = dict(in_cache(tmp_path, "SELECT * FROM students"))
+    assert len(students) == 2
+    assert {json.loads(one)["class"] for one in students.values()} == {"LlamaForCausalLM"}
+    counts = dict(in_cache(tmp_path, "SELECT student, count(*) FROM records GROUP BY student"))
+    assert counts == dict.fromkeys(students, 6)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "{}", "[" * 5000, '{"spans": [], "tokens": [], "sums": {}}', "of another"],
+)
+def test_a_damaged_record_is_read_again(
+    text: str, run: Any, model: Any, tokenizer: Any, scored: list[int], tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    first = records(run(hf(model, tokenizer)))
+    key, other = (key for (key,) in in_cache(tmp_path, "SELECT key FROM records LIMIT 2"))
+    new = f"(SELECT record FROM records WHERE key = '{other}')" if text[:2] == "of" else f"'{text}'"
+    in_cache(tmp_path, f"UPDATE records SET record = {new} WHERE key = '{key}'")
+    before = len(scored)
+    found = records(run(hf(model, tokenizer)))
+    assert len(scored) == before + 1
+    for row, record in found.items():
+        assert_near(record["totals"]["4"], first[row]["totals"]["4"])
+        assert record["teacher"] == first[row]["teacher"]
+    assert [one.getMessage() for one in caplog.records if "damaged" in one.getMessage()] == [
+        f"--use_cache {tmp_path / 'cache.lnat.sqlite'}: a record in it is damaged; such responses "
+        "are read again"
+    ]
+    run(hf(model, tokenizer))
+    assert len(scored) == before + 1
+
+
+def test_a_planted_pickle_is_not_read(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], tmp_path: Path
+) -> None:
+    first = records(run(hf(model, tokenizer)))
+    bomb = pickle.dumps(Planted()).hex()
+    in_cache(tmp_path, f"UPDATE records SET record = x'{bomb}'")
+    found = records(run(hf(model, tokenizer)))
+    assert found == first and len(scored) == 6
+    assert not Planted.ran
+
+
+def test_a_junk_cache_ends_the_run_before_the_student_reads(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "cache.lnat.sqlite").write_text("junk " * 1000)
+    with pytest.raises(ConfigError, match=r"cache\.lnat\.sqlite: no cache of scores.*Delete it"):
+        run(hf(model, tokenizer))
+    assert scored == []
+
+
+@pytest.mark.parametrize("name", ["cache_rank0.db", "cache_rank3.db", "cache.lnat.sqlite"])
+def test_a_junk_cache_is_named_before_the_student_is_loaded(name: str, tmp_path: Path) -> None:
+    check_cache(str(tmp_path / "cache"))
+    assert [*tmp_path.iterdir()] == []
+    (tmp_path / name).write_text("junk " * 1000)
+    with pytest.raises(ConfigError, match=name) as caught:
+        check_cache(str(tmp_path / "cache"))
+    assert "delete it, or give --use_cache another path" in str(caught.value).lower()
+
+
+def fails_from(model: Any, first: int, last: int = 10**9) -> list[int]:
+    """The forwards of the numbers `first` to `last` run out of memory; the list counts all."""
+    count: list[int] = []
+
+    def hook(*_: Any) -> None:
+        count.append(len(count))
+        if first <= count[-1] <= last:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.model.layers[0].register_forward_pre_hook(hook)
+    return count
+
+
+def assert_same(found: dict[Any, Any], expected: dict[Any, Any]) -> None:
+    """But for the pass and the rounding that goes with it."""
+    assert found.keys() == expected.keys()
+    for key, record in found.items():
+        other = expected[key]
+        assert record["undefined"] == other["undefined"] == {}
+        assert record["student"].keys() == other["student"].keys()
+        for name in ("sums", "step_statistics", "statistics", "variants"):
+            assert record[name].keys() == other[name].keys()
+            for one, values in record[name].items():
+                np.testing.assert_allclose(values, other[name][one], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("block", "options"),
+    [
+        ({}, {}),
+        ({"sensitivity": "full"}, {"apply_chat_template": True}),
+        ({"metrics": ["ifd", "entropy"]}, {}),
+    ],
+    ids=["plain", "template and variants", "statistics"],
+)
+def test_what_memory_did_not_suffice_for_is_read_again(
+    block: Any, options: Any, tokenizer: Any, scored: list[int], tmp_path: Path
+) -> None:
+    """Memory runs out at each of several forwards, for the rest of the run or for a while."""
+    write_set(tmp_path, rows(), block=block)
+    options |= {"log_samples": True}
+    # The first forward is that of the engine's look at the output embedding.
+    whole = student("llama")
+    n_forwards = fails_from(whole, 10**9)
+    expected = records(evaluate(tmp_path, hf(whole, tokenizer), **options))
+    n_calls = len(scored)
+    first, last = 1, len(n_forwards) - 1
+    failures = set()
+    for n in sorted({*np.linspace(first, last, 3).round().astype(int).tolist()}):
+        for end in (10**9, n + 12):
+            cache = str(tmp_path / f"cache{n}_{end}")
+            broken = student("llama")
+            fails_from(broken, n, end)
+            lm = hf(broken, tokenizer)
+            before = len(scored)
+            found = records(evaluate(tmp_path, lm, use_cache=cache, **options))
+            lm.cache_hook.dbdict.close()
+            failed = {key for key, record in found.items() if record["undefined"]}
+            failures.add(len(failed))
+            with closing(sqlite3.connect(f"{cache}.lnat.sqlite")) as opened:
+                (n_kept,) = opened.execute("SELECT count(*) FROM records").fetchone()
+            assert n_kept <= len(found) - len(failed)
+            before = len(scored)
+            lm = hf(student("llama"), tokenizer)
+            again = records(evaluate(tmp_path, lm, use_cache=cache, **options))
+            lm.cache_hook.dbdict.close()
+            assert_same(again, expected)
+            if not options.get("apply_chat_template"):
+                # There the template's own tokens and the calibration may have failed.
+                assert n_kept == len(found) - len(failed)
+                assert {key for key in found if again[key] == found[key]} >= found.keys() - failed
+            if not block:
+                assert len(scored) - before == len({prompt for prompt, *_ in failed})
+            assert len(scored) - before <= n_calls
+    assert len(failures) > 1 and max(failures) == len(expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Collection
@@ -334,3 +335,62 @@ def test_a_back_end_without_steps_gets_no_request_that_does_not_fit(tokenizer: A
     (record,) = scorer.score(PROMPT, [Response("t", LONG)])
     assert math.isnan(record.totals["global"])
     assert "reads at most 30" in record.undefined["global"]
+
+
+BROKEN = BrokenOnLongRuns
+
+
+@pytest.mark.parametrize(
+    ("may_pass", "text", "options"),
+    [
+        (False, LONG, {}),
+        (False, LONG, {"max_length": 60}),
+        (False, LONG, {"max_length": 30, "statistics": ()}),
+        (False, "<think></think>", {}),
+        (False, "Seven", {}),
+        (False, LONG, {"backend": OnlyTotals(Sum(-9.0))}),
+        (True, LONG, {"backend": BROKEN}),
+        (True, LONG, {"backend": BROKEN, "statistics": ()}),
+        (True, LONG, {"backend": BROKEN, "statistics": (), "windows": ("1",), "max_length": 30}),
+        (True, LONG, {"backend": BROKEN, "only_after": [1]}),
+        (True, LONG, {"backend": BROKEN, "only_after": PROMPT[:1]}),
+        (True, LONG, {"backend": OnlyTotals(Sum(math.nan, "no answer"))}),
+    ],
+    ids=[
+        "whole", "long trace", "long windows", "tags", "one token", "unavailable", "all",
+        "windows", "some windows", "unprompted", "prompt", "total",
+    ],
+)  # fmt: skip
+def test_only_what_the_student_failed_to_read_may_pass(
+    may_pass: bool, text: str, options: dict[str, Any], llama: Any, tokenizer: Any
+) -> None:
+    """What is too long, tags alone, or unavailable is so in every run."""
+    only_after = options.get("only_after")
+    others = {key: value for key, value in options.items() if key != "only_after"}
+    if options.get("backend") is BROKEN:
+        others["backend"] = EngineBackend(BROKEN(Engine(llama), only_after))  # type: ignore[arg-type]
+    prompt = PROMPT
+    if only_after == PROMPT[:1]:
+        prompt = PROMPT * 4  # read for itself, after its first token
+    elif only_after:
+        tokenizer.bos_token = tokenizer.convert_ids_to_tokens(1)
+    scorer = scorer_of(llama, tokenizer, **{"statistics": ALL, **others})
+    (record,) = scorer.score(prompt, [Response("t", text, extra={"reward": 0.5})])
+    tokenizer.bos_token = None
+    assert record.may_pass is may_pass
+    assert not may_pass or record.undefined
+
+
+def test_a_student_of_nans_may_pass(tokenizer: Any) -> None:
+    model = student("llama")
+    model.lm_head.weight.data.fill_(math.nan)
+    (record,) = scorer_of(model, tokenizer).score(PROMPT, [Response("t", LONG)])
+    assert record.may_pass
+
+
+def test_a_fact_of_the_student_that_failed_may_pass(llama: Any, tokenizer: Any) -> None:
+    for value, may_pass in ((None, True), (-0.5, False)):
+        facts = {"max_length": None, "template_logprob": value}
+        scorer = dataclasses.replace(scorer_of(llama, tokenizer), student=facts)
+        (record,) = scorer.score(PROMPT, [Response("t", LONG)])
+        assert record.may_pass is may_pass

@@ -91,7 +91,14 @@ def test_a_bad_record_is_refused_with_its_line(case: dict[str, Any]) -> None:
 def test_the_table_of_bad_records_drops_every_required_field() -> None:
     """Its negative control: a field that nobody drops could become optional unseen."""
     names = {field.name for field in dataclasses.fields(StepSums)}
-    assert {case["drop"] for case in bad_records() if "drop" in case} == names - set(OPTIONAL)
+    dropped = {case["drop"] for case in bad_records() if "drop" in case}
+    assert dropped == names - {*OPTIONAL, "may_pass"}
+
+
+def test_what_another_run_may_have_is_not_written() -> None:
+    text = make_record().to_json()
+    assert dataclasses.replace(make_record(), may_pass=True).to_json() == text
+    assert "may_pass" not in text and not StepSums.from_json(text).may_pass
 
 
 def test_deep_nesting_is_not_a_scored_record() -> None:

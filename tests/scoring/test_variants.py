@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.backend import Sum
 from lnat_plugins.scoring.record import StepSums
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.variants import score_with_variants, scorers_of_variants
 from lnat_plugins.scoring.ways import SAMPLE, sampled
 from lnat_plugins.teacher_set import Response
@@ -112,6 +114,22 @@ def test_a_variant_that_does_not_fit_is_undefined_with_a_reason(llama: Any, toke
     back = StepSums.from_json(long.to_json())
     assert math.isnan(back.variants["steps line"])
     assert back.undefined == long.undefined
+
+
+@pytest.mark.parametrize("breaks", ["steps", "calibration", "nothing"])
+def test_a_reading_that_failed_in_one_of_the_ways_may_pass(
+    breaks: str, llama: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Scorer.score_prepared
+
+    def score(self: Scorer, prepared: Any) -> Any:
+        found = original(self, prepared)
+        broken = {"steps": str(self.spec)[:4] == "line", "calibration": "brier" in self.statistics}
+        return [replace(one, may_pass=broken.get(breaks, False)) for one in found]
+
+    monkeypatch.setattr(Scorer, "score_prepared", score)
+    found = scored(scorer_of(llama, tokenizer))
+    assert {one.may_pass for one in found} == {breaks != "nothing"}
 
 
 def test_a_response_of_tags_alone_has_undefined_variants(llama: Any, tokenizer: Any) -> None:

@@ -201,6 +201,34 @@ def is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(value.strip())
 
 
+_NOT_IN_FILE_NAMES: Final = '/\\:*?"<>|'
+_LONGEST_NAME: Final = 200
+"""Bytes of a name in a file name that may have 255, beside lm-eval's prefix and date."""
+
+
+def file_name_problem(name: str) -> str:
+    """Why a name cannot stand in a file's name on every system; "" if it can.
+
+    Refused are the characters that Linux, macOS or Windows refuse, control characters, white space
+    at either end, "." and "..", text that UTF-8 cannot hold, and more than 200 bytes of UTF-8.
+    """
+    for character in name:
+        if character in _NOT_IN_FILE_NAMES:
+            return f"no file's name may hold {character!r}"
+        if not character.isprintable() and character != "\N{IDEOGRAPHIC SPACE}":
+            kind = (
+                "half of a character" if "\ud800" <= character <= "\udfff" else "what is not shown"
+            )
+            return f"this holds {kind}"
+    if name != name.strip():
+        return "this begins or ends with white space"
+    if name in (".", ".."):
+        return "this is a folder's"
+    if (size := len(name.encode())) > _LONGEST_NAME:
+        return f"this has {size} bytes, above {_LONGEST_NAME}"
+    return ""
+
+
 def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:
     """Raise ConfigError for a plugin's entry with a wrong field, unless the condition `holds`.
 

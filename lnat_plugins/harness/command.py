@@ -53,6 +53,8 @@ def is_command() -> bool:
 def run_lm_eval(arguments: Sequence[str]) -> int:
     """Runs the harness's command in this process and returns its exit code.
 
+    The code is 2 where the harness could not save its files.
+
     Raises:
         StudentError: the student is a path, and there is no model at it, or no chat template to
             apply.
@@ -75,7 +77,8 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         check_output(getattr(parsed, "output_path", None))
         with without_gits_message():
             command.execute(parsed)
-        print_files()
+        if not print_files():
+            return ConfigError.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from lnat_plugins.errors import ConfigError, validate
+from lnat_plugins.errors import ConfigError, file_name_problem, validate
 from lnat_plugins.files import read_yaml
 
 _OURS: Final = (
@@ -148,6 +148,12 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _folder_name(value: str) -> str:
+    if problem := file_name_problem(value) or ("" if value else "this is empty"):
+        raise ValueError(f"a study's name is that of its folder, and {problem}")
+    return value
+
+
 def _listed_or_named(value: Any) -> Any:
     return value if isinstance(value, Mapping) else _listed(value)
 
@@ -214,7 +220,7 @@ class StudyKeys(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    study: str
+    study: Annotated[str, AfterValidator(_folder_name)]
     """its name, and that of its folder"""
     teacher_set: str
     """the YAML of the rows; its metrics are compared with what training brings"""

@@ -83,7 +83,10 @@ class PluginWarning(UserWarning):
 
 def shorten(value: object, limit: int = 80) -> str:
     """The value as Python writes it, cut in the middle to at most `limit` characters."""
-    text = repr(value if not isinstance(value, str) else value[: 4 * limit])
+    try:
+        text = repr(value if not isinstance(value, str) else value[: 4 * limit])
+    except RecursionError:
+        text = f"a {type(value).__name__} that is nested too deep"
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2

@@ -22,7 +22,7 @@ from lm_eval.loggers.utils import get_commit_from_path
 from lm_eval.utils import setup_logging
 
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
-from lnat_plugins.files import check_model_folder
+from lnat_plugins.files import check_model_folder, is_folder
 from lnat_plugins.harness.definitions import check_command
 from lnat_plugins.harness.written import forget_files, print_files
 from lnat_plugins.scoring.chat import load_tokenizer
@@ -142,7 +142,7 @@ def no_template(student: str) -> StudentError:
 def check_template(arguments: Mapping[str, Any]) -> None:
     """Refuses `--apply_chat_template` for a student whose tokenizer has none."""
     name = arguments.get("tokenizer") or arguments.get("pretrained")
-    if isinstance(name, str) and Path(name).is_dir():
+    if isinstance(name, str) and is_folder(name):
         tokenizer = load_tokenizer(name, "give a folder with the student's tokenizer files")
         if not tokenizer.chat_template:
             raise no_template(name)

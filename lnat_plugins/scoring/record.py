@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from lnat_plugins.errors import DataError, StudentError, validate
+from lnat_plugins.files import RepeatedKeyError, parse_json
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, Response
@@ -200,7 +201,9 @@ class StepSums:
         parsed: object = record
         if isinstance(record, str):
             try:
-                parsed = json.loads(record)
+                parsed = parse_json(record)
+            except RepeatedKeyError as cause:
+                raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
             except (ValueError, RecursionError):
                 parsed = None
         if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():

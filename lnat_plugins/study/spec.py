@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, file_name_problem, validate
-from lnat_plugins.files import read_yaml
+from lnat_plugins.files import read_yaml, user_path
 
 _OURS: Final = (
     "model_name_or_path", "output_dir", "seed", "data_seed", "dataset_name", "datasets",
@@ -267,7 +267,7 @@ def read_study(path: str | Path) -> StudySpec:
         ConfigError: an unknown key, a value that is not allowed, a key of `sft:` that the study
             sets itself.
     """
-    path = Path(path).expanduser().resolve()
+    path = user_path(path, ConfigError).resolve()
     where, folder = str(path), path.parent
     found = validate(StudyKeys, read_yaml(path), where=where)
     evaluation = validate(EvaluationKeys, found.evaluation, where=f"{where}: evaluation")
@@ -352,5 +352,5 @@ def read_study(path: str | Path) -> StudySpec:
 
 def _path(name: str, folder: Path) -> str:
     """From the YAML's folder, where something is there; else as written."""
-    path = folder / Path(name).expanduser()
+    path = user_path(name, ConfigError, base=folder)
     return str(path.resolve()) if path.exists() else name

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import write_atomic
+from lnat_plugins.files import user_path, write_atomic
 from lnat_plugins.formatting import join_blocks
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
@@ -84,7 +84,7 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
             where="evaluation: metric", found=", ".join(sorted(measured)),
             remedy="run those of one metric in a command of their own",
         )  # fmt: skip
-    root = Path(folder).expanduser().resolve()
+    root = user_path(folder, ConfigError).resolve()
     return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
 
 

@@ -305,7 +305,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             where=f"{source}: naturalness", found=", ".join(idle),
             remedy="leave that out, or the budget",
         )  # fmt: skip
-    return spec.with_budget(block.budget, source)
+    return spec.with_budget(block.budget, f"{source}: naturalness")
 
 
 def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import NAME_RULE, ConfigError, DataError, LnatError, is_name, require
+from lnat_plugins.files import require_regular
 
 COMPRESSED: Final = (".gz", ".zst")
 """Suffixes of compressed files, behind that of the text in them."""
@@ -94,6 +95,7 @@ def read_file(
     Raises DataError for a file that cannot be opened and whatever the loader finds, ConfigError
     with the loader's owner where the loader fails in another way.
     """
+    require_regular(path, DataError, shown)
     try:
         read = loader.read(path, shown, split) if loader.by_split else loader.read(path, shown)
         for number, row in enumerate(read, start=1):

@@ -58,7 +58,7 @@ class LnatError(Exception):
             message += f" (found {shorten(found)})"
         if remedy:
             message += f". {remedy[0].upper()}{remedy[1:]}"
-        super().__init__(message + ".")
+        super().__init__(visible(message + "."))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # by its message, because what was found may not be picklable
@@ -79,6 +79,26 @@ class StudentError(LnatError):
 
 class PluginWarning(UserWarning):
     """A plugin was skipped, or an observer failed; the rest goes on without it."""
+
+
+_UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, escapes of terminals among them, marks that turn the direction of writing,
+and halves of characters, which no terminal can print."""
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """The text with what a terminal would obey written as Python writes it: `\\x1b`, `\\n`.
+
+    `keep`: characters that stay as they are, such as the line breaks of a text of several lines.
+    """
+    return _UNSEEN.sub(lambda one: one[0] if one[0] in keep else repr(one[0])[1:-1], text)
+
+
+PASSES_ON: Final = (KeyboardInterrupt, GeneratorExit)
+"""Of all that a plugin may raise, what is not its failure: the user ends the run, or a generator
+is closed. `SystemExit` is one, which would end the run without a word."""
 
 
 def shorten(value: object, limit: int = 80) -> str:

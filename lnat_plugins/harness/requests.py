@@ -21,7 +21,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.errors import StudentError
+from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.formatting import plural
 from lnat_plugins.harness.budgeted import check_shared, score_with_budget
 from lnat_plugins.harness.command import is_command, plain_errors
@@ -222,7 +222,7 @@ def _read_all(
     plan = plan if processes.count > 1 else sum(ranks.gather(plan), ToRead())
     if ranks.main:
         for text, n_rows in plan.warned.items():
-            _log.warning("%s: %s", plural(n_rows, "response"), text)
+            _log.warning("%s: %s", plural(n_rows, "response"), visible(text))
         _log.info("Plan: %s", plan.in_words(responses - plan.responses))
     bar = TokenBar(sum(costs), scorer.backend, shown=ranks.main, announce=_log_capitalised)
     new = score_prompts(
@@ -236,7 +236,7 @@ def _read_all(
 
 
 def _log_capitalised(text: str) -> None:
-    _log.info("%s", text[:1].upper() + text[1:])
+    _log.info("%s", visible(text[:1].upper() + text[1:]))
 
 
 def _can_be_sent(jobs: Sequence[PromptJob]) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, visible
 from lnat_plugins.harness.definitions import CONFIG, readable
 
 _LONG: Final = "--output_path"
@@ -109,7 +109,7 @@ def print_files() -> bool:
     # An error ended the process: its traceback is the last thing to read.
     for run in () if hasattr(sys, "last_value") else _scored:
         for line in _lines(run):
-            print(f"lnat: {line}", file=sys.stderr, flush=True)
+            print(f"lnat: {visible(line)}", file=sys.stderr, flush=True)
         if error := _error(run):
             print(f"lnat: error: {error}", file=sys.stderr, flush=True)
             saved = False

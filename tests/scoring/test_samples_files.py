@@ -13,8 +13,9 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
-from tests.helpers_samples import , record_of(
+from tests.helpers_samples import (
     DATE,
+    record_of,
     samples_line,
     teacher_table,
     write_lines,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import pickle
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import NO_MEMORY, OUT_OF_MEMORY
 from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.formatting import plural
 from lnat_plugins.harness.budgeted import check_shared, score_with_budget
@@ -116,6 +118,8 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
             first, *_ = of_one = list(group.values())
             jobs.append(first._replace(responses=tuple(job.responses[0] for job in of_one)))
         records = _score_jobs(jobs, PromptScorer(lm, backend), lm.world_size)
+        if lm.world_size == 1:
+            _refuse_nothing([record for own in records for record in own])
         if lm.rank == 0:
             if is_command():
                 budgets = [job.settings.get("budget", {}) for job in jobs]
@@ -141,6 +145,19 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for group, of_prompt in zip(groups.values(), records, strict=True):
             replies |= zip(group, map(Reply, of_prompt), strict=True)
         return [replies[id(request)] for request in requests]
+
+
+def _refuse_nothing(records: Sequence[StepSums]) -> None:
+    """Raise StudentError where memory sufficed for no response."""
+    if records and all(
+        any(reason.endswith(OUT_OF_MEMORY) for reason in record.undefined.values())
+        and all(map(math.isnan, record.totals.values()))
+        for record in records
+    ):
+        raise StudentError(
+            "the student ran out of memory on every response",
+            found=plural(len(records), "response"), remedy=NO_MEMORY,
+        )  # fmt: skip
 
 
 def choose_backend(lm: TemplateLM) -> Backend:

@@ -376,18 +376,17 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
             raise refuse("totals", f"is not the sum of the steps in window {name!r}", total)
         if total > _ROUNDING * max(1, record.n_tokens):
             raise refuse("totals", f"holds a log-probability above 0 in window {name!r}", total)
-    counts = record.tag_tokens or (0,) * n
-    for field_name, by_name, of in (
-        ("sums", record.sums, record.tokens), ("tag_sums", record.tag_sums, counts)
-    ):  # fmt: skip
-        for name, sums in by_name.items():
-            # quick where there is none, and where a NaN hides the largest it is looked for
-            if not sums or max(sums) <= _ROUNDING:
-                continue
-            for one, count in zip(sums, of, strict=True):
-                if one > _ROUNDING * max(1, count):
-                    problem = f"holds a log-probability above 0 in window {name!r}"
-                    raise refuse(field_name, problem, one)
+    tags = record.tag_tokens or (0,) * n
+    windows = [("sums", name, values, record.tokens) for name, values in record.sums.items()]
+    windows += [("tag_sums", name, values, tags) for name, values in record.tag_sums.items()]
+    for field_name, name, sums, counts in windows:
+        # quick where there is none, and where a NaN hides the largest it is looked for
+        if not sums or max(sums) <= _ROUNDING:
+            continue
+        for one, count in zip(sums, counts, strict=True):
+            if one > _ROUNDING * max(1, count):
+                problem = f"holds a log-probability above 0 in window {name!r}"
+                raise refuse(field_name, problem, one)
     for name, value in record.variants.items():
         if value > _ROUNDING:
             raise refuse("variants", f"holds a log-probability above 0 in {name!r}", value)

@@ -35,7 +35,7 @@ from trl import (
 
 from lnat_plugins.api import load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError, StudentError, nearest
-from lnat_plugins.files import read_yaml
+from lnat_plugins.files import read_yaml, user_path
 from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.chat import load_tokenizer
@@ -98,7 +98,7 @@ def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> R
             found=" ".join(arguments) or "no argument",
             remedy="give the YAML that holds TRL's arguments and a `selection:` block",
         )
-    path = Path(known.config[0]).expanduser()
+    path = user_path(known.config[0], ConfigError)
     keys = read_yaml(path)
     block = keys.pop("selection", None)
     if block is None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from datasets import Dataset, IterableDataset
 
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, visible
 from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.student import LocalStudent
@@ -123,7 +123,7 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
     student = LocalStudent(model, tokenizer, chooser.spec, plain=candidates.plain)
     choice = chooser.choose(candidates, student)
     for warning in choice.warnings:
-        _log.warning(warning)
+        _log.warning("%s", visible(warning))
     return chosen_rows(dataset, choice)
 
 

@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.files import write_atomic
+from lnat_plugins.files import parse_json, write_atomic
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import Selection, SelectionSpec, Student
@@ -96,11 +96,11 @@ def stored_choice(
 def _read(folder: Path) -> tuple[Selection, Probe, bool] | None:
     path = folder / OF_TRAINER
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         probe: Probe = values.pop("probe")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError):
         raise DataError(
             "this is not a stored selection", where=str(path), remedy="delete it to choose again"
         ) from None

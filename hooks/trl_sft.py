@@ -21,7 +21,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError
+from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.hooks.trl_config import build_trainer, load_splits, read_run_config, tokenizer_of
 from lnat_plugins.hooks.trl_data import TWO_STAGES, candidates_of, check_dataset, chosen_rows
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
@@ -89,7 +89,7 @@ def choose_rows(
     if tokenized or processes.main:
         _check_lengths(trainer, dataset if tokenized else None, candidates, student, selection)
     if processes.main:
-        print(f"{totals(selection)}\n\n{counts(selection)}")
+        print(visible(f"{totals(selection)}\n\n{counts(selection)}", keep="\n"))
     return selection
 
 

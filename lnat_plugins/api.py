@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins.budget.choice import run_of
 from lnat_plugins.budget.run import Row, run_to_end
-from lnat_plugins.errors import ConfigError, StudentError, did_you_mean
+from lnat_plugins.errors import ConfigError, StudentError, did_you_mean, visible
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
 from lnat_plugins.plugins.configured import plan_of
@@ -147,7 +147,7 @@ def score(
         teacher_set.prompts, plain=plain, delimiter=own.target_delimiter
     )
     for note in teacher_set.all_notes:
-        _log.warning("%s: %s", teacher_set.name, note)
+        _log.warning("%s: %s", visible(teacher_set.name), visible(note))
     student = LocalStudent(model, tokenizer, plan, plain=plain, training=False)
     candidates = student.own(candidates)
     rows = tuple(map(ScoredResponse, candidates.rows, _records(student, candidates, settings)))

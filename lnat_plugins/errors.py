@@ -58,7 +58,7 @@ class LnatError(Exception):
             message += f" (found {shorten(found)})"
         if remedy:
             message += f". {remedy[0].upper()}{remedy[1:]}"
-        super().__init__(message + ".")
+        super().__init__(visible(message + "."))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # by its message, because what was found may not be picklable
@@ -81,9 +81,32 @@ class PluginWarning(UserWarning):
     """A plugin was skipped, or an observer failed; the rest goes on without it."""
 
 
+_UNSEEN: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, escapes of terminals among them, marks that turn the direction of writing,
+and halves of characters, which no terminal can print."""
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """The text with what a terminal would obey written as Python writes it: `\\x1b`, `\\n`.
+
+    `keep`: characters that stay as they are, such as the line breaks of a text of several lines.
+    """
+    return _UNSEEN.sub(lambda one: one[0] if one[0] in keep else repr(one[0])[1:-1], text)
+
+
+PASSES_ON: Final = (KeyboardInterrupt, GeneratorExit)
+"""Of all that a plugin may raise, what is not its failure: the user ends the run, or a generator
+is closed. `SystemExit` is one, which would end the run without a word."""
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """The value as Python writes it, cut in the middle to at most `limit` characters."""
-    text = repr(value if not isinstance(value, str) else value[: 4 * limit])
+    try:
+        text = repr(value if not isinstance(value, str) else value[: 4 * limit])
+    except RecursionError:
+        text = f"a {type(value).__name__} that is nested too deep"
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2
@@ -199,6 +222,34 @@ def is_name(value: object) -> bool:
 def is_text(value: object) -> TypeGuard[str]:
     """Whether a value is text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
+
+
+_NOT_IN_FILE_NAMES: Final = '/\\:*?"<>|'
+_LONGEST_NAME: Final = 200
+"""Bytes of a name in a file name that may have 255, beside lm-eval's prefix and date."""
+
+
+def file_name_problem(name: str) -> str:
+    """Why a name cannot stand in a file's name on every system; "" if it can.
+
+    Refused are the characters that Linux, macOS or Windows refuse, control characters, white space
+    at either end, "." and "..", text that UTF-8 cannot hold, and more than 200 bytes of UTF-8.
+    """
+    for character in name:
+        if character in _NOT_IN_FILE_NAMES:
+            return f"no file's name may hold {character!r}"
+        if not character.isprintable() and character != "\N{IDEOGRAPHIC SPACE}":
+            kind = (
+                "half of a character" if "\ud800" <= character <= "\udfff" else "what is not shown"
+            )
+            return f"this holds {kind}"
+    if name != name.strip():
+        return "this begins or ends with white space"
+    if name in (".", ".."):
+        return "this is a folder's"
+    if (size := len(name.encode())) > _LONGEST_NAME:
+        return f"this has {size} bytes, above {_LONGEST_NAME}"
+    return ""
 
 
 def require(kind: str, entry: Any, field: str, holds: bool, must_be: str) -> None:

@@ -1,4 +1,8 @@
-"""Files: YAML read as lm-evaluation-harness reads it, and text written atomically.
+"""Files: YAML and JSON read without surprises, and text written atomically.
+
+YAML is read as lm-evaluation-harness reads it. A key that stands twice in a mapping is refused in
+YAML and JSON alike, where the usual readers keep the last; so are aliases that multiply a YAML, and
+what is no regular file, such as a pipe, where reading could wait for ever.
 
 `include:` is resolved relative to the including file and local keys win at the top level, without
 deep merging; `!function a.b.c` becomes the text "a.b.c", so that reading a task imports no host.
@@ -6,17 +10,23 @@ deep merging; `!function a.b.c` becomes the text "a.b.c", so that reading a task
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.errors import ConfigError, LnatError, StudentError
 
 _HUB_PARTS = 2
+_MOST_ALIASED: Final = 100_000
+_LONGEST_YAML: Final = 2_000_000
+_CHARACTERS: Final = 64  # of text that count as a value, where an alias repeats it
 BUNDLED = "bundled"
 """The name of the student that comes with the package, where a student is asked for."""
 
@@ -56,14 +66,100 @@ def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionName:
 _Loader.add_constructor("!function", _function_name)
 
 
+class RepeatedKeyError(ValueError):
+    """A key stands twice in a JSON object."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} stands twice")
+        self.key = key
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise RepeatedKeyError(repeated(pairs))
+    return found
+
+
+def repeated(pairs: Sequence[tuple[str, Any]]) -> str:
+    """The first key that stands twice among these pairs, of which at least one does."""
+    seen: set[str] = set()
+    return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+
+# Made once: json.loads would make one for every text.
+_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def parse_json(text: str) -> Any:
+    """JSON text as Python values.
+
+    Raises ValueError for text that is no JSON, RepeatedKeyError (a ValueError) for an object with a
+    key that stands twice, and RecursionError for one that is nested too deep.
+    """
+    return _JSON.decode(text)
+
+
+def irregular(path: Path) -> str:
+    """Why a path is not one of a file that can be read to its end; "" if it is, or leads nowhere.
+
+    A folder counts as a file here: opening it is an error that says so.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError:
+        return "the path holds a character that no path may hold"
+    except OSError as cause:
+        nowhere = isinstance(cause, FileNotFoundError | NotADirectoryError)
+        return "" if nowhere else f"the path cannot be read: {cause.strerror}"
+    kinds = {
+        stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }  # fmt: skip
+    kind = kinds.get(stat.S_IFMT(mode))
+    return f"this is {kind}, not a file" if kind else ""
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; False for what no path can be, such as 5,000 characters."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def user_path(
+    path: str | Path, kind: type[LnatError], where: str = "", base: Path | None = None
+) -> Path:
+    """The path, from `base`, with `~` replaced; an error for what `irregular` refuses."""
+    try:
+        found = (base or Path()) / Path(path).expanduser()
+    except RuntimeError:
+        raise kind(
+            "no such user", where=where or "path", found=str(path),
+            remedy="write the home folder out",
+        ) from None  # fmt: skip
+    require_regular(found, kind, where)
+    return found
+
+
+def require_regular(path: Path, kind: type[LnatError], where: str = "") -> None:
+    """Raise an error of that kind where `irregular` says something of the path."""
+    if problem := irregular(path):
+        raise kind(
+            problem, where=where or "path", found=str(path), remedy="give the path of a file"
+        )
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The file's keys, with those of its includes underneath.
 
-    Raises ConfigError for a file that is missing or unreadable, for bad YAML (line and column), for
-    a file that is not a mapping, and for a file included twice, which lm-eval takes for a cycle and
-    then skips the task without a message.
+    Raises ConfigError for a file that is missing, unreadable or above 2 MB, for bad YAML (line and
+    column), for a key that stands twice and for aliases that would multiply the file, for a file
+    that is not a mapping, and for a file included twice, which lm-eval takes for a cycle and then
+    skips the task without a message.
     """
-    return _read(Path(path).expanduser().resolve(), seen=[])
+    return _read(user_path(path, ConfigError).resolve(), seen=[])
 
 
 def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
@@ -84,6 +180,7 @@ def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
             raise ConfigError(
                 "`include` must be a file name or a list of them", where=str(path), found=name
             )
+        require_regular(path.parent / name, ConfigError, f"{path}: include")
         merged |= _read((path.parent / name).resolve(), seen)
         merged.pop("task_list", None)
     return merged | config
@@ -91,6 +188,11 @@ def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
 
 def _parse(path: Path, included_by: Path | None) -> dict[str, Any]:
     try:
+        if (size := path.stat().st_size) > _LONGEST_YAML:
+            raise ConfigError(
+                f"a YAML has {_LONGEST_YAML / 1e6:.0f} MB at most", where=str(path),
+                found=f"{size / 1e6:.1f} MB", remedy="put rows into files of their own",
+            )  # fmt: skip
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         remedy = f"correct `include:` in {included_by}" if included_by else "check the path"
@@ -108,7 +210,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     Raises ConfigError as `read_yaml` does.
     """
     try:
-        config = yaml.load(text, Loader=_Loader)
+        config = _load(text, str(path))
     except (yaml.YAMLError, ValueError, RecursionError) as cause:
         # ValueError: a date that does not exist, as in `2025-02-30`
         problem, mark = (getattr(cause, name, None) for name in ("problem", "problem_mark"))
@@ -123,6 +225,71 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
             where=str(path), found=config, remedy="start with a key, as in `key: value`",
         )  # fmt: skip
     return config
+
+
+def _load(text: str, where: str) -> Any:
+    """The YAML's value, after its nodes were checked: each once, however often it is named."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        count = _expanded(node, loader, where, {})
+        if count > _MOST_ALIASED:
+            raise ConfigError(
+                "aliases (`*name`) make this YAML too large", where=where,
+                found=f"more than {_MOST_ALIASED} values",
+                remedy="write out what is meant, without aliases of aliases",
+            )  # fmt: skip
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _expanded(node: yaml.Node, loader: _Loader, where: str, known: dict[int, int | None]) -> int:
+    """How many values the aliases below a node add; refuses keys that stand twice, and circles."""
+    if isinstance(node, yaml.ScalarNode):
+        known[id(node)] = 0
+        return 0
+    if id(node) in known:
+        size = known[id(node)]
+        if size is None:
+            mark = node.start_mark
+            raise ConfigError(
+                "a value that holds itself, by an alias", where=f"{where} line {mark.line + 1}",
+                remedy="write out what is meant",
+            )  # fmt: skip
+        return size
+    known[id(node)] = None
+    total = 0
+    if isinstance(node, yaml.MappingNode):
+        _refuse_repeated(node, loader, where)
+        children = [child for pair in node.value for child in pair]
+    else:
+        children = node.value
+    for child in children:
+        seen = id(child) in known
+        below = _expanded(child, loader, where, known)
+        if seen:
+            text = isinstance(child, yaml.ScalarNode)
+            below += len(child.value) // (_CHARACTERS if text else 1)
+        total += below
+    known[id(node)] = min(total, 2 * _MOST_ALIASED)
+    return total
+
+
+def _refuse_repeated(node: yaml.MappingNode, loader: _Loader, where: str) -> None:
+    first: dict[Any, yaml.Node] = {}
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            continue
+        value = loader.construct_object(key)
+        before = first.setdefault(value, key)
+        if before is not key:
+            raise ConfigError(
+                f"the key {value!r} stands twice", where=f"{where} line {key.start_mark.line + 1}",
+                found=f"first in line {before.start_mark.line + 1}", remedy="keep one of them",
+            )  # fmt: skip
 
 
 def write_atomic(path: Path, content: str | bytes, option: str) -> None:
@@ -155,6 +322,12 @@ def write_atomic(path: Path, content: str | bytes, option: str) -> None:
             "this is a folder, where a file is to be written",
             where=str(path), remedy=f"give {option} the name of a file",
         ) from None  # fmt: skip
+    except ValueError as error:  # a NUL in the path; text that UTF-8 cannot hold is another
+        if isinstance(error, UnicodeError):
+            raise
+        raise ConfigError(
+            "cannot be written", where=str(path), found=str(error), remedy=f"give {option} a path"
+        ) from None
     except OSError as error:
         raise ConfigError(
             "cannot be written",
@@ -167,7 +340,7 @@ def check_model_folder(name: object, where: str) -> None:
     """Refuse a model's name that can only be a local path, where no model is (StudentError)."""
     if not isinstance(name, str):
         return
-    path = Path(name).expanduser()
+    path = user_path(name, StudentError, where)
     hub_like = len(path.parts) <= _HUB_PARTS and not name.startswith((".", "~", "/"))
     if not path.is_dir() and not hub_like:
         what = "the student's folder does not exist"

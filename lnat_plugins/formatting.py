@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pytablewriter import MarkdownTableWriter
 from pytablewriter.style import Style
 from pytablewriter.typehint import String
+
+from lnat_plugins.errors import visible
 
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -60,6 +63,11 @@ def roughly(count: int) -> int:
     return round(count, min(0, 2 - len(str(count))))
 
 
+def split_list(listed: str) -> list[str]:
+    r"""Names between commas, without the white space around them: `A, B\,C` -> "A", "B,C"."""
+    return [name.strip().replace(r"\,", ",") for name in re.split(r"(?<!\\),", listed)]
+
+
 def duration(seconds: float) -> str:
     """ "40 seconds", "12 minutes", "3.5 hours"."""
     if seconds < 1.5 * _MINUTE:
@@ -76,8 +84,13 @@ def share_of(share: float, count: int) -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """The table as markdown without a closing line break; the first `left` columns left-aligned."""
-    writer = MarkdownTableWriter(headers=list(headers), value_matrix=[list(row) for row in rows])
+    """The table as markdown without a closing line break; the first `left` columns left-aligned.
+
+    A cell is one line: what a terminal would obey is written out. `|` becomes `\\|`.
+    """
+    writer = MarkdownTableWriter(
+        headers=[*map(visible, headers)], value_matrix=[[*map(visible, row)] for row in rows]
+    )
     # As text: the writer would otherwise cut trailing zeros column by column.
     writer.type_hints = [String] * len(headers)
     writer.column_styles = [
@@ -88,8 +101,13 @@ def markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: 
 
 
 def join_blocks(*blocks: str | Sequence[str]) -> str:
-    """Blocks of text, or of lines, with an empty line between them; empty ones are dropped."""
-    texts = [block if isinstance(block, str) else "\n".join(block) for block in blocks]
+    """Blocks of text, or of lines, with an empty line between them; empty ones are dropped.
+
+    A line stays one: a line break in it, such as that of a name, is written out.
+    """
+    texts = [
+        block if isinstance(block, str) else "\n".join(map(visible, block)) for block in blocks
+    ]
     return "\n\n".join(text for text in texts if text) + "\n"
 
 

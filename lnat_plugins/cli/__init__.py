@@ -15,7 +15,7 @@ from typing import Any, Final
 from lnat_plugins import __version__
 from lnat_plugins.cli import info, init, rank, select, study
 from lnat_plugins.cli.shared import plugin_warnings_as_lines
-from lnat_plugins.errors import LnatError, nearest
+from lnat_plugins.errors import ConfigError, LnatError, nearest
 
 _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
     "eval": ("run lm_eval with all arguments as given", info.declare_eval),
@@ -72,4 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as cause:
+        # of a path that was given, such as one of 5,000 characters
+        problem = ConfigError(
+            f"this cannot be read or written: {cause.strerror or cause}",
+            where=str(cause.filename or ""), remedy="check the path and its permissions",
+        )  # fmt: skip
+        print(f"lnat: error: {problem}", file=sys.stderr)
+        return problem.exit_code
     return code

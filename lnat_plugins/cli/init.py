@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 from lnat_plugins.cli.shared import print_result
+from lnat_plugins.errors import visible
 
 _OPTIONS: Final = (
     "task", "prompt", "system", "response", "think", "teacher", "correct", "sample", "prompt_id",
@@ -71,11 +72,11 @@ def _init(args: argparse.Namespace) -> int:
     try:
         new = init_with_plugins(*args.data, output_path=args.output_path, **options)
     except ProposalError as error:
-        print(error.proposal, file=sys.stderr)
+        print(visible(error.proposal, keep="\n"), file=sys.stderr)
         raise
     if args.output_path == STDOUT:
-        print_result(new.yaml)
-        print(new.to_text(), end="", file=sys.stderr)
+        print_result(new.yaml, raw=True)
+        print(visible(new.to_text(), keep="\n"), end="", file=sys.stderr)
     else:
         print_result(new.to_text())
     return 0

@@ -36,7 +36,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     """What both commands take alike."""
     add = parser.add_argument
     add("--window", help="a scored window; default: the first of the settings")
-    add("--teachers", metavar="A,B", help="compare only these teachers; default: all")
+    add(
+        "--teachers",
+        metavar="A,B",
+        help="compare only these teachers; default: all; a comma of a name is written \\,",
+    )
     add(
         "--reference", metavar='FILE|"A>B=C"',
         help="what is known of the teachers: a JSON or YAML file of teacher: accuracy, or an order",

@@ -72,7 +72,11 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
     add("--strategy", help="default: best")
     add("--metric", help="default: local_naturalness")
     add("--window", help="a scored window; default: the one that the metric reads, else the first")
-    add("--teachers", metavar="A,B", help="only their rows; default: all")
+    add(
+        "--teachers",
+        metavar="A,B",
+        help="only their rows; default: all; a comma of a name is written \\,",
+    )
     add("--require_correct", help="only rows known to be correct", **flag)
     add(
         "--max_length", type=int, metavar="N",

@@ -11,22 +11,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lnat_plugins.errors import ConfigError, PluginWarning
+from lnat_plugins.errors import ConfigError, PluginWarning, visible
+from lnat_plugins.formatting import split_list
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
     from lnat_plugins.scores import Scores
 
 
-def print_result(text: str) -> None:
-    """Print a result; a terminal that lacks a character (↑, Σ) gets "?" in its place."""
+def print_result(text: str, *, raw: bool = False) -> None:
+    """Print a result; a terminal that lacks a character (↑, Σ) gets "?" in its place.
+
+    What a terminal would obey, such as the escapes of a file's name, is written out, except in what
+    is to be a file (`raw`).
+    """
+    text = text if raw else visible(text, keep="\n\t")
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
 
 
 def log(text: str) -> None:
     """Print a line about the run, beside its result."""
-    print(f"lnat: {text}", file=sys.stderr)
+    print(f"lnat: {visible(text)}", file=sys.stderr)
 
 
 def command(
@@ -63,10 +69,13 @@ def plugin_warnings_as_lines() -> Iterator[None]:
 
 
 def split_names(listed: str | None, option: str) -> list[str] | None:
-    """ "A, B" -> ["A", "B"]; None stays None. ConfigError for a name listed twice."""
+    r""" "A, B" -> ["A", "B"]; None stays None. A comma of a name is written `\,`.
+
+    ConfigError for a name listed twice.
+    """
     if listed is None:
         return None
-    names = [name.strip() for name in listed.split(",")]
+    names = split_list(listed)
     for i, name in enumerate(names):
         if name in names[:i]:
             raise ConfigError(f"duplicate name {name!r}", where=option, remedy="name it once")
@@ -85,7 +94,7 @@ def read_plugins(args: argparse.Namespace) -> Plugins:
     """The plugins that are installed and those that `--plugins` names."""
     from lnat_plugins.plugins import load_plugins
 
-    names = [name.strip() for name in (args.plugins or "").split(",") if name.strip()]
+    names = [name for name in split_list(args.plugins or "") if name]
     return load_plugins(names, where="--plugins")
 
 

@@ -54,10 +54,16 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 def _study(args: argparse.Namespace) -> int:
     from lnat_plugins.formatting import plural
     from lnat_plugins.study.results import RESULT
-    from lnat_plugins.study.studies import RESULTS, open_studies, write_studies
+    from lnat_plugins.study.studies import (
+        RESULTS,
+        check_study_resampling,
+        open_studies,
+        write_studies,
+    )
 
     if args.jobs < 1:
         raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
+    check_study_resampling(args.bootstrap_iters, args.seed)
     runs = open_studies(args.studies, args.output_path)
     wanted = [(run, unit) for run in runs for unit in run.units]
     if args.unit:

@@ -18,7 +18,15 @@ from lnat_plugins.engine.batched import BatchedPass, length_dependent_rope
 from lnat_plugins.engine.packed import PackedPass, unsupported
 from lnat_plugins.engine.planning import kinds_of_runs
 from lnat_plugins.engine.projection import Projector, UnitSums, last_up_projection
-from lnat_plugins.engine.types import Counts, Ids, RunScores, TokenRun
+from lnat_plugins.engine.types import (
+    NO_MEMORY,
+    OUT_OF_MEMORY,
+    Counts,
+    Ids,
+    RunScores,
+    TokenRun,
+    check_ids,
+)
 from lnat_plugins.errors import ConfigError, StudentError
 
 PATHS: Final = ("auto", "packed", "batched")
@@ -60,8 +68,8 @@ class Engine:
 
     Raises:
         ConfigError: for an unknown path, or "packed" where the model cannot take it.
-        StudentError: for a model without an output embedding, or whose scores would depend on the
-            order of reading.
+        StudentError: for a model without an output embedding, whose scores would depend on the
+            order of reading, or that has no memory for two tokens.
     """
 
     def __init__(self, model: Any, *, token_budget: int | None = None, path: str = "auto") -> None:
@@ -79,8 +87,17 @@ class Engine:
         self.reason = ""
         self._model = model
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
-        with _reading(model):
-            self._projector = Projector(model)
+        try:
+            with _reading(model):
+                self._projector = Projector(model)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise StudentError(
+                "the student ran out of memory on its first two tokens",
+                found=str(next(model.parameters()).device), remedy=NO_MEMORY,
+            ) from error  # fmt: skip
+        self.vocabulary = _vocabulary(model)
         up_projection = last_up_projection(model)
         self.has_activations = up_projection is not None
         self._unit_sums = UnitSums(up_projection)
@@ -112,7 +129,11 @@ class Engine:
         Returns:
             One RunScores a run, in order, log-probabilities in nats. A run that does not fit into
             memory even alone has a failure and NaN; none is dropped.
+
+        Raises:
+            StudentError: a token that the student's embedding does not have.
         """
+        check_ids([prompt, *(run.ids for run in runs)], self.vocabulary)
         with _reading(self._model):
             if runs and self._trial_due:
                 self._trial_due = False
@@ -144,7 +165,7 @@ class Engine:
             elif len(group) > 1:
                 waiting[:0] = [[i] for i in group]
             else:
-                results[group[0]] = _failed(runs[group[0]], "the pass ran out of memory")
+                results[group[0]] = _failed(runs[group[0]], OUT_OF_MEMORY)
                 # The smallest budget did not help this run, so the others need not pay for it.
                 self._budget = fitting
         return [results[i] for i in range(len(runs))]
@@ -235,6 +256,15 @@ def _checked(run: TokenRun, found: RunScores) -> RunScores:
 def _failed(run: TokenRun, failure: str) -> RunScores:
     nothing = np.full(len(run.ids), np.nan)
     return RunScores(nothing, failure, dict.fromkeys(run.names, nothing))
+
+
+def _vocabulary(model: Any) -> int:
+    """How many ids the embeddings of input and output have; 0 where that is not known."""
+    known = (
+        getattr(model.get_input_embeddings(), "num_embeddings", None),
+        getattr(model.get_output_embeddings(), "out_features", None),
+    )
+    return min((size for size in known if isinstance(size, int)), default=0)
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class Planner:
         counts: `prompt_tokens` and `body_tokens` so far; the others stay 0.
         on_read: never called.
         reason: "", as of an engine that does what it was made for.
+        vocabulary: 0, not known.
     """
 
     def __init__(self, path: str = "packed", *, has_activations: bool = True) -> None:
@@ -87,6 +88,7 @@ class Planner:
         self.counts = Counts()
         self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
+        self.vocabulary = 0
         self._held = HeldPrompt()
 
     def add(self, prompt: Ids, runs: Sequence[TokenRun]) -> None:

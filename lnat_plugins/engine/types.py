@@ -6,13 +6,15 @@ are scored.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from lnat_plugins.errors import StudentError
 
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -128,6 +130,28 @@ class RunScores(NamedTuple):
     failure: str = ""
     statistics: Mapping[str, Floats] = MappingProxyType({})
     activations: Activations | None = None
+
+
+OUT_OF_MEMORY: Final = "the pass ran out of memory"
+"""The failure of a run that does not fit even alone."""
+
+NO_MEMORY: Final = (
+    "free memory on the device, or load the student with a smaller dtype or on another device"
+)
+
+
+def check_ids(parts: Iterable[Ids], vocabulary: int) -> None:
+    """Refuse tokens that an embedding of so many ids does not have (StudentError); 0 = not known.
+
+    Reading one is an IndexError on a CPU, and ends the process on a GPU.
+    """
+    largest = max((int(part.max()) for part in parts if len(part)), default=-1)
+    if 0 < vocabulary <= largest:
+        raise StudentError(
+            f"the tokenizer gives token {largest}, and the student's embedding has {vocabulary}",
+            remedy="give the tokenizer that belongs to the student, or resize the embedding and "
+            "train it",
+        )
 
 
 @dataclass

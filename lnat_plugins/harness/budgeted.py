@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from lnat_plugins.budget.choice import run_of
 from lnat_plugins.budget.run import Row, Wanted
-from lnat_plugins.errors import ConfigError, StudentError
+from lnat_plugins.errors import ConfigError, StudentError, visible
 from lnat_plugins.harness.prompt_scorer import PromptJob, PromptScorer
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.part import Part
@@ -64,7 +64,7 @@ def score_with_budget(
         run.tell(_read(wanted, places, jobs, scorer, processes))
         if processes.main and run.news != said:
             said = run.news
-            _log.info("Budget: %s", run.sentence)
+            _log.info("Budget: %s", visible(run.sentence))
     found = iter(run.records())
     return [[next(found) for _ in job.responses] for job in jobs]
 

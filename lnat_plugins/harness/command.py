@@ -24,7 +24,7 @@ from lm_eval.loggers.utils import get_commit_from_path
 from lm_eval.utils import setup_logging
 
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
-from lnat_plugins.files import check_model_folder
+from lnat_plugins.files import check_model_folder, is_folder
 from lnat_plugins.harness.cache import SUFFIX
 from lnat_plugins.harness.definitions import check_command
 from lnat_plugins.harness.record_file import RecordFile
@@ -57,6 +57,8 @@ def is_command() -> bool:
 def run_lm_eval(arguments: Sequence[str]) -> int:
     """Runs the harness's command in this process and returns its exit code.
 
+    The code is 2 where the harness could not save its files.
+
     Raises:
         StudentError: the student is a path, and there is no model at it, or no chat template to
             apply.
@@ -80,7 +82,8 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         check_cache(getattr(parsed, "use_cache", None))
         with without_gits_message():
             command.execute(parsed)
-        print_files()
+        if not print_files():
+            return ConfigError.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
@@ -168,7 +171,7 @@ def no_template(student: str) -> StudentError:
 def check_template(arguments: Mapping[str, Any]) -> None:
     """Refuses `--apply_chat_template` for a student whose tokenizer has none."""
     name = arguments.get("tokenizer") or arguments.get("pretrained")
-    if isinstance(name, str) and Path(name).is_dir():
+    if isinstance(name, str) and is_folder(name):
         tokenizer = load_tokenizer(name, "give a folder with the student's tokenizer files")
         if not tokenizer.chat_template:
             raise no_template(name)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.files import read_yaml
+from lnat_plugins.files import is_folder, read_yaml
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
@@ -130,7 +130,7 @@ def _tasks_and_folders(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def yaml_files(words: Iterable[str]) -> Iterator[Path]:
     """The YAML files that such words name: by path or pattern, or in a folder."""
     for word in words:
-        if Path(word).is_dir():
+        if is_folder(word):
             yield from sorted(Path(word).glob("*.yaml"))
         elif word.endswith(".yaml"):
             yield from (Path(match) for match in sorted(glob.glob(word)))

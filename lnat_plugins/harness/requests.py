@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import pickle
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -22,7 +23,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.errors import StudentError
+from lnat_plugins.engine.types import NO_MEMORY, OUT_OF_MEMORY
+from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.formatting import plural
 from lnat_plugins.harness.budgeted import check_shared, score_with_budget
 from lnat_plugins.harness.command import is_command, plain_errors
@@ -117,6 +119,8 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
             first, *_ = of_one = list(group.values())
             jobs.append(first._replace(responses=tuple(job.responses[0] for job in of_one)))
         records = _score_jobs(jobs, lm, backend)
+        if lm.world_size == 1:
+            _refuse_nothing([record for own in records for record in own])
         if lm.rank == 0:
             if is_command():
                 budgets = [job.settings.get("budget", {}) for job in jobs]
@@ -142,6 +146,19 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
         for group, of_prompt in zip(groups.values(), records, strict=True):
             replies |= zip(group, map(Reply, of_prompt), strict=True)
         return [replies[id(request)] for request in requests]
+
+
+def _refuse_nothing(records: Sequence[StepSums]) -> None:
+    """Raise StudentError where memory sufficed for no response."""
+    if records and all(
+        any(reason.endswith(OUT_OF_MEMORY) for reason in record.undefined.values())
+        and all(map(math.isnan, record.totals.values()))
+        for record in records
+    ):
+        raise StudentError(
+            "the student ran out of memory on every response",
+            found=plural(len(records), "response"), remedy=NO_MEMORY,
+        )  # fmt: skip
 
 
 def choose_backend(lm: TemplateLM) -> Backend:
@@ -238,7 +255,7 @@ def _read_all(
     plan = plan if processes.count > 1 else sum(ranks.gather(plan), ToRead())
     if ranks.main:
         for text, n_rows in plan.warned.items():
-            _log.warning("%s: %s", plural(n_rows, "response"), text)
+            _log.warning("%s: %s", plural(n_rows, "response"), visible(text))
         _log.info("Plan: %s", plan.in_words(responses - plan.responses))
     bar = TokenBar(sum(costs), scorer.backend, shown=ranks.main, announce=_log_capitalised)
     new = score_prompts(
@@ -252,7 +269,7 @@ def _read_all(
 
 
 def _log_capitalised(text: str) -> None:
-    _log.info("%s", text[:1].upper() + text[1:])
+    _log.info("%s", visible(text[:1].upper() + text[1:]))
 
 
 def _can_be_sent(jobs: Sequence[PromptJob]) -> bool:

@@ -23,7 +23,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError
+from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.harness.command import no_template, plain_errors
 from lnat_plugins.harness.definitions import (
     CONFIG,
@@ -112,9 +112,9 @@ class NaturalnessTask(Task):
                 config, source_of(config)
             )
         for reason, count in self.teacher_set.dropped.items():
-            _log.warning("%s: %d responses dropped: %s", spec.name, count, reason)
+            _log.warning("%s: %d responses dropped: %s", spec.name, count, visible(reason))
         for note in self.teacher_set.all_notes:
-            _log.warning("%s: %s", spec.name, note)
+            _log.warning("%s: %s", spec.name, visible(note))
         install()
         budget = spec.settings.budget
         budgeted = budget is not None

@@ -14,7 +14,15 @@ from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from lnat_plugins.engine.types import ALL as STATISTICS
-from lnat_plugins.errors import NAME_RULE, ConfigError, LnatError, is_name, is_text, require
+from lnat_plugins.errors import (
+    NAME_RULE,
+    PASSES_ON,
+    ConfigError,
+    LnatError,
+    is_name,
+    is_text,
+    require,
+)
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -211,7 +219,7 @@ class Metric:
         found = self._call(self.compute, rows, window)
         if not isinstance(found, Iterable):
             raise self._wrong(f"gave no list of {len(rows)} values", found)
-        values = list(found)
+        values = self._call(list, found)
         if len(values) != len(rows):
             raise self._wrong(f"gave {len(values)} values for {len(rows)} responses", values)
         return [self._number(value, row.record) for value, row in zip(values, rows, strict=True)]
@@ -219,9 +227,9 @@ class Metric:
     def _call(self, function: Callable[..., Any], *arguments: object) -> Any:
         try:
             return function(*arguments)
-        except (LnatError, UndefinedError):
+        except (LnatError, UndefinedError, *PASSES_ON):
             raise
-        except Exception as cause:
+        except BaseException as cause:
             what = f"metric {self.name} failed: {type(cause).__name__}: {cause}"
             raise ConfigError(what, where=self.owner, remedy="fix the metric") from cause
 

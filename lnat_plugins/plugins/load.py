@@ -18,7 +18,15 @@ from typing import Any, Final
 
 import pluggy
 
-from lnat_plugins.errors import ConfigError, LnatError, PluginWarning, did_you_mean, shorten
+from lnat_plugins.errors import (
+    PASSES_ON,
+    ConfigError,
+    LnatError,
+    PluginWarning,
+    did_you_mean,
+    shorten,
+    visible,
+)
 from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import plugin_sources
@@ -89,7 +97,9 @@ def load_plugins(
             added = Registry(name, registry)
             _call(manager, plugin, "lnat_register", registry=added)
             registry = added
-        except (Exception, SystemExit) as cause:
+        except PASSES_ON:
+            raise
+        except BaseException as cause:
             error = _load_error(name, cause)
             if source.named or isinstance(cause, NameClashError):
                 raise error from cause
@@ -214,10 +224,12 @@ class Plugins:
         for name, plugin in self._implementing("lnat_selected"):
             try:
                 _call(self.manager, plugin, "lnat_selected", selection=selection)
-            except Exception as cause:  # noqa: BLE001, PERF203 - an observer may fail
+            except BaseException as cause:  # noqa: PERF203 - an observer may fail
+                if isinstance(cause, PASSES_ON):
+                    raise
                 where = f"{name}{_raised_at(cause)}"
                 problem = f"{where}: lnat_selected failed: {type(cause).__name__}: {cause}"
-                warnings.warn(problem, PluginWarning, stacklevel=2)
+                warnings.warn(visible(problem), PluginWarning, stacklevel=2)
         return selection
 
     def _decide(self, candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
@@ -225,9 +237,9 @@ class Plugins:
         for name, plugin in self._implementing("lnat_select"):
             try:
                 returned = _call(self.manager, plugin, "lnat_select", **arguments)
-            except LnatError:
+            except (LnatError, *PASSES_ON):
                 raise
-            except Exception as cause:
+            except BaseException as cause:
                 what = f"lnat_select failed: {type(cause).__name__}: {cause}"
                 where, remedy = f"{name}{_raised_at(cause)}", "fix the plugin, or leave it out"
                 raise ConfigError(what, where=where, remedy=remedy) from cause
@@ -258,7 +270,9 @@ def _checked(returned: object, candidates: Candidates, name: str) -> Selection:
         raise wrong("something that is no `Selection`")
     try:
         problem = returned.problem()
-    except Exception as cause:
+    except PASSES_ON:
+        raise
+    except BaseException as cause:
         raise wrong("a `Selection` whose parts cannot be read", cause) from cause
     if problem:
         raise wrong(f"a wrong selection: {problem}")

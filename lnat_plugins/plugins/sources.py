@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Final
 
 from lnat_plugins.errors import ConfigError
+from lnat_plugins.files import user_path
 
 GROUP: Final = "lnat_plugins"
 """The group of entry points that an installed package declares its plugins in."""
@@ -64,7 +65,7 @@ def plugin_sources(
             )
         name = str(given)
         if name.endswith(".py"):
-            path = base_dir / Path(name).expanduser()
+            path = user_path(name, ConfigError, where, base_dir)
             yield PluginSource(name, f"file {path}", partial(_import_file, path, where))
         else:
             yield PluginSource(name, "module", partial(_import_module, name, where))

@@ -46,6 +46,7 @@ from lnat_plugins.ranking.table import (
     ScoreTable,
     cannot_compare,
     check_resampling,
+    most_resamples,
     not_gathered,
     score_table,
 )
@@ -171,11 +172,11 @@ def compare(
         metrics: those that cannot be compared are named with the reason, and count nowhere.
 
     Raises:
-        ConfigError: a number of resamples or a seed below 0.
+        ConfigError: a number of resamples or a seed below 0; more resamples than memory allows.
         DataError: one teacher only, or no metric that can be compared.
     """
-    check_resampling(bootstrap_iters, seed)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))
     if len(teachers) < 2:
         raise DataError(
             "one teacher only: metrics are compared by how they order several",

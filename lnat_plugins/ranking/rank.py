@@ -37,6 +37,7 @@ from lnat_plugins.ranking.table import (
     check_metric,
     check_resampling,
     check_scores,
+    most_resamples,
     score_table,
 )
 from lnat_plugins.ranking.verdict import FEWEST, verdict
@@ -87,14 +88,14 @@ def rank(
 
     Raises:
         ConfigError: the metric has no direction, the window was not scored, or a number of
-            resamples or a seed below 0.
+            resamples or a seed below 0; more resamples than memory allows.
         DataError: no prompt has a defined value for every teacher, or a teacher's ratio of means
             has the denominator 0.
     """
     metrics = METRICS if metrics is None else metrics
     check_metric(metric, metrics, rows, window)
-    check_resampling(bootstrap_iters, seed)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))
     table = score_table(rows, prompts, teachers, metric, window)
     check_scores(table, rows)
     used_P = table.matched
@@ -165,8 +166,8 @@ def teacher_means(
 ) -> tuple[TeacherMean, ...]:  # fmt: skip
     """Teachers' means alone, best first: of `rank` what costs least. Args, Raises: as `rank`."""
     check_metric(metric, metrics, rows, window)
-    check_resampling(bootstrap_iters, seed)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))
     table = score_table(rows, prompts, teachers, metric, window)
     check_scores(table, rows)
     scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)

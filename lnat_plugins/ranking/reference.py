@@ -5,7 +5,6 @@ Shapes: B resamples, T teachers.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import yaml
 
 from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.files import read_yaml
+from lnat_plugins.files import RepeatedKeyError, parse_json, read_yaml
 from lnat_plugins.ranking.bootstrap import tau_interval
 from lnat_plugins.ranking.orders import Ranks, ranks, spearman, tau_b
 from lnat_plugins.ranking.table import Floats
@@ -69,10 +67,11 @@ def read_reference(
             "one teacher only: there is no order to hold against a reference",
             where="--reference", found=", ".join(teachers), remedy="leave --reference out",
         )  # fmt: skip
-    path = Path(source).expanduser()
+    path = Path(source)
     try:
+        path = path.expanduser()
         is_file = path.is_file()
-    except (OSError, ValueError):  # a text too long, or with a NUL, for a path
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or of an unknown user
         is_file = False
     if is_file:
         name, values = path.name, _numbers(_of_study(_read_mapping(path), student, path), path)
@@ -132,22 +131,13 @@ def _numbers(found: Mapping[str, Any], path: Path) -> dict[str, float]:
 
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
-    """JSON or YAML; both take the last of two equal keys, so keys are checked here."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise _duplicate(name, str(path))
-        return dict(pairs)
-
+    """JSON or YAML; in both a name may stand once."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
+        found = parse_json(path.read_text(encoding="utf-8-sig"))
+    except RepeatedKeyError as cause:
+        raise _duplicate(cause.key, str(path)) from None
     except (OSError, ValueError, RecursionError):
         found = read_yaml(path)
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        unique([(str(key.value), None) for key, _ in pairs if key.tag != "tag:yaml.org,2002:merge"])
     if not isinstance(found, dict):
         raise ConfigError(
             "a reference maps each teacher to a number",

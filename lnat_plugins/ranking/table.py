@@ -27,6 +27,12 @@ TIE: Final = 1e-12
 """Values this near each other, relative to their size (absolutely below 1), are equal: far
 below any difference between scores, above the rounding of a mean."""
 
+MOST_RESAMPLES: Final = 1_000_000
+"""More are refused, and fewer where there are many teachers; see `most_resamples`."""
+
+_ALWAYS: Final = 10_000
+_PAIRS_AT_ONCE: Final = 50_000_000
+
 
 def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
     """The column that wins each prompt, and the number of prompts with a tie.
@@ -320,8 +326,19 @@ def check_metric(
         )
 
 
-def check_resampling(bootstrap_iters: int, seed: int) -> None:
-    """Refuse numbers below 0."""
+def most_resamples(teachers: int) -> int:
+    """How many resamples 2 GB allow, at 40 bytes for each pair of teachers; 10,000 at least."""
+    pairs = max(1, teachers * (teachers + 1) // 2)
+    return min(MOST_RESAMPLES, max(_ALWAYS, _PAIRS_AT_ONCE // pairs))
+
+
+def check_resampling(bootstrap_iters: int, seed: int, most: int = MOST_RESAMPLES) -> None:
+    """Refuse numbers below 0, and more resamples than `most`."""
+    if bootstrap_iters > most:
+        raise ConfigError(
+            f"bootstrap_iters is above {most:,}, and memory would not do for more",
+            found=bootstrap_iters, remedy=f"give {most} or fewer; {_ALWAYS} is the default",
+        )  # fmt: skip
     for name, number in (("bootstrap_iters", bootstrap_iters), ("seed", seed)):
         if number < 0:
             raise ConfigError(f"{name} is below 0", found=number, remedy="give 0 or more")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, WrapValidator
 
 from lnat_plugins.errors import validate
+from lnat_plugins.files import irregular
 
 _Number = Annotated[
     float, WrapValidator(lambda value, check: math.nan if value is None else check(value))
@@ -133,7 +134,8 @@ def read_study(source: str | Path | None, student: str) -> tuple[StudyPart, ...]
 def _parsed(source: str | Path | None) -> dict[str, Any]:
     """A JSON file's object; empty for anything else, which `read_reference` judges."""
     try:
-        found = json.loads(Path(str(source)).expanduser().read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        path = Path(str(source)).expanduser()
+        found = {} if irregular(path) else json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RuntimeError):
         return {}
     return found if isinstance(found, dict) else {}

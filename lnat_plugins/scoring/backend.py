@@ -23,6 +23,7 @@ from lnat_plugins.engine.types import (
     Floats,
     RunScores,
     TokenRun,
+    check_ids,
     is_special,
 )
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
@@ -157,6 +158,7 @@ class RunReader(Protocol):
     counts: Counts
     on_read: Callable[[], None]
     reason: str
+    vocabulary: int
 
     @property
     def path(self) -> str:
@@ -245,10 +247,14 @@ class EngineBackend:
         ]  # fmt: skip
 
     def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
-        """As `sums` plans and the engine's pass in use reads."""
+        """As `sums` plans and the engine's pass in use reads.
+
+        Raises StudentError as the engine does for a token that the student does not have.
+        """
         planner = Planner(self.engine.path)
         for jobs in calls:
             for before, runs in _reads(prompt, jobs):
+                check_ids([before, *(run.ids for run in runs)], self.engine.vocabulary)
                 planner.add(before, [*_distinct(runs)[1].values()])
         return planner.planned
 

@@ -20,6 +20,7 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 from tqdm import tqdm
 
 from lnat_plugins.engine.planning import Planned
+from lnat_plugins.errors import visible
 from lnat_plugins.formatting import duration, plural
 
 _FORMAT: Final = (
@@ -113,7 +114,7 @@ def _options(shown: bool) -> dict[str, Any]:
 def print_line(text: str) -> None:
     """Print a line about the run, where bars are on."""
     if bars_are_on():
-        print(f"lnat: {text}", file=sys.stderr, flush=True)
+        print(f"lnat: {visible(text)}", file=sys.stderr, flush=True)
 
 
 class TokenBar:

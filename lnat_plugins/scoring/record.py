@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
@@ -24,6 +25,7 @@ from pydantic import (
 )
 
 from lnat_plugins.errors import DataError, StudentError, validate
+from lnat_plugins.files import RepeatedKeyError, parse_json
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, Response
@@ -31,6 +33,8 @@ from lnat_plugins.teacher_set.prompts import Candidate, Response
 _REMEDY: Final = (
     "score the responses again; the file was cut, edited, or written by another version"
 )
+_ROUNDING: Final = 1e-6
+"""Nats a token by which rounding may put a log-probability above 0; relative, of a sum."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,9 @@ class StepSums:
         parsed: object = record
         if isinstance(record, str):
             try:
-                parsed = json.loads(record)
+                parsed = parse_json(record)
+            except RepeatedKeyError as cause:
+                raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
             except (ValueError, RecursionError):
                 parsed = None
         if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
@@ -218,6 +224,14 @@ class StepSums:
             values = TokenValues.of_json(stored.token_values, where)
             read = dataclasses.replace(read, token_values=values)
         _check_lengths_and_reasons(read, where)
+        if read.token_values is not None:
+            tags = read.tag_tokens or (0,) * read.n_steps
+            counts = [*map(operator.add, read.tokens, tags)]
+            if (found := read.token_values.counts(where)) != counts:
+                raise DataError(
+                    "the record's field 'token_values' holds other counts than 'tokens'",
+                    where=where, found=found, remedy=_REMEDY,
+                )  # fmt: skip
         return read
 
 
@@ -327,7 +341,14 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
         what = f"the record's field {name!r} {problem}"
         return DataError(what, where=where, found=found, remedy=_REMEDY)
 
-    n = len(record.spans)
+    n, end = len(record.spans), 0
+    starts, ends = zip(*record.spans, strict=True) if n else ((), ())
+    if starts != (0, *ends[:-1])[:n] or not all(map(operator.lt, starts, ends)):
+        for start, after in record.spans:
+            if start != end or after <= start:
+                problem = f"does not tile the response: a step must begin at character {end}"
+                raise refuse("spans", problem, [start, after])
+            end = after
     if len(record.tokens) != n:
         raise refuse("tokens", f"does not hold a count for each of {n} steps", record.tokens)
     if record.sums.keys() != record.totals.keys():
@@ -353,3 +374,30 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
         if any(map(math.isnan, values)) and name not in record.undefined:
             problem = f"does not say why {name!r} is undefined"
             raise refuse("undefined", problem, dict(record.undefined))
+    for name, sums in record.sums.items():
+        total = record.totals[name]
+        if sums is not None and not _near(total, math.fsum(sums)):
+            raise refuse("totals", f"is not the sum of the steps in window {name!r}", total)
+        if total > _ROUNDING * max(1, record.n_tokens):
+            raise refuse("totals", f"holds a log-probability above 0 in window {name!r}", total)
+    tags = record.tag_tokens or (0,) * n
+    windows = [("sums", name, values, record.tokens) for name, values in record.sums.items()]
+    windows += [("tag_sums", name, values, tags) for name, values in record.tag_sums.items()]
+    for field_name, name, sums, counts in windows:
+        # quick where there is none, and where a NaN hides the largest it is looked for
+        if not sums or max(sums) <= _ROUNDING:
+            continue
+        for one, count in zip(sums, counts, strict=True):
+            if one > _ROUNDING * max(1, count):
+                problem = f"holds a log-probability above 0 in window {name!r}"
+                raise refuse(field_name, problem, one)
+    for name, value in record.variants.items():
+        if value > _ROUNDING:
+            raise refuse("variants", f"holds a log-probability above 0 in {name!r}", value)
+
+
+def _near(total: float, steps: float) -> bool:
+    """Whether both are the same sum, or both undefined."""
+    if math.isnan(total) or math.isnan(steps):
+        return math.isnan(total) and math.isnan(steps)
+    return math.isclose(total, steps, rel_tol=_ROUNDING, abs_tol=_ROUNDING)

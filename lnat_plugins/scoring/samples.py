@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
+from lnat_plugins.formatting import plural
 from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
 from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
@@ -259,6 +260,11 @@ def _read_response(
         found = f"teacher {record.teacher}, sample {record.sample}"
         what = "the record belongs to another response"
         raise DataError(what, where=where, found=found, remedy=CUT)
+    if record.spans[-1:] and record.spans[-1][1] != len(own.response):
+        raise DataError(
+            "the record's field 'spans' does not end where the response does", where=where,
+            found=f"{record.spans[-1][1]} of {len(own.response)} characters", remedy=CUT,
+        )  # fmt: skip
     steps = None if own.steps is None else tuple(own.steps)
     extra = own.model_extra or {}
     response = Response(
@@ -271,14 +277,18 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
     """Files of one task and student, in order; a row that comes again is counted once.
 
     Raises:
-        DataError: a file cannot be read; prompts, settings or splitters differ; or the same
-            (prompt, teacher, sample) has different numbers in two files.
+        DataError: a file cannot be read, or holds fewer prompts than were scored; prompts, settings
+            or splitters differ; or the same (prompt, teacher, sample) has different numbers in two
+            files.
     """
     rows: dict[tuple[str, str, int | str], ScoredResponse] = {}
     prompts: dict[str, _ScoredPrompt] = {}
     duplicates = 0
+    cut: list[tuple[SamplesFile, int]] = []
     for file in files:
+        lines = 0
         for prompt in _read_prompts(file.path):
+            lines += 1
             known = prompts.setdefault(prompt.prompt_id, prompt)
             if known.messages != prompt.messages:
                 raise DataError(
@@ -291,6 +301,17 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
                     duplicates += 1
                     _refuse_other_settings(first, row)
                     _refuse_other_numbers(first, row)
+        if lines < file.scored:
+            cut.append((file, lines))
+    in_set = max(len(prompts), *(file.prompts for file in files))
+    for file, lines in cut:
+        # what it lacks may stand in another file
+        if len(files) == 1 or len(prompts) < in_set:
+            raise DataError(
+                f"the file holds {plural(lines, 'prompt')}, and the results beside it are of "
+                f"{file.scored}",
+                where=str(file.path), remedy=CUT,
+            )  # fmt: skip
     numbered = tuple(
         replace(row, candidate=replace(row.candidate, index=index))
         for index, row in enumerate(rows.values())
@@ -301,7 +322,6 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
         _refuse_other_settings(numbered[0], row)
     merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
     paths = tuple(str(file.path) for file in files)
-    in_set = max(len(prompts), *(file.prompts for file in files))
     return replace(
         merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set,
         grown_from=min((file.grown_from for file in files if file.grown_from), default=0),

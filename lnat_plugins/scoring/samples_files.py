@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.files import RepeatedKeyError, irregular, parse_json, require_regular
 from lnat_plugins.teacher_set.unusable import UnusableRows
 
 CUT: Final = "the file was cut or edited: run lm_eval with --log_samples again"
@@ -63,6 +64,7 @@ def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, .
     files: dict[Path, SamplesFile] = {}
     skipped: list[str] = []
     for source in sources:
+        require_regular(source, DataError)
         if source.is_dir():
             found, not_read = _search(source)
             skipped += not_read
@@ -132,9 +134,11 @@ def _describe(path: Path) -> SamplesFile:
 
 def _results(path: Path) -> Mapping[str, Any]:
     """lm-eval's results; empty where the file cannot be read."""
+    if irregular(path):
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}
 
@@ -193,6 +197,7 @@ def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
         DataError: unreadable text or JSON, or a line of another kind of file.
     """
     number, empty = 0, True
+    require_regular(path, DataError)
     try:
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
@@ -201,7 +206,9 @@ def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
                 empty = False
                 where = f"{path} line {number}"
                 try:
-                    parsed = json.loads(line)
+                    parsed = parse_json(line)
+                except RepeatedKeyError as cause:
+                    raise DataError(str(cause), where=where, remedy=CUT) from None
                 except (ValueError, RecursionError):
                     what, found = "not valid JSON", line.rstrip()
                     remedy = CUT if path.suffix == ".jsonl" else NOT_OURS

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.errors import StudentError
+from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.scoring import chat
 from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, score_prompts
@@ -235,7 +235,7 @@ class LocalStudent:
         counted = self._processes.share(range(len(groups)), count)
         plan = sum(counted, ToRead())
         for note, n_rows in plan.warned.items() if self._processes.main else ():
-            _log.warning("%d of %d responses: %s", n_rows, len(rows), note)
+            _log.warning("%d of %d responses: %s", n_rows, len(rows), visible(note))
         if self._shown:
             print_line(f"plan: {plan.in_words()}")
         costs = [one.tokens.tokens for one in counted]

@@ -82,6 +82,11 @@ class TokenValues:
         """JSON values."""
         return {**vars(self), "logprobs": {**self.logprobs}, "statistics": {**self.statistics}}
 
+    def counts(self, where: str = "") -> list[int]:
+        """Tokens of each step, those of tags included; raises DataError as `arrays`."""
+        found: list[int] = np.diff(_unpacked(self.bounds, _INTEGER, where)).tolist()
+        return found
+
     def arrays(self, where: str = "") -> dict[str, npt.NDArray[Any]]:
         """`ids`, `ends`, `bounds`, `scored`, `logprob[WINDOW]` for each window, and each statistic.
 

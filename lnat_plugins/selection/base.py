@@ -161,7 +161,7 @@ class Strategy:
         must("check", check is None or callable(check), "a function, or None")
         must("weighs", isinstance(self.weighs, bool), "True or False")
 
-    def failed(self, cause: Exception) -> ConfigError:
+    def failed(self, cause: BaseException) -> ConfigError:
         """The error for an exception in one of the strategy's functions."""
         what = f"strategy {self.name} failed: {type(cause).__name__}: {cause}"
         return ConfigError(what, where=self.owner, remedy="fix the strategy")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError, is_text
+from lnat_plugins.errors import PASSES_ON, ConfigError, DataError, LnatError, is_text
 from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import score_again
 from lnat_plugins.ranking.table import Floats
@@ -195,9 +195,9 @@ def _call(strategy: Strategy, function: Callable[..., Any], *arguments: object) 
     """Call a strategy's function. What it refuses passes; any other exception names its owner."""
     try:
         return function(*arguments)
-    except LnatError:
+    except (LnatError, *PASSES_ON):
         raise
-    except Exception as cause:
+    except BaseException as cause:
         raise strategy.failed(cause) from cause
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from lnat_plugins.errors import ConfigError, did_you_mean, validate
+from lnat_plugins.errors import PASSES_ON, ConfigError, LnatError, did_you_mean, validate
 from lnat_plugins.metrics import GLOBAL, Metric
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
@@ -293,6 +293,8 @@ def _options(block: Mapping[str, Any], strategy: Strategy, source: str) -> dict[
         except ValueError as cause:
             what = f"`{name}` must be {cause}"
             raise ConfigError(what, where=f"{source}: {name}", found=block[name]) from None
-        except Exception as cause:
+        except (LnatError, *PASSES_ON):
+            raise
+        except BaseException as cause:
             raise strategy.failed(cause) from cause
     return parsed

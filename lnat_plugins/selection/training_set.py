@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.files import RepeatedKeyError, parse_json, require_regular, user_path
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
     SFT_CONFIG,
@@ -199,7 +200,7 @@ def read_selection(path: str | Path) -> Selection:
     Raises:
         DataError: no such file, or not a stored selection.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     if path.is_dir():
         of_trainer = (path / OF_TRAINER).exists() and not (path / SELECTION).exists()
         path = path / (OF_TRAINER if of_trainer else SELECTION)
@@ -207,8 +208,11 @@ def read_selection(path: str | Path) -> Selection:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
+    require_regular(path, DataError)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except RepeatedKeyError as cause:
+        raise DataError(str(cause), where=str(path), remedy=_REMEDY) from None
     except OSError as cause:
         what = "the stored selection cannot be opened"
         raise DataError(what, where=str(path), found=cause.strerror, remedy=_REMEDY) from None

@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 from lnat_plugins.errors import (
     NAME_RULE,
+    PASSES_ON,
     ConfigError,
     DataError,
     LnatError,
@@ -77,14 +78,18 @@ class Splitter:
         """The spans of the text; ConfigError if `split` fails or its spans do not tile the text."""
         try:
             found = self.split(text)
-        except LnatError:
+        except (LnatError, *PASSES_ON):
             raise
-        except Exception as cause:
+        except BaseException as cause:
             raise self._wrong(f"failed: {type(cause).__name__}: {cause}", text) from cause
         try:
             spans = [(operator.index(start), operator.index(end)) for start, end in found]
         except (TypeError, ValueError):
             raise self._wrong("gave no list of (start, end) spans", found) from None
+        except (LnatError, *PASSES_ON):
+            raise
+        except BaseException as cause:  # of a generator
+            raise self._wrong(f"failed: {type(cause).__name__}: {cause}", text) from cause
         reached = 0
         for start, end in spans:
             if start != reached or end <= start:

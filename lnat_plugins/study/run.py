@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.api import load_teacher_set, read_scores
-from lnat_plugins.errors import ConfigError, did_you_mean
-from lnat_plugins.files import check_model_folder
+from lnat_plugins.errors import ConfigError, did_you_mean, visible
+from lnat_plugins.files import check_model_folder, user_path
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.plugins import load_plugins
@@ -80,7 +80,9 @@ class StudyRun:
         spec = read_study(study)
         for student in spec.students.values():
             check_model_folder(student, f"{spec.source}: students")
-        folder = spec.source.parent / spec.name if folder is None else Path(folder).expanduser()
+        folder = (
+            spec.source.parent / spec.name if folder is None else user_path(folder, ConfigError)
+        )
         teacher_set = load_teacher_set(spec.teacher_set)
         for teacher in spec.teachers or ():
             if teacher not in teacher_set.teachers:
@@ -375,7 +377,7 @@ def run_units(
         LnatError: of a unit, when those that run have ended.
     """
     if units and (said := warning(run.versions, run._versions)):
-        _log.warning("study %s: %s", run.spec.name, said)
+        _log.warning("study %s: %s", run.spec.name, visible(said))
     stages = {"scores": 0, "before": 1, "calibration": 1}
     for number in range(3):
         stage = [unit for unit in units if stages.get(unit.kind, 2) == number]

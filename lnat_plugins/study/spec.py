@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from lnat_plugins.errors import ConfigError, validate
-from lnat_plugins.files import read_yaml
+from lnat_plugins.errors import ConfigError, file_name_problem, validate
+from lnat_plugins.files import read_yaml, user_path
 
 _OURS: Final = (
     "model_name_or_path", "output_dir", "seed", "data_seed", "dataset_name", "datasets",
@@ -148,6 +148,12 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _folder_name(value: str) -> str:
+    if problem := file_name_problem(value) or ("" if value else "this is empty"):
+        raise ValueError(f"a study's name is that of its folder, and {problem}")
+    return value
+
+
 def _listed_or_named(value: Any) -> Any:
     return value if isinstance(value, Mapping) else _listed(value)
 
@@ -214,7 +220,7 @@ class StudyKeys(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    study: str
+    study: Annotated[str, AfterValidator(_folder_name)]
     """its name, and that of its folder"""
     teacher_set: str
     """the YAML of the rows; its metrics are compared with what training brings"""
@@ -261,7 +267,7 @@ def read_study(path: str | Path) -> StudySpec:
         ConfigError: an unknown key, a value that is not allowed, a key of `sft:` that the study
             sets itself.
     """
-    path = Path(path).expanduser().resolve()
+    path = user_path(path, ConfigError).resolve()
     where, folder = str(path), path.parent
     found = validate(StudyKeys, read_yaml(path), where=where)
     evaluation = validate(EvaluationKeys, found.evaluation, where=f"{where}: evaluation")
@@ -346,5 +352,5 @@ def read_study(path: str | Path) -> StudySpec:
 
 def _path(name: str, folder: Path) -> str:
     """From the YAML's folder, where something is there; else as written."""
-    path = folder / Path(name).expanduser()
+    path = user_path(name, ConfigError, base=folder)
     return str(path.resolve()) if path.exists() else name

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import write_atomic
+from lnat_plugins.files import user_path, write_atomic
 from lnat_plugins.formatting import join_blocks
 from lnat_plugins.ranking.bootstrap import RESAMPLES
+from lnat_plugins.ranking.table import check_resampling
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
 from lnat_plugins.study.run import StudyRun, run_units
 
 RESULTS: Final = "studies.json"
+_MOST_RESAMPLES: Final = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +86,16 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
             where="evaluation: metric", found=", ".join(sorted(measured)),
             remedy="run those of one metric in a command of their own",
         )  # fmt: skip
-    root = Path(folder).expanduser().resolve()
+    root = user_path(folder, ConfigError).resolve()
     return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
+
+
+def check_study_resampling(iters: int, seed: int) -> None:
+    """Refuse numbers below 0, and more resamples than memory allows (ConfigError).
+
+    Each holds a number for every prompt and every item.
+    """
+    check_resampling(iters, seed, _MOST_RESAMPLES)
 
 
 def write_studies(runs: Sequence[StudyRun], *, iters: int = RESAMPLES, seed: int = 1234) -> Studies:
@@ -95,8 +105,10 @@ def write_studies(runs: Sequence[StudyRun], *, iters: int = RESAMPLES, seed: int
         iters, seed: of the resampling.
 
     Raises:
+        ConfigError: as `check_study_resampling`.
         DataError: a study has no results yet.
     """
+    check_study_resampling(iters, seed)
     found = tuple(write_results(run, iters=iters, seed=seed) for run in runs)
     if len(found) == 1:
         return Studies(found, found[0].together)
@@ -117,6 +129,7 @@ def run_studies(
 
     Args, Raises: as `run_study`; each study has a folder of its name in `output_path`.
     """
+    check_study_resampling(bootstrap_iters, seed)
     runs = open_studies(studies, output_path)
     for run in runs:
         for _ in run_units(run, run.units, jobs):

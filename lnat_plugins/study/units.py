@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from lnat_plugins.errors import ConfigError, DataError, nearest
-from lnat_plugins.files import write_atomic
+from lnat_plugins.files import parse_json, write_atomic
 from lnat_plugins.study.spec import Budget, StudySpec
 from lnat_plugins.teacher_set.config import fingerprint
 
@@ -136,10 +136,10 @@ def read_done(folder: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     path = folder / UNIT
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
         raise DataError(
             "the unit's file cannot be read", where=str(path), found=str(cause),
             remedy="remove it, and run the study again",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.files import FunctionName, read_yaml
+from lnat_plugins.files import FunctionName, is_folder, read_yaml, user_path
 from lnat_plugins.steps import SPLITTERS, Splitter, parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import LOADERS, TeacherSet, load
@@ -56,7 +56,7 @@ def list_tasks(
     such a YAML is not checked. Raises ConfigError for a path that does not exist.
     """
     found = []
-    for path in [Path(path) for path in paths] or [shipped_folder()]:
+    for path in [user_path(path, ConfigError) for path in paths] or [shipped_folder()]:
         if not path.exists():
             raise ConfigError("no such file or folder", where=str(path))
         files = [path] if path.is_file() else sorted(path.rglob("*.yaml"))
@@ -67,7 +67,7 @@ def list_tasks(
 
 def check_task(path: str | Path, load: Callable[[TaskSpec], TeacherSet] = load) -> TeacherSet:
     """Load the YAML and all its data as a run would; the first error is raised."""
-    if Path(path).is_dir() or suffix_of(Path(path), tuple(by_suffix(LOADERS))):
+    if is_folder(path) or suffix_of(Path(path), tuple(by_suffix(LOADERS))):
         raise ConfigError(
             "this is data, and not the YAML of a teacher set", where=str(path),
             remedy=f"write the YAML first: lnat init {path}",

@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, Final, cast
 
 from lnat_plugins.errors import DataError
+from lnat_plugins.files import RepeatedKeyError, parse_json, repeated
 from lnat_plugins.teacher_set.loaders import COMPRESSED, Loader, Row
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -66,9 +67,24 @@ def _read_json(path: Path, shown: str, split: str) -> Iterator[Row | DataError]:
     if len(first_two) == 2 and all(line.lstrip().startswith(b"{") for line in first_two):
         yield from _parse_lines(lines, shown)  # no JSON text begins like this
         return
-    for number, values in enumerate(_rows_of(_parse_json(data, shown), split, shown), start=1):
+    marked: list[_Repeated] = []
+
+    def mark(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            marked.append(values := _Repeated(values))
+            values.key = repeated(pairs)
+        return values
+
+    content = _parse_json(data, shown, json.JSONDecoder(object_pairs_hook=mark).decode)
+    if isinstance(content, _Repeated):
+        raise _twice(content.key, shown)
+    for number, values in enumerate(_rows_of(content, split, shown), start=1):
         where = f"{shown} row {number}"
         try:
+            # only its own row cannot be used
+            if marked and (key := _repeated_in(values)) is not None:
+                raise _twice(key, where)
             yield _row(values, where)
         except DataError as error:
             yield error
@@ -97,9 +113,36 @@ def _rows_of(content: Any, split: str, shown: str) -> list[Any]:
     )  # fmt: skip
 
 
-def _parse_json(data: bytes, where: str) -> Any:
+class _Repeated(dict[str, Any]):
+    """An object of JSON in which a key stands twice."""
+
+    key: str
+
+
+def _repeated_in(values: Any) -> str | None:
+    """A key that stands twice in an object, at any depth."""
+    waiting = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, _Repeated):
+            return value.key
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return None
+
+
+def _twice(key: str, where: str) -> DataError:
+    return DataError(
+        f"the key {key!r} stands twice", where=where, remedy="keep one of them",
+        reason="a key stands twice",
+    )  # fmt: skip
+
+
+def _parse_json(data: bytes, where: str, parse: Callable[[str], Any] = parse_json) -> Any:
     try:
-        return json.loads(data.decode("utf-8"))
+        return parse(data.decode("utf-8"))
+    except RepeatedKeyError as cause:
+        raise _twice(cause.key, where) from None
     except UnicodeDecodeError as cause:
         raise DataError(
             _NOT_UTF8, where=where, found=data[max(0, cause.start - 10) : cause.end + 10],

@@ -18,7 +18,7 @@ from pydantic import (
     PlainValidator,
 )
 
-from lnat_plugins.errors import is_text
+from lnat_plugins.errors import file_name_problem, is_text
 
 Sensitivity = Literal["none", "basic", "full"]
 Scalar = str | int | float | bool | None
@@ -32,6 +32,12 @@ def _text(value: Any) -> str:
     if not is_text(value):
         raise ValueError("this must be text")
     return value
+
+
+def _task_name(value: Any) -> str:
+    if problem := file_name_problem(_text(value)):
+        raise ValueError(f"a task's name stands in names of files, and {problem}")
+    return str(value)
 
 
 def _name(value: Any) -> str:
@@ -130,7 +136,9 @@ class _Keys(BaseModel):
 class TaskKeys(_Keys):
     """The top level of the YAML; the second half are keys of lm-eval that we do not read."""
 
-    task: Text = _field(..., "give the set a name: `task: my_teachers`")
+    task: Annotated[str, PlainValidator(_task_name)] = _field(
+        ..., "give the set a name: `task: my_teachers`"
+    )
     """the set's name, for `lm_eval --tasks` and in results"""
     dataset_path: Annotated[DatasetPath, PlainValidator(_dataset_path)] = _field(
         ..., "give a file, a folder, a pattern, a list, a mapping teacher: file, or a hub id"

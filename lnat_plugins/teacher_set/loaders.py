@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
-from lnat_plugins.errors import NAME_RULE, ConfigError, DataError, LnatError, is_name, require
+from lnat_plugins.errors import (
+    NAME_RULE,
+    PASSES_ON,
+    ConfigError,
+    DataError,
+    LnatError,
+    is_name,
+    require,
+)
+from lnat_plugins.files import require_regular
 
 COMPRESSED: Final = (".gz", ".zst")
 """Suffixes of compressed files, behind that of the text in them."""
@@ -94,6 +103,7 @@ def read_file(
     Raises DataError for a file that cannot be opened and whatever the loader finds, ConfigError
     with the loader's owner where the loader fails in another way.
     """
+    require_regular(path, DataError, shown)
     try:
         read = loader.read(path, shown, split) if loader.by_split else loader.read(path, shown)
         for number, row in enumerate(read, start=1):
@@ -107,7 +117,7 @@ def read_file(
                     where=f"{shown} row {number}", found=row,
                     remedy="fix the plugin that brings the loader",
                 )  # fmt: skip
-    except LnatError:
+    except (LnatError, *PASSES_ON):
         raise
     except FileNotFoundError:
         raise DataError("no such file", where=shown, remedy="check `dataset_path`") from None
@@ -120,7 +130,7 @@ def read_file(
         if cause.strerror is None:  # of a decompressor
             remedy = "the file may be cut off, or not be compressed; write it again"
         raise DataError(what, where=shown, remedy=remedy) from cause
-    except Exception as cause:
+    except BaseException as cause:
         what = f"loader {loader.name} failed: {type(cause).__name__}: {cause}"
         raise ConfigError(what, where=loader.owner, remedy="fix the plugin") from cause
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
+from lnat_plugins.files import user_path
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.loaders import (
     Loader,
@@ -201,9 +202,11 @@ def _expand(
     path: str, spec: DataSpec, suffixes: tuple[str, ...], key: str
 ) -> list[tuple[SourceKind, str]]:
     """Kind and location of everything that a path leads to; never empty."""
-    local = spec.base_dir / Path(path).expanduser()
+    of_hub = path.startswith("hf://")
+    where = f"{spec.source}: {key}"
+    local = Path() if of_hub else user_path(path, DataError, where, spec.base_dir)
     found: list[tuple[SourceKind, str]] = []
-    if path.startswith("hf://"):
+    if of_hub:
         found = [("hub_file", url) for url in _expand_url(path, spec.source)]
     elif glob.has_magic(path) and not local.exists():
         pattern = Path(glob.escape(str(spec.base_dir))) / Path(path).expanduser()

@@ -24,14 +24,17 @@ def write_run(
     settings = {"steps": "sentence", "windows": ["4", "global"]} | RENDERING | rendering
     lines = []
     for i in range(len(next(iter(scores.values())))):
+        texts = {teacher: f"{teacher} says " + "step " * (50 * i + 1) for teacher in scores}
         records = [
-            dataclasses.replace(record_of(teacher, values[i]), settings=settings)
+            dataclasses.replace(
+                record_of(teacher, values[i]), settings=settings, spans=((0, len(texts[teacher])),)
+            )
             for teacher, values in scores.items()
         ]
         line = samples_line(f"p{i}", records)
         line["doc"]["prompt"] = f"What is {i}?"
         for response in line["doc"]["responses"]:
-            text = f"{response['teacher']} says " + "step " * (50 * i + 1)
+            text = texts[response["teacher"]]
             response |= {"response": text, "correct": response["teacher"] != "DSQ", "year": i}
         lines.append(line)
     results = {"model_name": student}

@@ -13,8 +13,8 @@ import torch
 from lnat_plugins.engine import attention
 from lnat_plugins.engine.attention import SharedCache, formula
 from lnat_plugins.engine.engine import SMALLEST_BUDGET, Engine, bytes_per_token, default_budget
-from lnat_plugins.engine.types import ACTIVATIONS, RunScores
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.engine.types import ACTIVATIONS, RunScores, TokenRun
+from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.scoring.backend import EngineBackend, Job
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.steps.windows import parse_windows
@@ -387,3 +387,73 @@ def test_half_precision_takes_half() -> None:
 
 def test_a_student_without_an_inner_size_has_four_times_its_width() -> None:
     assert bytes_per_token(student("gpt2")) == (8 * 32 + 3 * 128) * 4
+
+
+# What cannot be read at all.
+
+
+def of_ids(ids: list[int]) -> TokenRun:
+    return TokenRun(np.array(ids), np.ones(len(ids), bool))
+
+
+@PATHS
+def test_a_token_that_the_embedding_lacks_is_refused_before_anything_is_read(path: str) -> None:
+    model = student("llama")
+    engine = Engine(model, path=path)
+    size = model.get_input_embeddings().num_embeddings
+    assert engine.vocabulary == size
+    message = f"^the tokenizer gives token {size}, and the student's embedding has {size}. Give the"
+    for prompt, body in (([1, size], [2]), ([1], [2, size])):
+        with pytest.raises(StudentError, match=message):
+            engine.score(np.array(prompt), [of_ids(body)])
+        job = Job(encoded([body]), frozenset(WINDOWS[0].pairs(1)), whole=False)
+        with pytest.raises(StudentError, match=message):
+            EngineBackend(engine).to_read(np.array(prompt), [[job]])
+    assert engine.counts.forwards == 0
+    (found,) = engine.score(np.array([1]), [of_ids([2, size - 1])])
+    assert not found.failure
+
+
+def test_an_embedding_padded_beyond_the_tokenizer_is_read_as_any_other() -> None:
+    model = student("llama")
+    before = Engine(model).score(np.array([1, 5]), [of_ids([2, 7])])[0].logprobs
+    model.resize_token_embeddings(model.get_input_embeddings().num_embeddings + 64)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[-64:] = 0
+    assert np.isfinite(Engine(model).score(np.array([1, 5]), [of_ids([2, 7])])[0].logprobs).all()
+    assert len(before) == 2
+
+
+def test_no_memory_for_the_first_forward_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = student("llama")
+
+    def forward(*arguments: Any, **more: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(StudentError) as caught:
+        Engine(model)
+    assert str(caught.value) == (
+        "the student ran out of memory on its first two tokens (found 'cpu'). Free memory on the "
+        "device, or load the student with a smaller dtype or on another device."
+    )
+
+
+@pytest.mark.parametrize("first", range(2, 12))
+def test_out_of_memory_from_the_nth_forward_on_is_a_failure_of_runs(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calls = student("llama"), 0
+    whole = model.forward
+
+    def forward(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls >= first:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(*arguments, **more)
+
+    monkeypatch.setattr(model, "forward", forward)
+    engine = Engine(model, token_budget=64)
+    found = engine.score(np.array([1, 5]), [of_ids([2, 7, 9]), of_ids([3, 8])])
+    assert [bool(one.failure) == bool(np.isnan(one.logprobs).all()) for one in found] == [True] * 2

@@ -199,7 +199,15 @@ def student_folder(model: Any, tokenizer: Any, tmp_path_factory: pytest.TempPath
     return folder
 
 
-def lm_eval(student: Path, tasks: Path, out: Path) -> subprocess.CompletedProcess[str]:
+COMMANDS = {
+    "lm_eval": ["-m", "lm_eval", "run"],
+    "lnat eval": ["-c", "import sys; from lnat_plugins.cli import main; sys.exit(main())", "eval"],
+}
+
+
+def lm_eval(
+    student: Path, tasks: Path, out: Path, command: str = "lm_eval"
+) -> subprocess.CompletedProcess[str]:
     options = {
         "--model": "hf",
         "--model_args": f"pretrained={student},dtype=float32",
@@ -210,7 +218,7 @@ def lm_eval(student: Path, tasks: Path, out: Path) -> subprocess.CompletedProces
     }
     arguments = [part for option in options.items() for part in option]
     return subprocess.run(
-        [sys.executable, "-m", "lm_eval", "run", *arguments, "--log_samples"],
+        [sys.executable, *COMMANDS[command], *arguments, "--log_samples"],
         cwd=out.parent,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -256,3 +264,21 @@ def test_a_missing_column_is_one_line_and_exit_code_2(student_folder: Path, tmp_
     assert "my_teachers.jsonl" in ours[0] and "'response'" in ours[0]
     assert "Traceback" not in done.stderr + done.stdout
     assert not list(tmp_path.glob("out/**/*.json*"))
+
+
+@pytest.mark.parametrize("command", ["lm_eval", "lnat eval"])
+def test_scores_that_could_not_be_saved_are_an_error(
+    command: str, student_folder: Path, tmp_path: Path
+) -> None:
+    """The harness logs a warning, prints its table and ends with 0."""
+    path, out = write_set(tmp_path / "sets", rows(prompts=1)), tmp_path / "out"
+    out.mkdir()
+    # where the harness makes a folder for the student
+    (out / str(student_folder).replace("/", "__")).write_text("in the way", encoding="utf-8")
+    done = lm_eval(student_folder, path, out, command)
+    assert "|local_naturalness" in done.stdout.replace(" ", ""), done.stderr[-4000:]
+    assert done.returncode == 2, done.stderr[-4000:]
+    last = [line for line in done.stderr.splitlines() if line.startswith("lnat: ")][-1]
+    assert last.startswith(f"lnat: error: {out}: the harness could not save its files (found ")
+    assert "exists" in last
+    assert "Traceback" not in done.stderr

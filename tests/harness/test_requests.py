@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.models.huggingface import HFLM
@@ -467,3 +468,35 @@ def test_prompts_that_lm_eval_renders_alike_are_scored_apart(
     scored = records(evaluate(tmp_path, hf(model, reader), apply_chat_template=True))
     lengths = {prompt: record["prompt_tokens"] for (prompt, *_), record in scored.items()}
     assert lengths["So."] < lengths["First step. Wait."]
+
+
+def test_no_memory_for_any_response_is_one_error(
+    model: Any, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path, rows(prompts=1))
+    lm = hf(model, tokenizer)
+    calls, whole = 0, model.forward
+
+    def forward(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(*arguments, **more)
+
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(StudentError, match="^the student ran out of memory on every response"):
+        evaluate(tmp_path, lm)
+
+
+def test_a_tokenizer_larger_than_the_student_ends_the_run_before_it_reads(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    write_set(tmp_path, rows(prompts=1))
+    small = copy.deepcopy(model)
+    small.resize_token_embeddings(20)
+    read: list[int] = []
+    small.register_forward_pre_hook(lambda *arguments, **more: read.append(1), with_kwargs=True)
+    with pytest.raises(StudentError, match=r"gives token \d+, and the student's embedding has 20"):
+        evaluate(tmp_path, hf(small, tokenizer))
+    assert len(read) <= 1  # two tokens, by which the engine looks at the model

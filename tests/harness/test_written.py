@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .lab import TASK, evaluate, hf, rows, write_set
 @pytest.fixture(autouse=True)
 def nothing_waits() -> None:
     forget_files()
-    atexit.unregister(print_files)
+    atexit.unregister(written._end)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,57 @@ def test_what_to_add_where_nothing_was_written(
     assert printed(capsys) == [
         "lnat: no scores were written to there: add --log_samples, and then run: lnat rank there"
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("--log_samples", True),
+        ("-s", True),
+        ("--log_s", True),
+        ("--config run.yaml", True),
+        ("-C off.yaml", False),
+        ("--limit 3", False),
+        ("--tasks -s", True),
+    ],
+)
+def test_samples_that_were_asked_for_and_are_not_there_are_an_error(
+    words: str, asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("run", "true"), ("off", "false")):
+        (tmp_path / f"{name}.yaml").write_text(f"log_samples: {value}\n", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--output_path", "out", *words.split()])
+    expect_files([TASK, "b"])
+    (tmp_path / "out" / "student").mkdir(parents=True)
+    (tmp_path / "out" / "student" / "samples_b_2026.jsonl").touch()
+    assert print_files() is not asked
+    lines = capsys.readouterr().err.splitlines()
+    error = [line for line in lines if line.startswith("lnat: error: ")]
+    assert error == asked * [
+        f"lnat: error: out: the harness could not save its files (found 'no samples of {TASK}'). "
+        "Give --output_path a folder that can be written to, and run again; what --use_cache has "
+        "is not scored again."
+    ]
+
+
+def test_a_file_that_the_harness_could_not_save_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its samples are there and cut; or the results are not."""
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--log_samples", "-o", str(tmp_path)])
+    expect_files([TASK])
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student" / f"samples_{TASK}_2026.jsonl").touch()
+    log = logging.getLogger("lm_eval.loggers.evaluation_tracker")
+    logging.getLogger("lm_eval").setLevel(logging.INFO)
+    log.warning("Could not save sample results")
+    log.info(repr(OSError(28, "No space left on device")))
+    assert not print_files()
+    assert "No space left on device" in capsys.readouterr().err
+    log.warning("Could not save sample results")
+    assert print_files()
 
 
 def test_after_an_error_there_are_none(

@@ -254,6 +254,18 @@ def test_settings_below_zero_are_refused(setting: str) -> None:
         rank_rows(table({"A": [-1.0]}), **{setting: -1})
 
 
+@pytest.mark.parametrize(
+    ("teachers", "most"), [(1, 1_000_000), (5, 1_000_000), (20, 238_095), (100, 10_000)]
+)
+def test_more_resamples_than_memory_allows_are_refused(teachers: int, most: int) -> None:
+    rows = table({f"t{i}": [-1.0 - i] for i in range(teachers)})
+    message = f"^bootstrap_iters is above {most:,}, .*found {most + 1}"
+    with pytest.raises(ConfigError, match=message):
+        rank_rows(rows, bootstrap_iters=most + 1)
+    with pytest.raises(ConfigError, match=message):
+        compare(rows, ["p0"], [TOKENS_PER_STEP], "4", bootstrap_iters=most + 1)
+
+
 def test_undefined_figures_become_null() -> None:
     plain = rank_rows(table({"A": [-1.0]})).as_dict()
     assert plain["teachers"][0]["low"] is None

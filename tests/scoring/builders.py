@@ -63,6 +63,7 @@ class BrokenOnLongRuns:
 
     path = "batched"
     has_activations = True
+    vocabulary = 0
 
     def __init__(self, engine: Engine, only_after: list[int] | None = None) -> None:
         self.engine = engine

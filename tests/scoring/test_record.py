@@ -112,7 +112,8 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
 
 
 def test_whole_numbers_are_read_as_sums() -> None:
-    raw = json.loads(make_record().to_json()) | {"totals": {"4": -18, "global": -18}}
+    raw = json.loads(make_record().to_json()) | {"sums": {"4": [-1, -17], "global": None}}
+    raw["totals"] = {"4": -18, "global": -18}
     assert StepSums.from_json(raw).totals == {"4": -18.0, "global": -18.0}
 
 

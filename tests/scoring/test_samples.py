@@ -52,7 +52,7 @@ def test_the_texts_come_back_as_they_were_read(tmp_path: Path) -> None:
     line = samples_line("p0", [make_record("QwQ"), make_record("R1")])
     turns = [{"role": "system", "content": ""}, {"role": "user", "content": "What?"}]
     line["doc"]["messages"] = turns
-    text = "One.\u2028 Two.  "
+    text = "One.\u2028 Two.  ".ljust(20, ".")
     line["doc"]["responses"][0] |= {
         "response": text,
         "steps": [text[:5], text[5:]],
@@ -146,10 +146,11 @@ def test_one_id_for_two_prompts_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_response_may_hold_any_line_separator(tmp_path: Path) -> None:
+    text = "a\u2028b\x85c\r\nd".ljust(20, ".")
     line = samples_line("p0", [make_record("QwQ")])
-    line["doc"]["responses"][0]["response"] = "a\u2028b\x85c\r\nd"
+    line["doc"]["responses"][0]["response"] = text
     path = write_lines(tmp_path / "x.jsonl", [line])
-    assert read_scored_set([path]).rows[0].text == "a\u2028b\x85c\r\nd"
+    assert read_scored_set([path]).rows[0].text == text
 
 
 def test_a_prompt_without_responses_still_counts(tmp_path: Path) -> None:

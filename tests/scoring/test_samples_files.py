@@ -15,6 +15,7 @@ from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets
 from tests.helpers_samples import (
     DATE,
+    record_of,
     samples_line,
     teacher_table,
     write_lines,
@@ -165,6 +166,7 @@ def test_missing_sources_name_the_flag_that_writes_them(tmp_path: Path) -> None:
         (b"[" * 100_000, r"line 1: not valid JSON"),
         (b"3\n", r"line 1: not a line of a samples file"),
         (b'{"doc": {}}\n', r"line 1: not a line of a samples file"),
+        (b'{"doc": {}, "resps": [], "doc": 1}\n', r"line 1: the key 'doc' stands twice.*again"),
     ],
 )
 def test_an_unreadable_file_is_named_with_its_line(
@@ -182,6 +184,38 @@ def test_a_cut_last_line_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"line 2: not valid JSON"):
         read_scored_sets([path])
+
+
+def test_a_file_that_is_cut_at_the_end_of_a_line_is_refused(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "a", TABLE, in_set=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\n") + 1])
+    for source in (path, tmp_path):
+        with pytest.raises(DataError) as caught:
+            read_scored_sets([source])
+        assert str(caught.value) == (
+            f"{path}: the file holds 1 prompt, and the results beside it are of 2. The file was "
+            "cut or edited: run lm_eval with --log_samples again."
+        )
+    # Another file may hold what it lacks.
+    other = write_run(tmp_path / "b", {"p1": TABLE["p1"]}, in_set=2)
+    other_results = next(other.parent.glob("results_*"))
+    found = json.loads(other_results.read_text())
+    found["n-samples"] = {"local_naturalness": {"original": 2, "effective": 1}}
+    other_results.write_text(json.dumps(found))
+    (scored,) = read_scored_sets([path, other])
+    assert scored.prompts == ("p0", "p1")
+    found["n-samples"] = {"local_naturalness": {"original": 3, "effective": 1}}
+    other_results.write_text(json.dumps(found))
+    with pytest.raises(DataError, match="holds 1 prompt, and the results beside it are of 2"):
+        read_scored_sets([path, other])
+
+
+def test_a_response_of_another_length_than_was_scored_is_refused(tmp_path: Path) -> None:
+    line = samples_line("p0", [record_of("QwQ", -1.0)])
+    line["doc"]["responses"][0]["response"] += "."
+    with pytest.raises(DataError, match="'spans' does not end .*found '10 of 11 characters'"):
+        read_scored_sets([write_lines(tmp_path / "x.jsonl", [line])])
 
 
 def test_a_column_of_an_earlier_version_may_be_called_turn(tmp_path: Path) -> None:

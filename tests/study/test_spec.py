@@ -58,6 +58,8 @@ def test_names_that_lead_nowhere_are_left_as_they_are(tmp_path: Path) -> None:
         ({"sft": {"output_dir": "x"}}, "the study sets `output_dir` itself"),
         ({"evaluation": {"tasks": [], "metric": "acc"}}, "evaluation: tasks"),
         ({"evaluation": {"tasks": "sums.yaml"}}, "the key `metric` is missing"),
+        ({"study": "../x"}, "study: a study's name is that of its folder, and no file's name may"),
+        ({"study": ""}, "study: .*this is empty"),
         ({"teacher": ["long"]}, "unknown key .*'teacher'.*did you mean 'teacher"),
     ],
 )  # fmt: skip

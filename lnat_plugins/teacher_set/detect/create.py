@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean, is_text
-from lnat_plugins.files import BUNDLED, parse_yaml, shown, write_atomic
+from lnat_plugins.files import BUNDLED, parse_yaml, shown, user_path, write_atomic
+from lnat_plugins.formatting import split_list
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
@@ -132,7 +133,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
     for name in _SEVERAL:
         if name in given:
             own = given[name]
-            listed = own.split(",") if isinstance(own, str) else own
+            listed = split_list(own) if isinstance(own, str) else own
             fields[name] = tuple(text.strip() for text in listed)
     teacher = given.get("teacher", "")
     teachers: dict[str, list[str]] = {}
@@ -286,7 +287,7 @@ def _output(
     if output_path == STDOUT:
         return Path.cwd(), None
     if output_path is not None:
-        path = Path(output_path).expanduser()
+        path = user_path(output_path, ConfigError, "--output_path")
     elif all(source.kind in ("hub_dataset", "hub_file") for source in sources):
         path = Path(FILE)
     else:

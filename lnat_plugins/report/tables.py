@@ -220,6 +220,13 @@ def orders(found: Comparison, main: str) -> Table:
     return Table("Orders", headers, rows)
 
 
+def left_out(found: Comparison) -> Iterator[str]:
+    """Metrics that could not be compared, those with the same reason in one line."""
+    for why in dict.fromkeys(found.left_out.values()):
+        names = [name for name, reason in found.left_out.items() if reason == why]
+        yield f"{', '.join(names)}: {why}"
+
+
 def scores_of(found: Comparison, main: str) -> list[MetricOrder]:
     """The metrics that are no controls, and the one that ranks."""
     return [one for one in found.metrics if one.metric == main or one.metric not in CONTROLS]

@@ -27,7 +27,7 @@ from lnat_plugins.report import report
 from lnat_plugins.report.cells import counted, last_part, number
 from lnat_plugins.report.data import NEXT_COMMAND, gather
 from lnat_plugins.report.page import bundle
-from lnat_plugins.report.tables import plain
+from lnat_plugins.report.tables import left_out, plain
 from lnat_plugins.scoring.record import StepSums
 from tests.ranking.builders import LOWER
 from tests.report.builders import (
@@ -541,3 +541,27 @@ def test_the_composition_is_that_of_the_confounds() -> None:
     given = source(three_teachers())
     figures = gather(given, options(bootstrap_iters=100, seed=1))
     assert figures.composition["local_naturalness[4]"] == figures.ranking.confounds.composition
+
+
+def test_names_flags_and_paths_are_broken_only_where_longer_than_a_line() -> None:
+    names = {"QwQ": "Qwen2-72B-Instruct", "R1": "R1", "DSQ": "DSQ"}
+    rows = [with_response(one, teacher=names[one.teacher]) for one in three_teachers(12)]
+    rows = [
+        dataclasses.replace(one, record=dataclasses.replace(one.record, teacher=one.teacher))
+        for one in rows
+    ]
+    text = page_of(rows, next_command="lnat select my/out --output_path chosen")
+    page = Page(text)
+    kept = {page.text(node) for node in page.all("span", class_="w")}
+    assert {"Qwen2-72B-Instruct", "my/out", "--output_path"} <= kept
+    assert page.text(page.all("h2")[0]).startswith("By local_naturalness Qwen2-72B-Instruct ")
+
+
+def test_metrics_that_cannot_be_compared_for_one_reason_stand_together() -> None:
+    comparison = gather(source(three_teachers(12)), options(**FAST)).comparison
+    assert not isinstance(comparison, str)
+    found = list(left_out(comparison))
+    assert len(found) == len({*comparison.left_out.values()}) < len(comparison.left_out)
+    assert ", ".join(comparison.left_out) == ", ".join(
+        name for line in found for name in line.split(": ")[0].split(", ")
+    )

@@ -74,7 +74,8 @@ def _check(args: argparse.Namespace) -> int:
     print_result(found.to_markdown())
     student = args.student or BUNDLED
     model = "$(lnat student)" if student == BUNDLED else shlex.quote(student)
-    template = " --apply_chat_template" * args.apply_chat_template
+    unused = found.student is not None and found.student.unused_template
+    template = " --apply_chat_template" * (args.apply_chat_template or unused)
     log(
         f"next: lm_eval --model hf --model_args pretrained={model} --tasks "
         f"{shlex.quote(shown(args.file))}{template} --log_samples --output_path scores"

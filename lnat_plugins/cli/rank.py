@@ -139,7 +139,7 @@ def _rank(args: argparse.Namespace) -> int:
     metric = None if ALL in metrics else metrics[0]
     log(f"next: {command('report', places, _options(args, metric, reference=args.reference))}")
     if len(boards) == 1:
-        log(f"then: {_select(args, metric, everything[0])}")
+        log(f"then: {_select(args, metric, everything[0], everything)}")
     return 0
 
 
@@ -195,11 +195,13 @@ def _options(args: argparse.Namespace, metric: str | None, **more: object) -> di
             "plugins": args.plugins, **more}  # fmt: skip
 
 
-def _select(args: argparse.Namespace, metric: str | None, scores: Scores) -> str:
-    """With `--require_correct` where rows are known to be wrong."""
+def _select(
+    args: argparse.Namespace, metric: str | None, scores: Scores, everything: Sequence[Scores]
+) -> str:
+    """Of these scores alone; with `--require_correct` where rows are known to be wrong."""
     wrong = any(row.correct is False for row in scores.rows)
     chosen = _options(args, metric, require_correct=wrong, output_path="chosen")
-    return command("select", args.sources, chosen)
+    return command("select", _sources_of(scores, everything, args.sources), chosen)
 
 
 def declare_report(parser: argparse.ArgumentParser) -> None:
@@ -243,7 +245,7 @@ def _report(args: argparse.Namespace) -> int:
 
     format = format_of(args.output_path, args.format)
     plugins = read_plugins(args)
-    everything = read_all_scores(*args.sources, plugins=plugins)
+    everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
     if len({scores.scored.task for scores in everything}) > 1:
         raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")
@@ -260,10 +262,31 @@ def _report(args: argparse.Namespace) -> int:
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
         prompts=args.prompts, max_size=args.max_size, others=others, format=format,
-        next_command=_select(args, args.metric, scores), bootstrap_iters=args.bootstrap_iters,
-        seed=args.seed,
+        next_command=_select(args, args.metric, scores, everything),
+        bootstrap_iters=args.bootstrap_iters, seed=args.seed,
     )  # fmt: skip
     log(f"wrote {path}: open {path.resolve().as_uri()}")
-    if not others:
-        log(f"next: {_select(args, args.metric, scores)}")
+    log(f"next: {_select(args, args.metric, scores, everything)}")
     return 0
+
+
+def _as_named(everything: Sequence[Scores], sources: Sequence[str]) -> list[Scores]:
+    """In the order in which their sources were named; those of one source as they were read."""
+
+    def place(one: Scores) -> int:
+        return next((i for i, source in enumerate(sources) if _holds(source, one)), len(sources))
+
+    return sorted(everything, key=place)
+
+
+def _holds(source: str, scores: Scores) -> bool:
+    """Whether a file of the scores is the source, or lies in it."""
+    return any(Path(file).is_relative_to(source) for file in scores.scored.files)
+
+
+def _sources_of(scores: Scores, everything: Sequence[Scores], sources: Sequence[str]) -> list[str]:
+    """What to name to read these scores alone: sources that hold no others, else the files."""
+    own = [source for source in sources if _holds(source, scores)]
+    if any(_holds(source, one) for source in own for one in everything if one is not scores):
+        return [*scores.scored.files]
+    return own

@@ -69,3 +69,6 @@ RANDOM = Metric(
     name="random", higher_is_better=True, scope="prompt", unit="none", source="ours: a control",
     aggregate="mean", compute=random, reads="counts",
 )  # fmt: skip
+
+NAMES: Final = frozenset(metric.name for metric in (*CONTROLS, RANDOM))
+"""Metrics that a score is held against; they are no scores themselves."""

@@ -27,7 +27,7 @@ from lnat_plugins.formatting import (
     span,
     with_span,
 )
-from lnat_plugins.metrics import Metric, Scored, score_again
+from lnat_plugins.metrics import Metric, Scored, controls, score_again
 from lnat_plugins.ranking.best_set import best_set
 from lnat_plugins.ranking.bootstrap import (
     INTERVAL,
@@ -286,12 +286,14 @@ def _tau_differences(
 
 
 def _firsts(comparison: Comparison) -> str:
-    """Whom each metric puts first, in one sentence."""
+    """Whom each metric puts first, in one sentence; controls are no metrics to choose by."""
     by_teacher: dict[str, list[str]] = {}
-    for one in comparison.metrics:
+    first, *others = comparison.metrics
+    named_metrics = [first, *(one for one in others if one.metric not in controls.NAMES)]
+    for one in named_metrics:
         by_teacher.setdefault(one.order[0], []).append(one.metric)
     named = "; ".join(f"{name} ({', '.join(by)})" for name, by in by_teacher.items())
-    return f"First by {plural(len(comparison.metrics), 'metric')} compared: {named}."
+    return f"First by {plural(len(named_metrics), 'metric')} compared: {named}."
 
 
 def _orders(comparison: Comparison) -> str:

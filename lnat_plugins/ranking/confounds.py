@@ -18,8 +18,11 @@ from lnat_plugins.metrics import GLOBAL, METRICS, Scored
 from lnat_plugins.ranking.orders import spearman, spearman_rows
 from lnat_plugins.ranking.table import Floats, Ints, ScoreTable, shared_wins
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.steps.windows import parse_window
+from lnat_plugins.steps.windows import parse_window, width
 from lnat_plugins.teacher_set.degenerate import STRETCH, repetition
+
+REPEATED: Final = f"words repeated (stretches of {STRETCH})"
+"""What heads the column of `Confounds.repetition`."""
 
 CONTROLS: Final = ("n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio")
 
@@ -83,7 +86,8 @@ class Confounds:
         repetition: teacher -> share of its words, over all its responses, that lie in a stretch
             of 20 words that occurred before in the same response; empty where no texts were given,
             NaN for a teacher without a word.
-        context: window -> share of the preceding tokens that it shows, without the global window.
+        context: window -> share of the preceding tokens that it shows, narrow windows first,
+            without the global window.
         composition: teacher -> share of the matched prompts on which it is best; a prompt with
             t best teachers counts 1/t for each. Empty where no prompt is matched.
         families: those that the student's name points to; several for a merged name.
@@ -191,9 +195,9 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
     The global window, which shows all, is not among them.
     """
     longest = max((len(record.tokens) for record in records), default=0)
-    names = dict.fromkeys(name for record in records for name in record.sums if name != GLOBAL)
+    names = {name for record in records for name in record.sums if name != GLOBAL}
     found = {}
-    for name in names:
+    for name in sorted(names, key=width):
         window = parse_window(name)
         start = np.array([step - window.preceding(step) for step in range(longest)], dtype=np.int64)
         found[name] = _mean_known(

@@ -40,7 +40,9 @@ def opinions(
 
     Args:
         rows, prompts, window: as for `rank`.
-        own: what is ranked by; it is no second opinion, nor is a score that equals it everywhere.
+        own: what is ranked by; it is no second opinion, nor is a score that equals it everywhere,
+            nor, of local naturalness, `global_step_naturalness`: it is local naturalness under the
+            whole context, which stands among the other ways of scoring.
         metrics: name -> metric.
     """
     found: list[Opinion] = []
@@ -49,6 +51,8 @@ def opinions(
         return ()
     for name in _ASKED:
         if name == own.metric.name or name not in metrics:
+            continue
+        if (own.metric.name, name) == ("local_naturalness", "global_step_naturalness"):
             continue
         table = score_table(rows, prompts, teachers, metrics[name], window)
         if not cannot_compare(table, rows) and not _equal(table, own):

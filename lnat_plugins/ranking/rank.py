@@ -42,7 +42,7 @@ from lnat_plugins.ranking.table import (
 )
 from lnat_plugins.ranking.verdict import FEWEST, verdict
 from lnat_plugins.ranking.warnings import warnings
-from lnat_plugins.steps.windows import parse_window
+from lnat_plugins.steps.windows import width
 from lnat_plugins.teacher_set.degenerate import DegenerateCount
 from lnat_plugins.teacher_set.unusable import UnusableRows
 
@@ -132,6 +132,7 @@ def rank(
         opinions=opinions(rows, prompts, table, window, metrics),
         degenerate=dict(degenerate or {}),
         unusable=dict(unusable or {}),
+        right=_right(rows),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
         teachers=_teacher_ranks(
             table, scores_T, scores_BT, columns, controls, best, shown=said.kind != "none"
@@ -149,6 +150,17 @@ def rank(
     )  # fmt: skip
     warned = tuple(warnings(ranking, rows))
     return replace(ranking, warnings=warned, notes=tuple(notes(ranking)))
+
+
+def _right(rows: Sequence[Scored]) -> dict[str, tuple[int, int]]:
+    """Teacher -> its right responses and those known to be right or wrong; empty if none is."""
+    counts = {row.teacher: (0, 0) for row in rows}
+    for row in rows:
+        correct = getattr(row, "correct", None)  # only rows with a response have it
+        if correct is not None:
+            right, known = counts[row.teacher]
+            counts[row.teacher] = right + correct, known + 1
+    return counts if any(known for _, known in counts.values()) else {}
 
 
 class TeacherMean(NamedTuple):
@@ -199,15 +211,7 @@ def _windows(
         if scored.matched.any() and (scored.matched == table.matched).all():
             means_T = scored.metric_scale(scored.teacher_scores(scored.matched))
             found[window] = dict(zip(table.teachers, means_T.tolist(), strict=True))
-    return dict(sorted(found.items(), key=lambda one: _width(one[0])))
-
-
-def _width(window: str) -> tuple[int, float]:
-    """For the order of columns: counts, then shares, then the whole trace."""
-    parsed = parse_window(window)
-    if parsed.count is not None:
-        return 0, parsed.count
-    return (1, float(parsed.share)) if parsed.share else (2, 0.0)
+    return dict(sorted(found.items(), key=lambda one: width(one[0])))
 
 
 def _teacher_ranks(

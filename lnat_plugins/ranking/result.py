@@ -21,9 +21,10 @@ from lnat_plugins.formatting import (
     span,
     with_span,
 )
+from lnat_plugins.metrics import GLOBAL
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL, Stability
 from lnat_plugins.ranking.calibration import Calibration
-from lnat_plugins.ranking.confounds import Confounds
+from lnat_plugins.ranking.confounds import REPEATED, Confounds
 from lnat_plugins.ranking.opinions import Opinion
 from lnat_plugins.ranking.orders import Agreement
 from lnat_plugins.ranking.reference import ReferenceFit
@@ -96,6 +97,8 @@ class Ranking:
         windows: window scored -> teacher -> local naturalness there; empty for other metrics.
         degenerate: teacher -> its degenerate responses; empty if they were not counted.
         unusable: teacher -> its rows that could not be used; empty if that is not known.
+        right: teacher -> of its responses those that are right, and those of which the rows say
+            whether they are; empty if they say it of none.
         prompts, responses: scored.
         prompts_in_set: of the teacher set; more than `prompts` under `--limit`.
         prompts_used: prompts scored for every teacher; all figures rest on these.
@@ -121,6 +124,7 @@ class Ranking:
     windows: Mapping[str, Mapping[str, float]]
     degenerate: Mapping[str, DegenerateCount]
     unusable: Mapping[str, UnusableRows]
+    right: Mapping[str, tuple[int, int]]
     teachers: tuple[TeacherRank, ...]
     prompts: int
     prompts_in_set: int
@@ -248,19 +252,18 @@ _SENSITIVITY: Final = "Sensitivity, the order when it is scored in another way:"
 
 def _sensitivity(ranking: Ranking) -> Iterator[str]:
     """One line for each way of scoring."""
-    found, first = ranking.sensitivity, ranking.teachers[0].teacher
+    found = ranking.sensitivity
     for one in found.variants:
         if one.same_order:
-            what = "same order"
-        elif one.same_first and one.usual[0] == first:
-            what = f"same first, other order: {_in_order(one.order)}"
+            what = "same order" if one.usual_first else "no change of order"
+        elif one.same_first:
+            what = "same first, other order" if one.usual_first else "no change of leader"
+            what += f": {_in_order(one.order)}"
         else:
             what = f"{one.order[0]} first: {_in_order(one.order)}"
-            if one.usual[0] != first:
-                what += f"; there the usual score puts {one.usual[0]} first"
         yield f"{one.where}: {what}"
     if found.without_effect:
-        yield f"{', '.join(found.without_effect)}: no effect on these responses"
+        yield f"{', '.join(found.without_effect)}: no effect on these responses, not counted"
     for why in dict.fromkeys(found.not_done.values()):
         names = ", ".join(name for name, reason in found.not_done.items() if reason == why)
         yield f"{names}: not done; {why}"
@@ -273,6 +276,7 @@ def _in_order(order: Sequence[str]) -> str:
 
 ARROW: Final = {True: "↑", False: "↓"}
 _MOST_IN_ORDER: Final = 5
+_WHOLE: Final = {GLOBAL: "whole context"}
 
 
 def _teachers(ranking: Ranking) -> str:
@@ -289,6 +293,10 @@ def _teachers(ranking: Ranking) -> str:
         ]
         for line in ranking.teachers
     ]  # fmt: skip
+    if ranking.right:
+        headers.append("Right")
+        for row, line in zip(rows, ranking.teachers, strict=True):
+            row.append(right_of(ranking, line.teacher))
     if any(line.coverage < 1 for line in ranking.teachers):
         headers.append("Coverage")
         for row, line in zip(rows, ranking.teachers, strict=True):
@@ -299,6 +307,12 @@ def _teachers(ranking: Ranking) -> str:
 def yes_or_no(value: bool | None) -> str:
     """As tables print it."""
     return "N/A" if value is None else "yes" if value else "no"
+
+
+def right_of(ranking: Ranking, teacher: str) -> str:
+    """Its right responses of those known, "26/30"; "N/A" where none is known."""
+    right, known = ranking.right[teacher]
+    return f"{right}/{known}" if known else "N/A"
 
 
 def rank_span(line: TeacherRank) -> str:
@@ -314,7 +328,7 @@ def _windows(ranking: Ranking) -> str:
     """The means at every window that was scored; nothing where there is one."""
     if len(ranking.windows) < 2:
         return ""
-    headers = ["Mean at window", *ranking.windows]
+    headers = ["Mean at window", *(_WHOLE.get(name, name) for name in ranking.windows)]
     rows = [
         [line.teacher, *(number(means[line.teacher]) for means in ranking.windows.values())]
         for line in ranking.teachers
@@ -324,9 +338,8 @@ def _windows(ranking: Ranking) -> str:
 
 def _controls(ranking: Ranking) -> str:
     repetition = ranking.confounds.repetition
-    headers = ["Controls", *ranking.teachers[0].controls, "repetition", "responses"]
-    if not repetition:
-        headers.remove("repetition")
+    repeated = [REPEATED] if repetition else []
+    headers = ["Controls", *ranking.teachers[0].controls, *repeated, "responses"]
     rows = [
         [
             line.teacher, *map(number, line.controls.values()),
@@ -382,10 +395,11 @@ def _sentences(ranking: Ranking) -> Iterator[str]:
         )
     if context := ranking.confounds.context:
         shown = ", ".join(
-            f"{window}: {'N/A' if math.isnan(share) else f'{100 * share:.0f}%'}"
-            for window, share in context.items()
+            f"{'' if place else 'window '}{window}: "
+            f"{'N/A' if math.isnan(share) else f'{100 * share:.0f}%'}"
+            for place, (window, share) in enumerate(context.items())
         )
-        yield f"Of what precedes a step, the window shows: {shown}."
+        yield f"Share of the preceding tokens that a step sees: {shown}."
     at_window = f" at window {agreement.window}" if agreement.window != "global" else ""
     same = 0 if math.isnan(agreement.same_winner) else agreement.same_winner * agreement.prompts
     yield (

@@ -9,6 +9,7 @@ come out of the same records; a finer cut and a window that grows need another r
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -46,6 +47,8 @@ class Variant:
         tau: Kendall's tau-b of the two orders.
         prompts: how many prompts these are.
         partial: whether they are fewer than the ranking rests on.
+        usual_first: whether the usual score puts the ranking's first teacher first on them too; if
+            not, the way says nothing of that teacher's lead.
     """
 
     name: str
@@ -55,11 +58,15 @@ class Variant:
     tau: float
     prompts: int
     partial: bool = False
+    usual_first: bool = True
 
     @property
     def where(self) -> str:
-        """The name, with the number of prompts if they are a part."""
-        return f"{self.name} (on {plural(self.prompts, 'prompt')})" if self.partial else self.name
+        """The name, with the number of prompts if they are a part, and who leads there anyway."""
+        if not self.partial:
+            return self.name
+        leads = "" if self.usual_first else f" that {self.usual[0]} leads by the usual score"
+        return f"{self.name} (on {plural(self.prompts, 'prompt')}{leads})"
 
     @property
     def same_order(self) -> bool:
@@ -93,9 +100,20 @@ class Sensitivity:
         if not self.variants:
             return ("Sensitivity: no other way of scoring was possible.",) * bool(self.not_done)
         if not self.changing:
-            count = len(self.variants)
-            ways = plural(count, "other way")
-            return (f"Sensitivity: the same first teacher in {count} of {ways} of scoring.",)
+            n_ways = len(self.variants)
+            apart = Counter(
+                (one.prompts, one.usual[0]) for one in self.variants if not one.usual_first
+            )
+            parts = [
+                f"{count} of them on {plural(prompts, 'prompt')} that {teacher} leads by the usual "
+                "score"
+                for (prompts, teacher), count in apart.items()
+            ]
+            of_them = f" ({', '.join(parts)})" if parts else ""
+            return (
+                f"Sensitivity: no change of leader in {n_ways} of {plural(n_ways, 'other way')} of "
+                f"scoring{of_them}.",
+            )
         changes: dict[str, list[str]] = {}
         for one in self.changing:
             change = f"{one.order[0]} instead of {one.usual[0]}"
@@ -116,6 +134,8 @@ def sensitivity(
     if table.metric.name != LOCAL_NATURALNESS.name or len(table.teachers) < 2:
         return Sensitivity()
     found = []
+    scores_T = table.teacher_scores(table.matched)
+    leader = table.teachers[int(np.argmax(scores_T))]
     not_done = {}
     without_effect = []
     for name, compute, needs in _ways([row.record for row in rows], window):
@@ -136,7 +156,9 @@ def sensitivity(
         tau = float(tau_b(better_2T[:1], better_2T[1:])[0])
         n_prompts, partial = int(both_P.sum()), bool((table.matched & ~both_P).any())
         same_first = order[0] == usual[0]
-        found.append(Variant(name, order, usual, same_first, tau, n_prompts, partial))
+        found.append(
+            Variant(name, order, usual, same_first, tau, n_prompts, partial, usual[0] == leader)
+        )
     return Sensitivity(tuple(found), not_done, tuple(without_effect))
 
 

@@ -64,12 +64,11 @@ def verdict(
         prompts: used.
         needed: prompts in all, of `best_set`.
         sensitivity: the first sentence says so where the first teacher changes with it.
-        metric: what ranks; named unless it is local naturalness.
+        metric: what ranks; the text names it.
         resamples: in which every teacher has a score.
         grown_from: prompts of an earlier look at fewer of these; 0 if this is the first.
     """
     first, size = order[0], f"{plural(len(order), 'teacher')}, {plural(prompts, 'prompt')}"
-    by = "" if metric == "local_naturalness" else f" by {metric}"
     if len(order) == 1:
         text = f"No verdict: one teacher ({first}), nothing to compare."
         return _none(text, "score the answers of other teachers too")
@@ -90,11 +89,14 @@ def verdict(
     elsewhere = _elsewhere(sensitivity, first)
     but = ", but not in every way of scoring" if elsewhere else ""
     if not others:
-        text = f"{first} is best for this student{by}{but} ({LEVEL:.0%}, {size}).{elsewhere}"
+        text = (
+            f"By {metric} {first} is best for this student{but} ({LEVEL:.0%}, {size}).{elsewhere}"
+        )
     else:
         text = (
-            f"{first} leads{by}{but} ({size}). {_listed(others)} may be as good or better (not "
-            f"ruled out at {LEVEL:.0%}).{elsewhere}{'' if grown_from else _more(more, prompts)}"
+            f"By {metric} {first} leads{but} ({size}). {_listed(others)} may be as good or better "
+            f"(not ruled out at {LEVEL:.0%}).{elsewhere}"
+            f"{'' if grown_from else _more(more, prompts)}"
         )
     if prompts < FEW:
         text += f" With fewer than {FEW} prompts the intervals are too narrow."
@@ -106,7 +108,7 @@ def verdict(
     if others:
         step = "More prompts narrow the choice of a teacher."
         if more is None and not grown_from:
-            step = "These teachers may be equally good."
+            step = f"{_listed(may_be_best)} may be equally good."
         return Verdict("leads", text, tuple(may_be_best), more, step)
     return Verdict("best", text, tuple(may_be_best), more, "")
 
@@ -117,7 +119,7 @@ def _none(text: str, remedy: str) -> Verdict:
 
 def _elsewhere(sensitivity: Sensitivity, first: str) -> str:
     """Who leads, and how often, where the first teacher does not; "" where it always does."""
-    leading = Counter(one.order[0] for one in sensitivity.changing if one.usual[0] == first)
+    leading = Counter(one.order[0] for one in sensitivity.changing if one.usual_first)
     if not leading:
         return ""
     ways = plural(len(sensitivity.variants), "other way")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -34,11 +35,24 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
             f"Rows that could not be used were left out: {found}. A teacher's failures are seldom "
             "spread evenly over its prompts: `lnat check` names the first ones."
         )
+    yield from _right(ranking)
     if found := in_words(ranking.degenerate):
         yield (
             f"Degenerate responses: {found}. Some scores favour such rows: look at them "
             "before training."
         )
+
+
+def _right(ranking: Ranking) -> Iterator[str]:
+    """Of a first teacher that is right less often than the others mostly are."""
+    shares = {name: right / known for name, (right, known) in ranking.right.items() if known}
+    first = ranking.teachers[0].teacher
+    own = shares.pop(first, math.nan)
+    if shares and own < statistics.median(shares.values()):
+        right, known = ranking.right[first]
+        oftener = sum(own < share for share in shares.values())
+        others = f"{oftener} of the {len(shares)} others" if len(shares) > 1 else "the other"
+        yield f"{first} is right in {right} of {known}, less often than {others}."
 
 
 def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:

@@ -27,7 +27,7 @@ FONT: Final = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", sans-ser
 
 _INK, _QUIET, _RULE, _PAPER = "var(--ink)", "var(--quiet)", "var(--rule)", "var(--paper)"
 _FEW_TEACHERS: Final = 6
-_WIDE_ENOUGH: Final = 0.09
+_WIDE_ENOUGH: Final = 0.02
 _NEAR: Final = 0.1
 
 _LEGEND: Final = alt.Legend()
@@ -298,7 +298,7 @@ def winners(shares: Mapping[str, Mapping[str, float]], looks: Looks) -> dict[str
             color=_colour(looks, alt.Legend(labelExpr=f"{json.dumps(named)}[datum.label]")),
             tooltip=tip,
         ),
-        base.mark_text(fontSize=13, fill=_INK).encode(y=y, x="middle:Q", text="label:N"),
+        base.mark_text(fontSize=12, fill=_INK).encode(y=y, x="middle:Q", text="label:N"),
     ).properties(height=28 * len(shares))  # fmt: skip
     words = "; ".join(
         f"{metric}: " + ", ".join(f"{who} {share:.0%}" for who, share in of.items())

@@ -23,9 +23,9 @@ from lnat_plugins.metrics import (
     Metric,
     Ratings,
     Scored,
-    controls,
     get_metric,
 )
+from lnat_plugins.metrics.controls import NAMES as CONTROLS
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.ranking.rank import TeacherMean, teacher_means
@@ -35,9 +35,6 @@ from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
 
 BINS: Final = 10
-
-CONTROLS: Final = frozenset(metric.name for metric in (*controls.CONTROLS, controls.RANDOM))
-"""Metrics that a score is held against; they are no scores themselves."""
 
 NEXT_COMMAND: Final = "lnat select OUT --output_path chosen"
 

@@ -14,13 +14,16 @@ from importlib.resources import files
 from typing import Any, Final
 
 COLOURS: Final = 8
-"""Colours t0 … t7 of the style; one more than the shapes, so that pairs repeat late."""
+"""Colours t0 … t7 of the style; pairs with a shape repeat after 88 teachers."""
 
 SHAPES: Final = (
     ("circle", "●"), ("square", "■"), ("triangle-up", "▲"), ("diamond", "◆"),
-    ("triangle-down", "▼"), ("cross", "✚"), ("triangle-right", "▶"),
+    ("triangle-down", "▼"), ("cross", "✚"), ("triangle-right", "▶"), ("triangle-left", "◀"),
+    ("M0,-1L.24,-.32L.95,-.31L.38,.12L.59,.81L0,.4L-.59,.81L-.38,.12L-.95,-.31L-.24,-.32Z", "★"),
+    ("M-.9,0L-.45,-.78L.45,-.78L.9,0L.45,.78L-.45,.78Z", "⬢"),
+    ("M0,-.95L.9,-.29L.56,.77L-.56,.77L-.9,-.29Z", "⬟"),
 )  # fmt: skip
-"""Names that Vega draws, and the character that stands for each in text."""
+"""Names or paths that Vega draws, and the character that stands for each in text."""
 
 # Control characters, half characters and those that are none.
 _UNDRAWABLE: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]")

@@ -36,6 +36,7 @@ from lnat_plugins.report.traces import (
     details,
     kept,
     listed,
+    pieces,
     points,
     views_of,
 )
@@ -180,13 +181,11 @@ def _first(
         nothing = [math.nan] * len(record.spans)
         steps = [
             {
-                "text": row.text[start:end],
+                "pieces": pieces(row, step),
                 "class": view.shade(score),
                 "title": details(step, record, scored.windows, figures.local_window),
             }
-            for step, ((start, end), score) in enumerate(
-                zip(record.spans, record.step_means(window) or nothing, strict=True)
-            )
+            for step, score in enumerate(record.step_means(window) or nothing)
         ]
         value = figures.values[label].values[place[id(row)]]
         responses.append({"row": row, "steps": steps, "value": f"{label} {number(value)}"})
@@ -269,6 +268,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
     )  # fmt: skip
+    found.filters["whole"] = _whole
     found.globals |= {"number": number, "counted": counted, "code": _code}
     found.policies["json.dumps_kwargs"] = {
         "sort_keys": True, "allow_nan": False, "separators": (",", ":")
@@ -278,9 +278,23 @@ def _environment() -> jinja2.Environment:
 
 def _code(sentence: str) -> Markup:
     """The sentence, with what stands in backticks as code."""
-    parts = sentence.split("`")
+    parts = [_whole(part) for part in sentence.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
+
+
+_BREAKS: Final = re.compile(r"(\S*[-/]\S*)")
+
+
+def _whole(text: object) -> Markup:
+    """The text, whose names, flags and paths are broken over lines only if longer than one."""
+    if isinstance(text, Markup):
+        return text
+    parts = _BREAKS.split(_UNWRITABLE.sub("\ufffd", str(text)))
+    return Markup("").join(
+        Markup('<span class="w">{}</span>').format(part) if i % 2 else part
+        for i, part in enumerate(parts)
     )
 
 

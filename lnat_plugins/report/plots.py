@@ -133,10 +133,7 @@ def plots_of(figures: Figures, looks: Looks, every: int = 1) -> dict[str, Plot]:
     title = "Global minus local along the trace"
     gains = {who: _tenths(found.gains[who]) for who in looks.teachers if who in found.gains}
     if gains:
-        caption = (
-            "What a step gains from seeing the whole trace before it; in the paper this grows with "
-            "the position (arXiv 2510.03988)."
-        )
+        caption = "What a step gains from seeing the whole trace before it, by its position."
         axes = (tenths, f"global minus window {figures.local_window}")
         add("gain", title, charts.lines(gains, axes, title, looks=looks, level=0.0), caption)
     else:
@@ -221,7 +218,7 @@ def plot(scored: ScoredSet, options: ReportOptions, kind: str = "difference") ->
         )  # fmt: skip
     title = {
         "text": made.title, "anchor": "start", "fontSize": 15, "offset": 12,
-        "subtitle": textwrap.wrap(f"{scored.task}, student {last_part(scored.student)}, "
+        "subtitle": textwrap.wrap(f"{scored.task}, student “{last_part(scored.student)}”, "
                                   f"{counted(len(scored.prompts), 'prompt')}. {made.caption}", 105),
     }  # fmt: skip
     chart = {

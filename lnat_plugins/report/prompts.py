@@ -30,11 +30,12 @@ class Prompts:
         rows: P lists of responses, teachers in rank order.
         winner: (P,) who leads by the report's metric, as an index of teachers in rank order;
             `NOBODY` where no response has a score.
+        tied: P lists of the teachers that share the win, in rank order; empty where one wins alone.
         lead: (P,) the best score minus the second; NaN with fewer than two.
         local, global_: (P,) who leads by local and by global naturalness.
         disagreement: (P,) what these two lose by each other's measure, added up; 0 where one
             teacher leads by both, NaN where either is not known.
-        correct: P letters: what is known of the leading response: y, n or "?".
+        correct: P letters: what is known of the leading responses: y, n or "?".
         all_correct: (P,) whether every response is known to be correct.
     """
 
@@ -42,6 +43,7 @@ class Prompts:
     texts: tuple[str, ...]
     rows: tuple[tuple[ScoredResponse, ...], ...]
     winner: Ints
+    tied: tuple[tuple[int, ...], ...]
     lead: Floats
     local: Ints
     global_: Ints
@@ -95,9 +97,11 @@ def prompts_of(
         known_P = np.isfinite(sorted_PT[:, -2])
         lead_P[known_P] = sorted_PT[known_P, -1] - sorted_PT[known_P, -2]
     winner_P, local_P, global_P = map(_best, (own_PT, local_PT, global_PT))
+    tied = _tied(own_PT)
     correct, all_correct = [], []
-    for responses, winner in zip(rows, winner_P.tolist(), strict=True):
-        known = {row.correct for row in responses if place[row.teacher] == winner}
+    for responses, winner, sharing in zip(rows, winner_P.tolist(), tied, strict=True):
+        best = sharing or (winner,)
+        known = {row.correct for row in responses if place[row.teacher] in best}
         correct.append("n" if False in known else "y" if known == {True} else "?")
         all_correct.append(all(row.correct is True for row in responses))
     return Prompts(
@@ -105,6 +109,7 @@ def prompts_of(
         texts=tuple(plain_text(responses[0].candidate.messages) for responses in rows),
         rows=rows,
         winner=winner_P,
+        tied=tied,
         lead=lead_P,
         local=local_P,
         global_=global_P,
@@ -118,6 +123,17 @@ def _best(scores_PT: Floats) -> Ints:
     """The column of the highest score, the first of equal ones; NOBODY where all are NaN."""
     best_P = np.argmax(np.nan_to_num(scores_PT, nan=-np.inf), axis=1)
     return np.where(np.isfinite(scores_PT).any(axis=1), best_P, NOBODY)
+
+
+def _tied(scores_PT: Floats) -> tuple[tuple[int, ...], ...]:
+    """The columns that share the highest score; of one alone, or where all are NaN, none."""
+    known_PT = np.nan_to_num(scores_PT, nan=-np.inf)
+    highest_P1 = known_PT.max(axis=1, keepdims=True)
+    least_P1 = highest_P1 - TIE * np.maximum(1.0, np.abs(highest_P1))
+    best_PT = np.isfinite(known_PT) & (known_PT >= least_P1)
+    return tuple(
+        tuple(np.flatnonzero(best_T).tolist()) if best_T.sum() > 1 else () for best_T in best_PT
+    )
 
 
 def _disagreement(local_PT: Floats, global_PT: Floats, local_P: Ints, global_P: Ints) -> Floats:

@@ -7,15 +7,20 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
 
 from lnat_plugins.metrics import GLOBAL
+from lnat_plugins.metrics.controls import NAMES as CONTROLS
 from lnat_plugins.ranking import Comparison, MetricOrder, Ranking
 from lnat_plugins.ranking.bootstrap import INTERVAL, LEVEL
-from lnat_plugins.ranking.result import rank_span, yes_or_no
+from lnat_plugins.ranking.confounds import REPEATED
+from lnat_plugins.ranking.random_order import random_order as of_random_order
+from lnat_plugins.ranking.result import rank_span, right_of, yes_or_no
 from lnat_plugins.report.cells import Cell, Figure, Table, Teacher, Whole, cells, counted, number
 from lnat_plugins.report.charts import window_name
-from lnat_plugins.report.data import BINS, CONTROLS, Figures
+from lnat_plugins.report.data import BINS, Figures
 from lnat_plugins.report.study import StudyPart
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.student import provenance_of_scores
@@ -23,16 +28,14 @@ from lnat_plugins.selection.student import provenance_of_scores
 EXPLAINED: Final = (
     "Difference: to the leader; its interval is paired by prompt and simultaneous over all pairs "
     "of teachers.",
-    "May be best: in the set that holds the best teacher with 95 % confidence. Rank interval: "
+    "May be best: in the set that holds the best teacher with 95 % confidence. Rank: its interval, "
     "simultaneous over all teachers.",
     "First in: share of resamples in which its mean is the best; no probability of being best.",
     "Win rate: share of prompts on which the teacher's response is the best; t equal ones count "
     "1/t each.",
+    "Right: of its responses, those that are right / those of which the rows say whether they are.",
     "Coverage: share of all prompts for which it has a score.",
 )
-
-_NAMED: Final = 8
-"""Teachers whose right answers are named one by one."""
 
 PERCENT: Final = tuple(100 * i // BINS for i in range(BINS + 1))
 
@@ -43,12 +46,18 @@ class Way(NamedTuple):
     Attributes:
         name: the other way of scoring.
         result: "same order", or who leads.
-        same: whether the first teacher is that of the usual score on the same prompts.
+        kind: "same" = the first teacher stays first, "other" = another one is, "neither" = it says
+            nothing of the first teacher's lead.
     """
 
     name: str
     result: str
-    same: bool
+    kind: Literal["same", "other", "neither"]
+
+    @property
+    def mark(self) -> str:
+        """The sign before the result."""
+        return {"same": "✓", "other": "≠", "neither": "–"}[self.kind]
 
 
 def unit_of(ranking: Ranking) -> str:
@@ -77,47 +86,22 @@ def in_numbers(ranking: Ranking) -> str:
     )
 
 
-def right_answers(scored: ScoredSet, teachers: Sequence[str]) -> str:
-    """How many of each teacher's responses are right, of those known; "" if none is known.
-
-    Args:
-        teachers: in the order to name them.
-    """
-    known: dict[str, list[bool]] = {name: [] for name in teachers}
-    for row in scored.rows:
-        if row.correct is not None:
-            known[row.teacher].append(row.correct)
-    if not any(known.values()):
-        return ""
-    named = [
-        f"{name} {sum(of) / len(of):.0%} ({sum(of):,} of {len(of):,})" if of
-        else f"{name} not known"
-        for name, of in known.items()
-    ]  # fmt: skip
-    if len(named) > _NAMED:
-        shares = [sum(of) / len(of) for of in [*known.values()][_NAMED:] if of]
-        between = f" {min(shares):.0%} to {max(shares):.0%}" if shares else " not known"
-        named[_NAMED:] = [f"{len(named) - _NAMED} others{between}"]
-    return f"Right answers, as the rows say: {', '.join(named)}."
-
-
 def ways(ranking: Ranking) -> Iterator[Way]:
     """The sensitivity of the order, a line a way of scoring."""
-    found, first = ranking.sensitivity, ranking.teachers[0].teacher
+    found = ranking.sensitivity
     for one in found.variants:
         leads = f"{one.order[0]} first"
-        if one.same_order:
-            yield Way(one.where, "same order", same=True)
-        elif not one.same_first:
-            there = "" if one.usual[0] == first else f", usually {one.usual[0]} there"
-            yield Way(one.where, leads + there, same=False)
-        elif one.order[0] == first:
-            yield Way(one.where, f"{leads}, other order", same=True)
+        if not one.same_first:
+            yield Way(one.where, leads, "other")
+        elif not one.usual_first:
+            # On a part of the prompts, another teacher may lead by either score.
+            yield Way(one.where, "no change of leader", "neither")
+        elif one.same_order:
+            yield Way(one.where, "same order", "same")
         else:
-            # Of a part of the prompts, another teacher may lead by either score.
-            yield Way(one.where, f"{leads}, as usually there", same=True)
+            yield Way(one.where, f"{leads}, other order", "same")
     for name in found.without_effect:
-        yield Way(name, "no effect", same=True)
+        yield Way(name, "no effect, not counted", "neither")
 
 
 def sentences(verdict: str) -> tuple[str, str]:
@@ -139,12 +123,21 @@ def overview(figures: Figures) -> Table:
             Figure(line.difference),
             _interval(line.difference_low, line.difference_high, why_difference)
             if line.rank > 1 or math.isnan(line.difference_low) else "",
-            Figure(line.win_rate, 3),
+            Figure(line.win_rate, 3), *_right_cell(ranking, line.teacher),
         ]
         for line in ranking.teachers
     ]  # fmt: skip
     headers = ["Teacher", "May be best", "Mean", "Difference", f"{LEVEL:.0%}, all pairs"]
-    return Table("Means and differences", [*headers, "Win rate"], rows)
+    headers += ["Win rate", *_right_header(ranking)]
+    return Table("Means and differences", headers, rows)
+
+
+def _right_header(ranking: Ranking) -> list[str]:
+    return ["Right"] if ranking.right else []
+
+
+def _right_cell(ranking: Ranking, teacher: str) -> list[Cell]:
+    return [Whole(right_of(ranking, teacher))] if ranking.right else []
 
 
 def teachers(figures: Figures) -> Table:
@@ -153,18 +146,20 @@ def teachers(figures: Figures) -> Table:
     why = no_interval(ranking)
     why_difference = why if math.isnan(ranking.teachers[0].low) else "there is no verdict"
     headers = [
-        "Teacher", "May be best", "Rank", "Mean", INTERVAL, "Median", "Difference", "Its interval",
-        "Rank interval", "First in", "Win rate", "Coverage", "Responses",
+        "Teacher", "May be best", "Mean", INTERVAL, "Median", "Difference",
+        f"{LEVEL:.0%}, all pairs", "Rank", "First in", "Win rate", *_right_header(ranking),
+        "Coverage", "Responses",
     ]  # fmt: skip
     rows: list[list[Cell]] = [
         [
-            Teacher(line.teacher), yes_or_no(line.may_be_best), line.rank,
+            Teacher(line.teacher), yes_or_no(line.may_be_best),
             Figure(line.mean), _interval(line.low, line.high, why), Figure(line.median),
             Figure(line.difference),
             _interval(line.difference_low, line.difference_high, why_difference)
             if line.rank > 1 or math.isnan(line.difference_low) else "",
             rank_span(line), Figure(line.first_in, 3, why),
-            Figure(line.win_rate, 3), Figure(line.coverage, 3), line.responses,
+            Figure(line.win_rate, 3), *_right_cell(ranking, line.teacher),
+            Figure(line.coverage, 3), line.responses,
         ]
         for line in ranking.teachers
     ]  # fmt: skip
@@ -175,7 +170,7 @@ def plain_counts(figures: Figures) -> Table:
     """Length and steps of the teachers, and how much they repeat."""
     ranking = figures.ranking
     repeated = ranking.confounds.repetition
-    headers = ["Teacher", *ranking.teachers[0].controls, *(["repetition"] if repeated else [])]
+    headers = ["Teacher", *ranking.teachers[0].controls, *([REPEATED] if repeated else [])]
     rows: list[list[Cell]] = [
         [
             Teacher(line.teacher),
@@ -227,6 +222,13 @@ def orders(found: Comparison, main: str) -> Table:
     return Table("Orders", headers, rows)
 
 
+def left_out(found: Comparison) -> Iterator[str]:
+    """Metrics that could not be compared, those with the same reason in one line."""
+    for why in dict.fromkeys(found.left_out.values()):
+        names = [name for name, reason in found.left_out.items() if reason == why]
+        yield f"{', '.join(names)}: {why}"
+
+
 def scores_of(found: Comparison, main: str) -> list[MetricOrder]:
     """The metrics that are no controls, and the one that ranks."""
     return [one for one in found.metrics if one.metric == main or one.metric not in CONTROLS]
@@ -270,6 +272,19 @@ def random_order(found: Comparison, main: str) -> Table | None:
     ]
     headers = ["Control", "Order, best first", f"tau-b with {main}", "Same best teacher"]
     return Table("Controls ranked as if they were scores", headers, rows) if rows else None
+
+
+def chance(found: Comparison, main: str) -> str:
+    """What a random order of so many teachers reaches against that of the main metric."""
+    one = next(one for one in found.metrics if one.metric == main)
+    expected = of_random_order(np.array([*one.figures.values()]), 1).expected
+    if math.isnan(expected):
+        return ""
+    n_teachers = counted(len(one.order), "teacher")
+    return (
+        f"A random order of {n_teachers} reaches a tau-b of {number(expected, 2)} on average, "
+        "up or down."
+    )
 
 
 def reference(figures: Figures) -> tuple[str, Table] | None:
@@ -329,7 +344,7 @@ def confounds(ranking: Ranking) -> list[Table | str]:
     return [
         Table(f"Spearman's correlation of {ranking.metric} with plain counts", headers, rows),
         _shares(
-            "Share of the preceding tokens that a window shows", "Window", found.context,
+            "Share of the preceding tokens that a step sees", "Window", found.context,
             "no response has a second step", "only the global window was scored, which shows all",
         ),
         _shares(

@@ -24,6 +24,7 @@ from lnat_plugins.report.cells import counted, number
 from lnat_plugins.report.prompts import Prompts
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.steps.markers import find_tags
 
 QUANTILES: Final = (0.05, 0.15, 0.30, 0.70, 0.85, 0.95)
 """Shares of all steps at which the shades change; the middle one holds 40 %."""
@@ -68,10 +69,33 @@ class View(NamedTuple):
         """Class, words and scores of every shade."""
         if not self.edges:
             return []
-        ends = [number(edge, 2) for edge in self.edges]
+        ends = _apart(self.edges)
         between = (f"{low} to {high}" for low, high in itertools.pairwise(ends))
-        ranges = (f"below {ends[0]}", *between, f"{ends[-1]} or more")
+        last = ends[-1] if ends[-1] == _ZERO else f"{ends[-1]} or more"
+        ranges = (f"below {ends[0]}", *between, last)
         return [(f"s{i}", *each) for i, each in enumerate(zip(SHADES, ranges, strict=True))]
+
+
+_ZERO: Final = "near 0"
+
+
+def _apart(edges: Sequence[float]) -> list[str]:
+    """Each with two digits, or up to four where it reads as its neighbour or as 0 and is neither.
+
+    One that reads as 0 even so is "near 0": no log-probability is above 0.
+    """
+    digits = [2] * len(edges)
+    for more in (3, 4):
+        texts = [number(*each) for each in zip(edges, digits, strict=True)]
+        for i, edge in enumerate(edges):
+            beside = {j for j in (i - 1, i + 1) if 0 <= j < len(edges) and edges[j] != edge}
+            if any(texts[j] == texts[i] for j in beside) or (edge and float(texts[i]) == 0):
+                digits[i] = more
+    texts = [number(*each) for each in zip(edges, digits, strict=True)]
+    return [
+        _ZERO if edge and float(text) == 0 else text
+        for edge, text in zip(edges, texts, strict=True)
+    ]
 
 
 def views_of(records: Sequence[StepSums], windows: Sequence[str], local_window: str) -> list[View]:
@@ -100,6 +124,11 @@ def differences(record: StepSums, local_window: str) -> list[float]:
     return [one - other for one, other in zip(whole, local, strict=True)]
 
 
+def step_number(score: float) -> str:
+    """With two digits, below 0.1 with four: about as many as the page keeps."""
+    return number(score, 2 if score == 0 or abs(score) >= 0.1 else 4)
+
+
 def details(step: int, record: StepSums, windows: Iterable[str], local_window: str) -> str:
     """The numbers of a step in words, as the page's script writes them."""
     figures = []
@@ -109,10 +138,10 @@ def details(step: int, record: StepSums, windows: Iterable[str], local_window: s
         if scores is None or math.isnan(scores[step]):
             figures.append(f"{label} undefined ({_why(record, window)})")
         else:
-            figures.append(f"{label} {number(scores[step])}")
+            figures.append(f"{label} {step_number(scores[step])}")
     apart = differences(record, local_window) if local_window != GLOBAL else []
     if apart and not math.isnan(apart[step]):
-        figures.append(f"global minus window {local_window} {number(apart[step])}")
+        figures.append(f"global minus window {local_window} {step_number(apart[step])}")
     tokens = counted(record.tokens[step], "token")
     return f"step {step + 1} of {len(record.spans)}, {tokens}: {'; '.join(figures)}"
 
@@ -184,6 +213,17 @@ def kept(
     return Kept(dict(sorted(blocks.items())), len(prompts.ids))
 
 
+def pieces(row: ScoredResponse, step: int) -> list[str]:
+    """The text of a step, cut where a tag in it is not scored: text, tag, text, tag, …, text."""
+    record = row.record
+    start, end = record.spans[step]
+    if not record.tag_tokens or not record.tag_tokens[step]:
+        return [row.text[start:end]]
+    inside = [(max(start, a), min(end, b)) for a, b in find_tags(row.text) if a < end and b > start]
+    cuts = [start, *(place for span in inside for place in span), end]
+    return [row.text[a:b] for a, b in itertools.pairwise(cuts)]
+
+
 def _response(
     row: ScoredResponse, teachers: Sequence[str], windows: Sequence[str],
     values: Mapping[str, Ratings], place: int,
@@ -195,6 +235,9 @@ def _response(
         "sample": row.sample,
         "correct": row.correct,
         "steps": [row.text[start:end] for start, end in record.spans],
+        "tags": {
+            step: parts for step in range(len(record.spans)) if len(parts := pieces(row, step)) > 1
+        },
         "tokens": record.tokens,
         "scores": {
             window: None if means is None else [short(mean) for mean in means]
@@ -246,6 +289,7 @@ def _columns(
         "text": [snippet(prompts.texts[i], width) for i in order] if width else None,
         "lead": [short(float(prompts.lead[i])) for i in order],
         "winner": [int(prompts.winner[i]) for i in order],
+        "tied": [prompts.tied[i] for i in order],
         "local": [int(prompts.local[i]) for i in order],
         "global": [int(prompts.global_[i]) for i in order],
         "apart": [short(float(prompts.disagreement[i])) for i in order],

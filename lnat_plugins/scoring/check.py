@@ -95,6 +95,7 @@ class StudentCheck:
         trial: None if there was none.
         budgeted: tokens that a run with a budget reads, about: if it is settled as early as it can
             be, and if it never is; None where a budget makes no sense.
+        unused_template: whether it has a chat template that is not applied.
     """
 
     name: str
@@ -110,6 +111,7 @@ class StudentCheck:
     refused: str
     trial: Trial | None
     budgeted: tuple[int, int] | None = None
+    unused_template: bool = False
 
     @property
     def seconds(self) -> float | None:
@@ -166,11 +168,16 @@ def _student_blocks(
 ) -> Iterator[str | Sequence[str]]:
     form = "prompts as plain text" if student.plain else "prompts in its chat template"
     yield f"student: {student.name}, {form}"
+    if student.unused_template:
+        yield (
+            "the student has a chat template: add --apply_chat_template if it will be trained "
+            "with it"
+        )
     yield "Steps, as it would read them ([…]: a tag, which is read and not scored):"
     for one in student.cut:
         yield [*_cut_lines(one)]
     yield markdown_table(
-        ["scored", "tokens to be read", "of prompts", "of responses"],
+        ["scored", "tokens to be read", "of prompts", "of responses and their windows"],
         [
             [
                 _EVERY if name == AS_SET and teacher_set.settings.budget else name,

@@ -173,6 +173,7 @@ def check_student(
         notes=tuple(notes.values()),
         refused=_refused(notes, student, plain),
         trial=trial,
+        unused_template=plain and bool(student.tokenizer.chat_template),
     )
 
 

@@ -70,7 +70,8 @@ class ToRead:
             plural(len(self.teachers), "teacher"),
             plural(self.responses, "response", separator=","),
             f"{plural(tokens.tokens, 'token', separator=',')} to read "
-            f"({tokens.prompt_tokens:,} of prompts, {tokens.body_tokens:,} of responses)",
+            f"({tokens.prompt_tokens:,} of prompts, {tokens.body_tokens:,} of responses and their "
+            "windows)",
         ]
         more = f"; the records of {kept:,} other responses are kept" if kept else ""
         return ", ".join(parts) + more

@@ -93,6 +93,14 @@ def parse_window(spec: object, where: str = "") -> Window:
     raise ConfigError("unknown window", where=where, found=spec, remedy=remedy)
 
 
+def width(name: str) -> tuple[int, float, str]:
+    """For an order of windows by name, narrow first: counts, then shares, then the whole trace."""
+    window = parse_window(name)
+    if window.count is not None:
+        return 0, window.count, name
+    return (1, float(window.share), name) if window.share else (2, 0.0, name)
+
+
 def parse_windows(specs: Iterable[object], where: str = "") -> tuple[Window, ...]:
     """Read a list of windows, or one.
 

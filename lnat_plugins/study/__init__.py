@@ -8,13 +8,13 @@ teachers' rows (`MetricScores`). One object of each is one student and one budge
 
 from __future__ import annotations
 
+from lnat_plugins.ranking.random_order import RandomOrder, random_order
 from lnat_plugins.study.ablation import Ablation, LeftOut, ablation
 from lnat_plugins.study.agreement import BASELINE, Agreement, MetricAgreement, agreement
 from lnat_plugins.study.arms import ArmFigure, ArmTable, arm_table
 from lnat_plugins.study.gains import BEST_TEACHER, Gain, Gains, gains
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.pool import Pooled, PooledGain, PooledMetric, pool
-from lnat_plugins.study.random_order import RandomOrder, random_order
 from lnat_plugins.study.reliability import Components, Reliability, reliability
 from lnat_plugins.study.resample import Estimate
 from lnat_plugins.study.scores import MetricScores

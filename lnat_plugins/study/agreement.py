@@ -37,10 +37,10 @@ from lnat_plugins.errors import DataError
 from lnat_plugins.formatting import markdown_table, number, plain
 from lnat_plugins.ranking.bootstrap import LEVEL, RESAMPLES, simultaneous_intervals
 from lnat_plugins.ranking.orders import mean_known, ranks
+from lnat_plugins.ranking.random_order import RandomOrder, random_order
 from lnat_plugins.ranking.table import Bools, Floats, Ints
 from lnat_plugins.study.order_fit import STATISTICS, fit
 from lnat_plugins.study.outcomes import Outcomes
-from lnat_plugins.study.random_order import RandomOrder, random_order
 from lnat_plugins.study.resample import Estimate, arm_draws, counts, stream
 from lnat_plugins.study.scores import MetricScores
 

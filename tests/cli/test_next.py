@@ -26,13 +26,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_rendered(folder: Path) -> None:
+def write_rendered(folder: Path, student: str = "org/student") -> None:
     """Scores that say how the prompts were rendered, which a choice needs."""
     table = {
         prompt: [replace(one, settings={**one.settings, **RENDERING}) for one in records]
         for prompt, records in teacher_table(SCORES).items()
     }
-    write_run(folder, table)
+    write_run(folder, table, student=student)
 
 
 def run(command: str, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -114,10 +114,27 @@ def test_of_several_students_there_is_one_report(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for student in ("org/small", "org/large"):
-        write_run(here / "out" / student, teacher_table(SCORES), student=student)
+        write_rendered(here / "out" / student, student)
     found = run(shlex.join(["lnat", "rank", "out", *FAST]), capsys)
     assert found == {"next": "lnat report out"}
-    assert run(found["next"], capsys) == {}
+    reported = run(found["next"], capsys)
+    assert reported["next"].startswith("lnat select out/org/large/")
+    assert "org/small" not in reported["next"]
+    assert "next" in run(reported["next"], capsys)
+
+
+@pytest.mark.parametrize("named", [["small", "large"], ["large", "small"]])
+def test_the_page_is_that_of_the_student_named_first(
+    named: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for student in named:
+        write_rendered(here / student, f"org/{student}")
+    found = run(shlex.join(["lnat", "report", *named, *FAST]), capsys)
+    first = named[0]
+    assert found["next"] == f"lnat select {first} --output_path chosen"
+    title = f"<title>Which teacher suits the student “{first}”?</title>"
+    assert title in (here / first / "report.html").read_text(encoding="utf-8")
+    assert "next" in run(found["next"], capsys)
 
 
 @pytest.mark.parametrize("file", ["traces.jsonl", "my traces.jsonl"])

@@ -25,6 +25,7 @@ from tests.helpers_samples import DATE, teacher_table, write_lines, write_run
 
 SCORES = {"QwQ": [-2.0, -2.5, -2.0], "R1": [-1.0, -1.5, -3.0], "DSQ": [-3.0, -3.5, -3.25]}
 FAST = ["--bootstrap_iters", "200"]
+FIRST = "By local_naturalness teacher-1 "
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ def test_the_students_family_and_its_loops_are_reported(
     assert main(["rank", str(tmp_path), *FAST]) == 0
     printed = capsys.readouterr().out
     assert "- By name, QwQ is of the student's own family (qwen)" in printed
-    assert "|repetition|responses|" in printed
+    assert "|words repeated (stretches of 20)|responses|" in printed
 
 
 def test_runs_with_other_settings_are_not_merged(
@@ -479,14 +480,14 @@ def test_brief_is_the_verdict_and_the_teachers(
     lines = brief.splitlines()
     assert len(lines) <= 25
     assert lines[0] == whole.splitlines()[0]
-    assert lines[0].startswith("teacher-1 " if n_teachers > 1 else "No verdict: one teacher")
+    assert lines[0].startswith(FIRST if n_teachers > 1 else "No verdict: one teacher")
     (table,) = [block for block in brief.split("\n\n") if block.startswith("|")]
     assert table in whole
     assert len(table.splitlines()) == n_teachers + 2
     sensitivity = [line for line in lines if line.startswith("Sensitivity: ")]
-    said = "Sensitivity: the same first teacher in 2 of 2 other ways of scoring."
+    said = "Sensitivity: no change of leader in 2 of 2 other ways of scoring."
     assert sensitivity == ([said] if n_teachers > 1 else [])
-    assert whole.count(": no effect on these responses\n") == (n_teachers > 1)
+    assert whole.count(": no effect on these responses, not counted\n") == (n_teachers > 1)
     assert [line for line in lines if line.startswith("Against ")] == [
         line for line in whole.splitlines() if line.startswith("Against ")
     ]
@@ -512,7 +513,8 @@ def test_several_students_stand_side_by_side_first(
     by_student = {"org/small": "teacher-1", "org/large": "teacher-3"}
     order = sorted(by_student)
     for (line, *warnings), student in zip((rest[:3], rest[3:6]), order, strict=True):
-        assert line.startswith(f"- {student}: {by_student[student]} is best for this student (95%")
+        best = f"By local_naturalness {by_student[student]} is best for this student (95%"
+        assert line.startswith(f"- {student}: {best}")
         assert warnings[0].startswith("  - Steps were cut by sentence@1")
         assert warnings[1].startswith("  - Degenerate responses: teacher-1 40 of 40 ")
         assert ". Some scores favour such rows: look at them" in warnings[1]
@@ -545,7 +547,7 @@ def test_briefly_each_task_is_named_and_none_is_left_out(
     named = [place for place, line in enumerate(lines) if line.startswith("task: ")]
     assert [lines[place] for place in named] == ["task: local_naturalness", "task: another"]
     assert lines[named[0] + 1].startswith("Whether the best teacher differs is not known")
-    assert lines[named[1] + 1].startswith("teacher-1 ")
+    assert lines[named[1] + 1].startswith(FIRST)
     assert main(["rank", str(tmp_path / "alone"), *FAST, "--brief"]) == 0
     assert "task: " not in capsys.readouterr().out
 
@@ -599,12 +601,13 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
     document = read_strictly(tmp_path / "r" / "ranking.json")
     assert "students" not in document
     ranking = document["rankings"][0]["ranking"]
+    names = [t["teacher"] for t in ranking["teachers"] if t["may_be_best"]]
     assert ranking["verdict"] == {
         "kind": "leads",
         "text": printed.splitlines()[0],
-        "may_be_best": [t["teacher"] for t in ranking["teachers"] if t["may_be_best"]],
+        "may_be_best": names,
         "more_prompts": ranking["verdict"]["more_prompts"],
-        "next_step": "These teachers may be equally good.",
+        "next_step": f"{', '.join(names[:-1])} and {names[-1]} may be equally good.",
     }
     variants = {one["name"]: one for one in ranking["sensitivity"]["variants"]}
     assert variants["with steps line"]["order"] == [t["teacher"] for t in ranking["teachers"]]
@@ -616,6 +619,7 @@ def test_the_json_holds_what_was_said(tmp_path: Path, capsys: pytest.CaptureFixt
         "tau": 1.0,
         "prompts": 12,
         "partial": False,
+        "usual_first": True,
     }
     assert list(variants) == ["under the whole context", "with steps line"]
     assert ranking["sensitivity"]["without_effect"] == [

@@ -164,7 +164,7 @@ def test_the_tokens_are_logged_before_the_first_row(
     of_prompts, of_responses = counts["prompt_tokens"], counts["body_tokens"]
     assert planned == (
         f"Plan: 3 prompts, 2 teachers, 6 responses, {of_prompts + of_responses:,} tokens to read "
-        f"({of_prompts:,} of prompts, {of_responses:,} of responses)"
+        f"({of_prompts:,} of prompts, {of_responses:,} of responses and their windows)"
     )
     assert messages.index(planned) < messages.index(read)
 

@@ -237,3 +237,11 @@ def test_equal_figures_are_joined_as_a_reference_would_have_them() -> None:
     assert one.in_words() == "B > A = C > D"
     assert one.in_words(2) == "B > A"
     assert one.composition == {"A": 0.0, "B": 1.0, "C": 0.0, "D": 0.0}
+
+
+def test_whom_metrics_put_first_without_controls() -> None:
+    metrics = [get_metric(name) for name in ("local_naturalness", "global_naturalness", "random")]
+    found = compare(table({"A": [-1.0] * 2, "B": [-2.0] * 2}), ["p0", "p1"], metrics, "4")
+    said = "First by 2 metrics compared: A (local_naturalness, global_naturalness).\n"
+    assert found.to_markdown(brief=True) == said
+    assert "|random" in found.to_markdown()

@@ -183,7 +183,8 @@ def test_responses_count_alike_however_many_steps_they_have() -> None:
 
 
 def test_the_ends_of_the_scale() -> None:
-    found = shown_context([record([3, 4, 5], ("0", "2", "100%", "global"))])
+    found = shown_context([record([3, 4, 5], ("2", "100%", "0", "global"))])
+    assert [*found] == ["0", "2", "100%"]
     assert found == {"0": 0.0, "2": 1.0, "100%": 1.0}
 
 

@@ -49,15 +49,22 @@ def test_by_hand() -> None:
     found = of(ROWS)
     # Over tokens: A -1.5, B (-18 - 8) / 20 = -1.3, C -2. Over steps: -2, -2.5, -2.
     assert found["global_naturalness"] == Opinion("global_naturalness", "B", 1)
-    assert found["global_step_naturalness"].first == "A"
     assert found["longest"] == Opinion("longest", "A", 1)
     assert found["shortest"] == Opinion("shortest", "C", 1)
-    assert list(found) == ["global_naturalness", "global_step_naturalness", "longest", "shortest"]
+    assert list(found) == ["global_naturalness", "longest", "shortest"]
+
+
+def test_local_naturalness_under_the_whole_context_is_a_way_of_scoring_and_no_second_opinion() -> (
+    None
+):
+    assert "global_step_naturalness" not in of(ROWS)
+    assert of(ROWS, "global_naturalness")["global_step_naturalness"].first == "A"
 
 
 @pytest.mark.parametrize("own", NAMES)
 def test_the_ranking_s_own_metric_is_no_second_opinion(own: str) -> None:
-    assert set(of(ROWS, own)) == {*NAMES, "longest", "shortest"} - {own}
+    same = {own} if own != "local_naturalness" else {own, "global_step_naturalness"}
+    assert set(of(ROWS, own)) == {*NAMES, "longest", "shortest"} - same
     assert own not in {one.name for one in rank_rows(ROWS, get_metric(own)).opinions}
 
 
@@ -109,7 +116,7 @@ def test_each_rests_on_the_prompts_that_have_it() -> None:
 
 def test_where_lengths_tie_none_is_the_longest() -> None:
     tied = [Row("p0", t, record(t, [-1, -2], [-3, -1], [4, 6])) for t in "ABC"]
-    assert list(of(tied)) == ["global_naturalness", "global_step_naturalness"]
+    assert list(of(tied)) == ["global_naturalness"]
     one_longer = [*tied[:2], Row("p0", "C", record("C", [-1], [-2], [11]))]
     found = of(one_longer)
     assert (found["longest"].first, found["shortest"].first) == ("C", "A")
@@ -132,7 +139,6 @@ def test_metrics_of_a_plugin_stand_in_for_those_of_their_names() -> None:
 def test_those_that_agree_stand_together() -> None:
     (line,) = rank_rows(ROWS).second_opinions
     assert line == (
-        "Second opinions, first by other scores: B (global_naturalness); A "
-        "(global_step_naturalness, longest); C (shortest)."
+        "Second opinions, first by other scores: B (global_naturalness); A (longest); C (shortest)."
     )
     assert line in rank_rows(ROWS).to_markdown(brief=True).splitlines()

@@ -15,7 +15,7 @@ EXPECTED = """\
 No verdict: 2 prompts of 2 teachers, and 10 are the least that carry one. A|1 has the best mean.
 - No response has a second step, so that window 4 shows what global shows: this is global naturalness under another name.
 Sensitivity, the order when it is scored in another way:
-- without steps under 4 tokens, without each trace's lowest 5% of steps, with every token weighing the same, under the whole context: no effect on these responses
+- without steps under 4 tokens, without each trace's lowest 5% of steps, with every token weighing the same, under the whole context: no effect on these responses, not counted
 - without first and last step: not done; it needs responses of three steps or more
 - with steps line, with window 10%: not done; score with `sensitivity: full`, which reads 20 prompts in these ways
 Next: score more prompts.
@@ -28,10 +28,10 @@ two
 |A\\|1    |        N/A|-1.2500|[-1.5000, -1.0000]|-1.2500|    0.0000|              | N/A|   1.000|   1.000|
 |B      |        N/A|-2.0000|[-2.0000, -2.0000]|-2.0000|   -0.7500|           N/A| N/A|   0.000|   0.000|
 
-|Mean at window|   4   |global |
-|--------------|------:|------:|
-|A\\|1           |-1.2500|-1.2500|
-|B             |-2.0000|-2.0000|
+|Mean at window|   4   |whole context|
+|--------------|------:|------------:|
+|A\\|1           |-1.2500|      -1.2500|
+|B             |-2.0000|      -2.0000|
 
 |Controls|n_tokens|n_steps|mean_step_tokens|first_token_ratio|responses|
 |--------|-------:|------:|---------------:|----------------:|--------:|
@@ -44,7 +44,7 @@ two
 |within prompts, mean      |     N/A|    N/A|             N/A|              N/A|
 
 Share of resamples with A|1 first, and the order's tau-b, by prompts: 2: 1.00 (1.00).
-Of what precedes a step, the window shows: 4: N/A.
+Share of the preceding tokens that a step sees: window 4: N/A.
 Agreement with global_naturalness: Kendall's tau-b 1.000 over 2 teachers, same winner on 2 of 2 prompts.
 """  # noqa: E501
 
@@ -123,7 +123,27 @@ def test_the_fit_to_a_known_order() -> None:
 
 def test_repetition_is_a_column_where_texts_are_known() -> None:
     rows = table({"A": [-1.0], "B": [-2.0]})
-    assert "|repetition|responses|" in rank_rows(rows, texts=["a", "b"]).to_markdown()
+    assert (
+        "|words repeated (stretches of 20)|responses|"
+        in rank_rows(rows, texts=["a", "b"]).to_markdown()
+    )
+
+
+def test_right_answers_are_a_column_where_rows_say_it() -> None:
+    ranking = rank_rows(table({"A": [-1.0], "B": [-2.0]}))
+    assert "Right" not in ranking.to_markdown()
+    text = replace(ranking, right={"A": (26, 30), "B": (0, 0)}).to_markdown(brief=True)
+    head, _, *lines = [line.split("|")[1:-1] for line in text.splitlines() if line[:1] == "|"]
+    assert [each[-1].strip() for each in (head, *lines)] == ["Right", "26/30", "N/A"]
+
+
+def test_windows_are_named_from_narrow_to_wide() -> None:
+    ranking = rank_rows(table({"A": [-1.0, -1.5], "B": [-2.0, -2.0]}))
+    shown = replace(ranking.confounds, context={"0": 0.0, "4": 0.82, "10%": 0.9})
+    assert (
+        "\nShare of the preceding tokens that a step sees: window 0: 0%, 4: 82%, 10%: 90%.\n"
+        in replace(ranking, confounds=shown).to_markdown()
+    )
 
 
 def test_metrics_side_by_side() -> None:

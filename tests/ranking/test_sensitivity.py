@@ -157,7 +157,10 @@ def test_ways_that_change_no_number_are_named_and_not_counted() -> None:
     assert (found.variants, found.without_effect) == ((), EFFECTLESS)
     assert found.in_words() == (NO_EFFECT,)
     text = rank_rows(rows).to_markdown()
-    assert f"\n- {', '.join(EFFECTLESS)}: no effect on these responses\n- with steps" in text
+    assert (
+        f"\n- {', '.join(EFFECTLESS)}: no effect on these responses, not counted\n- with steps"
+        in text
+    )
     assert text.count("no effect") == 1
 
 
@@ -175,7 +178,7 @@ def test_one_response_with_another_number_is_enough() -> None:
         assert all(one.same_order for one in found.variants)
         left = tuple(name for name in EFFECTLESS if name != "without first and last step")
         assert found.without_effect == (left if effect else EFFECTLESS)
-        same = "Sensitivity: the same first teacher in 1 of 1 other way of scoring."
+        same = "Sensitivity: no change of leader in 1 of 1 other way of scoring."
         assert found.in_words() == (same if effect else NO_EFFECT,)
 
 
@@ -258,13 +261,20 @@ def test_on_a_part_of_the_prompts_both_orders_are_of_that_part() -> None:
     middle = by_name(found)["without first and last step"]
     assert (middle.usual, middle.order, middle.prompts) == (("B", "A"), ("B", "A"), 1)
     assert middle.same_first and middle.same_order and middle.tau == 1.0
-    assert (middle.partial, middle.where) == (True, "without first and last step (on 1 prompt)")
+    where = "without first and last step (on 1 prompt that B leads by the usual score)"
+    assert (middle.partial, middle.usual_first, middle.where) == (True, False, where)
     whole = by_name(found)["with every token weighing the same"]
     assert (whole.usual, whole.order, whole.prompts) == (("A", "B"), ("A", "B"), 3)
     assert (whole.partial, whole.where) == (False, "with every token weighing the same")
     assert found.changing == ()
     text = rank_rows(rows).to_markdown()
-    assert ("- without first and last step (on 1 prompt): same order\n") in text
+    assert f"- {where}: no change of order\n" in text
+    count = len(found.variants)
+    assert rank_rows(rows).sensitivity.in_words() == (
+        f"Sensitivity: no change of leader in {count} of {count} other ways of scoring (1 of them "
+        "on 1 prompt that B leads by the usual score).",
+    )
+    assert whole.usual_first and "other way of scoring" not in rank_rows(rows).verdict.text
 
 
 def test_a_first_that_differs_on_that_part_already_is_said_to() -> None:
@@ -278,8 +288,8 @@ def test_a_first_that_differs_on_that_part_already_is_said_to() -> None:
     found = by_name(of(rows))["without first and last step"]
     assert (found.usual, found.order, found.same_first) == (("B", "C", "A"), ("C", "B", "A"), False)
     line = (
-        "- without first and last step (on 1 prompt): C first: C > B > A; there the usual score "
-        "puts B first\n"
+        "- without first and last step (on 1 prompt that B leads by the usual score): C first: "
+        "C > B > A\n"
     )
     assert line in rank_rows(rows).to_markdown()
 
@@ -302,8 +312,8 @@ def test_a_first_that_changes_on_a_part_is_said_to_wherever_it_is_named() -> Non
     where = "without first and last step (on 20 prompts)"
     ranking = rank_rows(rows)
     assert ranking.verdict.text == (
-        "A is best for this student, but not in every way of scoring (95%, 2 teachers, 40 "
-        "prompts). In 1 of 1 other way of scoring another teacher leads: B."
+        "By local_naturalness A is best for this student, but not in every way of scoring (95%, 2 "
+        "teachers, 40 prompts). In 1 of 1 other way of scoring another teacher leads: B."
     )
     assert ranking.sensitivity.in_words()[0].endswith(f": B instead of A {where}.")
     assert f"- {where}: B first: B > A\n" in ranking.to_markdown()
@@ -413,8 +423,8 @@ def test_a_verdict_says_that_it_depends() -> None:
     said = rank_rows(rows).verdict
     assert said.kind == "best"
     assert said.text.startswith(
-        "B is best for this student, but not in every way of scoring (95%, 2 teachers, 40 "
-        "prompts). In "
+        "By local_naturalness B is best for this student, but not in every way of scoring (95%, 2 "
+        "teachers, 40 prompts). In "
     )
 
 
@@ -429,7 +439,7 @@ def test_in_one_sentence() -> None:
         for i, order in enumerate([("A", "B"), ("B", "A")])
     )
     assert Sensitivity((same,), {}).in_words() == (
-        "Sensitivity: the same first teacher in 1 of 1 other way of scoring.",
+        "Sensitivity: no change of leader in 1 of 1 other way of scoring.",
     )
     assert Sensitivity((other, same, other), {}).in_words() == (
         "Sensitivity, who leads in which other way of scoring: B instead of A at window 1, at "

@@ -139,8 +139,10 @@ def test_as_text() -> None:
     lines = found.to_markdown().splitlines()
     assert lines[0] == found.text
     assert lines[1:4] == [
-        "- student-a: A is best for this student (95%, 2 teachers, 40 prompts).",
-        "- student-b: B is best for this student (95%, 2 teachers, 40 prompts).",
+        "- student-a: By local_naturalness A is best for this student (95%, 2 teachers, 40 "
+        "prompts).",
+        "- student-b: By local_naturalness B is best for this student (95%, 2 teachers, 40 "
+        "prompts).",
         "",
     ]
     assert lines[4].startswith("|Mean (rank)|") and len(lines) == 8
@@ -150,8 +152,9 @@ def test_as_text() -> None:
 def test_warnings_stand_under_the_student_they_are_of() -> None:
     one, other = ranking(A=-1.0, B=-2.0), ranking(A=-2.0, B=-1.0)
     lines = of(replace(one, warnings=("Look.", "Beware.")), other).to_markdown().splitlines()
-    assert [line[:14] for line in lines[1:5]] == [
-        "- student-a: A", "  - Look.", "  - Beware.", "- student-b: B",
+    assert [line[:35] for line in lines[1:5]] == [
+        "- student-a: By local_naturalness A", "  - Look.", "  - Beware.",
+        "- student-b: By local_naturalness B",
     ]  # fmt: skip
 
 

@@ -26,14 +26,21 @@ def ways(changed: list[list[Any]], order: list[str]) -> Sensitivity:
         part = more[1:]
         found.append(
             Variant(
-                name, tuple(then), before, then[0] == before[0], 0.0, *(part or [50]), bool(part)
+                name,
+                tuple(then),
+                before,
+                then[0] == before[0],
+                0.0,
+                *(part or [50]),
+                bool(part),
+                before[0] == order[0],
             )
         )
     return Sensitivity(tuple(found), {})
 
 
 NARROWS = "More prompts narrow the choice of a teacher."
-MAY_NOT = "These teachers may be equally good."
+MAY_NOT = "A and B may be equally good."
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(case["name"]))
@@ -52,7 +59,10 @@ def test_what_is_said(case: dict[str, Any]) -> None:
     )
     kept = tuple(case.get("kept", may_be_best))
     unknown = case.get("more") is None and not case.get("grown_from")
-    leads = MAY_NOT if unknown else NARROWS
+    said = " and ".join(filter(None, [", ".join(kept[:-1]), *kept[-1:]]))
+    if len(kept) > 3:
+        said = f"{', '.join(kept[:3])} and {len(kept) - 3} more"
+    leads = f"{said} may be equally good." if unknown else NARROWS
     then = {"none": case.get("next"), "best": "", "leads": leads}[case["kind"]]
     assert found == Verdict(case["kind"], case["text"], kept, case.get("more"), then)
 
@@ -90,15 +100,15 @@ def test_what_to_do_next() -> None:
 def test_a_ranking_says_what_its_best_set_holds() -> None:
     clear, close = (rank_rows(table(noisy(60, gap))) for gap in (1.0, 0.05))
     assert (clear.verdict.kind, clear.verdict.may_be_best) == ("best", ("A",))
-    assert (clear.verdict.more_prompts, clear.verdict.text[:28]) == (
+    assert (clear.verdict.more_prompts, clear.verdict.text[:49]) == (
         None,
-        "A is best for this student (",
+        "By local_naturalness A is best for this student (",
     )
     assert (close.verdict.kind, close.verdict.may_be_best) == ("leads", ("A", "B"))
     assert [line.may_be_best for line in clear.teachers] == [True, False]
     assert close.verdict.more_prompts is None or close.verdict.more_prompts > 60
     assert rank_rows(table(noisy(60, 1.0)), LOWER).verdict.text.startswith(
-        "A is best for this student by mean_nll (95%"
+        "By mean_nll A is best for this student (95%"
     )
 
 

@@ -276,3 +276,41 @@ def test_rows_left_out_are_one_line_above_a_twentieth() -> None:
 @pytest.mark.parametrize("counts", [None, {}, {"A": unusable(100, null=5), "B": unusable(9)}])
 def test_few_rows_left_out_are_no_warning(counts: dict[str, UnusableRows] | None) -> None:
     assert ranked(rows(), unusable=counts).warnings == ()
+
+
+class Checked(NamedTuple):
+    """A row of which it is known, or not, whether it is right."""
+
+    prompt_id: str
+    teacher: str
+    record: StepSums
+    correct: bool | None
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        ({"A": "yyn", "B": "yyy", "C": "yyy", "D": "nnn"},
+         "A is right in 2 of 3, less often than 2 of the 3 others."),
+        ({"A": "yn?", "B": "yyy"}, "A is right in 1 of 2, less often than the other."),
+        ({"A": "yyn", "B": "yyy", "C": "yyn", "D": "nnn"}, None),
+        ({"A": "yyy", "B": "yyy", "C": "nnn"}, None),
+        ({"A": "???", "B": "yyy"}, None),
+        ({"A": "nnn", "B": "???"}, None),
+    ],
+    ids=["below the median", "of two", "at the median", "above", "not known", "alone known"],
+)  # fmt: skip
+def test_a_first_teacher_that_is_less_often_right_than_most(
+    right: dict[str, str], words: str | None
+) -> None:
+    known = {"y": True, "n": False, "?": None}
+    given = [
+        Checked(f"p{p}", name, row(f"p{p}", name, -1.0 - t).record, known[letter])
+        for t, (name, letters) in enumerate(right.items())
+        for p, letter in enumerate(letters)
+    ]
+    found = rank_rows(given)  # type: ignore[arg-type]
+    assert [line for line in found.warnings if " is right in " in line] == [words] * bool(words)
+    counts = {name: (of.count("y"), len(of.replace("?", ""))) for name, of in right.items()}
+    assert found.right == counts
+    assert rank_rows([row(f"p{p}", "A", -1.0) for p in range(2)]).right == {}

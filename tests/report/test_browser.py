@@ -94,6 +94,46 @@ def test_legends_of_long_names_stay_in_their_plots(
     tab.context.close()
 
 
+def test_names_that_are_cut_beside_a_plot_still_differ(browser: Any, tmp_path: Path) -> None:
+    names = ["Meta-Llama-3.1-70B-Instruct", "Meta-Llama-3.1-8B-Instruct", "Qwen", "a" * 40]
+    rows = [
+        row(f"p{p}", name, [-1.0 - 0.1 * (i if p else 0)], whole=[-1.2 - 0.1 * i])
+        for p in range(3)
+        for i, name in enumerate(names)
+    ]
+    path = tmp_path / "report.html"
+    path.write_text(page_of(rows), encoding="utf-8", newline="\n")
+    tab = Opened(browser, path, viewport={"width": 400, "height": 900})
+    page = tab.page
+
+    def beside(plot: str) -> list[str]:
+        return list(page.locator(f"[data-chart={plot}] .role-axis-label text").all_text_contents())
+
+    shown = [one for one in beside("difference") if one[0] in "MQa"]
+    assert shown[0].startswith("Meta…70B") and shown[1].startswith("Meta…8B")
+    assert shown[2] == "Qwen"
+    assert shown[3].startswith("aaa") and shown[3].endswith("a") and "…" in shown[3]
+    assert "global_step_naturalness" in beside("winners")  # metrics are not cut
+    # On p0 all four tie: each of them finds it.
+    for i in range(4):
+        page.locator("#filter-winner").select_option(str(i))
+        assert "p0" in listed(page)
+    assert page.locator("#list-count").inner_text() == "1 of 3 prompts, 1 of them tied"
+    assert "p0 · tied" in page.locator(".option .small").first.inner_text()
+    tab.context.close()
+
+
+def test_on_paper_the_settings_are_open(browser: Any, file: Path) -> None:
+    tab = Opened(browser, file)
+    is_open = "document.querySelector('#settings details').open"
+    assert not tab.page.evaluate(is_open)
+    tab.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert tab.page.evaluate(is_open)
+    tab.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert not tab.page.evaluate(is_open)
+    tab.context.close()
+
+
 @pytest.fixture(scope="module")
 def shared_tab(browser: Any, file: Path) -> Iterator[Opened]:
     tab = Opened(browser, file, viewport={"width": 1200, "height": 800})
@@ -213,7 +253,7 @@ def test_steps_are_shaded_by_the_view(opened: Opened) -> None:
 def test_the_keyboard_moves_between_steps(opened: Opened) -> None:
     page = opened.page
     page.keyboard.press("ArrowRight")
-    assert step_in_focus(page).startswith("QwQ, step 1 of 4, 2 tokens: window 4 -1.0000; global")
+    assert step_in_focus(page).startswith("QwQ, step 1 of 4, 2 tokens: window 4 -1.00; global")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert step_in_focus(page).startswith("QwQ, step 3 of 4")

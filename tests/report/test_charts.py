@@ -126,3 +126,24 @@ def test_no_name_ends_the_process() -> None:
     names = ["a\x00b", "\ud800", "\x1b[31m", "\ufffe", "\u202eabc", "😀", "\n"]
     rows = [row(f"p{p}", t, [-1.0 - i, -2.0]) for p in range(2) for i, t in enumerate(names)]
     assert picture(source(rows), options(), "svg").count("\ufffd".encode()) >= 4
+
+
+def test_eleven_teachers_have_shapes_of_their_own() -> None:
+    names = [f"t{i}" for i in range(11)]
+    looks = Looks(names)
+    assert len({looks.shape(name) for name in names}) == 11
+    assert len({looks.glyph(name) for name in names}) == 11
+    pairs = {(looks.shape(f"t{i}"), looks.colour(f"t{i}")) for i in range(11)}
+    assert len(pairs) == 11
+    rows = [row(f"p{p}", t, [-1.0 - p]) for p in range(2) for t in names]
+    assert b"<svg" in picture(source(rows), options(), "svg")
+
+
+def test_a_narrow_part_of_a_bar_has_its_mark() -> None:
+    chart = charts.winners({"metric": {"A": 0.965, "B": 0.025, "C": 0.01}}, Looks(["A", "B", "C"]))
+    assert [each["label"] for each in values_of(chart, 0)] == ["●", "■", ""]
+
+
+def test_the_subtitle_quotes_the_student() -> None:
+    chart = plot(source(three_teachers(12)), options()).to_dict()
+    assert chart["title"]["subtitle"][0].startswith("a_task, student “student”, 12 prompts.")

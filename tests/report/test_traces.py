@@ -16,9 +16,12 @@ from lnat_plugins.report.prompts import NOBODY, Prompts, prompts_of
 from lnat_plugins.report.traces import (
     DIFFERENCE,
     MOST_POINTS,
+    View,
     compressed,
+    details,
     kept,
     listed,
+    pieces,
     points,
     views_of,
 )
@@ -76,8 +79,8 @@ def test_each_step_shows_its_numbers() -> None:
     text = page_of(rows)
     titles = [n.attributes["title"] for n in Page(text).all("span", role="listitem")]
     assert titles[:2] == [
-        "step 1 of 2, 1 token: window 4 -1.0000; global -1.0000; global minus window 4 0.0000",
-        "step 2 of 2, 4 tokens: window 4 -2.5000; global -2.2500; global minus window 4 0.2500",
+        "step 1 of 2, 1 token: window 4 -1.00; global -1.00; global minus window 4 0.00",
+        "step 2 of 2, 4 tokens: window 4 -2.50; global -2.25; global minus window 4 0.25",
     ]
     first = unpacked(text, "trace-0")["responses"][0]
     assert first["scores"] == {"4": [-1.0, -2.5], "global": [-1.0, -2.25]}
@@ -170,7 +173,7 @@ def many(n_prompts: int, width: int = 60) -> Prompts:
     nobody = np.zeros(n_prompts, dtype=np.int64)
     return Prompts(
         tuple(f"{text[:12]}-{i}" for i, text in enumerate(texts)), texts, ((),) * n_prompts,
-        nobody, lead, nobody, nobody, np.zeros(n_prompts), "y" * n_prompts,
+        nobody, ((),) * n_prompts, lead, nobody, nobody, np.zeros(n_prompts), "y" * n_prompts,
         np.ones(n_prompts, dtype=np.bool_),
     )  # fmt: skip
 
@@ -218,3 +221,55 @@ def test_a_long_loop_is_kept_whole_and_costs_little() -> None:
     assert unpacked(text, "trace-1")["responses"][0]["steps"][1] == loop
     # The first trace stands in the page as it is, so that it can be read without a script.
     assert len(text) < len(page_of(short)) + 2.2 * len(loop) + 20_000
+
+
+@pytest.mark.parametrize(
+    ("edges", "ends"),
+    [
+        ((-5.0, -5.0, -3.0, -3.0, -1.0, -1.0), "-5.00 -5.00 -3.00 -3.00 -1.00 -1.00"),
+        ((-5.0, -3.0, -2.0, -1.754, -1.751, -0.0012), "-5.00 -3.00 -2.00 -1.754 -1.751 -0.001"),
+        ((-5.0, -3.0, -2.0, -1.75, -0.0004, -1e-6), "-5.00 -3.00 -2.00 -1.75 -0.0004 near 0"),
+        ((0.0,) * 6, "0.00 0.00 0.00 0.00 0.00 0.00"),
+    ],
+)
+def test_bounds_of_shades_that_differ_do_not_read_alike(
+    edges: tuple[float, ...], ends: str
+) -> None:
+    legend = [scores for _, _, scores in View("4", edges).legend()]
+    last = legend[-1].removesuffix(" or more")
+    assert " ".join([each.split(" to ")[0] for each in legend[1:-1]] + [last]) == ends
+    assert legend[-1].endswith(" or more") is (last != "near 0")
+
+
+def test_numbers_of_a_step_are_as_many_as_are_kept() -> None:
+    scored = row("p0", "A", [-3.43, -0.0123], tokens=[2, 2])
+    said = [details(step, scored.record, ["4"], "global") for step in (0, 1)]
+    assert [line.partition(": ")[2] for line in said] == [
+        "window 4 -3.43", "window 4 -0.0123",
+    ]  # fmt: skip
+
+
+def test_tags_that_are_not_scored_stand_apart() -> None:
+    scored = row("p0", "A", [-1.0, -2.0], steps=["<think>\nSo 3.", "\n</think>\n\nIt is 3."])
+    whole = [["<think>\nSo 3."], ["\n</think>\n\nIt is 3."]]
+    assert [pieces(scored, step) for step in (0, 1)] == whole
+    record = dataclasses.replace(scored.record, tag_tokens=(2, 2))
+    skipped = dataclasses.replace(scored, record=record)
+    parts = [["", "<think>", "\nSo 3."], ["\n", "</think>", "\n\nIt is 3."]]
+    assert [pieces(skipped, step) for step in (0, 1)] == parts
+    text = page_of([skipped, row("p0", "B", [-3.0])])
+    by_teacher = {one["teacher"]: one["tags"] for one in unpacked(text, "trace-0")["responses"]}
+    assert by_teacher == {0: {"0": parts[0], "1": parts[1]}, 1: {}}
+    assert '<span class="tag">&lt;/think&gt;</span>' in text
+
+
+def test_a_shared_win_is_that_of_all_who_share_it() -> None:
+    rows = [
+        row("tie", "A", [-1.0]), row("tie", "B", [-1.0], correct=False), row("tie", "C", [-2.0]),
+        row("one", "A", [-2.0]), row("one", "B", [-1.0]), row("one", "C", [-2.0]),
+        row("none", "A", [math.nan]),
+    ]  # fmt: skip
+    found = prompts_of(source(rows), ("A", "B", "C"), options(), "4")
+    assert (found.tied, found.winner.tolist()) == (((0, 1), (), ()), [0, 1, NOBODY])
+    assert found.correct == "ny?"
+    assert listed(found, 10**6)[0]["tied"] == [(0, 1), (), ()]

@@ -23,11 +23,12 @@ PLAN = ToRead(20, 1160, frozenset("AB"), Planned(900, 154_458), {"cut": 2})
 def test_a_plan_is_one_line() -> None:
     assert PLAN.in_words() == (
         "20 prompts, 2 teachers, 1,160 responses, 155,358 tokens to read "
-        "(900 of prompts, 154,458 of responses)"
+        "(900 of prompts, 154,458 of responses and their windows)"
     )
     one = ToRead(1, 1, frozenset("A"), Planned(1, 0))
     assert one.in_words() == (
-        "1 prompt, 1 teacher, 1 response, 1 token to read (1 of prompts, 0 of responses)"
+        "1 prompt, 1 teacher, 1 response, 1 token to read (1 of prompts, 0 of responses and "
+        "their windows)"
     )
 
 

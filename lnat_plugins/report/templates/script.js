@@ -28,6 +28,7 @@
     const text = value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return Number(value.toFixed(digits)) === 0 ? text.replace("-", "") : text;
   }
+  const stepNumber = (value) => number(value, value === 0 || Math.abs(value) >= 0.1 ? 2 : 4);
   const counted = (count, noun) => `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
   const windowName = (name) => (name === "global" ? "global" : `window ${name}`);
 
@@ -55,12 +56,14 @@
     (values[b] === null ? -Infinity : values[b]) - (values[a] === null ? -Infinity : values[a]) || a - b;
   const placeOf = (row) => (prompts.place ? prompts.place[row] : row);
 
+  const winnersOf = (row) => (prompts.tied[row].length ? prompts.tied[row] : prompts.winner[row] < 0 ? [] : [prompts.winner[row]]);
+
   function arrange() {
     const query = byId("search").value.trim().toLowerCase();
     const winner = byId("filter-winner").value, correct = byId("filter-correct").value;
     order = [];
     for (let row = 0; row < prompts.id.length; row += 1) {
-      if (winner !== "" && prompts.winner[row] !== Number(winner)) continue;
+      if (winner !== "" && !winnersOf(row).includes(Number(winner))) continue;
       if (correct === "all" ? prompts.all_correct[row] !== "y" : correct && prompts.correct[row] !== correct) continue;
       if (query && !prompts.id[row].toLowerCase().includes(query)
         && !(prompts.text && prompts.text[row].toLowerCase().includes(query))) continue;
@@ -69,9 +72,11 @@
     }
     if (sort === "lead") order.sort(falling(prompts.lead));
     if (sort === "apart") order.sort(falling(prompts.apart));
-    byId("list-count").textContent = sort === "apart"
+    const shared = order.filter((row) => prompts.tied[row].length).length;
+    byId("list-count").textContent = (sort === "apart"
       ? `${counted(order.length, "prompt")} on which local and global have other winners`
-      : `${order.length.toLocaleString("en-US")} of ${counted(prompts.id.length, "prompt")}`;
+      : `${order.length.toLocaleString("en-US")} of ${counted(prompts.id.length, "prompt")}`)
+      + (shared ? `, ${shared.toLocaleString("en-US")} of them tied` : "");
     holder.style.height = `${order.length * ROW}px`;
     list.scrollTop = 0;
     paint();
@@ -88,7 +93,8 @@
       const row = order[at], winner = prompts.winner[row], value = values[row];
       const bar = make("span", { class: `bar ${winner < 0 ? "" : data.colours[winner]}` });
       bar.style.width = `${value === null ? 0 : Math.max(4, (100 * value) / largest)}%`;
-      const name = winner < 0 ? "no winner" : data.teachers[winner];
+      const best = winnersOf(row);
+      const name = best.length ? best.map((each) => data.teachers[each]).join(" = ") : "no winner";
       const text = (prompts.text && prompts.text[row]) || prompts.id[row];
       const option = make(
         "div",
@@ -98,8 +104,8 @@
           title: `${prompts.id[row]}: ${name}, ${sort === "apart" ? "disagreement" : "lead"} ${number(value)}`,
         },
         make("span", { class: "name" },
-          make("span", { class: "text" }, winner < 0 ? "–" : keyOf(winner), " ", text),
-          make("span", { class: "small" }, `${prompts.id[row]} · ${number(value, 3)}`)),
+          make("span", { class: "text" }, ...(best.length ? best.slice(0, 3).map(keyOf) : ["–"]), " ", text),
+          make("span", { class: "small" }, `${prompts.id[row]} · ${best.length > 1 ? "tied" : number(value, 3)}`)),
         make("span", { class: "track" }, bar),
         make("span", { class: "sr" }, ` ${name}`),
       );
@@ -137,10 +143,10 @@
   function describe(one, step) {
     const figures = data.windows.map((name) => {
       const value = one.scores[name] ? one.scores[name][step] : null;
-      return `${windowName(name)} ` + (value === null ? `undefined (${one.why[name]})` : number(value));
+      return `${windowName(name)} ` + (value === null ? `undefined (${one.why[name]})` : stepNumber(value));
     });
     const apart = data.local === "global" ? null : meansOf(one, data.difference);
-    if (apart && apart[step] !== null) figures.push(`global minus window ${data.local} ${number(apart[step])}`);
+    if (apart && apart[step] !== null) figures.push(`global minus window ${data.local} ${stepNumber(apart[step])}`);
     const heading = `step ${step + 1} of ${one.steps.length}, ${counted(one.tokens[step], "token")}`;
     return `${heading}: ${figures.join("; ")}`;
   }
@@ -153,7 +159,8 @@
     const steps = make("div", { class: "steps", role: "list", dir: "auto", "aria-label": `Steps, ${name}` });
     one.steps.forEach((text, i) => {
       const span = make("span", { role: "listitem", tabindex: i ? "-1" : "0", "data-step": i });
-      span.textContent = text;
+      // Tags are read and not scored: every second piece.
+      span.append(...(one.tags[i] || [text]).map((piece, at) => (at % 2 ? make("span", { class: "tag" }, piece) : piece)));
       steps.append(span);
     });
     const words = ([key, figure, reason]) => `${key} ${figure === null ? `undefined (${reason})` : number(figure)}`;
@@ -333,6 +340,13 @@
     window.addEventListener("hashchange", () => { const row = named(); if (row >= 0) open(row); });
     window.addEventListener("resize", paint);
   }
+  // On paper the settings are open.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("#settings details:not([open])")];
+    for (const each of folded) each.open = true;
+  });
+  window.addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
   function named() {
     if (!location.hash.startsWith("#p=")) return -1;
     let id = location.hash.slice(3);
@@ -367,14 +381,59 @@
     const columns = Math.max(1, Math.min(4, Math.floor(width / (longest + BESIDE))));
     Object.assign(specification.config.legend, { columns, labelLimit: width / columns - MARK });
   }
+  // The names beside a plot: those of metrics are never cut, others in the middle, as models of a
+  // family differ at their ends. The width of the widest.
+  function fitLabels(specification, whole) {
+    const limit = whole ? Infinity : specification.config.axisY.labelLimit;
+    let widest = 0;
+    for (const layer of specification.layer || []) {
+      const y = layer.encoding && layer.encoding.y;
+      if (!y || y.type !== "nominal" || !y.axis) continue;
+      const set = layer.data || specification.data;
+      const rows = set.values || specification.datasets[set.name];
+      const names = shortened([...new Set(rows.map((row) => row[y.field]))], limit);
+      widest = Math.max(widest, ...Object.values(names).map(widthOf));
+      y.axis.labelExpr = `${JSON.stringify(names)}[datum.label]`;
+      y.axis.labelLimit = 0;
+    }
+    return widest;
+  }
+  const widthOf = (text) => ruler.measureText(text).width;
+  // Name -> the same, cut so that it is no wider; names that would read alike show where they differ.
+  function shortened(names, limit) {
+    const found = Object.fromEntries(names.map((name) => [name, cut(name, limit)]));
+    for (const name of names) {
+      const alike = names.filter((other) => other !== name && cut(other, limit) === cut(name, limit));
+      if (!alike.length) continue;
+      const letters = [...name];
+      let common = Math.max(...alike.map((other) => letters.findIndex((letter, i) => [...other][i] !== letter)));
+      while (common > 0 && /[\p{L}\p{N}.]/u.test(letters[common - 1])) common -= 1;
+      for (let end = letters.length; end > common && common >= 0; end -= 1) {
+        found[name] = `${letters.slice(0, Math.min(4, common)).join("")}…${letters.slice(common, end).join("")}${end < letters.length ? "…" : ""}`;
+        if (widthOf(found[name]) <= limit) break;
+      }
+    }
+    return found;
+  }
+  function cut(name, limit) {
+    const letters = [...name];
+    for (let kept = letters.length; kept > 1; kept -= 1) {
+      const head = Math.ceil(kept / 2);
+      const text = kept === letters.length ? name
+        : `${letters.slice(0, head).join("")}…${letters.slice(letters.length - (kept - head)).join("")}`;
+      if (widthOf(text) <= limit) return text;
+    }
+    return "…";
+  }
   async function draw(box, rows) {
     const name = box.dataset.chart;
     box.dataset.narrow = String(narrow(box));
     const specification = structuredClone(charts[name]);
     if (rows) specification.datasets = { ...(specification.datasets || {}), points: rows };
     if (narrow(box)) specification.config.axisY.labelLimit = 120;
+    const labels = fitLabels(specification, name === "winners");
     // A legend begins where the plot does, behind the labels of its axis: numbers, or names.
-    const axis = name === "winners" ? specification.config.axisY.labelLimit + 20 : 60;
+    const axis = name === "winners" ? labels + 20 : 60;
     fitLegend(specification, box.clientWidth - axis);
     const made = await vegaEmbed(box, specification, {
       ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: showTip, mode: "vega-lite",

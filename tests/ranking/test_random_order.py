@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from lnat_plugins.study import random_order
+from lnat_plugins.ranking.random_order import random_order
 from tests.study import oracle
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from lnat_plugins.errors import ConfigError, LnatError, StudentError
 
 _HUB_PARTS = 2
 _MOST_ALIASED: Final = 100_000
+_HALF: Final = re.compile("[\ud800-\udfff]")
 _LONGEST_YAML: Final = 2_000_000
 _CHARACTERS: Final = 64  # of text that count as a value, where an alias repeats it
 BUNDLED = "bundled"
@@ -249,6 +251,12 @@ def _load(text: str, where: str) -> Any:
 def _expanded(node: yaml.Node, loader: _Loader, where: str, known: dict[int, int | None]) -> int:
     """How many values the aliases below a node add; refuses keys that stand twice, and circles."""
     if isinstance(node, yaml.ScalarNode):
+        if id(node) not in known and _HALF.search(node.value):
+            raise ConfigError(
+                "half of a character, which no file can hold",
+                where=f"{where} line {node.start_mark.line + 1}", found=node.value,
+                remedy="write the whole character",
+            )  # fmt: skip
         known[id(node)] = 0
         return 0
     if id(node) in known:

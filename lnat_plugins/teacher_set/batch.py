@@ -18,7 +18,7 @@ from lnat_plugins.teacher_set.conversations import (
     text_of_parts,
     with_system,
 )
-from lnat_plugins.teacher_set.fields import name_text
+from lnat_plugins.teacher_set.fields import check_json, name_text
 from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.prompts import JSON, Message
 from lnat_plugins.teacher_set.unusable import Tally
@@ -91,6 +91,7 @@ def _request(row: Row | DataError) -> tuple[str, BatchPrompt]:
         place = f"{row.where}, system"
         messages = with_system(messages, text_of_parts(system, place), place)
     tools = request.get("tools")
+    check_json(tools, f"{row.where}, tools")
     return custom_id, BatchPrompt(messages, {"tools": tools} if tools else {}, row.where)
 
 

@@ -5,13 +5,12 @@ A cell that is null, or NaN as pandas writes a gap, counts as not filled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from lnat_plugins.errors import DataError, did_you_mean
 from lnat_plugins.teacher_set.columns import FieldColumns
-from lnat_plugins.teacher_set.fields import check_unicode, checked_text, known
+from lnat_plugins.teacher_set.fields import check_json, check_unicode, checked_text, known
 from lnat_plugins.teacher_set.unusable import NO_COLUMN
 
 RESERVED: Final = ("teacher", "sample", "response", "correct", "steps", "turn")
@@ -155,11 +154,8 @@ class Cells:
         for name, value in values.items():
             if name in taken:
                 continue
-            try:
-                coded = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            except (TypeError, ValueError):
+            if not check_json(value, f"{self.where}, column {name!r}"):
                 continue
-            check_unicode(coded, f"{self.where}, column {name!r}")
             check_unicode(str(name), f"{self.where}, a column's name")
             kept[f"row_{name}" if name in RESERVED else name] = value
         return kept

@@ -52,6 +52,44 @@ def check_unicode(text: str, where: str) -> None:
         ) from None  # fmt: skip
 
 
+def check_json(value: Any, where: str) -> bool:
+    """Whether JSON can hold a value. Raises DataError for text that UTF-8 cannot hold in it, and
+    for values nested deeper than 100."""
+    try:
+        coded = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except RecursionError:
+        raise too_deep(where) from None
+    except (TypeError, ValueError):
+        return False
+    check_unicode(coded, where)
+    # each level takes a bracket at least
+    if coded.count("[") + coded.count("{") > _DEEPEST and _depth(value) > _DEEPEST:
+        raise too_deep(where)
+    return True
+
+
+def too_deep(where: str) -> DataError:
+    """The error for values that are nested deeper than what reads and writes JSON follows."""
+    return DataError(
+        f"values are nested deeper than {_DEEPEST}", where=where,
+        remedy="flatten them, or leave them out", reason="values are nested too deep",
+    )  # fmt: skip
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, Mapping | list | tuple)]:
+        depth += 1
+        level = [
+            inner for one in level for inner in (one.values() if isinstance(one, Mapping) else one)
+        ]
+    return depth
+
+
+_DEEPEST: Final = 100
+
+
 _VERDICTS: Final[Mapping[str, bool | None]] = {
     "": None,
     **dict.fromkeys(("true", "yes", "correct", "right", "pass", "1", "1.0"), True),

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import RepeatedKeyError, parse_json, repeated
+from lnat_plugins.teacher_set.fields import too_deep
 from lnat_plugins.teacher_set.loaders import COMPRESSED, Loader, Row
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -155,7 +156,9 @@ def _parse_json(data: bytes, where: str, parse: Callable[[str], Any] = parse_jso
             where=where, found=cause.doc[max(0, cause.pos - 20) : cause.pos + 20],
             remedy="the text may be cut off; write the file again", reason="not valid JSON",
         ) from None  # fmt: skip
-    except (ValueError, RecursionError) as cause:
+    except RecursionError:
+        raise too_deep(where) from None
+    except ValueError as cause:
         what = f"not readable JSON: {cause}"
         raise DataError(
             what, where=where, remedy="write the file again", reason="not readable JSON"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set.batch import BATCH_COLUMNS, batch_replies, prompt_of
-from lnat_plugins.teacher_set.cells import Cells
+from lnat_plugins.teacher_set.cells import ABSENT, Cells, lookup
 from lnat_plugins.teacher_set.columns import FieldColumns
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import (
@@ -162,12 +162,18 @@ def _nested(row: RowOf) -> list[ParsedResponse]:
     extra = row.extra("prompt", "responses", "teacher")
     first: Counter[str] = Counter()
     found = []
+    # Items get names of their own only where nothing in the row names a teacher.
+    teacher_column = fields["teacher"].columns[0]
+    unnamed = not cells.has("teacher") and not any(
+        isinstance(item, Mapping) and lookup(item, teacher_column) is not ABSENT for item in items
+    )
     for i, item in enumerate(items):
         own_says = {name: v[i] for name, v in beside.items() if known(v[i]) is not None}
         where = f"{place}, item {i + 1}"
         teacher = ""
         try:
-            one = _item(row, item, where, fields=own, beside=own_says, default=f"response_{i}")
+            default = f"response_{i}" if unnamed else None
+            one = _item(row, item, where, fields=own, beside=own_says, default=default)
             teacher = str(one.teacher)
             first[teacher] += 1
             found += _item_answers(one, asked, extra, first[teacher] - 1)
@@ -194,9 +200,12 @@ def _item(
     *,
     fields: Mapping[str, FieldColumns],
     beside: Mapping[str, Any],
-    default: str,
+    default: str | None,
 ) -> RowOf:
-    """An item of a nested row as a row of its own, with what the row's own lists say of it."""
+    """An item of a nested row as a row of its own, with what the row's own lists say of it.
+
+    default: its teacher; None where the item must name it, as a row of the long layout must.
+    """
     values = dict(item) if isinstance(item, Mapping) else {fields["response"].columns[0]: item}
     cells = Cells(values, where, row.cells.typed, fields)
     for name, value in beside.items():
@@ -205,7 +214,12 @@ def _item(
     teacher = row.teacher
     if teacher is None:
         named = cells.optional("teacher")
-        teacher = default if named is None else name_text(named, f"{where}, teacher")
+        if named is None and default is None and not row.cells.has("teacher"):
+            named = cells.required("teacher")
+        if named is None and default is not None:
+            teacher = default
+        else:
+            teacher = name_text(named, cells.place("teacher"))
     return RowOf(row.reader, cells, teacher)
 
 

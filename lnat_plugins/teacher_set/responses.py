@@ -13,6 +13,7 @@ from lnat_plugins.teacher_set.columns import FieldColumns, plan_columns
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import Reply, prompt_messages, with_system
 from lnat_plugins.teacher_set.fields import (
+    check_unicode,
     checked_text,
     correctness,
     name_text,
@@ -242,6 +243,8 @@ class RowOf(NamedTuple):
                 self.reader.tally.leave_out(teacher, error)
                 continue
             reason = reply.finish_reason
+            if isinstance(reason, str) and "finish_reason" not in extra:
+                check_unicode(reason, f"{reply.where}, finish_reason")
             response = Response(
                 teacher=teacher,
                 text=text,

@@ -192,7 +192,7 @@ def test_every_option_of_the_shipped_strategies_has_a_flag() -> None:
 
 
 def test_equal_responses_are_kept_if_requested(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "out", {"QwQ": [-1.0], "R1": [-2.0]})
+    path = write_run(tmp_path / "out", {"R1": [-1.0], "R2": [-2.0]})
     line = json.loads(path.read_text(encoding="utf-8"))
     line["doc"]["responses"][1]["response"] = line["doc"]["responses"][0]["response"]
     write_lines(path, [line])
@@ -200,7 +200,7 @@ def test_equal_responses_are_kept_if_requested(tmp_path: Path) -> None:
     assert main([*arguments, "--k", "2", "--keep_duplicates"]) == 0
     assert len(rows(tmp_path / "c")) == 2
     assert main([*arguments, "--k", "1"]) == 0
-    assert read_selection(tmp_path / "c").dropped == {"duplicate": {"R1": 1}}
+    assert read_selection(tmp_path / "c").dropped == {"duplicate": {"R2": 1}}
 
 
 PLUGIN = """

@@ -16,6 +16,8 @@ import pytest
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set import LOADERS, Loader, Row
+from lnat_plugins.teacher_set import load as load_set
+from lnat_plugins.teacher_set.config import parse_task
 from tests.teacher_set.conftest import Load, jsonl, row, two
 
 ODD = "\nstarts with a newline\r\nCRLF \u2028 line separator, 中文。 🙂 NUL\0 tab\t end  \n"
@@ -118,7 +120,7 @@ def test_csv_cells_may_be_long(load: Load) -> None:
 
 
 def test_json_that_is_too_deep_is_refused(load: Load) -> None:
-    with pytest.raises(DataError, match=r"rows\.jsonl row 1: not readable JSON"):
+    with pytest.raises(DataError, match=r"rows\.jsonl row 1: values are nested deeper"):
         load({"rows.jsonl": "[" * 100_000})
 
 
@@ -225,3 +227,18 @@ def test_a_loader_without_rows_is_an_empty_file(load: Load) -> None:
     silent = {"bars": Loader("bars", (".bars",), lambda path, shown: ())}
     with pytest.raises(DataError, match="rows.bars: there is no row"):
         load({"rows.bars": TEXT}, "rows.bars", loaders=silent)
+
+
+@pytest.mark.parametrize("depth", [101, 5_000, 200_000])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_values_nested_too_deep_are_one_line(depth: int, suffix: str, tmp_path: Path) -> None:
+    row = '{"prompt": "p", "teacher": "A", "response": "r", "note": %s1%s}'
+    path = tmp_path / f"rows{suffix}"
+    path.write_text(row % ('{"a":' * depth, "}" * depth), encoding="utf-8")
+    spec = parse_task({"task": "t", "dataset_path": str(path)})
+    with pytest.raises(DataError, match="nested deeper than 100. Flatten them") as caught:
+        load_set(spec)
+    assert "\n" not in str(caught.value)
+    path.write_text(row % ('{"a":' * 100, "}" * 100), encoding="utf-8")
+    spec = parse_task({"task": "t", "dataset_path": str(path), "naturalness": {"min_teachers": 1}})
+    assert load_set(spec).n_responses == 1

@@ -208,7 +208,10 @@ def test_a_nested_row_loses_only_the_items_that_cannot_be_used(load: Load) -> No
     assert found.unusable["A"].left_out == 4
     assert found.unusable["B"].reasons == {"column 'response': this must be text, not int": 1}
     list_ = "this must be a list with one value for each response"
-    assert found.unusable[""].reasons == {f"column 'teacher': {list_}": 1}
+    assert found.unusable[""].reasons == {
+        f"column 'teacher': {list_}": 1,
+        "column 'teacher': the value is null": 1,
+    }
 
 
 def test_teachers_that_are_not_wanted_are_not_counted(load: Load) -> None:

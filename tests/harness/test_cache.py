@@ -17,7 +17,7 @@ import torch
 from sqlitedict import SqliteDict
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.harness.command import check_cache
 from lnat_plugins.harness.prompt_scorer import PromptScorer
 from tests import helpers_students
@@ -487,7 +487,10 @@ def test_what_memory_did_not_suffice_for_is_read_again(
             fails_from(broken, n, end)
             lm = hf(broken, tokenizer)
             before = len(scored)
-            found = records(evaluate(tmp_path, lm, use_cache=cache, **options))
+            try:
+                found = records(evaluate(tmp_path, lm, use_cache=cache, **options))
+            except StudentError:  # memory sufficed for no response
+                found = dict.fromkeys(expected, {"undefined": True})
             lm.cache_hook.dbdict.close()
             failed = {key for key, record in found.items() if record["undefined"]}
             failures.add(len(failed))

@@ -490,7 +490,7 @@ def test_what_memory_did_not_suffice_for_is_read_again(
             try:
                 found = records(evaluate(tmp_path, lm, use_cache=cache, **options))
             except StudentError:  # memory sufficed for no response
-                found = dict.fromkeys(expected, {"undefined": True})
+                found = {key: {"undefined": True} for key in expected}
             lm.cache_hook.dbdict.close()
             failed = {key for key, record in found.items() if record["undefined"]}
             failures.add(len(failed))

@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 # make docs   the site in docs/ as HTML: out/docs/index.html; needs Python 3.11
 # make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
+# make fuzz   random input for everything that is read: FUZZ=20000 inputs, SEED=1234
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
 # make torture  kill scoring runs at random moments: SEED=0 COUNT=20
@@ -37,7 +38,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint docs matrix study study_full torture clean
+.PHONY: demo test lint docs matrix fuzz study study_full torture clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -68,6 +69,12 @@ lint: $(READY_WHEEL) $(READY_TEST)
 docs: $(READY_WHEEL) $(READY_DOCS)
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs out/docs
+
+FUZZ ?= 20000
+SEED ?= 1234
+
+fuzz: $(READY_WHEEL) $(READY_TEST)
+	$(BIN)/python -m tests.fuzz $(FUZZ) --seed $(SEED)
 
 # What meets torch, transformers, lm-eval and pydantic; training and the examples are left to `test`.
 CORE := tests/steps tests/teacher_set tests/engine tests/scoring tests/metrics tests/ranking \

@@ -89,17 +89,22 @@ def repeated(pairs: Sequence[tuple[str, Any]]) -> str:
     return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
 # Made once: json.loads would make one for every text.
 _JSON: Final = json.JSONDecoder(object_pairs_hook=_unique)
+_FINITE_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
 
 
-def parse_json(text: str) -> Any:
-    """JSON text as Python values.
+def parse_json(text: str, *, finite: bool = False) -> Any:
+    """JSON text as Python values; NaN and Infinity, which JSON does not have, unless `finite`.
 
     Raises ValueError for text that is no JSON, RepeatedKeyError (a ValueError) for an object with a
     key that stands twice, and RecursionError for one that is nested too deep.
     """
-    return _JSON.decode(text)
+    return (_FINITE_JSON if finite else _JSON).decode(text)
 
 
 def irregular(path: Path) -> str:

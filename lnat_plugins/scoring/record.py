@@ -208,7 +208,7 @@ class StepSums:
         parsed: object = record
         if isinstance(record, str):
             try:
-                parsed = parse_json(record)
+                parsed = parse_json(record, finite=True)
             except RepeatedKeyError as cause:
                 raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
             except (ValueError, RecursionError):

@@ -141,6 +141,7 @@ def _select(args: argparse.Namespace) -> int:
         check_folder,
         check_repo_id,
         push_to_hub,
+        standing,
         write_training_set,
     )
 
@@ -153,12 +154,16 @@ def _select(args: argparse.Namespace) -> int:
         _by_config(args) if args.config else _by_scores(args)
     )
     written: tuple[Path, ...] = ()
+    replaced = ""
     if args.output_path:
+        replaced = standing(args.output_path)
         written = write_training_set(
             args.output_path, candidates, selection, format=args.format or "prompt_completion",
             provenance=provenance, llama_factory=args.llama_factory, **training,
         )  # fmt: skip
     print_result(f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}")
+    if replaced:
+        log(f"replaced the training set in {shown(args.output_path)} ({replaced})")
     for file in written:
         log(f"wrote {shown(file)}")
     if not written:

@@ -167,12 +167,10 @@ def _student_blocks(
     student: StudentCheck, teacher_set: TeacherSet
 ) -> Iterator[str | Sequence[str]]:
     form = "prompts as plain text" if student.plain else "prompts in its chat template"
-    yield f"student: {student.name}, {form}"
-    if student.unused_template:
-        yield (
-            "the student has a chat template: add --apply_chat_template if it will be trained "
-            "with it"
-        )
+    template = (
+        "the student has a chat template: add --apply_chat_template if it will be trained with it"
+    )
+    yield [f"student: {student.name}, {form}", *([template] * student.unused_template)]
     yield "Steps, as it would read them ([…]: a tag, which is read and not scored):"
     for one in student.cut:
         yield [*_cut_lines(one)]

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.files import RepeatedKeyError, parse_json, require_regular, user_path
+from lnat_plugins.formatting import plural
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
     SFT_CONFIG,
@@ -157,6 +158,16 @@ def check_folder(folder: str | Path) -> None:
             where=str(folder), found=", ".join(foreign),
             remedy="give another folder, or move them away",
         )  # fmt: skip
+
+
+def standing(folder: str | Path) -> str:
+    """The training set in the folder, "30 rows of my_teachers"; "" if there is none."""
+    try:
+        values = _read(Path(folder) / SELECTION)
+    except DataError:
+        return ""
+    rows = plural(len(values.get("indices", ())), "row", separator=",")
+    return f"{rows} of {values['task']}" if values.get("task") else rows
 
 
 def _replace(folder: Path, new: Path) -> None:

@@ -417,7 +417,11 @@ def test_a_check_with_a_student(folder: Path, capsys: pytest.CaptureFixture[str]
     assert main([*arguments, "--student", "bundled", "--no_trial", "--apply_chat_template"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(data)
-    assert "2 prompts, 4 responses, " in out
+    assert "2 prompts, 4 responses, " in out and "add --apply_chat_template" not in out
+    assert main([*arguments, "--student", "bundled", "--no_trial"]) == 0
+    captured = capsys.readouterr()
+    assert "\nthe student has a chat template: add --apply_chat_template if" in captured.out
+    assert " --apply_chat_template --log_samples " in captured.err
     assert main([*arguments, "--student", "/no/such"]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and captured.err.count("\n") == 1

@@ -78,6 +78,7 @@ def test_the_training_set(out: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     err = capsys.readouterr().err
     for name in ("data/train.parquet", "selection.json", "sft.yaml", "README.md"):
         assert f"lnat: wrote {target / name}\n" in err
+    assert err.count(f"lnat: replaced the training set in {target} (3 rows of sums)\n") == 1
     found = rows(target)
     assert [row["lnat_teacher"] for row in found] == ["R1", "R1", "QwQ"]
     assert found[0]["prompt"] == "What is 0?\n\n"

@@ -91,11 +91,10 @@ def ways(ranking: Ranking) -> Iterator[Way]:
     found = ranking.sensitivity
     for one in found.variants:
         leads = f"{one.order[0]} first"
-        if not one.same_first:
+        if not one.usual_first:  # on a part of the prompts, where another teacher leads anyway
+            yield Way(one.where, "no change of leader" if one.same_first else leads, "neither")
+        elif not one.same_first:
             yield Way(one.where, leads, "other")
-        elif not one.usual_first:
-            # On a part of the prompts, another teacher may lead by either score.
-            yield Way(one.where, "no change of leader", "neither")
         elif one.same_order:
             yield Way(one.where, "same order", "same")
         else:

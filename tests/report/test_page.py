@@ -27,7 +27,7 @@ from lnat_plugins.report import report
 from lnat_plugins.report.cells import counted, last_part, number
 from lnat_plugins.report.data import NEXT_COMMAND, gather
 from lnat_plugins.report.page import bundle
-from lnat_plugins.report.tables import left_out, plain
+from lnat_plugins.report.tables import left_out, plain, ways
 from lnat_plugins.scoring.record import StepSums
 from tests.ranking.builders import LOWER
 from tests.report.builders import (
@@ -565,3 +565,19 @@ def test_metrics_that_cannot_be_compared_for_one_reason_stand_together() -> None
     assert ", ".join(comparison.left_out) == ", ".join(
         name for line in found for name in line.split(": ")[0].split(", ")
     )
+
+
+def test_a_way_that_says_nothing_of_the_leader_has_a_mark_of_its_own() -> None:
+    ranking = gather(source(three_teachers(12)), options(**FAST)).ranking
+    one = ranking.sensitivity.variants[0]
+    marks = []
+    for usual_first in (True, False):
+        for same_first in (True, False):
+            order = one.usual if same_first else one.usual[::-1]
+            part = dataclasses.replace(
+                one, order=order, same_first=same_first, usual_first=usual_first
+            )
+            found = dataclasses.replace(ranking.sensitivity, variants=(part,), without_effect=())
+            (way,) = ways(dataclasses.replace(ranking, sensitivity=found))
+            marks.append(way.mark)
+    assert marks == ["✓", "≠", "–", "–"]

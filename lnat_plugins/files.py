@@ -146,16 +146,17 @@ def user_path(
             "no such user", where=where or "path", found=str(path),
             remedy="write the home folder out",
         ) from None  # fmt: skip
-    require_regular(found, kind, where)
+    require_regular(found, kind, where, str(path))
     return found
 
 
-def require_regular(path: Path, kind: type[LnatError], where: str = "") -> None:
-    """Raise an error of that kind where `irregular` says something of the path."""
+def require_regular(path: Path, kind: type[LnatError], where: str = "", written: str = "") -> None:
+    """Raise an error of that kind where `irregular` says something of the path, as `written`."""
     if problem := irregular(path):
         raise kind(
-            problem, where=where or "path", found=str(path), remedy="give the path of a file"
-        )
+            problem, where=where or "path", found=written or str(path),
+            remedy="give the path of a file",
+        )  # fmt: skip
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def _read(path: Path, seen: list[Path]) -> dict[str, Any]:
             raise ConfigError(
                 "`include` must be a file name or a list of them", where=str(path), found=name
             )
-        require_regular(path.parent / name, ConfigError, f"{path}: include")
+        require_regular(path.parent / name, ConfigError, f"{path}: include", name)
         merged |= _read((path.parent / name).resolve(), seen)
         merged.pop("task_list", None)
     return merged | config

@@ -40,7 +40,7 @@ BOTH, STRIDES, EXACT = (
 def full(prompt: int, teacher: str, mean: float, noise: float) -> StepSums:
     """Scored under its window and with a stride, which shifts scores by about .1."""
     generator = np.random.default_rng([prompt, *teacher.encode()])
-    local = mean + generator.normal(0, 0.2) + generator.normal(0, 1, STEPS)
+    local = mean - 6 + generator.normal(0, 0.2) + generator.normal(0, 1, STEPS)
     stride = local + 0.1 + generator.normal(0, noise)
     sums = {"2": (TOKENS * local).tolist(), "2/4": (TOKENS * stride).tolist()}
     record = make_record(teacher, sums, [TOKENS] * STEPS, windows=("2",))

@@ -22,7 +22,7 @@ from tests.helpers_samples import make_record
 def full(prompt: int, teacher: str, mean: float, steps: int = 30, seed: int = 0) -> StepSums:
     """A response that is scored under its window and the whole context; 10 tokens a step."""
     generator = np.random.default_rng([prompt, seed, *teacher.encode()])
-    whole = mean + generator.normal(0, 0.5) + generator.normal(0, 1, steps)
+    whole = mean - 6 + generator.normal(0, 0.5) + generator.normal(0, 1, steps)
     local = whole + generator.normal(0, 0.2, steps) * (np.arange(steps) > 2)
     sums = {"2": (10 * local).tolist(), "global": (10 * whole).tolist()}
     record = make_record(teacher, sums, [10] * steps, windows=("2", "global"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import math
 import random
 import subprocess
@@ -324,7 +325,8 @@ def test_it_is_written_into_the_folder(out: Path, capsys: pytest.CaptureFixture[
         f"lnat: wrote {out}/report.html: open file://{out}/report.html",
         f"lnat: next: lnat select {out} --output_path chosen",
     ]
-    assert f"<code>lnat select {out} --output_path chosen</code>" in text
+    plain = re.sub(r"</?span[^>]*>", "", text)  # names and flags are not broken
+    assert f"<code>lnat select {out} --output_path chosen</code>" in plain
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import logging
 import multiprocessing
 import os
 import resource
+import shutil
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -193,20 +195,20 @@ def as_another_user(queue: Any, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept_before", [True, False])
-def test_a_folder_that_cannot_be_written_to(
-    kept_before: bool, tmp_path: Path, filled: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_to(kept_before: bool, filled: Path) -> None:
     """What is there is served, with one warning; a new file is an error at once."""
-    path = filled if kept_before else tmp_path / "new.lnat.sqlite"
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path(folder.anchor):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    tmp_path.chmod(0o555)
     queue = FORK.SimpleQueue()
-    child = FORK.Process(target=as_another_user, args=(queue, path))
-    child.start()
-    child.join(60)
-    tmp_path.chmod(0o755)
+    # pytest's own folders are closed to other users.
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "cache.lnat.sqlite"
+        if kept_before:
+            shutil.copy(filled, path)
+            path.chmod(0o644)
+        Path(name).chmod(0o555)
+        child = FORK.Process(target=as_another_user, args=(queue, path))
+        child.start()
+        child.join(60)
+        Path(name).chmod(0o755)
     assert child.exitcode == 0
     if not kept_before:
         assert "cannot be opened" in queue.get()

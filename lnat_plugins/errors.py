@@ -53,11 +53,11 @@ class LnatError(Exception):
         self.reason = reason or what
         self.where = where
         self.remedy = remedy
-        message = f"{where}: {what}" if where else what
+        message = f"{_cut(where)}: {_cut(what)}" if where else _cut(what)
         if found is not _NOTHING:
             message += f" (found {shorten(found)})"
         if remedy:
-            message += f". {remedy[0].upper()}{remedy[1:]}"
+            message += f". {remedy[0].upper()}{_cut(remedy[1:])}"
         super().__init__(visible(message + "."))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -79,6 +79,15 @@ class StudentError(LnatError):
 
 class PluginWarning(UserWarning):
     """A plugin was skipped, or an observer failed; the rest goes on without it."""
+
+
+_LONGEST_PART: Final = 1_000
+
+
+def _cut(text: str) -> str:
+    """Text of a message, without its middle where it is longer than a reader reads."""
+    half = _LONGEST_PART // 2
+    return text if len(text) <= _LONGEST_PART else f"{text[:half]}...{text[-half:]}"
 
 
 _UNSEEN: Final = re.compile(

@@ -36,6 +36,11 @@ def test_an_error_is_one_line_whatever_it_names() -> None:
     assert str(error) == r"a\nb: bad\x1b[2J (found 'x\ny'). See\r."
 
 
+def test_an_error_has_an_end() -> None:
+    long = "x" * 5_000
+    assert len(str(ConfigError(long, where=long, found=long, remedy=long))) < 3_200
+
+
 def test_a_cell_and_a_line_stay_one() -> None:
     table = markdown_table(["A\n"], [["x\ny|z"]], left=1)
     assert len(table.splitlines()) == 3

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import html
 import json
-import re
 import math
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace

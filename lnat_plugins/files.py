@@ -1,6 +1,6 @@
 """Files: YAML and JSON read without surprises, and text written atomically.
 
-YAML is read as lm-evaluation-harness reads it. A key that stands twice in a mapping is refused in
+YAML is read as lm-evaluation-harness reads it. A duplicate key in a mapping is refused in
 YAML and JSON alike, where the usual readers keep the last; so are aliases that multiply a YAML, and
 what is no regular file, such as a pipe, where reading could wait for ever.
 
@@ -69,10 +69,10 @@ _Loader.add_constructor("!function", _function_name)
 
 
 class RepeatedKeyError(ValueError):
-    """A key stands twice in a JSON object."""
+    """A duplicate key in a JSON object."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the key {key!r} stands twice")
+        super().__init__(f"duplicate key {key!r}")
         self.key = key
 
 
@@ -84,7 +84,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def repeated(pairs: Sequence[tuple[str, Any]]) -> str:
-    """The first key that stands twice among these pairs, of which at least one does."""
+    """The first duplicate key among these pairs, of which there is at least one."""
     seen: set[str] = set()
     return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
@@ -102,7 +102,7 @@ def parse_json(text: str, *, finite: bool = False) -> Any:
     """JSON text as Python values; NaN and Infinity, which JSON does not have, unless `finite`.
 
     Raises ValueError for text that is no JSON, RepeatedKeyError (a ValueError) for an object with a
-    key that stands twice, and RecursionError for one that is nested too deep.
+    duplicate key, and RecursionError for one that is nested too deep.
     """
     return (_FINITE_JSON if finite else _JSON).decode(text)
 
@@ -163,7 +163,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The file's keys, with those of its includes underneath.
 
     Raises ConfigError for a file that is missing, unreadable or above 2 MB, for bad YAML (line and
-    column), for a key that stands twice and for aliases that would multiply the file, for a file
+    column), for a duplicate key and for aliases that would multiply the file, for a file
     that is not a mapping, and for a file included twice, which lm-eval takes for a cycle and then
     skips the task without a message.
     """
@@ -255,7 +255,7 @@ def _load(text: str, where: str) -> Any:
 
 
 def _expanded(node: yaml.Node, loader: _Loader, where: str, known: dict[int, int | None]) -> int:
-    """How many values the aliases below a node add; refuses keys that stand twice, and circles."""
+    """How many values the aliases below a node add; refuses duplicate keys, and circles."""
     if isinstance(node, yaml.ScalarNode):
         if id(node) not in known and _HALF.search(node.value):
             raise ConfigError(
@@ -301,7 +301,7 @@ def _refuse_repeated(node: yaml.MappingNode, loader: _Loader, where: str) -> Non
         before = first.setdefault(value, key)
         if before is not key:
             raise ConfigError(
-                f"the key {value!r} stands twice", where=f"{where} line {key.start_mark.line + 1}",
+                f"duplicate key {value!r}", where=f"{where} line {key.start_mark.line + 1}",
                 found=f"first in line {before.start_mark.line + 1}", remedy="keep one of them",
             )  # fmt: skip
 

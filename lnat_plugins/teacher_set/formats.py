@@ -115,13 +115,13 @@ def _rows_of(content: Any, split: str, shown: str) -> list[Any]:
 
 
 class _Repeated(dict[str, Any]):
-    """An object of JSON in which a key stands twice."""
+    """An object of JSON with a duplicate key."""
 
     key: str
 
 
 def _repeated_in(values: Any) -> str | None:
-    """A key that stands twice in an object, at any depth."""
+    """A duplicate key in an object, at any depth."""
     waiting = [values]
     while waiting:
         value = waiting.pop()
@@ -134,8 +134,8 @@ def _repeated_in(values: Any) -> str | None:
 
 def _twice(key: str, where: str) -> DataError:
     return DataError(
-        f"the key {key!r} stands twice", where=where, remedy="keep one of them",
-        reason="a key stands twice",
+        f"duplicate key {key!r}", where=where, remedy="keep one of them",
+        reason="duplicate key",
     )  # fmt: skip
 
 

@@ -166,7 +166,7 @@ def test_missing_sources_name_the_flag_that_writes_them(tmp_path: Path) -> None:
         (b"[" * 100_000, r"line 1: not valid JSON"),
         (b"3\n", r"line 1: not a line of a samples file"),
         (b'{"doc": {}}\n', r"line 1: not a line of a samples file"),
-        (b'{"doc": {}, "resps": [], "doc": 1}\n', r"line 1: the key 'doc' stands twice.*again"),
+        (b'{"doc": {}, "resps": [], "doc": 1}\n', r"line 1: duplicate key 'doc'.*again"),
     ],
 )
 def test_an_unreadable_file_is_named_with_its_line(

@@ -1,7 +1,8 @@
-"""Races over tables of made-up scores, and noise of mean 0 and variance 1."""
+"""Races over tables of made-up scores, noise of mean 0 and variance 1, and unread responses."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from lnat_plugins.budget import Costs, Outcome, Race, Read
 from lnat_plugins.budget.contrasts import Bools
 from lnat_plugins.budget.sequential import Floats
+from lnat_plugins.scoring.record import StepSums
 
 
 def names(letter: str, number: int) -> list[str]:
@@ -59,3 +61,12 @@ def modes(generator: np.random.Generator, shape: tuple[int, ...], share: float) 
 
 def rare(values: Floats, share: float) -> Bools:
     return np.asarray(values < 6 * share - 3)
+
+
+def unread(record: StepSums) -> StepSums:
+    """What is known of a response before it is read under window 2."""
+    nothing = (math.nan,) * record.n_steps
+    return dataclasses.replace(
+        record, sums={"2": nothing}, totals={"2": math.nan}, undefined={"2": "not read"},
+        part={"steps": [], "whole": False},
+    )  # fmt: skip

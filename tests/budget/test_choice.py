@@ -24,6 +24,7 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set.config import Budget
+from tests.budget.helpers import unread
 from tests.helpers_samples import make_record
 
 STEPS, STRIDE, TOKENS, PROMPT = 24, 4, 10, 20
@@ -47,14 +48,6 @@ def full(prompt: int, teacher: str, mean: float, noise: float) -> StepSums:
     return dataclasses.replace(
         record, prompt_tokens=PROMPT, ids_digest=f"{prompt}{teacher}", settings=SETTINGS
     )
-
-
-def unread(record: StepSums) -> StepSums:
-    nothing = (math.nan,) * record.n_steps
-    return dataclasses.replace(
-        record, sums={"2": nothing}, totals={"2": math.nan}, undefined={"2": "not read"},
-        part={"steps": [], "whole": False},
-    )  # fmt: skip
 
 
 def read_part(record: StepSums, part: Part | None) -> StepSums:

@@ -16,6 +16,7 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set.config import Budget
+from tests.budget.helpers import unread
 from tests.helpers_samples import make_record
 
 
@@ -27,14 +28,6 @@ def full(prompt: int, teacher: str, mean: float, steps: int = 30, seed: int = 0)
     sums = {"2": (10 * local).tolist(), "global": (10 * whole).tolist()}
     record = make_record(teacher, sums, [10] * steps, windows=("2", "global"))
     return dataclasses.replace(record, prompt_tokens=20, ids_digest=f"{prompt}{teacher}")
-
-
-def unread(record: StepSums) -> StepSums:
-    nothing = (math.nan,) * record.n_steps
-    return dataclasses.replace(
-        record, sums={"2": nothing}, totals={"2": math.nan}, undefined={"2": "not read"},
-        part={"steps": [], "whole": False},
-    )  # fmt: skip
 
 
 WHOLE = Part(tuple(range(30)), whole=True)

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lnat_plugins.engine.planning import PlacedRun
 from lnat_plugins.engine.projection import Projector, UnitSums
 from lnat_plugins.engine.types import (
     ACTIVATIONS,
     Activations,
     Counts,
     Ids,
+    PromptRuns,
     RunScores,
     TokenRun,
     is_special,
@@ -55,16 +57,19 @@ class BatchedPass:
         self._counts = counts
         self._unit_sums = unit_sums
 
-    def plan(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> Iterator[list[int]]:
+    def begin(self, reads: Sequence[PromptRuns]) -> None:
+        """Nothing is held from call to call."""
+
+    def plan(self, placed: Sequence[PlacedRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each batch, longest first, so that the largest pass comes first.
 
         A batch ends at the budget, where a quarter of its next row would be padding, and at a row
         of another length where positions depend on the length.
         """
+        lengths = [len(one.prompt) + len(one.run.ids) for one in placed]
         batch: list[int] = []
-        for index in sorted(range(len(runs)), key=lambda i: -len(runs[i].ids)):
-            longest = len(prompt) + len(runs[batch[0] if batch else index].ids)
-            length = len(prompt) + len(runs[index].ids)
+        for index in sorted(range(len(placed)), key=lambda i: -lengths[i]):
+            longest, length = lengths[batch[0] if batch else index], lengths[index]
             least = longest if self._one_length else 0.75 * longest
             if batch and ((len(batch) + 1) * longest > budget or length < least):
                 yield batch
@@ -73,16 +78,17 @@ class BatchedPass:
         if batch:
             yield batch
 
-    def score(self, prompt: Ids, runs: Sequence[TokenRun], budget: int) -> list[RunScores]:
+    def score(self, placed: Sequence[PlacedRun], budget: int) -> list[RunScores]:
         """Scores runs of equal `wanted` in one forward; the budget was kept by `plan`."""
         del budget
-        length = max(1, len(prompt) + max(len(run.read) for run in runs))
+        runs = [one.run for one in placed]
+        length = max(1, *(len(one.prompt) + len(one.run.read) for one in placed))
         ids_BL = np.zeros((len(runs), length), np.int64)
         mask_BL = np.zeros((len(runs), length), np.int64)
         # Segments whose activations are summed: the prompt of row k is k, its run k + len(runs).
         segment_BL = np.full((len(runs), length), -1, np.int64)
         where: list[Ids] = []
-        for row, run in enumerate(runs):
+        for row, (_, prompt, run) in enumerate(placed):
             read = np.concatenate([prompt, run.read])
             ids_BL[row, : len(read)] = read
             mask_BL[row, : len(read)] = 1
@@ -109,15 +115,16 @@ class BatchedPass:
             )
         n_read = int(mask_BL.sum())
         self._counts.forwards += 1
-        self._counts.prompt_tokens += len(prompt) * len(runs)
-        self._counts.body_tokens += n_read - len(prompt) * len(runs)
+        of_prompts = sum(len(one.prompt) for one in placed)
+        self._counts.prompt_tokens += of_prompts
+        self._counts.body_tokens += n_read - of_prompts
         self._counts.padding_tokens += mask_BL.size - n_read
         self._counts.projected_tokens += len(targets_N)
-        return run_scores(runs, values_KN, sums[len(runs) :], sums[0] if wants_sums else None)
+        return run_scores(runs, values_KN, sums[len(runs) :], sums[: len(runs)])
 
 
 def run_scores(
-    runs: Sequence[TokenRun], values_KN: Tensor, sums: Sequence[Tensor], prompt_sum_I: Tensor | None
+    runs: Sequence[TokenRun], values_KN: Tensor, sums: Sequence[Tensor], prompts: Sequence[Tensor]
 ) -> list[RunScores]:
     """The numbers of each run of equal `wanted`, from the values of all their scored tokens.
 
@@ -125,7 +132,7 @@ def run_scores(
         runs: as they were read.
         values_KN: log-probability and statistics, in order of run and token.
         sums: of unit vectors, shape (I,) a run; empty where they were not taken.
-        prompt_sum_I: of the prompt, likewise.
+        prompts: of each run's prompt, likewise.
     """
     ends = np.cumsum([run.scored.sum() for run in runs])
     values = np.split(values_KN.double().cpu().numpy(), ends[:-1], axis=1)
@@ -134,9 +141,9 @@ def run_scores(
         rows_KT = np.full((len(values[index]), len(run.ids)), np.nan)
         rows_KT[:, run.scored] = values[index]
         activations = None
-        if sums and prompt_sum_I is not None:
-            own_I = sums[index]
-            activations = Activations(float(own_I @ own_I), float(own_I @ prompt_sum_I))
+        if sums:
+            own_I, prompt_I = sums[index], prompts[index]
+            activations = Activations(float(own_I @ own_I), float(own_I @ prompt_I))
         statistics = dict(zip(run.names, rows_KT[1:], strict=True))
         found.append(RunScores(rows_KT[0], statistics=statistics, activations=activations))
     return found

@@ -16,13 +16,15 @@ import torch
 
 from lnat_plugins.engine.batched import BatchedPass, length_dependent_rope
 from lnat_plugins.engine.packed import PackedPass, unsupported
-from lnat_plugins.engine.planning import kinds_of_runs
+from lnat_plugins.engine.planning import PlacedRun, kinds_of_runs, placed_runs
 from lnat_plugins.engine.projection import Projector, UnitSums, last_up_projection
 from lnat_plugins.engine.types import (
     NO_MEMORY,
     OUT_OF_MEMORY,
     Counts,
+    Floats,
     Ids,
+    PromptRuns,
     RunScores,
     TokenRun,
     check_ids,
@@ -87,6 +89,7 @@ class Engine:
         self.reason = ""
         self._model = model
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
+        self._first_budget = self._budget
         try:
             with _reading(model):
                 self._projector = Projector(model)
@@ -118,13 +121,23 @@ class Engine:
         """The pass in use: "packed" or "batched"."""
         return (self._packed or self._batched).name
 
+    @property
+    def at_once(self) -> int:
+        """Tokens that one pass reads: short prompts of together so many are best given at once."""
+        return self._first_budget
+
     def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
-        """The numbers of the scored tokens of each run after the prompt.
+        """As `score_all`, of one prompt."""
+        return self.score_all([PromptRuns(prompt, runs)])[0]
+
+    def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
+        """The numbers of the scored tokens of each run after its prompt.
+
+        The prompts of a call are held in memory while it lasts, and of them those that the next
+        call has, too.
 
         Args:
-            prompt: shape (P,), P ≥ 1, token ids.
-            runs: each with at least one token. The caller makes sure that prompt and run fit the
-                model's context.
+            reads: the caller makes sure that prompt and run fit the model's context.
 
         Returns:
             One RunScores a run, in order, log-probabilities in nats. A run that does not fit into
@@ -133,22 +146,27 @@ class Engine:
         Raises:
             StudentError: a token that the student's embedding does not have.
         """
-        check_ids([prompt, *(run.ids for run in runs)], self.vocabulary)
+        placed = placed_runs(reads)
+        check_ids(
+            [*(one.prompt for one in reads), *(one.run.ids for one in placed)], self.vocabulary
+        )
         with _reading(self._model):
-            if runs and self._trial_due:
+            if placed and self._trial_due:
                 self._trial_due = False
-                self._try_packing(prompt, runs)
-            return self._score(prompt, runs)
+                self._try_packing(placed)
+            (self._packed or self._batched).begin(reads)
+            found = iter(self._score(placed))
+        return [[next(found) for _ in one.runs] for one in reads]
 
-    def _score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+    def _score(self, placed: Sequence[PlacedRun]) -> list[RunScores]:
         results: dict[int, RunScores] = {}
         fitting = self._budget
-        waiting = self._plan(prompt, runs, range(len(runs)))
+        waiting = self._plan(placed, range(len(placed)))
         while waiting:
             group = waiting.pop(0)
             chosen = self._packed or self._batched
             try:
-                values = chosen.score(prompt, [runs[i] for i in group], self._budget)
+                values = chosen.score([placed[i] for i in group], self._budget)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -157,28 +175,26 @@ class Engine:
             if values is not None:
                 fitting = self._budget
                 for index, one in zip(group, values, strict=True):
-                    results[index] = _checked(runs[index], one)
+                    results[index] = _checked(placed[index].run, one)
                 self.on_read()
             elif self._shrink_budget(len(group)):
                 left = [i for one in (group, *waiting) for i in one]
-                waiting = self._plan(prompt, runs, left)
+                waiting = self._plan(placed, left)
             elif len(group) > 1:
                 waiting[:0] = [[i] for i in group]
             else:
-                results[group[0]] = _failed(runs[group[0]], OUT_OF_MEMORY)
+                results[group[0]] = _failed(placed[group[0]].run, OUT_OF_MEMORY)
                 # The smallest budget did not help this run, so the others need not pay for it.
                 self._budget = fitting
-        return [results[i] for i in range(len(runs))]
+        return [results[i] for i in range(len(placed))]
 
-    def _plan(
-        self, prompt: Ids, runs: Sequence[TokenRun], indices: Sequence[int]
-    ) -> list[list[int]]:
+    def _plan(self, placed: Sequence[PlacedRun], indices: Sequence[int]) -> list[list[int]]:
         """Groups of runs that are read together."""
         chosen = self._packed or self._batched
         groups: list[list[int]] = []
-        for kind in kinds_of_runs(runs, indices):
-            part = [runs[i] for i in kind]
-            groups += [[kind[i] for i in one] for one in chosen.plan(prompt, part, self._budget)]
+        for kind in kinds_of_runs(placed, indices):
+            part = [placed[i] for i in kind]
+            groups += [[kind[i] for i in one] for one in chosen.plan(part, self._budget)]
         return groups
 
     def _shrink_budget(self, n_runs: int) -> bool:
@@ -190,21 +206,21 @@ class Engine:
         self._budget = max(SMALLEST_BUDGET, self._budget // 2)
         return True
 
-    def _try_packing(self, prompt: Ids, runs: Sequence[TokenRun]) -> None:
+    def _try_packing(self, placed: Sequence[PlacedRun]) -> None:
         """Compares the two passes on a piece of the longest run; no packing if they differ.
 
         A trial that does not fit into memory is repeated with half the tokens, and the budget
         shrinks to as many.
         """
-        longest = max((run.ids for run in runs), key=len)
-        tolerance = _TOLERANCE.get(self._model.dtype, _HALF_TOLERANCE)
+        _, prompt, run = max(placed, key=lambda one: len(one.run.ids))
+        longest = run.ids
         size, fits = _TRIAL_TOKENS, False
         while not fits:
             failure, fits = "", True
             try:
-                worst = self._largest_gap(prompt[: 2 * size // 3], longest[: size // 4])
-                if not worst <= tolerance:  # true of NaN, too
-                    failure = f"the packed pass is off by {worst:.2g} nats on a token"
+                gap, allowed = self._gap(prompt[: 2 * size // 3], longest[: size // 4])
+                if not gap <= allowed:  # true of NaN, too
+                    failure = f"the packed pass is off by {gap:.2g} nats on a token"
             except Exception as error:  # noqa: BLE001 - the batched pass takes over, with a warning
                 failure = f"the trial fails: {type(error).__name__}: {error}"
                 fits = not is_out_of_memory(error) or size <= SMALLEST_BUDGET
@@ -216,22 +232,36 @@ class Engine:
             self._give_up_packing(failure)
             _log.warning("Runs are read by the slower batched pass: %s", failure)
 
-    def _largest_gap(self, prompt: Ids, ids: Ids) -> float:
-        """Largest difference of the two passes on a token of a run's halves and of the whole run.
+    def _gap(self, prompt: Ids, ids: Ids) -> tuple[float, float]:
+        """How far the two passes differ on a token, and how far they may, in nats.
 
-        The packed pass reads all three in one row, then the whole run in pieces. In half precision
-        it is the mean difference, since single tokens are rounded by much more than the mean.
+        A run's halves and the whole of it are read behind the prompt and behind the end of it, all
+        in one row; then the whole run in pieces. In half precision it is the mean difference that
+        counts, since single tokens are rounded by much more than the mean. Rounding alone, which
+        grows with a student's width and depth, may take as much: so the mean may be twice that
+        between two ways to compute the plain pass's attention.
         """
         middle = -(-len(ids) // 2)
         cuts = [part for part in (ids[:middle], ids[middle:], ids) if len(part)]
-        trial = [TokenRun(part, np.ones(len(part), bool)) for part in cuts]
+        placed = [
+            PlacedRun(number, before, TokenRun(part, np.ones(len(part), bool)))
+            for number, before in enumerate((prompt, prompt[len(prompt) // 2 :]))
+            for part in cuts
+        ]
+        whole = placed[len(cuts) - 1]
         shared = self._model, self._projector, Counts(), self._unit_sums
         fast, plain = PackedPass(*shared), BatchedPass(*shared)
-        packed = fast.score(prompt, trial, 2 * len(ids)) + fast.score(prompt, trial[-1:], middle)
-        batched = [plain.score(prompt, [run], 0)[0] for run in [*trial, trial[-1]]]
-        pairs = zip(packed, batched, strict=True)
-        gaps_N = np.concatenate([abs(one.logprobs - other.logprobs) for one, other in pairs])
-        return float(gaps_N.max() if self._model.dtype in _TOLERANCE else gaps_N.mean())
+        packed = [
+            *fast.score(placed, 2 * len(prompt) + 4 * len(ids)), *fast.score([whole], middle)
+        ]  # fmt: skip
+        batched = [plain.score([one], 0)[0] for one in [*placed, whole]]
+        gaps_N = _gaps(packed, batched)
+        if self._model.dtype in _TOLERANCE:
+            return float(gaps_N.max()), _TOLERANCE[self._model.dtype]
+        with other_attention(self._model):
+            rounded = [plain.score([one], 0)[0] for one in [*placed, whole]]
+        rounding = float(_gaps(rounded, batched).mean())
+        return float(gaps_N.mean()), max(_HALF_TOLERANCE, 2 * rounding)
 
     def _give_up_packing(self, reason: str) -> None:
         if self._must_pack:
@@ -241,6 +271,24 @@ class Engine:
             )  # fmt: skip
         self._packed = None
         self.reason = reason
+
+
+def _gaps(found: Sequence[RunScores], others: Sequence[RunScores]) -> Floats:
+    """Differences of the log-probabilities of all tokens."""
+    pairs = zip(found, others, strict=True)
+    return np.concatenate([abs(one.logprobs - other.logprobs) for one, other in pairs])
+
+
+@contextmanager
+def other_attention(model: Any) -> Iterator[None]:
+    """While it lasts the model computes its attention in another way: eager, or sdpa."""
+    config = model.config.get_text_config(decoder=True)
+    before = config._attn_implementation
+    config._attn_implementation = "sdpa" if before == "eager" else "eager"
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
 
 
 def _checked(run: TokenRun, found: RunScores) -> RunScores:

@@ -1,45 +1,82 @@
-"""What a pass reads: which runs share a pass, which prompt it holds, and the tokens of both.
+"""What a pass reads: which runs share a pass, which prompts it holds, and the tokens of both.
 
 The passes and the engine plan by these; `Planner` counts by them without a model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, RunScores, TokenRun
+from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, PromptRuns, RunScores, TokenRun
 
 _PLANNED: Final = "the run was planned, not read"
 
 
-class HeldPrompt(NamedTuple):
-    """The prompt whose keys and values the packed pass holds.
+@dataclass(frozen=True)
+class HeldPrompt:
+    """A prompt whose keys and values the packed pass holds.
 
     Args:
-        ids: shape (P,); None = none is held.
+        ids: shape (P,).
         summed: whether the sum of its activations was taken.
         special: the token ids that this sum skips.
     """
 
-    ids: Ids | None = None
+    ids: Ids
     summed: bool = False
     special: frozenset[int] = frozenset()
 
-    def serves(self, prompt: Ids, wants_sum: bool, special: frozenset[int]) -> bool:
-        """Whether runs after this prompt can be read without reading it again."""
-        known = self.ids is not None and np.array_equal(self.ids, prompt)
-        return known and (not wants_sum or (self.summed and self.special == special))
+    def serves(self, run: TokenRun) -> bool:
+        """Whether the run can be read behind it without reading the prompt again."""
+        return ACTIVATIONS not in run.wanted or (self.summed and self.special == run.special)
 
 
-def kinds_of_runs(runs: Sequence[TokenRun], indices: Iterable[int]) -> list[list[int]]:
+Held = TypeVar("Held", bound=HeldPrompt)
+
+
+def still_held(held: Mapping[int, Held], reads: Sequence[PromptRuns]) -> dict[int, Held]:
+    """Of the prompts held from the call before, those of this one: number of the read -> prompt."""
+    left = list(held.values())
+    found = {}
+    for number, (prompt, _) in enumerate(reads):
+        same = next((i for i, one in enumerate(left) if np.array_equal(one.ids, prompt)), None)
+        if same is not None:
+            found[number] = left.pop(same)
+    return found
+
+
+class PlacedRun(NamedTuple):
+    """A run of one call of the engine.
+
+    Args:
+        read: number of its prompt among those of the call.
+        prompt: that prompt.
+    """
+
+    read: int
+    prompt: Ids
+    run: TokenRun
+
+
+def placed_runs(reads: Sequence[PromptRuns]) -> list[PlacedRun]:
+    """The runs of all prompts, in order."""
+    return [
+        PlacedRun(number, prompt, run)
+        for number, (prompt, runs) in enumerate(reads)
+        for run in runs
+    ]  # fmt: skip
+
+
+def kinds_of_runs(placed: Sequence[PlacedRun], indices: Iterable[int]) -> list[list[int]]:
     """Indices of runs of equal `wanted`; activations first, taken while the prompt is read."""
     kinds: dict[tuple[frozenset[str], frozenset[int]], list[int]] = {}
     for i in indices:
-        kinds.setdefault((runs[i].wanted, runs[i].special), []).append(i)
+        run = placed[i].run
+        kinds.setdefault((run.wanted, run.special), []).append(i)
     ordered = sorted(kinds.items(), key=lambda item: ACTIVATIONS not in item[0][0])
     return [kind for _, kind in ordered]
 
@@ -80,7 +117,10 @@ class Planner:
         on_read: never called.
         reason: "", as of an engine that does what it was made for.
         vocabulary: 0, not known.
+        at_once: 0, for nothing is read.
     """
+
+    at_once = 0
 
     def __init__(self, path: str = "packed", *, has_activations: bool = True) -> None:
         self.path = path
@@ -89,32 +129,32 @@ class Planner:
         self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
         self.vocabulary = 0
-        self._held = HeldPrompt()
+        self._held: dict[int, HeldPrompt] = {}
 
-    def add(self, prompt: Ids, runs: Sequence[TokenRun]) -> None:
-        """Counts one call of `Engine.score`."""
-        for kind in kinds_of_runs(runs, range(len(runs))):
-            wanted, special = runs[kind[0]].wanted, runs[kind[0]].special
-            if self.path == "batched":
-                self.counts.prompt_tokens += len(prompt) * len(kind)
-            elif not self._held.serves(prompt, ACTIVATIONS in wanted, special):
-                self.counts.prompt_tokens += len(prompt)
-                self._held = HeldPrompt(prompt, ACTIVATIONS in wanted, special)
-            self.counts.body_tokens += sum(len(runs[i].read) for i in kind)
+    def add(self, reads: Sequence[PromptRuns]) -> None:
+        """Counts one call of `Engine.score_all`."""
+        placed = placed_runs(reads)
+        self._held = still_held(self._held, reads)
+        for kind in kinds_of_runs(placed, range(len(placed))):
+            for number, prompt, run in (placed[i] for i in kind):
+                self.counts.body_tokens += len(run.read)
+                if self.path == "batched":
+                    self.counts.prompt_tokens += len(prompt)
+                elif number not in self._held or not self._held[number].serves(run):
+                    self.counts.prompt_tokens += len(prompt)
+                    self._held[number] = HeldPrompt(prompt, ACTIVATIONS in run.wanted, run.special)
 
-    def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
+    def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
         """As `add`; every run has a failure and NaN."""
-        self.add(prompt, runs)
-        return [
-            RunScores(
-                nothing := np.full(len(run.ids), np.nan),
-                _PLANNED,
-                dict.fromkeys(run.names, nothing),
-            )
-            for run in runs
-        ]
+        self.add(reads)
+        return [[_unread(run) for run in runs] for _, runs in reads]
 
     @property
     def planned(self) -> Planned:
         """The counts so far."""
         return Planned(self.counts.prompt_tokens, self.counts.body_tokens)
+
+
+def _unread(run: TokenRun) -> RunScores:
+    nothing = np.full(len(run.ids), np.nan)
+    return RunScores(nothing, _PLANNED, dict.fromkeys(run.names, nothing))

@@ -71,10 +71,10 @@ class Projector:
         parts = [measure(self._head(hidden), targets, names) for hidden, targets in chunks]
         return torch.cat(parts, dim=-1)
 
-    def log_softmax(self, inputs: Mapping[str, Any], where_1: Tensor) -> Tensor:
-        """The whole distribution at one position, shape (V,), float32."""
-        _, logits_1V = self._run(inputs, where_1, 1)
-        return logits_1V[0].float().log_softmax(-1)
+    def log_softmax(self, inputs: Mapping[str, Any], where_N: Tensor) -> Tensor:
+        """The whole distribution at each of these positions, shape (N, V), float32."""
+        _, logits_NV = self._run(inputs, where_N, where_N.numel())
+        return logits_NV.float().log_softmax(-1)
 
     def _compare_head(self) -> bool:
         """Whether the model's logits are its output embedding's, with nothing after it."""

@@ -6,7 +6,7 @@ are scored.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -102,6 +102,18 @@ class TokenRun(NamedTuple):
         """Which of `read` the sums of activations skip."""
         special = is_special(self.read, self.special)
         return special if self.skipped is None else special | self.skipped[: len(special)]
+
+
+class PromptRuns(NamedTuple):
+    """A prompt and the runs that follow it.
+
+    Args:
+        prompt: shape (P,), P ≥ 1, token ids.
+        runs: each with at least one token.
+    """
+
+    prompt: Ids
+    runs: Sequence[TokenRun]
 
 
 class Activations(NamedTuple):

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Sequence
 
 from lnat_plugins.budget.choice import run_of
+from lnat_plugins.budget.records import tokens_of
 from lnat_plugins.budget.run import Row, Wanted
 from lnat_plugins.errors import ConfigError, StudentError, visible
 from lnat_plugins.harness.prompt_scorer import PromptJob, PromptScorer
-from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar
 from lnat_plugins.scoring.record import StepSums
@@ -61,7 +62,7 @@ def score_with_budget(
     run = run_of(budget, rows)
     said = ""
     while wanted := run.wanted():
-        run.tell(_read(wanted, places, jobs, scorer, processes))
+        run.tell(_read(wanted, rows, places, jobs, scorer, processes))
         if processes.main and run.news != said:
             said = run.news
             _log.info("Budget: %s", visible(run.sentence))
@@ -70,23 +71,31 @@ def score_with_budget(
 
 
 def _read(
-    wanted: Sequence[Wanted], places: Sequence[tuple[int, int]], jobs: Sequence[PromptJob],
-    scorer: PromptScorer, processes: Processes,
+    wanted: Sequence[Wanted], rows: Sequence[Row], places: Sequence[tuple[int, int]],
+    jobs: Sequence[PromptJob], scorer: PromptScorer, processes: Processes,
 ) -> dict[int, StepSums]:  # fmt: skip
     """Row -> its record."""
     parts: dict[int, dict[int, Part]] = {}
     row_of = {}
+    tokens: dict[int, int] = {}
     for row, part in wanted:
         i, k = places[row]
         parts.setdefault(i, {})[k] = part
         row_of[i, k] = row
+        record = rows[row].record
+        tokens[i] = tokens.get(i, record.prompt_tokens) + tokens_of(record, part)
     asked = list(parts)
+    costs = [tokens[i] for i in asked]
+    # Alike in all processes, whose memory may differ.
+    at_once = min(processes.gather(scorer.backend.at_once))
     found = score_prompts(
-        [sum(len(jobs[i].responses[k].text) for k in parts[i]) for i in asked],
+        costs,
         lambda n: scorer.prepare_parts(jobs[asked[n]], parts[asked[n]]),
         lambda n, ready: scorer.score_parts(jobs[asked[n]], ready),
         TokenBar(0, scorer.backend, shown=False, announce=_log.info),
         processes,
+        groups=groups_of(costs, at_once),
+        read_ahead=scorer.read_ahead,
     )
     return {
         row_of[asked[n], k]: record for n, records in found.items() for k, record in records.items()

@@ -88,7 +88,7 @@ class RecordCache:
         return record if wanted <= gathered else None
 
     def keep(self, responses: Sequence[Response], records: Sequence[StepSums]) -> None:
-        """Writes the records of one prompt at once, but for those that another run may improve."""
+        """Keeps records of a prompt for `write`, but for those that another run may improve."""
         if self._file is not None:
             self._file.keep(
                 self._student,
@@ -98,6 +98,11 @@ class RecordCache:
                     if not record.may_pass
                 ],
             )
+
+    def write(self) -> None:
+        """Writes what was kept, all at once, unless the file was written to a moment ago."""
+        if self._file is not None:
+            self._file.write()
 
     def close(self) -> None:
         """Nothing is looked up or kept from now on."""

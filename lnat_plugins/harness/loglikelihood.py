@@ -10,7 +10,7 @@ import numpy as np
 
 from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import ALL
-from lnat_plugins.scoring.backend import Job, JobSums, Sum
+from lnat_plugins.scoring.backend import Job, JobSums, PromptCalls, Sum
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair
 
@@ -30,6 +30,7 @@ class LoglikelihoodBackend:
     global_by_step = False
     shares_runs = False
     path = "loglikelihood"
+    at_once = 0
     unavailable = dict.fromkeys(
         sorted(ALL - {"reward"}), "this back end gives log-probabilities only"
     )
@@ -58,12 +59,15 @@ class LoglikelihoodBackend:
             for of_job in found
         ]
 
-    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
+    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
+        """Nothing: `sums` sends all requests of a prompt at once."""
+
+    def to_read(self, calls: PromptCalls) -> Planned:
         """Of the requests' tokens those of the prompt, and the others."""
         found = Planned()
-        for jobs in calls:
-            requests, _ = _requests(prompt, jobs)
-            of_prompt = len(prompt) * len(requests)
+        for jobs in calls.calls:
+            requests, _ = _requests(calls.prompt, jobs)
+            of_prompt = len(calls.prompt) * len(requests)
             found += Planned(of_prompt, _tokens(requests) - of_prompt)
         return found
 

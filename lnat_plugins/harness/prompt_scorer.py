@@ -11,7 +11,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.huggingface import HFLM
 
 from lnat_plugins.harness.cache import RecordCache
-from lnat_plugins.scoring.backend import Backend
+from lnat_plugins.scoring.backend import Backend, PromptCalls, tokens_to_read
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import ToRead
 from lnat_plugins.scoring.record import StepSums
@@ -25,7 +25,7 @@ from lnat_plugins.scoring.scorer import (
     part_of_rows,
     windows_of_parts,
 )
-from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
+from lnat_plugins.scoring.variants import calls_with_variants, score_with_variants
 from lnat_plugins.steps import SPLITTERS, StepSpec
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set.config import fingerprint
@@ -55,17 +55,30 @@ class PromptJob(NamedTuple):
     variants: bool
 
 
+class PreparedPrompt(NamedTuple):
+    """A prompt that is to be read.
+
+    `records`: of each response, None if none was kept; `prepared`: the tokens of those without;
+    `calls`: what is asked of the back end for them.
+    """
+
+    records: list[StepSums | None]
+    prepared: PreparedRows
+    calls: list[PromptCalls]
+
+
 class PreparedParts(NamedTuple):
     """Some responses to a prompt, to be read in part.
 
     `kept`: index -> a record that was kept; `missing`: the indices of the others, with their
-    tokens and what is read of each, see `scorer.part_of_rows`.
+    tokens and what is read of each, see `scorer.part_of_rows`; `calls`: as in `PreparedPrompt`.
     """
 
     kept: dict[int, StepSums]
     missing: list[int]
     prepared: PreparedRows
     part_of: PartOf
+    calls: list[PromptCalls]
 
 
 class PromptScorer:
@@ -128,41 +141,39 @@ class PromptScorer:
         records = self._cached(digests, job)
         return None if None in records else [record for record in records if record is not None]
 
-    def prepare(self, job: PromptJob) -> tuple[list[StepSums | None], PreparedRows | None]:
-        """What needs no student: the record of each response, None if none was kept; and the
-        tokens of those without.
-        """
+    def prepare(self, job: PromptJob) -> PreparedPrompt:
+        """What needs no student."""
         return self._prepare(job, self._render(job))
 
-    def _prepare(
-        self, job: PromptJob, rows: Sequence[RowTokens]
-    ) -> tuple[list[StepSums | None], PreparedRows | None]:
+    def _prepare(self, job: PromptJob, rows: Sequence[RowTokens]) -> PreparedPrompt:
         records = self._cached([row.digest for row in rows], job)
         missing = [i for i, record in enumerate(records) if record is None]
-        if not missing:
-            return records, None
-        return records, self._scorer(job).prepare_rows(
+        scorer = self._scorer(job)
+        prepared = scorer.prepare_rows(
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
+        calls_of = calls_with_variants if job.variants else Scorer.calls
+        return PreparedPrompt(records, prepared, prepared.calls(partial(calls_of, scorer)))
 
     def to_read(self, job: PromptJob) -> ToRead:
         """What the student will read of a prompt; raises as `prepare`."""
         rows = self._render(job)
         warned = count_warned(rows)
-        records, prepared = self._prepare(job, rows)
-        if prepared is None:
+        records, _, calls = self._prepare(job, rows)
+        if not calls:
             return ToRead(warned=warned)
-        count = to_read_with_variants if job.variants else Scorer.to_read
-        tokens = prepared.to_read(partial(count, self._scorer(job)))
+        tokens = tokens_to_read(self.backend, calls)
         read = [r for r, kept in zip(job.responses, records, strict=True) if kept is None]
         return ToRead(1, len(read), frozenset(one.teacher for one in read), tokens, warned)
 
-    def score(
-        self, job: PromptJob, records: list[StepSums | None], prepared: PreparedRows | None
-    ) -> list[StepSums]:
+    def read_ahead(self, ready: Iterable[PreparedPrompt | PreparedParts]) -> None:
+        """Has the student read a group of prompts, before each is scored."""
+        # The records of a group are kept together, so that a run that goes on has the same groups.
+        self.cache.write()
+        self.backend.read_ahead([one for each in ready for one in each.calls])
+
+    def score(self, job: PromptJob, ready: PreparedPrompt) -> list[StepSums]:
         """The records of a prompt, from what `prepare` returned."""
-        if prepared is None:
-            return [record for record in records if record is not None]
         scorer = self._scorer(job)
 
         def scored(part: Prepared) -> list[StepSums]:
@@ -170,8 +181,8 @@ class PromptScorer:
             self.cache.keep(part.responses, new)
             return new
 
-        new = iter(prepared.score(scored))
-        return [record or next(new) for record in records]
+        new = iter(ready.prepared.score(scored))
+        return [record or next(new) for record in ready.records]
 
     def unread(self, job: PromptJob) -> list[StepSums]:
         """What is known of a prompt's responses before they are read."""
@@ -197,7 +208,8 @@ class PromptScorer:
             [rows[i] for i in missing], [job.responses[i] for i in missing]
         )
         part_of = part_of_rows([rows[i] for i in missing], [parts[i] for i in missing])
-        return PreparedParts(kept, missing, prepared, part_of)
+        calls = prepared.calls(partial(self._scorer(job).calls, part_of=part_of))
+        return PreparedParts(kept, missing, prepared, part_of, calls)
 
     def score_parts(self, job: PromptJob, ready: PreparedParts) -> dict[int, StepSums]:
         """Index of a response -> its record."""
@@ -208,7 +220,7 @@ class PromptScorer:
             self.cache.keep(part.responses, new)
             return new
 
-        new = ready.prepared.score(scored) if ready.missing else []
+        new = ready.prepared.score(scored)
         return ready.kept | dict(zip(ready.missing, new, strict=True))
 
     def _render(self, job: PromptJob) -> list[RowTokens]:
@@ -235,6 +247,17 @@ class PromptScorer:
 
     def _scorer(self, job: PromptJob) -> Scorer:
         return self._scorers[scorer_key(job)]
+
+
+def about_tokens(job: PromptJob) -> int:
+    """About how many tokens are read for a prompt, by its characters.
+
+    So it is alike whether records of it were kept or not: a run that goes on has the same groups of
+    prompts, and with them the same numbers to the last bit.
+    """
+    widest = max((window.count or 0 for window in _windows_of(job.settings)), default=0)
+    n_characters = sum(len(response.text) for response in job.responses)
+    return (len(job.prompt) + (1 + widest) * n_characters) // 4
 
 
 def _windows_of(settings: Mapping[str, Any]) -> tuple[Window, ...]:

@@ -111,13 +111,15 @@ class RecordFile:
         return row[0] if row and isinstance(row[0], str) else None
 
     def keep(self, student: str, records: Iterable[tuple[str, str]]) -> None:
-        """Writes pairs of key and record: all or, if the process is killed meanwhile, none.
+        """Keeps pairs of key and record for `write`."""
+        if self._writable:
+            self._waiting |= {key: (student, record) for key, record in records}
 
-        With those of later calls, if the file was written to a moment ago.
+    def write(self) -> None:
+        """Writes what was kept: all or, if the process is killed meanwhile, none.
+
+        With what is kept until a later call, if the file was written to a moment ago.
         """
-        if not self._writable:
-            return
-        self._waiting |= {key: (student, record) for key, record in records}
         if time.monotonic() >= self._next:
             self._write_waiting()
 

@@ -34,11 +34,12 @@ from lnat_plugins.harness.prompt_scorer import (
     PromptJob,
     PromptScorer,
     ScorerKey,
+    about_tokens,
     scorer_key,
 )
 from lnat_plugins.harness.written import expect_files
 from lnat_plugins.scoring.backend import Backend, EngineBackend
-from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.steps import StepSpec, parse_steps
@@ -257,13 +258,19 @@ def _read_all(
         for text, n_rows in plan.warned.items():
             _log.warning("%s: %s", plural(n_rows, "response"), visible(text))
         _log.info("Plan: %s", plan.in_words(responses - plan.responses))
+    # Alike in all processes, whose memory may differ.
+    at_once = min(processes.gather(scorer.backend.at_once))
+    groups = groups_of([about_tokens(everything[i]) for i in rest], at_once)
+    group_of = dict(zip(rest, groups, strict=True))
     bar = TokenBar(sum(costs), scorer.backend, shown=ranks.main, announce=_log_capitalised)
     new = score_prompts(
         costs,
         lambda n: scorer.prepare(everything[missing[n]]),
-        lambda n, prepared: scorer.score(everything[missing[n]], *prepared),
+        lambda n, ready: scorer.score(everything[missing[n]], ready),
         bar,
         processes,
+        groups=[group_of[i] for i in missing],
+        read_ahead=scorer.read_ahead,
     )
     return found | {missing[n]: records for n, records in new.items()}
 

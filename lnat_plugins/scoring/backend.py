@@ -21,6 +21,7 @@ from lnat_plugins.engine.types import (
     TOKEN,
     Counts,
     Floats,
+    PromptRuns,
     RunScores,
     TokenRun,
     check_ids,
@@ -119,6 +120,13 @@ class JobSums(NamedTuple):
         return self.statistics.failed or any(one.failure for one in sums)
 
 
+class PromptCalls(NamedTuple):
+    """A prompt, and the jobs of each call of `Backend.sums` for it."""
+
+    prompt: Ids
+    calls: Sequence[Sequence[Job]]
+
+
 class Backend(Protocol):
     """What the scorer needs.
 
@@ -127,11 +135,17 @@ class Backend(Protocol):
         shares_runs: whether narrower windows come out of the runs of a wide one, and tokens have
             numbers of their own.
         on_read: called after each pass of the student.
+        at_once: tokens that are best read in one call: prompts of together so many are given to
+            `read_ahead` before their sums are asked for. 0 = each prompt alone.
     """
 
     global_by_step: bool
     shares_runs: bool
     on_read: Callable[[], None]
+
+    @property
+    def at_once(self) -> int:
+        """See above."""
 
     @property
     def unavailable(self) -> Mapping[str, str]:
@@ -148,8 +162,16 @@ class Backend(Protocol):
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """The results of all jobs of one prompt, in order."""
 
-    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
-        """Tokens that these calls of `sums`, one after another, read; nothing is read here."""
+    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
+        """Reads what the next calls of `sums` will ask for, so that they only add up."""
+
+    def to_read(self, calls: PromptCalls) -> Planned:
+        """Tokens that these calls of `sums` read; nothing is read here."""
+
+
+def tokens_to_read(backend: Backend, calls: Iterable[PromptCalls]) -> Planned:
+    """Of all these prompts."""
+    return sum(map(backend.to_read, calls), Planned())
 
 
 class RunReader(Protocol):
@@ -168,8 +190,12 @@ class RunReader(Protocol):
     def has_activations(self) -> bool:
         """Whether runs may want `ACTIVATIONS`."""
 
-    def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
-        """The numbers of each run."""
+    @property
+    def at_once(self) -> int:
+        """Tokens that one pass reads."""
+
+    def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
+        """The numbers of each run of each prompt."""
 
 
 class EngineBackend:
@@ -180,6 +206,12 @@ class EngineBackend:
 
     def __init__(self, engine: RunReader) -> None:
         self.engine = engine
+        self._ahead: dict[_ReadKey, RunScores] = {}
+
+    @property
+    def at_once(self) -> int:
+        """The engine's."""
+        return self.engine.at_once
 
     @property
     def path(self) -> str:
@@ -211,6 +243,8 @@ class EngineBackend:
 
         Runs of the same tokens, such as teachers' common openings, are read once.
         """
+        if not all(key in self._ahead for key in _distinct_reads(PromptCalls(prompt, [jobs]))):
+            self.read_ahead([PromptCalls(prompt, [jobs])])
         planned = _planned_runs(jobs)
         scores = self._scores(prompt, [one.read for one in planned])
         pairs: list[dict[Pair, Sum]] = [{} for _ in jobs]
@@ -246,23 +280,35 @@ class EngineBackend:
             for i, job in enumerate(jobs)
         ]  # fmt: skip
 
-    def to_read(self, prompt: Ids, calls: Iterable[Sequence[Job]]) -> Planned:
-        """As `sums` plans and the engine's pass in use reads.
+    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
+        """Scores all runs of all prompts in one call of the engine, and keeps their numbers."""
+        self._ahead = {}
+        keys, reads = [], []
+        for one in calls:
+            for prompt, runs in _by_prompt(_distinct_reads(one)):
+                keys.append(list(runs))
+                reads.append(PromptRuns(prompt, [*runs.values()]))
+        for own, scores in zip(keys, self.engine.score_all(reads), strict=True):
+            self._ahead.update(zip(own, scores, strict=True))
+
+    def to_read(self, calls: PromptCalls) -> Planned:
+        """As `read_ahead` plans and the engine's pass in use reads.
 
         Raises StudentError as the engine does for a token that the student does not have.
         """
         planner = Planner(self.engine.path)
-        for jobs in calls:
-            for before, runs in _reads(prompt, jobs):
-                check_ids([before, *(run.ids for run in runs)], self.engine.vocabulary)
-                planner.add(before, [*_distinct(runs)[1].values()])
+        reads = [
+            PromptRuns(prompt, [*runs.values()])
+            for prompt, runs in _by_prompt(_distinct_reads(calls))
+        ]
+        for prompt, runs in reads:
+            check_ids([prompt, *(run.ids for run in runs)], self.engine.vocabulary)
+        planner.add(reads)
         return planner.planned
 
     def _scores(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
-        """The scores of each run; equal runs are read once."""
-        keys, distinct = _distinct(runs)
-        found = dict(zip(distinct, self.engine.score(prompt, [*distinct.values()]), strict=True))
-        return [found[key] for key in keys]
+        """The scores of runs that were read."""
+        return [self._ahead[_read_key(prompt, run)] for run in runs]
 
     def _prompt_nll(self, prompt: Ids, jobs: Sequence[Job]) -> Statistics:
         """The mean NLL of the prompt's tokens, each after those before it, if a job wants it."""
@@ -271,7 +317,7 @@ class EngineBackend:
         planned = _prompt_run(prompt, jobs)
         if planned is None:
             return Statistics(undefined={"prompt_nll": _BARE_PROMPT})
-        (run,) = self.engine.score(prompt[:1], [planned])
+        (run,) = self._scores(prompt[:1], [planned])
         scored = planned.scored
         if run.failure:
             return Statistics(undefined={"prompt_nll": run.failure}, failed=True)
@@ -304,6 +350,13 @@ class EngineBackend:
             i: Statistics(undefined=dict.fromkeys(_OF_UNPROMPTED, reason), failed=i in failures)
             for i, reason in {**undefined, **failures}.items()
         }
+
+
+class _Read(NamedTuple):
+    """A run and what stands before it."""
+
+    before: Ids
+    run: TokenRun
 
 
 class _PlannedRun(NamedTuple):
@@ -348,7 +401,7 @@ def _prompt_run(prompt: Ids, jobs: Sequence[Job]) -> TokenRun | None:
 
 
 def _reads(prompt: Ids, jobs: Sequence[Job]) -> Iterator[tuple[Ids, list[TokenRun]]]:
-    """What `EngineBackend.sums` has the engine score, call by call."""
+    """What `EngineBackend.sums` adds up."""
     yield prompt, [one.read for one in _planned_runs(jobs)]
     for opening, group in _unprompted_runs(jobs)[0].items():
         yield np.array([opening]), [*group.values()]
@@ -356,15 +409,34 @@ def _reads(prompt: Ids, jobs: Sequence[Job]) -> Iterator[tuple[Ids, list[TokenRu
         yield prompt[:1], [of_prompt]
 
 
-_RunKey = tuple[bytes, bytes, bytes, frozenset[str]]
+_ReadKey = tuple[bytes, bytes, bytes, bytes, frozenset[str]]
+"""What is read: prompt and run; equal ones are read once."""
 
 
-def _distinct(runs: Sequence[TokenRun]) -> tuple[list[_RunKey], dict[_RunKey, TokenRun]]:
-    """The key of each run, and one run for each key."""
-    keys = [
-        (run.ids.tobytes(), run.scored.tobytes(), _left_out_of(run), run.wanted) for run in runs
-    ]
-    return keys, dict(zip(keys, runs, strict=True))
+def _read_key(prompt: Ids, run: TokenRun) -> _ReadKey:
+    return (
+        prompt.tobytes(), run.ids.tobytes(), run.scored.tobytes(), _left_out_of(run), run.wanted
+    )  # fmt: skip
+
+
+def _distinct_reads(calls: PromptCalls) -> dict[_ReadKey, _Read]:
+    """What these calls read, each once."""
+    return {
+        _read_key(before, run): _Read(before, run)
+        for jobs in calls.calls
+        for before, runs in _reads(calls.prompt, jobs)
+        for run in runs
+    }
+
+
+def _by_prompt(
+    reads: Mapping[_ReadKey, _Read],
+) -> Iterator[tuple[Ids, dict[_ReadKey, TokenRun]]]:
+    """Each prompt with its runs."""
+    found: dict[bytes, tuple[Ids, dict[_ReadKey, TokenRun]]] = {}
+    for key, (before, run) in reads.items():
+        found.setdefault(key[0], (before, {}))[1][key] = run
+    yield from found.values()
 
 
 def _left_out_of(run: TokenRun) -> bytes:

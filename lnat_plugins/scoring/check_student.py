@@ -17,7 +17,7 @@ from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
 from lnat_plugins.files import check_model_folder
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.backend import EngineBackend, tokens_to_read
 from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
     ALL_METRICS,
@@ -40,7 +40,7 @@ from lnat_plugins.scoring.rows import (
 from lnat_plugins.scoring.scorer import PreparedRows, Scorer
 from lnat_plugins.scoring.student import ScoringPlan, context_of
 from lnat_plugins.scoring.tokens import EncodedResponse, encode_response
-from lnat_plugins.scoring.variants import to_read_with_variants
+from lnat_plugins.scoring.variants import calls_with_variants
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps.markers import find_tags
 from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, TeacherSet
@@ -258,8 +258,8 @@ class _Reader:
 
         def with_extra(own: Scorer, i: int, prepared: PreparedRows) -> Planned:
             own = narrow[id(own)] if extra.narrower_in(i) else own
-            count = to_read_with_variants if extra.variants_in(i) else Scorer.to_read
-            return prepared.to_read(partial(count, own))
+            calls_of = calls_with_variants if extra.variants_in(i) else Scorer.calls
+            return tokens_to_read(own.backend, prepared.calls(partial(calls_of, own)))
 
         asked = replace(scorer, narrower=False)
         all_metrics = replace(asked, statistics=every.requested.statistics)
@@ -319,4 +319,4 @@ class _Reader:
 
 
 def _counter(scorer: Scorer) -> Callable[[int, PreparedRows], Planned]:
-    return lambda _, prepared: prepared.to_read(scorer.to_read)
+    return lambda _, prepared: tokens_to_read(scorer.backend, prepared.calls(scorer.calls))

@@ -1,8 +1,9 @@
 """The loop over prompts: shared between processes, prefetched, with a progress bar.
 
-The processes are those of `accelerate`. Each takes the longest prompt that is left whenever it is
-free, so a slow process delays the others by one prompt at most. An error of one process is raised
-in all of them: none is left waiting.
+Short prompts are read in groups, so that the student has enough to do. The processes are those of
+`accelerate`. Each takes the longest group that is left whenever it is free, so a slow process
+delays the others by one group at most. An error of one process is raised in all of them: none is
+left waiting.
 """
 
 from __future__ import annotations
@@ -30,16 +31,21 @@ def score_prompts(
     score: Callable[[int, P], T],
     bar: TokenBar,
     processes: Processes,
+    *,
+    groups: Sequence[int] | None = None,
+    read_ahead: Callable[[Sequence[P]], None] = lambda _: None,
 ) -> dict[int, T]:
     """Index of each prompt -> its scores; every process calls this alike and gets all of them.
 
     Args:
         costs: tokens to be read for each prompt.
         prepare: what needs no student (steps, tokens) for the prompt of that index; called in
-            another thread while the student scores the prompt before.
+            another thread while the student scores the prompts before.
         score: the scores of the prompt of that index, from what `prepare` returned.
         bar: over all these tokens.
         processes: those that share the prompts.
+        groups: see `Processes.take`.
+        read_ahead: called before the prompts of a group are scored, with what `prepare` returned.
 
     Raises:
         LnatError: of any process, in every process.
@@ -47,11 +53,15 @@ def score_prompts(
 
     def score_share() -> dict[int, T]:
         found: dict[int, T] = {}
-        with bar, closing(processes.take(costs)) as taken:
-            prepared = prefetch(taken, lambda one: prepare(one.item), lambda one: one.has_more)
-            for (i, cost_before, _), ready in prepared:
-                bar.begin(cost_before, costs[i])
-                found[i] = score(i, ready)
+        with bar, closing(processes.take(costs, groups)) as taken:
+            prepared = prefetch(
+                taken, lambda one: [prepare(i) for i in one.items], lambda one: one.has_more
+            )
+            for (items, cost_before, _), ready in prepared:
+                bar.begin(cost_before, sum(costs[i] for i in items))
+                read_ahead(ready)
+                for i, one in zip(items, ready, strict=True):
+                    found[i] = score(i, one)
                 bar.end()
         return found
 
@@ -59,16 +69,35 @@ def score_prompts(
     return {i: found for part in parts for i, found in part.items()}
 
 
-class Taken(NamedTuple):
-    """An item of a common list that this process took.
+def groups_of(sizes: Sequence[int], at_once: int) -> list[int]:
+    """The group of each prompt, by which prompts next to each other are read together.
 
     Args:
-        item: its index.
-        cost_before: of the items taken before it, by any process.
-        has_more: whether so many are left that one may be taken before this one is done.
+        sizes: of each prompt, about as many tokens as are read for it.
+        at_once: of a group; a larger prompt is one by itself.
+    """
+    groups: list[int] = []
+    room = -1
+    for size in sizes:
+        room -= size
+        if room < 0:
+            room = at_once - size
+            groups.append(groups[-1] + 1 if groups else 0)
+        else:
+            groups.append(groups[-1])
+    return groups
+
+
+class Taken(NamedTuple):
+    """Items of a common list that this process took.
+
+    Args:
+        items: their indices.
+        cost_before: of the items taken before them, by any process.
+        has_more: whether so many are left that some may be taken before these are done.
     """
 
-    item: int
+    items: tuple[int, ...]
     cost_before: int
     has_more: bool = True
 
@@ -89,19 +118,30 @@ class Processes:
         self.main: bool = state.process_index == 0
         """Whether this is the first process, which prints and writes."""
 
-    def take(self, costs: Sequence[int]) -> Generator[Taken, None, None]:
+    def take(
+        self, costs: Sequence[int], groups: Sequence[int] | None = None
+    ) -> Generator[Taken, None, None]:
         """Items of a common list, longest first; each process takes the next when it is free.
 
         One process alone takes them in order. A process that stops taking because of an error
         ends it for all.
+
+        Args:
+            costs: of each item.
+            groups: a number for each; items next to each other with equal numbers are taken
+                together. By default each is taken alone.
         """
-        order = list(range(len(costs)))
+        numbers = range(len(costs)) if groups is None else groups
+        together = [
+            tuple(own) for _, own in itertools.groupby(range(len(costs)), key=numbers.__getitem__)
+        ]
+        cost_of = {own: sum(costs[i] for i in own) for own in together}
         if self.count > 1:
-            order.sort(key=lambda i: -costs[i])
-        before = itertools.accumulate((costs[i] for i in order), initial=0)
+            together.sort(key=lambda own: -cost_of[own])
+        before = itertools.accumulate((cost_of[own] for own in together), initial=0)
         items = [
-            Taken(i, cost_before, len(order) - number > self.count)
-            for number, (i, cost_before) in enumerate(zip(order, before, strict=False))
+            Taken(own, cost_before, len(together) - number > self.count)
+            for number, (own, cost_before) in enumerate(zip(together, before, strict=False))
         ]
         # Numbered now, not when the first item is taken: alike in all processes.
         queue = f"lnat/queue/{next(self._queues)}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from lnat_plugins.engine.types import TokenRun
+from lnat_plugins.engine.types import PromptRuns, TokenRun
 from lnat_plugins.errors import LnatError
 from lnat_plugins.scoring.backend import Backend, EngineBackend
 from lnat_plugins.scoring.chat import render
@@ -66,5 +66,7 @@ def _mean_logprob(tokenizer: Any, backend: EngineBackend, before: str, after: st
         np.array(tokenizer(text, add_special_tokens=False)["input_ids"], np.int64)
         for text in (before, after)
     )
-    (found,) = backend.engine.score(prompt, [TokenRun(ids, np.ones(len(ids), bool))])
+    ((found,),) = backend.engine.score_all(
+        [PromptRuns(prompt, [TokenRun(ids, np.ones(len(ids), bool))])]
+    )
     return None if found.failure else float(found.logprobs.mean())

@@ -12,10 +12,17 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import ALL
 from lnat_plugins.errors import StudentError
-from lnat_plugins.scoring.backend import OF_ACTIVATIONS, Backend, Job, JobSums, Statistics, Sum
+from lnat_plugins.scoring.backend import (
+    OF_ACTIVATIONS,
+    Backend,
+    Job,
+    JobSums,
+    PromptCalls,
+    Statistics,
+    Sum,
+)
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import RowTokens, ids_digest
@@ -78,9 +85,9 @@ class PreparedRows(NamedTuple):
             found.update(zip(places, score(prepared), strict=True))
         return [found[place] for place in sorted(found)]
 
-    def to_read(self, count: Callable[[Prepared], Planned]) -> Planned:
-        """Tokens to be read for the rows, by those of each part."""
-        return sum((count(prepared) for prepared, _ in self.parts), Planned())
+    def calls(self, calls_of: Callable[[Prepared], PromptCalls]) -> list[PromptCalls]:
+        """What scoring asks of the back end, of each part."""
+        return [calls_of(prepared) for prepared, _ in self.parts]
 
 
 @dataclass(frozen=True)
@@ -223,9 +230,9 @@ class Scorer:
             return [self._job(one, n) for one in encoded]
         return [self._job_of_part(one, n, part_of(one)) for one in encoded]
 
-    def to_read(self, prepared: Prepared, part_of: PartOf | None = None) -> Planned:
-        """Tokens that `score_prepared` has the student read."""
-        return self.backend.to_read(prepared.prompt, [self.jobs(prepared, part_of)])
+    def calls(self, prepared: Prepared, part_of: PartOf | None = None) -> PromptCalls:
+        """What `score_prepared` asks of the back end."""
+        return PromptCalls(prepared.prompt, [self.jobs(prepared, part_of)])
 
     def _job_of_part(self, response: EncodedResponse, prompt_tokens: int, part: Part) -> Job:
         if not response.scored.any():

@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.scoring import chat
-from lnat_plugins.scoring.backend import EngineBackend
-from lnat_plugins.scoring.parallel import Processes, score_prompts
+from lnat_plugins.scoring.backend import EngineBackend, PromptCalls, tokens_to_read
+from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
@@ -26,7 +26,7 @@ from lnat_plugins.scoring.scorer import (
     part_of_rows,
     windows_of_parts,
 )
-from lnat_plugins.scoring.variants import score_with_variants, to_read_with_variants
+from lnat_plugins.scoring.variants import calls_with_variants, score_with_variants
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
@@ -153,13 +153,25 @@ class LocalStudent:
             prepared, tokens = self._prepare(scorer, groups[i])
             return prepared, part_of_rows(tokens, [part[row.index] for row in groups[i]])
 
+        def read_ahead(ready: Sequence[tuple[PreparedRows, PartOf]]) -> None:
+            scorer.backend.read_ahead(
+                [
+                    one
+                    for prepared, part_of in ready
+                    for one in prepared.calls(partial(scorer.calls, part_of=part_of))
+                ]
+            )
+
         def score(i: int, ready: tuple[PreparedRows, PartOf]) -> list[StepSums]:
             prepared, part_of = ready
             return prepared.score(partial(scorer.score_prepared, part_of=part_of))
 
         costs = [sum(len(row.text) for row in own) for own in groups]
         bar = TokenBar(0, scorer.backend, shown=False, announce=print_line)
-        found = score_prompts(costs, prepare, score, bar, self._processes)
+        found = score_prompts(
+            costs, prepare, score, bar, self._processes,
+            groups=groups_of(costs, self._at_once(scorer)), read_ahead=read_ahead,
+        )  # fmt: skip
         return _in_order(rows, groups, [found[i] for i in range(len(groups))])
 
     def _ready(self, rows: Sequence[Candidate]) -> tuple[Scorer, list[list[Candidate]]]:
@@ -167,6 +179,10 @@ class LocalStudent:
         if self._own_scorer is None:
             self._own_scorer = self._processes.together(self._scorer)
         return self._own_scorer, _by_prompt(rows)
+
+    def _at_once(self, scorer: Scorer) -> int:
+        """Tokens that are read together: alike in all processes, whose memory may differ."""
+        return min(self._processes.gather(scorer.backend.at_once))
 
     def _prepare(
         self, scorer: Scorer, rows: Sequence[Candidate]
@@ -204,29 +220,37 @@ class LocalStudent:
             self._plan.requested.check_reward(row.response)
         scorer, groups = self._ready(rows)
 
-        def prepare(i: int) -> PreparedRows:
-            return self._prepare(scorer, groups[i])[0]
-
         extra = extra_of(
             self._plan.sensitivity, len(groups), [row.text for row in rows], scorer.spec,
             scorer.windows,
         )  # fmt: skip
         asked_for = replace(scorer, narrower=False)
 
+        def calls(i: int, prepared: PreparedRows) -> list[PromptCalls]:
+            own = scorer if extra.narrower_in(i) else asked_for
+            calls_of = calls_with_variants if extra.variants_in(i) else Scorer.calls
+            return prepared.calls(partial(calls_of, own))
+
         def to_read(i: int) -> ToRead:
             prepared, tokens = self._prepare(scorer, groups[i])
-            own = scorer if extra.narrower_in(i) else asked_for
-            count = to_read_with_variants if extra.variants_in(i) else Scorer.to_read
             return ToRead(
                 1, len(groups[i]), frozenset(row.teacher for row in groups[i]),
-                prepared.to_read(partial(count, own)), count_warned(tokens),
+                tokens_to_read(scorer.backend, calls(i, prepared)), count_warned(tokens),
             )  # fmt: skip
 
         def count(share: Sequence[int]) -> list[ToRead]:
             with counting_bar(share, shown=self._shown) as bar:
                 return [to_read(i) for i in bar]
 
-        def score(i: int, prepared: PreparedRows) -> list[StepSums]:
+        def prepare(i: int) -> tuple[PreparedRows, list[PromptCalls]]:
+            prepared = self._prepare(scorer, groups[i])[0]
+            return prepared, calls(i, prepared)
+
+        def read_ahead(ready: Sequence[tuple[PreparedRows, list[PromptCalls]]]) -> None:
+            scorer.backend.read_ahead([one for _, own in ready for one in own])
+
+        def score(i: int, ready: tuple[PreparedRows, list[PromptCalls]]) -> list[StepSums]:
+            prepared, _ = ready
             own = scorer if extra.narrower_in(i) else asked_for
             if extra.variants_in(i):
                 return prepared.score(partial(score_with_variants, own))
@@ -240,7 +264,10 @@ class LocalStudent:
             print_line(f"plan: {plan.in_words()}")
         costs = [one.tokens.tokens for one in counted]
         bar = TokenBar(sum(costs), scorer.backend, shown=self._shown, announce=print_line)
-        records = score_prompts(costs, prepare, score, bar, self._processes)
+        records = score_prompts(
+            costs, prepare, score, bar, self._processes,
+            groups=groups_of(costs, self._at_once(scorer)), read_ahead=read_ahead,
+        )  # fmt: skip
         found = _in_order(rows, groups, [records[i] for i in range(len(groups))])
         return {row.index: record for row, record in zip(rows, found, strict=True)}
 

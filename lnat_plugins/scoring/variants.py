@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from lnat_plugins.engine.planning import Planned
 from lnat_plugins.engine.types import CALIBRATION, TEMPERED
+from lnat_plugins.scoring.backend import PromptCalls
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.scoring.ways import ways_on_sample
@@ -76,13 +76,13 @@ def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     ]  # fmt: skip
 
 
-def to_read_with_variants(scorer: Scorer, prepared: Prepared) -> Planned:
-    """Tokens that `score_with_variants` has the student read."""
+def calls_with_variants(scorer: Scorer, prepared: Prepared) -> PromptCalls:
+    """What `score_with_variants` asks of the back end."""
     others = [*scorers_of_variants(scorer).values()]
     if scorer.backend.shares_runs:
         others.insert(0, _scorer_of_calibration(scorer))
     calls = [other.jobs(_prepared_for(other, prepared)) for other in others]
-    return scorer.backend.to_read(prepared.prompt, [scorer.jobs(prepared), *calls])
+    return PromptCalls(prepared.prompt, [scorer.jobs(prepared), *calls])
 
 
 def _prepared_for(scorer: Scorer, prepared: Prepared) -> Prepared:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lnat_plugins.engine.attention import (
     NAME,
+    Segment,
     SharedCache,
     attend,
     attention_with_lse,
@@ -47,7 +48,7 @@ def test_a_row_of_runs(past: int, lengths: list[int], heads: int, shared: int) -
     if past:
         cache.update(key[:, :, :past], value[:, :, :past], 0)
     config = SimpleNamespace(_attn_implementation="sdpa")
-    with split_attention(config, cache, lengths, torch.device("cpu")):
+    with split_attention(config, [Segment(cache, lengths)], torch.device("cpu")):
         assert config._attn_implementation == NAME
         out, _ = attend(
             SimpleNamespace(layer_idx=0), query, key[:, :, past:], value[:, :, past:], None
@@ -55,6 +56,28 @@ def test_a_row_of_runs(past: int, lengths: list[int], heads: int, shared: int) -
     assert config._attn_implementation == "sdpa"
     expected = naive(query, key, value, seen_of(past, lengths)).transpose(1, 2)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("parts", [[(3, [2, 4]), (1, [5])], [(7, [1]), (2, [3, 3]), (4, [1, 6])]])
+@pytest.mark.parametrize(("heads", "shared"), [(4, 4), (4, 2), (4, 1)])
+def test_a_row_of_segments(parts: list[tuple[int, list[int]]], heads: int, shared: int) -> None:
+    """Each segment sees its own cache, as if it stood alone."""
+    torch.manual_seed(0)
+    expected, segments, rows = [], [], []
+    for past, lengths in parts:
+        width = sum(lengths)
+        query = torch.randn(1, heads, width, SIZE)
+        key, value = (torch.randn(1, shared, past + width, SIZE) for _ in range(2))
+        cache = SharedCache()
+        cache.update(key[:, :, :past], value[:, :, :past], 0)
+        segments.append(Segment(cache, lengths))
+        rows.append((query, key[:, :, past:], value[:, :, past:]))
+        expected.append(naive(query, key, value, seen_of(past, lengths)).transpose(1, 2))
+    config = SimpleNamespace(_attn_implementation="sdpa")
+    query, key, value = (torch.cat(each, dim=2) for each in zip(*rows, strict=True))
+    with split_attention(config, segments, torch.device("cpu")):
+        out, _ = attend(SimpleNamespace(layer_idx=0), query, key, value, None)
+    torch.testing.assert_close(out, torch.cat(expected, dim=1), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -88,7 +111,7 @@ def test_an_error_leaves_the_model_as_it_was() -> None:
     device = torch.device("cpu")
     with (
         pytest.raises(RuntimeError, match="midway"),
-        split_attention(config, SharedCache(), [3], device),
+        split_attention(config, [Segment(SharedCache(), [3])], device),
     ):
         raise RuntimeError("midway")
     assert config._attn_implementation == "eager"
@@ -132,6 +155,19 @@ def test_the_cache_grows_beyond_its_room() -> None:
     cache.reserve(5)
     cache.update(part(4, 1), part(4, 1), 0)
     assert torch.equal(cache.layers[0].keys, torch.cat([part(3), part(4, 1)], -2))
+
+
+def test_a_split_cache_is_one_for_each_part() -> None:
+    whole = SharedCache()
+    for layer in range(2):
+        whole.update(part(6, layer), part(6, 9 + layer), layer)
+    parts = whole.split([1, 3, 2])
+    assert [one.get_seq_length() for one in parts] == [1, 3, 2]
+    for layer in range(2):
+        torch.testing.assert_close(parts[1].layers[layer].keys, part(6, layer)[:, :, 1:4])
+        torch.testing.assert_close(parts[2].layers[layer].values, part(6, 9 + layer)[:, :, 4:])
+    parts[0].update(part(2), part(2), 0)
+    assert [parts[0].layers[0].keys.shape[-2], whole.get_seq_length()] == [3, 6]
 
 
 def test_a_cropped_cache_is_filled_again() -> None:

@@ -15,7 +15,7 @@ from lnat_plugins.engine.attention import SharedCache, formula
 from lnat_plugins.engine.engine import SMALLEST_BUDGET, Engine, bytes_per_token, default_budget
 from lnat_plugins.engine.types import ACTIVATIONS, RunScores, TokenRun
 from lnat_plugins.errors import ConfigError, StudentError
-from lnat_plugins.scoring.backend import EngineBackend, Job
+from lnat_plugins.scoring.backend import EngineBackend, Job, PromptCalls
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.steps.windows import parse_windows
 from tests.engine.oracle import step_sums
@@ -408,7 +408,7 @@ def test_a_token_that_the_embedding_lacks_is_refused_before_anything_is_read(pat
             engine.score(np.array(prompt), [of_ids(body)])
         job = Job(encoded([body]), frozenset(WINDOWS[0].pairs(1)), whole=False)
         with pytest.raises(StudentError, match=message):
-            EngineBackend(engine).to_read(np.array(prompt), [[job]])
+            EngineBackend(engine).to_read(PromptCalls(np.array(prompt), [[job]]))
     assert engine.counts.forwards == 0
     (found,) = engine.score(np.array([1]), [of_ids([2, size - 1])])
     assert not found.failure

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.planning import HeldPrompt, Planned, Planner
-from lnat_plugins.engine.types import ACTIVATIONS, TokenRun
+from lnat_plugins.engine.planning import HeldPrompt, Planned, Planner, still_held
+from lnat_plugins.engine.types import ACTIVATIONS, PromptRuns, TokenRun
 from tests.helpers_students import student
 
 PROMPT, OTHER = np.arange(5, 12), np.arange(20, 24)
@@ -20,19 +20,33 @@ def run(n: int, *wanted: str, special: frozenset[int] = frozenset()) -> TokenRun
     return TokenRun(np.arange(30, 30 + n), np.ones(n, bool), frozenset(wanted), special)
 
 
-CALLS: dict[str, list[tuple[Any, list[TokenRun]]]] = {
-    "one": [(PROMPT, [run(4), run(1), run(250)])],
-    "the same prompt again": [(PROMPT, [run(4)]), (PROMPT.copy(), [run(3)])],
-    "another between": [(PROMPT, [run(4)]), (OTHER, [run(2)]), (PROMPT, [run(3)])],
-    "activations among others": [(PROMPT, [run(4), run(5, ACTIVATIONS), run(2, "entropy")])],
-    "activations later": [(PROMPT, [run(4)]), (PROMPT, [run(5, ACTIVATIONS)])],
-    "activations first": [(PROMPT, [run(5, ACTIVATIONS)]), (PROMPT, [run(4)])],
+Call = list[tuple[Any, list[TokenRun]]]
+
+CALLS: dict[str, list[Call]] = {
+    "one": [[(PROMPT, [run(4), run(1), run(250)])]],
+    "the same prompt again": [[(PROMPT, [run(4)])], [(PROMPT.copy(), [run(3)])]],
+    "another between": [[(PROMPT, [run(4)])], [(OTHER, [run(2)])], [(PROMPT, [run(3)])]],
+    "activations among others": [[(PROMPT, [run(4), run(5, ACTIVATIONS), run(2, "entropy")])]],
+    "activations later": [[(PROMPT, [run(4)])], [(PROMPT, [run(5, ACTIVATIONS)])]],
+    "activations first": [[(PROMPT, [run(5, ACTIVATIONS)])], [(PROMPT, [run(4)])]],
     "other special tokens": [
-        (PROMPT, [run(5, ACTIVATIONS)]),
-        (PROMPT, [run(5, ACTIVATIONS, special=SPECIAL)]),
+        [(PROMPT, [run(5, ACTIVATIONS)])],
+        [(PROMPT, [run(5, ACTIVATIONS, special=SPECIAL)])],
     ],
-    "no run": [(PROMPT, []), (PROMPT, [run(2)])],
-}
+    "no run": [[(PROMPT, [])], [(PROMPT, [run(2)])]],
+    "two prompts": [[(PROMPT, [run(4), run(2)]), (OTHER, [run(3), run(9)])]],
+    "one of two again": [
+        [(PROMPT, [run(4)]), (OTHER, [run(3)])], [(OTHER, [run(2)])], [(PROMPT, [run(2)])],
+    ],
+    "in another place": [
+        [(PROMPT, [run(4)]), (OTHER, [run(3)])], [(OTHER, [run(2)]), (PROMPT, [run(5)])],
+    ],
+    "a prompt twice in a call": [[(PROMPT, [run(4)]), (PROMPT, [run(3)])], [(PROMPT, [run(2)])]],
+    "two prompts of two kinds": [
+        [(PROMPT, [run(4), run(5, ACTIVATIONS)]), (OTHER, [run(6), run(5, ACTIVATIONS)])],
+    ],
+    "more prompts than a row holds": [[(np.arange(5, 5 + n), [run(n)]) for n in (3, 60, 50, 4)]],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +54,17 @@ def model() -> Any:
     return student("llama")
 
 
+@pytest.mark.parametrize("budget", [None, 64])
 @pytest.mark.parametrize("path", ["packed", "batched"])
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
-def test_the_counts_are_the_engines(model: Any, path: str, calls: Any) -> None:
-    engine, planner = Engine(model, path=path), Planner(path)
-    for prompt, runs in calls:
-        engine.score(prompt, runs)
-        planner.add(prompt, runs)
+def test_the_counts_are_the_engines(
+    model: Any, path: str, calls: list[Call], budget: int | None
+) -> None:
+    engine, planner = Engine(model, path=path, token_budget=budget), Planner(path)
+    for call in calls:
+        reads = [PromptRuns(*one) for one in call]
+        engine.score_all(reads)
+        planner.add(reads)
     counts = engine.counts
     assert planner.planned == Planned(counts.prompt_tokens, counts.body_tokens)
     assert planner.planned.tokens == counts.prompt_tokens + counts.body_tokens > 0
@@ -54,15 +72,21 @@ def test_the_counts_are_the_engines(model: Any, path: str, calls: Any) -> None:
 
 def test_a_planner_in_an_engines_place_scores_nothing() -> None:
     planner = Planner()
-    (found,) = planner.score(PROMPT, [run(3, "entropy")])
+    ((found,),) = planner.score_all([PromptRuns(PROMPT, [run(3, "entropy")])])
     assert found.failure == "the run was planned, not read"
     assert np.isnan(found.logprobs).all() and np.isnan(found.statistics["entropy"]).all()
     assert planner.planned == Planned(7, 2)
 
 
-def test_a_held_prompt_serves_the_same_ids_alone() -> None:
-    held = HeldPrompt(PROMPT)
-    assert held.serves(PROMPT.copy(), False, frozenset())
-    assert not held.serves(PROMPT[:-1], False, frozenset())
-    assert not held.serves(PROMPT, True, frozenset())
-    assert not HeldPrompt().serves(PROMPT, False, frozenset())
+def test_what_a_held_prompt_serves() -> None:
+    summed = HeldPrompt(PROMPT, summed=True, special=SPECIAL)
+    assert HeldPrompt(PROMPT).serves(run(4)) and summed.serves(run(4))
+    assert not HeldPrompt(PROMPT).serves(run(4, ACTIVATIONS))
+    assert summed.serves(run(4, ACTIVATIONS, special=SPECIAL))
+    assert not summed.serves(run(4, ACTIVATIONS))
+
+
+def test_a_prompt_is_held_for_the_same_ids_alone() -> None:
+    held = {0: HeldPrompt(PROMPT), 3: HeldPrompt(OTHER)}
+    reads = [PromptRuns(one, []) for one in (OTHER.copy(), PROMPT[:-1], PROMPT.copy(), PROMPT)]
+    assert still_held(held, reads) == {0: held[3], 2: held[0]}

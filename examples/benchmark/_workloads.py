@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.scoring.backend import EngineBackend, Job
+from lnat_plugins.scoring.backend import Job
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps import parse_steps

@@ -25,7 +25,7 @@ from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import Counts
 from lnat_plugins.errors import LnatError
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.scorer import Prepared, Scorer
 from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows

@@ -23,7 +23,6 @@ from lnat_plugins.engine.types import (
     Activations,
     Counts,
     Ids,
-    PromptRuns,
     RunScores,
     TokenRun,
     is_special,
@@ -56,9 +55,6 @@ class BatchedPass:
         self._projector = projector
         self._counts = counts
         self._unit_sums = unit_sums
-
-    def begin(self, reads: Sequence[PromptRuns]) -> None:
-        """Nothing is held from call to call."""
 
     def plan(self, placed: Sequence[PlacedRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each batch, longest first, so that the largest pass comes first.

@@ -133,8 +133,7 @@ class Engine:
     def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
         """The numbers of the scored tokens of each run after its prompt.
 
-        The prompts of a call are held in memory while it lasts, and of them those that the next
-        call has, too.
+        The keys and values of all prompts are held in memory while the call lasts.
 
         Args:
             reads: the caller makes sure that prompt and run fit the model's context.
@@ -154,8 +153,11 @@ class Engine:
             if placed and self._trial_due:
                 self._trial_due = False
                 self._try_packing(placed)
-            (self._packed or self._batched).begin(reads)
-            found = iter(self._score(placed))
+            try:
+                found = iter(self._score(placed))
+            finally:
+                if self._packed is not None:
+                    self._packed.forget()
         return [[next(found) for _ in one.runs] for one in reads]
 
     def _score(self, placed: Sequence[PlacedRun]) -> list[RunScores]:

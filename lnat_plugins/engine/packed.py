@@ -24,13 +24,12 @@ from torch import Tensor
 
 from lnat_plugins.engine.attention import REPLACEABLE, Segment, SharedCache, split_attention
 from lnat_plugins.engine.batched import length_dependent_rope, run_scores
-from lnat_plugins.engine.planning import HeldPrompt, PlacedRun, still_held
+from lnat_plugins.engine.planning import HeldPrompt, PlacedRun
 from lnat_plugins.engine.projection import Projector, UnitSums, measure
 from lnat_plugins.engine.types import (
     ACTIVATIONS,
     Counts,
     Ids,
-    PromptRuns,
     RunScores,
     TokenRun,
     is_special,
@@ -107,9 +106,9 @@ class PackedPass:
         self._unit_sums = unit_sums
         self._held: dict[int, _Prompt] = {}
 
-    def begin(self, reads: Sequence[PromptRuns]) -> None:
-        """Keeps the prompts of this call, and drops the others."""
-        self._held = still_held(self._held, reads)
+    def forget(self) -> None:
+        """Drops the prompts that were read."""
+        self._held = {}
 
     def plan(self, placed: Sequence[PlacedRun], budget: int) -> Iterator[list[int]]:
         """Indices of the runs of each row: prompt by prompt, and of each the longest runs first.
@@ -150,7 +149,7 @@ class PackedPass:
                     later_KN = self._read_packed(placed).cpu()
         except BaseException:
             # Some layers may have added to a cache and others not.
-            self._held = {}
+            self.forget()
             raise
         prompts = [self._held[one.read] for one in placed]
         values: list[Tensor] = []

@@ -5,9 +5,9 @@ The passes and the engine plan by these; `Planner` counts by them without a mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,20 +33,6 @@ class HeldPrompt:
     def serves(self, run: TokenRun) -> bool:
         """Whether the run can be read behind it without reading the prompt again."""
         return ACTIVATIONS not in run.wanted or (self.summed and self.special == run.special)
-
-
-Held = TypeVar("Held", bound=HeldPrompt)
-
-
-def still_held(held: Mapping[int, Held], reads: Sequence[PromptRuns]) -> dict[int, Held]:
-    """Of the prompts held from the call before, those of this one: number of the read -> prompt."""
-    left = list(held.values())
-    found = {}
-    for number, (prompt, _) in enumerate(reads):
-        same = next((i for i, one in enumerate(left) if np.array_equal(one.ids, prompt)), None)
-        if same is not None:
-            found[number] = left.pop(same)
-    return found
 
 
 class PlacedRun(NamedTuple):
@@ -129,20 +115,19 @@ class Planner:
         self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
         self.vocabulary = 0
-        self._held: dict[int, HeldPrompt] = {}
 
     def add(self, reads: Sequence[PromptRuns]) -> None:
         """Counts one call of `Engine.score_all`."""
         placed = placed_runs(reads)
-        self._held = still_held(self._held, reads)
+        held: dict[int, HeldPrompt] = {}
         for kind in kinds_of_runs(placed, range(len(placed))):
             for number, prompt, run in (placed[i] for i in kind):
                 self.counts.body_tokens += len(run.read)
                 if self.path == "batched":
                     self.counts.prompt_tokens += len(prompt)
-                elif number not in self._held or not self._held[number].serves(run):
+                elif number not in held or not held[number].serves(run):
                     self.counts.prompt_tokens += len(prompt)
-                    self._held[number] = HeldPrompt(prompt, ACTIVATIONS in run.wanted, run.special)
+                    held[number] = HeldPrompt(prompt, ACTIVATIONS in run.wanted, run.special)
 
     def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
         """As `add`; every run has a failure and NaN."""

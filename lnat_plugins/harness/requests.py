@@ -38,7 +38,8 @@ from lnat_plugins.harness.prompt_scorer import (
     scorer_key,
 )
 from lnat_plugins.harness.written import expect_files
-from lnat_plugins.scoring.backend import Backend, EngineBackend
+from lnat_plugins.scoring.backend import Backend
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums

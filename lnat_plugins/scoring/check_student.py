@@ -17,7 +17,7 @@ from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
 from lnat_plugins.files import check_model_folder
-from lnat_plugins.scoring.backend import EngineBackend, tokens_to_read
+from lnat_plugins.scoring.backend import tokens_to_read
 from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
     ALL_METRICS,
@@ -27,6 +27,7 @@ from lnat_plugins.scoring.check import (
     StudentCheck,
     Trial,
 )
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.progress import counting_bar
 from lnat_plugins.scoring.rows import (
     END,

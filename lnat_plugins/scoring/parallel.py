@@ -45,7 +45,8 @@ def score_prompts(
         bar: over all these tokens.
         processes: those that share the prompts.
         groups: see `Processes.take`.
-        read_ahead: called before the prompts of a group are scored, with what `prepare` returned.
+        read_ahead: called before the prompts of a group are scored, with what `prepare` returned;
+            at the end once more, with nothing.
 
     Raises:
         LnatError: of any process, in every process.
@@ -63,6 +64,7 @@ def score_prompts(
                 for i, one in zip(items, ready, strict=True):
                     found[i] = score(i, one)
                 bar.end()
+            read_ahead([])
         return found
 
     parts = processes.gather(processes.together(score_share))

@@ -9,8 +9,9 @@ import numpy as np
 
 from lnat_plugins.engine.types import PromptRuns, TokenRun
 from lnat_plugins.errors import LnatError
-from lnat_plugins.scoring.backend import Backend, EngineBackend
+from lnat_plugins.scoring.backend import Backend
 from lnat_plugins.scoring.chat import render
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.tokens import check_tokenizer
 from lnat_plugins.teacher_set.thinking import TAGS
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Protocol
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import StudentError, visible
 from lnat_plugins.scoring import chat
-from lnat_plugins.scoring.backend import EngineBackend, PromptCalls, tokens_to_read
+from lnat_plugins.scoring.backend import PromptCalls, tokens_to_read
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.part import Part
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line

@@ -15,7 +15,8 @@ from lnat_plugins.engine.attention import SharedCache, formula
 from lnat_plugins.engine.engine import SMALLEST_BUDGET, Engine, bytes_per_token, default_budget
 from lnat_plugins.engine.types import ACTIVATIONS, RunScores, TokenRun
 from lnat_plugins.errors import ConfigError, StudentError
-from lnat_plugins.scoring.backend import EngineBackend, Job, PromptCalls
+from lnat_plugins.scoring.backend import Job, PromptCalls
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.steps.windows import parse_windows
 from tests.engine.oracle import step_sums

@@ -30,13 +30,13 @@ def test_counts() -> None:
     assert counts.forwards == 2  # the prompt, and one row
 
 
-def test_the_same_prompt_is_read_once() -> None:
-    engine = Engine(student("qwen2"))
-    engine.score(PROMPT, [run(10)])
-    engine.score(PROMPT.copy(), [run(12)])
-    assert engine.counts.prompt_tokens == 4
-    engine.score(PROMPT[:3], [run(12)])
-    assert engine.counts.prompt_tokens == 7
+def test_a_prompt_is_held_while_the_call_lasts() -> None:
+    engine = Engine(student("qwen2"), token_budget=16)
+    engine.score(PROMPT, [run(10), run(10, seed=1), run(40)])
+    assert (engine.counts.prompt_tokens, engine.counts.forwards) == (4, 1 + 1 + 1 + 3)
+    assert engine._packed is not None and not engine._packed._held
+    engine.score(PROMPT, [run(12)])
+    assert engine.counts.prompt_tokens == 8
 
 
 def test_a_run_without_a_number_takes_none_from_its_neighbours() -> None:
@@ -60,23 +60,23 @@ def test_runs_that_fit_leave_the_cache_alone() -> None:
     """Before every pass the cache holds the prompt and nothing else, at the same place."""
     model = student("qwen2")
     engine = Engine(model, token_budget=16, path="packed")
-    engine.score(PROMPT, [run(5)])
     seen: list[tuple[int, int]] = []
 
     def look(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        cache = engine._packed._held[0].cache  # type: ignore[union-attr]
-        seen.append((cache.get_seq_length(), cache.layers[0].keys.data_ptr()))
+        if held := engine._packed._held:  # type: ignore[union-attr]
+            cache = held[0].cache
+            layer: Any = cache.layers[0]
+            seen.append((cache.get_seq_length(), layer.keys.data_ptr()))
 
     model.register_forward_pre_hook(look, with_kwargs=True)
     engine.score(PROMPT, [run(17), run(9, seed=1), run(8, seed=2)])
-    engine.score(PROMPT, [run(17, seed=3)])
-    assert len(seen) == 3
+    assert len(seen) == 2
     assert {length for length, _ in seen} == {4}
     assert len({place for _, place in seen}) == 1
-    engine.score(PROMPT, [run(18)])  # one token above the budget: in pieces, in room of its own
-    engine.score(PROMPT, [run(5)])
-    assert [length for length, _ in seen[3:]] == [4, 20, 4]
-    assert seen[3][1] == seen[4][1] != seen[0][1]
+    # One token above the budget: in pieces, in room of its own; then others behind the prompt.
+    engine.score(PROMPT, [run(18), run(5)])
+    assert [length for length, _ in seen[2:]] == [4, 20, 4]
+    assert seen[2][1] == seen[3][1]
 
 
 @pytest.mark.parametrize(

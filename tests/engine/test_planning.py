@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.planning import HeldPrompt, Planned, Planner, still_held
+from lnat_plugins.engine.planning import HeldPrompt, Planned, Planner
 from lnat_plugins.engine.types import ACTIVATIONS, PromptRuns, TokenRun
 from tests.helpers_students import student
 
@@ -84,9 +84,3 @@ def test_what_a_held_prompt_serves() -> None:
     assert not HeldPrompt(PROMPT).serves(run(4, ACTIVATIONS))
     assert summed.serves(run(4, ACTIVATIONS, special=SPECIAL))
     assert not summed.serves(run(4, ACTIVATIONS))
-
-
-def test_a_prompt_is_held_for_the_same_ids_alone() -> None:
-    held = {0: HeldPrompt(PROMPT), 3: HeldPrompt(OTHER)}
-    reads = [PromptRuns(one, []) for one in (OTHER.copy(), PROMPT[:-1], PROMPT.copy(), PROMPT)]
-    assert still_held(held, reads) == {0: held[3], 2: held[0]}

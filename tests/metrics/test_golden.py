@@ -26,7 +26,7 @@ from lnat_plugins.engine.types import ALL
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.metrics.aslec import without_slope
 from lnat_plugins.metrics.base import log_prob, summed
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.steps import parse_steps

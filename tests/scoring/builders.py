@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lnat_plugins.engine.engine import Engine
-from lnat_plugins.engine.types import RunScores, TokenRun
-from lnat_plugins.scoring.backend import Backend, EngineBackend, Job, JobSums, Sum
+from lnat_plugins.engine.types import PromptRuns, RunScores
+from lnat_plugins.scoring.backend import Backend, Job, JobSums, Sum
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse, encode_response, tokenise
 from lnat_plugins.steps import Markers, StepSpec, parse_steps
@@ -63,19 +64,21 @@ class BrokenOnLongRuns:
 
     path = "batched"
     has_activations = True
-    vocabulary = 0
+    vocabulary = at_once = 0
 
     def __init__(self, engine: Engine, only_after: list[int] | None = None) -> None:
         self.engine = engine
         self.only_after = only_after
 
-    def score(self, prompt: Any, runs: Sequence[TokenRun]) -> list[RunScores]:
-        breaks = self.only_after in (None, list(prompt))
+    def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
         return [
-            RunScores(np.full(len(run.ids), np.nan), "the pass ran out of memory")
-            if breaks and len(run.ids) > 8
-            else self.engine.score(prompt, [run])[0]
-            for run in runs
+            [
+                RunScores(np.full(len(run.ids), np.nan), "the pass ran out of memory")
+                if self.only_after in (None, list(prompt)) and len(run.ids) > 8
+                else self.engine.score(prompt, [run])[0]
+                for run in runs
+            ]
+            for prompt, runs in reads
         ]
 
 
@@ -85,6 +88,7 @@ class OnlyTotals:
     global_by_step = False
     shares_runs = False
     path = "loglikelihood"
+    at_once = 0
     unavailable: ClassVar[dict[str, str]] = {"entropy": "log-probabilities only"}
 
     def __init__(self, whole: Sum) -> None:

@@ -25,8 +25,8 @@ def main(arguments: Sequence[str]) -> None:
 
     # The second process is slow: it is not done with its first item before the others are taken.
     taken = []
-    for item, *_ in processes.take(COSTS):
-        taken.append(item)
+    for items, *_ in processes.take(COSTS):
+        taken += items
         mark(folder / f"taken{processes.rank}")
         wait_for(folder / ("done" if processes.rank else "taken1"))
     mark(folder / "done")
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> None:
     # The first process stops at its first item; the second waits for that before its next one.
     stopped = []
     queue = processes.take([1] * 1000)
-    for item, *_ in queue:
-        stopped.append(item)
+    for items, *_ in queue:
+        stopped += items
         if processes.rank == 0:
             break
         wait_for(folder / "stopped")

@@ -15,9 +15,9 @@ from lnat_plugins.engine.planning import Planned
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import plan_of
-from lnat_plugins.scoring.backend import EngineBackend
 from lnat_plugins.scoring.check import ALL_METRICS, AS_SET, Trial, shorten
 from lnat_plugins.scoring.check_student import OpenedStudent, check_student
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.rows import END, NOT_TRAINED
 from lnat_plugins.scoring.student import LocalStudent, context_of
 from lnat_plugins.teacher_set import Candidates, TeacherSet

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.scoring.parallel import Processes, Taken, prefetch, score_prompts
+from lnat_plugins.scoring.parallel import Processes, Taken, groups_of, prefetch, score_prompts
 from lnat_plugins.scoring.progress import TokenBar
 from tests.helpers_ranks import launch
 from tests.scoring.rank import Idle
@@ -73,7 +73,7 @@ def test_one_works_by_itself_where_it_has_to(results: list[dict[str, Any]]) -> N
 def test_one_process_alone_takes_the_items_in_order() -> None:
     alone = Processes()
     assert list(alone.take([1, 3, 2, 3])) == [
-        (0, 0, True), (1, 1, True), (2, 4, True), (3, 6, False),
+        ((0,), 0, True), ((1,), 1, True), ((2,), 4, True), ((3,), 6, False),
     ]  # fmt: skip
     assert alone.gather("it") == ["it"]
     assert alone.share([3, 1], lambda own: [2 * one for one in own]) == [6, 2]
@@ -108,8 +108,10 @@ def test_the_bar_is_told_of_every_prompt_in_turn() -> None:
 
 def test_the_bar_is_told_what_others_took() -> None:
     class OneOfTwo(Processes):
-        def take(self, costs: Sequence[int]) -> Generator[Taken, None, None]:
-            yield Taken(0, 600, False)
+        def take(
+            self, costs: Sequence[int], groups: Sequence[int] | None = None
+        ) -> Generator[Taken, None, None]:
+            yield Taken((0,), 600, False)
 
     seen = []
 
@@ -120,6 +122,49 @@ def test_the_bar_is_told_what_others_took() -> None:
     bar = Bar(1000, Idle(), shown=False, announce=print)
     score_prompts([100, 900], lambda _: None, lambda i, _: i, bar, OneOfTwo())
     assert seen == [(600, 100)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([9], [0]),
+        ([3, 3, 4], [0, 0, 0]),
+        ([3, 3, 5], [0, 0, 1]),
+        ([11, 3, 3], [0, 1, 1]),
+        ([3, 11, 3], [0, 1, 2]),
+        ([0, 0, 10, 0, 1], [0, 0, 0, 0, 1]),
+    ],
+)
+def test_prompts_of_together_so_many_tokens_are_a_group(
+    sizes: list[int], expected: list[int]
+) -> None:
+    assert groups_of(sizes, 10) == expected
+
+
+def test_without_a_size_every_prompt_is_alone() -> None:
+    assert groups_of([3, 1, 2], 0) == [0, 1, 2]
+
+
+def test_a_group_is_read_before_its_prompts_are_scored() -> None:
+    seen: list[Any] = []
+
+    class Bar(TokenBar):
+        def begin(self, before: int, own: int) -> None:
+            seen.append((before, own))
+
+    found = score_prompts(
+        [5, 6, 20, 1], lambda i: f"ready {i}", lambda i, ready: seen.append(ready) or i,
+        Bar(32, Idle(), shown=False, announce=print), Processes(),
+        groups=[0, 0, 1, 2], read_ahead=lambda ready: seen.append([*ready]),
+    )  # fmt: skip
+    assert found == {i: i for i in range(4)}
+    assert seen == [
+        (0, 11), ["ready 0", "ready 1"], "ready 0", "ready 1",
+        (11, 20), ["ready 2"], "ready 2",
+        (31, 1), ["ready 3"], "ready 3",
+        [],
+    ]  # fmt: skip
 
 
 def test_nothing_to_read_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:

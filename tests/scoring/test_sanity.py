@@ -11,7 +11,8 @@ import torch
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import StudentError
-from lnat_plugins.scoring.backend import EngineBackend, Sum
+from lnat_plugins.scoring.backend import Sum
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.teacher_set.thinking import TAGS, split_thinking
 from tests.helpers_students import assert_near

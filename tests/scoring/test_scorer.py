@@ -15,7 +15,7 @@ import lnat_plugins
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.metrics import get_metric
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.steps import parse_steps

@@ -15,7 +15,7 @@ import pytest
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, TOKEN
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.scoring.backend import EngineBackend
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.markers import find_tags
 from lnat_plugins.teacher_set import Response

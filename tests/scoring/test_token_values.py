@@ -19,7 +19,8 @@ from hypothesis.extra.numpy import arrays
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, TOKEN
 from lnat_plugins.errors import DataError
-from lnat_plugins.scoring.backend import EngineBackend, Sum
+from lnat_plugins.scoring.backend import Sum
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.teacher_set import Response

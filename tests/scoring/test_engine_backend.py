@@ -15,7 +15,8 @@ from tokenizers import AddedToken
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import ALL, STEP
-from lnat_plugins.scoring.backend import EngineBackend, Sum
+from lnat_plugins.scoring.backend import Sum
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import special_ids
 from lnat_plugins.steps import parse_steps

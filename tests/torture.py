@@ -37,6 +37,7 @@ if __name__ == "__main__":
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.harness.cache import SUFFIX, RecordCache
 from lnat_plugins.harness.record_file import RecordFile
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from tests import helpers_students
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 
@@ -93,24 +94,25 @@ def start(folder: Path, out: Path, cache: Path | None) -> Run:
 
 
 def _score(folder: Path, out: Path, cache: Path | None, say: Callable[[bytes], Any]) -> None:
-    keep, score = RecordFile.keep, Engine.score
+    write, score = RecordFile.write, Engine.score_all
     n_read = []
 
-    def watched_keep(self: RecordFile, *given: Any) -> None:
+    def watched_write(self: RecordFile) -> None:
         say(WRITES)
-        keep(self, *given)
+        write(self)
 
-    def watched_score(self: Engine, *given: Any) -> Any:
-        n_read.append(1)
-        return score(self, *given)
+    def watched_score(self: Engine, reads: Any) -> Any:
+        n_read.extend(one.prompt for one in reads)
+        return score(self, reads)
 
     def watched_open(self: RecordCache, lm: Any) -> None:
         say(BEGAN)
         opened(self, lm)
 
     opened = RecordCache.__init__
-    RecordFile.keep, Engine.score = watched_keep, watched_score  # type: ignore[method-assign]
+    RecordFile.write, Engine.score_all = watched_write, watched_score  # type: ignore[method-assign]
     RecordCache.__init__ = watched_open  # type: ignore[method-assign]
+    EngineBackend.at_once = 160  # type: ignore[assignment, method-assign]  # one or two prompts
     sys.argv = ["torture"]
     lm = hf(helpers_students.student("llama"), helpers_students.tokenizer())
     options = {} if cache is None else {"use_cache": str(cache)}

@@ -95,7 +95,7 @@ def _read(
         TokenBar(0, scorer.backend, shown=False, announce=_log.info),
         processes,
         groups=groups_of(costs, at_once),
-        read_ahead=scorer.read_ahead,
+        reading=scorer.reading,
     )
     return {
         row_of[asked[n], k]: record for n, records in found.items() for k, record in records.items()

@@ -105,7 +105,7 @@ class RecordCache:
             self._file.write()
 
     def close(self) -> None:
-        """Nothing is looked up or kept from now on."""
+        """Nothing is looked up or kept from now on; what was kept since `write` is dropped."""
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -59,8 +60,9 @@ class LoglikelihoodBackend:
             for of_job in found
         ]
 
-    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
+    def reading(self, calls: Sequence[PromptCalls]) -> AbstractContextManager[None]:
         """Nothing: `sums` sends all requests of a prompt at once."""
+        return nullcontext()
 
     def to_read(self, calls: PromptCalls) -> Planned:
         """Of the requests' tokens those of the prompt, and the others."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -166,11 +167,13 @@ class PromptScorer:
         read = [r for r, kept in zip(job.responses, records, strict=True) if kept is None]
         return ToRead(1, len(read), frozenset(one.teacher for one in read), tokens, warned)
 
-    def read_ahead(self, ready: Iterable[PreparedPrompt | PreparedParts]) -> None:
-        """Has the student read a group of prompts, before each is scored."""
+    @contextmanager
+    def reading(self, ready: Iterable[PreparedPrompt | PreparedParts]) -> Iterator[None]:
+        """While it lasts, the prompts of a group are scored, which are read together."""
+        with self.backend.reading([one for each in ready for one in each.calls]):
+            yield
         # The records of a group are kept together, so that a run that goes on has the same groups.
         self.cache.write()
-        self.backend.read_ahead([one for each in ready for one in each.calls])
 
     def score(self, job: PromptJob, ready: PreparedPrompt) -> list[StepSums]:
         """The records of a prompt, from what `prepare` returned."""

@@ -69,6 +69,7 @@ class RecordFile:
         self._lock = threading.Lock()  # records are looked up in a second thread
         self._readable = self._writable = True
         self._warned: set[str] = set()
+        self._kept: dict[str, tuple[str, str]] = {}
         self._waiting: dict[str, tuple[str, str]] = {}
         self._next = 0.0
         try:
@@ -95,8 +96,9 @@ class RecordFile:
 
     def find(self, key: str) -> str | None:
         """The record of that key, or None."""
-        if key in (waiting := self._waiting):
-            return waiting[key][1]
+        for unwritten in (self._kept, self._waiting):
+            if key in unwritten:
+                return unwritten[key][1]
         if not self._readable:
             return None
         try:
@@ -113,13 +115,15 @@ class RecordFile:
     def keep(self, student: str, records: Iterable[tuple[str, str]]) -> None:
         """Keeps pairs of key and record for `write`."""
         if self._writable:
-            self._waiting |= {key: (student, record) for key, record in records}
+            self._kept |= {key: (student, record) for key, record in records}
 
     def write(self) -> None:
         """Writes what was kept: all or, if the process is killed meanwhile, none.
 
         With what is kept until a later call, if the file was written to a moment ago.
         """
+        self._waiting |= self._kept
+        self._kept = {}
         if time.monotonic() >= self._next:
             self._write_waiting()
 
@@ -134,7 +138,7 @@ class RecordFile:
             _log.warning("--use_cache %s: %s", self.path, what)
 
     def close(self) -> None:
-        """Writes what was kept and is not in the file yet."""
+        """Writes what is not in the file yet, but for what was kept since the last `write`."""
         try:
             self._write_waiting()
         finally:

@@ -271,7 +271,7 @@ def _read_all(
         bar,
         processes,
         groups=[group_of[i] for i in missing],
-        read_ahead=scorer.read_ahead,
+        reading=scorer.reading,
     )
     return found | {missing[n]: records for n, records in new.items()}
 

@@ -8,6 +8,7 @@ with our engine (`engine_backend`); a host brings its own for students that live
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -121,7 +122,7 @@ class Backend(Protocol):
             numbers of their own.
         on_read: called after each pass of the student.
         at_once: tokens that are best read in one call: prompts of together so many are given to
-            `read_ahead` before their sums are asked for. 0 = each prompt alone.
+            `reading` together. 0 = each prompt alone.
     """
 
     global_by_step: bool
@@ -147,8 +148,8 @@ class Backend(Protocol):
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """The results of all jobs of one prompt, in order."""
 
-    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
-        """Reads what the next calls of `sums` will ask for, so that they only add up."""
+    def reading(self, calls: Sequence[PromptCalls]) -> AbstractContextManager[None]:
+        """Reads what calls of `sums` will ask for; while it lasts, they only add up."""
 
     def to_read(self, calls: PromptCalls) -> Planned:
         """Tokens that these calls of `sums` read; nothing is read here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -144,13 +145,14 @@ class EngineBackend:
             for i, job in enumerate(jobs)
         ]  # fmt: skip
 
-    def read_ahead(self, calls: Sequence[PromptCalls]) -> None:
-        """Scores all runs of all prompts in one call of the engine.
-
-        Keeps their numbers until the next call; one without prompts forgets them.
-        """
-        self._ahead = {}
+    @contextmanager
+    def reading(self, calls: Sequence[PromptCalls]) -> Iterator[None]:
+        """Scores all runs of all prompts in one call of the engine, and keeps their numbers."""
         self._ahead = self._read(calls)
+        try:
+            yield
+        finally:
+            self._ahead = {}
 
     def _read(self, calls: Sequence[PromptCalls]) -> dict[_ReadKey, RunScores]:
         keys, reads = [], []
@@ -164,7 +166,7 @@ class EngineBackend:
         return found
 
     def to_read(self, calls: PromptCalls) -> Planned:
-        """As `read_ahead` plans and the engine's pass in use reads.
+        """As `reading` plans and the engine's pass in use reads.
 
         Raises StudentError as the engine does for a token that the student does not have.
         """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import ClassVar, NamedTuple, TypeVar, cast
 
 from accelerate import PartialState
@@ -33,7 +33,7 @@ def score_prompts(
     processes: Processes,
     *,
     groups: Sequence[int] | None = None,
-    read_ahead: Callable[[Sequence[P]], None] = lambda _: None,
+    reading: Callable[[Sequence[P]], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> dict[int, T]:
     """Index of each prompt -> its scores; every process calls this alike and gets all of them.
 
@@ -45,8 +45,7 @@ def score_prompts(
         bar: over all these tokens.
         processes: those that share the prompts.
         groups: see `Processes.take`.
-        read_ahead: called before the prompts of a group are scored, with what `prepare` returned;
-            at the end once more, with nothing.
+        reading: entered while the prompts of a group are scored, with what `prepare` returned.
 
     Raises:
         LnatError: of any process, in every process.
@@ -60,11 +59,10 @@ def score_prompts(
             )
             for (items, cost_before, _), ready in prepared:
                 bar.begin(cost_before, sum(costs[i] for i in items))
-                read_ahead(ready)
-                for i, one in zip(items, ready, strict=True):
-                    found[i] = score(i, one)
+                with reading(ready):
+                    for i, one in zip(items, ready, strict=True):
+                        found[i] = score(i, one)
                 bar.end()
-            read_ahead([])
         return found
 
     parts = processes.gather(processes.together(score_share))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Protocol
@@ -154,8 +155,10 @@ class LocalStudent:
             prepared, tokens = self._prepare(scorer, groups[i])
             return prepared, part_of_rows(tokens, [part[row.index] for row in groups[i]])
 
-        def read_ahead(ready: Sequence[tuple[PreparedRows, PartOf]]) -> None:
-            scorer.backend.read_ahead(
+        def reading(
+            ready: Sequence[tuple[PreparedRows, PartOf]],
+        ) -> AbstractContextManager[None]:
+            return scorer.backend.reading(
                 [
                     one
                     for prepared, part_of in ready
@@ -171,7 +174,7 @@ class LocalStudent:
         bar = TokenBar(0, scorer.backend, shown=False, announce=print_line)
         found = score_prompts(
             costs, prepare, score, bar, self._processes,
-            groups=groups_of(costs, self._at_once(scorer)), read_ahead=read_ahead,
+            groups=groups_of(costs, self._at_once(scorer)), reading=reading,
         )  # fmt: skip
         return _in_order(rows, groups, [found[i] for i in range(len(groups))])
 
@@ -247,8 +250,10 @@ class LocalStudent:
             prepared = self._prepare(scorer, groups[i])[0]
             return prepared, calls(i, prepared)
 
-        def read_ahead(ready: Sequence[tuple[PreparedRows, list[PromptCalls]]]) -> None:
-            scorer.backend.read_ahead([one for _, own in ready for one in own])
+        def reading(
+            ready: Sequence[tuple[PreparedRows, list[PromptCalls]]],
+        ) -> AbstractContextManager[None]:
+            return scorer.backend.reading([one for _, own in ready for one in own])
 
         def score(i: int, ready: tuple[PreparedRows, list[PromptCalls]]) -> list[StepSums]:
             prepared, _ = ready
@@ -267,7 +272,7 @@ class LocalStudent:
         bar = TokenBar(sum(costs), scorer.backend, shown=self._shown, announce=print_line)
         records = score_prompts(
             costs, prepare, score, bar, self._processes,
-            groups=groups_of(costs, self._at_once(scorer)), read_ahead=read_ahead,
+            groups=groups_of(costs, self._at_once(scorer)), reading=reading,
         )  # fmt: skip
         found = _in_order(rows, groups, [records[i] for i in range(len(groups))])
         return {row.index: record for row, record in zip(rows, found, strict=True)}

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
+from lnat_plugins.engine.engine import Engine
+from lnat_plugins.engine.types import PromptRuns, RunScores
 from tests.helpers_students import Truth, truth
 
 CLASS = "class: !function lnat_plugins.harness.NaturalnessTask\n"
@@ -125,3 +128,16 @@ def truths(
         )
         for row in rows
     }
+
+
+def prompts_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Token counts of the prompts that engines read from now on, in order."""
+    found: list[int] = []
+    original = Engine.score_all
+
+    def watched(engine: Engine, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
+        found.extend(len(one.prompt) for one in reads)
+        return original(engine, reads)
+
+    monkeypatch.setattr(Engine, "score_all", watched)
+    return found

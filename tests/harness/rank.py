@@ -42,20 +42,20 @@ def resume(folder: Path, lm: Any) -> None:
     """Evaluates a set twice with one cache; what each process had the model read goes to a file."""
     logging.getLogger("lm_eval").setLevel(logging.WARNING)
     read = []
-    original = Engine.score
+    original = Engine.score_all
 
-    def watched(engine: Engine, prompt: Any, runs: Any) -> Any:
-        read.append(len(prompt))
-        return original(engine, prompt, runs)
+    def watched(engine: Engine, reads: Any) -> Any:
+        read.extend(len(one.prompt) for one in reads)
+        return original(engine, reads)
 
-    Engine.score = watched  # type: ignore[method-assign]
+    Engine.score_all = watched  # type: ignore[method-assign]
     counts = []
     left = []
     share = requests.score_prompts
 
-    def shared(costs: Any, *others: Any) -> Any:
+    def shared(costs: Any, *others: Any, **options: Any) -> Any:
         left.append(len(costs))
-        return share(costs, *others)
+        return share(costs, *others, **options)
 
     requests.score_prompts = shared
     for _ in range(2):

@@ -12,7 +12,6 @@ import pytest
 
 from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.budget.records import estimate_of
-from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import ConfigError, DataError, LnatError
 from lnat_plugins.harness.prompt_scorer import PromptScorer
 from lnat_plugins.ranking import RacedRanking
@@ -20,7 +19,7 @@ from lnat_plugins.scores import Scores
 from tests.helpers_ranks import launch
 from tests.helpers_students import assert_near
 
-from .lab import evaluate, figures, hf, load, records, save, write_set
+from .lab import evaluate, figures, hf, load, prompts_read, records, save, write_set
 
 SENTENCES = ("First step.", "Second step.", "So 3 + 4 = 7.", "Wait.", "Now the next one.", "Done.")
 BUDGET = {"windows": [2], "budget": {"steps": 2}}
@@ -137,11 +136,7 @@ def test_a_killed_race_goes_on_and_ends_alike(
         run()
     monkeypatch.setattr(PromptScorer, "score_parts", score)
     assert records(run()) == whole
-    read = []
-    original = Engine.score
-    monkeypatch.setattr(
-        Engine, "score", lambda *args: read.append(args) or original(*args)  # type: ignore[func-returns-value]
-    )  # fmt: skip
+    read = prompts_read(monkeypatch)
     assert records(run()) == whole and not read
 
 

@@ -16,28 +16,20 @@ import pytest
 import torch
 from sqlitedict import SqliteDict
 
-from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.harness.command import check_cache
 from lnat_plugins.harness.prompt_scorer import PromptScorer
+from lnat_plugins.scoring.engine_backend import EngineBackend
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
 
-from .lab import evaluate, figures, hf, records, rows, write_set
+from .lab import evaluate, figures, hf, prompts_read, records, rows, write_set
 
 
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Prompts' token counts, in the order in which an engine scored them."""
-    prompt_lengths: list[int] = []
-    original = Engine.score
-
-    def watched(engine: Engine, prompt: Any, runs: Any) -> Any:
-        prompt_lengths.append(len(prompt))
-        return original(engine, prompt, runs)
-
-    monkeypatch.setattr(Engine, "score", watched)
-    return prompt_lengths
+    return prompts_read(monkeypatch)
 
 
 @pytest.fixture
@@ -108,8 +100,7 @@ def test_tokens_and_variants_that_were_not_kept_are_scored(
         for record in found.values():
             assert record["token_values"] is not None or not block["tokens"]
             assert record["variants"] or block.get("sensitivity") != "full"
-    # Three prompts; in further ways each of them twice more, and once for the calibration.
-    assert readings == [3, 0, 3, 0, 12, 0, 0]
+    assert readings == [3, 0, 3, 0, 3, 0, 0]
 
 
 def test_a_back_end_without_tokens_is_served_all_the_same(
@@ -136,6 +127,7 @@ def test_a_killed_run_goes_on_where_it_was(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(EngineBackend, "at_once", 0)  # else the three are one group
     prepare, seen = PromptScorer.prepare, []  # called while the prompt before is scored
 
     def killed_at_the_third(self: PromptScorer, job: Any) -> Any:
@@ -154,6 +146,27 @@ def test_a_killed_run_goes_on_where_it_was(
     whole = evaluate(tmp_path, hf(model, tokenizer))
     assert records(resumed) == records(whole)
     assert figures(resumed) == figures(whole)
+
+
+def test_of_a_group_that_was_begun_nothing_is_kept(
+    run: Any, model: Any, tokenizer: Any, scored: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the run that goes on reads the same prompts together, and ends alike to the last bit."""
+    score, seen = PromptScorer.score, []
+
+    def killed_at_the_second(self: PromptScorer, job: Any, ready: Any) -> Any:
+        seen.append(job)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return score(self, job, ready)
+
+    monkeypatch.setattr(PromptScorer, "score", killed_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run(hf(model, tokenizer))
+    assert len(scored) == 3
+    monkeypatch.setattr(PromptScorer, "score", score)
+    run(hf(model, tokenizer))
+    assert len(scored) == 6
 
 
 def test_a_longer_run_scores_what_a_shorter_one_left(

@@ -14,7 +14,6 @@ import pytest
 from lnat_plugins import load_teacher_set, read_scores, score
 from lnat_plugins.budget.choice import NAME
 from lnat_plugins.cli import main
-from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import ConfigError, DataError, LnatError
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.prompt_scorer import PromptScorer
@@ -23,7 +22,7 @@ from lnat_plugins.selection.training_set import read_selection
 from tests.helpers_ranks import launch
 from tests.helpers_students import assert_near
 
-from .lab import evaluate, figures, hf, load, records, save, write_set
+from .lab import evaluate, figures, hf, load, prompts_read, records, save, write_set
 
 WORDS = "first second so three four seven wait now the next one done is it was that".split()
 FAR = "首先计算三加四结果是七然后等于"
@@ -168,11 +167,7 @@ def test_a_killed_run_goes_on_and_ends_alike(
         run()
     monkeypatch.setattr(PromptScorer, "score_parts", score_parts)
     assert records(run()) == whole
-    read = []
-    original = Engine.score
-    monkeypatch.setattr(
-        Engine, "score", lambda *args: read.append(args) or original(*args)  # type: ignore[func-returns-value]
-    )  # fmt: skip
+    read = prompts_read(monkeypatch)
     assert records(run()) == whole and not read
 
 

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from lnat_plugins.cli import main
-from lnat_plugins.engine.engine import Engine
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.harness import definitions
 from lnat_plugins.harness.definitions import check_command, definition_of
 from tests.helpers_students import student
 
-from .lab import CLASS, TASK, evaluate, hf, rows, write_set
+from .lab import CLASS, TASK, evaluate, hf, prompts_read, rows, write_set
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -198,11 +197,7 @@ def test_a_row_that_cannot_be_rendered_ends_the_run_before_the_first_is_scored(
     refuses = "{% if refused %}{{ raise_exception('no twos') }}{% endif %}"
     reader.chat_template = refuses + tokenizer.chat_template
     lm = hf(model, reader)
-    read: list[int] = []
-    original = Engine.score
-    monkeypatch.setattr(
-        Engine, "score", lambda self, prompt, runs: read.append(1) or original(self, prompt, runs)
-    )
+    read = prompts_read(monkeypatch)
     with pytest.raises(DataError, match="prompt p2, teacher R1: .*: no twos"):
         evaluate(tmp_path, lm, apply_chat_template=True)
     assert len(read) <= 1  # the template's own tokens, a fact of the student

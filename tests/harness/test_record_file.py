@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ ROWS = [(f"key{i}", f'{{"n": {i}}}') for i in range(200)]
 FORK = multiprocessing.get_context("fork")
 
 
+def keep(file: RecordFile, rows: Iterable[tuple[str, str]]) -> None:
+    file.keep("s", rows)
+    file.write()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "cache.lnat.sqlite"
@@ -34,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def filled(path: Path) -> Path:
     with closing(RecordFile(path)) as file:
         file.add_student("s", '{"name": "student"}')
-        file.keep("s", ROWS)
+        keep(file, ROWS)
     return path
 
 
@@ -59,7 +64,7 @@ def test_what_is_kept_is_found_after_reopening(filled: Path) -> None:
     with closing(RecordFile(filled)) as file:
         assert [file.find(key) for key, _ in ROWS] == [record for _, record in ROWS]
         assert file.find("key999") is None
-        file.keep("s", [("key3", "newer")])
+        keep(file, [("key3", "newer")])
         assert file.find("key3") == "newer"
     assert asked(filled, "SELECT * FROM students") == [("s", '{"name": "student"}')]
     assert asked(filled, "PRAGMA integrity_check") == [("ok",)]
@@ -159,7 +164,7 @@ def test_pages_that_were_overwritten_end_no_run(
     filled.write_bytes(whole)
     with closing(RecordFile(filled)) as file:
         assert [file.find(key) for key, _ in ROWS] == [None] * len(ROWS)
-        file.keep("s", ROWS)
+        keep(file, ROWS)
     (warning,) = warnings_in(caplog)
     assert str(filled) in warning and "goes on without it" in warning
 
@@ -170,7 +175,7 @@ def test_a_full_disk_is_one_warning_and_what_was_kept_stays(
     with closing(RecordFile(filled)) as file:
         full_disk(filled)
         for n in range(3):
-            file.keep("s", [(f"large{n}", "x" * 100_000)])
+            keep(file, [(f"large{n}", "x" * 100_000)])
         assert file.find("large0") is None
         assert [file.find(key) for key, _ in ROWS] == [record for _, record in ROWS]
     (warning,) = warnings_in(caplog)
@@ -188,7 +193,7 @@ def as_another_user(queue: Any, path: Path) -> None:
     try:
         with closing(RecordFile(path)) as file:
             for n in range(3):
-                file.keep("s", [(f"new{n}", "x")])
+                keep(file, [(f"new{n}", "x")])
             queue.put((file.find("key7"), file.find("new0"), logged))
     except ConfigError as error:
         queue.put(str(error))
@@ -221,7 +226,7 @@ def test_a_folder_that_cannot_be_written_to(kept_before: bool, filled: Path) -> 
 def keep_many(path: Path, name: str) -> None:
     with closing(RecordFile(path)) as file:
         for n in range(60):
-            file.keep("s", [(f"{name}{n}", f"{name} {n}"), (f"shared{n}", f"value {n}")])
+            keep(file, [(f"{name}{n}", f"{name} {n}"), (f"shared{n}", f"value {n}")])
 
 
 def test_several_processes_make_and_write_one_file(path: Path) -> None:
@@ -246,8 +251,8 @@ def test_a_lock_that_stays_is_one_warning(
     monkeypatch.setattr(record_file, "_PATIENCE", 0.05)
     with closing(RecordFile(filled)) as file, closing(sqlite3.connect(filled)) as other:
         other.execute("BEGIN IMMEDIATE")
-        file.keep("s", [("new", "x")])
-        file.keep("s", [("newer", "x")])
+        keep(file, [("new", "x")])
+        keep(file, [("newer", "x")])
         assert file.find("key7") == dict(ROWS)["key7"]
     (warning,) = warnings_in(caplog)
     assert "locked" in warning
@@ -259,7 +264,7 @@ def test_a_transaction_that_is_left_half_done_is_none(filled: Path) -> None:
             file._sqlite.execute("DELETE FROM records")
             raise KeyboardInterrupt
         assert file.find("key7") == dict(ROWS)["key7"]
-        file.keep("s", [("after", "x")])
+        keep(file, [("after", "x")])
         assert file.find("after") == "x"
 
 
@@ -268,19 +273,31 @@ def test_the_disk_is_not_waited_for_at_every_prompt(path: Path) -> None:
     written = []
     with closing(RecordFile(path)) as file:
         file._sqlite.set_trace_callback(lambda text: written.append(text[:6]))
-        file.keep("s", ROWS[:1])
+        keep(file, ROWS[:1])
         assert written.count("COMMIT") == 1
         file._next += 100
         for row in ROWS[1:]:
-            file.keep("s", [row])
+            keep(file, [row])
         assert written.count("COMMIT") == 1
         assert [file.find(key) for key, _ in ROWS] == [record for _, record in ROWS]
         assert asked(path, "SELECT count(*) FROM records") == [(1,)]
         file._next = 0.0
-        file.keep("s", [("late", "x")])
+        keep(file, [("late", "x")])
         assert written.count("COMMIT") == 2
-        file.keep("s", [("later", "x")])
+        keep(file, [("later", "x")])
     assert asked(path, "SELECT count(*) FROM records") == [(len(ROWS) + 2,)]
+
+
+def test_records_are_written_together(path: Path) -> None:
+    with closing(RecordFile(path)) as file:
+        for row in ROWS:
+            file.keep("s", [row])
+            assert asked(path, "SELECT count(*) FROM records") == [(0,)]
+            assert file.find(row[0]) == row[1]
+        file.write()
+        assert asked(path, "SELECT count(*) FROM records") == [(len(ROWS),)]
+        file.keep("s", [("of a group that was begun", "x")])
+    assert asked(path, "SELECT count(*) FROM records") == [(len(ROWS),)]
 
 
 def test_keeping_takes_a_small_share_of_the_time(
@@ -299,6 +316,6 @@ def test_keeping_takes_a_small_share_of_the_time(
         monkeypatch.setattr(RecordFile, "_write", write)
         for row in ROWS * 10:
             now[0] += 0.01
-            file.keep("s", [row])
+            keep(file, [row])
         assert 0.03 * len(n_written) <= 0.025 * (now[0] - 100)
         assert len(n_written) >= 10

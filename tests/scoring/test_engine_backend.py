@@ -395,3 +395,34 @@ def test_a_fact_of_the_student_that_failed_may_pass(llama: Any, tokenizer: Any) 
         scorer = dataclasses.replace(scorer_of(llama, tokenizer), student=facts)
         (record,) = scorer.score(PROMPT, [Response("t", LONG)])
         assert record.may_pass is may_pass
+
+
+# Several prompts read together.
+
+
+def test_prompts_that_are_read_together_are_only_added_up(llama: Any, tokenizer: Any) -> None:
+    engine = Engine(llama)
+    scorer = scorer_of(llama, tokenizer, backend=EngineBackend(engine), statistics=ALL)
+    prompts = ([5, 6, 7], [9, 8], [5, 6, 7, 8, 9, 10])
+    texts = (LONG, "First step. Second step.", LONG[:40])
+    ready = [
+        scorer.prepare(prompt, [Response("t", text, extra={"reward": 0.5})])
+        for prompt, text in zip(prompts, texts, strict=True)
+    ]
+    alone = [scorer.score_prepared(one) for one in ready]
+    calls = [scorer.calls(one) for one in ready]
+    planned = sum(scorer.backend.to_read(one).tokens for one in calls)
+    before = scorer.backend.tokens_read
+    with scorer.backend.reading(calls):
+        read, forwards = scorer.backend.tokens_read, engine.counts.forwards
+        together = [scorer.score_prepared(one) for one in ready]
+        assert engine.counts.forwards == forwards
+    assert read - before == planned
+    for own, others in zip(together, alone, strict=True):
+        for record, other in zip(own, others, strict=True):
+            for window, sums in other.sums.items():
+                assert_near(np.array(record.sums[window]), np.array(sums))
+            for name, value in other.statistics.items():
+                assert record.statistics[name] == pytest.approx(value, abs=1e-4), name
+    scorer.score_prepared(ready[0])
+    assert engine.counts.forwards > forwards

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,17 +154,22 @@ def test_a_group_is_read_before_its_prompts_are_scored() -> None:
         def begin(self, before: int, own: int) -> None:
             seen.append((before, own))
 
+    @contextmanager
+    def reading(ready: Sequence[str]) -> Iterator[None]:
+        seen.append([*ready])
+        yield
+        seen.append("read")
+
     found = score_prompts(
         [5, 6, 20, 1], lambda i: f"ready {i}", lambda i, ready: seen.append(ready) or i,
         Bar(32, Idle(), shown=False, announce=print), Processes(),
-        groups=[0, 0, 1, 2], read_ahead=lambda ready: seen.append([*ready]),
+        groups=[0, 0, 1, 2], reading=reading,
     )  # fmt: skip
     assert found == {i: i for i in range(4)}
     assert seen == [
-        (0, 11), ["ready 0", "ready 1"], "ready 0", "ready 1",
-        (11, 20), ["ready 2"], "ready 2",
-        (31, 1), ["ready 3"], "ready 3",
-        [],
+        (0, 11), ["ready 0", "ready 1"], "ready 0", "ready 1", "read",
+        (11, 20), ["ready 2"], "ready 2", "read",
+        (31, 1), ["ready 3"], "ready 3", "read",
     ]  # fmt: skip
 
 

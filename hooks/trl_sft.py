@@ -382,7 +382,8 @@ docs/selection.md explains every key of the block."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Choose, train, save. Returns the exit code: 2 for bad input, after one line on stderr."""
+    """Choose, train, save. Returns the exit code: 2 for bad input and 130 for Ctrl-C, after one
+    line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(_HELP)
@@ -401,6 +402,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        what = "checkpoints and the rows that were chosen are kept; resume_from_checkpoint goes on"
+        print(f"lnat: interrupted: {what}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -19,8 +19,9 @@ from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import held_out, rows_of
-from lnat_plugins.study.run import LOG, StudyRun, run_units
+from lnat_plugins.study.run import LOG, StudyRun
 from lnat_plugins.study.units import UNIT, Unit
 from tests.harness.lab import CLASS
 

@@ -76,7 +76,7 @@ def _restore(folder: Path) -> None:
     new, old, gone = (beside(folder, kind) for kind in ("new", "old", "gone"))
     _remove(gone)
     _remove(new)
-    if not os.path.lexists(folder) and os.path.lexists(old):
+    if not os.path.lexists(folder) and old.is_dir() and not old.is_symlink():
         old.rename(folder)
     _discard(old, gone)
 

@@ -14,6 +14,7 @@ import operator
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,6 +60,7 @@ _FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, "README.md", DATASET_INF
 _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 _BATCH: Final = 1000
+_MANY: Final = 100  # files, as one may be a home folder
 
 
 def write_training_set(
@@ -162,20 +164,18 @@ def check_folder(folder: str | Path, overwrite: bool = False) -> None:
         is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
     except DataError:
         is_ours = False
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = sorted(found - _FILES if is_ours else found)
-    if not foreign:
-        return
-    if not overwrite:
+    if overwrite and any(one.resolve().is_relative_to(folder) for one in (Path.cwd(), Path.home())):
+        raise ConfigError(
+            "this folder holds the working folder or your home, and is not replaced",
+            where=str(folder), remedy="give another folder",
+        )  # fmt: skip
+    files = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
+    foreign = sorted(islice((one for one in files if not (is_ours and one in _FILES)), _MANY))
+    if foreign and not overwrite:
         raise ConfigError(
             "the folder holds files that are no part of a training set",
             where=str(folder), found=", ".join(foreign),
             remedy=f"give another folder, move them away, or replace all of it with {OVERWRITE}",
-        )  # fmt: skip
-    if any(one.resolve().is_relative_to(folder) for one in (Path.cwd(), Path.home())):
-        raise ConfigError(
-            "this folder holds the working folder or your home, and is not replaced",
-            where=str(folder), remedy="give another folder",
         )  # fmt: skip
 
 

@@ -305,8 +305,7 @@ def _output(
             "lm-eval reads files that end in .yaml only", where="--output_path", found=output_path,
             remedy="name a file such as my_teachers.yaml",
         )  # fmt: skip
-    # of a link the target is written
-    return (Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()).parent, path
+    return path.absolute().parent, path
 
 
 _LOCAL: Final = ("file", "saved_dataset")

@@ -46,13 +46,13 @@ def beside(output: Path, kind: str) -> Path:
 
 @contextmanager
 def locked(
-    output: Path, patience: float = PATIENCE, what: str = "another process is writing this"
+    output: Path, patience: float | None = None, what: str = "another process is writing this"
 ) -> Iterator[None]:
     """Holds the lock of an output; the hidden file is removed in the end.
 
     Args:
         output: a file or folder, links resolved; its folder is there.
-        patience: seconds to wait for another process.
+        patience: seconds to wait for another process, `PATIENCE` by default.
         what: the error's first words.
 
     Raises:
@@ -60,7 +60,7 @@ def locked(
         OSError: no file can be made in the folder.
     """
     path = beside(output, "lock")
-    end = time.monotonic() + patience
+    end = time.monotonic() + (PATIENCE if patience is None else patience)
     while (handle := _acquired(path)) is None:
         if time.monotonic() >= end:
             raise ConfigError(

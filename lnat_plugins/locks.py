@@ -77,7 +77,13 @@ def locked(
 
 def _acquired(path: Path) -> int | None:
     """The open file with its lock; None where another process has it."""
-    handle = os.open(path, os.O_RDONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    flags = getattr(os, "O_NOFOLLOW", 0)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o666)  # NFS locks no other
+    except PermissionError:
+        if not os.path.lexists(path):
+            raise
+        handle = os.open(path, os.O_RDONLY | flags)  # of another user
     try:
         if fcntl is not None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

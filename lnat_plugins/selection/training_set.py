@@ -26,6 +26,7 @@ from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.files import RepeatedKeyError, parse_json, require_regular, user_path
 from lnat_plugins.folders import replacing, restored
 from lnat_plugins.formatting import plural
+from lnat_plugins.locks import locked
 from lnat_plugins.outputs import OVERWRITE, check_writable
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
@@ -160,23 +161,31 @@ def check_folder(folder: str | Path, overwrite: bool = False) -> None:
             "this is a file, and a training set is a folder",
             where=str(folder), remedy="give another folder, or remove the file",
         )  # fmt: skip
-    try:
-        is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
-    except DataError:
-        is_ours = False
     if overwrite and any(one.resolve().is_relative_to(folder) for one in (Path.cwd(), Path.home())):
         raise ConfigError(
             "this folder holds the working folder or your home, and is not replaced",
             where=str(folder), remedy="give another folder",
         )  # fmt: skip
-    files = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
-    foreign = sorted(islice((one for one in files if not (is_ours and one in _FILES)), _MANY))
-    if foreign and not overwrite:
+    if overwrite or not _foreign(folder):
+        return
+    with locked(folder):  # another process may just have been moving its own into place
+        foreign = _foreign(folder)
+    if foreign:
         raise ConfigError(
             "the folder holds files that are no part of a training set",
             where=str(folder), found=", ".join(foreign),
             remedy=f"give another folder, move them away, or replace all of it with {OVERWRITE}",
         )  # fmt: skip
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files that are no part of a training set of ours, at most 100."""
+    try:
+        is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
+    except DataError:
+        is_ours = False
+    files = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
+    return sorted(islice((one for one in files if not (is_ours and one in _FILES)), _MANY))
 
 
 def standing(folder: str | Path) -> str:

@@ -110,6 +110,16 @@ def test_a_command_leaves_nothing_half_written(name: str, place: Path, repo: Pat
     assert [*place.rglob(".*")] == []
 
 
+def test_training_says_what_is_kept(tmp_path: Path, repo: Path) -> None:
+    at = ("lnat_plugins.hooks.trl_sft", "", "read_run_config", 1)
+    code, said = interrupted(repo, at, ["sft", "--config", str(tmp_path / "sft.yaml")])
+    assert code == 130
+    assert said.splitlines()[-1] == (
+        "lnat: interrupted: checkpoints and the rows that were chosen are kept; "
+        "resume_from_checkpoint goes on"
+    )
+
+
 def kept(cache: str) -> int:
     with sqlite3.connect(cache + SUFFIX) as file:
         found: int = file.execute("SELECT count(*) FROM records").fetchone()[0]

@@ -21,6 +21,7 @@ from tests.study.lab import finished
 
 from .select_runs import write_run
 
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 FAST = ["--bootstrap_iters", "100"]
 # Name -> the command with its output, and the file that is written to.
 OUTPUTS: dict[str, tuple[list[str], str]] = {
@@ -201,6 +202,7 @@ def test_a_pipe_is_written_to(name: str, place: Path, capsys: pytest.CaptureFixt
     assert hidden(place) == []
 
 
+@FULL
 @pytest.mark.parametrize("name", ["html", "png"])
 def test_devices(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     *arguments, _ = OUTPUTS[name][0]
@@ -225,6 +227,7 @@ def test_a_report_on_stdout_is_the_page(place: Path) -> None:
     assert Path("page").read_bytes() == piped.stdout
 
 
+@FULL
 @pytest.mark.parametrize("where", ["/dev/full", "closed pipe"])
 def test_a_result_that_cannot_be_printed(where: str, place: Path) -> None:
     command = [*PROGRAM, "rank", "out", *FAST]

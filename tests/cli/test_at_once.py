@@ -114,6 +114,21 @@ def busy(output: Path) -> Iterator[None]:
         process.stdin.close()
 
 
+def test_two_studies_do_a_unit_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = finished(tmp_path, missing="student/none", out=tmp_path / "results")
+    command = ["study", str(run.spec.source), "--output_path", str(run.folder)]
+    command += ["--unit", "student/none"]
+    ended = sorted(at_once([command, command], times=1))
+    assert ended[0][0] == 0, ended[0][1]
+    if ended[1][0]:  # else the second one came when the unit was done
+        assert ended[1][0] == 2 and "another process is doing this unit" in ended[1][1]
+        assert "Traceback" not in ended[1][1]
+    done = run.done(run.units[1])
+    assert done is not None and done["values"]["sums"].keys() == {str(i) for i in range(6)}
+    assert [*tmp_path.rglob(".*.lnat-*")] == []
+
+
 def test_a_unit_that_another_process_does_is_one_clear_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,8 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.files import parse_json, write_atomic
+from lnat_plugins.files import parse_json
+from lnat_plugins.outputs import write_atomic
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.selection import Selection, SelectionSpec, Student

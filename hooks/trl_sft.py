@@ -25,6 +25,7 @@ from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.hooks.trl_config import build_trainer, load_splits, read_run_config, tokenizer_of
 from lnat_plugins.hooks.trl_data import TWO_STAGES, candidates_of, check_dataset, chosen_rows
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
+from lnat_plugins.hooks.trl_train import saving
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
@@ -382,7 +383,8 @@ docs/selection.md explains every key of the block."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Choose, train, save. Returns the exit code: 2 for bad input, after one line on stderr."""
+    """Choose, train, save. Returns the exit code: 2 for bad input and 130 for Ctrl-C, after one
+    line on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(_HELP)
@@ -393,14 +395,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         checkpoint = checkpoint_to_resume(args)
         rows, evaluation = load_splits(run)
         trainer = build_trainer(run, NaturalSFTTrainer, rows, evaluation, selection=run.chooser)
-        trainer.train(resume_from_checkpoint=checkpoint)
-        trainer.save_model(args.output_dir)
+        with saving(args.output_dir):
+            trainer.train(resume_from_checkpoint=checkpoint)
+            trainer.save_model(args.output_dir)
         trainer.accelerator.print(f"Model saved to {args.output_dir}")
         if args.push_to_hub:
             trainer.push_to_hub(dataset_name=run.script_args.dataset_name)
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        what = "checkpoints and the rows that were chosen are kept; resume_from_checkpoint goes on"
+        print(f"lnat: interrupted: {what}", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
+from safetensors import SafetensorError
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 from trl.scripts.sft import main
 
@@ -14,6 +18,24 @@ from lnat_plugins.files import read_yaml
 from lnat_plugins.hooks.trl_config import without_own_warnings
 
 _GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
+
+
+_NOT_WRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+@contextlib.contextmanager
+def saving(folder: str) -> Iterator[None]:
+    """Raises ConfigError where a model cannot be saved, as on a full disk."""
+    try:
+        yield
+    except (OSError, SafetensorError) as cause:
+        is_disk = "I/O error" in str(cause) or getattr(cause, "errno", None) in _NOT_WRITTEN
+        if not is_disk:
+            raise
+        raise ConfigError(
+            "the model cannot be saved", where=folder, found=str(cause),
+            remedy="make room on the disk, or name another folder",
+        ) from cause  # fmt: skip
 
 
 def train(config: Path) -> None:
@@ -25,7 +47,7 @@ def train(config: Path) -> None:
         config: TRL's keys, such as the `sft.yaml` of a training set.
 
     Raises:
-        ConfigError: TRL refuses the settings.
+        ConfigError: TRL refuses the settings, or the model cannot be saved.
     """
     printed = io.StringIO()
     try:
@@ -41,4 +63,5 @@ def train(config: Path) -> None:
             f"TRL refuses the settings: {what}",
             where=str(config), remedy="fix `sft:` in the study; see TRL's SFTConfig",
         ) from cause  # fmt: skip
-    main(*parsed)
+    with saving(str(keys.get("output_dir", config.parent))):
+        main(*parsed)

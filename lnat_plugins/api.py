@@ -50,10 +50,11 @@ def load_teacher_set(source: str | Path | Mapping[str, Any], *, strict: bool = F
 
 
 def init_teacher_set(
-    *data: str | Path, output_path: str | Path | None = None, **options: Any
-) -> NewTeacherSet:
+    *data: str | Path, output_path: str | Path | None = None, overwrite: bool = False,
+    **options: Any,
+) -> NewTeacherSet:  # fmt: skip
     """Recognise the layout of data and write a teacher set's YAML; see `init_with_plugins`."""
-    return init_with_plugins(*data, output_path=output_path, **options)
+    return init_with_plugins(*data, output_path=output_path, overwrite=overwrite, **options)
 
 
 def score(

@@ -1,4 +1,4 @@
-"""Files: YAML and JSON read without surprises, and text written atomically.
+"""Files: YAML and JSON read without surprises.
 
 YAML is read as lm-evaluation-harness reads it. A duplicate key in a mapping is refused in
 YAML and JSON alike, where the usual readers keep the last; so are aliases that multiply a YAML, and
@@ -11,10 +11,8 @@ deep merging; `!function a.b.c` becomes the text "a.b.c", so that reading a task
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -304,50 +302,6 @@ def _refuse_repeated(node: yaml.MappingNode, loader: _Loader, where: str) -> Non
                 f"duplicate key {value!r}", where=f"{where} line {key.start_mark.line + 1}",
                 found=f"first in line {before.start_mark.line + 1}", remedy="keep one of them",
             )  # fmt: skip
-
-
-def write_atomic(path: Path, content: str | bytes, option: str) -> None:
-    """Write a file under a temporary name, then move it; makes the folders above it.
-
-    Args:
-        path: the file.
-        content: bytes, or text, written as UTF-8, line ends as they are.
-        option: what named the folder, for the message: "--output_path".
-
-    Raises ConfigError for a folder that cannot be made or written to, or a path that is a folder.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content if isinstance(content, bytes) else content.encode("utf-8"))
-            # mkstemp's files are private; a result is as readable as any other file.
-            mask = os.umask(0)
-            os.umask(mask)
-            temporary.chmod(0o666 & ~mask)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except IsADirectoryError:
-        raise ConfigError(
-            "this is a folder, where a file is to be written",
-            where=str(path), remedy=f"give {option} the name of a file",
-        ) from None  # fmt: skip
-    except ValueError as error:  # a NUL in the path; text that UTF-8 cannot hold is another
-        if isinstance(error, UnicodeError):
-            raise
-        raise ConfigError(
-            "cannot be written", where=str(path), found=str(error), remedy=f"give {option} a path"
-        ) from None
-    except OSError as error:
-        raise ConfigError(
-            "cannot be written",
-            where=str(path), found=error.strerror,
-            remedy=f"give {option} a folder that can be written to",
-        ) from None  # fmt: skip
 
 
 def check_model_folder(name: object, where: str) -> None:

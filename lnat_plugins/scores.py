@@ -220,14 +220,14 @@ class Scores:
         *, reference: str | Path | None = None, known_teachers: Collection[str] = (),
         prompts: int | None = None, max_size: float = 10.0, others: Sequence[Scores] = (),
         format: str | None = None, next_command: str | None = None,
-        bootstrap_iters: int = RESAMPLES, seed: int = 1234,
+        bootstrap_iters: int = RESAMPLES, seed: int = 1234, overwrite: bool = False,
     ) -> None:  # fmt: skip
         """Write one HTML file to look at, or its first plot, as `lnat report` does.
 
         Args and errors as for `leaderboard`; `prompts` and `max_size` (megabytes) bound the traces
         in the file; `others` are scores by other students, set beside these; `format` is "html",
-        "png" or "svg", by default as the path ends; `next_command` ends the page's verdict.
-        ConfigError too if it cannot be written.
+        "png" or "svg", by default as the path ends; `next_command` ends the page's verdict;
+        `overwrite` replaces a file that is no report of ours too. ConfigError if it is not written.
         """
         from lnat_plugins.report import write_report
 
@@ -236,7 +236,7 @@ class Scores:
             options = replace(options, next_command=next_command)
         write_report(
             Path(path), self.scored, options, prompts=prompts, max_size=max_size, format=format,
-            others=[one.scored for one in others],
+            others=[one.scored for one in others], overwrite=overwrite,
         )  # fmt: skip
 
     def plot(
@@ -306,7 +306,7 @@ class Scores:
     def write(
         self, selection: Selection, folder: str | Path, *,
         format: Literal["prompt_completion", "messages"] = "prompt_completion",
-        llama_factory: bool = False,
+        llama_factory: bool = False, overwrite: bool = False,
     ) -> tuple[Path, ...]:  # fmt: skip
         """Write the chosen rows as a training set, as `lnat select --output_path` does.
 
@@ -315,12 +315,13 @@ class Scores:
             folder: a training set there is replaced; anything else is refused.
             format: TRL's form of the rows.
             llama_factory: whether LLaMA-Factory is to read it too.
+            overwrite: whether a folder with other files is replaced too.
 
         Returns the files written; errors as `write_training_set`.
         """
         return write_training_set(
             folder, self.candidates, selection, format=format, provenance=self.provenance,
-            llama_factory=llama_factory,
+            llama_factory=llama_factory, overwrite=overwrite,
         )  # fmt: skip
 
     def tokens(self) -> pandas.DataFrame:

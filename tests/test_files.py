@@ -1,10 +1,9 @@
-"""YAML as lm-eval reads it, and files that are never half written. Bad YAML: teacher_set/."""
+"""YAML as lm-eval reads it. Bad YAML: teacher_set/."""
 
 from __future__ import annotations
 
 import os
 import socket
-import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from lnat_plugins.errors import ConfigError, LnatError
-from lnat_plugins.files import check_model_folder, parse_yaml, read_yaml, write_atomic
+from lnat_plugins.files import check_model_folder, parse_yaml, read_yaml
 from lnat_plugins.plugins import init_with_plugins as init
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.ranking.reference import read_reference
@@ -142,43 +141,3 @@ def test_a_key_of_json_that_stands_twice_is_refused(
     (tmp_path / "a.json").write_text('{"A": 1, "B": 2, "A": 3}', encoding="utf-8")
     with pytest.raises(LnatError, match="duplicate key 'A'|duplicate name 'A'"):
         read(tmp_path / "a.json")
-
-
-# write_atomic
-
-
-def test_a_file_is_written_with_its_folders_and_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "out.md"
-    write_atomic(path, "one\n", "--output_path")
-    write_atomic(path, "zwei \u00e9\r\n", "--output_path")
-    assert path.read_bytes() == "zwei \u00e9\r\n".encode()
-    assert [file.name for file in path.parent.iterdir()] == ["out.md"]
-
-
-def test_a_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "a", "x", "--output_path")
-    mask = os.umask(0)
-    os.umask(mask)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~mask
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    write_atomic(tmp_path / "a", "old", "--output_path")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomic(tmp_path / "a", "new \ud83d", "--output_path")
-    assert (tmp_path / "a").read_text() == "old"
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
-
-
-def test_what_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError) as caught:
-        write_atomic(tmp_path / "file" / "a", "x", "--output_path")
-    assert "cannot be written" in str(caught.value)
-    assert str(caught.value).endswith("Give --output_path a folder that can be written to.")
-    with pytest.raises(ConfigError) as caught:
-        write_atomic(tmp_path, "x", "the report")
-    assert str(caught.value) == (
-        f"{tmp_path}: this is a folder, where a file is to be written. "
-        "Give the report the name of a file."
-    )

@@ -8,13 +8,17 @@ returns the exit code. Only the arguments of the command that is called are decl
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from lnat_plugins import __version__
 from lnat_plugins.cli import info, init, rank, select, study
-from lnat_plugins.cli.shared import plugin_warnings_as_lines
+from lnat_plugins.cli.shared import log, plugin_warnings_as_lines
 from lnat_plugins.errors import ConfigError, LnatError, nearest
 
 _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]]] = {
@@ -36,12 +40,45 @@ _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], Non
 }  # fmt: skip
 
 
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as of a shell."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; 2 for bad input, with one line on stderr.
 
-    Wrong arguments end in argparse's own SystemExit, whose code is 2 as well.
+    Ctrl-C ends it with 130 and a line that says how to go on. Wrong arguments end in argparse's own
+    SystemExit, whose code is 2 as well.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        if argv is None:  # a second Ctrl-C, while the process ends
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        log(f"interrupted: {_how_to_go_on(arguments)}: {shlex.join(['lnat', *arguments])}")
+        return INTERRUPTED
+    except BrokenPipeError:  # who reads stdout has read enough, as `head` has
+        _drop_output()
+        return 1
+
+
+def _how_to_go_on(arguments: Sequence[str]) -> str:
+    command = (*arguments, "")[0]
+    if command == "study":
+        return "the units that are done are kept, and this goes on with the others"
+    if command == "eval":
+        return "this begins again, and what --use_cache PATH has kept is not scored again"
+    return "no output is half written; this begins again"
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere: Python would try once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="lnat",
         description="Which teacher's reasoning traces would a student learn most from?",
@@ -69,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with plugin_warnings_as_lines():
             code: int = args.run(args)
+            sys.stdout.flush()
     except LnatError as error:
         print(f"lnat: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -81,5 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             where=str(cause.filename or ""), remedy="check the path and its permissions",
         )  # fmt: skip
         print(f"lnat: error: {problem}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return problem.exit_code
     return code

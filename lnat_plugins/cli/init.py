@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Final
 
-from lnat_plugins.cli.shared import print_result
+from lnat_plugins.cli.shared import add_overwrite, print_result
 from lnat_plugins.errors import visible
 
 _OPTIONS: Final = (
@@ -31,6 +31,7 @@ def declare_init(parser: argparse.ArgumentParser) -> None:
         "--output_path", metavar="FILE",
         help="default: my_teachers.yaml beside the data; - prints the YAML and writes nothing",
     )  # fmt: skip
+    add_overwrite(add)
     add("--task", metavar="NAME", help="the set's name; default: the YAML's file name")
     add(
         "--prompt",
@@ -70,7 +71,9 @@ def _init(args: argparse.Namespace) -> int:
 
     options = {name: getattr(args, name) for name in _OPTIONS}
     try:
-        new = init_with_plugins(*args.data, output_path=args.output_path, **options)
+        new = init_with_plugins(
+            *args.data, output_path=args.output_path, overwrite=args.overwrite, **options
+        )
     except ProposalError as error:
         print(visible(error.proposal, keep="\n"), file=sys.stderr)
         raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lnat_plugins import __version__
 from lnat_plugins.cli.shared import (
+    add_overwrite,
     add_plugins,
     command,
     log,
@@ -22,13 +23,17 @@ from lnat_plugins.cli.shared import (
     warn_unloaded,
 )
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import write_atomic
+from lnat_plugins.files import irregular
+from lnat_plugins.locks import locked
+from lnat_plugins.outputs import check_file, is_stream, marked, write_atomic
 
 if TYPE_CHECKING:
     from lnat_plugins.ranking import Leaderboard
     from lnat_plugins.scores import Scores
 
 _DEFAULT: Final = "local_naturalness"
+_FILES: Final = ("ranking.json", "ranking.md")
+_IS_OURS: Final = marked(rb'^\{\s*"lnat_plugins":|^<!-- lnat-plugins ')
 _SAMPLES: Final = "lm_eval's output folder (the newest samples of each task), or samples files"
 
 
@@ -71,6 +76,7 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
         help="write ranking.json and ranking.md there; a verdict there on fewer prompts widens the "
         "bounds of this one",
     )
+    add_overwrite(add)
     parser.set_defaults(run=_rank)
 
 
@@ -79,6 +85,7 @@ def _rank(args: argparse.Namespace) -> int:
     from lnat_plugins.metrics import ALL, metrics_to_compare
     from lnat_plugins.ranking.students import compare_students
 
+    _check_files(args)
     plugins = read_plugins(args)
     everything = read_all_scores(*args.sources, plugins=plugins)
     if any("budget" in scores.scored.settings for scores in everything):
@@ -124,15 +131,11 @@ def _rank(args: argparse.Namespace) -> int:
     ]
     print_result("\n".join([*beside, *texts]))
     if args.output_path:
-        rankings = [board.as_dict() for board in boards]
-        document: dict[str, Any] = {"lnat_plugins": __version__, "rankings": rankings}
+        document: dict[str, Any] = {"rankings": [board.as_dict() for board in boards]}
         if compared:
             document["students"] = [one.as_dict() for one in compared]
-        as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         text = "\n".join([*beside, *(board.to_markdown() for board in boards)])
-        for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", text)):
-            write_atomic(args.output_path / name, content, "--output_path")
-            log(f"wrote {args.output_path / name}")
+        _write(args.output_path, document, text)
     # Of several tasks the first.
     first = by_task[boards[0].scored.task]
     places = [file for one in first for file in one.scored.files] if several else args.sources
@@ -147,8 +150,9 @@ def _earlier_looks(folder: Path | None) -> dict[tuple[str, ...], int]:
     """Task, student, settings and metric -> prompts of the first verdict in the folder's
     `ranking.json`; nothing where there is none that can be read."""
     found: dict[tuple[str, ...], int] = {}
+    path = folder / _FILES[0] if folder else None
     with suppress(OSError, ValueError, KeyError, TypeError):
-        text = (folder / "ranking.json").read_text(encoding="utf-8") if folder else "{}"
+        text = path.read_text(encoding="utf-8") if path and not irregular(path) else "{}"
         for one in json.loads(text).get("rankings", ()):
             ranking = one["ranking"]
             key = (one["task"], one["student"], one["settings_hash"], ranking["metric"])
@@ -180,12 +184,30 @@ def _race(args: argparse.Namespace, everything: Sequence[Scores]) -> int:
     texts = [one.to_markdown(brief=args.brief) for one in found]
     print_result("\n".join(texts))
     if args.output_path:
-        document = {"lnat_plugins": __version__, "rankings": [one.as_dict() for one in found]}
-        as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        for name, content in (("ranking.json", as_json + "\n"), ("ranking.md", "\n".join(texts))):
-            write_atomic(args.output_path / name, content, "--output_path")
-            log(f"wrote {args.output_path / name}")
+        document = {"rankings": [one.as_dict() for one in found]}
+        _write(args.output_path, document, "\n".join(texts))
     return 0
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse to replace what is no ranking, before anything is read."""
+    for name in _FILES if args.output_path else ():
+        check_file(
+            args.output_path / name, _IS_OURS, overwrite=args.overwrite, option="--output_path"
+        )
+
+
+def _write(folder: Path, document: Mapping[str, Any], text: str) -> None:
+    """Write both files; of two commands that write here, one after the other does."""
+    document = {"lnat_plugins": __version__, **document}
+    as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = f"<!-- lnat-plugins {__version__} -->\n{text}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder.resolve() / "ranking"):
+        for name, content in zip(_FILES, (as_json, text), strict=True):
+            write_atomic(folder / name, content, "--output_path")
+    for name in _FILES:
+        log(f"wrote {folder / name}")
 
 
 def _options(args: argparse.Namespace, metric: str | None, **more: object) -> dict[str, object]:
@@ -216,6 +238,7 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
         "--output_path", type=Path, metavar="FILE",
         help="default: report.html (.png, .svg) in OUT, or beside the samples file",
     )  # fmt: skip
+    add_overwrite(add)
     add(
         "--metric", default=_DEFAULT,
         help="the one to rank by, all are compared; default: %(default)s",
@@ -240,10 +263,14 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
 
 def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
-    from lnat_plugins.report import format_of, leading_metric
+    from lnat_plugins.report import check_report, format_of, leading_metric
     from lnat_plugins.scoring.samples import several
 
     format = format_of(args.output_path, args.format)
+    source = Path(args.sources[0])
+    path = args.output_path or (source if source.is_dir() else source.parent) / f"report.{format}"
+    if args.output_path or source.exists():
+        check_report(path, args.overwrite)
     plugins = read_plugins(args)
     everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
     if len({scores.scored.task for scores in everything}) > 1:
@@ -257,15 +284,13 @@ def _report(args: argparse.Namespace) -> int:
         log_files(one)
     scores = everything[0]
     compared, *others = (one.only(teachers) for one in everything)
-    source = Path(args.sources[0])
-    path = args.output_path or (source if source.is_dir() else source.parent) / f"report.{format}"
     compared.report(
         path, args.metric, args.window, reference=args.reference, known_teachers=scores.teachers,
         prompts=args.prompts, max_size=args.max_size, others=others, format=format,
         next_command=_select(args, args.metric, scores, everything),
-        bootstrap_iters=args.bootstrap_iters, seed=args.seed,
+        bootstrap_iters=args.bootstrap_iters, seed=args.seed, overwrite=args.overwrite,
     )  # fmt: skip
-    log(f"wrote {path}: open {path.resolve().as_uri()}")
+    log(f"wrote {path}" + ("" if is_stream(path) else f": open {path.resolve().as_uri()}"))
     log(f"next: {_select(args, args.metric, scores, everything)}")
     return 0
 

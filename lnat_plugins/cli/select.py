@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lnat_plugins.cli.shared import (
+    add_overwrite,
     add_plugins,
     log,
     log_files,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _WHERE: Final = "lnat select"
 
 _BESIDE_CONFIG: Final = frozenset(
-    "sources config format llama_factory output_path push_to_hub public_repo run".split()
+    "sources config format llama_factory output_path overwrite push_to_hub public_repo run".split()
 )
 
 _FOLDER: Final = ("output_path", "name the folder that the training set is written to")
@@ -42,6 +43,7 @@ _NEEDS: Final = {
     "push_to_hub": _FOLDER,
     "llama_factory": _FOLDER,
     "format": _FOLDER,
+    "overwrite": _FOLDER,
     "public_repo": ("push_to_hub", "name the repository that is to be public"),
     "tokenizer": ("max_length", "it only counts for that filter: give it, or leave this out"),
 }
@@ -109,6 +111,7 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         "--output_path", type=Path, metavar="DIR",
         help="write the training set there; one that stands there is replaced",
     )  # fmt: skip
+    add_overwrite(add)
     add(
         "--format", choices=("prompt_completion", "messages"),
         help="TRL's form of the rows; default: prompt_completion",
@@ -147,21 +150,25 @@ def _select(args: argparse.Namespace) -> int:
 
     _check(args)
     if args.output_path:
-        check_folder(args.output_path)
+        check_folder(args.output_path, args.overwrite)
     if args.push_to_hub:
         check_repo_id(args.push_to_hub)
     plugins, candidates, selection, provenance, training = (
         _by_config(args) if args.config else _by_scores(args)
     )
     written: tuple[Path, ...] = ()
-    replaced = ""
+    replaced, other = "", False
     if args.output_path:
         replaced = standing(args.output_path)
+        other = args.output_path.is_dir() and any(args.output_path.iterdir())
         written = write_training_set(
             args.output_path, candidates, selection, format=args.format or "prompt_completion",
-            provenance=provenance, llama_factory=args.llama_factory, **training,
+            provenance=provenance, llama_factory=args.llama_factory, overwrite=args.overwrite,
+            **training,
         )  # fmt: skip
     print_result(f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}")
+    if other and not replaced:
+        log(f"replaced the folder {shown(args.output_path)}")
     if replaced:
         log(f"replaced the training set in {shown(args.output_path)} ({replaced})")
     for file in written:

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,14 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plugins", metavar="A,B",
         help="load these too: modules by name, or files by a path that ends in .py",
+    )  # fmt: skip
+
+
+def add_overwrite(add: Callable[..., Any]) -> None:
+    """Declare `--overwrite`, by the `add_argument` of a parser or group."""
+    add(
+        "--overwrite", action="store_true",
+        help="replace what is in the way though lnat did not write it",
     )  # fmt: skip
 
 

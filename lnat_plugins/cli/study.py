@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lnat_plugins.cli.shared import command, log, print_result
+from lnat_plugins.cli.shared import add_overwrite, command, log, print_result
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import shown
 
@@ -34,6 +34,7 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
         help="of the units and the result; default: the study's name, beside the YAML. Of several "
         "studies each has a folder in it",
     )  # fmt: skip
+    add_overwrite(parser.add_argument)
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="units at once; default: 1"
     )
@@ -53,7 +54,7 @@ def declare_study(parser: argparse.ArgumentParser) -> None:
 
 def _study(args: argparse.Namespace) -> int:
     from lnat_plugins.formatting import plural
-    from lnat_plugins.study.results import RESULT
+    from lnat_plugins.study.run import RESULT
     from lnat_plugins.study.studies import (
         RESULTS,
         check_study_resampling,
@@ -64,7 +65,7 @@ def _study(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ConfigError("at least one unit at once", where="--jobs", found=args.jobs)
     check_study_resampling(args.bootstrap_iters, args.seed)
-    runs = open_studies(args.studies, args.output_path)
+    runs = open_studies(args.studies, args.output_path, args.overwrite)
     wanted = [(run, unit) for run in runs for unit in run.units]
     if args.unit:
         wanted = [_find(name, runs) for name in args.unit]
@@ -113,7 +114,7 @@ def _command(run: StudyRun, unit: Unit) -> str:
 
 def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
     from lnat_plugins.formatting import duration
-    from lnat_plugins.study.run import run_units
+    from lnat_plugins.study.jobs import run_units
 
     start = time.monotonic()
     for number, (unit, result) in enumerate(run_units(run, units, jobs), 1):

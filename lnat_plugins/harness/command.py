@@ -34,13 +34,24 @@ from lnat_plugins.teacher_set.catalog import shipped_folder
 
 _COMMANDS: Final = ("lm_eval", "lm-eval", "lm_eval.exe", "lm-eval.exe")
 _TASK: Final = "local_naturalness"
+_IN_PROCESS: Final = "lm_eval"
+"""`sys.argv[0]` of a run in this process; that of the command is a path."""
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as of a shell."""
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Lets an LnatError end the `lm_eval` command; in a program of its own it is raised."""
+    """Lets an LnatError or Ctrl-C end the `lm_eval` command; in another program it is raised."""
     try:
         yield
+    except KeyboardInterrupt:
+        if not is_command() or sys.argv[0] == _IN_PROCESS:
+            raise
+        what = "run the same command again; what --use_cache PATH has kept is not scored again"
+        print(f"lnat: interrupted: {what}", file=sys.stderr, flush=True)
+        raise SystemExit(INTERRUPTED) from None
     except LnatError as error:
         if not is_command():
             raise
@@ -68,7 +79,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
     own_tree = Path(lm_eval.tasks.__file__).parent / _TASK
     extra = [] if own_tree.is_dir() else ["--include_path", str(shipped_folder())]
     before = sys.argv
-    sys.argv = ["lm_eval", "run", *extra, *arguments]
+    sys.argv = [_IN_PROCESS, "run", *extra, *arguments]
     try:
         setup_logging()
         command = HarnessCLI()

@@ -153,7 +153,18 @@ def _lines(run: _Run) -> list[str]:
         return []
     if not files:
         return [f"no scores were written to {folder}: add --log_samples, and then run: {following}"]
-    return [*(f"wrote {file}" for file in files), f"next: {following}"]
+    lines = [f"wrote {file}" for file in files]
+    if any(_is_later(one, file) for one in run.before for file in files):
+        # By the names, which say when; the clock may have been set back.
+        lines.append(f"{folder} has scores of a later date, which would be read in place of these")
+        following = shlex.join(["lnat", run.command, *map(str, files)])
+    return [*lines, f"next: {following}"]
+
+
+def _is_later(one: Path, file: Path) -> bool:
+    """Whether of two files of one task and student the first would be read as the newer."""
+    (task, _, date), (own, _, its) = one.stem.rpartition("_"), file.stem.rpartition("_")
+    return one.parent == file.parent and task == own and date > its
 
 
 def _folder(output: Path) -> Path:

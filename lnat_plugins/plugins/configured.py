@@ -55,14 +55,16 @@ def load_with_plugins(
 
 
 def init_with_plugins(
-    *data: str | Path, output_path: str | Path | None = None, **options: Any
-) -> NewTeacherSet:
+    *data: str | Path, output_path: str | Path | None = None, overwrite: bool = False,
+    **options: Any,
+) -> NewTeacherSet:  # fmt: skip
     """Recognise the layout of data, load it, and write a teacher set's YAML.
 
     Args:
         data: files, folders, patterns, or a data set's id on the hub.
         output_path: by default my_teachers.yaml beside the data; an existing file is not replaced.
             "-" writes nothing.
+        overwrite: whether an existing file is replaced after all.
         options: as `lnat init` takes them. `prompt`, `response`, `think`, `correct`, `sample` and
             `prompt_id` are columns ("none" for no column; several as a list, or "a,b");
             `teacher` is a column or {name: file}; `task`, `layout`, `teacher_from`, `split` and
@@ -77,6 +79,7 @@ def init_with_plugins(
     return create(
         [str(one) for one in data], read_options(options),
         None if output_path is None else str(output_path), registry.loaders, load_with_plugins,
+        overwrite,
     )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from lnat_plugins.report.data import ReportOptions, leading_metric
 from lnat_plugins.report.page import MAX_SIZE, report
 from lnat_plugins.report.plots import KINDS, picture, plot
 from lnat_plugins.report.study import read_study
-from lnat_plugins.report.write import FORMATS, format_of, write_report
+from lnat_plugins.report.write import FORMATS, check_report, format_of, write_report
 
 __all__ = [
-    "FORMATS", "KINDS", "MAX_SIZE", "ReportOptions", "format_of", "leading_metric", "picture",
-    "plot", "read_study", "report", "write_report",
+    "FORMATS", "KINDS", "MAX_SIZE", "ReportOptions", "check_report", "format_of", "leading_metric",
+    "picture", "plot", "read_study", "report", "write_report",
 ]  # fmt: skip

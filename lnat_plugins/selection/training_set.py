@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import math
 import operator
-import secrets
-import shutil
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,10 @@ import pyarrow.parquet as pq
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.files import RepeatedKeyError, parse_json, require_regular, user_path
+from lnat_plugins.folders import replacing, restored
 from lnat_plugins.formatting import plural
+from lnat_plugins.locks import locked
+from lnat_plugins.outputs import OVERWRITE, check_writable
 from lnat_plugins.selection.cards import (
     DATASET_INFO,
     SFT_CONFIG,
@@ -58,6 +61,7 @@ _FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, "README.md", DATASET_INF
 _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
 _BATCH: Final = 1000
+_MANY: Final = 100  # files, as one may be a home folder
 
 
 def write_training_set(
@@ -69,12 +73,14 @@ def write_training_set(
     provenance: Provenance | None = None,
     llama_factory: bool = False,
     sft_settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write the chosen rows and all that training and a reader need; the files written.
 
     `data/train.parquet`, `selection.json`, `sft.yaml` (for `trl sft --config`), `README.md` (a
     data set's card), and `dataset_info.json` if `llama_factory`. The folder is written aside and
-    moved into place as a whole: a run that is killed leaves the old folder or the new one.
+    moved into place as a whole: a run that is killed leaves the old folder or the new one, or the
+    old one beside its place, from where the next run brings it back.
 
     Args:
         folder: a training set that is there is replaced, `sft.yaml` included; anything else is
@@ -84,6 +90,7 @@ def write_training_set(
         llama_factory: whether LLaMA-Factory is to read it too.
         sft_settings: keys of TRL's that `sft.yaml` takes over, such as those of the config that
             the rows were chosen by.
+        overwrite: whether a folder that holds anything else is replaced too, as a whole.
 
     Raises:
         ConfigError: the folder cannot be used or written, or the rows do not have this format.
@@ -109,7 +116,7 @@ def write_training_set(
         )  # fmt: skip
     if not selection.indices:
         raise DataError("no row is chosen", remedy="loosen the selection")
-    check_folder(folder)
+    check_folder(folder, overwrite)
     texts = {
         SELECTION: _selection_json(selection, provenance, format),
         SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings or {}),
@@ -117,17 +124,13 @@ def write_training_set(
     }
     if llama_factory:
         texts[DATASET_INFO] = dataset_info(candidates.plain, DATA)
-    temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
     try:
-        (temporary / DATA).parent.mkdir(parents=True)
-        write_parquet(temporary / DATA, candidates, selection, format)
-        for name, text in texts.items():
-            (temporary / name).write_text(text, encoding="utf-8", newline="\n")
-        _replace(folder, temporary)
-    except BaseException as cause:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if not isinstance(cause, OSError):
-            raise
+        with replacing(folder) as new:
+            (new / DATA).parent.mkdir()
+            write_parquet(new / DATA, candidates, selection, format)
+            for name, text in texts.items():
+                (new / name).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as cause:
         raise ConfigError(
             "the training set cannot be written",
             where=str(folder), found=cause.strerror or str(cause),
@@ -136,28 +139,53 @@ def write_training_set(
     return tuple(folder / name for name in (DATA, *texts))
 
 
-def check_folder(folder: str | Path) -> None:
-    """Refuse a folder that holds anything but a training set of ours (ConfigError)."""
-    folder = Path(folder)
-    if not folder.exists():
+def check_folder(folder: str | Path, overwrite: bool = False) -> None:
+    """Refuse a folder that holds anything but a training set of ours, or cannot be written to.
+
+    A folder that a killed run has left aside is brought back first.
+
+    Args:
+        folder: where a training set is to be written.
+        overwrite: whether it may hold anything else, though not the working or home folder.
+
+    Raises:
+        ConfigError: it is refused.
+    """
+    folder = Path(os.path.realpath(folder))
+    check_writable(folder.parent, "--output_path", str(folder))
+    restored(folder)
+    if not os.path.lexists(folder):
         return
     if not folder.is_dir():
         raise ConfigError(
             "this is a file, and a training set is a folder",
             where=str(folder), remedy="give another folder, or remove the file",
         )  # fmt: skip
-    try:
-        is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
-    except DataError:
-        is_ours = False
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = sorted(found - _FILES if is_ours else found)
+    if overwrite and any(one.resolve().is_relative_to(folder) for one in (Path.cwd(), Path.home())):
+        raise ConfigError(
+            "this folder holds the working folder or your home, and is not replaced",
+            where=str(folder), remedy="give another folder",
+        )  # fmt: skip
+    if overwrite or not _foreign(folder):
+        return
+    with locked(folder):  # another process may just have been moving its own into place
+        foreign = _foreign(folder)
     if foreign:
         raise ConfigError(
             "the folder holds files that are no part of a training set",
             where=str(folder), found=", ".join(foreign),
-            remedy="give another folder, or move them away",
+            remedy=f"give another folder, move them away, or replace all of it with {OVERWRITE}",
         )  # fmt: skip
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Files that are no part of a training set of ours, at most 100."""
+    try:
+        is_ours = {_MARK, "indices", "reasons"} <= _read(folder / SELECTION).keys()
+    except DataError:
+        is_ours = False
+    files = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
+    return sorted(islice((one for one in files if not (is_ours and one in _FILES)), _MANY))
 
 
 def standing(folder: str | Path) -> str:
@@ -168,20 +196,6 @@ def standing(folder: str | Path) -> str:
         return ""
     rows = plural(len(values.get("indices", ())), "row", separator=",")
     return f"{rows} of {values['task']}" if values.get("task") else rows
-
-
-def _replace(folder: Path, new: Path) -> None:
-    if not folder.exists():
-        new.rename(folder)
-        return
-    old = new.with_name(f"{new.name}.old")
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except BaseException:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)
 
 
 def _selection_json(selection: Selection, provenance: Provenance, format: str) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 
 from lnat_plugins.errors import DataError
-from lnat_plugins.files import write_atomic
 from lnat_plugins.formatting import (
     is_or_are,
     join_blocks,
@@ -20,23 +19,24 @@ from lnat_plugins.formatting import (
     plain,
     plural,
 )
+from lnat_plugins.outputs import write_atomic
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
 from lnat_plugins.study.arms import ArmTable, arm_table
 from lnat_plugins.study.gains import Gains, gains
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.outcomes import Outcomes
 from lnat_plugins.study.pool import Pooled, pool
 from lnat_plugins.study.read import metric_scores, read_outcomes, with_utility, with_warm
 from lnat_plugins.study.reliability import Reliability, reliability
-from lnat_plugins.study.run import StudyRun, run_units
+from lnat_plugins.study.run import RESULT, StudyRun
 from lnat_plugins.study.spec import Budget
 from lnat_plugins.study.students import compare_students
 from lnat_plugins.study.utility_result import UtilityResult, read_utility
 from lnat_plugins.study.verdict import pooled_verdict, students_verdict, verdict
 from lnat_plugins.study.versions import VersionGroup, in_words
 
-RESULT: Final = "study.json"
 _NAMED: Final = 3
 
 
@@ -182,6 +182,7 @@ def run_study(
     jobs: int = 1,
     bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
+    overwrite: bool = False,
 ) -> StudyResult:
     """Does what is left of a study, and says what came out, as `lnat study` does.
 
@@ -193,11 +194,13 @@ def run_study(
             the YAML.
         jobs: units at once.
         bootstrap_iters, seed: of the resampling.
+        overwrite: whether files that no study wrote are replaced.
 
     Raises:
         ConfigError, DataError, StudentError: one line that says what to change.
     """
     run = StudyRun.of(study, output_path)
+    run.check_files(overwrite)
     for _ in run_units(run, run.units, jobs):
         pass
     return write_results(run, iters=bootstrap_iters, seed=seed)

@@ -1,4 +1,4 @@
-"""Runs a study's units: one after the other, several at once, or those that are named.
+"""Runs a study's units, one at a time.
 
 A unit's folder holds its training set as `lnat select` writes it, with the `sft.yaml` that it is
 trained by, what was printed, and the file that says that it is done.
@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import math
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.api import load_teacher_set, read_scores
-from lnat_plugins.errors import ConfigError, did_you_mean, visible
+from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.files import check_model_folder, user_path
+from lnat_plugins.folders import emptied
 from lnat_plugins.harness.command import run_lm_eval
 from lnat_plugins.harness.evaluation import evaluate_documents
+from lnat_plugins.locks import locked
+from lnat_plugins.outputs import OVERWRITE, check_file, with_keys
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.scores import Scores
@@ -36,20 +36,19 @@ from lnat_plugins.study.rate import HeldOut, mean_log_probs, rate
 from lnat_plugins.study.rows import held_out, rows_of, update_prompts
 from lnat_plugins.study.spec import StudySpec, Utility, Warm, read_study
 from lnat_plugins.study.units import (
+    UNIT,
     Unit,
-    find_unit,
     read_done,
     sampled_teachers,
     units_of,
     write_done,
 )
 from lnat_plugins.study.utility import BEFORE, LONGER, Calibration, read_calibration, settings_of
-from lnat_plugins.study.versions import VERSIONS, VersionGroup, by_versions, installed, warning
+from lnat_plugins.study.versions import VERSIONS, VersionGroup, by_versions, installed
 from lnat_plugins.teacher_set import TeacherSet
 
-_log = logging.getLogger(__name__)
-
 LOG: Final = "log.txt"
+RESULT: Final = "study.json"
 _TASK: Final = "scores"
 
 
@@ -97,6 +96,27 @@ class StudyRun:
             resolve({"windows": windows, **block}, plugins, f"{spec.source}: selections: {name}")
         return cls(spec, teacher_set, folder.resolve())
 
+    def check_files(self, overwrite: bool = False) -> None:
+        """Refuse to replace files that no study wrote, and a folder that cannot be written to.
+
+        Args:
+            overwrite: whether they may be replaced.
+
+        Raises:
+            ConfigError: it is refused.
+        """
+        is_ours = with_keys("study", "students")
+        check_file(self.folder / RESULT, is_ours, overwrite=overwrite, option="--output_path")
+        for unit in () if overwrite else self.units:
+            folder = self.folder_of(unit)
+            found = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+            if (found and not {UNIT, LOG} & {*found}) or (not folder.is_dir() and folder.exists()):
+                raise ConfigError(
+                    "files that no study wrote are in the way of a unit", where=str(folder),
+                    found=", ".join(found) or "a file",
+                    remedy=f"name another path, or replace them with {OVERWRITE}",
+                )  # fmt: skip
+
     @functools.cached_property
     def teachers(self) -> tuple[str, ...]:
         """Those that are arms."""
@@ -122,20 +142,28 @@ class StudyRun:
         return by_versions((name, one) for name, one in found if one is not None)
 
     @functools.cached_property
-    def _versions(self) -> dict[str, str]:
+    def installed(self) -> dict[str, str]:
+        """The versions of the packages that decide a result."""
         return installed(self.teacher_set.settings.steps)
 
     def run(self, unit: Unit) -> dict[str, Any]:
         """Does a unit, unless it is done; what it wrote.
 
         Raises:
-            ConfigError: a unit that needs another one, such as the student's scores.
+            ConfigError: a unit that needs another one, such as the student's scores, or that
+                another process is doing.
         """
         if (found := self.done(unit)) is not None:
             return found
         folder = self.folder_of(unit)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder, patience=0, what="another process is doing this unit"):
+            if (found := self.done(unit)) is not None:
+                return found
+            emptied(folder)
+            return self._do(unit, folder)
+
+    def _do(self, unit: Unit, folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
         with _printing_to(folder / LOG):
             work = {
@@ -144,7 +172,7 @@ class StudyRun:
             }.get(unit.kind, self._train)  # fmt: skip
             result = work(unit)
         result["seconds"] = round(time.perf_counter() - start, 3)
-        result[VERSIONS] = self._versions
+        result[VERSIONS] = self.installed
         write_done(folder, self._key(unit), result)
         return result
 
@@ -362,57 +390,6 @@ class StudyRun:
             return key | {"rates": list(utility.learning_rates), "longer": utility.longer}
         calibration = self.calibration(unit.student)
         return key | {"rate": None if calibration is None else calibration.chosen.learning_rate}
-
-
-def run_units(
-    run: StudyRun, units: Sequence[Unit], jobs: int
-) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """Does units, `jobs` at once; each with what it wrote, as it is done.
-
-    Students are scored before anything is trained, and updates are calibrated before the rest.
-    Each process takes its share of the cores. A warning says if other versions of the packages did
-    some of the study's units.
-
-    Raises:
-        LnatError: of a unit, when those that run have ended.
-    """
-    if units and (said := warning(run.versions, run._versions)):
-        _log.warning("study %s: %s", run.spec.name, visible(said))
-    stages = {"scores": 0, "before": 1, "calibration": 1}
-    for number in range(3):
-        stage = [unit for unit in units if stages.get(unit.kind, 2) == number]
-        if jobs == 1:
-            for unit in stage:
-                yield unit, run.run(unit)
-            continue
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        with ProcessPoolExecutor(
-            jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
-        ) as pool:
-            source = str(run.spec.source), str(run.folder)
-            futures = {pool.submit(_run_one, *source, unit.name): unit for unit in stage}
-            try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-
-
-def _begin(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-
-@functools.cache
-def _opened(study: str, folder: str) -> StudyRun:
-    return StudyRun.of(study, folder)
-
-
-def _run_one(study: str, folder: str, name: str) -> dict[str, Any]:
-    run = _opened(study, folder)
-    return run.run(find_unit(name, run.units))
 
 
 @contextlib.contextmanager

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import user_path, write_atomic
+from lnat_plugins.files import user_path
 from lnat_plugins.formatting import join_blocks
+from lnat_plugins.outputs import check_file, with_keys, write_atomic
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.ranking.table import check_resampling
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
-from lnat_plugins.study.run import StudyRun, run_units
+from lnat_plugins.study.run import StudyRun
 
 RESULTS: Final = "studies.json"
 _MOST_RESAMPLES: Final = 100_000
@@ -55,18 +57,23 @@ class Studies:
         return join_blocks(*blocks)
 
 
-def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> list[StudyRun]:
+def open_studies(
+    studies: Sequence[str | Path], folder: str | Path | None, overwrite: bool = False
+) -> list[StudyRun]:
     """Reads studies: one with its results in `folder`, of several each in a folder there.
 
     Args:
         folder: by default a folder of the study's name beside its file; needed for several.
+        overwrite: whether files that no study wrote are replaced.
 
     Raises:
         ConfigError, DataError, StudentError: as `StudyRun.of`; several studies without a folder,
-            two of one name, or such that are measured by different metrics.
+            two of one name, or such that are measured by different metrics; files in the way.
     """
     if len(studies) == 1:
-        return [StudyRun.of(studies[0], folder)]
+        run = StudyRun.of(studies[0], folder)
+        run.check_files(overwrite)
+        return [run]
     if folder is None:
         raise ConfigError(
             "several studies need a folder for their results", where="--output_path",
@@ -87,7 +94,12 @@ def open_studies(studies: Sequence[str | Path], folder: str | Path | None) -> li
             remedy="run those of one metric in a command of their own",
         )  # fmt: skip
     root = user_path(folder, ConfigError).resolve()
-    return [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
+    runs = [StudyRun(run.spec, run.teacher_set, root / run.spec.name) for run in runs]
+    is_ours = with_keys("studies", "together")
+    check_file(root / RESULTS, is_ours, overwrite=overwrite, option="--output_path")
+    for run in runs:
+        run.check_files(overwrite)
+    return runs
 
 
 def check_study_resampling(iters: int, seed: int) -> None:
@@ -124,13 +136,14 @@ def run_studies(
     jobs: int = 1,
     bootstrap_iters: int = RESAMPLES,
     seed: int = 1234,
+    overwrite: bool = False,
 ) -> Studies:
     """Does what is left of several studies, one after the other, and brings them together.
 
     Args, Raises: as `run_study`; each study has a folder of its name in `output_path`.
     """
     check_study_resampling(bootstrap_iters, seed)
-    runs = open_studies(studies, output_path)
+    runs = open_studies(studies, output_path, overwrite)
     for run in runs:
         for _ in run_units(run, run.units, jobs):
             pass

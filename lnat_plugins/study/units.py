@@ -17,7 +17,8 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from lnat_plugins.errors import ConfigError, DataError, nearest
-from lnat_plugins.files import parse_json, write_atomic
+from lnat_plugins.files import parse_json
+from lnat_plugins.outputs import write_atomic
 from lnat_plugins.study.spec import Budget, StudySpec
 from lnat_plugins.teacher_set.config import fingerprint
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lnat_plugins import __version__
 from lnat_plugins.cli import main
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set import UnusableRows
@@ -71,7 +72,7 @@ def test_the_written_files(out: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         assert main(["rank", str(out), *FAST, "--output_path", str(target)]) == 0
     assert sorted(path.name for path in target.iterdir()) == ["ranking.json", "ranking.md"]
     printed = capsys.readouterr().out
-    assert (target / "ranking.md").read_text(encoding="utf-8") * 2 == printed
+    assert _without_mark(target / "ranking.md") * 2 == printed
     document = json.loads((target / "ranking.json").read_text(encoding="utf-8"))
     (entry,) = document["rankings"]
     assert entry["student"] == "org/student"
@@ -79,6 +80,12 @@ def test_the_written_files(out: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert [line["teacher"] for line in entry["ranking"]["teachers"]] == ["R1", "QwQ", "DSQ"]
     assert entry["ranking"]["teachers"][0]["mean"] == pytest.approx(-5.5 / 3)
     assert entry["ranking"]["window"] == "4"
+
+
+def _without_mark(file: Path) -> str:
+    mark, _, text = file.read_text(encoding="utf-8").partition("\n")
+    assert mark == f"<!-- lnat-plugins {__version__} -->"
+    return text
 
 
 def test_the_same_seed_writes_the_same_bytes(out: Path, tmp_path: Path) -> None:
@@ -363,6 +370,12 @@ def test_a_samples_file_has_it_beside_it(out: Path) -> None:
     assert (file.parent / "report.html").is_file()
 
 
+def _without_mark(file: Path) -> str:
+    mark, _, text = file.read_text(encoding="utf-8").partition("\n")
+    assert mark == f"<!-- lnat-plugins {__version__} -->"
+    return text
+
+
 def test_the_same_seed_writes_the_same_bytes_of_a_report(out: Path, tmp_path: Path) -> None:
     for name in ("a.html", "new/b.html"):
         main(["report", str(out), *FAST, "--output_path", str(tmp_path / name)])
@@ -525,7 +538,7 @@ def test_several_students_stand_side_by_side_first(
         "\ntask: local_naturalness, student: org/"
     )
     assert printed.count("task: local_naturalness, student: org/") == 2
-    assert (tmp_path / "r" / "ranking.md").read_text("utf-8") == printed
+    assert _without_mark(tmp_path / "r" / "ranking.md") == printed
     document = read_strictly(tmp_path / "r" / "ranking.json")
     assert document["students"] == [
         {"task": "local_naturalness", "students": order, "common": [], "text": first}
@@ -663,7 +676,8 @@ def test_a_set_that_grew_since_its_last_verdict(
         ranking = read_strictly(tmp_path / "verdict" / "ranking.json")["rankings"][0]["ranking"]
         assert ranking["grown_from"] == before
     (tmp_path / "verdict" / "ranking.json").write_text("cut off", encoding="utf-8")
-    assert main(["rank", str(folder), *FAST, *kept]) == 0
+    assert main(["rank", str(folder), *FAST, *kept]) == 2
+    assert main(["rank", str(folder), *FAST, *kept, "--overwrite"]) == 0
     assert said not in capsys.readouterr().out
 
 

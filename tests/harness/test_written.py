@@ -68,6 +68,40 @@ def test_the_files_and_the_command_that_ranks_them(
     assert printed(capsys) == []
 
 
+def test_scores_of_a_later_date_are_not_read_in_place_of_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after the clock was set back: the newest by name is another run's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--output_path", "out"])
+    inner = Path("out", "student")
+    inner.mkdir(parents=True)
+    (inner / f"samples_{TASK}_2027.jsonl").touch()
+    expect_files([TASK])
+    new = inner / f"samples_{TASK}_2026.jsonl"
+    new.touch()
+    assert printed(capsys) == [
+        f"lnat: wrote {new}",
+        "lnat: out has scores of a later date, which would be read in place of these",
+        f"lnat: next: lnat rank {new}",
+    ]
+
+
+@pytest.mark.parametrize("other", ["another/samples_{}_2027.jsonl", "student/samples_b_2027.jsonl"])
+def test_later_scores_of_another_student_or_task_are_no_matter(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--output_path", "out"])
+    for path in ("out/student", "out/another"):
+        Path(path).mkdir(parents=True)
+    Path("out", other.format(TASK)).touch()
+    expect_files([TASK])
+    new = Path("out", "student", f"samples_{TASK}_2026.jsonl")
+    new.touch()
+    assert printed(capsys) == [f"lnat: wrote {new}", "lnat: next: lnat rank out"]
+
+
 def test_what_to_add_where_nothing_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,9 @@ LAYERS = (
     "errors",
     "files",
     "formatting",
+    "locks",
+    "folders",
+    "outputs",
     "steps",
     "teacher_set",
     "engine",
@@ -42,6 +45,7 @@ FREE = (
     "lnat_plugins.cli.rank",
     "lnat_plugins.hooks.builtin",
     "lnat_plugins.report.page",
+    "lnat_plugins.report.write",
     "lnat_plugins.selection.cards",
     "lnat_plugins.selection.training_set",
 )

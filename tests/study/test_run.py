@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import held_out, rows_of
-from lnat_plugins.study.run import LOG, StudyRun, run_units
+from lnat_plugins.study.run import LOG, StudyRun
 from lnat_plugins.study.units import UNIT, Unit
 from tests.harness.lab import CLASS
 
@@ -142,6 +144,26 @@ def test_a_unit_that_was_interrupted_is_begun_again(
     assert not (run.folder_of(units[1]) / "left_over").exists()
     found, expected = values(run.folder), values(done.folder)
     assert found == {name: expected[name] for name in found}
+
+
+def test_a_full_disk_ends_a_unit_with_one_error(
+    done: StudyRun, study: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The student's weights have 179 kB."""
+    run = StudyRun.of(study, tmp_path / "out")
+    with_scores(run, done)
+    unit = next(unit for unit in run.units if unit.kind == "teacher")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        code = main(["study", str(study), "--output_path", str(run.folder), "--unit", unit.name])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    errors = [line for line in capfd.readouterr().err.splitlines() if "rror" in line]
+    assert code == 2 and len(errors) == 1
+    assert "model: the model cannot be saved (found " in errors[0] and "File too large" in errors[0]
+    assert run.done(unit) is None
+    assert set(run.run(unit)) > {"rows", "values"}
 
 
 def test_units_are_commands(

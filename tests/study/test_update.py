@@ -17,8 +17,9 @@ from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import prompt_order, update_prompts
-from lnat_plugins.study.run import StudyRun, run_units
+from lnat_plugins.study.run import StudyRun
 from lnat_plugins.study.units import UNIT, Unit, sampled_teachers
 from tests.helpers_students import truth
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.results import read_results
-from lnat_plugins.study.run import StudyRun, run_units
+from lnat_plugins.study.run import StudyRun
 from lnat_plugins.study.units import UNIT, write_done
 from lnat_plugins.study.versions import (
     VERSIONS,

@@ -16,8 +16,9 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, did_you_mean, is_text
-from lnat_plugins.files import BUNDLED, parse_yaml, shown, user_path, write_atomic
+from lnat_plugins.files import BUNDLED, parse_yaml, shown, user_path
 from lnat_plugins.formatting import split_list
+from lnat_plugins.outputs import OVERWRITE, check_file, write_atomic
 from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.columns import LAYOUT_COLUMNS
 from lnat_plugins.teacher_set.config import DataSpec, TaskSpec, parse_task
@@ -169,6 +170,7 @@ def create(
     output_path: str | None = None,
     loaders: Mapping[str, Loader] = LOADERS,
     load: Callable[[TaskSpec], TeacherSet] = load,
+    overwrite: bool = False,
 ) -> NewTeacherSet:
     """Recognise data, load it under the proposed definition, and write that.
 
@@ -179,6 +181,7 @@ def create(
         output_path: the YAML; by default my_teachers.yaml beside the data, or in the working
             directory for a data set on the hub. STDOUT writes nothing.
         load: reads all of the data.
+        overwrite: whether an existing file is replaced.
 
     Raises:
         ConfigError: a question that is open, with the candidates and the option that settles it; a
@@ -200,6 +203,13 @@ def create(
             )
     sources = _without_results(list(found.values()))
     folder, path = _output(paths, sources, output_path)
+    if path is not None:
+        check_file(path, lambda _: True, overwrite=overwrite, option="--output_path")
+        if path.exists() and not overwrite:  # one of ours too: it may have been edited
+            raise ConfigError(
+                "this file exists and is not replaced", where=shown(path),
+                remedy=f"name another by --output_path FILE, or replace it with {OVERWRITE}",
+            )  # fmt: skip
     names = {source.location: _relative(source, folder) for source in sources}
     by_file: dict[str, str] = {}
     for teacher, given in [(t, path) for t, several in teachers.items() for path in several]:
@@ -221,11 +231,6 @@ def create(
         names[source.location]: sample_rows(source, spec, loaders, len(sources))
         for source in sources
     }
-    if path is not None and path.exists():
-        raise ConfigError(
-            "this file exists and is not replaced", where=shown(path),
-            remedy="name another: --output_path FILE",
-        )  # fmt: skip
     _refuse_scores(rows)
     whole = _whole(paths, sources, folder)
     detected = detect(rows, replace(hints, teachers=by_file), whole)

@@ -1,0 +1,91 @@
+"""Runs units: one after the other in this process, or several at once in processes of their own."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any
+
+from lnat_plugins.errors import visible
+from lnat_plugins.study.run import StudyRun
+from lnat_plugins.study.units import Unit, find_unit
+from lnat_plugins.study.versions import warning
+
+_log = logging.getLogger(__name__)
+
+
+def run_units(
+    run: StudyRun, units: Sequence[Unit], jobs: int
+) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """Does units, `jobs` at once; each with what it wrote, as it is done.
+
+    Students are scored before anything is trained, and updates are calibrated before the rest.
+    Each process takes its share of the cores. A warning says if other versions of the packages did
+    some of the study's units. Ctrl-C ends the processes at once.
+
+    Raises:
+        LnatError: of a unit, when those that run have ended.
+    """
+    if units and (said := warning(run.versions, run.installed)):
+        _log.warning("study %s: %s", run.spec.name, visible(said))
+    stages = {"scores": 0, "before": 1, "calibration": 1}
+    for number in range(3):
+        stage = [unit for unit in units if stages.get(unit.kind, 2) == number]
+        if jobs == 1:
+            for unit in stage:
+                yield unit, run.run(unit)
+            continue
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        with ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
+        ) as pool:
+            source = str(run.spec.source), str(run.folder)
+            try:
+                with _interrupts_of_children_ignored():
+                    futures = {pool.submit(_run_one, *source, unit.name): unit for unit in stage}
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BaseException as cause:
+                if isinstance(cause, KeyboardInterrupt):
+                    for process in list((pool._processes or {}).values()):
+                        process.terminate()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+@contextmanager
+def _interrupts_of_children_ignored() -> Iterator[None]:
+    """Processes that are started here do not hear Ctrl-C, which a terminal sends to them too.
+
+    They would print a traceback each. A Ctrl-C of this process comes when the block ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def _opened(study: str, folder: str) -> StudyRun:
+    return StudyRun.of(study, folder)
+
+
+def _run_one(study: str, folder: str, name: str) -> dict[str, Any]:
+    run = _opened(study, folder)
+    return run.run(find_unit(name, run.units))

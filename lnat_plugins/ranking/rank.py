@@ -33,6 +33,7 @@ from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.sensitivity import sensitivity
 from lnat_plugins.ranking.table import (
     Floats,
+    RowsWithTables,
     ScoreTable,
     check_metric,
     check_resampling,
@@ -93,6 +94,7 @@ def rank(
             has the denominator 0.
     """
     metrics = METRICS if metrics is None else metrics
+    rows = rows if isinstance(rows, RowsWithTables) else RowsWithTables(rows)
     check_metric(metric, metrics, rows, window)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
     check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))

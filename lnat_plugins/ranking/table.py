@@ -8,16 +8,18 @@ T teachers, K parts of a value (1, or 2 for a ratio of means), R responses with 
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.metrics import Metric, Scored, score_again
+from lnat_plugins.metrics import Metric, Ratings, Scored, score_again
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -213,6 +215,7 @@ class RowsWithTables(Sequence[Scored]):
         self._rows = rows
         self._tables: dict[tuple[object, ...], ScoreTable] = {}
         self._places: dict[tuple[object, ...], _Places] = {}
+        self._ratings: dict[tuple[Metric, str], Ratings] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -234,6 +237,19 @@ class RowsWithTables(Sequence[Scored]):
             self._places[key] = _Places.of(self._rows, prompts, teachers)
         return self._places[key]
 
+    def rate(self, metric: Metric, window: str) -> Ratings:
+        """As `metric.rate` of the rows, once, in few bytes."""
+        key = (metric, window if metric.reads == "window" else "")
+        if key not in self._ratings:
+            found = metric.rate(self._rows, window)
+            reasons = found.reasons if any(found.reasons) else self._no_reasons
+            self._ratings[key] = Ratings(array("d", found.values), reasons)
+        return self._ratings[key]
+
+    @cached_property
+    def _no_reasons(self) -> tuple[str, ...]:
+        return ("",) * len(self._rows)
+
     def table(
         self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str
     ) -> ScoreTable:
@@ -242,7 +258,8 @@ class RowsWithTables(Sequence[Scored]):
         key = (tuple(prompts), tuple(teachers), metric, read)
         if key not in self._tables:
             places = self.places(prompts, teachers)
-            self._tables[key] = _table(self._rows, places, teachers, metric, window)
+            rated = self.rate(metric, window)
+            self._tables[key] = _table(self._rows, rated, places, teachers, metric, window)
         return self._tables[key]
 
 
@@ -256,14 +273,16 @@ def score_table(
     """Compute the metric for every row and average the samples of each prompt and teacher."""
     if isinstance(rows, RowsWithTables):
         return rows.table(prompts, teachers, metric, window)
-    return _table(rows, _Places.of(rows, prompts, teachers), teachers, metric, window)
+    places = _Places.of(rows, prompts, teachers)
+    return _table(rows, metric.rate(rows, window), places, teachers, metric, window)
 
 
 def _table(
-    rows: Sequence[Scored], places: _Places, teachers: Sequence[str], metric: Metric, window: str
-) -> ScoreTable:
+    rows: Sequence[Scored], rated: Ratings, places: _Places, teachers: Sequence[str],
+    metric: Metric, window: str,
+) -> ScoreTable:  # fmt: skip
     prompt_N, teacher_N = places.prompt, places.teacher
-    values, reasons = metric.rate(rows, window)
+    values, reasons = rated
     values_N = np.array(values, dtype=np.float64)
     parts_NK = values_N[:, None].copy()
     if metric.parts is not None:

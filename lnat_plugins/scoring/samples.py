@@ -6,6 +6,7 @@ A line is one prompt with all its scored responses. Files of one task and studen
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +19,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
 from lnat_plugins.formatting import plural
-from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
+from lnat_plugins.scoring.stored import Sample
+from lnat_plugins.scoring.token_values import TokensInFile
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 from lnat_plugins.teacher_set.unusable import UnusableRows, add
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
+_NO_EXTRA: Final[Mapping[str, Any]] = {}
 _ONE_RUN: Final = "name the files of one run only"
 
 
@@ -155,7 +159,14 @@ def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
         # lm-eval names a model's folder like this; one file of a run may have this name only.
         student = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", file.student)
         runs.setdefault((file.task, student), []).append(file)
-    return tuple(_merge(runs[run], skipped) for run in sorted(runs))
+    # Looking for circles among objects that are all kept takes a quarter of the time.
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        return tuple(_merge(runs[run], skipped) for run in sorted(runs))
+    finally:
+        if collected:
+            gc.enable()
 
 
 def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
@@ -221,7 +232,8 @@ class _ScoredPrompt(NamedTuple):
 
 
 def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
-    for line, where in read_lines(path):
+    like: StepSums | None = None
+    for line, where, offset in read_lines(path):
         doc, replies = line["doc"], line["resps"]
         if not isinstance(doc, Mapping) or not isinstance(doc.get("responses"), list):
             what = "a sample of another task, not of a teacher set"
@@ -236,26 +248,28 @@ def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
             prompt.messages or [{"role": "user", "content": prompt.prompt}]
         )
         rows = []
-        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True), 1):
-            response, record = _read_response(doc_row, reply, where, number)
+        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True)):
+            tokens = TokensInFile(path, offset, number)
+            response, record = _read_response(doc_row, reply, where, tokens, like)
+            like = like or record
             rows.append(ScoredResponse(Candidate(0, prompt.prompt_id, messages, response), record))
         yield _ScoredPrompt(prompt.prompt_id, messages, tuple(rows), where)
 
 
 def _read_response(
-    doc_row: object, reply: object, where: str, number: int
+    doc_row: object, reply: object, where: str, tokens: TokensInFile, like: StepSums | None
 ) -> tuple[Response, StepSums]:
     if isinstance(doc_row, Mapping) and not isinstance(doc_row.get("turn"), Mapping | None):
         # In older files a column of that name was the row's own.
         doc_row = {**doc_row, "row_turn": doc_row["turn"], "turn": None}
     own = validate(
-        _StoredResponse, doc_row, where=f"{where}, response {number}", kind=DataError,
+        _StoredResponse, doc_row, where=f"{where}, response {tokens.number + 1}", kind=DataError,
         key="field", remedy=CUT,
     )  # fmt: skip
     where = f"{where}, teacher {own.teacher!r}"
     if not isinstance(reply, list) or len(reply) != 1:
         raise DataError("not a scored record", where=where, found=reply, remedy=NOT_OURS)
-    record = StepSums.from_json(reply[0], where)
+    record = StepSums.from_json(reply[0], where, like=like, tokens=tokens)
     if (record.teacher, record.sample) != (own.teacher, own.sample):
         found = f"teacher {record.teacher}, sample {record.sample}"
         what = "the record belongs to another response"
@@ -266,7 +280,7 @@ def _read_response(
             found=f"{record.spans[-1][1]} of {len(own.response)} characters", remedy=CUT,
         )  # fmt: skip
     steps = None if own.steps is None else tuple(own.steps)
-    extra = own.model_extra or {}
+    extra = own.model_extra or _NO_EXTRA
     response = Response(
         own.teacher, own.response, own.sample, own.correct, steps, extra, where, turn=own.turn
     )
@@ -313,7 +327,10 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
                 where=str(file.path), remedy=CUT,
             )  # fmt: skip
     numbered = tuple(
-        replace(row, candidate=replace(row.candidate, index=index))
+        ScoredResponse(
+            Candidate(index, row.prompt_id, row.candidate.messages, row.candidate.response),
+            row.record,
+        )
         for index, row in enumerate(rows.values())
     )
     if not numbered:

@@ -142,7 +142,8 @@ def sensitivity(
         if isinstance(compute, str):
             other = score_table(rows, prompts, table.teachers, table.metric, compute)
         else:
-            other = score_table(rows, prompts, table.teachers, _metric(compute), window)
+            own = _metric(compute)
+            other = score_table(rows, prompts, table.teachers, own, window, keep=False)
         both_P = table.matched & other.matched
         if not both_P.any():
             not_done[name] = needs

@@ -209,10 +209,15 @@ class RowsWithTables(Sequence[Scored]):
     """Scored responses that keep their tables, where many figures are taken from the same metrics.
 
     A report of 400,000 responses computes each metric once instead of four times.
+
+    Args:
+        rows: the responses.
+        keep_values: whether the values of each response are kept too, for `rate`.
     """
 
-    def __init__(self, rows: Sequence[Scored]) -> None:
+    def __init__(self, rows: Sequence[Scored], *, keep_values: bool = False) -> None:
         self._rows = rows
+        self._keep_values = keep_values
         self._tables: dict[tuple[object, ...], ScoreTable] = {}
         self._places: dict[tuple[object, ...], _Places] = {}
         self._ratings: dict[tuple[Metric, str], Ratings] = {}
@@ -240,27 +245,34 @@ class RowsWithTables(Sequence[Scored]):
     def rate(self, metric: Metric, window: str) -> Ratings:
         """As `metric.rate` of the rows, once, in few bytes."""
         key = (metric, window if metric.reads == "window" else "")
-        if key not in self._ratings:
-            found = metric.rate(self._rows, window)
-            reasons = found.reasons if any(found.reasons) else self._no_reasons
-            self._ratings[key] = Ratings(array("d", found.values), reasons)
-        return self._ratings[key]
+        if key in self._ratings:
+            return self._ratings[key]
+        found = metric.rate(self._rows, window)
+        reasons = found.reasons if any(found.reasons) else self._no_reasons
+        found = Ratings(array("d", found.values), reasons)
+        if self._keep_values:
+            self._ratings[key] = found
+        return found
 
     @cached_property
     def _no_reasons(self) -> tuple[str, ...]:
         return ("",) * len(self._rows)
 
     def table(
-        self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str
-    ) -> ScoreTable:
-        """As `score_table`, once."""
+        self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str, *,
+        keep: bool = True,
+    ) -> ScoreTable:  # fmt: skip
+        """As `score_table`, once; a table that is not kept is made for each call."""
         read = window if metric.reads == "window" else ""
         key = (tuple(prompts), tuple(teachers), metric, read)
-        if key not in self._tables:
-            places = self.places(prompts, teachers)
-            rated = self.rate(metric, window)
-            self._tables[key] = _table(self._rows, rated, places, teachers, metric, window)
-        return self._tables[key]
+        if key in self._tables:
+            return self._tables[key]
+        places = self.places(prompts, teachers)
+        rated = self.rate(metric, window) if keep else metric.rate(self._rows, window)
+        table = _table(self._rows, rated, places, teachers, metric, window)
+        if keep:
+            self._tables[key] = table
+        return table
 
 
 def score_table(
@@ -269,10 +281,15 @@ def score_table(
     teachers: Sequence[str],
     metric: Metric,
     window: str,
+    *,
+    keep: bool = True,
 ) -> ScoreTable:
-    """Compute the metric for every row and average the samples of each prompt and teacher."""
+    """Compute the metric for every row and average the samples of each prompt and teacher.
+
+    Rows that keep their tables do not keep this one without `keep`.
+    """
     if isinstance(rows, RowsWithTables):
-        return rows.table(prompts, teachers, metric, window)
+        return rows.table(prompts, teachers, metric, window, keep=keep)
     places = _Places.of(rows, prompts, teachers)
     return _table(rows, metric.rate(rows, window), places, teachers, metric, window)
 

@@ -235,7 +235,7 @@ def gather(
     """
     windows, window = scored.windows, options.window
 
-    rows = RowsWithTables(scored.rows) if rows is None else rows
+    rows = RowsWithTables(scored.rows, keep_values=True) if rows is None else rows
     rated = rows.rate
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
     by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]

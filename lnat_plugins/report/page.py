@@ -103,7 +103,7 @@ def report(
                 found=f"steps up to character {end} of {len(row.text)}",
                 remedy="score the responses again; the text was changed afterwards",
             )
-    rows = RowsWithTables(scored.rows)
+    rows = RowsWithTables(scored.rows, keep_values=True)
     figures = gather(scored, options, rows)
     looks = Looks(figures.teachers)
     found = prompts_of(scored, figures.teachers, options, figures.local_window, rows)

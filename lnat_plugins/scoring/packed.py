@@ -24,13 +24,13 @@ class PackedSpans(Sequence[tuple[int, int]]):
     __slots__ = ("_ends",)
 
     def __init__(self, ends: Iterable[int]) -> None:
-        self._ends = array("I", ends)
+        self._ends = array("I", ends).tobytes()
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self._ends) // _END.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        ends = self._ends.tolist()
+        ends = array("I", self._ends)
         return zip((0, *ends), ends, strict=False)
 
     @overload
@@ -40,8 +40,12 @@ class PackedSpans(Sequence[tuple[int, int]]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return tuple(self)[index]
-        place = range(len(self._ends))[index]
-        return self._ends[place - 1] if place else 0, self._ends[place]
+        place = range(len(self))[index]
+        return self._end(place - 1) if place else 0, self._end(place)
+
+    def _end(self, place: int) -> int:
+        found: int = _END.unpack_from(self._ends, place * _END.size)[0]
+        return found
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PackedSpans | tuple):
@@ -124,7 +128,7 @@ class PackedNumbers(Mapping[str, float]):
 
 def pack(
     series: Sequence[Mapping[str, tuple[float, ...]]], single: Sequence[Mapping[str, float]]
-) -> tuple[list[PackedSeries], list[PackedNumbers]]:
+) -> tuple[list[Mapping[str, tuple[float, ...]]], list[Mapping[str, float]]]:
     """The mappings, each packed, all in one piece of memory.
 
     Args:
@@ -135,18 +139,28 @@ def pack(
     for by_name in single:
         numbers += by_name.values()
     data = _numbers(len(numbers)).pack(*numbers)
-    place, of_series, of_single = 0, [], []
+    place = 0
+    of_series: list[Mapping[str, tuple[float, ...]]] = []
+    of_single: list[Mapping[str, float]] = []
     for by_name in series:
+        if not by_name:
+            of_series.append(_NOTHING)
+            continue
         length = len(next(iter(by_name.values()), ()))
         of_series.append(PackedSeries(_same(tuple(by_name)), length, data, place))
         place += len(by_name) * length * _SIZE
     for alone in single:
+        if not alone:
+            of_single.append(_NOTHING)
+            continue
         of_single.append(PackedNumbers(_same(tuple(alone)), data, place))
         place += len(alone) * _SIZE
     return of_series, of_single
 
 
 _ONE = struct.Struct("d")
+_END = struct.Struct("I")
+_NOTHING: Mapping[str, Any] = {}
 
 
 @functools.lru_cache(maxsize=4096)

@@ -223,11 +223,11 @@ class _StoredResponse(BaseModel):
 
 
 class _ScoredPrompt(NamedTuple):
-    """A line: a prompt and its rows, in order."""
+    """A line: a prompt, and its responses with their records, in order."""
 
     prompt_id: str
     messages: tuple[Message, ...]
-    rows: tuple[ScoredResponse, ...]
+    responses: Sequence[tuple[Response, StepSums]]
     where: str
 
 
@@ -247,13 +247,13 @@ def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
         messages: tuple[Message, ...] = tuple(
             prompt.messages or [{"role": "user", "content": prompt.prompt}]
         )
-        rows = []
+        place, responses = (path, offset), []
         for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True)):
-            tokens = TokensInFile(path, offset, number)
+            tokens = TokensInFile(place, number)
             response, record = _read_response(doc_row, reply, where, tokens, like)
             like = like or record
-            rows.append(ScoredResponse(Candidate(0, prompt.prompt_id, messages, response), record))
-        yield _ScoredPrompt(prompt.prompt_id, messages, tuple(rows), where)
+            responses.append((response, record))
+        yield _ScoredPrompt(prompt.prompt_id, messages, responses, where)
 
 
 def _read_response(
@@ -295,23 +295,31 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
             or splitters differ; or the same (prompt, teacher, sample) has different numbers in two
             files.
     """
-    rows: dict[tuple[str, str, int | str], ScoredResponse] = {}
-    prompts: dict[str, _ScoredPrompt] = {}
+    rows: list[ScoredResponse] = []
+    prompts: dict[str, tuple[tuple[Message, ...], str, list[int]]] = {}
     duplicates = 0
     cut: list[tuple[SamplesFile, int]] = []
     for file in files:
         lines = 0
         for prompt in _read_prompts(file.path):
             lines += 1
-            known = prompts.setdefault(prompt.prompt_id, prompt)
-            if known.messages != prompt.messages:
+            messages, where, own = prompts.setdefault(
+                prompt.prompt_id, (prompt.messages, prompt.where, [])
+            )
+            if messages != prompt.messages:
                 raise DataError(
-                    f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
+                    f"prompt {prompt.prompt_id!r} is another prompt than at {where}",
                     where=prompt.where, remedy="merge files of one teacher set only",
                 )  # fmt: skip
-            for row in prompt.rows:
-                first = rows.setdefault((row.prompt_id, row.teacher, row.sample), row)
-                if first is not row:
+            known = {(rows[i].teacher, rows[i].sample): rows[i] for i in own}
+            for response, record in prompt.responses:
+                candidate = Candidate(len(rows), prompt.prompt_id, messages, response)
+                row = ScoredResponse(candidate, record)
+                first = known.setdefault((row.teacher, row.sample), row)
+                if first is row:
+                    own.append(len(rows))
+                    rows.append(row)
+                else:
                     duplicates += 1
                     _refuse_other_settings(first, row)
                     _refuse_other_numbers(first, row)
@@ -326,18 +334,11 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
                 f"{file.scored}",
                 where=str(file.path), remedy=CUT,
             )  # fmt: skip
-    numbered = tuple(
-        ScoredResponse(
-            Candidate(index, row.prompt_id, row.candidate.messages, row.candidate.response),
-            row.record,
-        )
-        for index, row in enumerate(rows.values())
-    )
-    if not numbered:
+    if not rows:
         raise DataError("no scored response in the samples file", where=str(files[0].path))
-    for row in numbered:
-        _refuse_other_settings(numbered[0], row)
-    merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
+    for row in rows:
+        _refuse_other_settings(rows[0], row)
+    merged = scored_set(tuple(rows), files[0].task, files[0].student, tuple(prompts))
     paths = tuple(str(file.path) for file in files)
     return replace(
         merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set,

@@ -122,25 +122,24 @@ class TokensInFile:
     They are most of what a samples file holds, and only `Scores.tokens` looks at them.
 
     Attributes:
-        path: the samples file.
-        offset: where the prompt's line begins, in bytes.
+        place: the samples file, and where the prompt's line begins in it, in bytes.
         number: of the response among the line's, from 0.
     """
 
-    path: Path
-    offset: int
+    place: tuple[Path, int]
     number: int
 
     def load(self, where: str = "") -> TokenValues:
         """Read them; raises DataError, which names `where`, if the file was changed or removed."""
+        path, offset = self.place
         try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
+            with path.open("rb") as file:
+                file.seek(offset)
                 line = parse_json(file.readline().decode())
             stored = parse_json(line["resps"][self.number][0])["token_values"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             raise DataError(
-                "the file was changed after the scores were read", where=where or str(self.path),
+                "the file was changed after the scores were read", where=where or str(path),
                 remedy="read the scores again",
             ) from None  # fmt: skip
         return TokenValues.of_json(stored, where)

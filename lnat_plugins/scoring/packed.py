@@ -13,8 +13,6 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
-_SIZE = 8
-
 Names = tuple[str, ...]
 
 
@@ -60,7 +58,7 @@ class PackedSpans(Sequence[tuple[int, int]]):
 
 
 class PackedSeries(Mapping[str, tuple[float, ...]]):
-    """Name -> `length` numbers, from a place of `data` on. Equal to a dictionary of tuples."""
+    """Name -> `length` numbers, from a place in `data` on. Equal to a dictionary of tuples."""
 
     __slots__ = ("_data", "_length", "_names", "_place")
 
@@ -73,8 +71,8 @@ class PackedSeries(Mapping[str, tuple[float, ...]]):
     def __getitem__(self, name: str) -> tuple[float, ...]:
         if name not in self._names:
             raise KeyError(name)
-        place = self._place + self._names.index(name) * self._length * _SIZE
-        return _numbers(self._length).unpack_from(self._data, place)
+        place = self._place + self._names.index(name) * self._length
+        return _numbers(self._length).unpack_from(self._data, place * _ONE.size)
 
     def get(self, name: str, default: Any = None) -> Any:
         """As a dictionary's."""
@@ -106,7 +104,8 @@ class PackedNumbers(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         if name not in self._names:
             raise KeyError(name)
-        found: float = _ONE.unpack_from(self._data, self._place + self._names.index(name) * _SIZE)[0]
+        place = self._place + self._names.index(name)
+        found: float = _ONE.unpack_from(self._data, place * _ONE.size)[0]
         return found
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -148,13 +147,13 @@ def pack(
             continue
         length = len(next(iter(by_name.values()), ()))
         of_series.append(PackedSeries(_same(tuple(by_name)), length, data, place))
-        place += len(by_name) * length * _SIZE
+        place += len(by_name) * length
     for alone in single:
         if not alone:
             of_single.append(_NOTHING)
             continue
         of_single.append(PackedNumbers(_same(tuple(alone)), data, place))
-        place += len(alone) * _SIZE
+        place += len(alone)
     return of_series, of_single
 
 

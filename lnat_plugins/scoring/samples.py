@@ -313,11 +313,12 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
                 )  # fmt: skip
             known = {(rows[i].teacher, rows[i].sample): rows[i] for i in own}
             for response, record in prompt.responses:
-                candidate = Candidate(len(rows), prompt.prompt_id, messages, response)
+                index = len(rows)
+                candidate = Candidate(index, prompt.prompt_id, messages, response)
                 row = ScoredResponse(candidate, record)
                 first = known.setdefault((row.teacher, row.sample), row)
                 if first is row:
-                    own.append(len(rows))
+                    own.append(index)
                     rows.append(row)
                 else:
                     duplicates += 1

@@ -8,17 +8,19 @@ equal. The numbers of single tokens stay those of the row that was scored.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import random
 import subprocess
-import sys
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from _commands import LNAT
 from transformers import AutoTokenizer
 
 from lnat_plugins.files import bundled_student
@@ -26,7 +28,6 @@ from lnat_plugins.scoring.rows import ids_digest
 
 TASK: Final = "many_prompts"
 STUDENT: Final = "bundled_student"
-COMMAND: Final = (sys.executable, "-c", "from lnat_plugins.cli import main; raise SystemExit(main())")
 _SEEDS: Final = 40
 _SPREAD: Final = 0.05
 _DATE: Final = "2026-01-01T00-00-00.000000"
@@ -66,11 +67,11 @@ def score_seed(folder: Path, teachers: int, seed: int) -> Path:
     task = write_teacher_set(folder, _SEEDS, teachers, seed)
     subprocess.run(
         [
-            *COMMAND, "eval", "--model", "hf", "--device", "cpu",
+            *LNAT, "eval", "--model", "hf", "--device", "cpu",
             "--model_args", f"pretrained={bundled_student()},dtype=float32",
             "--tasks", str(task), "--log_samples", "--output_path", str(folder / "out"),
         ],
-        check=True, capture_output=True,
+        check=True, capture_output=True, text=True,
     )  # fmt: skip
     return next((folder / "out").rglob("samples_*.jsonl"))
 
@@ -114,7 +115,8 @@ def write_long_scores(scored: Path, folder: Path, steps: int, traces: int) -> Pa
     for i in range(traces):
         record, response = json.loads(line["resps"][i][0]), line["doc"]["responses"][i]
         replies.append([json.dumps(_lengthened(record, steps))])
-        responses.append({**response, "response": _repeated_text(response["response"], record, steps)})
+        text = _repeated_text(response["response"], record, steps)
+        responses.append({**response, "response": text})
     line |= {"resps": replies, "doc": {**line["doc"], "responses": responses}}
     path = own / f"samples_{TASK}_{_DATE}.jsonl"
     path.write_text(json.dumps(line) + "\n", encoding="utf-8")
@@ -131,11 +133,15 @@ def _seed_rows(teachers: int, seed: int) -> list[list[dict[str, Any]]]:
         prompt = f"A box holds {start} pens. {told} How many pens are there?"
         found.append(
             [
-                {"teacher": f"teacher-{t}", "response": _solved(start, changes, t), "prompt": prompt,
-                 "correct": drawn.random() < 0.9}
+                {
+                    "teacher": f"teacher-{t}",
+                    "response": _solved(start, changes, t),
+                    "prompt": prompt,
+                    "correct": drawn.random() < 0.9,
+                }
                 for t in range(teachers)
             ]
-        )  # fmt: skip
+        )
     return found
 
 
@@ -163,9 +169,6 @@ def _numbered(i: int, prompt: str) -> str:
 
 
 def _response_ids(records: Sequence[dict[str, Any]]) -> list[np.ndarray]:
-    import base64
-    import zlib
-
     packed = (record["token_values"]["ids"] for record in records)
     return [np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i4") for text in packed]
 
@@ -180,7 +183,8 @@ def _repeated(
     prompt_ids = tokenizer(prompt + delimiter, verbose=False)["input_ids"]
     replies = []
     for record, own, factor in zip(records, ids, factors, strict=True):
-        replies.append([json.dumps(_scaled(record, factor, len(prompt_ids), ids_digest(prompt_ids, own)))])
+        digest = ids_digest(prompt_ids, own)
+        replies.append([json.dumps(_scaled(record, factor, len(prompt_ids), digest))])
     doc = {**line["doc"], "prompt_id": _prompt_id(i), "prompt": prompt,
            "messages": [{"role": "user", "content": prompt}]}  # fmt: skip
     arguments = {
@@ -197,7 +201,9 @@ def _repeated(
     return {**line, **values, "doc_id": i, "doc": doc, "arguments": arguments, "resps": replies}
 
 
-def _scaled(record: dict[str, Any], factor: float, prompt_tokens: int, digest: str) -> dict[str, Any]:
+def _scaled(
+    record: dict[str, Any], factor: float, prompt_tokens: int, digest: str
+) -> dict[str, Any]:
     sums = {name: [one * factor for one in own] for name, own in record["sums"].items()}
     statistics = {
         name: [one * factor for one in own] for name, own in record["step_statistics"].items()

@@ -310,7 +310,7 @@ def _table(
     finite_N = np.isfinite(values_N) & np.isfinite(parts_NK).all(axis=1)
     by_zero_N = finite_N & (parts_NK[:, 1:] == 0).any(axis=1)
     undefined: list[Counter[str]] = [Counter() for _ in teachers]
-    for index in np.flatnonzero(~finite_N | by_zero_N):
+    for index in np.flatnonzero(~finite_N | by_zero_N).tolist():
         reason = reasons[index] or "the value is not finite"
         undefined[teacher_N[index]]["the denominator is 0" if by_zero_N[index] else reason] += 1
 

@@ -84,7 +84,9 @@ def prompts_of(
         by_prompt.setdefault(row.prompt_id, []).append(row)
     ids = tuple(prompt for prompt in scored.prompts if prompt in by_prompt)
     place = {teacher: i for i, teacher in enumerate(teachers)}
-    responses = tuple(tuple(sorted(by_prompt[each], key=lambda row: place[row.teacher])) for each in ids)
+    responses = tuple(
+        tuple(sorted(by_prompt[each], key=lambda row: place[row.teacher])) for each in ids
+    )
 
     own_PT, local_PT, global_PT = (
         score_table(scored_rows, ids, teachers, metric, window).scores

@@ -228,7 +228,9 @@ def kept(
         used += size
         blocks[index] = block
     left_out = [
-        row.record.n_steps - steps_shown(row.record) for index in blocks for row in prompts.rows[index]
+        row.record.n_steps - steps_shown(row.record)
+        for index in blocks
+        for row in prompts.rows[index]
     ]
     cut = sum(count > 0 for count in left_out)
     return Kept(dict(sorted(blocks.items())), len(prompts.ids), cut, sum(left_out))
@@ -273,9 +275,7 @@ def _response(
         "n_steps": record.n_steps,
         "n_tokens": record.n_tokens,
         "steps": [row.text[start:end] for start, end in spans],
-        "tags": {
-            step: parts for step in range(shown) if len(parts := pieces(row, step, tags)) > 1
-        },
+        "tags": {step: parts for step in range(shown) if len(parts := pieces(row, step, tags)) > 1},
         "tokens": record.tokens[:shown],
         "scores": {
             window: None if means is None else [short(mean) for mean in means]

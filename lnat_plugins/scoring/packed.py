@@ -135,8 +135,7 @@ def pack(
         single: those of one number a name.
     """
     numbers = [one for by_name in series for own in by_name.values() for one in own]
-    for by_name in single:
-        numbers += by_name.values()
+    numbers += [one for alone in single for one in alone.values()]
     data = _numbers(len(numbers)).pack(*numbers)
     place = 0
     of_series: list[Mapping[str, tuple[float, ...]]] = []

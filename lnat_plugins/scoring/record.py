@@ -231,8 +231,10 @@ class StepSums:
         names = ("sums", "step_statistics", "tag_sums")
         if any(None in values[name].values() for name in names):
             return cls(**values)
-        series, single = pack([values[name] for name in names],
-                              [values[name] for name in ("totals", "statistics", "variants")])
+        series, single = pack(
+            [values[name] for name in names],
+            [values[name] for name in ("totals", "statistics", "variants")],
+        )
         (values["sums"], values["step_statistics"], values["tag_sums"]) = series
         (values["totals"], values["statistics"], values["variants"]) = single
         return cls(**values)
@@ -345,8 +347,8 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
                 raise refuse(field_name, f"does not hold a sum for each of {n} steps in {of}", sums)
             if sums is not None and math.isnan(sum(sums)):
                 unknown.add(name)
-    for by_name in (record.statistics, record.totals, record.variants):
-        unknown.update(name for name, value in by_name.items() if math.isnan(value))
+    for single in (record.statistics, record.totals, record.variants):
+        unknown.update(name for name, value in single.items() if math.isnan(value))
     for name in sorted(unknown - record.undefined.keys()):
         problem = f"does not say why {name!r} is undefined"
         raise refuse("undefined", problem, dict(record.undefined))

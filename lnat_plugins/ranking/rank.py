@@ -18,8 +18,10 @@ from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS
 from lnat_plugins.ranking.best_set import BestSet, best_set
 from lnat_plugins.ranking.bootstrap import (
     RESAMPLES,
+    check_resampling,
     intervals,
     known_rows,
+    most_resamples,
     resampled_means,
     stability,
 )
@@ -36,9 +38,7 @@ from lnat_plugins.ranking.table import (
     RowsWithTables,
     ScoreTable,
     check_metric,
-    check_resampling,
     check_scores,
-    most_resamples,
     score_table,
 )
 from lnat_plugins.ranking.verdict import FEWEST, verdict

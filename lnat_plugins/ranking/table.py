@@ -29,12 +29,6 @@ TIE: Final = 1e-12
 """Values this near each other, relative to their size (absolutely below 1), are equal: far
 below any difference between scores, above the rounding of a mean."""
 
-MOST_RESAMPLES: Final = 1_000_000
-"""More are refused, and fewer where there are many teachers; see `most_resamples`."""
-
-_ALWAYS: Final = 10_000
-_PAIRS_AT_ONCE: Final = 50_000_000
-
 
 def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
     """The column that wins each prompt, and the number of prompts with a tie.
@@ -300,7 +294,7 @@ def _table(
 ) -> ScoreTable:  # fmt: skip
     prompt_N, teacher_N = places.prompt, places.teacher
     values, reasons = rated
-    values_N = np.array(values, dtype=np.float64)
+    values_N = np.asarray(values, dtype=np.float64)  # where they are kept, these themselves
     parts_NK = values_N[:, None].copy()
     if metric.parts is not None:
         parts_NK = np.array([
@@ -314,11 +308,11 @@ def _table(
         reason = reasons[index] or "the value is not finite"
         undefined[teacher_N[index]]["the denominator is 0" if by_zero_N[index] else reason] += 1
 
-    defined, first_row_PT = places.every, places.first_row
+    defined, first_row_PT, scores_R = places.every, places.first_row, values_N
     prompt_R, teacher_R = prompt_N, teacher_N
     if not (finite_N & ~by_zero_N).all():
         defined = np.flatnonzero(finite_N & ~by_zero_N)
-        prompt_R, teacher_R = prompt_N[defined], teacher_N[defined]
+        prompt_R, teacher_R, scores_R = prompt_N[defined], teacher_N[defined], values_N[defined]
         first_row_PT = _first_rows(prompt_R, teacher_R, defined, places.first_row.shape)
     parts_NK[:, 0] *= _sign(metric)
     return ScoreTable(
@@ -331,7 +325,7 @@ def _table(
         window=metric.window_read(window),
         first_row=first_row_PT,
         defined=defined,
-        response_scores=_sign(metric) * values_N[defined],
+        response_scores=scores_R if _sign(metric) > 0 else -scores_R,
         response_prompt=prompt_R,
         response_teacher=teacher_R,
         responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),
@@ -360,24 +354,6 @@ def check_metric(
             f"metric {metric.name!r} needs window {read!r}, which was not scored",
             remedy=did_you_mean(read, scored),
         )
-
-
-def most_resamples(teachers: int) -> int:
-    """How many resamples 2 GB allow, at 40 bytes for each pair of teachers; 10,000 at least."""
-    pairs = max(1, teachers * (teachers + 1) // 2)
-    return min(MOST_RESAMPLES, max(_ALWAYS, _PAIRS_AT_ONCE // pairs))
-
-
-def check_resampling(bootstrap_iters: int, seed: int, most: int = MOST_RESAMPLES) -> None:
-    """Refuse numbers below 0, and more resamples than `most`."""
-    if bootstrap_iters > most:
-        raise ConfigError(
-            f"bootstrap_iters is above {most:,}, and memory would not do for more",
-            found=bootstrap_iters, remedy=f"give {most} or fewer; {_ALWAYS} is the default",
-        )  # fmt: skip
-    for name, number in (("bootstrap_iters", bootstrap_iters), ("seed", seed)):
-        if number < 0:
-            raise ConfigError(f"{name} is below 0", found=number, remedy="give 0 or more")
 
 
 def check_scores(table: ScoreTable, rows: Sequence[Scored]) -> None:

@@ -43,6 +43,7 @@ from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
+from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.teacher_set.config import CHOICE
 from lnat_plugins.teacher_set.prompts import (
@@ -137,7 +138,12 @@ def score_requests(lm: LM, requests: list[Instance]) -> list[Reply]:
                 if backend.engine.reason:
                     _log.info("Not packed: %s", backend.engine.reason)
                 _log.debug("Read: %s", json.dumps(vars(backend.engine.counts)))
-            kept = [one.token_values for own in records for one in own if one.token_values]
+            kept = [
+                one.token_values
+                for own in records
+                for one in own
+                if isinstance(one.token_values, TokenValues)
+            ]
             if kept:
                 _log.info(
                     "The samples file keeps the numbers of every token: %.1f MB for %d responses "

@@ -71,8 +71,8 @@ class UndefinedError(Exception):
 class Ratings(NamedTuple):
     """A metric's value of each response, NaN = undefined, and the reason ("" if defined)."""
 
-    values: tuple[float, ...]
-    reasons: tuple[str, ...]
+    values: Sequence[float]
+    reasons: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,7 @@ class Metric:
             ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
         if self.scope == "response":
-            rated = [self._rate_one(row.record, window) for row in rows]
-            return Ratings(tuple(value for value, _ in rated), tuple(why for _, why in rated))
+            return self._rate_each(rows, window)
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         groups: dict[object, list[int]] = {}
@@ -173,6 +172,31 @@ class Metric:
                     if math.isnan(value):
                         reasons[i] = self._why_nan(rows[i].record, window)
                 break
+        return Ratings(tuple(values), tuple(reasons))
+
+    def _rate_each(self, rows: Sequence[Scored], window: str) -> Ratings:
+        """As `_rate_one` of each; what is defined, as almost all is, goes the short way."""
+        compute, needs = self.compute, sorted(self.needs)
+        values: list[float] = []
+        reasons = [""] * len(rows)
+        for i, row in enumerate(rows):
+            record = row.record
+            if needs and (reason := self.lacks(record, window)):
+                value, reasons[i] = math.nan, reason
+            else:
+                try:
+                    value = compute(record, window)
+                except UndefinedError as cause:
+                    value, reasons[i] = math.nan, str(cause) or _NO_REASON
+                except (LnatError, *PASSES_ON):
+                    raise
+                except BaseException as cause:
+                    raise self._failed(cause) from cause
+                else:
+                    if type(value) is not float or not math.isfinite(value):
+                        value = self._number(value, record)
+                        reasons[i] = self._why_nan(record, window) if math.isnan(value) else ""
+            values.append(value)
         return Ratings(tuple(values), tuple(reasons))
 
     def _rate_one(self, record: StepSums, window: str) -> tuple[float, str]:
@@ -206,7 +230,7 @@ class Metric:
         read = self.window_read(window)
         if self.scope != "response" and (gap := _window_gap(record, read)):
             return gap
-        for name in sorted(self.needs):
+        for name in sorted(self.needs) if len(self.needs) > 1 else self.needs:
             if name in record.undefined:
                 return record.undefined[name]
             if name not in record.statistics and name not in record.step_statistics:
@@ -230,8 +254,11 @@ class Metric:
         except (LnatError, UndefinedError, *PASSES_ON):
             raise
         except BaseException as cause:
-            what = f"metric {self.name} failed: {type(cause).__name__}: {cause}"
-            raise ConfigError(what, where=self.owner, remedy="fix the metric") from cause
+            raise self._failed(cause) from cause
+
+    def _failed(self, cause: BaseException) -> ConfigError:
+        what = f"metric {self.name} failed: {type(cause).__name__}: {cause}"
+        return ConfigError(what, where=self.owner, remedy="fix the metric")
 
     def _number(self, value: object, record: StepSums) -> float:
         if type(value) is float and not math.isinf(value):

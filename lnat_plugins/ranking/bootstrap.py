@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.ranking.orders import mean_known, ranks, tau_b
 from lnat_plugins.ranking.table import Floats, ScoreTable
 
@@ -25,9 +26,33 @@ LEVEL: Final = 0.95
 INTERVAL: Final = f"{LEVEL:.0%} interval"
 """What tables and reports call it."""
 
+MOST_RESAMPLES: Final = 1_000_000
+"""More are refused, and fewer where there are many teachers; see `most_resamples`."""
+
+_ALWAYS: Final = 10_000
+_PAIRS_AT_ONCE: Final = 50_000_000
+
 # Rounded: 0.025 + 2e-17 would be another of 1,000 resamples.
 _TAILS: Final = (round((1 - LEVEL) / 2, 9), round((1 + LEVEL) / 2, 9))
 _DRAWS_AT_ONCE: Final = 1 << 21
+
+
+def most_resamples(teachers: int) -> int:
+    """How many resamples 2 GB allow, at 40 bytes for each pair of teachers; 10,000 at least."""
+    pairs = max(1, teachers * (teachers + 1) // 2)
+    return min(MOST_RESAMPLES, max(_ALWAYS, _PAIRS_AT_ONCE // pairs))
+
+
+def check_resampling(bootstrap_iters: int, seed: int, most: int = MOST_RESAMPLES) -> None:
+    """Refuse numbers below 0, and more resamples than `most`."""
+    if bootstrap_iters > most:
+        raise ConfigError(
+            f"bootstrap_iters is above {most:,}, and memory would not do for more",
+            found=bootstrap_iters, remedy=f"give {most} or fewer; {_ALWAYS} is the default",
+        )  # fmt: skip
+    for name, number in (("bootstrap_iters", bootstrap_iters), ("seed", seed)):
+        if number < 0:
+            raise ConfigError(f"{name} is below 0", found=number, remedy="give 0 or more")
 
 
 def tau_interval(tau_B: Floats) -> tuple[float, float]:

@@ -32,7 +32,9 @@ from lnat_plugins.ranking.best_set import best_set
 from lnat_plugins.ranking.bootstrap import (
     INTERVAL,
     RESAMPLES,
+    check_resampling,
     known_rows,
+    most_resamples,
     resampled_means,
     simultaneous_intervals,
 )
@@ -45,8 +47,6 @@ from lnat_plugins.ranking.table import (
     Floats,
     ScoreTable,
     cannot_compare,
-    check_resampling,
-    most_resamples,
     not_gathered,
     score_table,
 )

@@ -194,26 +194,26 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
     response that have one before them, then over responses. NaN where no response has such a step.
     The global window, which shows all, is not among them.
     """
-    longest = max((len(record.tokens) for record in records), default=0)
     names = {name for record in records for name in record.sums if name != GLOBAL}
-    found = {}
-    for name in sorted(names, key=width):
-        window = parse_window(name)
-        start = np.array([step - window.preceding(step) for step in range(longest)], dtype=np.int64)
-        found[name] = _mean_known(
-            _shown_share(record, start) for record in records if name in record.sums
-        )
-    return found
-
-
-def _shown_share(record: StepSums, start: Ints) -> float:
-    """Of one response, whose steps see those from `start` on."""
-    n_steps = len(record.tokens)
-    before = np.concatenate([[0], np.cumsum(record.tokens)])
-    if n_steps < 2:
-        return math.nan
-    whole, unseen = before[1:-1], before[start[1:n_steps]]
-    return float(((whole - unseen) / whole).mean())
+    by_length: dict[int, list[StepSums]] = {}
+    for record in records:
+        by_length.setdefault(len(record.tokens), []).append(record)
+    windows = sorted(names, key=width)
+    shares: dict[str, list[float]] = {name: [] for name in windows}
+    for n_steps, alike in by_length.items():
+        if n_steps < 2:
+            continue
+        tokens_Rn = np.array([record.tokens for record in alike], dtype=np.int64)
+        before_Rn = np.cumsum(tokens_Rn, axis=1) - tokens_Rn
+        whole_R = before_Rn[:, 1:]
+        for name in windows:
+            window = parse_window(name)
+            start = [step - window.preceding(step) for step in range(1, n_steps)]
+            seen_Rn = whole_R - before_Rn[:, start]
+            share_R = np.ascontiguousarray(seen_Rn / whole_R).mean(axis=1)
+            scored_R = [name in record.sums for record in alike]
+            shares[name] += share_R[scored_R].tolist()
+    return {name: _mean_known(values) for name, values in shares.items()}
 
 
 def _repeated_shares(

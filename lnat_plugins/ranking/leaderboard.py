@@ -17,7 +17,7 @@ from lnat_plugins.ranking.compare import Comparison, compare
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference
 from lnat_plugins.ranking.result import Ranking
-from lnat_plugins.ranking.table import check_metric
+from lnat_plugins.ranking.table import RowsWithTables, check_metric
 from lnat_plugins.scoring.chat import rendering_in_words
 from lnat_plugins.scoring.samples import ScoredSet
 
@@ -102,13 +102,14 @@ def leaderboard(
         ConfigError, DataError: as `rank`; a metric requested by name that cannot be compared.
     """
     first = metrics[0]
+    rows = RowsWithTables(scored.rows)
     comparison = None
     if not every:
         for metric in metrics:
-            check_metric(metric, known, scored.rows, window)
+            check_metric(metric, known, rows, window)
     if every or len(metrics) > 1:
         comparison = compare(
-            scored.rows, scored.prompts, metrics, window,
+            rows, scored.prompts, metrics, window,
             bootstrap_iters=bootstrap_iters, seed=seed, reference=reference,
         )  # fmt: skip
         if not every and comparison.left_out:
@@ -121,7 +122,7 @@ def leaderboard(
         if every:
             first = known[comparison.metrics[0].metric]
     ranking = rank(
-        scored.rows, scored.prompts, first, window,
+        rows, scored.prompts, first, window,
         bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
         texts=[row.text for row in scored.rows], degenerate=scored.degenerate,
         unusable=scored.unusable,

@@ -18,8 +18,10 @@ from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS
 from lnat_plugins.ranking.best_set import BestSet, best_set
 from lnat_plugins.ranking.bootstrap import (
     RESAMPLES,
+    check_resampling,
     intervals,
     known_rows,
+    most_resamples,
     resampled_means,
     stability,
 )
@@ -33,11 +35,10 @@ from lnat_plugins.ranking.result import Ranking, TeacherRank
 from lnat_plugins.ranking.sensitivity import sensitivity
 from lnat_plugins.ranking.table import (
     Floats,
+    RowsWithTables,
     ScoreTable,
     check_metric,
-    check_resampling,
     check_scores,
-    most_resamples,
     score_table,
 )
 from lnat_plugins.ranking.verdict import FEWEST, verdict
@@ -93,6 +94,7 @@ def rank(
             has the denominator 0.
     """
     metrics = METRICS if metrics is None else metrics
+    rows = rows if isinstance(rows, RowsWithTables) else RowsWithTables(rows)
     check_metric(metric, metrics, rows, window)
     teachers = tuple(dict.fromkeys(row.teacher for row in rows))
     check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))

@@ -139,7 +139,11 @@ def sensitivity(
     not_done = {}
     without_effect = []
     for name, compute, needs in _ways([row.record for row in rows], window):
-        other = score_table(rows, prompts, table.teachers, _metric(compute), window)
+        if isinstance(compute, str):
+            other = score_table(rows, prompts, table.teachers, table.metric, compute)
+        else:
+            own = _metric(compute)
+            other = score_table(rows, prompts, table.teachers, own, window, keep=False)
         both_P = table.matched & other.matched
         if not both_P.any():
             not_done[name] = needs
@@ -172,8 +176,8 @@ def _metric(compute: _Compute) -> Metric:
     )  # fmt: skip
 
 
-def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Compute, str]]:
-    """Name, score and what it needs, of each way to take the score."""
+def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Compute | str, str]]:
+    """Name, score and what it needs, of each way to take the score; a window, if it is that."""
     every = f"it needs a step of {SHORT} tokens in every response"
     yield f"without steps under {SHORT} tokens", _without_short_steps, every
     yield f"without each trace's lowest {LOWEST:.0%} of steps", _without_lowest_steps, ""
@@ -190,7 +194,7 @@ def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Comp
             name = "under the whole context" if other == "global" else f"at window {other}"
             why = next((one.undefined[other] for one in records if other in one.undefined), "")
             needs = "it needs a back end that gives the score step by step"
-            yield name, _at_window(other), why or needs
+            yield name, other, why or needs
     recorded = dict.fromkeys(name for record in records for name in record.variants)
     for name in recorded or _ways_on_sample(records[0]):
         yield f"with {name}", _recorded(name), FULL
@@ -234,10 +238,6 @@ def _with_tags(record: StepSums, window: str) -> float:
         return math.nan
     counts = zip(sums, tags, record.tokens, record.tag_tokens, strict=True)
     return mean([(own + tag) / (n + n_tags) for own, tag, n, n_tags in counts])
-
-
-def _at_window(other: str) -> _Compute:
-    return lambda record, _: local_naturalness(record, other)
 
 
 def _recorded(name: str) -> _Compute:

@@ -8,16 +8,18 @@ T teachers, K parts of a value (1, or 2 for a ratio of means), R responses with 
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
-from lnat_plugins.metrics import Metric, Scored, score_again
+from lnat_plugins.metrics import Metric, Ratings, Scored, score_again
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -26,12 +28,6 @@ Bools = NDArray[np.bool_]
 TIE: Final = 1e-12
 """Values this near each other, relative to their size (absolutely below 1), are equal: far
 below any difference between scores, above the rounding of a mean."""
-
-MOST_RESAMPLES: Final = 1_000_000
-"""More are refused, and fewer where there are many teachers; see `most_resamples`."""
-
-_ALWAYS: Final = 10_000
-_PAIRS_AT_ONCE: Final = 50_000_000
 
 
 def winners(scores_PT: Floats, first_row_PT: Ints) -> tuple[Ints, int]:
@@ -207,12 +203,18 @@ class RowsWithTables(Sequence[Scored]):
     """Scored responses that keep their tables, where many figures are taken from the same metrics.
 
     A report of 400,000 responses computes each metric once instead of four times.
+
+    Args:
+        rows: the responses.
+        keep_values: whether the values of each response are kept too, for `rate`.
     """
 
-    def __init__(self, rows: Sequence[Scored]) -> None:
+    def __init__(self, rows: Sequence[Scored], *, keep_values: bool = False) -> None:
         self._rows = rows
+        self._keep_values = keep_values
         self._tables: dict[tuple[object, ...], ScoreTable] = {}
         self._places: dict[tuple[object, ...], _Places] = {}
+        self._ratings: dict[tuple[Metric, str], Ratings] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -234,16 +236,37 @@ class RowsWithTables(Sequence[Scored]):
             self._places[key] = _Places.of(self._rows, prompts, teachers)
         return self._places[key]
 
+    def rate(self, metric: Metric, window: str) -> Ratings:
+        """As `metric.rate` of the rows, once, in few bytes."""
+        key = (metric, window if metric.reads == "window" else "")
+        if key in self._ratings:
+            return self._ratings[key]
+        found = metric.rate(self._rows, window)
+        reasons = found.reasons if any(found.reasons) else self._no_reasons
+        found = Ratings(array("d", found.values), reasons)
+        if self._keep_values:
+            self._ratings[key] = found
+        return found
+
+    @cached_property
+    def _no_reasons(self) -> tuple[str, ...]:
+        return ("",) * len(self._rows)
+
     def table(
-        self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str
-    ) -> ScoreTable:
-        """As `score_table`, once."""
+        self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str, *,
+        keep: bool = True,
+    ) -> ScoreTable:  # fmt: skip
+        """As `score_table`, once; a table that is not kept is made for each call."""
         read = window if metric.reads == "window" else ""
         key = (tuple(prompts), tuple(teachers), metric, read)
-        if key not in self._tables:
-            places = self.places(prompts, teachers)
-            self._tables[key] = _table(self._rows, places, teachers, metric, window)
-        return self._tables[key]
+        if key in self._tables:
+            return self._tables[key]
+        places = self.places(prompts, teachers)
+        rated = self.rate(metric, window) if keep else metric.rate(self._rows, window)
+        table = _table(self._rows, rated, places, teachers, metric, window)
+        if keep:
+            self._tables[key] = table
+        return table
 
 
 def score_table(
@@ -252,19 +275,26 @@ def score_table(
     teachers: Sequence[str],
     metric: Metric,
     window: str,
+    *,
+    keep: bool = True,
 ) -> ScoreTable:
-    """Compute the metric for every row and average the samples of each prompt and teacher."""
+    """Compute the metric for every row and average the samples of each prompt and teacher.
+
+    Rows that keep their tables do not keep this one without `keep`.
+    """
     if isinstance(rows, RowsWithTables):
-        return rows.table(prompts, teachers, metric, window)
-    return _table(rows, _Places.of(rows, prompts, teachers), teachers, metric, window)
+        return rows.table(prompts, teachers, metric, window, keep=keep)
+    places = _Places.of(rows, prompts, teachers)
+    return _table(rows, metric.rate(rows, window), places, teachers, metric, window)
 
 
 def _table(
-    rows: Sequence[Scored], places: _Places, teachers: Sequence[str], metric: Metric, window: str
-) -> ScoreTable:
+    rows: Sequence[Scored], rated: Ratings, places: _Places, teachers: Sequence[str],
+    metric: Metric, window: str,
+) -> ScoreTable:  # fmt: skip
     prompt_N, teacher_N = places.prompt, places.teacher
-    values, reasons = metric.rate(rows, window)
-    values_N = np.array(values, dtype=np.float64)
+    values, reasons = rated
+    values_N = np.asarray(values, dtype=np.float64)  # where they are kept, these themselves
     parts_NK = values_N[:, None].copy()
     if metric.parts is not None:
         parts_NK = np.array([
@@ -274,15 +304,15 @@ def _table(
     finite_N = np.isfinite(values_N) & np.isfinite(parts_NK).all(axis=1)
     by_zero_N = finite_N & (parts_NK[:, 1:] == 0).any(axis=1)
     undefined: list[Counter[str]] = [Counter() for _ in teachers]
-    for index in np.flatnonzero(~finite_N | by_zero_N):
+    for index in np.flatnonzero(~finite_N | by_zero_N).tolist():
         reason = reasons[index] or "the value is not finite"
         undefined[teacher_N[index]]["the denominator is 0" if by_zero_N[index] else reason] += 1
 
-    defined, first_row_PT = places.every, places.first_row
+    defined, first_row_PT, scores_R = places.every, places.first_row, values_N
     prompt_R, teacher_R = prompt_N, teacher_N
     if not (finite_N & ~by_zero_N).all():
         defined = np.flatnonzero(finite_N & ~by_zero_N)
-        prompt_R, teacher_R = prompt_N[defined], teacher_N[defined]
+        prompt_R, teacher_R, scores_R = prompt_N[defined], teacher_N[defined], values_N[defined]
         first_row_PT = _first_rows(prompt_R, teacher_R, defined, places.first_row.shape)
     parts_NK[:, 0] *= _sign(metric)
     return ScoreTable(
@@ -295,7 +325,7 @@ def _table(
         window=metric.window_read(window),
         first_row=first_row_PT,
         defined=defined,
-        response_scores=_sign(metric) * values_N[defined],
+        response_scores=scores_R if _sign(metric) > 0 else -scores_R,
         response_prompt=prompt_R,
         response_teacher=teacher_R,
         responses=tuple(np.bincount(teacher_N, minlength=len(teachers)).tolist()),
@@ -324,24 +354,6 @@ def check_metric(
             f"metric {metric.name!r} needs window {read!r}, which was not scored",
             remedy=did_you_mean(read, scored),
         )
-
-
-def most_resamples(teachers: int) -> int:
-    """How many resamples 2 GB allow, at 40 bytes for each pair of teachers; 10,000 at least."""
-    pairs = max(1, teachers * (teachers + 1) // 2)
-    return min(MOST_RESAMPLES, max(_ALWAYS, _PAIRS_AT_ONCE // pairs))
-
-
-def check_resampling(bootstrap_iters: int, seed: int, most: int = MOST_RESAMPLES) -> None:
-    """Refuse numbers below 0, and more resamples than `most`."""
-    if bootstrap_iters > most:
-        raise ConfigError(
-            f"bootstrap_iters is above {most:,}, and memory would not do for more",
-            found=bootstrap_iters, remedy=f"give {most} or fewer; {_ALWAYS} is the default",
-        )  # fmt: skip
-    for name, number in (("bootstrap_iters", bootstrap_iters), ("seed", seed)):
-        if number < 0:
-            raise ConfigError(f"{name} is below 0", found=number, remedy="give 0 or more")
 
 
 def check_scores(table: ScoreTable, rows: Sequence[Scored]) -> None:

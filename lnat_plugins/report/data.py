@@ -74,22 +74,25 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
         windows: those scored; one that no response has throughout is dropped.
         window: what global is compared with.
     """
-    profiles = [{name: _profile(row.record, name) for name in windows} for row in rows]
-    used = [name for name in windows if any(profile[name] is not None for profile in profiles)]
-    complete = [
-        (row.teacher, np.array([profile[name] for name in used]))
-        for row, profile in zip(rows, profiles, strict=True)
-        if used and all(profile[name] is not None for name in used)
-    ]
-    means = dict(zip(used, _mean([of for _, of in complete]), strict=True)) if complete else {}
+    used = [name for name in windows if any(_profile(row.record, name) is not None for row in rows)]
+    # Summed as they come: all profiles of many responses would take more memory than their scores.
+    every, of_teacher = _Sum(), dict[str, _Sum]()
+    for row in rows if used else ():
+        profile = [_profile(row.record, name) for name in used]
+        known = [each for each in profile if each is not None]
+        if len(known) == len(used):
+            profile_WB = np.array(known)
+            every.add(profile_WB)
+            of_teacher.setdefault(row.teacher, _Sum()).add(profile_WB)
+    means = dict(zip(used, every.mean(), strict=True)) if every.count else {}
     by_teacher, gains = {}, {}
-    for teacher in dict.fromkeys(teacher for teacher, _ in complete):
-        own = dict(zip(used, _mean([of for name, of in complete if name == teacher]), strict=True))
+    for teacher, total in of_teacher.items():
+        own = dict(zip(used, total.mean(), strict=True))
         if window in own:
             by_teacher[teacher] = own[window]
         if window != GLOBAL and {window, GLOBAL} <= means.keys():
             gains[teacher] = tuple((np.array(own[GLOBAL]) - own[window]).tolist())
-    return Positions(means, by_teacher, gains, len(complete), len(rows) - len(complete))
+    return Positions(means, by_teacher, gains, every.count, len(rows) - every.count)
 
 
 def _profile(record: StepSums, window: str) -> Floats | None:
@@ -111,8 +114,24 @@ def _shares(steps: int) -> Floats:
     return shares
 
 
-def _mean(profiles_RWB: Sequence[Floats]) -> list[tuple[float, ...]]:
-    return [tuple(means_B) for means_B in np.array(profiles_RWB).mean(axis=0).tolist()]
+class _Sum:
+    """A sum of profiles, (W, B), and how many they were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sum: Floats | None = None
+
+    def add(self, profile_WB: Floats) -> None:
+        self.count += 1
+        if self._sum is None:
+            self._sum = profile_WB.copy()
+        else:
+            self._sum += profile_WB
+
+    def mean(self) -> list[tuple[float, ...]]:
+        """W tuples of B means, of one profile at least."""
+        assert self._sum is not None
+        return [tuple(means_B) for means_B in (self._sum / self.count).tolist()]
 
 
 @dataclass(frozen=True)
@@ -202,22 +221,25 @@ def ranking_of(
     )  # fmt: skip
 
 
-def gather(scored: ScoredSet, options: ReportOptions) -> Figures:
+def gather(
+    scored: ScoredSet, options: ReportOptions, rows: RowsWithTables | None = None
+) -> Figures:
     """Compute them.
+
+    Args:
+        scored, options: as for a report.
+        rows: those of `scored`, if their tables are to be used further.
 
     Raises:
         ConfigError, DataError: as `rank`, for the report's metric.
     """
     windows, window = scored.windows, options.window
 
-    @functools.cache
-    def rated(metric: Metric, by: str) -> Ratings:
-        return metric.rate(scored.rows, by)
-
+    rows = RowsWithTables(scored.rows, keep_values=True) if rows is None else rows
+    rated = rows.rate
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
     by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
     resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
-    rows = RowsWithTables(scored.rows)
     ranking = ranking_of(scored, options, rows)
     others = [
         metric

@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.ranking.students import StudentComparison, compare_students
+from lnat_plugins.ranking.table import RowsWithTables
 from lnat_plugins.report import charts, tables
 from lnat_plugins.report.cells import Table, counted, last_part, number
 from lnat_plugins.report.data import Figures, ReportOptions, gather, ranking_of
@@ -30,6 +31,7 @@ from lnat_plugins.report.plots import enlarged, plots_of
 from lnat_plugins.report.prompts import Prompts, prompts_of
 from lnat_plugins.report.traces import (
     DIFFERENCE,
+    MOST_STEPS,
     Kept,
     View,
     compressed,
@@ -38,9 +40,11 @@ from lnat_plugins.report.traces import (
     listed,
     pieces,
     points,
+    steps_shown,
     views_of,
 )
 from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.steps.markers import find_tags
 
 MAX_SIZE: Final = 10.0
 """Megabytes that a page may have."""
@@ -99,9 +103,10 @@ def report(
                 found=f"steps up to character {end} of {len(row.text)}",
                 remedy="score the responses again; the text was changed afterwards",
             )
-    figures = gather(scored, options)
+    rows = RowsWithTables(scored.rows, keep_values=True)
+    figures = gather(scored, options, rows)
     looks = Looks(figures.teachers)
-    found = prompts_of(scored, figures.teachers, options, figures.local_window)
+    found = prompts_of(scored, figures.teachers, options, figures.local_window, rows)
     views = views_of([row.record for row in scored.rows], scored.windows, figures.local_window)
     columns, every = points(
         scored, found, figures.teachers, scores=figures.scores, local=figures.local_scores,
@@ -123,6 +128,7 @@ def report(
         "looks": looks, "tables": tables, "charts": charts, "views": views,
         "studies": studies, "beside": beside,
         "window_name": charts.window_name, "DIFFERENCE": DIFFERENCE, "MANY": _MANY_METRICS,
+        "most_steps": MOST_STEPS,
         "next_command": options.next_command,
         "prompts": found, "width": width, "listed": len(prompt_list["id"]),
         "first": _first(scored, found, figures, views, options.window),
@@ -178,17 +184,23 @@ def _first(
     responses = []
     for row in prompts.rows[index]:
         record = row.record
-        nothing = [math.nan] * len(record.spans)
+        means = {name: record.step_means(name) for name in scored.windows}
+        scores = means[window] or [math.nan] * record.n_steps
+        shown = steps_shown(record, _LONGEST_PLAIN // len(prompts.rows[index]))
+        tags = find_tags(row.text) if any(record.tag_tokens) else []
         steps = [
             {
-                "pieces": pieces(row, step),
-                "class": view.shade(score),
-                "title": details(step, record, scored.windows, figures.local_window),
+                "pieces": pieces(row, step, tags),
+                "class": view.shade(scores[step]),
+                "title": details(step, record, means, figures.local_window),
             }
-            for step, score in enumerate(record.step_means(window) or nothing)
+            for step in range(shown)
         ]
         value = figures.values[label].values[place[id(row)]]
-        responses.append({"row": row, "steps": steps, "value": f"{label} {number(value)}"})
+        responses.append({
+            "row": row, "steps": steps, "left_out": record.n_steps - shown,
+            "value": f"{label} {number(value)}",
+        })  # fmt: skip
     return {"index": index, "responses": responses, "view": view}
 
 

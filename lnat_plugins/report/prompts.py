@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lnat_plugins.metrics import GLOBAL, METRICS
+from lnat_plugins.metrics import GLOBAL, METRICS, Scored
 from lnat_plugins.ranking.table import TIE, Bools, Floats, Ints, score_table
 from lnat_plugins.report.data import ReportOptions
 from lnat_plugins.scoring.record import ScoredResponse
@@ -68,23 +68,28 @@ class Prompts:
 
 
 def prompts_of(
-    scored: ScoredSet, teachers: Sequence[str], options: ReportOptions, local_window: str
-) -> Prompts:
+    scored: ScoredSet, teachers: Sequence[str], options: ReportOptions, local_window: str,
+    rows: Sequence[Scored] | None = None,
+) -> Prompts:  # fmt: skip
     """Compute them.
 
     Args:
         teachers: in rank order; the indices of winners are theirs.
         local_window: where local naturalness is read.
+        rows: those of `scored`, if they keep their tables.
     """
+    scored_rows = scored.rows if rows is None else rows
     by_prompt: dict[str, list[ScoredResponse]] = {}
     for row in scored.rows:
         by_prompt.setdefault(row.prompt_id, []).append(row)
     ids = tuple(prompt for prompt in scored.prompts if prompt in by_prompt)
     place = {teacher: i for i, teacher in enumerate(teachers)}
-    rows = tuple(tuple(sorted(by_prompt[each], key=lambda row: place[row.teacher])) for each in ids)
+    responses = tuple(
+        tuple(sorted(by_prompt[each], key=lambda row: place[row.teacher])) for each in ids
+    )
 
     own_PT, local_PT, global_PT = (
-        score_table(scored.rows, ids, teachers, metric, window).scores
+        score_table(scored_rows, ids, teachers, metric, window).scores
         for metric, window in (
             (options.metric, options.window),
             (METRICS["local_naturalness"], local_window),
@@ -99,15 +104,15 @@ def prompts_of(
     winner_P, local_P, global_P = map(_best, (own_PT, local_PT, global_PT))
     tied = _tied(own_PT)
     correct, all_correct = [], []
-    for responses, winner, sharing in zip(rows, winner_P.tolist(), tied, strict=True):
+    for own, winner, sharing in zip(responses, winner_P.tolist(), tied, strict=True):
         best = sharing or (winner,)
-        known = {row.correct for row in responses if place[row.teacher] in best}
+        known = {row.correct for row in own if place[row.teacher] in best}
         correct.append("n" if False in known else "y" if known == {True} else "?")
-        all_correct.append(all(row.correct is True for row in responses))
+        all_correct.append(all(row.correct is True for row in own))
     return Prompts(
         ids=ids,
-        texts=tuple(plain_text(responses[0].candidate.messages) for responses in rows),
-        rows=rows,
+        texts=tuple(plain_text(own[0].candidate.messages) for own in responses),
+        rows=responses,
         winner=winner_P,
         tied=tied,
         lead=lead_P,

@@ -42,6 +42,12 @@ MOST_POINTS: Final = 2400
 _SNIPPETS: Final = (90, 50, 24, 0)
 """Characters of a prompt in the list; the first that fit."""
 
+MOST_STEPS: Final = 5_000
+"""Steps of a response that a page shows at most, from the first on."""
+
+_MOST_CHARACTERS: Final = 1_000_000
+"""Characters of a response that a page shows at most, but for its first step."""
+
 _MOST_MISSES: Final = 40
 """Traces tried beyond the bound before a page is called full."""
 
@@ -129,19 +135,26 @@ def step_number(score: float) -> str:
     return number(score, 2 if score == 0 or abs(score) >= 0.1 else 4)
 
 
-def details(step: int, record: StepSums, windows: Iterable[str], local_window: str) -> str:
-    """The numbers of a step in words, as the page's script writes them."""
+def details(
+    step: int, record: StepSums, means: Mapping[str, Sequence[float] | None], local_window: str
+) -> str:
+    """The numbers of a step in words, as the page's script writes them.
+
+    Args:
+        means: window -> `step_means` of the record.
+    """
     figures = []
-    for window in windows:
+    for window, scores in means.items():
         label = "global" if window == GLOBAL else f"window {window}"
-        scores = record.step_means(window)
         if scores is None or math.isnan(scores[step]):
             figures.append(f"{label} undefined ({_why(record, window)})")
         else:
             figures.append(f"{label} {step_number(scores[step])}")
-    apart = differences(record, local_window) if local_window != GLOBAL else []
-    if apart and not math.isnan(apart[step]):
-        figures.append(f"global minus window {local_window} {step_number(apart[step])}")
+    whole, local = means.get(GLOBAL), means.get(local_window)
+    if local_window != GLOBAL and whole is not None and local is not None:
+        apart = whole[step] - local[step]
+        if not math.isnan(apart):
+            figures.append(f"global minus window {local_window} {step_number(apart)}")
     tokens = counted(record.tokens[step], "token")
     return f"step {step + 1} of {len(record.spans)}, {tokens}: {'; '.join(figures)}"
 
@@ -169,10 +182,14 @@ class Kept(NamedTuple):
     Attributes:
         blocks: index of the prompt -> its compressed trace, in the order of the set.
         prompts: how many prompts there are.
+        cut: responses in the page of which the last steps are left out.
+        steps_left_out: how many steps these are together.
     """
 
     blocks: Mapping[int, str]
     prompts: int
+    cut: int = 0
+    steps_left_out: int = 0
 
     @property
     def whole(self) -> bool:
@@ -210,16 +227,33 @@ def kept(
             continue
         used += size
         blocks[index] = block
-    return Kept(dict(sorted(blocks.items())), len(prompts.ids))
+    left_out = [
+        row.record.n_steps - steps_shown(row.record)
+        for index in blocks
+        for row in prompts.rows[index]
+    ]
+    cut = sum(count > 0 for count in left_out)
+    return Kept(dict(sorted(blocks.items())), len(prompts.ids), cut, sum(left_out))
 
 
-def pieces(row: ScoredResponse, step: int) -> list[str]:
-    """The text of a step, cut where a tag in it is not scored: text, tag, text, tag, …, text."""
+def steps_shown(record: StepSums, characters: int = _MOST_CHARACTERS) -> int:
+    """How many steps a page shows: as many as there is room for, the first in any case."""
+    most = min(record.n_steps, MOST_STEPS)
+    ends = [end for _, end in record.spans[:most]]
+    return max(min(1, most), bisect.bisect_right(ends, characters))
+
+
+def pieces(row: ScoredResponse, step: int, tags: Sequence[tuple[int, int]]) -> list[str]:
+    """The text of a step, cut where a tag in it is not scored: text, tag, text, tag, …, text.
+
+    Args:
+        tags: where the response's tags are, see `find_tags`.
+    """
     record = row.record
     start, end = record.spans[step]
     if not record.tag_tokens or not record.tag_tokens[step]:
         return [row.text[start:end]]
-    inside = [(max(start, a), min(end, b)) for a, b in find_tags(row.text) if a < end and b > start]
+    inside = [(max(start, a), min(end, b)) for a, b in tags if a < end and b > start]
     cuts = [start, *(place for span in inside for place in span), end]
     return [row.text[a:b] for a, b in itertools.pairwise(cuts)]
 
@@ -229,16 +263,20 @@ def _response(
     values: Mapping[str, Ratings], place: int,
 ) -> dict[str, Any]:  # fmt: skip
     record = row.record
-    scores = {window: record.step_means(window) for window in windows}
+    shown = steps_shown(record)
+    spans = record.spans[:shown]
+    means_of = {window: record.step_means(window) for window in windows}
+    scores = {window: None if all_ is None else all_[:shown] for window, all_ in means_of.items()}
+    tags = find_tags(row.text) if any(record.tag_tokens) else []
     return {
         "teacher": teachers.index(row.teacher),
         "sample": row.sample,
         "correct": row.correct,
-        "steps": [row.text[start:end] for start, end in record.spans],
-        "tags": {
-            step: parts for step in range(len(record.spans)) if len(parts := pieces(row, step)) > 1
-        },
-        "tokens": record.tokens,
+        "n_steps": record.n_steps,
+        "n_tokens": record.n_tokens,
+        "steps": [row.text[start:end] for start, end in spans],
+        "tags": {step: parts for step in range(shown) if len(parts := pieces(row, step, tags)) > 1},
+        "tokens": record.tokens[:shown],
         "scores": {
             window: None if means is None else [short(mean) for mean in means]
             for window, means in scores.items()

@@ -12,21 +12,13 @@ import math
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
-
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    WrapValidator,
-)
+from typing import Any, Final
 
 from lnat_plugins.errors import DataError, StudentError, validate
 from lnat_plugins.files import RepeatedKeyError, parse_json
-from lnat_plugins.scoring.token_values import TokenValues
+from lnat_plugins.scoring.packed import PackedSpans, pack
+from lnat_plugins.scoring.stored import StoredRecord, quick_record
+from lnat_plugins.scoring.token_values import TokensInFile, TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, Response
 
@@ -90,7 +82,7 @@ class RequestedMetrics:
         return {} if self.optional else self.needs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepSums:
     """One response, scored under one or several windows. n steps; all sums in nats.
 
@@ -130,7 +122,7 @@ class StepSums:
 
     teacher: str
     sample: int | str
-    spans: tuple[tuple[int, int], ...]
+    spans: Sequence[tuple[int, int]]
     tokens: tuple[int, ...]
     sums: Mapping[str, tuple[float, ...] | None]
     totals: Mapping[str, float]
@@ -146,7 +138,7 @@ class StepSums:
     tag_sums: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     variants: Mapping[str, float] = field(default_factory=dict)
     calibration: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    token_values: TokenValues | None = None
+    token_values: TokenValues | TokensInFile | None = None
     prompt_tokens: int = 0
     student: Mapping[str, Any] = field(default_factory=dict)
     ids_digest: str = ""
@@ -199,32 +191,31 @@ class StepSums:
         return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
-    def from_json(cls, record: str | Mapping[str, Any], where: str = "") -> StepSums:
+    def from_json(
+        cls, record: str | Mapping[str, Any], where: str = "", *, like: StepSums | None = None,
+        tokens: TokensInFile | None = None,
+    ) -> StepSums:  # fmt: skip
         """Read `to_json`'s text, or the object parsed from it; null becomes NaN.
+
+        Its numbers are kept in few bytes, see `packed`.
+
+        Args:
+            where: file, row and teacher, for messages.
+            like: another record; what is equal in both is kept once.
+            tokens: to be kept in place of the numbers of the tokens, once these are checked.
 
         Raises:
             DataError: not a record, or its parts do not fit each other; names `where` and field.
         """
-        parsed: object = record
-        if isinstance(record, str):
-            try:
-                parsed = parse_json(record, finite=True)
-            except RepeatedKeyError as cause:
-                raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
-            except (ValueError, RecursionError):
-                parsed = None
-        if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
-            raise DataError("not a scored record", where=where, found=record, remedy=_REMEDY)
-        stored = validate(
-            _StoredRecord, parsed, where=where, kind=DataError, key="record's field",
-            prefix="record: ", remedy=_REMEDY,
-        )  # fmt: skip
-        read = cls(**vars(stored))
+        stored = quick_record(record) if isinstance(record, str) else None
+        if stored is None:
+            stored = _read_slowly(record, where)
+        values = stored.values()
         if stored.token_values is not None:
-            values = TokenValues.of_json(stored.token_values, where)
-            read = dataclasses.replace(read, token_values=values)
+            values["token_values"] = TokenValues.of_json(stored.token_values, where)
+        read = cls(**values)
         _check_lengths_and_reasons(read, where)
-        if read.token_values is not None:
+        if isinstance(read.token_values, TokenValues):
             tags = read.tag_tokens or (0,) * read.n_steps
             counts = [*map(operator.add, read.tokens, tags)]
             if (found := read.token_values.counts(where)) != counts:
@@ -232,10 +223,24 @@ class StepSums:
                     "the record's field 'token_values' holds other counts than 'tokens'",
                     where=where, found=found, remedy=_REMEDY,
                 )  # fmt: skip
-        return read
+            values["token_values"] = tokens or read.token_values
+        for name in _SHARED:
+            if like is not None and values[name] == (known := getattr(like, name)):
+                values[name] = known
+        values["spans"] = PackedSpans(end for _, end in read.spans)
+        names = ("sums", "step_statistics", "tag_sums")
+        if any(None in values[name].values() for name in names):
+            return cls(**values)
+        series, single = pack(
+            [values[name] for name in names],
+            [values[name] for name in ("totals", "statistics", "variants")],
+        )
+        (values["sums"], values["step_statistics"], values["tag_sums"]) = series
+        (values["totals"], values["statistics"], values["variants"]) = single
+        return cls(**values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ScoredResponse:
     """A candidate with its record: the row that travels from scoring to ranking and selection."""
 
@@ -273,6 +278,31 @@ class ScoredResponse:
         return self.candidate.where
 
 
+_SHARED: Final = (
+    "path", "settings", "settings_hash", "splitter", "versions", "student", "undefined",
+    "calibration", "part",
+)  # fmt: skip
+"""Fields that are mostly the same in all records of a file."""
+
+
+def _read_slowly(record: str | Mapping[str, Any], where: str) -> StoredRecord:
+    """As objects first, so that a duplicate key is seen; raises DataError for what is wrong."""
+    parsed: object = record
+    if isinstance(record, str):
+        try:
+            parsed = parse_json(record, finite=True)
+        except RepeatedKeyError as cause:
+            raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
+        except (ValueError, RecursionError):
+            parsed = None
+    if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
+        raise DataError("not a scored record", where=where, found=record, remedy=_REMEDY)
+    return validate(
+        StoredRecord, parsed, where=where, kind=DataError, key="record's field",
+        prefix="record: ", remedy=_REMEDY,
+    )  # fmt: skip
+
+
 def _null_for_nan(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         return {name: _null_for_nan(each, where) for name, each in value.items()}
@@ -283,57 +313,6 @@ def _null_for_nan(value: Any, where: str) -> Any:
     if math.isinf(value):
         raise DataError("a step sum is infinite", where=where, found=value)
     return float(value)
-
-
-def _text_or_whole_number(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("this must be text or a whole number")
-    return value
-
-
-Sample = Annotated[Any, AfterValidator(_text_or_whole_number)]
-
-# JSON has lists where records hold tuples: strict about their entries only.
-_Tuple = Field(strict=False)
-_Span = Annotated[tuple[NonNegativeInt, NonNegativeInt], _Tuple]
-_Number = Annotated[
-    float, WrapValidator(lambda value, check: math.nan if value is None else check(value))
-]
-_Numbers = Annotated[tuple[_Number, ...], _Tuple]
-
-
-class _StoredRecord(BaseModel):
-    """The fields of `StepSums` in JSON, where null is NaN. Keys of a later version are ignored."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    teacher: str
-    sample: Sample
-    spans: Annotated[tuple[_Span, ...], _Tuple] = Field(
-        json_schema_extra={"must_be": "a list of [start, end] pairs of whole numbers"}
-    )
-    tokens: Annotated[tuple[PositiveInt, ...], _Tuple] = Field(
-        json_schema_extra={"must_be": "a list of whole numbers above 0"}
-    )
-    sums: dict[str, _Numbers | None]
-    totals: dict[str, _Number]
-    undefined: dict[str, str]
-    path: str
-    settings: dict[str, Any]
-    settings_hash: str
-    splitter: str
-    versions: dict[str, str]
-    step_statistics: dict[str, _Numbers] = {}
-    statistics: dict[str, _Number] = {}
-    tag_tokens: Annotated[tuple[NonNegativeInt, ...], _Tuple] = ()
-    tag_sums: dict[str, _Numbers] = {}
-    variants: dict[str, _Number] = {}
-    calibration: dict[str, list[float]] = {}
-    token_values: dict[str, Any] | None = None
-    prompt_tokens: NonNegativeInt = 0
-    student: dict[str, Any] = {}
-    ids_digest: str = ""
-    part: dict[str, Any] = {}
 
 
 def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
@@ -360,20 +339,19 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
     for name, tags in record.tag_sums.items():
         if len(tags) != n or name not in record.sums:
             raise refuse("tag_sums", f"does not hold a sum for each of {n} steps", name)
-    numbers: dict[str, Sequence[float]] = {}
+    unknown = set()
     for field_name, by_name in (("step_statistics", record.step_statistics), ("sums", record.sums)):
         for name, sums in by_name.items():
             if sums is not None and len(sums) != n:
                 of = f"window {name!r}" if field_name == "sums" else repr(name)
                 raise refuse(field_name, f"does not hold a sum for each of {n} steps in {of}", sums)
-            numbers[name] = sums or ()
-    single = (*record.statistics.items(), *record.totals.items(), *record.variants.items())
-    for name, value in single:
-        numbers[name] = (value, *numbers.get(name, ()))
-    for name, values in numbers.items():
-        if any(map(math.isnan, values)) and name not in record.undefined:
-            problem = f"does not say why {name!r} is undefined"
-            raise refuse("undefined", problem, dict(record.undefined))
+            if sums is not None and math.isnan(sum(sums)):
+                unknown.add(name)
+    for single in (record.statistics, record.totals, record.variants):
+        unknown.update(name for name, value in single.items() if math.isnan(value))
+    for name in sorted(unknown - record.undefined.keys()):
+        problem = f"does not say why {name!r} is undefined"
+        raise refuse("undefined", problem, dict(record.undefined))
     for name, sums in record.sums.items():
         total = record.totals[name]
         if sums is not None and not _near(total, math.fsum(sums)):

@@ -58,8 +58,12 @@ WARNED: Final = {
 
 def count_warned(rows: Iterable[RowTokens]) -> dict[str, int]:
     """What is to be told -> number of rows."""
-    notes = Counter(note for row in rows for note in row.notes)
-    return {text: notes[note] for note, text in WARNED.items() if notes[note]}
+    return warned(Counter(note for row in rows for note in row.notes))
+
+
+def warned(notes: Mapping[str, int]) -> dict[str, int]:
+    """As `count_warned`, of notes that are counted already."""
+    return {text: notes[note] for note, text in WARNED.items() if notes.get(note)}
 
 
 def ids_digest(prompt: Ids, response: Ids) -> str:

@@ -6,6 +6,7 @@ A line is one prompt with all its scored responses. Files of one task and studen
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +19,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
 from lnat_plugins.formatting import plural
-from lnat_plugins.scoring.record import Sample, ScoredResponse, StepSums
+from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
+from lnat_plugins.scoring.stored import Sample
+from lnat_plugins.scoring.token_values import TokensInFile
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 from lnat_plugins.teacher_set.unusable import UnusableRows, add
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
+_NO_EXTRA: Final[Mapping[str, Any]] = {}
 _ONE_RUN: Final = "name the files of one run only"
 
 
@@ -155,7 +159,14 @@ def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
         # lm-eval names a model's folder like this; one file of a run may have this name only.
         student = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", file.student)
         runs.setdefault((file.task, student), []).append(file)
-    return tuple(_merge(runs[run], skipped) for run in sorted(runs))
+    # Looking for circles among objects that are all kept takes a quarter of the time.
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        return tuple(_merge(runs[run], skipped) for run in sorted(runs))
+    finally:
+        if collected:
+            gc.enable()
 
 
 def read_scored_set(sources: Iterable[str | Path]) -> ScoredSet:
@@ -212,16 +223,17 @@ class _StoredResponse(BaseModel):
 
 
 class _ScoredPrompt(NamedTuple):
-    """A line: a prompt and its rows, in order."""
+    """A line: a prompt, and its responses with their records, in order."""
 
     prompt_id: str
     messages: tuple[Message, ...]
-    rows: tuple[ScoredResponse, ...]
+    responses: Sequence[tuple[Response, StepSums]]
     where: str
 
 
 def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
-    for line, where in read_lines(path):
+    like: StepSums | None = None
+    for line, where, offset in read_lines(path):
         doc, replies = line["doc"], line["resps"]
         if not isinstance(doc, Mapping) or not isinstance(doc.get("responses"), list):
             what = "a sample of another task, not of a teacher set"
@@ -235,27 +247,29 @@ def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
         messages: tuple[Message, ...] = tuple(
             prompt.messages or [{"role": "user", "content": prompt.prompt}]
         )
-        rows = []
-        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True), 1):
-            response, record = _read_response(doc_row, reply, where, number)
-            rows.append(ScoredResponse(Candidate(0, prompt.prompt_id, messages, response), record))
-        yield _ScoredPrompt(prompt.prompt_id, messages, tuple(rows), where)
+        place, responses = (path, offset), []
+        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True)):
+            tokens = TokensInFile(place, number)
+            response, record = _read_response(doc_row, reply, where, tokens, like)
+            like = like or record
+            responses.append((response, record))
+        yield _ScoredPrompt(prompt.prompt_id, messages, responses, where)
 
 
 def _read_response(
-    doc_row: object, reply: object, where: str, number: int
+    doc_row: object, reply: object, where: str, tokens: TokensInFile, like: StepSums | None
 ) -> tuple[Response, StepSums]:
     if isinstance(doc_row, Mapping) and not isinstance(doc_row.get("turn"), Mapping | None):
         # In older files a column of that name was the row's own.
         doc_row = {**doc_row, "row_turn": doc_row["turn"], "turn": None}
     own = validate(
-        _StoredResponse, doc_row, where=f"{where}, response {number}", kind=DataError,
+        _StoredResponse, doc_row, where=f"{where}, response {tokens.number + 1}", kind=DataError,
         key="field", remedy=CUT,
     )  # fmt: skip
     where = f"{where}, teacher {own.teacher!r}"
     if not isinstance(reply, list) or len(reply) != 1:
         raise DataError("not a scored record", where=where, found=reply, remedy=NOT_OURS)
-    record = StepSums.from_json(reply[0], where)
+    record = StepSums.from_json(reply[0], where, like=like, tokens=tokens)
     if (record.teacher, record.sample) != (own.teacher, own.sample):
         found = f"teacher {record.teacher}, sample {record.sample}"
         what = "the record belongs to another response"
@@ -266,7 +280,7 @@ def _read_response(
             found=f"{record.spans[-1][1]} of {len(own.response)} characters", remedy=CUT,
         )  # fmt: skip
     steps = None if own.steps is None else tuple(own.steps)
-    extra = own.model_extra or {}
+    extra = own.model_extra or _NO_EXTRA
     response = Response(
         own.teacher, own.response, own.sample, own.correct, steps, extra, where, turn=own.turn
     )
@@ -281,23 +295,32 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
             or splitters differ; or the same (prompt, teacher, sample) has different numbers in two
             files.
     """
-    rows: dict[tuple[str, str, int | str], ScoredResponse] = {}
-    prompts: dict[str, _ScoredPrompt] = {}
+    rows: list[ScoredResponse] = []
+    prompts: dict[str, tuple[tuple[Message, ...], str, list[int]]] = {}
     duplicates = 0
     cut: list[tuple[SamplesFile, int]] = []
     for file in files:
         lines = 0
         for prompt in _read_prompts(file.path):
             lines += 1
-            known = prompts.setdefault(prompt.prompt_id, prompt)
-            if known.messages != prompt.messages:
+            messages, where, own = prompts.setdefault(
+                prompt.prompt_id, (prompt.messages, prompt.where, [])
+            )
+            if messages != prompt.messages:
                 raise DataError(
-                    f"prompt {prompt.prompt_id!r} is another prompt than at {known.where}",
+                    f"prompt {prompt.prompt_id!r} is another prompt than at {where}",
                     where=prompt.where, remedy="merge files of one teacher set only",
                 )  # fmt: skip
-            for row in prompt.rows:
-                first = rows.setdefault((row.prompt_id, row.teacher, row.sample), row)
-                if first is not row:
+            known = {(rows[i].teacher, rows[i].sample): rows[i] for i in own}
+            for response, record in prompt.responses:
+                index = len(rows)
+                candidate = Candidate(index, prompt.prompt_id, messages, response)
+                row = ScoredResponse(candidate, record)
+                first = known.setdefault((row.teacher, row.sample), row)
+                if first is row:
+                    own.append(index)
+                    rows.append(row)
+                else:
                     duplicates += 1
                     _refuse_other_settings(first, row)
                     _refuse_other_numbers(first, row)
@@ -312,15 +335,11 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
                 f"{file.scored}",
                 where=str(file.path), remedy=CUT,
             )  # fmt: skip
-    numbered = tuple(
-        replace(row, candidate=replace(row.candidate, index=index))
-        for index, row in enumerate(rows.values())
-    )
-    if not numbered:
+    if not rows:
         raise DataError("no scored response in the samples file", where=str(files[0].path))
-    for row in numbered:
-        _refuse_other_settings(numbered[0], row)
-    merged = scored_set(numbered, files[0].task, files[0].student, tuple(prompts))
+    for row in rows:
+        _refuse_other_settings(rows[0], row)
+    merged = scored_set(tuple(rows), files[0].task, files[0].student, tuple(prompts))
     paths = tuple(str(file.path) for file in files)
     return replace(
         merged, files=paths, skipped=skipped, duplicates=duplicates, prompts_in_set=in_set,

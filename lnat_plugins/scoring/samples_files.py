@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import RepeatedKeyError, irregular, parse_json, require_regular
+from lnat_plugins.scoring.stored import quick_json
 from lnat_plugins.teacher_set.unusable import UnusableRows
 
 CUT: Final = "the file was cut or edited: run lm_eval with --log_samples again"
@@ -112,7 +113,7 @@ def _fewest(counts: Iterable[int], than: int) -> int:
 
 def _is_ours(path: Path) -> bool:
     try:
-        doc = next(read_lines(path))[0]["doc"]
+        doc = next(read_lines(path)).parsed["doc"]
     except DataError:
         return True  # so that reading it raises the error
     return isinstance(doc, Mapping) and {"prompt_id", "responses"} <= doc.keys()
@@ -190,23 +191,41 @@ def _model_name(results: Mapping[str, Any]) -> str:
     return ""
 
 
-def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The documents of a samples file with their replies, each with file and line for messages.
+class Line(NamedTuple):
+    """A document of a samples file with its replies.
+
+    Attributes:
+        parsed: the line's object.
+        where: file and line, for messages.
+        offset: where the line begins, in bytes.
+    """
+
+    parsed: Mapping[str, Any]
+    where: str
+    offset: int
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The documents of a samples file, in order.
 
     Raises:
         DataError: unreadable text or JSON, or a line of another kind of file.
     """
-    number, empty = 0, True
+    number, offset, empty = 0, 0, True
     require_regular(path, DataError)
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, start=1):
+                begin, offset = offset, offset + len(raw)
+                line = raw.decode("utf-8")
                 if not line.strip():
                     continue
                 empty = False
                 where = f"{path} line {number}"
                 try:
-                    parsed = parse_json(line)
+                    parsed = quick_json(line)
+                    if parsed is None:
+                        parsed = parse_json(line)
                 except RepeatedKeyError as cause:
                     raise DataError(str(cause), where=where, remedy=CUT) from None
                 except (ValueError, RecursionError):
@@ -216,9 +235,9 @@ def read_lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
                 if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
                     what = "not a line of a samples file"
                     raise DataError(what, where=where, found=line, remedy=NOT_OURS)
-                yield parsed, where
+                yield Line(parsed, where, begin)
     except UnicodeDecodeError:
-        raise DataError("not UTF-8 text", where=f"{path} line {number + 1}", remedy=CUT) from None
+        raise DataError("not UTF-8 text", where=f"{path} line {number}", remedy=CUT) from None
     except OSError as error:
         raise DataError("cannot be opened", where=str(path), found=error.strerror) from None
     if empty:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +20,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from lnat_plugins.errors import DataError, validate
+from lnat_plugins.files import parse_json
 
 _INTEGER: Final = "<i4"
 _FLOAT: Final = "<f4"
@@ -84,8 +87,8 @@ class TokenValues:
 
     def counts(self, where: str = "") -> list[int]:
         """Tokens of each step, those of tags included; raises DataError as `arrays`."""
-        found: list[int] = np.diff(_unpacked(self.bounds, _INTEGER, where)).tolist()
-        return found
+        bounds = _unpacked(self.bounds, _INTEGER, where).tolist()
+        return [end - begin for begin, end in itertools.pairwise(bounds)]
 
     def arrays(self, where: str = "") -> dict[str, npt.NDArray[Any]]:
         """`ids`, `ends`, `bounds`, `scored`, `logprob[WINDOW]` for each window, and each statistic.
@@ -110,6 +113,44 @@ class TokenValues:
                 remedy=_REMEDY,
             )  # fmt: skip
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class TokensInFile:
+    """The numbers of a stored record's tokens, read from the file when they are needed.
+
+    They are most of what a samples file holds, and only `Scores.tokens` looks at them.
+
+    Attributes:
+        place: the samples file, and where the prompt's line begins in it, in bytes.
+        number: of the response among the line's, from 0.
+    """
+
+    place: tuple[Path, int]
+    number: int
+
+    def load(self, where: str = "") -> TokenValues:
+        """Read them; raises DataError, which names `where`, if the file was changed or removed."""
+        path, offset = self.place
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                line = parse_json(file.readline().decode())
+            stored = parse_json(line["resps"][self.number][0])["token_values"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            raise DataError(
+                "the file was changed after the scores were read", where=where or str(path),
+                remedy="read the scores again",
+            ) from None  # fmt: skip
+        return TokenValues.of_json(stored, where)
+
+    def arrays(self, where: str = "") -> dict[str, npt.NDArray[Any]]:
+        """As `TokenValues.arrays`; DataError too if the file is no longer as it was."""
+        return self.load(where).arrays(where)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `TokenValues.as_dict`."""
+        return self.load().as_dict()
 
 
 _REMEDY: Final = "score the responses again; the file was cut or edited"

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.rows import Renderer, count_warned
+from lnat_plugins.scoring.rows import Renderer, warned
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates, Message, plain_text
@@ -102,9 +102,10 @@ class ScoredStudent:
         except StudentError:
             why = "the student's tokenizer cannot be loaded (give --tokenizer a folder)"
             return {f"{NOT_COMPARED}: {why}": len(rows)}
-        as_scored = replace(renderer, arguments=self.arguments)
+        # The same where no arguments were given, and a rendering is most of the time.
+        as_scored = replace(renderer, arguments=self.arguments) if self.arguments else renderer
         differing: Counter[str] = Counter()
-        told = []
+        told: Counter[str] = Counter()
         for row in rows:
             trained = renderer.row(row)
             scored = self.records[row.index].ids_digest
@@ -112,8 +113,9 @@ class ScoredStudent:
                 differing[f"{NOT_COMPARED}: the scores are of an older version"] += 1
             elif scored != trained.digest:
                 differing[OTHER_IDS] += 1
-            told.append(as_scored.row(row) if scored == trained.digest else trained)
-        return count_warned(told) | dict(differing)
+            again = scored == trained.digest and as_scored is not renderer
+            told.update((as_scored.row(row) if again else trained).notes)
+        return warned(told) | dict(differing)
 
 
 def candidates_of_scores(scored: ScoredSet) -> Candidates:
@@ -139,16 +141,19 @@ def candidates_of_scores(scored: ScoredSet) -> Candidates:
         return ({"role": "system", "content": system}, *messages) if system else messages
 
     responses = [row.candidate.response for row in scored.rows]
+    # Rows of a prompt share one object of messages, and here the rendered ones too.
+    of_messages = {id(row.candidate.messages): row.candidate.messages for row in scored.rows}
+    rendered_as = {key: rendered(messages) for key, messages in of_messages.items()}
     if template is not None:
         extras = settle_template_columns(responses)
         pairs = zip(responses, extras, strict=True)
         responses = [replace(response, extra=extra) for response, extra in pairs]
     rows = (
-        replace(
-            row.candidate,
-            index=index,
-            messages=rendered(row.candidate.messages),
-            response=response,
+        Candidate(
+            row.candidate.index if row.candidate.index == index else index,  # one object for both
+            row.prompt_id,
+            rendered_as[id(row.candidate.messages)],
+            response,
         )
         for index, (row, response) in enumerate(zip(scored.rows, responses, strict=True))
     )

@@ -13,8 +13,7 @@ from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import user_path
 from lnat_plugins.formatting import join_blocks
 from lnat_plugins.outputs import check_file, with_keys, write_atomic
-from lnat_plugins.ranking.bootstrap import RESAMPLES
-from lnat_plugins.ranking.table import check_resampling
+from lnat_plugins.ranking.bootstrap import RESAMPLES, check_resampling
 from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.results import StudyResult, Together, together, write_results
 from lnat_plugins.study.run import StudyRun

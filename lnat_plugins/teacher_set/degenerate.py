@@ -298,6 +298,8 @@ _GROUP: Final = 4
 
 def _repeated(units: str | tuple[str, ...], stretch: int) -> tuple[int, int]:
     """Units that lie in a stretch that occurred before, and in one that did twice or more."""
+    if len(units) <= stretch:
+        return 0, 0
     # A stretch that recurs brings all its groups of four again; most texts have too few such.
     groups = len(units) - _GROUP + 1
     fours = set(zip(units, units[1:], units[2:], units[3:], strict=False))

@@ -26,7 +26,7 @@ READ_BY_TEMPLATE: Final = ("tools", "chat_template_kwargs")
 """A row's other columns that TRL gives to the chat template; see `template_columns`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Response:
     """One teacher's answer to one prompt.
 
@@ -183,7 +183,7 @@ def _fingerprint(values: Iterable[JSON], start: bytes = b"") -> str:
     return digest.hexdigest()[:12]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """One row that could be trained on: a response with the prompt that it answers.
 

@@ -16,6 +16,7 @@ from lnat_plugins.report.prompts import NOBODY, Prompts, prompts_of
 from lnat_plugins.report.traces import (
     DIFFERENCE,
     MOST_POINTS,
+    MOST_STEPS,
     View,
     compressed,
     details,
@@ -23,9 +24,11 @@ from lnat_plugins.report.traces import (
     listed,
     pieces,
     points,
+    steps_shown,
     views_of,
 )
 from lnat_plugins.scoring.record import ScoredResponse
+from lnat_plugins.steps.markers import find_tags
 from tests.report.builders import (
     FAST,
     Page,
@@ -36,6 +39,7 @@ from tests.report.builders import (
     three_teachers,
     traces_in,
     unpacked,
+    without_script,
 )
 
 NASTY = [
@@ -243,7 +247,10 @@ def test_bounds_of_shades_that_differ_do_not_read_alike(
 
 def test_numbers_of_a_step_are_as_many_as_are_kept() -> None:
     scored = row("p0", "A", [-3.43, -0.0123], tokens=[2, 2])
-    said = [details(step, scored.record, ["4"], "global") for step in (0, 1)]
+    said = [
+        details(step, scored.record, {"4": scored.record.step_means("4")}, "global")
+        for step in (0, 1)
+    ]
     assert [line.partition(": ")[2] for line in said] == [
         "window 4 -3.43", "window 4 -0.0123",
     ]  # fmt: skip
@@ -252,11 +259,11 @@ def test_numbers_of_a_step_are_as_many_as_are_kept() -> None:
 def test_tags_that_are_not_scored_stand_apart() -> None:
     scored = row("p0", "A", [-1.0, -2.0], steps=["<think>\nSo 3.", "\n</think>\n\nIt is 3."])
     whole = [["<think>\nSo 3."], ["\n</think>\n\nIt is 3."]]
-    assert [pieces(scored, step) for step in (0, 1)] == whole
+    assert [pieces(scored, step, find_tags(scored.text)) for step in (0, 1)] == whole
     record = dataclasses.replace(scored.record, tag_tokens=(2, 2))
     skipped = dataclasses.replace(scored, record=record)
     parts = [["", "<think>", "\nSo 3."], ["\n", "</think>", "\n\nIt is 3."]]
-    assert [pieces(skipped, step) for step in (0, 1)] == parts
+    assert [pieces(skipped, step, find_tags(skipped.text)) for step in (0, 1)] == parts
     text = page_of([skipped, row("p0", "B", [-3.0])])
     by_teacher = {one["teacher"]: one["tags"] for one in unpacked(text, "trace-0")["responses"]}
     assert by_teacher == {0: {"0": parts[0], "1": parts[1]}, 1: {}}
@@ -273,3 +280,21 @@ def test_a_shared_win_is_that_of_all_who_share_it() -> None:
     assert (found.tied, found.winner.tolist()) == (((0, 1), (), ()), [0, 1, NOBODY])
     assert found.correct == "ny?"
     assert listed(found, 10**6)[0]["tied"] == [(0, 1), (), ()]
+
+
+def test_a_trace_of_very_many_steps_is_shown_in_part() -> None:
+    n = MOST_STEPS + 7
+    rows = [row("p", name, [-1.0 - step / n for step in range(n)]) for name in ("A", "B")]
+    text = report(source(rows), options(**FAST))
+    shown = [(len(one["steps"]), one["n_steps"]) for one in unpacked(text, "trace-0")["responses"]]
+    assert shown == [(MOST_STEPS, n)] * 2
+    said = " ".join(without_script(text).split())
+    assert "Of 2 responses only the first 5,000 steps" in said
+    assert "14 steps are not. Every number above rests on all steps." in said
+    assert len(text.encode()) < 10e6
+
+
+def test_how_many_steps_are_shown() -> None:
+    record = row("p", "A", [-1.0, -2.0, -3.0]).record
+    end = record.spans[1][1]
+    assert [steps_shown(record, size) for size in (0, end - 1, end, 10**6)] == [1, 1, 2, 3]

@@ -147,13 +147,12 @@
     });
     const apart = data.local === "global" ? null : meansOf(one, data.difference);
     if (apart && apart[step] !== null) figures.push(`global minus window ${data.local} ${stepNumber(apart[step])}`);
-    const heading = `step ${step + 1} of ${one.steps.length}, ${counted(one.tokens[step], "token")}`;
+    const heading = `step ${step + 1} of ${one.n_steps}, ${counted(one.tokens[step], "token")}`;
     return `${heading}: ${figures.join("; ")}`;
   }
 
   function article(one, several) {
     const name = data.teachers[one.teacher] + (several ? `, sample ${one.sample}` : "");
-    const tokens = one.tokens.reduce((sum, count) => sum + count, 0);
     const [label, value, why] = one.values[0];
     const right = one.correct === null ? "not known whether correct" : one.correct ? "✓ correct" : "✗ wrong";
     const steps = make("div", { class: "steps", role: "list", dir: "auto", "aria-label": `Steps, ${name}` });
@@ -169,7 +168,8 @@
     const section = make("section", { class: "response", "aria-label": name },
       make("header", {}, make("h4", {}, keyOf(one.teacher), " ", name),
         make("p", { class: "why", title: label },
-          `${value === null ? `undefined (${why})` : number(value, 3)} · ${counted(one.steps.length, "step")} · ${counted(tokens, "token")} · ${right}`)),
+          `${value === null ? `undefined (${why})` : number(value, 3)} · ${counted(one.n_steps, "step")} · ${counted(one.n_tokens, "token")} · ${right}`),
+        ...(one.steps.length < one.n_steps ? [make("p", { class: "why cut" }, `The first ${one.steps.length.toLocaleString("en")} steps; the other ${(one.n_steps - one.steps.length).toLocaleString("en")} are not shown.`)] : [])),
       steps, make("details", { class: "extremes" }), others);
     section.response = one;
     return section;

@@ -1,0 +1,48 @@
+"""JSON text read in one pass: what is read so is right, and what is not certain is left."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lnat_plugins.scoring.stored import quick_json, quick_record
+from tests.helpers_samples import make_record
+
+CERTAIN = [
+    '{"a": 1, "b": {"c": [{"d": "x"}, 2.5, null]}}',
+    '{"a":"{\\"b\\": 1}"}',
+    '{"a": "\\u00e4 \\\\ b"}',
+]
+UNCERTAIN = [
+    '{"a": 1, "a": 2}',
+    '{"b": [{"a": 1, "a": 2}]}',
+    '{"a" : 1, "a" : 2, "b": 1}',
+    '{"a"\\t: 1}'.replace("\\t", "\t"),
+    '{"a\\\\": 1, "a\\\\": 2}',
+    '{"a": ": "}',
+    "[1]",
+    "{",
+    '{"a": "\\ud800"}',
+    "",
+]
+
+
+@pytest.mark.parametrize("text", CERTAIN)
+def test_what_is_certain_is_read(text: str) -> None:
+    assert quick_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("text", UNCERTAIN)
+def test_what_is_not_certain_is_left(text: str) -> None:
+    assert quick_json(text) is None
+
+
+def test_a_record() -> None:
+    text = make_record().to_json()
+    found = quick_record(text)
+    assert found is not None and found.teacher == json.loads(text)["teacher"]
+    name, _, rest = text[1:].partition(",")
+    assert quick_record("{" + name + "," + text[1:]) is None  # the first key twice
+    assert rest and quick_record(text[:-1] + ', "of_a_later_version": 1}') is None
+    assert quick_record(text.replace('"global"', '"4"')) is None

@@ -22,7 +22,8 @@ from .select_runs import write_run
 
 # Replaces functions by such that wait for Ctrl-C, from their n-th call on, and runs a command.
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 sys.path.append({repo!r})
 terminal = os.dup(2)  # a study's units print to a file
 def waiting(module, owner, name, n):
@@ -37,6 +38,9 @@ def waiting(module, owner, name, n):
         time.sleep(120)
     setattr(where, name, wait)
 waiting(*{at!r})
+if {at!r}[0] == "lnat_plugins.engine.engine":
+    from lnat_plugins.scoring.engine_backend import EngineBackend
+    EngineBackend.at_once = 0  # one prompt a pass
 """
 LNAT = "from lnat_plugins.cli import main\nsys.exit(main())\n"
 LM_EVAL = """
@@ -139,7 +143,7 @@ def test_scoring_keeps_its_cache(
         "--device", "cpu", "--use_cache", "cache", "--log_samples", "--output_path", "scores",
     ]  # fmt: skip
     first = ["eval"] if command == "lnat eval" else ["run"]
-    at = ("lnat_plugins.engine.engine", "Engine", "score", 3)
+    at = ("lnat_plugins.engine.engine", "Engine", "score_all", 3)
     code, said = interrupted(
         repo, at, [*first, *options], LNAT if command == "lnat eval" else LM_EVAL
     )
@@ -161,7 +165,7 @@ def test_scoring_keeps_its_cache(
 @pytest.mark.parametrize(
     ("at", "kept"),
     [
-        (("lnat_plugins.engine.engine", "Engine", "score", 2), set()),
+        (("lnat_plugins.engine.engine", "Engine", "score_all", 2), set()),
         (("lnat_plugins.study.run", "", "evaluate_documents", 2), {"scores", "none"}),
     ],
 )
@@ -187,7 +191,10 @@ def test_the_processes_of_a_study_end_too(tmp_path: Path, repo: Path, seconds: f
     run = finished(tmp_path, out=tmp_path / "results")
     for unit in run.units[-2:]:
         (run.folder_of(unit) / "unit.json").unlink()
-    main = "from lnat_plugins.cli import main; import sys; sys.exit(main())"
+    main = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from lnat_plugins.cli import main; import sys; sys.exit(main())"
+    )
     arguments = ["study", str(run.spec.source), "--output_path", str(run.folder), "--jobs", "2"]
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", main, *arguments],

@@ -185,6 +185,7 @@ class StepSums:
             "variants",
         ):
             fields[name] = _null_for_nan(fields[name], where)
+        fields["spans"] = list(self.spans)
         fields["token_values"] = self.token_values and self.token_values.as_dict()
         if not self.part:
             del fields["part"]

@@ -70,7 +70,7 @@ def test_every_commented_key_can_be_uncommented(folder: Path) -> None:
 
 def test_an_existing_file_is_not_replaced(folder: Path) -> None:
     Path("data/my_teachers.yaml").write_text("mine", "utf-8")
-    with pytest.raises(ConfigError, match=r"is not replaced\. Name another: --output_path FILE"):
+    with pytest.raises(ConfigError, match=r"is not replaced\. Name another by --output_path FILE"):
         init_teacher_set("data/rows.jsonl")
     assert Path("data/my_teachers.yaml").read_text("utf-8") == "mine"
 

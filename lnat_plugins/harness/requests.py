@@ -8,6 +8,7 @@ give the same numbers.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
@@ -267,8 +268,12 @@ def _read_all(
         _log.info("Plan: %s", plan.in_words(responses - plan.responses))
     # Alike in all processes, whose memory may differ.
     at_once = min(processes.gather(scorer.backend.at_once))
-    groups = groups_of([about_tokens(everything[i]) for i in rest], at_once)
-    group_of = dict(zip(rest, groups, strict=True))
+    group_of: dict[int, tuple[str, int]] = {}
+    # Of each task by itself, whose numbers then do not hang on what else is in the run.
+    for task, of_task in itertools.groupby(rest, key=lambda i: everything[i].task):
+        places = list(of_task)
+        groups = groups_of([about_tokens(everything[i]) for i in places], at_once)
+        group_of |= {i: (task, group) for i, group in zip(places, groups, strict=True)}
     bar = TokenBar(sum(costs), scorer.backend, shown=ranks.main, announce=_log_capitalised)
     new = score_prompts(
         costs,

@@ -9,7 +9,7 @@ left waiting.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import ClassVar, NamedTuple, TypeVar, cast
@@ -32,7 +32,7 @@ def score_prompts(
     bar: TokenBar,
     processes: Processes,
     *,
-    groups: Sequence[int] | None = None,
+    groups: Sequence[Hashable] | None = None,
     reading: Callable[[Sequence[P]], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> dict[int, T]:
     """Index of each prompt -> its scores; every process calls this alike and gets all of them.
@@ -119,7 +119,7 @@ class Processes:
         """Whether this is the first process, which prints and writes."""
 
     def take(
-        self, costs: Sequence[int], groups: Sequence[int] | None = None
+        self, costs: Sequence[int], groups: Sequence[Hashable] | None = None
     ) -> Generator[Taken, None, None]:
         """Items of a common list, longest first; each process takes the next when it is free.
 
@@ -128,12 +128,12 @@ class Processes:
 
         Args:
             costs: of each item.
-            groups: a number for each; items next to each other with equal numbers are taken
-                together. By default each is taken alone.
+            groups: one for each; items next to each other of equal groups are taken together. By
+                default each is taken alone.
         """
-        numbers = range(len(costs)) if groups is None else groups
+        group_of: Sequence[Hashable] = range(len(costs)) if groups is None else groups
         together = [
-            tuple(own) for _, own in itertools.groupby(range(len(costs)), key=numbers.__getitem__)
+            tuple(own) for _, own in itertools.groupby(range(len(costs)), key=group_of.__getitem__)
         ]
         cost_of = {own: sum(costs[i] for i in own) for own in together}
         if self.count > 1:

@@ -7,6 +7,7 @@
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
 # make torture  kill scoring runs at random moments: SEED=0 COUNT=20
+# make mutants  change the code in small ways and see whether a test fails: SEED=0 COUNT=20
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
@@ -38,7 +39,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint docs matrix fuzz study study_full torture clean
+.PHONY: demo test lint docs matrix fuzz study study_full torture mutants clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -90,6 +91,9 @@ COUNT ?= 20
 
 torture: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/python tests/torture.py --seed $(SEED) --count $(COUNT)
+
+mutants: $(READY_WHEEL) $(READY_TEST)
+	$(BIN)/python tests/mutants.py --seed $(SEED) --count $(COUNT)
 
 # torch comes first and alone, so that nothing else can choose another build of it.
 # setuptools comes with it: the wheel is built here, not in a fresh environment.

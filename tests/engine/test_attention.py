@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lnat_plugins.engine import attention
 from lnat_plugins.engine.attention import (
     NAME,
     Segment,
@@ -17,6 +18,7 @@ from lnat_plugins.engine.attention import (
     attention_with_lse,
     formula,
     split_attention,
+    takes_bounds,
 )
 
 SIZE = 8
@@ -69,7 +71,8 @@ def test_a_row_of_segments(parts: list[tuple[int, list[int]]], heads: int, share
         query = torch.randn(1, heads, width, SIZE)
         key, value = (torch.randn(1, shared, past + width, SIZE) for _ in range(2))
         cache = SharedCache()
-        cache.update(key[:, :, :past], value[:, :, :past], 0)
+        if past:
+            cache.update(key[:, :, :past], value[:, :, :past], 0)
         segments.append(Segment(cache, lengths))
         rows.append((query, key[:, :, past:], value[:, :, past:]))
         expected.append(naive(query, key, value, seen_of(past, lengths)).transpose(1, 2))
@@ -78,6 +81,85 @@ def test_a_row_of_segments(parts: list[tuple[int, list[int]]], heads: int, share
     with split_attention(config, segments, torch.device("cpu")):
         out, _ = attend(SimpleNamespace(layer_idx=0), query, key, value, None)
     torch.testing.assert_close(out, torch.cat(expected, dim=1), atol=1e-5, rtol=0)
+
+
+def flash(whole_lse: bool) -> Any:
+    """What flash attention's kernel for runs end to end gives on a GPU, by the formula.
+
+    Queries (Q, H, D), keys and values (P, A, D), where each part begins in both; the log-sum-exps
+    are (H, Q), in older versions of torch (parts, H, longest).
+    """
+
+    def run(
+        query: Tensor, key: Tensor, value: Tensor, begins_q: Tensor, begins_k: Tensor,
+        longest_q: int, longest_k: int, dropout: float, causal: bool, mask: bool, *,
+        scale: float | None,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        assert (dropout, mask, begins_q.dtype, begins_k.dtype) == (0, False, *[torch.int32] * 2)
+        assert (longest_q, longest_k) == (int(begins_q.diff().max()), int(begins_k.diff().max()))
+        assert len(query) == begins_q[-1] and len(key) == len(value) == begins_k[-1]
+        groups = query.shape[1] // key.shape[1]
+        outs, lses = [], []
+        for (q0, q1), (k0, k1) in zip(
+            *(zip(b[:-1].tolist(), b[1:].tolist(), strict=True) for b in (begins_q, begins_k)),
+            strict=True,
+        ):
+            parts = [
+                each.transpose(0, 1)[None]
+                for each in (
+                    query[q0:q1],
+                    key[k0:k1].repeat_interleave(groups, 1),
+                    value[k0:k1].repeat_interleave(groups, 1),
+                )
+            ]
+            out, lse = formula(*parts, causal=causal, scale=scale)
+            outs.append(out[0].transpose(0, 1))
+            lses.append(lse[0])
+        if whole_lse:
+            return torch.cat(outs), torch.cat(lses, dim=-1), *[torch.empty(0)] * 3
+        padded = [torch.nn.functional.pad(one, (0, longest_q - one.shape[-1])) for one in lses]
+        return torch.cat(outs), torch.stack(padded), *[torch.empty(0)] * 3
+
+    return run
+
+
+@pytest.mark.parametrize("whole_lse", [True, False])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(0, [3, 1, 4])], [(5, [3, 1, 4])], [(3, [2, 4]), (1, [5])],
+        [(7, [1]), (2, [3, 3]), (4, [1, 6])], [(0, [2]), (0, [5])],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(("heads", "shared"), [(4, 4), (4, 2), (4, 1)])
+def test_the_kernel_of_a_gpu_is_given_runs_end_to_end(
+    parts: list[tuple[int, list[int]]], heads: int, shared: int, whole_lse: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    calls: list[str] = []
+    kernel = flash(whole_lse)
+    monkeypatch.setattr(attention, "takes_bounds", lambda *_: True)
+    monkeypatch.setattr(
+        torch.ops.aten, "_flash_attention_forward",
+        lambda *given, **options: calls.append("") or kernel(*given, **options),
+    )  # fmt: skip
+    test_a_row_of_segments(parts, heads, shared)
+    # One call for the own runs, one for several caches together; a single cache goes by itself.
+    assert len(calls) == (2 if len(parts) > 1 and parts[0][0] else 1)
+
+
+def test_which_queries_a_gpu_reads_end_to_end() -> None:
+    def asked(size: int, dtype: Any, value_size: int = 0, device: str = "cuda") -> bool:
+        query, value = (
+            SimpleNamespace(device=SimpleNamespace(type=device), dtype=dtype, shape=(1, 2, 3, n))
+            for n in (size, value_size or size)
+        )
+        return takes_bounds(query, value)  # type: ignore[arg-type]
+
+    assert asked(64, torch.bfloat16) and asked(256, torch.float16) and asked(8, torch.bfloat16)
+    assert not asked(264, torch.bfloat16) and not asked(12, torch.bfloat16)
+    assert not asked(64, torch.float32) and not asked(64, torch.bfloat16, 32)
+    assert not asked(64, torch.bfloat16, device="cpu")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

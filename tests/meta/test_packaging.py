@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import subprocess
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -136,3 +138,28 @@ def test_a_forgotten_package_is_caught(tmp_path: Path) -> None:
         "lnat_plugins.tasks.f",
         "lm_eval.tasks.f",
     }
+
+
+def test_uninstalling_leaves_nothing(repo: Path, tmp_path: Path) -> None:
+    wheels = [*(repo / "dist").glob("lnat_plugins-*.whl")]
+    if not wheels:
+        pytest.skip("no wheel in dist/; `make test` builds it")
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+
+    def pip(*arguments: str | Path) -> None:
+        command = [sys.executable, "-m", "pip", "--python", python, "--quiet", *arguments]
+        subprocess.run(command, check=True)
+
+    def files() -> set[Path]:
+        return {path.relative_to(environment) for path in environment.rglob("*")}
+
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "lm_eval" / "tasks").mkdir(parents=True)  # lm-eval's own
+    before = files()
+    pip("install", "--no-deps", "--no-index", *wheels)
+    assert len(files()) > len(before) + 200
+    assert compileall.compile_dir(packages / "lnat_plugins", quiet=2)
+    pip("uninstall", "--yes", "lnat-plugins")
+    assert files() == before

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-LNAT: Final = (sys.executable, "-c", "from lnat_plugins.cli import main; raise SystemExit(main())")
+LNAT: Final = (
+    # Isolated: what is installed, whatever the working folder holds.
+    sys.executable, "-I", "-c", "from lnat_plugins.cli import main; raise SystemExit(main())",
+)  # fmt: skip
 
 
 def call(name: str, *arguments: object) -> Path:

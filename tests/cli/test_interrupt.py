@@ -74,10 +74,15 @@ def interrupted(
     return process.returncode, after
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with scores, data and a teacher set."""
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the checkout, whose modules would come before the installed ones."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The working folder, with scores, data and a teacher set."""
     write_run(tmp_path / "out")
     data = [
         {"question": f"What is {i}?", "output": f"{t} says {i}.", "model": t}
@@ -131,10 +136,7 @@ def kept(cache: str) -> int:
 
 
 @pytest.mark.parametrize("command", ["lnat eval", "lm_eval"])
-def test_scoring_keeps_its_cache(
-    command: str, tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_scoring_keeps_its_cache(command: str, tmp_path: Path, repo: Path) -> None:
     student("llama").save_pretrained("student")
     tokenizer().save_pretrained("student")
     path = write_set(tmp_path, rows(prompts=4), block={"windows": [2], "sensitivity": "none"})

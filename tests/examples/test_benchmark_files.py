@@ -17,13 +17,6 @@ SCRIPT = "benchmark/benchmark_files.py"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.wait4")
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spawned processes import what stands beside the script, as when it is run by itself."""
-    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
-
-
-@pytest.mark.usefixtures("here")
 def test_a_line_a_command_and_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "cost.json"
     arguments = ["--prompts", 4, 8, "--teachers", 2, "--steps", 6_000, "--commands", "rank"]

@@ -173,6 +173,10 @@ class PackedPass:
             if number not in self._held or not self._held[number].serves(run)
         }
         run = placed[0].run
+        tokens = sum(map(len, missing.values())) + sum(len(one.ids) for one in self._held.values())
+        if tokens > budget:  # no more is held than this row needs
+            needed = {one.read for one in placed}
+            self._held = {number: one for number, one in self._held.items() if number in needed}
         row: dict[int, Ids] = {}
         for number, prompt in missing.items():
             if row and sum(map(len, row.values())) + len(prompt) > budget:

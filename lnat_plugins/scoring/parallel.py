@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
-from typing import ClassVar, NamedTuple, TypeVar, cast
+from typing import ClassVar, Final, NamedTuple, TypeVar, cast
 
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
@@ -69,6 +69,10 @@ def score_prompts(
     return {i: found for part in parts for i, found in part.items()}
 
 
+MOST_TOGETHER: Final = 128
+"""Prompts of a group: for each a distribution over the vocabulary is kept while it is read."""
+
+
 def groups_of(sizes: Sequence[int], at_once: int) -> list[int]:
     """The group of each prompt, by which prompts next to each other are read together.
 
@@ -77,14 +81,14 @@ def groups_of(sizes: Sequence[int], at_once: int) -> list[int]:
         at_once: of a group; a larger prompt is one by itself.
     """
     groups: list[int] = []
-    room = -1
+    room = members = 0
     for size in sizes:
-        room -= size
-        if room < 0:
-            room = at_once - size
-            groups.append(groups[-1] + 1 if groups else 0)
-        else:
+        if groups and size <= room and members < MOST_TOGETHER:
             groups.append(groups[-1])
+            room, members = room - size, members + 1
+        else:
+            groups.append(groups[-1] + 1 if groups else 0)
+            room, members = at_once - size, 1
     return groups
 
 

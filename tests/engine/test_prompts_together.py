@@ -114,6 +114,23 @@ def test_the_prompts_of_a_row_are_no_more_than_its_tokens() -> None:
     assert_same(flat(found), alone(model, reads))
 
 
+def test_no_more_is_held_than_a_pass_may_read() -> None:
+    model = student("qwen2")
+    engine = Engine(model, path="packed", token_budget=32)
+    held: list[int] = []
+    model.register_forward_hook(
+        lambda *_: held.append(sum(len(p.ids) for p in engine._packed._held.values()))  # type: ignore[union-attr]
+    )
+    wanted = frozenset({"entropy"})
+    reads = [
+        PromptRuns(tokens(15, seed=k), [run(4, seed=k), run(5, seed=k, wanted=wanted)])
+        for k in range(6)
+    ]
+    found = engine.score_all(reads)
+    assert max(held) <= 32
+    assert_same(flat(found), alone(model, reads))
+
+
 def test_a_prompt_of_nan_spoils_no_other() -> None:
     model = student("qwen2")
     with torch.no_grad():

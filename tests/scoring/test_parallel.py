@@ -143,6 +143,11 @@ def test_prompts_of_together_so_many_tokens_are_a_group(
     assert groups_of(sizes, 10) == expected
 
 
+def test_a_group_has_so_many_prompts_at_most() -> None:
+    groups = groups_of([1] * 300, 10_000)
+    assert [groups.count(i) for i in range(3)] == [128, 128, 44]
+
+
 def test_without_a_size_every_prompt_is_alone() -> None:
     assert groups_of([3, 1, 2], 0) == [0, 1, 2]
 

@@ -366,7 +366,13 @@ def test_our_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("samples", "expected"),
-    [((5, 6, 7, 8), [6, 7]), ((5, "a", 7, 8), ["a", "7"]), ((5, 2**70, 7, 8), [str(2**70), "7"])],
+    [
+        ((5, 6, 7, 8), [6, 7]),
+        ((5, "a", 7, 8), ["a", "7"]),
+        ((5, 2**63 - 1, 7, 8), [2**63 - 1, 7]),
+        ((5, 2**63, 7, 8), [str(2**63), "7"]),
+        ((5, 2**70, 7, 8), [str(2**70), "7"]),
+    ],
 )
 def test_samples_of_two_kinds_are_text(
     tmp_path: Path, samples: Sequence[int | str], expected: list[int | str]

@@ -115,6 +115,8 @@ def _places(tree: ast.Module) -> Iterator[tuple[ast.stmt, ast.AST]]:
     def walk(node: ast.AST, statement: ast.stmt | None) -> Iterator[tuple[ast.stmt, ast.AST]]:
         if isinstance(node, ast.Raise | ast.Assert | ast.Import | ast.ImportFrom | ast.JoinedStr):
             return
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: a check, like `assert`
+            return
         if isinstance(node, ast.stmt):
             statement = node
         if statement is not None:

@@ -11,9 +11,10 @@ import functools
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 Names = tuple[str, ...]
+Value = TypeVar("Value")
 
 
 class PackedSpans(Sequence[tuple[int, int]]):
@@ -57,42 +58,8 @@ class PackedSpans(Sequence[tuple[int, int]]):
         return repr(tuple(self))
 
 
-class PackedSeries(Mapping[str, tuple[float, ...]]):
-    """Name -> `length` numbers, from a place in `data` on. Equal to a dictionary of tuples."""
-
-    __slots__ = ("_data", "_length", "_names", "_place")
-
-    def __init__(self, names: Names, length: int, data: bytes, place: int = 0) -> None:
-        self._names = names
-        self._length = length
-        self._data = data
-        self._place = place
-
-    def __getitem__(self, name: str) -> tuple[float, ...]:
-        if name not in self._names:
-            raise KeyError(name)
-        place = self._place + self._names.index(name) * self._length
-        return _numbers(self._length).unpack_from(self._data, place * _ONE.size)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """As a dictionary's."""
-        return self[name] if name in self._names else default
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-class PackedNumbers(Mapping[str, float]):
-    """Name -> one number, from a place of `data` on. Equal to a dictionary of numbers."""
+class _Packed(Mapping[str, Value]):
+    """What both mappings are: names, and numbers from a place in `data` on."""
 
     __slots__ = ("_data", "_names", "_place")
 
@@ -101,13 +68,6 @@ class PackedNumbers(Mapping[str, float]):
         self._data = data
         self._place = place
 
-    def __getitem__(self, name: str) -> float:
-        if name not in self._names:
-            raise KeyError(name)
-        place = self._place + self._names.index(name)
-        found: float = _ONE.unpack_from(self._data, place * _ONE.size)[0]
-        return found
-
     def get(self, name: str, default: Any = None) -> Any:
         """As a dictionary's."""
         return self[name] if name in self._names else default
@@ -123,6 +83,35 @@ class PackedNumbers(Mapping[str, float]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+class PackedSeries(_Packed[tuple[float, ...]]):
+    """Name -> `length` numbers, from a place in `data` on. Equal to a dictionary of tuples."""
+
+    __slots__ = ("_length",)
+
+    def __init__(self, names: Names, length: int, data: bytes, place: int = 0) -> None:
+        super().__init__(names, data, place)
+        self._length = length
+
+    def __getitem__(self, name: str) -> tuple[float, ...]:
+        if name not in self._names:
+            raise KeyError(name)
+        place = self._place + self._names.index(name) * self._length
+        return _numbers(self._length).unpack_from(self._data, place * _ONE.size)
+
+
+class PackedNumbers(_Packed[float]):
+    """Name -> one number, from a place of `data` on. Equal to a dictionary of numbers."""
+
+    __slots__ = ()
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self._names:
+            raise KeyError(name)
+        place = self._place + self._names.index(name)
+        found: float = _ONE.unpack_from(self._data, place * _ONE.size)[0]
+        return found
 
 
 def pack(

@@ -11,7 +11,7 @@ import functools
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 Names = tuple[str, ...]
 Value = TypeVar("Value")
@@ -21,6 +21,8 @@ class PackedSpans(Sequence[tuple[int, int]]):
     """Pairs (start, end) that tile a text from 0, kept as their ends. Equal to a tuple of pairs."""
 
     __slots__ = ("_ends",)
+
+    LARGEST: Final = 2**32 - 1
 
     def __init__(self, ends: Iterable[int]) -> None:
         self._ends = array("I", ends).tobytes()

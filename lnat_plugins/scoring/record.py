@@ -228,7 +228,9 @@ class StepSums:
         for name in _SHARED:
             if like is not None and values[name] == (known := getattr(like, name)):
                 values[name] = known
-        values["spans"] = PackedSpans(end for _, end in read.spans)
+        # They tile the text, so that the last end is the largest; a larger one is no text's.
+        if all(end <= PackedSpans.LARGEST for _, end in read.spans[-1:]):
+            values["spans"] = PackedSpans(end for _, end in read.spans)
         names = ("sums", "step_statistics", "tag_sums")
         if any(None in values[name].values() for name in names):
             return cls(**values)

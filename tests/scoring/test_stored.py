@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.stored import quick_json, quick_record
 from tests.helpers_samples import make_record
 
@@ -46,3 +47,11 @@ def test_a_record() -> None:
     assert quick_record("{" + name + "," + text[1:]) is None  # the first key twice
     assert rest and quick_record(text[:-1] + ', "of_a_later_version": 1}') is None
     assert quick_record(text.replace('"global"', '"4"')) is None
+
+
+@pytest.mark.parametrize("end", [2**32 - 1, 2**32, 10**30])
+def test_an_end_beyond_every_text_is_read_and_refused_later(end: int) -> None:
+    """By the length of the text, which is not known to the record."""
+    fields = json.loads(make_record().to_json())
+    fields["spans"][-1][1] = end
+    assert StepSums.from_json(json.dumps(fields)).spans[-1][1] == end

@@ -33,6 +33,9 @@ Sample = Annotated[Any, AfterValidator(_text_or_whole_number)]
 
 # JSON has lists where records hold tuples: strict about their entries only.
 _Tuple = Field(strict=False)
+# More tokens than 2^31 - 1 are no response's, and would not fit the arithmetic.
+_LARGEST = 2**31 - 1
+_Count = Annotated[NonNegativeInt, Field(le=_LARGEST)]
 _Span = Annotated[tuple[NonNegativeInt, NonNegativeInt], _Tuple]
 _Number = float | None
 _Numbers = Annotated[tuple[_Number, ...], _Tuple]
@@ -48,8 +51,8 @@ class StoredRecord(BaseModel):
     spans: Annotated[tuple[_Span, ...], _Tuple] = Field(
         json_schema_extra={"must_be": "a list of [start, end] pairs of whole numbers"}
     )
-    tokens: Annotated[tuple[PositiveInt, ...], _Tuple] = Field(
-        json_schema_extra={"must_be": "a list of whole numbers above 0"}
+    tokens: Annotated[tuple[Annotated[PositiveInt, Field(le=_LARGEST)], ...], _Tuple] = Field(
+        json_schema_extra={"must_be": "a list of whole numbers from 1 to 2,147,483,647"}
     )
     sums: dict[str, _Numbers | None]
     totals: dict[str, _Number]
@@ -61,12 +64,12 @@ class StoredRecord(BaseModel):
     versions: dict[str, str]
     step_statistics: dict[str, _Numbers] = {}
     statistics: dict[str, _Number] = {}
-    tag_tokens: Annotated[tuple[NonNegativeInt, ...], _Tuple] = ()
+    tag_tokens: Annotated[tuple[_Count, ...], _Tuple] = ()
     tag_sums: dict[str, _Numbers] = {}
     variants: dict[str, _Number] = {}
     calibration: dict[str, list[float]] = {}
     token_values: dict[str, Any] | None = None
-    prompt_tokens: NonNegativeInt = 0
+    prompt_tokens: _Count = 0
     student: dict[str, Any] = {}
     ids_digest: str = ""
     part: dict[str, Any] = {}

@@ -113,7 +113,7 @@ def quick_json(text: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and _has_keys(text, _keys(found)) else None
 
 
-def _has_keys(text: str, count: int) -> bool:
+def _has_keys(text: str, count: float) -> bool:
     """Whether the text has so many keys; False too where that cannot be counted quickly.
 
     A key ends in a quote and a colon; one in a string has a backslash before it. Text such as
@@ -126,9 +126,9 @@ def _has_keys(text: str, count: int) -> bool:
     return not _SPACE_BEFORE_COLON.search(text)
 
 
-def _keys_of_fields(record: StoredRecord) -> int:
+def _keys_of_fields(record: StoredRecord) -> float:
     fields = vars(record)
-    count = len(record.model_fields_set)
+    count: float = len(record.model_fields_set)
     for name in _FLAT:
         count += len(fields[name])
     for name in _NESTED:
@@ -144,13 +144,15 @@ _FLAT: Final = (
 _NESTED: Final = ("settings", "student", "part", "token_values")
 
 
-def _keys(value: dict[str, Any] | list[Any]) -> int:
-    """The keys of all objects in a JSON object or list."""
-    count = 0
+def _keys(value: dict[str, Any] | list[Any]) -> float:
+    """The keys of all objects in a JSON object or list; NaN where a number is not finite."""
+    count: float = 0
     inner: Any = value
     if type(value) is dict:
         count, inner = len(value), value.values()
     for one in inner:
         if type(one) is dict or type(one) is list:
             count += _keys(one)
+        elif type(one) is float and not math.isfinite(one):
+            return math.nan
     return count

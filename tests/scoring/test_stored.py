@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from lnat_plugins.errors import DataError
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.stored import quick_json, quick_record
 from tests.helpers_samples import make_record
@@ -55,3 +56,15 @@ def test_an_end_beyond_every_text_is_read_and_refused_later(end: int) -> None:
     fields = json.loads(make_record().to_json())
     fields["spans"][-1][1] = end
     assert StepSums.from_json(json.dumps(fields)).spans[-1][1] == end
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize("field", ["settings", "student", "part"])
+def test_a_number_that_is_not_finite_is_refused_in_fields_of_any_kind(
+    field: str, number: str
+) -> None:
+    fields = {**json.loads(make_record().to_json()), field: {"a": [{"b": "HERE"}]}}
+    text = json.dumps(fields).replace('"HERE"', number)
+    assert quick_record(text) is None
+    with pytest.raises(DataError):
+        StepSums.from_json(text)

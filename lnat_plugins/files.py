@@ -11,6 +11,7 @@ deep merging; `!function a.b.c` becomes the text "a.b.c", so that reading a task
 from __future__ import annotations
 
 import json
+import math
 import re
 import stat
 from collections.abc import Sequence
@@ -87,17 +88,24 @@ def repeated(pairs: Sequence[tuple[str, Any]]) -> str:
     return next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
 
 
-def _no_number(word: str) -> None:
+def _no_number(word: str) -> float:
     raise ValueError(f"{word} is no JSON")
 
 
 # Made once: json.loads would make one for every text.
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
 _JSON: Final = json.JSONDecoder(object_pairs_hook=_unique)
-_FINITE_JSON: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
+_FINITE_JSON: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite
+)
 
 
 def parse_json(text: str, *, finite: bool = False) -> Any:
-    """JSON text as Python values; NaN and Infinity, which JSON does not have, unless `finite`.
+    """JSON text as Python values; NaN and infinity, which JSON does not have, unless `finite`.
 
     Raises ValueError for text that is no JSON, RepeatedKeyError (a ValueError) for an object with a
     duplicate key, and RecursionError for one that is nested too deep.

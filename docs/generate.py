@@ -182,9 +182,15 @@ _FORMULA: Final[Mapping[str, str]] = {
     "lark_top50": "the same, B from the 50 most probable tokens",
     "scas": "½·N_A²·cos_AA + ½·N_A·N_Q·cos_AQ, with N mean NLLs and cos mean cosines of "
     "activations, response A, prompt Q",
+    "perplexity": "exp(mean over tokens of −log p)",
     "entropy": "mean over tokens of −Σ p log p",
     "ifd": "mean NLL with the prompt / mean NLL without it",
     "car": "reward / (1 + 3·NLL), NLL the mean over tokens",
+    "masters": "(r − mean r) / SD of r over the prompt's responses, r = 1[correct] + d, d ease of "
+    "transfer",
+    "strategy_count": "distinct reasoning strategies",
+    "strategy_density": "the same per 1,000 tokens",
+    "disagreement": "1 − share of pairs of teachers whose final answers agree",
     "n_tokens": "n",
     "n_steps": "p",
     "mean_step_tokens": "n / p",
@@ -195,7 +201,8 @@ _PAGE: Final[Mapping[str, str]] = {
     "aslec_drop": "aslec", "aslec_drop2": "aslec", "aslec_casl": "aslec",
     "aslec_casl_by_teacher": "aslec", "lark_top50": "lark", "n_tokens": "controls",
     "n_steps": "controls", "mean_step_tokens": "controls", "first_token_ratio": "controls",
-    "random": "controls",
+    "random": "controls", "strategy_count": "natural_thoughts",
+    "strategy_density": "natural_thoughts", "disagreement": "natural_thoughts",
 }  # fmt: skip
 _COST: Final[Mapping[str, str]] = {
     "unprompted": "the response read once more, without its prompt",
@@ -211,7 +218,7 @@ _COST: Final[Mapping[str, str]] = {
 def cost(metric: Metric) -> str:
     """What computing it adds to reading the response."""
     if metric.reads == "counts":
-        return "none"
+        return "a search of the text" if _PAGE.get(metric.name) == "natural_thoughts" else "none"
     own = [words for name, words in _COST.items() if name in metric.needs]
     if own:
         return "global pass; " + "; ".join(own)

@@ -89,6 +89,11 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         help="only prompts whose best row leads the second best by X, in the metric's unit",
     )  # fmt: skip
     add(
+        "--where", action="append", metavar="CONDITION",
+        help="only prompts that meet it, such as 'disagreement >= 0.3', 'share_correct < 1' or "
+        "'score_spread > 0.1'; may be given several times",
+    )  # fmt: skip
+    add(
         "--keep_duplicates", **flag,
         help="keep all of several equal responses to a prompt; default: the first",
     )  # fmt: skip
@@ -276,7 +281,10 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
     from lnat_plugins.selection import KEYS
     from lnat_plugins.selection.training_set import read_selection
 
-    keys = ("strategy", "metric", "window", "require_correct", "max_length", "min_margin", "seed")
+    keys = (
+        "strategy", "metric", "window", "require_correct", "max_length", "min_margin", "where",
+        "seed",
+    )  # fmt: skip
     block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),
         "drop_duplicates": False if args.keep_duplicates else None,

@@ -15,12 +15,14 @@ from lnat_plugins.metrics.aslec import ASLEC_CASL, ASLEC_CASL_BY_TEACHER, ASLEC_
 from lnat_plugins.metrics.base import ALL, GLOBAL, Metric, Ratings, Scored, UndefinedError
 from lnat_plugins.metrics.controls import CONTROLS, RANDOM
 from lnat_plugins.metrics.lark import LARK, LARK_TOP50
+from lnat_plugins.metrics.masters import MASTERS
+from lnat_plugins.metrics.natural_thoughts import DISAGREEMENT, STRATEGY_COUNT, STRATEGY_DENSITY
 from lnat_plugins.metrics.naturalness import (
     GLOBAL_NATURALNESS,
     GLOBAL_STEP_NATURALNESS,
     LOCAL_NATURALNESS,
 )
-from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD, RSR
+from lnat_plugins.metrics.perplexity import CAR, ENTROPY, IFD, PERPLEXITY, RSR
 from lnat_plugins.metrics.scas import SCAS
 from lnat_plugins.scoring.record import RequestedMetrics
 
@@ -28,8 +30,8 @@ __all__ = ["ALL", "GLOBAL", "Metric", "Ratings", "Scored", "UndefinedError"]
 
 _BUILT_IN = (
     LOCAL_NATURALNESS, GLOBAL_NATURALNESS, GLOBAL_STEP_NATURALNESS, ASLEC_DROP, ASLEC_DROP2,
-    ASLEC_CASL, ASLEC_CASL_BY_TEACHER, RSR, LARK, LARK_TOP50, SCAS, ENTROPY, IFD, CAR,
-    *CONTROLS, RANDOM,
+    ASLEC_CASL, ASLEC_CASL_BY_TEACHER, RSR, LARK, LARK_TOP50, SCAS, PERPLEXITY, ENTROPY, IFD, CAR,
+    MASTERS, STRATEGY_COUNT, STRATEGY_DENSITY, DISAGREEMENT, *CONTROLS, RANDOM,
 )  # fmt: skip
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _BUILT_IN})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -52,6 +52,18 @@ class Scored(Protocol):
     @property
     def record(self) -> StepSums:
         """Its step sums."""
+
+    @property
+    def text(self) -> str:
+        """The response, verbatim."""
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether it is right; None = unknown."""
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """The row's other columns."""
 
 
 class UndefinedError(Exception):

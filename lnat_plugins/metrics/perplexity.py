@@ -1,8 +1,8 @@
-"""IFD, CAR, RSR and entropy: four measures by the student's loss on a response.
+"""Perplexity, IFD, CAR, RSR and entropy: five measures by the student's loss on a response.
 
-IFD: how much the prompt lowers it. CAR: the rows' reward, discounted by it. RSR: the ranks of the
-tokens, relative to it. Entropy: its expected value if the student wrote the tokens; it has no
-better or worse.
+Perplexity: its exponential. IFD: how much the prompt lowers it. CAR: the rows' reward, discounted
+by it. RSR: the ranks of the tokens, relative to it. Entropy: its expected value if the student
+wrote the tokens; it has no better or worse.
 """
 
 from __future__ import annotations
@@ -12,6 +12,26 @@ from typing import Final
 
 from lnat_plugins.metrics.base import GLOBAL, Metric, UndefinedError, log_prob, summed
 from lnat_plugins.scoring.record import StepSums
+
+
+def perplexity(record: StepSums, window: str = GLOBAL) -> float:
+    """exp(−1/n · Σ_t log p(y_t | x, y_<t)) over the n tokens of the response.
+
+    Unit: none; 1 or more. Lower is better. Of two responses the one with the lower perplexity has
+    the higher `global_naturalness`, always.
+    Aggregation: a value a response, then mean over prompts, so that a few improbable responses
+    decide: the order of teachers can differ from that by `global_naturalness`, whose teacher's
+    figure is the logarithm of a geometric mean of perplexities.
+
+    Source: the definition.
+    """
+    return math.exp(-log_prob(record) / record.n_tokens)
+
+
+PERPLEXITY = Metric(
+    name="perplexity", higher_is_better=False, scope="response", unit="none",
+    source="the definition", aggregate="mean", compute=perplexity, reads="global",
+)  # fmt: skip
 
 
 def ifd(record: StepSums, window: str = GLOBAL) -> float:

@@ -276,6 +276,11 @@ class ScoredResponse:
         return self.candidate.response.correct
 
     @property
+    def extra(self) -> Mapping[str, Any]:
+        """The row's other columns."""
+        return self.candidate.response.extra
+
+    @property
     def where(self) -> str:
         """File and row, for messages."""
         return self.candidate.where

@@ -22,8 +22,9 @@ DUPLICATE: Final = "duplicate"
 TOO_LONG: Final = "longer than max_length"
 UNDEFINED: Final = "the score is undefined"
 NARROW: Final = "below min_margin"
+WHERE: Final = "its prompt does not meet `where`"
 
-FILTERED: Final = frozenset({INCORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
+FILTERED: Final = frozenset({WHERE, INCORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
 """Rows dropped for one of these could not be chosen by the strategy."""
 
 

@@ -19,6 +19,7 @@ from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import score_again
 from lnat_plugins.ranking.table import Floats
 from lnat_plugins.scoring.record import ScoredResponse
+from lnat_plugins.selection import conditions
 from lnat_plugins.selection.base import Choice, ScoredCandidates, Strategy, tolerance
 from lnat_plugins.selection.result import (
     DUPLICATE,
@@ -27,6 +28,7 @@ from lnat_plugins.selection.result import (
     NOT_GIVEN,
     TOO_LONG,
     UNDEFINED,
+    WHERE,
     Selection,
     category,
 )
@@ -52,7 +54,7 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
     if strategy.check is not None:
         _call(strategy, strategy.check, spec.options, candidates.teachers, spec.source)
     reasons: dict[int, str] = {}
-    rows: Sequence[Candidate] = candidates.rows
+    rows: Sequence[Candidate] = drop_prompts(candidates.rows, spec, reasons)
     if spec.require_correct:
         rows = drop_incorrect(rows, reasons, spec.source)
     if spec.drop_duplicates:
@@ -66,6 +68,7 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
     if spec.needs_scores:
         values_N, parts_2N = _score(rows, len(values_N), student, spec, reasons)
         rows = [row for row in rows if row.index not in reasons]
+        rows = drop_prompts(rows, spec, reasons, values_N)
         _refuse_empty(rows, reasons, spec)
     scores_N = values_N if spec.metric.higher_is_better else -values_N
     if spec.min_margin is not None:
@@ -108,6 +111,15 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
         pool=candidates.fingerprint,
         student=student.name,
     )
+
+
+def drop_prompts(
+    rows: Sequence[Candidate], spec: SelectionSpec, reasons: Reasons, values_N: Floats | None = None
+) -> Sequence[Candidate]:
+    """Keep prompts that meet the conditions on their rows or, with the scores, on these."""
+    dropped = conditions.unmet(spec.where, rows, values_N)
+    reasons.update((index, f"{WHERE}: {reason}") for index, reason in dropped.items())
+    return [row for row in rows if row.index not in dropped]
 
 
 def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> list[Candidate]:

@@ -17,6 +17,7 @@ from lnat_plugins.errors import PASSES_ON, ConfigError, LnatError, did_you_mean,
 from lnat_plugins.metrics import GLOBAL, Metric
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
+from lnat_plugins.selection.conditions import SPREAD, Condition, parse_conditions
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_window, parse_windows
@@ -41,14 +42,15 @@ class SelectionSpec:
         require_correct: keep only rows known to be correct.
         max_length: keep only rows of at most so many tokens, as training reads them.
         min_margin: keep only prompts whose best row leads the second best by at least so much.
+        where: keep only prompts that meet all of these conditions.
         drop_duplicates: of equal responses to one prompt, keep the first.
         seed: for strategies that draw or resample.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
         written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
-            the same. `metric` and `window` only if scores are needed; `columns`, `teacher_set` and
-            `plugins` only where given.
+            the same. `metric` and `window` only if scores are needed; `where`, `columns`,
+            `teacher_set` and `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -62,6 +64,7 @@ class SelectionSpec:
     require_correct: bool = False
     max_length: int | None = None
     min_margin: float | None = None
+    where: tuple[Condition, ...] = ()
     drop_duplicates: bool = True
     seed: int = 1234
     columns: Mapping[str, str | None] = field(default_factory=dict)
@@ -87,7 +90,8 @@ class SelectionSpec:
     @property
     def needs_scores(self) -> bool:
         """Whether any step of choosing reads the metric."""
-        return "scores" in self.strategy.needs or self.min_margin is not None
+        of_scores = any(condition.figure == SPREAD for condition in self.where)
+        return "scores" in self.strategy.needs or self.min_margin is not None or of_scores
 
 
 def _not_blank(text: str) -> str:
@@ -147,6 +151,10 @@ class SelectionKeys(BaseModel):
         json_schema_extra={"must_be": "a number, 0 or more, in the metric's unit"},
     )  # fmt: skip
     """only prompts whose best row leads the second best by so much, in the metric's unit"""
+    where: Any = None
+    """only prompts that meet a condition, or all of a list of them, such as `disagreement >= 0.3`;
+    see [Conditions on prompts](#conditions-on-prompts)
+    """
     drop_duplicates: bool = True
     """of equal responses to a prompt only the first"""
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
@@ -207,6 +215,7 @@ def parse_selection(
         steps=parse_steps(values.steps, f"{source}: steps", splitters, values.markers),
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
+        where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
@@ -236,6 +245,8 @@ def parse_selection(
         "markers": values.markers,
         **{name: getattr(values, name) for name in _FILTERS},
     }
+    if spec.where:
+        written["where"] = [str(condition) for condition in spec.where]
     for name in ("columns", "teacher_set", "plugins"):
         if getattr(values, name):
             written[name] = getattr(values, name)

@@ -1,7 +1,8 @@
 """The built-in selection strategies, by name.
 
-`balanced` has a file of its own, and so have those that compare teachers (`teachers.py`). Of
-equally good rows the first one is chosen, and the tie is counted. Shapes: n candidates.
+`balanced` has a file of its own, and so have those that compare teachers (`teachers.py`) and those
+of NaturalThoughts. Of equally good rows the first one is chosen, and the tie is counted. Shapes: n
+candidates.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lnat_plugins.selection.base import (
     tolerance,
     whole_number,
 )
+from lnat_plugins.selection.natural_thoughts import DIVERSE, LENGTH_BIASED
 from lnat_plugins.selection.teachers import BEST_SET, BEST_TEACHER
 
 
@@ -160,6 +162,8 @@ _ALL: Final = (
         weighs=True,
     ),
     BALANCED,
+    LENGTH_BIASED,
+    DIVERSE,
     Strategy(
         name="random",
         description="a row of each prompt at random (a control)",

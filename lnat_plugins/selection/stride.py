@@ -15,13 +15,14 @@ from lnat_plugins.budget.choice import NAME, Choices
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics.budgeted import LOCAL_NATURALNESS_STRIDE
 from lnat_plugins.selection.base import TIED, Choice, ScoredCandidates
+from lnat_plugins.selection.conditions import SPREAD
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.strategies import STRATEGIES
 
 BEST: Final = "best"
 _ALLOWED: Final = ("strategy", "metric", "windows", "require_correct", "drop_duplicates", "seed",
-                   "plugins")  # fmt: skip
+                   "plugins", "where")  # fmt: skip
 
 
 def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -38,18 +39,29 @@ def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
         if given.get(name, only) != only
     }
     for name, value in wrong.items():
-        raise ConfigError(
-            f"`{name}` needs exact scores of all responses, and these were read to choose the best "
-            "of each prompt",
-            where=where, found=f"{name}: {value}",
-            remedy="leave it out (`strategy: best` and `require_correct` work), or score without "
-            "`budget:`",
-        )  # fmt: skip
+        raise _needs_all(name, value, where)
     return {name: value for name, value in block.items() if name != "metric"}
 
 
+def _needs_all(name: str, value: object, where: str) -> ConfigError:
+    return ConfigError(
+        f"`{name}` needs exact scores of all responses, and these were read to choose the best "
+        "of each prompt",
+        where=where, found=f"{name}: {value}",
+        remedy="leave it out (`strategy: best` and `require_correct` work), or score without "
+        "`budget:`",
+    )  # fmt: skip
+
+
 def by_choices(spec: SelectionSpec, found: Choices) -> SelectionSpec:
-    """With the strategy `best` by what the run found, and how far that can be relied on."""
+    """With the strategy `best` by what the run found, and how far that can be relied on.
+
+    Raises:
+        ConfigError: a condition on scores.
+    """
+    for condition in spec.where:
+        if condition.figure == SPREAD:
+            raise _needs_all("where", condition, spec.source)
 
     def choose(candidates: ScoredCandidates) -> Choice:
         positions: list[int] = []

@@ -51,6 +51,8 @@ class Response:
     steps: tuple[tuple[Token, ...], ...]
     question: tuple[Token, ...]  # the prompt's tokens; nothing precedes the first
     reward: float
+    correct: bool = True
+    text: str = ""
 
     @property
     def tokens(self) -> list[Token]:
@@ -80,11 +82,20 @@ def draw(seed: int, prompts: int = 3, teachers: int = 4) -> list[Response]:
     def question() -> tuple[Token, ...]:
         return (token(), replace(token(), special=True), *(replace(token(), special=False),) * 2)
 
-    return [
+    drawn = [
         Response(f"p{p}", f"T{t}", steps(), question(), dice.gauss(1, 1))
         for p in range(prompts)
         for t in range(teachers)
     ]
+    # What the text says is drawn after all else.
+    words = "verify", "wait", "suppose", "7", "so", "Alternatively,", "step 1", "1,000"
+    return [
+        replace(
+            one, correct=dice.random() < 0.5,
+            text=" ".join(dice.choice(words) for _ in range(6)) + f" {dice.randrange(3)}",
+        )
+        for one in drawn
+    ]  # fmt: skip
 
 
 def row_of(response: Response) -> Row:
@@ -120,7 +131,9 @@ def row_of(response: Response) -> Row:
             "reward": response.reward,
         },
     )
-    return Row(response.prompt_id, response.teacher, record)
+    return Row(
+        response.prompt_id, response.teacher, record, text=response.text, correct=response.correct
+    )
 
 
 def _statistic(token: Token, name: str) -> float:
@@ -264,3 +277,30 @@ def ifd(response: Response) -> float:
 def car(response: Response) -> float:
     """With β = 3, which is ours."""
     return response.reward / (1 + 3 * fmean(token.nll for token in response.tokens))
+
+
+def masters(group: Sequence[Response]) -> list[float]:
+    """Rewards of a prompt's responses, standardised; d is local naturalness."""
+    rewards = [
+        (1.0 if r.correct else 0.0) + fmean(fmean(-t.nll for t in step) for step in r.steps)
+        for r in group
+    ]
+    mean = sum(rewards) / len(rewards)
+    variance = sum((reward - mean) ** 2 for reward in rewards) / len(rewards)
+    return [(reward - mean) / math.sqrt(variance) for reward in rewards]
+
+
+def disagreement(group: Sequence[Response]) -> list[float]:
+    """Pairs that differ, of all pairs; the answer is the last word of the texts drawn here."""
+    answers = [r.text.split()[-1] for r in group]
+    pairs = [(i, j) for i in range(len(group)) for j in range(i)]
+    return [sum(answers[i] != answers[j] for i, j in pairs) / len(pairs)] * len(group)
+
+
+SHOWN = {"verify": "verification", "wait": "backtracking", "suppose": "assumption",
+         "Alternatively,": "another way", "step": "decomposition"}  # fmt: skip
+
+
+def strategy_count(response: Response) -> float:
+    """The kinds of words drawn here that show a strategy."""
+    return float(len({SHOWN[word] for word in response.text.split() if word in SHOWN}))

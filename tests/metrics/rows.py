@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from lnat_plugins.metrics import METRICS, Ratings
 from lnat_plugins.scoring.record import StepSums
@@ -17,6 +18,9 @@ class Row(NamedTuple):
     prompt_id: str
     teacher: str
     record: StepSums
+    text: str = ""
+    correct: bool | None = None
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def record_with(

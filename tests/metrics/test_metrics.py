@@ -29,9 +29,14 @@ def test_every_direction_by_name() -> None:
         "lark": True,
         "lark_top50": True,
         "scas": False,
+        "perplexity": False,
         "entropy": None,
         "ifd": False,
         "car": True,
+        "masters": True,
+        "strategy_count": True,
+        "strategy_density": None,
+        "disagreement": None,
         "n_tokens": None,
         "n_steps": None,
         "mean_step_tokens": None,
@@ -48,6 +53,10 @@ def test_every_scope_that_is_not_the_response() -> None:
         "aslec_casl_by_teacher": "corpus",
         "lark": "prompt",
         "lark_top50": "prompt",
+        "masters": "prompt",
+        "strategy_count": "prompt",
+        "strategy_density": "prompt",
+        "disagreement": "prompt",
         "random": "prompt",
     }
 
@@ -62,8 +71,9 @@ def test_every_statistic_that_can_be_gathered_serves_a_metric() -> None:
     assert frozenset().union(*(metric.needs for metric in METRICS.values())) == ALL - {*CALIBRATION}
 
 
-def test_only_local_naturalness_reads_the_requested_window() -> None:
-    assert [name for name, m in METRICS.items() if m.reads == "window"] == ["local_naturalness"]
+def test_what_reads_the_requested_window() -> None:
+    named = [name for name, metric in METRICS.items() if metric.reads == "window"]
+    assert named == ["local_naturalness", "masters"]
 
 
 @pytest.mark.parametrize("name", METRICS)

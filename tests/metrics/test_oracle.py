@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
@@ -22,9 +23,12 @@ ALONE: dict[str, Callable[[Response], float]] = {
     "aslec_drop2": lambda r: oracle.drop(r, 2),
     "rsr": oracle.rsr,
     "scas": oracle.scas,
+    "perplexity": lambda r: math.prod(math.exp(t.nll) for t in r.tokens) ** (1 / len(r.tokens)),
     "entropy": oracle.entropy,
     "ifd": oracle.ifd,
     "car": oracle.car,
+    "strategy_count": oracle.strategy_count,
+    "strategy_density": lambda r: oracle.strategy_count(r) / len(r.tokens) * 1000,
     "n_tokens": lambda r: len(r.tokens),
     "n_steps": lambda r: len(r.steps),
     "mean_step_tokens": lambda r: fmean(len(step) for step in r.steps),
@@ -37,6 +41,8 @@ TOGETHER: dict[str, Callable[[Sequence[Response]], list[float]]] = {
     "lark_top50": lambda all_: by(
         all_, lambda r: r.prompt_id, lambda group: oracle.lark(group, 50)
     ),
+    "masters": lambda all_: by(all_, lambda r: r.prompt_id, oracle.masters),
+    "disagreement": lambda all_: by(all_, lambda r: r.prompt_id, oracle.disagreement),
 }
 
 

@@ -57,6 +57,7 @@ def test_every_key_is_read() -> None:
         "require_correct": True,
         "max_length": 4096,
         "min_margin": 0.5,
+        "where": ["disagreement >= 0.3", "score_spread > 1"],
         "drop_duplicates": False,
         "seed": 0,
         "columns": {"correct": "verified"},

@@ -414,6 +414,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "top_fraction": {"fraction": 0.3},
     "threshold": {"threshold": -1.5},
     "weighted": {"budget": 2},
+    "length_biased": {"fraction": 0.4},
+    "diverse": {"k": 3},
 }
 ALL = sorted(STRATEGIES)
 ONE_A_PROMPT = ["balanced", "best", "longest", "random", "shortest"]
@@ -484,6 +486,7 @@ def test_a_constant_more_changes_nothing(strategy: str, pool: Candidates, more: 
                 each.response.extra["score"] + more,
                 tokens=each.response.extra["tokens"],
                 text=each.text,
+                sample=int(each.response.sample),
             )
             for each in pool.rows
         )
@@ -507,4 +510,8 @@ def test_the_order_of_rows_decides_nothing_but_ties(
             shuffled.rows[i].text for i in other.indices
         }
     else:
-        assert strategy in ("balanced", "best_teacher")  # sums may be equal where no score is
+        assert strategy in (
+            "balanced",
+            "best_teacher",
+            "diverse",
+        )  # sums may be equal where no score is

@@ -27,12 +27,14 @@ class Kind(NamedTuple):
         work: the command, in the working folder; it says where it is.
         begin, end: between these signs it is killed.
         kill: whether what was to be killed was there, and what is wrong then.
+        again: the next run, by default the same.
     """
 
     work: Callable[[Say], None]
     begin: bytes = BEGAN
     end: bytes = ENDED
     kill: Callable[[Run], tuple[bool, list[str]]] = lambda run: (run.kill(), [])
+    again: Callable[[Say], None] | None = None
 
 
 class Scene(NamedTuple):
@@ -114,7 +116,7 @@ def torture(scene: Scene, folder: Path, draw: random.Random, count: int) -> tupl
             if left.get(one) not in (before.get(one), expected.get(one))
         ]
         n_written = sum(left.get(one) != before.get(one) for one in left)
-        whole(kind.work)
+        whole(kind.again or kind.work)
         problems += [f"differs: {one}" for one in differences(expected, found())]
         after = scene.kept(place)
         problems += [f"done again: {one}" for one in kept if after.get(one) != kept[one]]

@@ -1,5 +1,5 @@
 """NaturalSFTTrainer by `lnat sft`: killed while it chooses, then up to its first checkpoint, then
-until its model is saved; run again without `resume_from_checkpoint`."""
+until its model is saved; run again as before, or from the last checkpoint that is whole."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prepare() -> None:
                  num_train_epochs=2)  # fmt: skip
 
 
-def train(say: Say) -> None:
+def train(say: Say, *options: str) -> None:
     """`lnat sft`; it says when the choice is kept and when a checkpoint is begun."""
     store, save = trl_sft.store_choice, trl_sft.NaturalSFTTrainer._save_checkpoint
 
@@ -49,9 +49,16 @@ def train(say: Say) -> None:
     trl_sft.NaturalSFTTrainer._save_checkpoint = watched_save  # type: ignore[method-assign]
     cache_here()
     say(BEGAN)
-    code = trl_sft.main(["--config", "sft.yaml"])
+    code = trl_sft.main(["--config", "sft.yaml", *options])
     say(ENDED)
     raise SystemExit(code)
+
+
+def resume(say: Say) -> None:
+    """`lnat sft` from a checkpoint, if one is whole."""
+    states = [path.read_text() for path in Path("out").glob("checkpoint-*/trainer_state.json")]
+    is_whole = any(state.rstrip().endswith("}") for state in states)
+    train(say, *(["--resume_from_checkpoint", "true"] if is_whole else []))
 
 
 def choice(place: Path) -> Found:
@@ -81,5 +88,6 @@ def scene() -> Scene:
         "choosing": Kind(train, BEGAN, CHOSE),
         "training": Kind(train, CHOSE, SAVES),
         "saving": Kind(train, SAVES, ENDED),
+        "saving, resumed": Kind(train, SAVES, ENDED, again=resume),
     }
     return Scene(prepare, choice, kinds, models, kept)

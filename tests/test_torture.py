@@ -67,9 +67,9 @@ def output(name):
 
 prepare = lambda: Path("file").write_text("old")
 for name, scene in {
-    "in place": Scene(prepare, output("file"), {"any": Kind(in_place)}),
+    "in place": Scene(prepare, output("file"), [Kind("any", in_place)]),
     "added": Scene(
-        prepare, lambda place: {}, {"any": Kind(added)}, output("count"), output("count")
+        prepare, lambda place: {}, [Kind("any", added)], output("count"), output("count")
     ),
 }.items():
     torture(scene, Path(name).resolve(), random.Random(0), 2)

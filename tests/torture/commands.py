@@ -74,8 +74,8 @@ def scene(name: str, *options: str, over: str, first: str) -> Scene:
     """A command that writes over what an earlier one wrote, and for the first time; each is killed
     at any moment, and while it writes."""
     works = {one: command(name, "out", *options, "--output_path", one) for one in (over, first)}
-    kinds = {one: Kind(work) for one, work in works.items()}
-    kinds |= {f"{one}, writing": Kind(work, WRITES) for one, work in works.items()}
+    kinds = [Kind(one, work) for one, work in works.items()]
+    kinds += [Kind(f"{one}, writing", work, WRITES) for one, work in works.items()]
     earlier = (name, "few", *options, "--output_path", over)
     return Scene(functools.partial(prepare, earlier), files(over, first), kinds)
 

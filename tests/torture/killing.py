@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +24,14 @@ class Kind(NamedTuple):
     """A way of killing.
 
     Args:
+        name: for the lines that are printed.
         work: the command, in the working folder; it says where it is.
         begin, end: between these signs it is killed.
         kill: whether what was to be killed was there, and what is wrong then.
         again: the next run, by default the same.
     """
 
+    name: str
     work: Callable[[Say], None]
     begin: bytes = BEGAN
     end: bytes = ENDED
@@ -44,14 +46,14 @@ class Scene(NamedTuple):
         prepare: writes into the working folder what the command reads, and outputs of an earlier
             run, which it replaces.
         outputs: what is there or is not, as a whole, at any moment.
-        kinds: by name, taken in turn.
+        kinds: taken in turn.
         results: what else is the same after every run that was not killed.
         kept: what the next run must take over as it is.
     """
 
     prepare: Callable[[], None]
     outputs: Callable[[Path], Found]
-    kinds: Mapping[str, Kind]
+    kinds: Sequence[Kind]
     results: Callable[[Path], Found] = lambda place: {}
     kept: Callable[[Path], Found] = lambda place: {}
 
@@ -88,7 +90,7 @@ def torture(scene: Scene, folder: Path, draw: random.Random, count: int) -> tupl
     again()
     before = scene.outputs(place)
     wholes: dict[Callable[[Say], None], tuple[dict[bytes, float], Found]] = {}
-    for work in dict.fromkeys(kind.work for kind in scene.kinds.values()):
+    for work in dict.fromkeys(kind.work for kind in scene.kinds[:count]):
         if not wholes:
             whole(work)  # it takes longer
             expected = found()
@@ -99,7 +101,7 @@ def torture(scene: Scene, folder: Path, draw: random.Random, count: int) -> tupl
     assert not differing, f"two whole runs differ: {differing}"
     broken, n_killed = [], 0
     for number in range(1, count + 1):
-        name, kind = [*scene.kinds.items()][(number - 1) % len(scene.kinds)]
+        kind = scene.kinds[(number - 1) % len(scene.kinds)]
         moments, expected = wholes[kind.work]
         again()
         running = run(kind.work)
@@ -125,8 +127,8 @@ def torture(scene: Scene, folder: Path, draw: random.Random, count: int) -> tupl
         ]
         done = "killed" if was_there else "had ended"
         print(
-            f"{number}: {name}: {done} after {at:.2f} of {seconds:.2f} s, {n_written} written; "
-            f"{problems or 'ok'}", flush=True,
+            f"{number}: {kind.name}: {done} after {at:.2f} of {seconds:.2f} s, "
+            f"{n_written} written; {problems or 'ok'}", flush=True,
         )  # fmt: skip
         broken += [f"{number}: {problem}" for problem in problems]
     return n_killed, broken

@@ -109,10 +109,12 @@ def _that_go_on(processes: list[Any]) -> list[str]:
 def scene() -> Scene:
     """A study of a minute."""
     one, two = (functools.partial(study, n_jobs=number) for number in (1, 2))
-    kinds = {
-        "one job": Kind(one),
-        "two jobs": Kind(two, kill=kill_group),
-        "the parent of two jobs": Kind(two, kill=kill_parent),
-        "a worker of two jobs": Kind(two, kill=kill_worker),
-    }
+    alone = Kind("one job", one)
+    kinds = (
+        alone,
+        Kind("two jobs", two, kill=kill_group),
+        alone,
+        Kind("the parent of two jobs", two, kill=kill_parent),
+        Kind("a worker of two jobs", two, kill=kill_worker),
+    )
     return Scene(lambda: write_study(Path.cwd(), selections={}), outputs, kinds, samples, kept)

@@ -84,10 +84,10 @@ def kept(place: Path) -> Found:
 
 def scene() -> Scene:
     """The trainer."""
-    kinds = {
-        "choosing": Kind(train, BEGAN, CHOSE),
-        "training": Kind(train, CHOSE, SAVES),
-        "saving": Kind(train, SAVES, ENDED),
-        "saving, resumed": Kind(train, SAVES, ENDED, again=resume),
-    }
+    kinds = (
+        Kind("choosing", train, BEGAN, CHOSE),
+        Kind("training", train, CHOSE, SAVES),
+        Kind("saving", train, SAVES, ENDED),
+        Kind("saving, resumed", train, SAVES, ENDED, again=resume),
+    )
     return Scene(prepare, choice, kinds, models, kept)

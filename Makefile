@@ -6,7 +6,7 @@
 # make fuzz   random input for everything that is read: FUZZ=20000 inputs, SEED=1234
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
-# make torture  kill scoring runs at random moments: SEED=0 COUNT=20
+# make torture  kill commands at random moments and run them again: TARGET=study SEED=0 COUNT=20
 # make mutants  change the code in small ways and see whether a test fails: SEED=0 COUNT=20
 # make clean  remove what these made
 #
@@ -89,8 +89,10 @@ matrix:
 SEED ?= 0
 COUNT ?= 20
 
+TARGET ?= all
+
 torture: $(READY_WHEEL) $(READY_TEST)
-	$(BIN)/python tests/torture.py --seed $(SEED) --count $(COUNT)
+	$(BIN)/python tests/torture --target $(TARGET) --seed $(SEED) --count $(COUNT)
 
 mutants: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/python tests/mutants.py --seed $(SEED) --count $(COUNT)

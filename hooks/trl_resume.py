@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from transformers import TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lnat_plugins.errors import ConfigError, DataError
@@ -130,8 +131,10 @@ def _text(settings: Any) -> str:
     return json.dumps(settings, sort_keys=True, default=str)
 
 
-def checkpoint_to_resume(args: TrainingArguments) -> str | bool | None:
+def checkpoint_to_resume(args: TrainingArguments) -> str | None:
     """What `Trainer.train(resume_from_checkpoint=...)` takes, from the training arguments.
+
+    For "true" the last checkpoint that is whole: one that a killed run was writing is passed over.
 
     Raises:
         ConfigError: there is no such checkpoint; known here before anything is scored.
@@ -140,13 +143,27 @@ def checkpoint_to_resume(args: TrainingArguments) -> str | bool | None:
     if not requested:
         return None
     if str(requested).lower() == "true":
-        if any(Path(str(args.output_dir)).glob(f"{PREFIX_CHECKPOINT_DIR}-*")):
-            return True
-    elif Path(str(requested)).is_dir():
-        return requested
+        steps = {
+            int(step): one
+            for one in Path(str(args.output_dir)).glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+            if (step := one.name.rpartition("-")[2]).isdecimal() and _is_whole(one)
+        }
+        if steps:
+            return str(steps[max(steps)])
+    elif _is_whole(Path(str(requested))):
+        return str(requested)
     raise ConfigError(
         "there is no checkpoint to resume from",
         where="resume_from_checkpoint",
         found=requested,
         remedy="name a checkpoint's folder, or leave it out",
     )
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The Trainer writes its state last."""
+    try:
+        parse_json((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

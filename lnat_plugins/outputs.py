@@ -12,8 +12,8 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -129,27 +129,50 @@ def write_atomic(path: Path, content: str | bytes, option: str) -> None:
     Raises ConfigError for a folder that cannot be made or written to, a path that is a folder, a
     disk that is full, and a file that another process goes on writing.
     """
-    data = content if isinstance(content, bytes) else content.encode("utf-8")
-    try:
-        if is_stream(path):
-            _write_stream(path, data)
-            return
-        target = _target(path)
-        if target.is_dir():
-            raise _is_folder(path, option)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with locked(target):
-            new = beside(target, "new")
-            new.unlink(missing_ok=True)  # of a process that was killed
-            try:
+    write_together({path: content}, option)
+
+
+def write_together(contents: Mapping[Path, str | bytes], option: str) -> None:
+    """Write files that belong together: all under temporary names, then one move after the other.
+
+    A process that is killed leaves the old files or the new ones; between two moves, some of both.
+    Of two processes that write the same files, in the same order, one writes after the other.
+
+    Args, Raises: as `write_atomic`; where one file cannot be written, all stay as they were.
+    """
+    encoded = {
+        path: content if isinstance(content, bytes) else content.encode("utf-8")
+        for path, content in contents.items()
+    }
+    with ExitStack() as stack:
+        moves: list[tuple[Path, Path, Path]] = []
+        for path, data in encoded.items():
+            with _as_one_error(path, option):
+                if is_stream(path):
+                    _write_stream(path, data)
+                    continue
+                target = _target(path)
+                if target.is_dir():
+                    raise _is_folder(path, option)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(target))
+                new = beside(target, "new")
+                new.unlink(missing_ok=True)  # of a process that was killed
+                stack.callback(new.unlink, missing_ok=True)
                 # Never through what another user has put there.
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
                 with os.fdopen(os.open(new, flags, 0o666), "wb") as file:
                     file.write(data)
+                moves.append((path, new, target))
+        for path, new, target in moves:
+            with _as_one_error(path, option):
                 new.replace(target)
-            except BaseException:
-                new.unlink(missing_ok=True)
-                raise
+
+
+@contextmanager
+def _as_one_error(path: Path, option: str) -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as cause:  # ValueError: a NUL in the path

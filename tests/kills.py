@@ -22,7 +22,7 @@ if __name__ == "__main__":
 
 from lnat_plugins.folders import emptied
 from lnat_plugins.locks import beside, locked
-from lnat_plugins.outputs import write_atomic
+from lnat_plugins.outputs import write_atomic, write_together
 from lnat_plugins.selection.training_set import check_folder, write_training_set
 from tests.selection.builders import four_rows, selection_of
 
@@ -147,6 +147,11 @@ def new_file(path: Path) -> None:
     write_atomic(path, "new", "--output_path")
 
 
+def two_files(text: str) -> Work:
+    """Two files that belong together."""
+    return lambda path: write_together({path / "a": text, path / "b": text}, "--output_path")
+
+
 def old_unit(path: Path) -> None:
     """A unit's folder with what a unit leaves."""
     (path / "scores").mkdir(parents=True)
@@ -181,6 +186,7 @@ CASES: dict[str, Callable[[], str]] = {
     ),
     "a file": lambda: torture(None, new_file, new_file),
     "a file over another": lambda: torture(old_file, new_file, new_file),
+    "two files over others": lambda: torture(two_files("old"), two_files("new"), two_files("new")),
     "a unit": lambda: torture(old_unit, begin_unit, lambda p: (unit_is_ours(p), begin_unit(p))),
 }
 

@@ -11,7 +11,14 @@ import pytest
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.locks import beside, locked
-from lnat_plugins.outputs import check_file, is_stream, marked, with_keys, write_atomic
+from lnat_plugins.outputs import (
+    check_file,
+    is_stream,
+    marked,
+    with_keys,
+    write_atomic,
+    write_together,
+)
 
 OURS = marked(rb"^ours")
 
@@ -45,6 +52,34 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_atomic(tmp_path / "a", "new \ud83d", "--output_path")
     assert (tmp_path / "a").read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
+
+
+def test_files_that_belong_together_are_written_or_stay_all(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "1", tmp_path / "a" / "2"
+    write_together({first: "old", second: b"old"}, "--output_path")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="this is a folder"):
+        write_together({first: "new", second: "new", tmp_path / "folder": "new"}, "--output_path")
+    assert (first.read_text(), second.read_text()) == ("old", "old")
+    write_together({first: "new", second: "new"}, "--output_path")
+    assert (first.read_text(), second.read_text()) == ("new", "new")
+    assert names(tmp_path / "a") == ["1", "2"] and names(tmp_path) == ["a", "folder"]
+
+
+def test_a_kill_between_two_files_is_between_two_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are there as a whole, under their temporary names, before the first one is moved."""
+    paths = [tmp_path / "1", tmp_path / "2"]
+    moved, replace = [], Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        moved.append([beside(path, "new").exists() for path in paths])
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write_together(dict.fromkeys(paths, "new"), "--output_path")
+    assert moved == [[True, True], [False, True]]
 
 
 def test_what_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:

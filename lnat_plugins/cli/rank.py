@@ -24,8 +24,7 @@ from lnat_plugins.cli.shared import (
 )
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import irregular
-from lnat_plugins.locks import locked
-from lnat_plugins.outputs import check_file, is_stream, marked, write_atomic
+from lnat_plugins.outputs import check_file, is_stream, marked, write_together
 
 if TYPE_CHECKING:
     from lnat_plugins.ranking import Leaderboard
@@ -198,16 +197,14 @@ def _check_files(args: argparse.Namespace) -> None:
 
 
 def _write(folder: Path, document: Mapping[str, Any], text: str) -> None:
-    """Write both files; of two commands that write here, one after the other does."""
+    """Write both files."""
     document = {"lnat_plugins": __version__, **document}
     as_json = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     text = f"<!-- lnat-plugins {__version__} -->\n{text}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder.resolve() / "ranking"):
-        for name, content in zip(_FILES, (as_json, text), strict=True):
-            write_atomic(folder / name, content, "--output_path")
-    for name in _FILES:
-        log(f"wrote {folder / name}")
+    files = [folder / name for name in _FILES]
+    write_together(dict(zip(files, (as_json, text), strict=True)), "--output_path")
+    for file in files:
+        log(f"wrote {file}")
 
 
 def _options(args: argparse.Namespace, metric: str | None, **more: object) -> dict[str, object]:

@@ -6,13 +6,15 @@ import functools
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
-from lnat_plugins.errors import visible
+from lnat_plugins.errors import ConfigError, visible
 from lnat_plugins.study.run import StudyRun
 from lnat_plugins.study.units import Unit, find_unit
 from lnat_plugins.study.versions import warning
@@ -27,10 +29,10 @@ def run_units(
 
     Students are scored before anything is trained, and updates are calibrated before the rest.
     Each process takes its share of the cores. A warning says if other versions of the packages did
-    some of the study's units. Ctrl-C ends the processes at once.
+    some of the study's units. Ctrl-C ends the processes at once, and so does the end of this one.
 
     Raises:
-        LnatError: of a unit, when those that run have ended.
+        LnatError: of a unit, when those that run have ended; a process that was killed.
     """
     if units and (said := warning(run.versions, run.installed)):
         _log.warning("study %s: %s", run.spec.name, visible(said))
@@ -56,6 +58,13 @@ def run_units(
                     for process in list((pool._processes or {}).values()):
                         process.terminate()
                 pool.shutdown(cancel_futures=True)
+                if isinstance(cause, BrokenProcessPool):
+                    raise ConfigError(
+                        "a process ended before its unit was done", where=str(run.folder),
+                        found=str(cause),
+                        remedy="run the study again: units that are done are kept; if memory was "
+                        "short, and the system killed the process, with fewer --jobs",
+                    ) from cause  # fmt: skip
                 raise
 
 
@@ -76,9 +85,18 @@ def _interrupts_of_children_ignored() -> Iterator[None]:
 
 
 def _begin(threads: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would go on, and wait for units for ever."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @functools.cache

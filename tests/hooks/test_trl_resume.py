@@ -158,15 +158,22 @@ def test_other_rewards_are_other_rows(tmp_path: Path) -> None:
 
 
 def test_the_checkpoint_to_resume(tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoint-2"
-
-    def found(value: str | None) -> str | bool | None:
+    def found(value: str | None) -> str | None:
         return checkpoint_to_resume(sft_config(tmp_path, resume_from_checkpoint=value))
 
+    def write(step: str, state: str | None) -> Path:
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+        return folder
+
+    half, cut = write("100", None), write("20", '{"step')
+    write("best", "{}")
     assert found(None) is None
-    for missing in ("true", str(folder)):
+    for missing in ("true", str(half), str(cut), str(tmp_path / "no")):
         with pytest.raises(ConfigError, match="there is no checkpoint to resume from"):
             found(missing)
-    folder.mkdir()
-    assert found("true") is True
-    assert found(str(folder)) == str(folder)
+    second, last = write("2", "{}"), write("10", "{}")
+    assert found("true") == found("True") == str(last)
+    assert found(str(second)) == str(second)

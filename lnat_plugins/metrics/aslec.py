@@ -13,9 +13,16 @@ import numpy as np
 
 from lnat_plugins.engine.types import Floats
 from lnat_plugins.metrics.base import GLOBAL, Metric, Scored, UndefinedError, log_prob, summed
+from lnat_plugins.metrics.steps import Steps, together
 from lnat_plugins.scoring.record import StepSums
 
 
+def _drop_together(steps: Steps, skip: int, statistic: str) -> Floats:
+    n_others_R = steps.n_tokens - steps.added(np.minimum(steps.tokens, skip))
+    return np.asarray((steps.totals(GLOBAL) - steps.summed(statistic)) / n_others_R)
+
+
+@together(lambda steps, _: _drop_together(steps, 1, "first_token"))
 def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
     """Mean of log p(y_t | x, y_<t) over all tokens but the first of each step.
 
@@ -36,6 +43,7 @@ def aslec_drop(record: StepSums, window: str = GLOBAL) -> float:
     return _drop(record, 1, "first_token")
 
 
+@together(lambda steps, _: _drop_together(steps, 2, "first_two_tokens"))
 def aslec_drop2(record: StepSums, window: str = GLOBAL) -> float:
     """As `aslec_drop`, without the first two tokens of each step; a step of one loses that one.
 

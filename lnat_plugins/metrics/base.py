@@ -13,6 +13,8 @@ from functools import partial
 from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from lnat_plugins.engine.types import ALL as STATISTICS
 from lnat_plugins.errors import (
     NAME_RULE,
@@ -23,6 +25,7 @@ from lnat_plugins.errors import (
     is_text,
     require,
 )
+from lnat_plugins.metrics.steps import Steps, many_of
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -36,6 +39,8 @@ AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
 
 _NO_REASON: Final = "no reason was recorded"
+_MANY: Final = 100
+"""Responses from which on they are rated together."""
 
 
 class Scored(Protocol):
@@ -150,18 +155,19 @@ class Metric:
         """The window whose sums the metric reads when `window` is requested; None = none."""
         return {"window": window, "global": GLOBAL, "counts": None}[self.reads]
 
-    def rate(self, rows: Sequence[Scored], window: str) -> Ratings:
+    def rate(self, rows: Sequence[Scored], window: str, steps: Steps | None = None) -> Ratings:
         """The value of every row, in order; an undefined one has its reason.
 
         Args:
             rows: all that the metric may look at, in any order.
             window: a scored window.
+            steps: those of the rows, where several metrics are taken from them.
 
         Raises:
             ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
         if self.scope == "response":
-            return self._rate_each(rows, window)
+            return self._rate_each(rows, window, steps)
         reasons = [self.lacks(row.record, window) for row in rows]
         values = [math.nan] * len(rows)
         groups: dict[object, list[int]] = {}
@@ -186,29 +192,38 @@ class Metric:
                 break
         return Ratings(tuple(values), tuple(reasons))
 
-    def _rate_each(self, rows: Sequence[Scored], window: str) -> Ratings:
+    def _rate_each(self, rows: Sequence[Scored], window: str, steps: Steps | None) -> Ratings:
         """As `_rate_one` of each; what is defined, as almost all is, goes the short way."""
         compute, needs = self.compute, sorted(self.needs)
-        values: list[float] = []
+        values = [math.nan] * len(rows)
         reasons = [""] * len(rows)
-        for i, row in enumerate(rows):
-            record = row.record
+        left: Iterable[int] = range(len(rows))
+        if len(rows) >= _MANY and (many := many_of(compute)):
+            steps = steps or Steps(row.record for row in rows)
+            with np.errstate(all="ignore"):  # where NaN comes out, `compute` says why
+                values_R = many(steps, window)
+            asked_R = ~np.isfinite(values_R)
+            if needs:  # a reason stands before a number
+                asked_R |= steps.undefined
+            values, left = values_R.tolist(), np.flatnonzero(asked_R).tolist()
+        for i in left:
+            record = rows[i].record
             if needs and (reason := self.lacks(record, window)):
-                value, reasons[i] = math.nan, reason
+                values[i], reasons[i] = math.nan, reason
+                continue
+            try:
+                value = compute(record, window)
+            except UndefinedError as cause:
+                value, reasons[i] = math.nan, str(cause) or _NO_REASON
+            except (LnatError, *PASSES_ON):
+                raise
+            except BaseException as cause:
+                raise self._failed(cause) from cause
             else:
-                try:
-                    value = compute(record, window)
-                except UndefinedError as cause:
-                    value, reasons[i] = math.nan, str(cause) or _NO_REASON
-                except (LnatError, *PASSES_ON):
-                    raise
-                except BaseException as cause:
-                    raise self._failed(cause) from cause
-                else:
-                    if type(value) is not float or not math.isfinite(value):
-                        value = self._number(value, record)
-                        reasons[i] = self._why_nan(record, window) if math.isnan(value) else ""
-            values.append(value)
+                if type(value) is not float or not math.isfinite(value):
+                    value = self._number(value, record)
+                    reasons[i] = self._why_nan(record, window) if math.isnan(value) else ""
+            values[i] = value
         return Ratings(tuple(values), tuple(reasons))
 
     def _rate_one(self, record: StepSums, window: str) -> tuple[float, str]:

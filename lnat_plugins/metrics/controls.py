@@ -12,25 +12,32 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
+
 from lnat_plugins.metrics.base import Metric, Scored
+from lnat_plugins.metrics.steps import together
 from lnat_plugins.scoring.record import StepSums
 
 
+@together(lambda steps, _: steps.n_tokens.astype(np.float64))
 def n_tokens(record: StepSums, window: str = "") -> float:
     """Σ |s_i|: tokens of the response, in the student's own tokenizer. Unit: tokens."""
     return float(record.n_tokens)
 
 
+@together(lambda steps, _: steps.n_steps.astype(np.float64))
 def n_steps(record: StepSums, window: str = "") -> float:
     """p: steps of the response. Unit: steps."""
     return float(record.n_steps)
 
 
+@together(lambda steps, _: steps.n_tokens / steps.n_steps)
 def mean_step_tokens(record: StepSums, window: str = "") -> float:
     """Σ |s_i| / p: mean length of a step. Unit: tokens per step."""
     return record.n_tokens / record.n_steps
 
 
+@together(lambda steps, _: steps.n_steps / steps.n_tokens)
 def first_token_ratio(record: StepSums, window: str = "") -> float:
     """F = p / Σ |s_i|: the share of tokens that open a step (F of ASLEC, arXiv 2604.06834)."""
     return record.n_steps / record.n_tokens

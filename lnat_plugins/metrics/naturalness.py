@@ -7,9 +7,11 @@ same, or every token).
 from __future__ import annotations
 
 from lnat_plugins.metrics.base import GLOBAL, Metric, log_prob, mean
+from lnat_plugins.metrics.steps import together
 from lnat_plugins.scoring.record import StepSums
 
 
+@together(lambda steps, window: steps.mean(steps.means(window)))
 def local_naturalness(record: StepSums, window: str) -> float:
     """LN = 1/p · Σ_i L_i, with L_i = 1/|s_i| · Σ_t log p(s_i,t | x, the window's steps, s_i,<t).
 
@@ -37,6 +39,7 @@ LOCAL_NATURALNESS = Metric(
 )  # fmt: skip
 
 
+@together(lambda steps, _: steps.totals(GLOBAL) / steps.n_tokens)
 def global_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     """GN = 1/|y| · Σ_t log p(y_t | x, y_<t).
 
@@ -63,6 +66,7 @@ GLOBAL_NATURALNESS = Metric(
 )  # fmt: skip
 
 
+@together(lambda steps, _: steps.mean(steps.means(GLOBAL)))
 def global_step_naturalness(record: StepSums, window: str = GLOBAL) -> float:
     """1/p · Σ_i 1/|s_i| · Σ_t log p(s_i,t | x, s_1 … s_i−1, s_i,<t).
 

@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 
 from lnat_plugins.metrics import GLOBAL, METRICS, Scored
+from lnat_plugins.metrics.steps import Steps
 from lnat_plugins.ranking.orders import spearman, spearman_rows
-from lnat_plugins.ranking.table import Floats, Ints, ScoreTable, shared_wins
+from lnat_plugins.ranking.table import Floats, Ints, RowsWithTables, ScoreTable, shared_wins
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.steps.windows import parse_window, width
 from lnat_plugins.teacher_set.degenerate import STRETCH, repetition
@@ -147,8 +148,12 @@ def confounds(
 
 def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Floats]:
     """Control -> (R,) its value for every response that has a defined score."""
+    metrics = [METRICS[name] for name in CONTROLS]
+    if isinstance(rows, RowsWithTables) and len(table.defined) == len(rows):
+        return {one.name: np.array(rows.rate(one, "").values) for one in metrics}
     defined = [rows[index] for index in table.defined]
-    return {name: np.array(METRICS[name].rate(defined, "").values) for name in CONTROLS}
+    steps = Steps(row.record for row in defined)
+    return {one.name: np.array(one.rate(defined, "", steps).values) for one in metrics}
 
 
 def composition(table: ScoreTable) -> dict[str, float]:

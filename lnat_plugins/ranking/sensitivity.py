@@ -20,8 +20,9 @@ from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import Metric, Scored
 from lnat_plugins.metrics.base import mean
 from lnat_plugins.metrics.naturalness import LOCAL_NATURALNESS, local_naturalness
+from lnat_plugins.metrics.steps import Steps, together
 from lnat_plugins.ranking.orders import ranks, tau_b
-from lnat_plugins.ranking.table import TIE, ScoreTable, score_table
+from lnat_plugins.ranking.table import TIE, Floats, ScoreTable, score_table
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.ways import ways_on_sample
 from lnat_plugins.steps.windows import parse_window
@@ -139,6 +140,9 @@ def sensitivity(
     not_done = {}
     without_effect = []
     for name, compute, needs in _ways([row.record for row in rows], window):
+        if compute is None:
+            not_done[name] = needs
+            continue
         if isinstance(compute, str):
             other = score_table(rows, prompts, table.teachers, table.metric, compute)
         else:
@@ -176,8 +180,13 @@ def _metric(compute: _Compute) -> Metric:
     )  # fmt: skip
 
 
-def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Compute | str, str]]:
-    """Name, score and what it needs, of each way to take the score; a window, if it is that."""
+def _ways(
+    records: Sequence[StepSums], window: str
+) -> Iterator[tuple[str, _Compute | str | None, str]]:
+    """Name, score and what it needs, of each way to take the score; a window, if it is that.
+
+    None where no response was scored in that way.
+    """
     every = f"it needs a step of {SHORT} tokens in every response"
     yield f"without steps under {SHORT} tokens", _without_short_steps, every
     yield f"without each trace's lowest {LOWEST:.0%} of steps", _without_lowest_steps, ""
@@ -196,8 +205,10 @@ def _ways(records: Sequence[StepSums], window: str) -> Iterator[tuple[str, _Comp
             needs = "it needs a back end that gives the score step by step"
             yield name, other, why or needs
     recorded = dict.fromkeys(name for record in records for name in record.variants)
-    for name in recorded or _ways_on_sample(records[0]):
+    for name in recorded:
         yield f"with {name}", _recorded(name), FULL
+    for name in () if recorded else _ways_on_sample(records[0]):
+        yield f"with {name}", None, FULL
 
 
 def _ways_on_sample(record: StepSums) -> tuple[str, ...]:
@@ -211,10 +222,19 @@ def _kept(record: StepSums, window: str, keep: Callable[[int], bool]) -> float:
     return mean([value for step, value in enumerate(means) if keep(step)])
 
 
+@together(lambda steps, window: steps.mean(steps.means(window), steps.tokens >= SHORT))
 def _without_short_steps(record: StepSums, window: str) -> float:
     return _kept(record, window, lambda step: record.tokens[step] >= SHORT)
 
 
+def _lowest_together(steps: Steps, window: str) -> Floats:
+    means_S, own_S = steps.means(window), steps.index
+    sorted_S = means_S[np.lexsort((means_S, own_S))]
+    left_out_R = np.floor(LOWEST * steps.n_steps + 0.5)
+    return steps.mean(sorted_S, steps.place >= left_out_R[own_S])
+
+
+@together(_lowest_together)
 def _without_lowest_steps(record: StepSums, window: str) -> float:
     means = record.step_means(window) or []
     if any(map(math.isnan, means)):
@@ -222,10 +242,18 @@ def _without_lowest_steps(record: StepSums, window: str) -> float:
     return mean(sorted(means)[math.floor(LOWEST * len(means) + 0.5) :])
 
 
+@together(lambda steps, window: steps.totals(window) / steps.n_tokens)
 def _by_tokens(record: StepSums, window: str) -> float:
     return record.totals.get(window, math.nan) / record.n_tokens
 
 
+def _ends_together(steps: Steps, window: str) -> Floats:
+    place_S = steps.place
+    inner_S = (place_S > 0) & (place_S < (steps.n_steps - 1)[steps.index])
+    return steps.mean(steps.means(window), inner_S)
+
+
+@together(_ends_together)
 def _without_ends(record: StepSums, window: str) -> float:
     return _kept(record, window, lambda step: 0 < step < record.n_steps - 1)
 

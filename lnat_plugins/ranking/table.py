@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.metrics import Metric, Ratings, Scored, score_again
+from lnat_plugins.metrics.steps import Steps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -241,12 +242,16 @@ class RowsWithTables(Sequence[Scored]):
         key = (metric, window if metric.reads == "window" else "")
         if key in self._ratings:
             return self._ratings[key]
-        found = metric.rate(self._rows, window)
+        found = metric.rate(self._rows, window, self._steps)
         reasons = found.reasons if any(found.reasons) else self._no_reasons
         found = Ratings(array("d", found.values), reasons)
         if self._keep_values:
             self._ratings[key] = found
         return found
+
+    @cached_property
+    def _steps(self) -> Steps:
+        return Steps(row.record for row in self._rows)
 
     @cached_property
     def _no_reasons(self) -> tuple[str, ...]:
@@ -262,7 +267,7 @@ class RowsWithTables(Sequence[Scored]):
         if key in self._tables:
             return self._tables[key]
         places = self.places(prompts, teachers)
-        rated = self.rate(metric, window) if keep else metric.rate(self._rows, window)
+        rated = self.rate(metric, window) if keep else metric.rate(self._rows, window, self._steps)
         table = _table(self._rows, rated, places, teachers, metric, window)
         if keep:
             self._tables[key] = table

@@ -8,6 +8,7 @@ tuples they take 4 kB a response, as bytes less than 1 kB. Nothing is rounded: a
 from __future__ import annotations
 
 import functools
+import math
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,6 +66,8 @@ class _Packed(Mapping[str, Value]):
 
     __slots__ = ("_data", "_names", "_place")
 
+    _length: int
+
     def __init__(self, names: Names, data: bytes, place: int = 0) -> None:
         self._names = names
         self._data = data
@@ -108,6 +111,8 @@ class PackedNumbers(_Packed[float]):
 
     __slots__ = ()
 
+    _length = 1
+
     def __getitem__(self, name: str) -> float:
         if name not in self._names:
             raise KeyError(name)
@@ -147,7 +152,39 @@ def pack(
     return of_series, of_single
 
 
+def joined(
+    mappings: Iterable[Mapping[str, Sequence[float] | float | None]], name: str,
+    lengths: Iterable[int],
+) -> bytes:  # fmt: skip
+    """The numbers of that name in many mappings, one after the other, 64 bits each.
+
+    Args:
+        lengths: how many each should hold; NaN stands for those of one that holds no such number.
+    """
+    pieces: list[bytes] = []
+    known: Names | None = None
+    index = -1
+    for own, length in zip(mappings, lengths, strict=True):
+        if type(own) is not PackedSeries and type(own) is not PackedNumbers:
+            found = own.get(name)
+            numbers = (found,) if isinstance(found, float) else found or ()
+            same = len(numbers) == length
+            pieces.append(array("d", numbers).tobytes() if same else _NAN * length)
+            continue
+        if own._names is not known:  # most have the same
+            known = own._names
+            index = known.index(name) if name in known else -1
+        if index < 0 or own._length != length:
+            pieces.append(_NAN * length)
+            continue
+        begin = (own._place + index * length) * _SIZE
+        pieces.append(own._data[begin : begin + length * _SIZE])
+    return b"".join(pieces)
+
+
 _ONE = struct.Struct("d")
+_SIZE: Final = _ONE.size
+_NAN: Final = _ONE.pack(math.nan)
 _END = struct.Struct("I")
 _NOTHING: Mapping[str, Any] = {}
 

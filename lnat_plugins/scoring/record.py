@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import operator
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -212,6 +213,7 @@ class StepSums:
         if stored is None:
             stored = _read_slowly(record, where)
         values = stored.values()
+        values["teacher"] = sys.intern(stored.teacher)
         if stored.token_values is not None:
             values["token_values"] = TokenValues.of_json(stored.token_values, where)
         read = cls(**values)

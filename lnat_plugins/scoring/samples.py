@@ -9,26 +9,27 @@ from __future__ import annotations
 import gc
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-
-from lnat_plugins.errors import ConfigError, DataError, did_you_mean, validate
+from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.formatting import plural
+from lnat_plugins.processes import in_processes
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
-from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, SamplesFile, find_files, read_lines
-from lnat_plugins.scoring.stored import Sample
-from lnat_plugins.scoring.token_values import TokensInFile
+from lnat_plugins.scoring.samples_files import CUT, SamplesFile, find_files
+from lnat_plugins.scoring.samples_lines import read_prompts
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
-from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
+from lnat_plugins.teacher_set.prompts import Candidate, Message
 from lnat_plugins.teacher_set.unusable import UnusableRows, add
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
-_NO_EXTRA: Final[Mapping[str, Any]] = {}
+_MANY_ROWS: Final = 20_000
+"""Responses from which on degenerate ones are looked for in several processes."""
+_BATCH: Final = 1_000
 _ONE_RUN: Final = "name the files of one run only"
 
 
@@ -75,11 +76,21 @@ class ScoredSet:
     @cached_property
     def degenerate(self) -> dict[str, DegenerateCount]:
         """Teacher -> its degenerate responses."""
-        return count_kinds(
-            (row.teacher, degenerate_kinds(row.text, row.candidate.response.extra, prompt))
-            for row in self.rows
-            for prompt in [row.candidate.messages[-1]["content"]]
+        batches = [self.rows[i : i + _BATCH] for i in range(0, len(self.rows), _BATCH)]
+        texts = (
+            [
+                (row.text, row.candidate.response.extra, row.candidate.messages[-1]["content"])
+                for row in rows
+            ]
+            for rows in batches
         )
+        processes = None if len(self.rows) >= _MANY_ROWS else 1
+        with closing(in_processes(_kinds_of, texts, processes)) as kinds:
+            return count_kinds(
+                (row.teacher, own)
+                for rows, (batch, found) in zip(batches, kinds, strict=True)
+                for row, own in zip(rows, found or _kinds_of(batch), strict=True)
+            )
 
     @property
     def steps(self) -> str:
@@ -122,6 +133,11 @@ class ScoredSet:
 
     def _unknown(self, what: str, name: str, known: Sequence[str]) -> ConfigError:
         return ConfigError(what, where=f"task {self.task}", remedy=did_you_mean(name, known))
+
+
+def _kinds_of(texts: Sequence[tuple[str, Mapping[str, Any], str]]) -> list[tuple[str, ...]]:
+    """The kinds of each response, from its text, other columns and prompt."""
+    return [degenerate_kinds(text, extra, prompt) for text, extra, prompt in texts]
 
 
 def scored_set(
@@ -193,100 +209,6 @@ def several(sets: Sequence[ScoredSet]) -> DataError:
     )
 
 
-def _turn(turn: dict[str, str]) -> dict[str, str]:
-    if turn.keys() - {"reasoning_content"} != {"role", "content"}:
-        raise ValueError("a turn has the keys 'role' and 'content'")
-    return turn
-
-
-class _StoredPrompt(BaseModel):
-    """A document of the task, without its responses. `messages` is missing in old files."""
-
-    model_config = ConfigDict(strict=True)
-
-    prompt_id: str
-    prompt: str
-    messages: list[Annotated[dict[str, str], AfterValidator(_turn)]] | None = None
-
-
-class _StoredResponse(BaseModel):
-    """A response in its document; with the other columns of its row."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
-
-    teacher: str
-    sample: Sample
-    response: str
-    correct: bool | None = Field(None, json_schema_extra={"must_be": "true, false or null"})
-    steps: list[str] | None = None
-    turn: dict[str, str] | None = None
-
-
-class _ScoredPrompt(NamedTuple):
-    """A line: a prompt, and its responses with their records, in order."""
-
-    prompt_id: str
-    messages: tuple[Message, ...]
-    responses: Sequence[tuple[Response, StepSums]]
-    where: str
-
-
-def _read_prompts(path: Path) -> Iterator[_ScoredPrompt]:
-    like: StepSums | None = None
-    for line, where, offset in read_lines(path):
-        doc, replies = line["doc"], line["resps"]
-        if not isinstance(doc, Mapping) or not isinstance(doc.get("responses"), list):
-            what = "a sample of another task, not of a teacher set"
-            raise DataError(what, where=where, remedy=NOT_OURS)
-        prompt = validate(_StoredPrompt, doc, where=where, kind=DataError, key="field", remedy=CUT)
-        where = f"{where}, prompt {prompt.prompt_id!r}"
-        n = len(doc["responses"])
-        if not isinstance(replies, list) or len(replies) != n:
-            what = f"not one scored record for each of {n} responses"
-            raise DataError(what, where=where, found=replies, remedy=CUT)
-        messages: tuple[Message, ...] = tuple(
-            prompt.messages or [{"role": "user", "content": prompt.prompt}]
-        )
-        place, responses = (path, offset), []
-        for number, (doc_row, reply) in enumerate(zip(doc["responses"], replies, strict=True)):
-            tokens = TokensInFile(place, number)
-            response, record = _read_response(doc_row, reply, where, tokens, like)
-            like = like or record
-            responses.append((response, record))
-        yield _ScoredPrompt(prompt.prompt_id, messages, responses, where)
-
-
-def _read_response(
-    doc_row: object, reply: object, where: str, tokens: TokensInFile, like: StepSums | None
-) -> tuple[Response, StepSums]:
-    if isinstance(doc_row, Mapping) and not isinstance(doc_row.get("turn"), Mapping | None):
-        # In older files a column of that name was the row's own.
-        doc_row = {**doc_row, "row_turn": doc_row["turn"], "turn": None}
-    own = validate(
-        _StoredResponse, doc_row, where=f"{where}, response {tokens.number + 1}", kind=DataError,
-        key="field", remedy=CUT,
-    )  # fmt: skip
-    where = f"{where}, teacher {own.teacher!r}"
-    if not isinstance(reply, list) or len(reply) != 1:
-        raise DataError("not a scored record", where=where, found=reply, remedy=NOT_OURS)
-    record = StepSums.from_json(reply[0], where, like=like, tokens=tokens)
-    if (record.teacher, record.sample) != (own.teacher, own.sample):
-        found = f"teacher {record.teacher}, sample {record.sample}"
-        what = "the record belongs to another response"
-        raise DataError(what, where=where, found=found, remedy=CUT)
-    if record.spans[-1:] and record.spans[-1][1] != len(own.response):
-        raise DataError(
-            "the record's field 'spans' does not end where the response does", where=where,
-            found=f"{record.spans[-1][1]} of {len(own.response)} characters", remedy=CUT,
-        )  # fmt: skip
-    steps = None if own.steps is None else tuple(own.steps)
-    extra = own.model_extra or _NO_EXTRA
-    response = Response(
-        own.teacher, own.response, own.sample, own.correct, steps, extra, where, turn=own.turn
-    )
-    return response, record
-
-
 def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
     """Files of one task and student, in order; a row that comes again is counted once.
 
@@ -301,29 +223,30 @@ def _merge(files: Sequence[SamplesFile], skipped: tuple[str, ...]) -> ScoredSet:
     cut: list[tuple[SamplesFile, int]] = []
     for file in files:
         lines = 0
-        for prompt in _read_prompts(file.path):
-            lines += 1
-            messages, where, own = prompts.setdefault(
-                prompt.prompt_id, (prompt.messages, prompt.where, [])
-            )
-            if messages != prompt.messages:
-                raise DataError(
-                    f"prompt {prompt.prompt_id!r} is another prompt than at {where}",
-                    where=prompt.where, remedy="merge files of one teacher set only",
-                )  # fmt: skip
-            known = {(rows[i].teacher, rows[i].sample): rows[i] for i in own}
-            for response, record in prompt.responses:
-                index = len(rows)
-                candidate = Candidate(index, prompt.prompt_id, messages, response)
-                row = ScoredResponse(candidate, record)
-                first = known.setdefault((row.teacher, row.sample), row)
-                if first is row:
-                    own.append(index)
-                    rows.append(row)
-                else:
-                    duplicates += 1
-                    _refuse_other_settings(first, row)
-                    _refuse_other_numbers(first, row)
+        with closing(read_prompts(file.path)) as read:
+            for prompt in read:
+                lines += 1
+                messages, where, own = prompts.setdefault(
+                    prompt.prompt_id, (prompt.messages, prompt.where, [])
+                )
+                if messages != prompt.messages:
+                    raise DataError(
+                        f"prompt {prompt.prompt_id!r} is another prompt than at {where}",
+                        where=prompt.where, remedy="merge files of one teacher set only",
+                    )  # fmt: skip
+                known = {(rows[i].teacher, rows[i].sample): rows[i] for i in own}
+                for response, record in prompt.responses:
+                    index = len(rows)
+                    candidate = Candidate(index, prompt.prompt_id, messages, response)
+                    row = ScoredResponse(candidate, record)
+                    first = known.setdefault((row.teacher, row.sample), row)
+                    if first is row:
+                        own.append(index)
+                        rows.append(row)
+                    else:
+                        duplicates += 1
+                        _refuse_other_settings(first, row)
+                        _refuse_other_numbers(first, row)
         if lines < file.scored:
             cut.append((file, lines))
     in_set = max(len(prompts), *(file.prompts for file in files))

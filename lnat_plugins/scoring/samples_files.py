@@ -34,6 +34,12 @@ _WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "tea
 _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 
+LARGE: Final = 1 << 25
+"""Bytes from which on a file is read in parts, by several processes."""
+
+_PART: Final = 1 << 22
+
+
 class SamplesFile(NamedTuple):
     """One samples file.
 
@@ -205,40 +211,82 @@ class Line(NamedTuple):
     offset: int
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """The documents of a samples file, in order.
+class Part(NamedTuple):
+    """Whole lines of a samples file: bytes from `begin` to `end`, and the first line's number."""
+
+    path: Path
+    begin: int
+    end: int
+    number: int
+
+
+def parts_of(path: Path) -> list[Part]:
+    """A large file in parts that can be read by themselves; of a small one there is none."""
+    found: list[Part] = []
+    begin, number, place = 0, 1, 0
+    if irregular(path):
+        return []
+    try:
+        if path.stat().st_size < LARGE:
+            return []
+        with path.open("rb") as file:
+            while block := file.read(_PART):
+                end = place + block.rfind(b"\n") + 1
+                if end > place:
+                    found.append(Part(path, begin, end, number))
+                    begin, number = end, number + block.count(b"\n")
+                place += len(block)
+    except OSError:
+        return []  # so that reading it raises the error
+    if begin < place:
+        found.append(Part(path, begin, place, number))
+    return found
+
+
+def read_lines(path: Path, part: Part | None = None) -> Iterator[Line]:
+    """The documents of a samples file, or of a part of it, in order.
 
     Raises:
-        DataError: unreadable text or JSON, or a line of another kind of file.
+        DataError: unreadable text or JSON, a line of another kind of file; a file without a line.
     """
-    number, offset, empty = 0, 0, True
+    first, offset, empty = 1, 0, part is None
     require_regular(path, DataError)
+    number = 0
     try:
         with path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
+            if part is not None:
+                first, offset = part.number, part.begin
+                file.seek(offset)
+            for number, raw in enumerate(file, start=first):
+                if part is not None and offset >= part.end:
+                    break
                 begin, offset = offset, offset + len(raw)
                 line = raw.decode("utf-8")
                 if not line.strip():
                     continue
                 empty = False
-                where = f"{path} line {number}"
-                try:
-                    parsed = quick_json(line)
-                    if parsed is None:
-                        parsed = parse_json(line)
-                except RepeatedKeyError as cause:
-                    raise DataError(str(cause), where=where, remedy=CUT) from None
-                except (ValueError, RecursionError):
-                    what, found = "not valid JSON", line.rstrip()
-                    remedy = CUT if path.suffix == ".jsonl" else NOT_OURS
-                    raise DataError(what, where=where, found=found, remedy=remedy) from None
-                if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
-                    what = "not a line of a samples file"
-                    raise DataError(what, where=where, found=line, remedy=NOT_OURS)
-                yield Line(parsed, where, begin)
+                yield Line(_parsed(line, path, number), f"{path} line {number}", begin)
     except UnicodeDecodeError:
         raise DataError("not UTF-8 text", where=f"{path} line {number}", remedy=CUT) from None
     except OSError as error:
         raise DataError("cannot be opened", where=str(path), found=error.strerror) from None
     if empty:
         raise DataError("the samples file is empty", where=str(path), remedy=CUT)
+
+
+def _parsed(line: str, path: Path, number: int) -> Mapping[str, Any]:
+    where = f"{path} line {number}"
+    try:
+        parsed = quick_json(line)
+        if parsed is None:
+            parsed = parse_json(line)
+    except RepeatedKeyError as cause:
+        raise DataError(str(cause), where=where, remedy=CUT) from None
+    except (ValueError, RecursionError):
+        what, found = "not valid JSON", line.rstrip()
+        remedy = CUT if path.suffix == ".jsonl" else NOT_OURS
+        raise DataError(what, where=where, found=found, remedy=remedy) from None
+    if not isinstance(parsed, Mapping) or not {"doc", "resps"} <= parsed.keys():
+        what = "not a line of a samples file"
+        raise DataError(what, where=where, found=line, remedy=NOT_OURS)
+    return parsed

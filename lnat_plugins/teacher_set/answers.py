@@ -7,6 +7,7 @@ Japanese, Korean, French, Spanish, Portuguese, Italian, German and Russian.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Final, NamedTuple
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -70,9 +71,11 @@ class Stated(NamedTuple):
     value: str
 
 
-def n_words(text: str) -> int:
-    """Words of a text; two Chinese or Japanese characters count as one."""
-    return len(_WORD.findall(text))
+def n_words(text: str, most: int | None = None) -> int:
+    """Words of a text, counted up to `most`; two Chinese or Japanese characters count as one."""
+    if most is None:
+        return len(_WORD.findall(text))
+    return sum(1 for _ in islice(_WORD.finditer(text), most))
 
 
 def numbers(text: str) -> list[str]:

@@ -146,7 +146,8 @@ def is_answer_only(parts: Parts) -> bool:
     body = visible(parts.body)
     if parts.is_open or parts.is_filled or len(body) > _SHORT or _ONLY_MARKS.fullmatch(body):
         return False
-    body = _END_TOKEN.sub("", body)
+    if body.endswith(">"):  # otherwise there is no such token
+        body = _END_TOKEN.sub("", body)
     stated = stated_answers(body)
     rest, reached = "", 0
     for answer in stated:
@@ -180,19 +181,19 @@ def is_answer_first(parts: Parts, prompt: str = "") -> bool:
     start = len(text) - len(text.lstrip())
     stop = _first_stop(text, start)
     first, rest = text[start:stop], text[stop:]
-    n_after = n_words(rest[:_ENOUGH])
+    n_after = n_words(rest[:_ENOUGH], STRETCH)
     if len(first) > _SHORT or n_after < _EXPLAINS_WORDS:
         return False
     if n_after < STRETCH and not shows_working(rest):
         return False
-    last_line = numbers(rest.rstrip()[-_TAIL:].splitlines()[-1])
     stated = [one for one in stated_answers(first) if not shows_working(first[: one.start])]
+    given = [] if stated else numbers(first)
+    if not stated and (not prompt or len(given) != 1):
+        return False
+    last_line = numbers(rest.rstrip()[-_TAIL:].splitlines()[-1])
     if not stated:
-        given = numbers(first)
         return (
-            bool(prompt)
-            and len(given) == 1
-            and given == last_line[-1:]
+            given == last_line[-1:]
             and given[0] not in numbers(prompt)
             and first.rstrip(" \t\r\n*_)").endswith((".", "!", "。"))
             and n_words(first) <= _SENTENCE_WORDS
@@ -279,6 +280,8 @@ def is_loop(parts: Parts) -> bool:
 
 def _says_lines_twice(lines: Iterable[str]) -> bool:
     filled = [stripped for line in lines if (stripped := line.strip())]
+    if len(filled) <= _FEWEST_LINES:
+        return False
     again = sum(line == before for before, line in pairwise(filled))
     return again >= max(_FEWEST_LINES, _TWICE * len(filled))
 
@@ -300,7 +303,9 @@ def _repeated(units: str | tuple[str, ...], stretch: int) -> tuple[int, int]:
     """Units that lie in a stretch that occurred before, and in one that did twice or more."""
     if len(units) <= stretch:
         return 0, 0
-    # A stretch that recurs brings all its groups of four again; most texts have too few such.
+    # All units of a stretch that recurs stood before, and all its groups of four.
+    if len(units) - len(set(units)) < stretch:
+        return 0, 0
     groups = len(units) - _GROUP + 1
     fours = set(zip(units, units[1:], units[2:], units[3:], strict=False))
     if groups - len(fours) < stretch - _GROUP + 1:
@@ -374,12 +379,18 @@ def is_cut_off(text: str, extra: Mapping[str, Any], parts: Parts) -> bool:
       up to ("so", "therefore"), while every other such line of the text ends in a sentence end
       and there are two of these, or two sentences before in the same line.
     """
-    reasons = {
-        str(extra[name]).strip().lower() for name in REASON_COLUMNS if extra.get(name) is not None
-    }
-    if reasons & _CUT:
-        return True
-    if reasons & _ENDED or _END_TOKEN.search(text[-_TAIL:]):
+    if extra:
+        reasons = {
+            str(extra[name]).strip().lower()
+            for name in REASON_COLUMNS
+            if extra.get(name) is not None
+        }
+        if reasons & _CUT:
+            return True
+        if reasons & _ENDED:
+            return False
+    tail = text[-_TAIL:].rstrip()
+    if tail.endswith(">") and _END_TOKEN.search(tail):
         return False
     body = parts.body.rstrip()
     if parts.is_open or (parts.is_filled and not visible(body)):
@@ -389,7 +400,7 @@ def is_cut_off(text: str, extra: Mapping[str, Any], parts: Parts) -> bool:
 
 def _is_unclosed(body: str) -> bool:
     opening, opened_to = "", 0
-    for found in _FENCE.finditer(body):
+    for found in _FENCE.finditer(body) if "```" in body or "~~~" in body else ():
         if opening and found[1].startswith(opening):
             opening = ""
         elif not opening:

@@ -14,6 +14,7 @@ LAYERS = (
     "files",
     "formatting",
     "locks",
+    "processes",
     "folders",
     "outputs",
     "steps",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lnat_plugins.teacher_set import answers
+from lnat_plugins.teacher_set import answers, degenerate, thinking
 from lnat_plugins.teacher_set.degenerate import (
     KINDS,
     REASON_COLUMNS,
@@ -311,3 +311,29 @@ def test_what_is_skipped_could_not_match() -> None:
     texts += [("a",) * n for n in (0, 3, 19, 20, 21, 40)] + [("a", "b") * 11]
     for words in texts:
         assert repetition(" ".join(words)) == (slow(words, 20), len(words))
+
+
+TAGS = [
+    *thinking.TAGS, *thinking.TAGS.values(), "<THINK>", "</Think>", "<|end_of_thinking|>", "\n",
+    "<|think_end|>", " ", "x", "\u2028", "</s>", "<|im_end|>", "<eos>", "think\n", "\nanswer\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tags_are_found_though_most_texts_are_not_searched(seed: int) -> None:
+    generator = random.Random(seed)
+    for _ in range(300):
+        text, prompt = ("".join(generator.choices(TAGS, k=generator.randint(0, 6))) for _ in "ab")
+        found = thinking.split_thinking(text, prompt)
+        tail = degenerate._END_TOKEN.search(text) is not None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(thinking, "_CLOSING", ("",))
+            patch.setattr(thinking, "_TAG_ENDS", ("",))
+            assert thinking.split_thinking(text, prompt) == found
+        assert not tail or text.rstrip().endswith(">")
+
+
+@pytest.mark.parametrize("most", [1, 4, 20])
+def test_words_are_counted_up_to_a_number(most: int) -> None:
+    for case in CASES:
+        assert answers.n_words(case["text"], most) == min(most, answers.n_words(case["text"]))

@@ -43,13 +43,13 @@ def grace(h_Nd: Floats, fold_N: Ints, smoothing: float) -> Grace:
         fold_N: the fold of each response's prompt; two folds at least.
         smoothing: ν.
     """
-    mean_d = h_Nd.mean(axis=0)
+    mean_d: Floats = h_Nd.mean(axis=0, dtype=np.float64)
     norms_N, centred_N = np.empty(len(h_Nd)), np.empty(len(h_Nd))
     bias = []
     folds = np.unique(fold_N)
     for fold in folds:
         held_out = fold_N == fold
-        factor_dd = np.linalg.cholesky(smoothed(h_Nd[~held_out], smoothing))
+        factor_dd: Floats = linalg.cholesky(smoothed(h_Nd[~held_out], smoothing), lower=True)
         norms_N[held_out] = _weighted(factor_dd, h_Nd[held_out])
         centred_N[held_out] = _weighted(factor_dd, h_Nd[held_out] - mean_d)
         bias.append(_weighted(factor_dd, mean_d[None])[0])

@@ -34,6 +34,8 @@ Floats = npt.NDArray[np.float64]
 
 _AT_ONCE: Final = 1 << 18
 """Entries of a piece: its temporaries are 2 MB each for the sketch, 64 MB for rademacher."""
+_KEPT: Final = 1 << 26
+"""Entries whose places in the sketch are kept from one gradient to the next, 4 bytes each."""
 _WORD: Final = 64
 _STEP: Final = 0x9E3779B97F4A7C15
 _FIRST: Final = 0xBF58476D1CE4E5B9
@@ -55,6 +57,7 @@ class Projection:
         self.size = size
         self._sketch = kind == "sketch"
         self._seed = seed
+        self._kept: dict[int, Tensor] = {}
 
     def __call__(self, parts: Iterable[Tensor]) -> Floats:
         """Π g, shape (d,), summed in float64.
@@ -65,21 +68,31 @@ class Projection:
         sums_d: Tensor | None = None
         start = 0
         for part in parts:
-            for piece_N in part.reshape(-1).split(_AT_ONCE):
+            for piece_N in torch.split(part.reshape(-1), _AT_ONCE):
                 if sums_d is None:
-                    sums_d = torch.zeros(self.dimension, dtype=torch.float64, device=piece_N.device)
+                    # The sketch has a sum for each sign.
+                    n_sums = self.dimension * (2 if self._sketch else 1)
+                    sums_d = torch.zeros(n_sums, dtype=torch.float64, device=piece_N.device)
                 add = self._add_sketch if self._sketch else self._add_rademacher
                 add(sums_d, piece_N, start)
                 start += len(piece_N)
         if sums_d is None or start != self.size:
             raise ValueError(f"{start} entries, where {self.size} are projected")
         scale = math.sqrt((self.dimension if self._sketch else 1) / self.size)
+        if self._sketch:
+            plus_d, minus_d = torch.split(sums_d, self.dimension)
+            sums_d = plus_d - minus_d
         return sums_d.cpu().numpy() * scale
 
     def _add_sketch(self, sums_d: Tensor, piece_N: Tensor, start: int) -> None:
-        bits_N = self._bits(start, len(piece_N), 0, piece_N.device)
-        place_N = _shifted(bits_N, 1) % self.dimension
-        sums_d.index_add_(0, place_N, piece_N.double() * (1 - 2 * (bits_N & 1)))
+        place_N = self._kept.get(start)
+        if place_N is None or len(place_N) != len(piece_N) or place_N.device != piece_N.device:
+            bits_N = self._bits(start, len(piece_N), 0, piece_N.device)
+            place_N = _shifted(bits_N, 1) % self.dimension + self.dimension * (bits_N & 1)
+            place_N = place_N.to(torch.int32)
+            if self.size <= _KEPT:
+                self._kept[start] = place_N
+        sums_d.index_add_(0, place_N, piece_N.double())
 
     def _add_rademacher(self, sums_d: Tensor, piece_N: Tensor, start: int) -> None:
         for first in range(0, self.dimension, _WORD):

@@ -220,11 +220,9 @@ class _Reader:
                 {"input_ids": inputs_1L, "use_cache": False}, where_N, len(row.targets)
             )
             loss = torch.nn.functional.cross_entropy(logits_NV, targets_N)
-            gradients = torch.autograd.grad(loss, self._leaves, allow_unused=True)
-            projected_d = self.projection(
-                torch.zeros_like(leaf) if own is None else own
-                for leaf, own in zip(self._leaves, gradients, strict=True)
-            )
+            # Zeros for a weight that the response does not reach, such as an expert's.
+            gradients = torch.autograd.grad(loss, self._leaves, materialize_grads=True)
+            projected_d = self.projection(gradients)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -260,7 +258,7 @@ def _figures(
         place_N = np.searchsorted(kept, [row.prompt for row, _ in rows])
         np.add.at(values_PT[:, column], place_N, weights_N * parts[teacher].norms_N)
         # The same for all teachers, who have the same number of responses to a prompt.
-        weights_P = np.bincount(place_N, weights_N, len(kept))
+        weights_P[:] = np.bincount(place_N, weights_N, len(kept))
     scores_T = values_PT.sum(axis=0)
     columns_PC = np.column_stack([values_PT, weights_P])
     means_BC = resampled_means(columns_PC, 0 if reason else iters, seed)

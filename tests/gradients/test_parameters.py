@@ -1,5 +1,4 @@
-"""By which parameters gradients are taken: against peft and plain autograd; nothing stays behind.
-"""
+"""Which parameters: against peft and plain autograd; nothing stays behind in the student."""
 
 from __future__ import annotations
 
@@ -131,18 +130,24 @@ def test_no_other_weights_have_gradients() -> None:
 
 def test_half_precision_is_refused() -> None:
     model = student("llama").to(torch.bfloat16)
-    with pytest.raises(StudentError, match="bfloat16.*Load it with dtype=torch.float32"):
-        with differentiated(model, "all", 0):
-            pass
+    with (
+        pytest.raises(StudentError, match="bfloat16.*Load it with dtype=torch.float32"),
+        differentiated(model, "all", 0),
+    ):
+        pass
 
 
 def test_a_student_without_such_layers_is_refused() -> None:
-    with pytest.raises(StudentError, match="parameters: lora: the student has no layer for"):
-        with differentiated(student("gpt2"), "lora", 0):
-            pass
+    with (
+        pytest.raises(StudentError, match="parameters: lora: the student has no layer for"),
+        differentiated(student("gpt2"), "lora", 0),
+    ):
+        pass
     model = student("llama")
     model.set_output_embeddings(torch.nn.Identity())
-    with pytest.raises(StudentError, match="output head is not a linear layer.*Identity"):
-        with differentiated(model, "last_layer", 0):
-            pass
+    with (
+        pytest.raises(StudentError, match="output head is not a linear layer.*Identity"),
+        differentiated(model, "last_layer", 0),
+    ):
+        pass
     assert all(weight.requires_grad for weight in model.parameters())

@@ -2,8 +2,8 @@
 
 Source: "In Good GRACEs: Principled Teacher Selection for Knowledge Distillation", arXiv 2511.02833
 (sections 2.1 and 2.2), and its authors' code. For a prompt x and a response y, g(x, y) is the
-gradient of the mean NLL of the response's tokens by the student's D parameters, Π a fixed random
-map to d dimensions, and
+gradient of the mean NLL of the response's tokens by the student's parameters, Π a fixed random
+map to d dimensions, D one teacher's responses, and
 
     h = log |y| · Π g                              Σ(D) = mean over D of h hᵀ
     Σ̃(D) = mean over D of h hᵀ / ‖h‖²              Σ̂(D) = Σ̃(D) + ν/d · I

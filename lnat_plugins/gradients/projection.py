@@ -1,8 +1,8 @@
 """A fixed random map from a gradient's D entries to d numbers, never held as a d × D matrix.
 
-The signs and places are a hash of the seed and the entry's number, so a seed means the same map on
-every device. (The projector of the authors' code draws other signs on a GPU with another number of
-multiprocessors.)
+The signs and places are a hash, in whole numbers, of the seed and the entry's number, so that a
+seed means the same map on every device. (The projector of the authors' code draws other signs on a
+GPU with another number of multiprocessors.)
 
     rademacher   Π of the paper: d × D entries of ±1/√D; d operations an entry
     sketch       each entry goes with a random sign to one of d sums (count sketch, Charikar, Chen

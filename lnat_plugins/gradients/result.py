@@ -59,7 +59,7 @@ class GradientScores:
     Attributes:
         task, student: names.
         teachers: in the order of the set.
-        parameters, size: by which parameters, and how many numbers that is (D).
+        parameters, size: by which parameters, and how many numbers that is.
         projection, dimension: the map, and d.
         folds, smoothing, seed: C, ν, and the seed of all draws.
         prompts: ids of those that count, the same for every teacher.
@@ -140,8 +140,9 @@ class GradientScores:
         smallest = min(one.responses for one in self.teachers)
         if smallest - -(-smallest // self.folds) < self.dimension:
             notes.append(
-                f"The other folds hold fewer responses than {self.dimension} dimensions: GRACE is "
-                "mostly the part of a held-out gradient that is in no direction of theirs."
+                f"The other folds hold fewer responses than {self.dimension} dimensions: what of a "
+                "gradient is in no direction of theirs weighs "
+                f"{self.dimension / self.smoothing:,.0f} (d/ν), more than all else."
             )
         return [*notes, _NOT]
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         read_scores,
         score,
     )
+    from lnat_plugins.gradients import GradientScores, gradient_scores
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.plugins.hookspecs import hookimpl
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Candidate",
+    "GradientScores",
     "Loader",
     "Metric",
     "Registry",
@@ -45,6 +47,7 @@ __all__ = [
     "UndefinedError",
     "__version__",
     "check_teacher_set",
+    "gradient_scores",
     "hookimpl",
     "init_teacher_set",
     "load_teacher_set",
@@ -58,6 +61,7 @@ __all__ = [
 
 _HOME: Final = {
     "Candidate": "teacher_set",
+    "GradientScores": "gradients",
     "Loader": "teacher_set",
     "Metric": "metrics",
     "Registry": "plugins.registry",
@@ -68,6 +72,7 @@ _HOME: Final = {
     "Strategy": "selection",
     "UndefinedError": "metrics",
     "check_teacher_set": "api",
+    "gradient_scores": "gradients",
     "hookimpl": "plugins.hookspecs",
     "init_teacher_set": "api",
     "load_teacher_set": "api",

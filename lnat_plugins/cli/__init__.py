@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import info, init, rank, select, study
+from lnat_plugins.cli import gradients, info, init, rank, select, study
 from lnat_plugins.cli.shared import log, plugin_warnings_as_lines
 from lnat_plugins.errors import ConfigError, LnatError, nearest
 
@@ -32,6 +32,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], Non
     "init": ("recognise data and write a teacher set's YAML", init.declare_init),
     "study": (
         "train students, and say which score predicted the better one", study.declare_study
+    ),
+    "gradients": (
+        "teachers by the student's gradients on their responses: GRACE",
+        gradients.declare_gradients,
     ),
     "tasks": ("list teacher sets", info.declare_tasks),
     "check": ("load a teacher set and say what is wrong with it", info.declare_check),

@@ -66,6 +66,7 @@ class Engine:
         counts: what was read so far.
         on_read: called after each pass, with the counts as they are then.
         reason: why the packed pass is not used, "" if it is.
+        projector: what measures tokens.
         has_activations: whether runs may want `ACTIVATIONS`: the last layer has an `mlp.up_proj`.
 
     Raises:
@@ -92,7 +93,7 @@ class Engine:
         self._first_budget = self._budget
         try:
             with _reading(model):
-                self._projector = Projector(model)
+                self.projector = Projector(model)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -104,7 +105,7 @@ class Engine:
         up_projection = last_up_projection(model)
         self.has_activations = up_projection is not None
         self._unit_sums = UnitSums(up_projection)
-        shared = model, self._projector, self.counts, self._unit_sums
+        shared = model, self.projector, self.counts, self._unit_sums
         self._batched = BatchedPass(*shared)
         self._packed: PackedPass | None = None
         self._must_pack = path == "packed"
@@ -251,7 +252,7 @@ class Engine:
             for part in cuts
         ]
         whole = placed[len(cuts) - 1]
-        shared = self._model, self._projector, Counts(), self._unit_sums
+        shared = self._model, self.projector, Counts(), self._unit_sums
         fast, plain = PackedPass(*shared), BatchedPass(*shared)
         packed = [
             *fast.score(placed, 2 * len(prompt) + 4 * len(ids)), *fast.score([whole], middle)

@@ -61,9 +61,9 @@ class Projector:
             names: the statistics, of `types.TOKEN`.
         """
         if not self._head_is_last:
-            _, logits_NV = self._run(inputs, where_N, where_N.numel())
+            _, logits_NV = self.run(inputs, where_N, where_N.numel())
             return measure(logits_NV, targets_N, names)
-        hidden_NH, _ = self._run(inputs, where_N, 1)
+        hidden_NH, _ = self.run(inputs, where_N, 1)
         weight = getattr(self._head, "weight", None)
         vocabulary = weight.shape[0] if isinstance(weight, Tensor) else 2**17
         rows = max(1, CHUNK_BYTES // (4 * vocabulary))
@@ -73,7 +73,7 @@ class Projector:
 
     def log_softmax(self, inputs: Mapping[str, Any], where_N: Tensor) -> Tensor:
         """The whole distribution at each of these positions, shape (N, V), float32."""
-        _, logits_NV = self._run(inputs, where_N, where_N.numel())
+        _, logits_NV = self.run(inputs, where_N, where_N.numel())
         return logits_NV.float().log_softmax(-1)
 
     def _compare_head(self) -> bool:
@@ -81,13 +81,13 @@ class Projector:
         device = next(self._model.parameters()).device
         ids_12 = torch.tensor([[0, 1]], device=device)
         where_2 = torch.arange(2, device=device)
-        hidden_2H, logits_2V = self._run({"input_ids": ids_12, "use_cache": False}, where_2, 2)
+        hidden_2H, logits_2V = self.run({"input_ids": ids_12, "use_cache": False}, where_2, 2)
         alone_2V = self._head(hidden_2H)
         return alone_2V.shape == logits_2V.shape and torch.equal(
             alone_2V.float(), logits_2V.float()
         )
 
-    def _run(self, inputs: Mapping[str, Any], where_N: Tensor, keep: int) -> tuple[Tensor, Tensor]:
+    def run(self, inputs: Mapping[str, Any], where_N: Tensor, keep: int) -> tuple[Tensor, Tensor]:
         """One forward: hidden states at all N positions, logits at the first `keep` of them."""
         captured: list[Tensor] = []
         length = inputs["input_ids"].shape[1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -86,17 +87,52 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
     Raises:
         StudentError: something of it cannot be loaded.
     """
-    check_model_folder(name, "--student")
-    tokenizer = load_tokenizer(name, remedy="give --student a folder with the student's files")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
+    if model:
+        loaded, tokenizer = load_student(name, device=device)
+        on = loaded.device
+        shown = torch.cuda.get_device_name(on) if on.type == "cuda" else str(device or on.type)
+        backend = EngineBackend(Engine(loaded))
+        return OpenedStudent(name, tokenizer, context_of(loaded.config), backend, shown)
+    tokenizer = _tokenizer(name)
+    with _one_line(name):
         config = AutoConfig.from_pretrained(name)
-        if model:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype="auto")
-            loaded.to(device)
-        else:
-            with torch.device("meta"):
-                shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+        with torch.device("meta"):
+            shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    reason = unsupported(shape)
+    planner = Planner(
+        "batched" if reason else "packed", has_activations=last_up_projection(shape) is not None
+    )
+    return OpenedStudent(name, tokenizer, context_of(config), EngineBackend(planner), "", reason)
+
+
+def load_student(name: str, *, device: str | None = None, dtype: str = "auto") -> tuple[Any, Any]:
+    """The model, as lm-eval's `hf` loads it, and its tokenizer.
+
+    Args:
+        name: folder, or name on the Hub.
+        device: by default CUDA where there is one.
+        dtype: of the weights; "auto" as they were saved.
+
+    Raises:
+        StudentError: something of it cannot be loaded.
+    """
+    tokenizer = _tokenizer(name)
+    with _one_line(name):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return loaded, tokenizer
+
+
+def _tokenizer(name: str) -> Any:
+    check_model_folder(name, "--student")
+    return load_tokenizer(name, remedy="give --student a folder with the student's files")
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """What transformers and torch raise where they cannot load, as one line."""
+    try:
+        yield
     # torch without CUDA refuses to move a model there by an assertion.
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, AssertionError) as cause:
         first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
@@ -104,16 +140,6 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
             f"the student cannot be loaded: {first.rstrip('.')}", where=name,
             remedy="give a folder that save_pretrained wrote, and a device that is there",
         ) from None  # fmt: skip
-    if model:
-        if loaded.device.type == "cuda":
-            device = torch.cuda.get_device_name(loaded.device)
-        backend = EngineBackend(Engine(loaded))
-        return OpenedStudent(name, tokenizer, context_of(config), backend, device)
-    reason = unsupported(shape)
-    planner = Planner(
-        "batched" if reason else "packed", has_activations=last_up_projection(shape) is not None
-    )
-    return OpenedStudent(name, tokenizer, context_of(config), EngineBackend(planner), "", reason)
 
 
 def check_student(

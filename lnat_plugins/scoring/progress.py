@@ -102,8 +102,13 @@ def bars_are_on() -> bool:
 
 
 def counting_bar(prompts: Sequence[Any], *, shown: bool) -> Any:
-    """Over the prompts whose tokens are counted; an error closes it, so that it ends its line."""
-    return tqdm(prompts, "Counting tokens", unit=" prompts", **_options(shown))
+    """Over the prompts whose tokens are counted."""
+    return bar_over(prompts, "Counting tokens", " prompts", shown=shown)
+
+
+def bar_over(items: Sequence[Any], what: str, unit: str, *, shown: bool) -> Any:
+    """Over anything; an error closes it, so that it ends its line."""
+    return tqdm(items, what, unit=unit, **_options(shown))
 
 
 def _options(shown: bool) -> dict[str, Any]:

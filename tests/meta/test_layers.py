@@ -29,6 +29,7 @@ LAYERS = (
     "plugins",
     "scores",
     "api",
+    "gradients",
     "harness",
     "hooks",
     "study",
@@ -38,7 +39,7 @@ LAYERS = (
 ALLOWED = {
     "lm_eval": {"harness"},
     "trl": {"hooks"},
-    "torch": {"engine", "scoring", "harness", "hooks", "study"},
+    "torch": {"engine", "scoring", "gradients", "harness", "hooks", "study"},
 }
 # These read the package's version, or are written as anybody's plugin is.
 FREE = (

@@ -14,6 +14,8 @@ import pytest
 from lnat_plugins.metrics import METRICS, Metric
 from tests.meta.test_selection_docs import dead_links
 
+OF_TEACHERS = {"grace.md"}
+"""Pages of scores that a teacher has and a response has not: no `Metric` declares them."""
 HEADINGS = ("Formula", "Direction", "Cost", "When to distrust it", "What is ours", "Source")
 BETTER = {"higher": True, "lower": False, "–": None}
 HEAD = (
@@ -112,7 +114,8 @@ def test_every_metric_has_a_page_that_names_it(folder: Path, text: str, name: st
 
 
 def test_every_page_is_that_of_a_metric(folder: Path, text: str) -> None:
-    assert set(pages_of(folder)) == {page_of(name, text) for name in METRICS}
+    assert set(pages_of(folder)) == {page_of(name, text) for name in METRICS} | OF_TEACHERS
+    assert all(f"]({page})" in text for page in OF_TEACHERS)
 
 
 def test_every_page_has_the_same_sections(folder: Path) -> None:

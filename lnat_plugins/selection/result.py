@@ -17,13 +17,14 @@ _LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings")
 
 # Categories of the reasons that filters give.
 INCORRECT: Final = "`correct` is false"
+CORRECT: Final = "`correct` is true"
 NOT_GIVEN: Final = "`correct` is not given"
 DUPLICATE: Final = "duplicate"
 TOO_LONG: Final = "longer than max_length"
 UNDEFINED: Final = "the score is undefined"
 NARROW: Final = "below min_margin"
 
-FILTERED: Final = frozenset({INCORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
+FILTERED: Final = frozenset({INCORRECT, CORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
 """Rows dropped for one of these could not be chosen by the strategy."""
 
 

@@ -8,6 +8,7 @@
 # make study_full  all of it: hours (docs/study.md)
 # make torture  kill commands at random moments and run them again: TARGET=study SEED=0 COUNT=20
 # make mutants  change the code in small ways and see whether a test fails: SEED=0 COUNT=20
+# make trainers  read written training sets back with other trainers' loaders: NAMES="verl axolotl"
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
@@ -39,7 +40,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint docs matrix fuzz study study_full torture mutants clean
+.PHONY: demo test lint docs matrix fuzz study study_full torture mutants trainers clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -96,6 +97,10 @@ torture: $(READY_WHEEL) $(READY_TEST)
 
 mutants: $(READY_WHEEL) $(READY_TEST)
 	$(BIN)/python tests/mutants.py --seed $(SEED) --count $(COUNT)
+
+# Their environments are thrown away; pip's own variables may name an index of torch for CPUs.
+trainers: $(READY_WHEEL)
+	$(BIN)/python tests/trainers/run.py $(NAMES)
 
 # torch comes first and alone, so that nothing else can choose another build of it.
 # setuptools comes with it: the wheel is built here, not in a fresh environment.

@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from lnat_plugins.cli import main as lnat
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.selection.base import REQUIRED
+from lnat_plugins.selection.formats import FORMATS
 from lnat_plugins.selection.spec import SelectionKeys
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.study.spec import EvaluationKeys, StudyKeys
@@ -340,6 +341,19 @@ def api() -> str:
     return "\n\n".join(parts)
 
 
+def formats() -> str:
+    """What `--format` writes, for whom."""
+    rows = [
+        (
+            f"`{one.name}`", one.trainer, ", ".join(f"`{file}`" for file in one.files),
+            one.holds, one.weight or "–",
+        )
+        for one in FORMATS.values()
+    ]  # fmt: skip
+    head = ("format", "for", "files", "the data file holds", "where a row's weight is read")
+    return table(head, rows)
+
+
 def measured(shown: Callable[[str], study_tables.Rows], name: str) -> str:
     """A table of a study's results."""
     return table(*shown(name))
@@ -353,6 +367,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "selection-keys": partial(keys, SelectionKeys),
     "strategies": strategies,
     "options": options,
+    "formats": formats,
     "study-keys": partial(keys, StudyKeys),
     "evaluation-keys": partial(keys, EvaluationKeys),
     "metrics": metrics,

@@ -40,7 +40,7 @@ from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.student import LocalStudent
-from lnat_plugins.selection import Selection
+from lnat_plugins.selection import Selection, Student
 from lnat_plugins.selection.cards import Provenance
 from lnat_plugins.teacher_set import Candidates
 from lnat_plugins.teacher_set.config import parse_task
@@ -78,12 +78,15 @@ class RunConfig:
     path: Path
 
 
-def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> RunConfig:
+def read_run_config(
+    arguments: Sequence[str], ignore: Collection[str] = (), strategy: str = "best"
+) -> RunConfig:
     """Parse `--config FILE` and the arguments beside it, which win over the file, as in TRL.
 
     Args:
         arguments: the command line.
         ignore: keys of the file that are passed over.
+        strategy: of a block that names none.
 
     Raises:
         ConfigError: no file, no selection block, an unknown key, or a value that TRL refuses.
@@ -117,6 +120,8 @@ def read_run_config(arguments: Sequence[str], ignore: Collection[str] = ()) -> R
                 remedy=nearest(key, [*names, "selection"])
                 + "only keys of `trl sft` may stand beside `selection:`",
             )
+    if isinstance(block, Mapping):
+        block = {"strategy": strategy, **block}
     chooser = read_block(block, source=f"{path}: selection", base_dir=path.resolve().parent)
     with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
         # TRL reads a file; this one is without the block and the ignored keys.
@@ -355,6 +360,7 @@ class FirstStage:
     Attributes:
         run: the config.
         candidates, selection: the rows to choose from, and the choice.
+        student: what scored them.
         provenance: where rows and scores come from.
         sft_settings: the config's keys of TRL's, without those of the data: for `sft.yaml`.
     """
@@ -362,20 +368,22 @@ class FirstStage:
     run: RunConfig
     candidates: Candidates
     selection: Selection
+    student: Student
     provenance: Provenance
     sft_settings: Mapping[str, Any]
 
 
-def choose_by_config(path: str | Path) -> FirstStage:
+def choose_by_config(path: str | Path, strategy: str = "best") -> FirstStage:
     """Score and choose as a training config says, without training: the first of two stages.
 
     The student is the one of the trainer that the config describes, so both stages and a run that
-    chooses and trains at once score alike. Keys that shard the model are passed over.
+    chooses and trains at once score alike. Keys that shard the model are passed over. `strategy` is
+    that of a block that names none.
 
     Raises:
         ConfigError, DataError, StudentError: as a training run would.
     """
-    run = read_run_config(["--config", str(path)], ignore=_SHARDING)
+    run = read_run_config(["--config", str(path)], ignore=_SHARDING, strategy=strategy)
     if run.training_args.eval_strategy != "no":
         raise ConfigError(
             "a training set has no rows to evaluate on",
@@ -421,6 +429,7 @@ def choose_by_config(path: str | Path) -> FirstStage:
         run,
         candidates,
         selection,
+        student,
         Provenance(task=task, files=(str(run.path),), scoring=scoring, versions=versions),
         {key: value for key, value in run.keys.items() if key not in _DATA_KEYS},
     )

@@ -19,7 +19,7 @@ from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
-from lnat_plugins.selection.training_set import extra_column, extra_names
+from lnat_plugins.selection.formats.columns import extra_column, extra_names
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lnat_plugins import ranking
 from lnat_plugins.budget.choice import Choices, only_a_choice, replay_choices
@@ -19,13 +19,14 @@ from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import ALL, Metric, frames, get_metric, metrics_to_compare
 from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins import Plugins
-from lnat_plugins.plugins.configured import resolve
+from lnat_plugins.plugins.configured import needed_by, resolve
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import Provenance
+from lnat_plugins.selection.formats import FORMATS
 from lnat_plugins.selection.stride import by_choices, check_block
 from lnat_plugins.selection.student import (
     ScoredStudent,
@@ -304,25 +305,35 @@ class Scores:
         return provenance_of_scores(self.scored)
 
     def write(
-        self, selection: Selection, folder: str | Path, *,
-        format: Literal["prompt_completion", "messages"] = "prompt_completion",
-        llama_factory: bool = False, overwrite: bool = False,
+        self, selection: Selection, folder: str | Path, *, format: str = "trl",
+        overwrite: bool = False,
     ) -> tuple[Path, ...]:  # fmt: skip
         """Write the chosen rows as a training set, as `lnat select --output_path` does.
 
         Args:
             selection: made from these scores.
             folder: a training set there is replaced; anything else is refused.
-            format: TRL's form of the rows.
-            llama_factory: whether LLaMA-Factory is to read it too.
+            format: for which trainer; see docs/trainers.md.
             overwrite: whether a folder with other files is replaced too.
 
         Returns the files written; errors as `write_training_set`.
         """
         return write_training_set(
             folder, self.candidates, selection, format=format, provenance=self.provenance,
-            llama_factory=llama_factory, overwrite=overwrite,
+            overwrite=overwrite, **self.needed_by(format, selection),
         )  # fmt: skip
+
+    def needed_by(
+        self, format: str, selection: Selection, where: str = "selection"
+    ) -> dict[str, Any]:
+        """What a format must know beside the choice; see `plugins.configured.needed_by`."""
+        form = FORMATS.get(format)
+        if form is None:  # refused where it is written
+            return {}
+        if form.needs == "rejected":
+            self._check_exact()
+        student = self.scored_student
+        return needed_by(form, self.candidates, selection, student, self.plugins, where)
 
     def tokens(self) -> pandas.DataFrame:
         """A row a token, with its log-probability; see `metrics.frames.tokens`."""

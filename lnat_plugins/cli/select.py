@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
     from lnat_plugins.selection import Selection
     from lnat_plugins.selection.cards import Provenance
+    from lnat_plugins.selection.formats import Format
     from lnat_plugins.teacher_set import Candidates
 
 _WHERE: Final = "lnat select"
 
 _BESIDE_CONFIG: Final = frozenset(
-    "sources config format llama_factory output_path overwrite push_to_hub public_repo run".split()
+    "sources config format output_path overwrite push_to_hub public_repo run".split()
 )
 
 _FOLDER: Final = ("output_path", "name the folder that the training set is written to")
@@ -41,7 +42,6 @@ _GPUS: Final = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 # What does nothing without something else -> that, and what to do.
 _NEEDS: Final = {
     "push_to_hub": _FOLDER,
-    "llama_factory": _FOLDER,
     "format": _FOLDER,
     "overwrite": _FOLDER,
     "public_repo": ("push_to_hub", "name the repository that is to be public"),
@@ -117,13 +117,11 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         help="write the training set there; one that stands there is replaced",
     )  # fmt: skip
     add_overwrite(add)
+    from lnat_plugins.selection.formats import FORMATS
+
     add(
-        "--format", choices=("prompt_completion", "messages"),
-        help="TRL's form of the rows; default: prompt_completion",
-    )  # fmt: skip
-    add(
-        "--llama_factory", action="store_true",
-        help="write LLaMA-Factory's dataset_info.json too; the data set is called lnat there",
+        "--format", choices=tuple(FORMATS), metavar="NAME",
+        help=f"for which trainer: {', '.join(FORMATS)}; default: trl",
     )  # fmt: skip
     add("--push_to_hub", metavar="REPO", help="upload it as a data set, private if it is new")
     add("--public_repo", action="store_true", help="make a new repository public")
@@ -145,6 +143,7 @@ def strategy_options() -> dict[str, str]:
 
 def _select(args: argparse.Namespace) -> int:
     from lnat_plugins.selection.cards import counts
+    from lnat_plugins.selection.formats import FORMATS, Chosen
     from lnat_plugins.selection.training_set import (
         check_folder,
         check_repo_id,
@@ -158,8 +157,9 @@ def _select(args: argparse.Namespace) -> int:
         check_folder(args.output_path, args.overwrite)
     if args.push_to_hub:
         check_repo_id(args.push_to_hub)
+    form = FORMATS[args.format or "trl"]
     plugins, candidates, selection, provenance, training = (
-        _by_config(args) if args.config else _by_scores(args)
+        _by_config(args, form) if args.config else _by_scores(args, form)
     )
     written: tuple[Path, ...] = ()
     replaced, other = "", False
@@ -167,11 +167,13 @@ def _select(args: argparse.Namespace) -> int:
         replaced = standing(args.output_path)
         other = args.output_path.is_dir() and any(args.output_path.iterdir())
         written = write_training_set(
-            args.output_path, candidates, selection, format=args.format or "prompt_completion",
-            provenance=provenance, llama_factory=args.llama_factory, overwrite=args.overwrite,
-            **training,
+            args.output_path, candidates, selection, format=form.name, provenance=provenance,
+            overwrite=args.overwrite, **training,
         )  # fmt: skip
-    print_result(f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}")
+    text = f"{_title(selection, provenance, plugins)}\n\n{counts(selection)}"
+    if written and (said := form.said(Chosen(candidates, selection, training.get("rejected")))):
+        text += "".join(f"\n{line}\n" for line in said)
+    print_result(text)
     if other and not replaced:
         log(f"replaced the folder {shown(args.output_path)}")
     if replaced:
@@ -186,16 +188,17 @@ def _select(args: argparse.Namespace) -> int:
         address = push_to_hub(args.output_path, args.push_to_hub, private=not args.public_repo)
         log(f"uploaded {address}")
     if args.output_path:
-        log(f"next: {_train(args.output_path)}")
+        log(f"next: {_train(args.output_path, form)}")
     return 0
 
 
-def _train(folder: Path) -> str:
+def _train(folder: Path, form: Format) -> str:
     """The command that trains on a training set here; torch is not loaded to look for a GPU."""
-    from lnat_plugins.selection.cards import SFT_CONFIG
-
+    if form.command is None:
+        return f"{shown(folder / 'README.md')} says how {form.trainer} reads it"
+    command, config = form.command
     gpu = sys.platform != "linux" or any(Path(one).exists() for one in _GPUS)
-    words = ["trl", "sft", "--config", shown(folder / SFT_CONFIG)]
+    words = ["trl", command, "--config", shown(folder / config)]
     return shlex.join([*words, *([] if gpu else ["--use_cpu"])])
 
 
@@ -226,7 +229,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _by_scores(
-    args: argparse.Namespace,
+    args: argparse.Namespace, form: Format
 ) -> tuple[Plugins, Candidates, Selection, Provenance, dict[str, Any]]:
     from lnat_plugins.api import read_scores
 
@@ -235,18 +238,24 @@ def _by_scores(
     log_files(scores)
     scores.scored.window(args.window)
     scores = scores.only(split_names(args.teachers, "--teachers"))
-    selection = scores.select_by_block(_block(args, scores.windows), where=_WHERE)
-    return plugins, scores.candidates, selection, scores.provenance, {}
+    block = {"strategy": form.strategy} | _block(args, scores.windows)
+    selection = scores.select_by_block(block, where=_WHERE)
+    needed = scores.needed_by(form.name, selection, _WHERE) if args.output_path else {}
+    return plugins, scores.candidates, selection, scores.provenance, needed
 
 
 def _by_config(
-    args: argparse.Namespace,
+    args: argparse.Namespace, form: Format
 ) -> tuple[Plugins, Candidates, Selection, Provenance, dict[str, Any]]:
     from lnat_plugins.hooks.trl_config import choose_by_config
+    from lnat_plugins.plugins.configured import needed_by
 
-    found = choose_by_config(args.config)
-    training = {"sft_settings": found.sft_settings}
-    return found.run.chooser.plugins, found.candidates, found.selection, found.provenance, training
+    found = choose_by_config(args.config, form.strategy)
+    plugins, candidates, selection = found.run.chooser.plugins, found.candidates, found.selection
+    training: dict[str, Any] = {"sft_settings": found.sft_settings}
+    if args.output_path:
+        training |= needed_by(form, candidates, selection, found.student, plugins, _WHERE)
+    return plugins, candidates, selection, found.provenance, training
 
 
 def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> str:

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lnat_plugins.errors import ConfigError
+from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.metrics import Metric, request_metrics
 from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
 from lnat_plugins.scoring.record import RequestedMetrics
-from lnat_plugins.selection import Selection, SelectionSpec, Student, parse_selection
+from lnat_plugins.selection import (
+    Selection,
+    SelectionSpec,
+    Student,
+    choose_rejected,
+    parse_selection,
+)
+from lnat_plugins.selection.formats import Format
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
 from lnat_plugins.teacher_set import Candidates, TeacherSet, load
@@ -226,3 +233,37 @@ def resolve(block: Mapping[str, Any], plugins: Plugins, source: str = "selection
         block, metrics=known.metrics, strategies=known.strategies, splitters=known.splitters,
         source=source,
     )  # fmt: skip
+
+
+def needed_by(
+    form: Format, candidates: Candidates, selection: Selection, student: Student,
+    plugins: Plugins, where: str = "selection",
+) -> dict[str, Any]:  # fmt: skip
+    """What a format must know of the student beside the choice: arguments of `write_training_set`.
+
+    The rejected rows are chosen by the selection's own metric, window, `max_length` and
+    `drop_duplicates`. `longest` is None if the tokenizer cannot be loaded.
+
+    Raises:
+        ConfigError, DataError: as `choose_rejected`, or the selection read no scores.
+    """
+    if form.needs == "longest":
+        try:
+            tokens = student.training_tokens([candidates.rows[i] for i in selection.indices])
+        except StudentError:
+            return {"longest": None}
+        return {"longest": max(tokens)}
+    if form.needs != "rejected":
+        return {}
+    if selection.metric is None:
+        raise ConfigError(
+            f"strategy {selection.strategy!r} reads no scores, and the rejected row of a pair is "
+            "the wrong one that scores best",
+            where=where, remedy="choose by a strategy that reads scores, such as best",
+        )  # fmt: skip
+    block: dict[str, Any] = {"metric": selection.metric}
+    if selection.window:
+        block |= {"window": selection.window, "windows": [selection.window]}
+    kept = ("max_length", "drop_duplicates")
+    block |= {key: selection.settings[key] for key in kept if key in selection.settings}
+    return {"rejected": choose_rejected(candidates, student, resolve(block, plugins, where))}

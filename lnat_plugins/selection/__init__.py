@@ -1,7 +1,7 @@
 """Which rows to train on: filters, strategies, a reason for every row dropped, and the files.
 
 Knows no hosts, and loads no model: rows come as `Candidates`, scores through a `Student`. The files
-are what TRL, LLaMA-Factory and the Hub read; none of them is imported to write them.
+are what trainers and the Hub read; none of them is imported to write them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lnat_plugins.selection.base import (
     Strategy,
 )
 from lnat_plugins.selection.result import Selection, category
-from lnat_plugins.selection.select import choose
+from lnat_plugins.selection.select import choose, choose_rejected
 from lnat_plugins.selection.spec import SelectionSpec, parse_selection
 from lnat_plugins.selection.student import (
     ScoredStudent,
@@ -38,6 +38,7 @@ __all__ = [
     "candidates_of_scores",
     "category",
     "choose",
+    "choose_rejected",
     "parse_selection",
     "provenance_of_scores",
 ]

@@ -1,11 +1,4 @@
-"""The files that describe a training set: README card, `sft.yaml`, `dataset_info.json`.
-
-`sft.yaml` is for `trl sft --config` (trl 1.16) and holds only keys that TRL's parser knows: it
-hands others to the launcher, which refuses them. `dataset_info.json` is for LLaMA-Factory
-(`dataset_dir`): conversations are "sharegpt" with role and content tags; plain text is "alpaca",
-which LLaMA-Factory puts into its own `template` unless that is `empty`. Source: data/README.md of
-LLaMA-Factory and its `data/converter.py`.
-"""
+"""What describes a choice to people: the tables of counts, and a training set's card."""
 
 from __future__ import annotations
 
@@ -15,15 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from lnat_plugins import __version__
-from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.formatting import markdown_table, number
+from lnat_plugins.selection.formats.base import Chosen, Format
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set.prompts import Candidates
 
 
 @dataclass(frozen=True)
@@ -103,132 +95,14 @@ def totals(selection: Selection) -> str:
     )
 
 
-SFT_CONFIG: Final = "sft.yaml"
-
-
-def sft_yaml(
-    folder: Path, data: Path, selection: Selection, sft_settings: Mapping[str, Any]
-) -> str:
-    """The text of `sft.yaml`.
-
-    Args:
-        folder: where the training set will be; the model goes beside it, not into it, because
-            the folder is replaced when rows are chosen again.
-        data: the parquet file's path there.
-        selection: names the student and may hold a `max_length`.
-        sft_settings: keys of TRL's, which override what is written here.
-    """
-    settings = dict(sft_settings)
-    student = Path(selection.student)
-    model = str(student.resolve()) if student.is_dir() else selection.student
-    length = settings.pop("max_length", selection.settings.get("max_length"))
-    output_dir = settings.pop("output_dir", f"{folder}-sft")
-    settings.pop("model_name_or_path", None)
-    text = json.dumps  # JSON's strings are YAML's, whatever is in them
-    others = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
-    weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
-    weighted = f"\n{weights}\n" if selection.weighted else ""
-    return f"""\
-# trl sft --config {folder / SFT_CONFIG}
-# Without a GPU, add --use_cpu. Any other setting of TRL's may be added here or on the command
-# line. Write this file again (lnat select) if the folder moves: it names the rows by their full
-# path.
-
-# The student that the rows were chosen for. TRL loads it in float32 unless `dtype` says else.
-model_name_or_path: {text(model)}
-{weighted}
-datasets:
-  - path: parquet
-    data_files: {text(str(data))}
-    split: train
-
-# TRL cuts rows at 1024 tokens by default, and would cut long traces without a message.
-max_length: {json.dumps(length)}
-
-output_dir: {text(str(output_dir))}
-{others}"""
-
-
-DATASET_INFO: Final = "dataset_info.json"
-
-
-def check_llama_factory(candidates: Candidates, selection: Selection, format: str) -> None:
-    """Refuse what LLaMA-Factory cannot read, or would skip without failing.
-
-    Raises:
-        ConfigError: conversations in the format prompt_completion.
-        DataError: a conversation whose turns do not alternate, or that holds more than roles and
-            contents.
-    """
-    if candidates.plain:
-        return
-    if format != "messages":
-        what = "LLaMA-Factory reads no conversations in `prompt` and `completion`"
-        raise ConfigError(what, found=format, remedy="give --format messages")
-    for index in selection.indices:
-        row = candidates.rows[index]
-        more = {key for turn in (*row.messages, row.response.turn or {}) for key in turn}
-        more -= {"role", "content"}
-        if row.response.extra.get("tools"):
-            more.add("tools")
-        if more:
-            raise DataError(
-                "LLaMA-Factory would not read all of this conversation as it was scored",
-                where=row.where, found=sorted(more), remedy="leave out --llama_factory",
-            )  # fmt: skip
-        roles = [turn["role"] for turn in row.messages]
-        turns = roles[1:] if roles[0] == "system" else roles
-        users, assistants = set(turns[::2]), set(turns[1::2])
-        alternate = users <= {"user", "tool"} and assistants <= {"assistant"}
-        if not alternate or len(turns) % 2 == 0:
-            raise DataError(
-                "LLaMA-Factory would skip this conversation: its turns do not alternate",
-                where=row.where, found=roles,
-                remedy="join its turns, or leave out --llama_factory",
-            )  # fmt: skip
-
-
-def dataset_info(plain: bool, data: str) -> str:
-    """The text of `dataset_info.json` beside the parquet file `data`; the set is called "lnat"."""
-    entry: dict[str, Any] = {"file_name": data}
-    if plain:
-        columns = {"prompt": "prompt", "response": "completion"}
-        entry |= {"formatting": "alpaca", "columns": columns}
-    else:
-        entry |= {"formatting": "sharegpt", "columns": {"messages": "messages"}}
-        # All tags: one that is missing is none at all for LLaMA-Factory, not its default.
-        entry["tags"] = {
-            "role_tag": "role",
-            "content_tag": "content",
-            "user_tag": "user",
-            "assistant_tag": "assistant",
-            "system_tag": "system",
-            "observation_tag": "tool",
-            "function_tag": "function_call",
-        }
-    return json.dumps({"lnat": entry}, indent=2) + "\n"
-
-
-_FORMATS: Final = {
-    "prompt_completion": "`prompt` and `completion`; TRL trains on the completion alone",
-    "messages": "`messages`; TRL trains on all turns by default",
-}
-
-
-def card(
-    selection: Selection, provenance: Provenance, format: str, *, plain: bool, data: str
-) -> str:
-    """The text of `README.md`: the training set's card, for people and for the Hub's viewer.
-
-    `format` is one of `training_set.FORMATS`; `data` the parquet file, relative to this one.
-    """
-    path = Path(selection.student)
-    # A path's last part: where a model lay on one machine is of no use on another.
-    student = path.name if path.is_absolute() or path.is_dir() else selection.student
+def card(chosen: Chosen, provenance: Provenance, format: Format) -> str:
+    """The text of `README.md`: the training set's card, for people and for the Hub's viewer."""
+    selection, student = chosen.selection, chosen.student
+    split = [{"split": "train", "path": format.data}]
     front = {
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": data}]}],
+        "configs": [{"config_name": "default", "data_files": split}],
         "task_categories": ["text-generation"],
-        "tags": ["lnat-plugins", "reasoning", "distillation", "sft", "trl"],
+        "tags": ["lnat-plugins", "reasoning", "distillation", *format.tags],
     }
     direction = "higher" if selection.higher_is_better else "lower"
     facts = {
@@ -244,7 +118,11 @@ def card(
         "candidates": f"fingerprint {selection.pool}",
     }
     settings = "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
-    weights = "\nThe rows differ in weight (`lnat_weight`); TRL trains on all of them alike.\n"
+    said = "".join(f"\n{line}\n" for line in format.said(chosen))
+    others = (
+        " The other columns are the rows' own; one whose name TRL would take for its own is called "
+        "`row_<name>`, and one whose values have no type in common holds JSON text."
+    )
     return f"""\
 ---
 {yaml.safe_dump(front, sort_keys=False)}---
@@ -262,25 +140,15 @@ def card(
 
 ## Columns
 
-{_FORMATS[format]}. The texts are {"plain strings" if plain else "conversations"}.
+{format.holds}. The texts are {"plain strings" if chosen.candidates.plain else "conversations"}.
 
 `lnat_teacher`, `lnat_sample` and `lnat_prompt_id` say whose response a row is; `lnat_score` is
 its score (null if undefined), `lnat_weight` its weight, `lnat_correct` whether it is correct (null
-if unknown), `lnat_index` its place among the candidates. The other columns are the rows' own; one
-whose name TRL would take for its own is called `row_<name>`, and one whose values have no type in
-common holds JSON text.
-
+if unknown), `lnat_index` its place among the candidates.{others if format.others else ""}
+{said}
 ## Training
 
-Where this was written:
-
-```bash
-trl sft --config sft.yaml
-```
-
-Elsewhere, name this folder or its repository under `datasets:` in a config of TRL's, and set
-`max_length`: by default TRL cuts rows at 1024 tokens.
-{weights if selection.weighted else ""}"""
+{format.training(chosen)}"""
 
 
 def _json(value: Mapping[str, Any]) -> str:

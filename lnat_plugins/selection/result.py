@@ -17,6 +17,7 @@ _LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings")
 
 # Categories of the reasons that filters give.
 INCORRECT: Final = "`correct` is false"
+CORRECT: Final = "`correct` is true"
 NOT_GIVEN: Final = "`correct` is not given"
 DUPLICATE: Final = "duplicate"
 TOO_LONG: Final = "longer than max_length"
@@ -24,7 +25,9 @@ UNDEFINED: Final = "the score is undefined"
 NARROW: Final = "below min_margin"
 WHERE: Final = "its prompt does not meet `where`"
 
-FILTERED: Final = frozenset({WHERE, INCORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW})
+FILTERED: Final = frozenset(
+    {WHERE, INCORRECT, CORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW}
+)
 """Rows dropped for one of these could not be chosen by the strategy."""
 
 

@@ -22,6 +22,7 @@ from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.selection import conditions
 from lnat_plugins.selection.base import Choice, ScoredCandidates, Strategy, tolerance
 from lnat_plugins.selection.result import (
+    CORRECT,
     DUPLICATE,
     INCORRECT,
     NARROW,
@@ -57,6 +58,44 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
     rows: Sequence[Candidate] = drop_prompts(candidates.rows, spec, reasons)
     if spec.require_correct:
         rows = drop_incorrect(rows, reasons, spec.source)
+    return _choose_among(rows, reasons, candidates, student, spec)
+
+
+def choose_rejected(candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
+    """The wrong row of each prompt that scores best, by the same metric, window and filters.
+
+    Only rows known to be wrong can be chosen.
+
+    Args:
+        spec: its metric, window, `max_length` and `drop_duplicates` count; its strategy is best.
+
+    Raises:
+        ConfigError: no row is known to be wrong.
+        DataError: as `choose`.
+    """
+    rows = [row for row in candidates.rows if row.response.correct is False]
+    if not rows:
+        raise ConfigError(
+            "a rejected row must be known to be wrong, and no row is",
+            where=spec.source,
+            remedy="name the column that says so under `columns: {correct: ...}`, or take a set "
+            "with wrong rows too",
+        )
+    words = {None: NOT_GIVEN, True: CORRECT}
+    others = [row for row in candidates.rows if row.response.correct is not False]
+    reasons = {row.index: words[row.response.correct] for row in others}
+    return _choose_among(rows, reasons, candidates, student, spec)
+
+
+def _choose_among(
+    rows: Sequence[Candidate],
+    reasons: dict[int, str],
+    candidates: Candidates,
+    student: Student,
+    spec: SelectionSpec,
+) -> Selection:
+    """Choose among these rows of the candidates; the others have their reasons."""
+    strategy = spec.strategy
     if spec.drop_duplicates:
         rows = drop_duplicates(rows, reasons)
     if spec.max_length is not None and rows:

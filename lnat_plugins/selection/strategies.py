@@ -165,6 +165,13 @@ _ALL: Final = (
     LENGTH_BIASED,
     DIVERSE,
     Strategy(
+        name="all",
+        description="every row that has a score, for formats that read wrong rows too",
+        choose=lambda candidates: Choice(tuple(range(len(candidates.rows)))),
+        default_reason="it has no score",
+        needs=frozenset({"scores"}),
+    ),
+    Strategy(
         name="random",
         description="a row of each prompt at random (a control)",
         choose=random,

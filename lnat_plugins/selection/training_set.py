@@ -1,25 +1,14 @@
-"""The training set: chosen rows as a folder of files for TRL and others, and on the Hub.
-
-The rows are one parquet file in one of TRL's two formats, with our columns (`lnat_*`) and the rows'
-other columns. TRL detects a data set's format by its column names (trl 1.16): a second format
-beside ours makes it read the wrong one, and names such as `input_ids` or `images` make it skip its
-own preparation. A row's other column of such a name is written as "row_<name>".
-"""
+"""The training set: chosen rows as a folder of files for a trainer, and on the Hub."""
 
 from __future__ import annotations
 
 import json
-import math
-import operator
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
@@ -28,39 +17,21 @@ from lnat_plugins.folders import replacing, restored
 from lnat_plugins.formatting import plural
 from lnat_plugins.locks import locked
 from lnat_plugins.outputs import OVERWRITE, check_writable
-from lnat_plugins.selection.cards import (
-    DATASET_INFO,
-    SFT_CONFIG,
-    Provenance,
-    card,
-    check_llama_factory,
-    dataset_info,
-    sft_yaml,
-)
+from lnat_plugins.selection.cards import Provenance, card
+from lnat_plugins.selection.formats import FORMATS, Chosen
+from lnat_plugins.selection.formats.columns import write_columns
 from lnat_plugins.selection.result import Selection
-from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate, Candidates
+from lnat_plugins.teacher_set.prompts import Candidates
 
-FORMATS: Final = ("prompt_completion", "messages")
-"""TRL's formats; with the first one it trains on the completion alone, with the second on all."""
-
-RESERVED: Final = frozenset(
-    """
-    prompt completion messages text conversations chosen rejected tools chat_template_kwargs
-    image images videos pixel_values input_ids labels label attention_mask position_ids
-    completion_mask assistant_masks seq_lengths
-    """.split()
-)
-"""Column names that mean something to TRL; none of a row's other columns may have one of them."""
-
-DATA: Final = "data/train.parquet"
 SELECTION: Final = "selection.json"
 OF_TRAINER: Final = "lnat_selection.json"
 """What a trainer keeps in its output folder: the selection alone."""
 
-_FILES: Final = frozenset({DATA, SELECTION, SFT_CONFIG, "README.md", DATASET_INFO})
+_CARD: Final = "README.md"
+_FILES: Final = frozenset({SELECTION, _CARD}.union(*(one.files for one in FORMATS.values())))
+_CONFIGS: Final = sorted({n for one in FORMATS.values() for n in one.texts if ".yaml" in n})
 _MARK: Final = "lnat_plugins"
 _REMEDY: Final = "name the folder that `lnat select` or a trainer wrote, or the file in it"
-_BATCH: Final = 1000
 _MANY: Final = 100  # files, as one may be a home folder
 
 
@@ -69,46 +40,40 @@ def write_training_set(
     candidates: Candidates,
     selection: Selection,
     *,
-    format: str = "prompt_completion",
+    format: str = "trl",
     provenance: Provenance | None = None,
-    llama_factory: bool = False,
+    rejected: Selection | None = None,
+    longest: int | None = None,
     sft_settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> tuple[Path, ...]:
     """Write the chosen rows and all that training and a reader need; the files written.
 
-    `data/train.parquet`, `selection.json`, `sft.yaml` (for `trl sft --config`), `README.md` (a
-    data set's card), and `dataset_info.json` if `llama_factory`. The folder is written aside and
-    moved into place as a whole: a run that is killed leaves the old folder or the new one, or the
-    old one beside its place, from where the next run brings it back.
+    The format's data, its configs, `selection.json` and `README.md` (a data set's card). The
+    folder is written aside and moved into place as a whole: a run that is killed leaves the old
+    folder or the new one, or the old one beside its place, from where the next run brings it back.
 
     Args:
-        folder: a training set that is there is replaced, `sft.yaml` included; anything else is
+        folder: a training set that is there is replaced, its configs included; anything else is
             refused.
         selection: made from these candidates.
-        format: "prompt_completion" or "messages".
-        llama_factory: whether LLaMA-Factory is to read it too.
+        format: a name in `formats.FORMATS`.
+        rejected: the wrong rows for the format "preference", as `choose_rejected` chooses them.
+        longest: tokens of the longest row as training reads it; None where it is not known.
         sft_settings: keys of TRL's that `sft.yaml` takes over, such as those of the config that
             the rows were chosen by.
         overwrite: whether a folder that holds anything else is replaced too, as a whole.
 
     Raises:
         ConfigError: the folder cannot be used or written, or the rows do not have this format.
-        DataError: the selection was made from other rows, or is empty.
+        DataError: the selection was made from other rows, or is empty; the trainer would not read
+            a row as it was scored.
     """
     folder = Path(folder).resolve()
     provenance = provenance or Provenance()
     if format not in FORMATS:
         known = did_you_mean(format, FORMATS)
         raise ConfigError("unknown format of rows", found=format, remedy=known)
-    if format == "messages" and candidates.plain:
-        raise ConfigError(
-            "prompts that are plain text cannot be written as `messages`",
-            remedy="write them as prompt_completion; or score them as conversations (lm_eval "
-            "--apply_chat_template) and choose again",
-        )
-    if llama_factory:
-        check_llama_factory(candidates, selection, format)
     if selection.pool != candidates.fingerprint:
         raise DataError(
             "the selection was made from other rows",
@@ -116,18 +81,21 @@ def write_training_set(
         )  # fmt: skip
     if not selection.indices:
         raise DataError("no row is chosen", remedy="loosen the selection")
+    form = FORMATS[format]
+    chosen = Chosen(candidates, selection, rejected, longest, folder, sft_settings or {})
+    form.refuse(chosen)
     check_folder(folder, overwrite)
     texts = {
         SELECTION: _selection_json(selection, provenance, format),
-        SFT_CONFIG: sft_yaml(folder, folder / DATA, selection, sft_settings or {}),
-        "README.md": card(selection, provenance, format, plain=candidates.plain, data=DATA),
+        **{name: write(chosen) for name, write in form.texts.items()},
+        _CARD: card(chosen, provenance, form),
     }
-    if llama_factory:
-        texts[DATASET_INFO] = dataset_info(candidates.plain, DATA)
+    tables = {name: made for name, make in form.tables.items() if (made := make(chosen))}
     try:
         with replacing(folder) as new:
-            (new / DATA).parent.mkdir()
-            write_parquet(new / DATA, candidates, selection, format)
+            for name, columns in tables.items():
+                (new / name).parent.mkdir(exist_ok=True)
+                write_columns(new / name, columns)
             for name, text in texts.items():
                 (new / name).write_text(text, encoding="utf-8", newline="\n")
     except OSError as cause:
@@ -136,7 +104,7 @@ def write_training_set(
             where=str(folder), found=cause.strerror or str(cause),
             remedy="give a folder that can be written to",
         ) from None  # fmt: skip
-    return tuple(folder / name for name in (DATA, *texts))
+    return tuple(folder / name for name in (*tables, *texts))
 
 
 def check_folder(folder: str | Path, overwrite: bool = False) -> None:
@@ -206,7 +174,7 @@ def _selection_json(selection: Selection, provenance: Provenance, format: str) -
         "files": list(provenance.files),
         "scoring": dict(provenance.scoring),
         "versions": dict(provenance.versions),
-        "form": format,
+        "format": format,
         "chosen_by_teacher": selection.chosen_by_teacher,
         "left_out": selection.dropped,
         **selection.as_dict(),
@@ -248,114 +216,6 @@ def _read(path: Path) -> Mapping[str, Any]:
     return values
 
 
-def write_parquet(
-    path: Path,
-    candidates: Candidates,
-    selection: Selection,
-    format: str,
-) -> None:
-    """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
-
-    The texts are strings for plain text, else lists of turns; `lnat_sample` is text if any of the
-    samples is. At least one row is chosen, and these rows have the format.
-    """
-    rows = [candidates.rows[index] for index in selection.indices]
-    samples = [row.response.sample for row in rows]
-    scores = [selection.scores[index] for index in selection.indices]
-    numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
-    columns: dict[str, tuple[Any, Sequence[Any]]] = {
-        **{
-            name: (pa.string() if candidates.plain else _turns(values), values)
-            for name, values in _texts(rows, candidates.plain, format).items()
-        },
-        "lnat_teacher": (pa.string(), [row.teacher for row in rows]),
-        "lnat_sample": (pa.int64(), samples) if numbers else (pa.string(), [*map(str, samples)]),
-        "lnat_prompt_id": (pa.string(), [row.prompt_id for row in rows]),
-        "lnat_score": (pa.float64(), [None if math.isnan(score) else score for score in scores]),
-        "lnat_weight": (pa.float64(), selection.weights),
-        "lnat_correct": (pa.bool_(), [row.response.correct for row in rows]),
-        "lnat_index": (pa.int64(), selection.indices),
-    }
-    extras = [row.response.extra for row in rows]
-    for name, written in extra_names(extras, plain=candidates.plain).items():
-        as_json = written == "tools"  # as TRL reads them
-        values = [row.response.extra.get(name) for row in rows]
-        column = extra_column(values, as_json=as_json)
-        columns[written] = column.type, column
-    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
-    with pq.ParquetWriter(path, schema) as writer:
-        # In parts, because the texts of one list column must stay below two gigabytes. (A
-        # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
-        for begin in range(0, len(rows), _BATCH):
-            part = slice(begin, begin + _BATCH)
-            arrays = [pa.array(values[part], kind) for kind, values in columns.values()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-
-def _texts(rows: Sequence[Candidate], plain: bool, format: str) -> dict[str, list[Any]]:
-    """The columns that TRL reads."""
-    if plain:
-        prompts = [row.messages[0]["content"] for row in rows]
-        return {"prompt": prompts, "completion": [row.text for row in rows]}
-    turns = [[dict(turn) for turn in row.messages] for row in rows]
-    answers = [
-        [{"role": "assistant", **(row.response.turn or {"content": row.text})}] for row in rows
-    ]
-    if format == "messages":
-        return {"messages": [*map(operator.add, turns, answers)]}
-    return {"prompt": turns, "completion": answers}
-
-
-def _turns(conversations: Iterable[Sequence[Mapping[str, str]]]) -> Any:
-    """The type of a column of turns: role, content, and what else some turn has."""
-    keys = dict.fromkeys(key for turns in conversations for turn in turns for key in turn)
-    return pa.list_(pa.struct([(key, pa.string()) for key in keys]))
-
-
-def extra_names(
-    extras: Iterable[Mapping[str, Any]], *, plain: bool, taken: Collection[str] = ()
-) -> dict[str, str]:
-    """Name of a row's other column -> the name it is written under, in order of appearance.
-
-    TRL reads those of `READ_BY_TEMPLATE` as its own in conversations, and rows are scored with
-    them; they keep their names there. `taken`: names of further columns.
-    """
-    names = dict.fromkeys(name for extra in extras for name in extra)
-    reserved = (RESERVED if plain else RESERVED.difference(READ_BY_TEMPLATE)).union(taken)
-    renamed = {name for name in names if name in reserved or name.startswith("lnat_")}
-    used = names.keys() - renamed
-    found = {}
-    for name in names:
-        written = name
-        while name in renamed and written in used | renamed | reserved:
-            written = f"row_{written}"
-        used.add(written)
-        found[name] = written
-    return found
-
-
-def extra_column(values: Sequence[Any], *, as_json: bool = False) -> Any:
-    """The values in the type that they share; without one, each as JSON text. None is null.
-
-    `as_json`: as JSON text in any case (text stays), for what must come back as it was: a table
-    fills the keys that an object lacks with nulls.
-    """
-    if as_json:
-        texts = [
-            one if one is None or isinstance(one, str) else json.dumps(one, ensure_ascii=False)
-            for one in values
-        ]
-        return pa.array(texts, pa.string())
-    try:
-        column = pa.array(values)
-        # Refuses what Parquet does not have, such as a struct without fields.
-        pq.write_metadata(pa.schema([("column", column.type)]), pa.BufferOutputStream())
-        return column
-    except (pa.ArrowException, OverflowError):
-        texts = [None if one is None else json.dumps(one, ensure_ascii=False) for one in values]
-        return pa.array(texts, pa.string())
-
-
 def check_repo_id(repo_id: str) -> None:
     """Refuse what cannot be a repository's name, before anything is written (ConfigError)."""
     from huggingface_hub.errors import HFValidationError
@@ -373,7 +233,7 @@ def check_repo_id(repo_id: str) -> None:
 def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> str:
     """Upload a training set to the Hugging Face Hub as a data set; its address.
 
-    `sft.yaml` is not uploaded: its paths are those of this machine.
+    Configs such as `sft.yaml` are not uploaded: their paths are those of this machine.
 
     Args:
         folder: as `write_training_set` wrote it.
@@ -389,7 +249,7 @@ def push_to_hub(folder: str | Path, repo_id: str, *, private: bool = True) -> st
     try:
         api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id, repo_type="dataset", folder_path=folder, ignore_patterns=[SFT_CONFIG],
+            repo_id=repo_id, repo_type="dataset", folder_path=folder, ignore_patterns=_CONFIGS,
             commit_message="Training set chosen by lnat-plugins",
         )  # fmt: skip
     except Exception as cause:

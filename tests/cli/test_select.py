@@ -125,9 +125,7 @@ def test_conversations_as_messages_for_llama_factory(tmp_path: Path) -> None:
     write_run(tmp_path / "out", chat_template="0123456789ab", system_instruction="Think.")
     target = tmp_path / "chosen"
     arguments = ["select", str(tmp_path / "out"), "--output_path", str(target)]
-    assert main([*arguments, "--llama_factory"]) == 2
-    assert not target.exists()
-    assert main([*arguments, "--llama_factory", "--format", "messages"]) == 0
+    assert main([*arguments, "--format", "llama_factory"]) == 0
     assert rows(target)[0]["messages"] == [
         {"role": "system", "content": "Think."},
         {"role": "user", "content": "What is 0?"},
@@ -295,7 +293,7 @@ def test_the_upload(
         (["--seed", "-1"], "seed: this must be a whole number, 0 or more"),
         (["--plugins", "no_such_module"], "no_such_module"),
         (["--strategy", "balanced", "--teacher_mix", "nowhere"], "cannot be opened"),
-        (["--format", "messages"], "cannot be written as `messages`"),
+        (["--format", "trl_messages"], "cannot be written as `messages`"),
         (["--push_to_hub", "a/b/c"], "no repository can have this name"),
     ],
 )
@@ -320,9 +318,8 @@ def test_a_wrong_setting(
         ([], "no scores are named. Name lm_eval's output folder"),
         (["nowhere"], "nowhere: no such file or folder"),
         (["OUT", "--push_to_hub", "me/x"], "--push_to_hub does nothing without --output_path"),
-        (["OUT", "--llama_factory"], "--llama_factory does nothing without --output_path"),
-        (["OUT", "--format", "messages"], "--format does nothing without --output_path"),
-        (["OUT", "--format", "prompt_completion"], "--format does nothing without --output_path"),
+        (["OUT", "--format", "ms_swift"], "--format does nothing without --output_path"),
+        (["OUT", "--format", "trl"], "--format does nothing without --output_path"),
         (["OUT", "--public_repo"], "--public_repo does nothing without --push_to_hub"),
         (["OUT", "--tokenizer", "x"], "--tokenizer does nothing without --max_length"),
     ],

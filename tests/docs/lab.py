@@ -1,12 +1,13 @@
 """The fences of a page, and the commands in them, run as a reader would run them.
 
 Commands run in this process, where the libraries are loaded already: `lnat`, `lm_eval` (as
-`lnat eval`), `trl sft` and `python FILE.py`.
+`lnat eval`), `trl` and `python FILE.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import re
@@ -31,7 +32,7 @@ NEAR = 0.02
 
 
 CPU = ("--use_cpu", "--max_steps=2", "--report_to=none", "--bf16=False")
-"""What `trl sft` gets beside the page's arguments, where there is no GPU and little time."""
+"""What `trl` gets beside the page's arguments, where there is no GPU and little time."""
 
 
 class Fence(NamedTuple):
@@ -163,8 +164,8 @@ class Reader:
             return main(arguments)
         if program == "lm_eval":
             return main(["eval", *arguments])
-        if program == "trl" and arguments[0] == "sft":
-            return sft([*arguments[1:], *(a for a in CPU if a not in arguments)])
+        if program == "trl":
+            return trl([*arguments, *(a for a in CPU if a not in arguments)])
         if program == "python" and arguments[0].endswith(".py"):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", arguments)
@@ -204,14 +205,13 @@ def quiet() -> Iterator[None]:
     root.handlers[:] = before
 
 
-def sft(arguments: list[str]) -> int:
-    """`trl sft`, without the launcher that starts another process."""
-    from trl.scripts.sft import main, make_parser
-
-    script, training, model, data, _ = make_parser().parse_args_and_config(
-        args=arguments, return_remaining_strings=True
+def trl(arguments: list[str]) -> int:
+    """`trl sft` and the like, without the launcher that starts another process."""
+    command = importlib.import_module(f"trl.scripts.{arguments[0]}")
+    script, training, model, data, _ = command.make_parser().parse_args_and_config(
+        args=arguments[1:], return_remaining_strings=True
     )
-    main(script, training, model, data)
+    command.main(script, training, model, data)
     return 0
 
 

@@ -355,7 +355,7 @@ def test_weights_are_written(tmp_path: Path, student_folder: Path) -> None:
     block = {"strategy": "weighted", "budget": 2, "windows": [1]}
     found = chosen_with(tmp_path, student_folder, selection=block)
     assert found.selection.weighted
-    write(found, tmp_path / "c", format="messages")
+    write(found, tmp_path / "c", format="trl_messages")
     rows = pq.read_table(tmp_path / "c" / "data" / "train.parquet").to_pylist()
     assert sum(row["lnat_weight"] for row in rows) == pytest.approx(4)  # 1 a prompt
     assert "messages" in rows[0]

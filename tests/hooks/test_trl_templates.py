@@ -122,7 +122,7 @@ def test_most_reasoning_templates_have_a_place_for_thinking() -> None:
     assert len(found) >= 20
 
 
-@pytest.mark.parametrize("format", ["prompt_completion", "messages"])
+@pytest.mark.parametrize("format", ["trl", "trl_messages"])
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
 def test_the_folder_written_trains_on_the_ids_that_were_scored(
     template: Path, format: str, tmp_path: Path
@@ -151,7 +151,7 @@ def test_the_folder_written_trains_on_the_ids_that_were_scored(
     renderer = Renderer(reader, plain=False)
     rows = [renderer.row(row) for row in kept]
     assert [list(ids) for ids in trainer.train_dataset["input_ids"]] == [*map(whole, rows)]
-    if format == "prompt_completion":
+    if format == "trl":
         for row, labels in zip(rows, trainer.train_dataset["labels"], strict=True):
             first, stop = len(row.prompt), len(row.prompt) + len(row.response.ids)
             assert list(labels[first:stop]) == row.response.ids.tolist()

@@ -1,33 +1,20 @@
-"""The card, the tables, `sft.yaml` as TRL takes it, `dataset_info.json`."""
+"""The card and the tables."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from datasets import load_dataset
-from trl import (
-    DatasetMixtureConfig,
-    ModelConfig,
-    ScriptArguments,
-    SFTConfig,
-    SFTTrainer,
-    TrlParser,
-    get_dataset,
-)
 
 from lnat_plugins import __version__
-from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.selection.cards import counts, totals
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.teacher_set import Candidates
-from tests.helpers_students import student, tokenizer
-from tests.selection.builders import PROVENANCE, TEXTS, four_rows, selection_of
+from tests.selection.builders import PROVENANCE, four_rows, selection_of
 
 
 def cells(table: str) -> list[list[str]]:
@@ -94,10 +81,7 @@ def test_the_card_and_the_stored_selection_count_them(
 ) -> None:
     pool = four_rows()
     chosen = selection_of(pool, degenerate=counted)
-    write_training_set(
-        tmp_path, pool, chosen, format="prompt_completion", provenance=PROVENANCE,
-        llama_factory=False,
-    )  # fmt: skip
+    write_training_set(tmp_path, pool, chosen, provenance=PROVENANCE)
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert ("Degenerate among the chosen: R1 (loop 1). Look" in card) is bool(counted)
     stored = json.loads((tmp_path / "selection.json").read_text(encoding="utf-8"))
@@ -126,9 +110,7 @@ def card_of(folder: Path, pool: Candidates, **changes: object) -> str:
 
 def test_the_folder_is_a_data_set_of_one_split(tmp_path: Path) -> None:
     pool = four_rows(roles=["user"])
-    write_training_set(
-        tmp_path / "c", pool, selection_of(pool), format="messages", llama_factory=True
-    )
+    write_training_set(tmp_path / "c", pool, selection_of(pool), format="llama_factory")
     found = load_dataset(str(tmp_path / "c"), cache_dir=str(tmp_path / "cache"))
     assert {name: split.num_rows for name, split in found.items()} == {"train": 2}
     assert "messages" in found["train"].column_names
@@ -177,148 +159,3 @@ def test_what_was_not_needed_is_not_written(tmp_path: Path) -> None:
     assert "metric" not in text and "window" not in text and "Mean of" not in text
     assert "scored with" not in text
     assert "The texts are plain strings." in text
-
-
-def test_conversations(tmp_path: Path) -> None:
-    pool = four_rows(roles=["system", "user", "assistant", "tool"])
-    write_training_set(
-        tmp_path / "c", pool, selection_of(pool), format="messages", llama_factory=True
-    )
-    assert json.loads((tmp_path / "c" / "dataset_info.json").read_text(encoding="utf-8")) == {
-        "lnat": {
-            "file_name": "data/train.parquet",
-            "formatting": "sharegpt",
-            "columns": {"messages": "messages"},
-            "tags": {
-                "role_tag": "role",
-                "content_tag": "content",
-                "user_tag": "user",
-                "assistant_tag": "assistant",
-                "system_tag": "system",
-                "observation_tag": "tool",
-                "function_tag": "function_call",
-            },
-        }
-    }
-
-
-def test_plain_text(tmp_path: Path) -> None:
-    pool = four_rows(plain=True)
-    write_training_set(tmp_path / "c", pool, selection_of(pool), llama_factory=True)
-    assert json.loads((tmp_path / "c" / "dataset_info.json").read_text(encoding="utf-8")) == {
-        "lnat": {
-            "file_name": "data/train.parquet",
-            "formatting": "alpaca",
-            "columns": {"prompt": "prompt", "response": "completion"},
-        }
-    }
-
-
-def test_conversations_in_two_columns_are_refused(tmp_path: Path) -> None:
-    pool = four_rows()
-    with pytest.raises(ConfigError, match=r"LLaMA-Factory reads no conv.*Give --format messages"):
-        write_training_set(tmp_path / "c", pool, selection_of(pool), llama_factory=True)
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "roles", [["user", "user"], ["user", "system", "user"], ["user", "assistant"], ["system"]]
-)
-def test_a_conversation_that_would_be_skipped_is_refused(tmp_path: Path, roles: list[str]) -> None:
-    pool = four_rows(roles=roles)
-    with pytest.raises(DataError, match=r"x\.jsonl line 1: LLaMA-Factory would skip this"):
-        write_training_set(
-            tmp_path / "c", pool, selection_of(pool), format="messages", llama_factory=True
-        )
-
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.gradient_checkpointing. is deprecated:FutureWarning"  # TRL's own default
-)
-
-
-def parsed(folder: Path, *arguments: str) -> Any:
-    """(script, training, model, data) as `trl sft --config` reads them; raises for other keys."""
-    parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))
-    return parser.parse_args_and_config(
-        ["--config", str(folder / "sft.yaml"), "--use_cpu", *arguments]
-    )
-
-
-@pytest.mark.parametrize("name", ["chosen", "with blank: #1 'and' \"quotes\"", "七"])
-def test_trl_takes_every_key_and_finds_the_rows(tmp_path: Path, name: str) -> None:
-    pool = four_rows()
-    write_training_set(tmp_path / name, pool, selection_of(pool))
-    _, training, model, data = parsed(tmp_path / name)
-    assert model.model_name_or_path == "org/student"
-    assert training.max_length is None
-    assert training.output_dir == f"{tmp_path / name}-sft"
-    rows = get_dataset(data)["train"]
-    assert [row["completion"][0]["content"] for row in rows] == list(TEXTS[1:3])
-
-
-def test_the_selection_s_max_length_is_that_of_training(tmp_path: Path) -> None:
-    pool = four_rows()
-    selection = replace(selection_of(pool), settings={"max_length": 4096})
-    write_training_set(tmp_path / "chosen", pool, selection)
-    assert parsed(tmp_path / "chosen")[1].max_length == 4096
-
-
-def test_paths_do_not_depend_on_where_trl_is_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "student").mkdir()
-    monkeypatch.chdir(tmp_path)
-    pool = four_rows()
-    write_training_set("chosen", pool, selection_of(pool, student="student"))
-    text = (tmp_path / "chosen" / "sft.yaml").read_text(encoding="utf-8")
-    values = yaml.safe_load(text)
-    assert values["model_name_or_path"] == str(tmp_path / "student")
-    assert values["datasets"][0]["data_files"] == str(tmp_path / "chosen" / "data/train.parquet")
-    assert "differ in weight" not in text
-    assert "it names the rows by their full" in text
-    assert "absolute" not in text
-
-
-def test_weights_that_trl_does_not_read_are_mentioned(tmp_path: Path) -> None:
-    pool = four_rows()
-    write_training_set(tmp_path / "chosen", pool, selection_of(pool, weights=(1.0, 2.0)))
-    for name in ("sft.yaml", "README.md"):
-        assert "differ in weight" in (tmp_path / "chosen" / name).read_text(encoding="utf-8")
-    parsed(tmp_path / "chosen")
-
-
-@pytest.mark.parametrize("plain", [True, False])
-def test_it_trains(tmp_path: Path, plain: bool) -> None:
-    reader = tokenizer()
-    reader.pad_token = "<|end|>"
-    student("llama").save_pretrained(tmp_path / "student")
-    reader.save_pretrained(tmp_path / "student")
-    pool = four_rows(plain=plain)
-    write_training_set(
-        tmp_path / "chosen", pool, selection_of(pool, student=str(tmp_path / "student"))
-    )
-    _, training, model, data = parsed(
-        tmp_path / "chosen", "--bf16", "false", "--report_to", "none", "--max_steps", "1",
-        "--dataloader_pin_memory", "false", "--disable_tqdm", "true", "--save_strategy", "no",
-    )  # fmt: skip
-    trainer = SFTTrainer(
-        model.model_name_or_path, args=training, train_dataset=get_dataset(data)["train"]
-    )
-    assert len(trainer.train_dataset) == 2
-    assert trainer.train().global_step == 1
-
-
-@pytest.mark.parametrize("extra", [{"tools": [{"name": "add"}]}, {}])
-def test_llama_factory_would_not_read_all_of_a_conversation(
-    tmp_path: Path, extra: dict[str, Any]
-) -> None:
-    pool = four_rows([extra] * 4, roles=["user"])
-    if not extra:
-        turn = {"content": "b", "reasoning_content": "So."}
-        rows = [replace(row, response=replace(row.response, turn=turn)) for row in pool.rows]
-        pool = replace(pool, rows=tuple(rows))
-    with pytest.raises(DataError, match=r"would not read all .*(tools|reasoning_content)"):
-        write_training_set(
-            tmp_path / "c", pool, selection_of(pool), format="messages", llama_factory=True
-        )

@@ -223,7 +223,16 @@ def test_a_metric_turned_round_chooses_the_same_rows(strategy: str) -> None:
 def test_every_strategy_is_under_its_own_name_and_none_can_be_added() -> None:
     assert list(STRATEGIES) == [
         *("best", "top_k", "top_fraction", "threshold", "best_teacher", "best_set"),
-        *("weighted", "balanced", "length_biased", "diverse", "random", "shortest", "longest"),
+        *(
+            "weighted",
+            "balanced",
+            "length_biased",
+            "diverse",
+            "all",
+            "random",
+            "shortest",
+            "longest",
+        ),
     ]
     assert all(strategy.name == name for name, strategy in STRATEGIES.items())
     assert all(strategy.description for strategy in STRATEGIES.values())

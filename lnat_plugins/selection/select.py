@@ -56,6 +56,7 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
         _call(strategy, strategy.check, spec.options, candidates.teachers, spec.source)
     reasons: dict[int, str] = {}
     rows: Sequence[Candidate] = drop_prompts(candidates.rows, spec, reasons)
+    _refuse_empty(rows, reasons, spec)
     if spec.require_correct:
         rows = drop_incorrect(rows, reasons, spec.source)
     return _choose_among(rows, reasons, candidates, student, spec)

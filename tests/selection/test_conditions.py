@@ -70,7 +70,7 @@ def test_rounding_meets_a_bound_that_includes_it() -> None:
 
 def test_none_left_is_an_error_that_says_why() -> None:
     with pytest.raises(DataError, match=r"6 rows: its prompt does not meet `where`"):
-        select(POOL, where="disagreement > 1")
+        select(POOL, where="disagreement > 1", require_correct=True)
 
 
 def test_without_conditions_nothing_is_written() -> None:

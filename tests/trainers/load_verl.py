@@ -29,11 +29,16 @@ for i in range(len(rows)):
     trained = row["input_ids"][row["loss_mask"].bool()].tolist()
     found.append({"text": tokenizer.decode(trained), "weight": None})
 short = load(longest - 1)
-refused = 0
-for i in range(len(short)):
+
+
+def is_refused(i: int) -> bool:
+    """Whether a row is longer than `max_length` and so raises."""
     try:
         short[i]
     except ValueError:
-        refused += 1
-assert refused, "a row longer than max_length was read"
+        return True
+    return False
+
+
+assert any(map(is_refused, range(len(short)))), "a row longer than max_length was read"
 print(json.dumps({"version": version("verl"), "rows": found}))

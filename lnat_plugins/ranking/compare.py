@@ -45,6 +45,7 @@ from lnat_plugins.ranking.result import ARROW
 from lnat_plugins.ranking.table import (
     Bools,
     Floats,
+    RowsWithTables,
     ScoreTable,
     cannot_compare,
     not_gathered,
@@ -202,7 +203,7 @@ def compare(
     @functools.cache
     def scores_on(used: bytes) -> list[tuple[Floats, Floats]]:
         used_P = np.frombuffer(used, dtype=np.bool_)
-        return _resampled_scores(tables, used_P, bootstrap_iters, seed)
+        return _resampled_scores(rows, tables, used_P, bootstrap_iters, seed)
 
     pairs = [[agreement(one, two) for two in tables] for one in tables]
     return Comparison(
@@ -224,14 +225,21 @@ def _by_reason(left_out: Mapping[str, str]) -> str:
 
 
 def _resampled_scores(
-    tables: Sequence[ScoreTable], used_P: Bools, iters: int, seed: int
+    rows: Sequence[Scored], tables: Sequence[ScoreTable], used_P: Bools, iters: int, seed: int
 ) -> list[tuple[Floats, Floats]]:
-    """Each metric's scores on those prompts, (T,) and (B, T), from the same draws for all."""
+    """Each metric's scores on those prompts, (T,) and (B, T), from the same draws for all.
+
+    Rows that keep their tables keep what was drawn of a metric on all of its own prompts.
+    """
     columns = [table.columns(used_P) for table in tables]
     ends = np.cumsum([each.shape[1] for each in columns])
     # A metric that lacks some of these prompts is never used on them.
     known_PC = np.nan_to_num(np.concatenate(columns, axis=1))
     drawn = np.split(resampled_means(known_PC, iters, seed), ends[:-1], axis=1)
+    if isinstance(rows, RowsWithTables):
+        for table, means_BC in zip(tables, drawn, strict=True):
+            if np.array_equal(table.matched, used_P):
+                rows.drawn[table.metric, table.window, iters, seed] = means_BC
     return [
         (table.teacher_scores(used_P), table.of_means(means_BC))
         for table, means_BC in zip(tables, drawn, strict=True)

@@ -101,7 +101,7 @@ def rank(
     table = score_table(rows, prompts, teachers, metric, window)
     check_scores(table, rows)
     used_P = table.matched
-    scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)
+    scores_T, drawn_BT = _resampled(rows, table, bootstrap_iters, seed)
     scores_BT = known_rows(drawn_BT)
     columns = np.argsort(-scores_T, kind="stable").tolist()
     grown_from = grown_from if grown_from >= FEWEST else 0  # no verdict was possible then
@@ -184,7 +184,7 @@ def teacher_means(
     check_resampling(bootstrap_iters, seed, most_resamples(len(teachers)))
     table = score_table(rows, prompts, teachers, metric, window)
     check_scores(table, rows)
-    scores_T, drawn_BT = _resampled(table, bootstrap_iters, seed)
+    scores_T, drawn_BT = _resampled(rows, table, bootstrap_iters, seed)
     own_T = table.metric_scale(scores_T).tolist()
     low_T, high_T = intervals(table.metric_scale(known_rows(drawn_BT))).tolist()
     return tuple(
@@ -193,11 +193,16 @@ def teacher_means(
     )
 
 
-def _resampled(table: ScoreTable, iters: int, seed: int) -> tuple[Floats, Floats]:
+def _resampled(
+    rows: Sequence[Scored], table: ScoreTable, iters: int, seed: int
+) -> tuple[Floats, Floats]:
     """(T,) the scores over the matched prompts, and (B, T) over resamples of these."""
     used_P = table.matched
-    drawn_BT = table.of_means(resampled_means(table.columns(used_P), iters, seed))
-    return table.teacher_scores(used_P), drawn_BT
+    known = rows.drawn if isinstance(rows, RowsWithTables) else {}
+    means_BC = known.get((table.metric, table.window, iters, seed))
+    if means_BC is None:
+        means_BC = resampled_means(table.columns(used_P), iters, seed)
+    return table.teacher_scores(used_P), table.of_means(means_BC)
 
 
 def _windows(

@@ -208,11 +208,16 @@ class RowsWithTables(Sequence[Scored]):
     Args:
         rows: the responses.
         keep_values: whether the values of each response are kept too, for `rate`.
+
+    Attributes:
+        drawn: metric, window, resamples, seed -> the means over resamples of the metric's matched
+            prompts, (B, K·T), where `compare` drew them.
     """
 
     def __init__(self, rows: Sequence[Scored], *, keep_values: bool = False) -> None:
         self._rows = rows
         self._keep_values = keep_values
+        self.drawn: dict[tuple[Metric, str | None, int, int], Floats] = {}
         self._tables: dict[tuple[object, ...], ScoreTable] = {}
         self._places: dict[tuple[object, ...], _Places] = {}
         self._ratings: dict[tuple[Metric, str], Ratings] = {}

@@ -240,7 +240,6 @@ def gather(
     local_window = next((w for w in (window, *windows) if w != GLOBAL), window)
     by_window, by_trace = METRICS["local_naturalness"], METRICS["global_naturalness"]
     resampling: dict[str, Any] = {"bootstrap_iters": options.bootstrap_iters, "seed": options.seed}
-    ranking = ranking_of(scored, options, rows)
     others = [
         metric
         for metric in options.metrics.values()
@@ -250,6 +249,8 @@ def gather(
         compare, rows, scored.prompts, [options.metric, *others], window,
         reference=options.reference, **resampling,
     )  # fmt: skip
+    # After the comparison, which draws the resamples of all of them together.
+    ranking = ranking_of(scored, options, rows)
     return Figures(
         ranking=ranking,
         scores=rated(options.metric, window),

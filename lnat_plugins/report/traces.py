@@ -275,7 +275,11 @@ def _response(
         "n_steps": record.n_steps,
         "n_tokens": record.n_tokens,
         "steps": [row.text[start:end] for start, end in spans],
-        "tags": {step: parts for step in range(shown) if len(parts := pieces(row, step, tags)) > 1},
+        "tags": {
+            step: parts
+            for step in (range(shown) if tags else ())
+            if len(parts := pieces(row, step, tags)) > 1
+        },
         "tokens": record.tokens[:shown],
         "scores": {
             window: None if means is None else [short(mean) for mean in means]

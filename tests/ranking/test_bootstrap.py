@@ -86,6 +86,23 @@ def test_the_size_of_a_chunk_plays_no_part(monkeypatch: pytest.MonkeyPatch, size
     assert resampled_means(values_PT, 50, 1, size) == pytest.approx(whole)
 
 
+@pytest.mark.parametrize("prompts", [7, 40])
+@pytest.mark.parametrize("size", [None, 3, 90])
+def test_many_prompts_are_counted_row_by_row_to_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, prompts: int, size: int | None
+) -> None:
+    values_PT = np.random.default_rng(6).normal(size=(prompts, 3))
+    monkeypatch.setattr(module, "_DRAWS_AT_ONCE", 200)
+    at_once = resampled_means(values_PT, 50, 1, size)
+    monkeypatch.setattr(module, "_MANY", 0)
+    assert np.array_equal(resampled_means(values_PT, 50, 1, size), at_once)
+
+
+def test_an_error_while_drawing_is_raised() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        resampled_means(np.zeros((7, 3)), 50, 1, -1)
+
+
 @pytest.mark.parametrize("size", [2, 9, 40])
 def test_a_resample_of_another_size_is_a_mean_of_so_many_prompts(size: int) -> None:
     values_PT = np.random.default_rng(7).normal(size=(9, 2))

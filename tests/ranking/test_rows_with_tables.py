@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import numpy as np
 import pytest
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.metrics import METRICS
+from lnat_plugins.ranking import bootstrap
+from lnat_plugins.ranking.compare import compare
 from lnat_plugins.ranking.rank import rank, teacher_means
 from lnat_plugins.ranking.table import RowsWithTables, score_table
 from tests.ranking.builders import random_rows, table
 
+rank_module = sys.modules[rank.__module__]
 NAMES = ("local_naturalness", "global_naturalness", "n_tokens", "rsr", "lark")
 
 
@@ -60,3 +64,31 @@ def test_means_are_refused_as_a_ranking_is() -> None:
     apart = table({"A": [-1.0, math.nan], "B": [math.nan, -2.5]})
     with pytest.raises(DataError, match="no prompt has local_naturalness for every teacher"):
         teacher_means(apart, ["p0", "p1"], METRICS["local_naturalness"], "4")
+
+
+@pytest.mark.parametrize("holes", [True, False])
+def test_what_a_comparison_drew_is_not_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, holes: bool
+) -> None:
+    rows = random_rows(3, holes=holes)
+    prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
+    metrics = [METRICS[name] for name in NAMES[:2]]
+    options = {"bootstrap_iters": 300, "seed": 7}
+    kept = RowsWithTables(rows)
+    compare(kept, prompts, metrics, "4", **options)
+    asked: list[object] = []
+    draw = bootstrap.resampled_means
+    monkeypatch.setattr(rank_module, "resampled_means", lambda *a: asked.append(a) or draw(*a))
+    for metric in metrics:
+        found = teacher_means(kept, prompts, metric, "4", **options)
+        assert asked == []
+        anew = teacher_means(rows, prompts, metric, "4", **options)
+        assert [one.teacher for one in found] == [one.teacher for one in anew]
+        for one, other in zip(found, anew, strict=True):
+            assert one[1:] == pytest.approx(other[1:], rel=1e-12, abs=1e-12)
+        asked.clear()
+    # other draws are others
+    teacher_means(kept, prompts, metrics[0], "4", bootstrap_iters=300, seed=8)
+    teacher_means(kept, prompts, metrics[0], "4", bootstrap_iters=200, seed=7)
+    teacher_means(kept, prompts, metrics[0], "global", **options)
+    assert len(asked) == 3

@@ -21,7 +21,8 @@ import yaml
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError
-from lnat_plugins.formatting import markdown_table, number
+from lnat_plugins.formatting import markdown_table, number, plural
+from lnat_plugins.selection.arrange import SEQUENTIAL, check_order
 from lnat_plugins.selection.result import Selection
 from lnat_plugins.teacher_set.prompts import Candidates
 
@@ -46,8 +47,8 @@ class Provenance:
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
-    Lines below them say what a run with a budget read, count the degenerate rows that were chosen,
-    if there are any, and warn.
+    A row that was drawn several times counts as often. Lines below them say what a run with a
+    budget read, count the degenerate rows that were chosen, if there are any, and warn.
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
@@ -57,11 +58,11 @@ def counts(selection: Selection) -> str:
     of_teacher: dict[str, list[int]] = {}
     for index, teacher in enumerate(selection.teachers):
         of_teacher.setdefault(teacher, []).append(index)
-    all_chosen = set(selection.indices)
+    times = Counter(selection.rows)
     rows = []
     for name, indices in (*of_teacher.items(), ("all", range(len(selection.teachers)))):
-        chosen = [index for index in indices if index in all_chosen]
-        share = len(chosen) / max(1, len(all_chosen))
+        chosen = [index for index in indices for _ in range(times[index])]
+        share = len(chosen) / max(1, times.total())
         means = [_mean(selection, chosen), _mean(selection, indices)] if scored else []
         rows.append([name, str(len(indices)), str(len(chosen)), number(share, 3), *means])
     tables = [markdown_table(headers, rows, left=1)]
@@ -77,6 +78,11 @@ def counts(selection: Selection) -> str:
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
     if choice := selection.settings.get("choice"):
         tables.append(f"{choice['found']}.")
+    if times.total() > len(times):
+        tables.append(
+            f"Drawn by weight: {times.total()} rows, {len(times)} of them distinct; the most "
+            f"repeated one stands {plural(max(times.values()), 'time')}."
+        )
     if selection.degenerate:
         found = ", ".join(
             f"{teacher} ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"
@@ -85,7 +91,7 @@ def counts(selection: Selection) -> str:
         tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")
     tables += [f"Warning: {warning}" for warning in selection.warnings]
     for note, count in selection.training_notes.items():
-        tables.append(f"In training, {count} of {len(all_chosen)} chosen rows: {note}.")
+        tables.append(f"In training, {count} of {len(times)} chosen rows: {note}.")
     return "\n\n".join(tables) + "\n"
 
 
@@ -117,6 +123,9 @@ def sft_yaml(
         data: the parquet file's path there.
         selection: names the student and may hold a `max_length`.
         sft_settings: keys of TRL's, which override what is written here.
+
+    Raises:
+        ConfigError: a key with which rows would not be trained on in the selection's order.
     """
     settings = dict(sft_settings)
     student = Path(selection.student)
@@ -124,9 +133,14 @@ def sft_yaml(
     length = settings.pop("max_length", selection.settings.get("max_length"))
     output_dir = settings.pop("output_dir", f"{folder}-sft")
     settings.pop("model_name_or_path", None)
+    if selection.settings.get("order"):
+        check_order(settings, SFT_CONFIG)
+        settings |= SEQUENTIAL
     text = json.dumps  # JSON's strings are YAML's, whatever is in them
     others = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
-    weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
+    weights = (
+        "# The rows differ in weight (column lnat_weight); `trl sft` trains on all of them alike."
+    )
     weighted = f"\n{weights}\n" if selection.weighted else ""
     return f"""\
 # trl sft --config {folder / SFT_CONFIG}
@@ -244,7 +258,10 @@ def card(
         "candidates": f"fingerprint {selection.pool}",
     }
     settings = "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
-    weights = "\nThe rows differ in weight (`lnat_weight`); TRL trains on all of them alike.\n"
+    weights = "The rows differ in weight (`lnat_weight`); `trl sft` trains on all of them alike."
+    order = "The rows stand in the order of training: set `train_sampling_strategy: sequential`."
+    notes = f"\n{weights}\n" if selection.weighted else ""
+    notes += f"\n{order}\n" if selection.settings.get("order") else ""
     return f"""\
 ---
 {yaml.safe_dump(front, sort_keys=False)}---
@@ -280,7 +297,7 @@ trl sft --config sft.yaml
 
 Elsewhere, name this folder or its repository under `datasets:` in a config of TRL's, and set
 `max_length`: by default TRL cuts rows at 1024 tokens.
-{weights if selection.weighted else ""}"""
+{notes}"""
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from lnat_plugins.selection.strategies import STRATEGIES
 
 BEST: Final = "best"
 _ALLOWED: Final = ("strategy", "metric", "windows", "require_correct", "drop_duplicates", "seed",
-                   "plugins")  # fmt: skip
+                   "resample", "order", "plugins")  # fmt: skip
 
 
 def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     wrong = {name: value for name, value in given.items() if name not in _ALLOWED}
     wrong |= {
         name: given[name]
-        for name, only in (("strategy", BEST), ("metric", NAME))
+        for name, only in (("strategy", BEST), ("metric", NAME), ("order", "random"))
         if given.get(name, only) != only
     }
     for name, value in wrong.items():

@@ -254,14 +254,14 @@ def write_parquet(
     selection: Selection,
     format: str,
 ) -> None:
-    """One row per chosen row, ascending: TRL's columns, ours (`lnat_*`), and the row's others.
+    """The rows of the training set in its order: TRL's columns, ours (`lnat_*`), and the others.
 
     The texts are strings for plain text, else lists of turns; `lnat_sample` is text if any of the
     samples is. At least one row is chosen, and these rows have the format.
     """
-    rows = [candidates.rows[index] for index in selection.indices]
+    rows = [candidates.rows[index] for index in selection.rows]
     samples = [row.response.sample for row in rows]
-    scores = [selection.scores[index] for index in selection.indices]
+    scores = [selection.scores[index] for index in selection.rows]
     numbers = all(isinstance(one, int) and abs(one) < 2**63 for one in samples)
     columns: dict[str, tuple[Any, Sequence[Any]]] = {
         **{
@@ -272,9 +272,9 @@ def write_parquet(
         "lnat_sample": (pa.int64(), samples) if numbers else (pa.string(), [*map(str, samples)]),
         "lnat_prompt_id": (pa.string(), [row.prompt_id for row in rows]),
         "lnat_score": (pa.float64(), [None if math.isnan(score) else score for score in scores]),
-        "lnat_weight": (pa.float64(), selection.weights),
+        "lnat_weight": (pa.float64(), selection.row_weights),
         "lnat_correct": (pa.bool_(), [row.response.correct for row in rows]),
-        "lnat_index": (pa.int64(), selection.indices),
+        "lnat_index": (pa.int64(), selection.rows),
     }
     extras = [row.response.extra for row in rows]
     for name, written in extra_names(extras, plain=candidates.plain).items():

@@ -288,6 +288,39 @@ def test_weights_that_trl_does_not_read_are_mentioned(tmp_path: Path) -> None:
     parsed(tmp_path / "chosen")
 
 
+def test_rows_that_were_drawn_are_counted_as_often() -> None:
+    pool = four_rows()
+    drawn = selection_of(pool, (0, 1), sequence=(0, 0, 0, 1), scores=(-1.0, -5.0, -2.0, -3.0))
+    tables = counts(drawn)
+    assert "Drawn by weight: 4 rows, 2 of them distinct; the most repeated one stands 3 times." in (
+        tables.splitlines()
+    )
+    assert cells(tables)[2:5] == [
+        ["QwQ", "2", "3", "0.750", "-1.0000", "-1.5000"],
+        ["R1", "2", "1", "0.250", "-5.0000", "-4.0000"],
+        ["all", "4", "4", "1.000", "-2.0000", "-2.7500"],
+    ]
+    assert "Drawn by weight" not in counts(selection_of(pool, (0, 1), sequence=(1, 0)))
+
+
+def test_trl_keeps_an_order(tmp_path: Path) -> None:
+    pool = four_rows()
+    ordered = selection_of(pool, sequence=(2, 1), settings={"order": "random"})
+    write_training_set(
+        tmp_path / "a", pool, ordered, sft_settings={"train_sampling_strategy": "random"}
+    )
+    _, training, *_ = parsed(tmp_path / "a")
+    assert training.train_sampling_strategy == "sequential"
+    note = "set `train_sampling_strategy: sequential`"
+    assert note in (tmp_path / "a" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="would not be trained on in the `order`"):
+        write_training_set(tmp_path / "b", pool, ordered, sft_settings={"shuffle_dataset": True})
+    assert not (tmp_path / "b").exists()
+    write_training_set(tmp_path / "c", pool, selection_of(pool))
+    assert parsed(tmp_path / "c")[1].train_sampling_strategy == "random"
+    assert note not in (tmp_path / "c" / "README.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("plain", [True, False])
 def test_it_trains(tmp_path: Path, plain: bool) -> None:
     reader = tokenizer()

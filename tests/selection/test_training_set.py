@@ -364,6 +364,17 @@ def test_our_columns(tmp_path: Path) -> None:
     }
 
 
+def test_rows_stand_in_their_sequence_as_often_as_they_were_drawn(tmp_path: Path) -> None:
+    pool = four_rows()
+    selection = selection_of(pool, (0, 3), weights=(2.0, 0.5), sequence=(3, 0, 0))
+    data = written(tmp_path, pool, selection)
+    assert list(data["lnat_index"]) == [3, 0, 0]
+    assert list(data["lnat_weight"]) == [0.5, 2.0, 2.0]
+    assert list(data["lnat_score"]) == [-3.0, 0.0, 0.0]
+    assert list(data["completion"]) == [data["completion"][0], *[data["completion"][1]] * 2]
+    assert data["completion"][0] != data["completion"][1]
+
+
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [

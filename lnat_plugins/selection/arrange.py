@@ -41,13 +41,17 @@ def arrange(selection: Selection, spec: SelectionSpec) -> Selection:
 def resampled(selection: Selection, seed: int) -> Selection:
     """As many rows as were chosen, drawn from them by weight, with replacement; all weigh 1.
 
-    A row that is not drawn is no longer chosen.
+    A row that is not drawn is no longer chosen. The draw is systematic, in an order of its own:
+    the weights of each prompt sum to the same, so that in the order of the data one start would
+    decide alike in all prompts. (Hartley and Rao, Annals of Mathematical Statistics 33, 1962.)
     """
     weights_n = np.array(selection.weights)
     if not weights_n.any():
         raise ConfigError("all weights are 0, so no row can be drawn", where=selection.strategy)
-    start = float(np.random.default_rng(seed).random())
-    times_n = systematic(weights_n, start).tolist()
+    draw = np.random.default_rng(seed)
+    order_n = draw.permutation(len(weights_n))
+    times_n = np.empty(len(weights_n), dtype=np.int64)
+    times_n[order_n] = systematic(weights_n[order_n], draw.random())
     drawn = [i for i, times in zip(selection.indices, times_n, strict=True) if times]
     weight_of = dict(zip(selection.indices, selection.weights, strict=True))
     total = math.fsum(selection.weights)
@@ -81,11 +85,12 @@ def systematic(weights_n: Floats, start: float) -> Ints:
     Returns:
         (n,) counts that sum to n; 0 for a weight of 0.
     """
-    scaled_n = weights_n / weights_n.max()
-    ends_n = np.cumsum(scaled_n)
-    # Rounding of the sum must not move the end of the line, or a row of weight 0 that lies there.
-    ends_n = np.where(ends_n >= ends_n[-1], 1.0, ends_n / ends_n[-1]) * len(weights_n)
-    return np.diff(np.ceil(ends_n - start), prepend=0.0).astype(np.int64)
+    n = len(weights_n)
+    ends_n = np.cumsum(weights_n / weights_n.max())
+    below_n = np.ceil(ends_n / ends_n[-1] * n - start)
+    # Rounding must not move the end of the line, or a row of weight 0 that lies there.
+    below_n[ends_n >= ends_n[-1]] = n
+    return np.diff(below_n, prepend=0.0).astype(np.int64)
 
 
 def _ordered(selection: Selection, spec: SelectionSpec) -> Iterable[int]:

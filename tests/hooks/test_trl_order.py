@@ -35,7 +35,7 @@ from .builders import (
 from .weighted import SETTINGS, WEIGHTED, losses
 
 HARD = {"strategy": "top_k", "k": 8, "windows": [1], "order": "hard_to_easy"}
-DRAWN = {"strategy": "weighted", "budget": 3, "windows": [1], "resample": True, "seed": 5}
+DRAWN = {"strategy": "weighted", "budget": 2, "windows": [1], "resample": True, "seed": 5}
 
 
 @pytest.fixture
@@ -169,13 +169,13 @@ def test_rows_are_trained_on_as_often_as_they_were_drawn(
 ) -> None:
     trainer = natural(tmp_path, DRAWN, sft={"num_train_epochs": 1})
     selection = trainer.selection
-    assert len(selection.rows) == 12 > len(selection.indices)
-    assert trainer.train_dataset["lnat_weight"][:] == [1.0] * 12
+    assert len(selection.rows) == 8 > len(selection.indices)
+    assert trainer.train_dataset["lnat_weight"][:] == [1.0] * 8
     trainer.train()
     assert Counter(seen) == Counter(names(selection))
-    assert trainer.state.max_steps == 6
+    assert trainer.state.max_steps == 4
     figures = trainer.state.log_history[0]
-    assert (figures["lnat/chosen"], figures["lnat/distinct"]) == (12, len(selection.indices))
+    assert (figures["lnat/chosen"], figures["lnat/distinct"]) == (8, len(selection.indices))
     assert "lnat/weight_min" not in figures
 
 

@@ -76,6 +76,16 @@ def test_over_seeds_the_draws_are_those_of_the_weights() -> None:
         assert drawn[index] / 2000 == pytest.approx(times, abs=bound)
 
 
+def test_prompts_are_decided_apart() -> None:
+    """In the order of the data, 0.6 and 0.4 in each prompt, one start would decide for all."""
+    pool = table({"A": [-1.0] * 50, "B": [-2.0] * 50, "C": [-4.0] * 50})
+    selection = select(pool, strategy="weighted", budget=2)
+    assert selection.weights[:2] == pytest.approx((0.6, 0.4))
+    counts = [resampled(selection, seed).chosen_by_teacher["A"] for seed in range(200)]
+    assert np.mean(counts) == pytest.approx(60, abs=1)
+    assert 0 < np.std(counts) < 5  # 20 if all were decided by one start
+
+
 def test_a_choice_that_is_resampled() -> None:
     block = {"strategy": "weighted", "budget": 2, "seed": 1}
     plain, found = chosen(SKEWED, **block), chosen(SKEWED, **block, resample=True)

@@ -37,6 +37,7 @@ from lnat_plugins.api import load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError, StudentError, nearest
 from lnat_plugins.files import read_yaml, user_path
 from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
+from lnat_plugins.hooks.trl_order import refuse_reordering
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.chat import load_tokenizer
 from lnat_plugins.scoring.student import LocalStudent
@@ -391,8 +392,10 @@ def choose_by_config(path: str | Path, strategy: str = "best") -> FirstStage:
             found=f"eval_strategy: {run.keys.get('eval_strategy')}",
             remedy="remove `eval_strategy`, and add it with its data to the `sft.yaml` written",
         )
-    rows, _ = load_splits(run)
     spec = run.chooser.spec
+    if spec.order is not None:
+        refuse_reordering(run.training_args)
+    rows, _ = load_splits(run)
     check_dataset(rows, spec.columns, "train_dataset")
     with tempfile.TemporaryDirectory(prefix="lnat-") as folder:
         # Building a trainer makes its output folder and its repository on the hub, starts its

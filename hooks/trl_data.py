@@ -95,7 +95,7 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
 
 
 def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: Any) -> Dataset:
-    """The rows of `dataset` that the student should train on, in their order.
+    """The rows of `dataset` that the student should train on, in the block's `order`.
 
     For trainers that bring no hook of their own: call it before the trainer is built.
 
@@ -128,11 +128,11 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
 
 
 def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
-    """The chosen rows, with their scores and weights as columns."""
-    rows = dataset.select(selection.indices)
-    chosen = [selection.scores[i] for i in selection.indices]
+    """The training set's rows in its order, with their scores and weights as columns."""
+    rows = dataset.select(selection.rows)
+    chosen = [selection.scores[i] for i in selection.rows]
     scores = [None if math.isnan(score) else score for score in chosen]
-    for name, values in ((SCORE, scores), (WEIGHT, list(selection.weights))):
+    for name, values in ((SCORE, scores), (WEIGHT, list(selection.row_weights))):
         if name in rows.column_names:
             rows = rows.remove_columns(name)
         rows = rows.add_column(name, values)

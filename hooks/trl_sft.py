@@ -24,8 +24,16 @@ from trl import SFTTrainer
 from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.hooks.trl_config import build_trainer, load_splits, read_run_config, tokenizer_of
 from lnat_plugins.hooks.trl_data import TWO_STAGES, candidates_of, check_dataset, chosen_rows
+from lnat_plugins.hooks.trl_order import keep_order
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
 from lnat_plugins.hooks.trl_train import saving
+from lnat_plugins.hooks.trl_weights import (
+    numbered,
+    prepare_numbered,
+    refuse_unweighable,
+    weigh,
+    weighs,
+)
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
@@ -59,7 +67,10 @@ def choose_rows(
     _refuse_begun(trainer)
     processes = Processes()
     spec, tokenizer = chooser.spec, tokenizer_of(trainer)
-    _refuse_weights(spec.strategy.weighs, spec.strategy.name)
+    if spec.order is not None:
+        keep_order(trainer)
+    if spec.strategy.weighs and not spec.resample:
+        refuse_unweighable(trainer)
     eos = tokenizer.eos_token if tokenized else None
     candidates = processes.together(
         lambda: candidates_of(dataset, spec.columns, tokenizer, tokenized=tokenized, eos=eos)
@@ -83,10 +94,11 @@ def choose_rows(
     selection: Selection | None = stored_choice(folder, candidates, student, spec, processes)
     if selection is None:
         own = chooser.choose(candidates, student)
-        _refuse_weights(own.weighted, own.strategy)
         # A plugin may choose differently in each process; there is one choice.
         selection = processes.once(lambda: own)
         processes.once(lambda: store_choice(folder, own, candidates, student.records))
+    if selection.weighted:  # a plugin's choice may be, whatever the strategy
+        refuse_unweighable(trainer)
     if tokenized or processes.main:
         _check_lengths(trainer, dataset if tokenized else None, candidates, student, selection)
     if processes.main:
@@ -127,17 +139,6 @@ def _refuse_begun(trainer: Any) -> None:
         raise ConfigError(
             "a trainer has evaluated, predicted or trained with this model already",
             remedy="choose rows right after building a trainer, with a model that is loaded anew",
-        )
-
-
-def _refuse_weights(weighted: bool, strategy: str) -> None:
-    if weighted:
-        raise ConfigError(
-            "TRL's loss gives every row the same weight, so the weights of this choice would be "
-            "ignored",
-            found=strategy,
-            remedy="write the rows with `lnat select` (column lnat_weight) for a trainer that "
-            "weighs them, or choose with top_k or best",
         )
 
 
@@ -189,6 +190,7 @@ class NaturalnessCallback(TrainerCallback):
     def __init__(self, selection: Mapping[str, Any] | Chooser | None = None) -> None:
         self.chooser = _read_selection(selection)
         self.selection: Selection | None = None
+        self._figures: dict[str, float] = {}
         self._trainer: Any = None
 
     def attach(self, trainer: SFTTrainer) -> Selection:
@@ -209,15 +211,21 @@ class NaturalnessCallback(TrainerCallback):
                 "the rows of a packed data set cannot be separated any more",
                 remedy="use NaturalSFTTrainer, which chooses before packing",
             )
-        dataset = trainer.train_dataset
-        selection = choose_rows(trainer, dataset, self.chooser, tokenized=True)
-        trainer.train_dataset = chosen_rows(dataset, selection)
-        self.adopt(trainer, selection)
+        selection = choose_rows(trainer, trainer.train_dataset, self.chooser, tokenized=True)
+        trainer.train_dataset = chosen_rows(trainer.train_dataset, selection)
+        figures = {}
+        if weighs(self.chooser.spec, selection):
+            trainer.train_dataset = numbered(trainer.train_dataset)
+            figures = weigh(trainer, selection.row_weights)
+        self.adopt(trainer, selection, figures)
         return selection
 
-    def adopt(self, trainer: SFTTrainer, selection: Selection) -> None:
-        """Take over a choice that was made for this trainer, to log its figures in training."""
+    def adopt(
+        self, trainer: SFTTrainer, selection: Selection, figures: Mapping[str, float]
+    ) -> None:
+        """Take over a choice made for this trainer, to log its figures, and these, in training."""
         self._trainer, self.selection = trainer, selection
+        self._figures = {**selection.figures(), **figures}
         trainer.selection = selection
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)
@@ -238,7 +246,7 @@ class NaturalnessCallback(TrainerCallback):
                 "NaturalSFTTrainer",
             )
         # SFTTrainer.log would clear its running averages.
-        Trainer.log(self._trainer, self.selection.figures())
+        Trainer.log(self._trainer, {**self._figures})
 
 
 # A mixin at run time; mypy reads it as the SFTTrainer that it is always placed before.
@@ -275,10 +283,15 @@ class NaturalSelectionMixin(_Trainer):
         selected = choose_rows(self, self._candidates, chooser)
         call = self._held_call
         call.arguments["dataset"] = chosen_rows(self._candidates, selected)
-        self.train_dataset = super()._prepare_dataset(*call.args, **call.kwargs)
+        prepare, figures = super()._prepare_dataset, {}
+        if weighs(chooser.spec, selected):
+            self.train_dataset = prepare_numbered(prepare, call)
+            figures = weigh(self, selected.row_weights)
+        else:
+            self.train_dataset = prepare(*call.args, **call.kwargs)
         if not self.args.packing:
-            _check_dropped(len(selected.indices), len(self.train_dataset))
-        NaturalnessCallback(chooser).adopt(self, selected)
+            _check_dropped(len(selected.rows), len(self.train_dataset))
+        NaturalnessCallback(chooser).adopt(self, selected, figures)
 
     def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
         call = inspect.signature(super()._prepare_dataset).bind(*args, **kwargs)

@@ -97,7 +97,15 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         "--keep_duplicates", **flag,
         help="keep all of several equal responses to a prompt; default: the first",
     )  # fmt: skip
-    add("--seed", type=int, help="for strategies that draw or resample; default: 1234")
+    add(
+        "--resample", **flag,
+        help="draw as many rows as were chosen by weight, with replacement; all weigh 1 then",
+    )  # fmt: skip
+    add(
+        "--order", choices=("easy_to_hard", "hard_to_easy", "random"),
+        help="of the rows in training; default: that of the data, which trainers shuffle",
+    )  # fmt: skip
+    add("--seed", type=int, help="for whatever is drawn; default: 1234")
     add(
         "--tokenizer", metavar="NAME",
         help="folder or name of the tokenizer that counts for --max_length; default: the student's",
@@ -292,7 +300,7 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
 
     keys = (
         "strategy", "metric", "window", "require_correct", "max_length", "min_margin", "where",
-        "seed",
+        "resample", "order", "seed",
     )  # fmt: skip
     block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),

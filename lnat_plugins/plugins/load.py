@@ -31,6 +31,7 @@ from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import plugin_sources
 from lnat_plugins.selection import Selection, SelectionSpec, Student
+from lnat_plugins.selection.arrange import arrange
 from lnat_plugins.selection.degenerate import with_degenerate
 from lnat_plugins.teacher_set import Candidates
 
@@ -220,7 +221,8 @@ class Plugins:
         Warns:
             PluginWarning: an observer fails.
         """
-        selection = _with_notes(self._decide(candidates, student, spec), candidates, student)
+        selection = arrange(self._decide(candidates, student, spec), spec)
+        selection = _with_notes(selection, candidates, student)
         for name, plugin in self._implementing("lnat_selected"):
             try:
                 _call(self.manager, plugin, "lnat_selected", selection=selection)

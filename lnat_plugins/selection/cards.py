@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from lnat_plugins import __version__
-from lnat_plugins.formatting import markdown_table, number
+from lnat_plugins.formatting import markdown_table, number, plural
 from lnat_plugins.selection.formats.base import Chosen, Format
 from lnat_plugins.selection.result import Selection
 
@@ -38,8 +38,8 @@ class Provenance:
 def counts(selection: Selection) -> str:
     """Two tables in markdown: rows chosen by teacher, and rows dropped by reason and teacher.
 
-    Lines below them say what a run with a budget read, count the degenerate rows that were chosen,
-    if there are any, and warn.
+    A row that was drawn several times counts as often. Lines below them say what a run with a
+    budget read, count the degenerate rows that were chosen, if there are any, and warn.
     Means are over rows that have a score: those that passed the filters before it. The second
     table is missing if all were chosen.
     """
@@ -49,11 +49,11 @@ def counts(selection: Selection) -> str:
     of_teacher: dict[str, list[int]] = {}
     for index, teacher in enumerate(selection.teachers):
         of_teacher.setdefault(teacher, []).append(index)
-    all_chosen = set(selection.indices)
+    times = Counter(selection.rows)
     rows = []
     for name, indices in (*of_teacher.items(), ("all", range(len(selection.teachers)))):
-        chosen = [index for index in indices if index in all_chosen]
-        share = len(chosen) / max(1, len(all_chosen))
+        chosen = [index for index in indices for _ in range(times[index])]
+        share = len(chosen) / max(1, times.total())
         means = [_mean(selection, chosen), _mean(selection, indices)] if scored else []
         rows.append([name, str(len(indices)), str(len(chosen)), number(share, 3), *means])
     tables = [markdown_table(headers, rows, left=1)]
@@ -69,6 +69,11 @@ def counts(selection: Selection) -> str:
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
     if choice := selection.settings.get("choice"):
         tables.append(f"{choice['found']}.")
+    if times.total() > len(times):
+        tables.append(
+            f"Drawn by weight: {times.total()} rows, {len(times)} of them distinct; the most "
+            f"repeated one stands {plural(max(times.values()), 'time')}."
+        )
     if selection.degenerate:
         found = ", ".join(
             f"{teacher} ({', '.join(f'{kind} {n}' for kind, n in kinds.items())})"
@@ -77,7 +82,7 @@ def counts(selection: Selection) -> str:
         tables.append(f"Degenerate among the chosen: {found}. Look at them before training.")
     tables += [f"Warning: {warning}" for warning in selection.warnings]
     for note, count in selection.training_notes.items():
-        tables.append(f"In training, {count} of {len(all_chosen)} chosen rows: {note}.")
+        tables.append(f"In training, {count} of {len(times)} chosen rows: {note}.")
     return "\n\n".join(tables) + "\n"
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from lnat_plugins.errors import DataError, validate
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
-_LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings")
+_LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings", "sequence")
 
 # Categories of the reasons that filters give.
 INCORRECT: Final = "`correct` is false"
@@ -28,6 +28,9 @@ WHERE: Final = "its prompt does not meet `where`"
 FILTERED: Final = frozenset(
     {WHERE, INCORRECT, CORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW}
 )
+
+NOT_DRAWN: Final = "not drawn by its weight"
+"""Category of the rows that `resample` left out."""
 """Rows dropped for one of these could not be chosen by the strategy."""
 
 
@@ -71,6 +74,8 @@ class Selection:
         degenerate_eligible: kind -> its share among the `eligible` rows (exact, or estimated in a
             large set), only for kinds that one of the warnings names.
         warnings: what speaks against training on these rows, a sentence or more each.
+        sequence: the rows of the training set as indices, in its order, each as often as it stands
+            there; empty where that is just `indices`.
         training_notes: in what training reads chosen rows otherwise than a reader would expect ->
             number of rows; see `Student.training_notes`.
     """
@@ -93,6 +98,7 @@ class Selection:
     degenerate_eligible: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     training_notes: Mapping[str, int] = field(default_factory=dict)
+    sequence: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
@@ -103,6 +109,17 @@ class Selection:
         return len(set(self.weights)) > 1
 
     @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows of the training set as indices, in its order, each as often as it is there."""
+        return self.sequence or self.indices
+
+    @property
+    def row_weights(self) -> tuple[float, ...]:
+        """The weights of `rows`."""
+        weight_of = dict(zip(self.indices, self.weights, strict=True))
+        return tuple(weight_of[index] for index in self.rows)
+
+    @property
     def eligible(self) -> tuple[int, ...]:
         """Indices of the rows that passed the filters, chosen or not, by their reasons."""
         dropped = {i for i, reason in self.reasons.items() if category(reason) in FILTERED}
@@ -110,8 +127,8 @@ class Selection:
 
     @property
     def chosen_by_teacher(self) -> dict[str, int]:
-        """Teacher -> rows chosen, for every teacher, in order of first appearance."""
-        chosen = Counter(self.teachers[i] for i in self.indices)
+        """Teacher -> rows of the training set, for every teacher, in order of first appearance."""
+        chosen = Counter(self.teachers[i] for i in self.rows)
         return {teacher: chosen[teacher] for teacher in dict.fromkeys(self.teachers)}
 
     @property
@@ -124,21 +141,23 @@ class Selection:
         return {reason: dict(found[reason]) for reason in ordered}
 
     def figures(self) -> dict[str, float]:
-        """Flat numbers for a training log: counts, shares and mean scores."""
+        """Flat numbers for a training log: counts, shares and mean scores of the training set."""
         scored = [score for score in self.scores if not math.isnan(score)]
-        chosen = [s for i in self.indices if not math.isnan(s := self.scores[i])]
+        chosen = [s for i in self.rows if not math.isnan(s := self.scores[i])]
         out: dict[str, float] = {
             "lnat/candidates": len(self.scores),
-            "lnat/chosen": len(self.indices),
+            "lnat/chosen": len(self.rows),
             "lnat/prompts": len({self.prompts[i] for i in self.indices}),
             "lnat/ties": self.ties,
         }
+        if len(self.rows) > len(self.indices):
+            out["lnat/distinct"] = len(self.indices)
         if scored:
             out["lnat/score_candidates"] = math.fsum(scored) / len(scored)
         if chosen:
             out["lnat/score_chosen"] = math.fsum(chosen) / len(chosen)
         for teacher, count in self.chosen_by_teacher.items():
-            out[f"lnat/share/{teacher}"] = count / max(1, len(self.indices))
+            out[f"lnat/share/{teacher}"] = count / max(1, len(self.rows))
         return out
 
     def as_dict(self) -> dict[str, Any]:
@@ -163,7 +182,7 @@ class Selection:
             )
         # Older files do not have these.
         later = ("degenerate", "degenerate_eligible", "training_notes")
-        values = {**{name: {} for name in later}, "warnings": [], **values}
+        values = {**{name: {} for name in later}, "warnings": [], "sequence": [], **values}
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
@@ -195,6 +214,8 @@ class Selection:
             return "a weight is negative or not finite"
         if sorted([*self.indices, *self.reasons]) != list(range(size)):
             return "not every row is either chosen or has a reason why not"
+        if self.sequence and set(self.sequence) != set(self.indices):
+            return "the sequence of the training set holds other rows than the chosen ones"
         return ""
 
 
@@ -221,3 +242,4 @@ class _Stored(BaseModel):
     degenerate_eligible: dict[str, float]
     warnings: list[str]
     training_notes: dict[str, int]
+    sequence: list[int]

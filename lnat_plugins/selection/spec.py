@@ -26,6 +26,9 @@ from lnat_plugins.teacher_set.config import Sensitivity, Settings
 DEFAULT_WINDOW: Final = "4"
 """Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
 
+EASY: Final = "easy_to_hard"
+HARD: Final = "hard_to_easy"
+
 _FILTERS: Final = ("require_correct", "max_length", "min_margin", "drop_duplicates", "seed")
 
 
@@ -44,13 +47,15 @@ class SelectionSpec:
         min_margin: keep only prompts whose best row leads the second best by at least so much.
         where: keep only prompts that meet all of these conditions.
         drop_duplicates: of equal responses to one prompt, keep the first.
-        seed: for strategies that draw or resample.
+        resample: draw as many rows as were chosen by their weights, with replacement.
+        order: of the training set: `EASY`, `HARD` or "random"; None for that of the data.
+        seed: for strategies that draw or resample, and for `resample` and `order: random`.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
         written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
-            the same. `metric` and `window` only if scores are needed; `where`, `columns`,
-            `teacher_set` and `plugins` only where given.
+            the same. `metric` and `window` only if scores are needed; `where`, `resample`, `order`,
+            `columns`, `teacher_set` and `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -66,6 +71,8 @@ class SelectionSpec:
     min_margin: float | None = None
     where: tuple[Condition, ...] = ()
     drop_duplicates: bool = True
+    resample: bool = False
+    order: str | None = None
     seed: int = 1234
     columns: Mapping[str, str | None] = field(default_factory=dict)
     teacher_set: str | None = None
@@ -91,7 +98,8 @@ class SelectionSpec:
     def needs_scores(self) -> bool:
         """Whether any step of choosing reads the metric."""
         of_scores = any(condition.figure == SPREAD for condition in self.where)
-        return "scores" in self.strategy.needs or self.min_margin is not None or of_scores
+        filtered = self.min_margin is not None or of_scores
+        return "scores" in self.strategy.needs or filtered or self.order in (EASY, HARD)
 
 
 def _not_blank(text: str) -> str:
@@ -157,8 +165,16 @@ class SelectionKeys(BaseModel):
     """
     drop_duplicates: bool = True
     """of equal responses to a prompt only the first"""
+    resample: bool = False
+    """for a trainer that takes no weights: as many rows as were chosen are drawn by weight, with
+    replacement, and all weigh 1. Only for strategies that weigh rows; see [Weights](#weights)
+    """
+    order: Literal["easy_to_hard", "hard_to_easy", "random"] | None = None
+    """of the rows in training: by score, better ones are easier, or drawn by `seed`; else the order
+    of the data, which trainers shuffle. See [Order](#order)
+    """
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
-    """for strategies that draw or resample"""
+    """for strategies that draw or resample, `resample`, and `order: random`"""
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
     """what your columns are called: `{teacher: model, correct: is_right}`; see [Rows](#rows)"""
     teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)
@@ -216,10 +232,18 @@ def parse_selection(
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
         where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
+        resample=values.resample,
+        order=values.order,
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
     )
+    if spec.resample and not strategy.weighs:
+        weighing = ", ".join(one.name for one in strategies.values() if one.weighs)
+        raise ConfigError(
+            f"`resample` does nothing with strategy {strategy.name!r}, which weighs no rows",
+            where=source, remedy=f"remove it, or choose a strategy that weighs them: {weighing}",
+        )  # fmt: skip
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
         of_steps = () if values.teacher_set else ("steps", "markers")
@@ -247,7 +271,7 @@ def parse_selection(
     }
     if spec.where:
         written["where"] = [str(condition) for condition in spec.where]
-    for name in ("columns", "teacher_set", "plugins"):
+    for name in ("resample", "order", "columns", "teacher_set", "plugins"):
         if getattr(values, name):
             written[name] = getattr(values, name)
     return replace(spec, written=json_value(written))

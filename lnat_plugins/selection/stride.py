@@ -22,7 +22,7 @@ from lnat_plugins.selection.strategies import STRATEGIES
 
 BEST: Final = "best"
 _ALLOWED: Final = ("strategy", "metric", "windows", "require_correct", "drop_duplicates", "seed",
-                   "plugins", "where")  # fmt: skip
+                   "resample", "order", "plugins", "where")  # fmt: skip
 
 
 def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def check_block(block: Mapping[str, Any], where: str) -> dict[str, Any]:
     wrong = {name: value for name, value in given.items() if name not in _ALLOWED}
     wrong |= {
         name: given[name]
-        for name, only in (("strategy", BEST), ("metric", NAME))
+        for name, only in (("strategy", BEST), ("metric", NAME), ("order", "random"))
         if given.get(name, only) != only
     }
     for name, value in wrong.items():

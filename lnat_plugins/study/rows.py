@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -104,15 +105,14 @@ def within(
         return selection
     places = prompt_order(scores.scored.prompts, shuffle)
     indices = sorted(selection.indices, key=lambda i: (places[selection.prompts[i]], i))
+    times = Counter(selection.rows)
     if budget.rows is not None:
-        costs, most, unit = [1] * len(indices), budget.rows, "rows"
+        costs, most, unit = [times[i] for i in indices], budget.rows, "rows"
     else:
         rows = [scores.candidates.rows[i] for i in indices]
-        costs, most, unit = (
-            scores.scored_student.training_tokens(rows),
-            budget.tokens or 0,
-            "tokens",
-        )
+        lengths = scores.scored_student.training_tokens(rows)
+        costs = [times[i] * length for i, length in zip(indices, lengths, strict=True)]
+        most, unit = budget.tokens or 0, "tokens"
     if sum(costs) < most:
         raise DataError(
             f"fewer {unit} than the study's budget", where=where, found=f"{sum(costs)} of {most}",
@@ -130,11 +130,13 @@ def within(
 def _cut(selection: Selection, kept: Sequence[int]) -> Selection:
     """The selection with these of its rows."""
     weights = dict(zip(selection.indices, selection.weights, strict=True))
-    over = dict.fromkeys(set(selection.indices).difference(kept), _OVER)
+    all_kept = set(kept)
+    over = dict.fromkeys(set(selection.indices) - all_kept, _OVER)
     return replace(
         selection,
         indices=tuple(sorted(kept)),
         weights=tuple(weights[index] for index in sorted(kept)),
+        sequence=tuple(index for index in selection.sequence if index in all_kept),
         reasons=dict(sorted({**selection.reasons, **over}.items())),
     )
 

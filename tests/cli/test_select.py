@@ -94,6 +94,27 @@ def test_the_training_set(out: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "org/student" in (target / "sft.yaml").read_text(encoding="utf-8")
 
 
+def test_rows_drawn_by_weight_in_order(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "chosen"
+    drawn = ["--strategy", "weighted", "--budget", "2", "--resample", "--seed", "1"]
+    order = ["--order", "hard_to_easy"]
+    assert main(["select", str(out), *drawn, *order, "--output_path", str(target)]) == 0
+    line = "Drawn by weight: 6 rows, 5 of them distinct; the most repeated one stands 2 times."
+    assert line in capsys.readouterr().out.splitlines()
+    assert line in (target / "README.md").read_text(encoding="utf-8").splitlines()
+    found = rows(target)
+    scores = [row["lnat_score"] for row in found]
+    assert len(found) == 6
+    assert scores == sorted(scores)
+    assert {row["lnat_weight"] for row in found} == {1.0}
+    assert [row["lnat_index"] for row in found] == list(read_selection(target).rows)
+    assert "train_sampling_strategy: sequential" in (target / "sft.yaml").read_text("utf-8")
+    assert main(["select", str(out), "--resample"]) == 2
+    assert "`resample` does nothing with strategy 'best'" in capsys.readouterr().err
+
+
 def test_degenerate_rows_among_the_chosen_are_counted(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -207,6 +207,7 @@ def test_nothing_takes_them_for_exact_scores(scores: Scores, tmp_path: Path) -> 
     [
         {"strategy": "random"}, {"strategy": "top_k", "k": 3}, {"min_margin": 0.1},
         {"max_length": 100}, {"metric": "local_naturalness"}, {"metric": "rsr"},
+        {"order": "easy_to_hard"},
     ],
     ids=str,
 )  # fmt: skip
@@ -215,6 +216,12 @@ def test_a_choice_that_needs_exact_scores_of_all_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="needs exact scores of all responses"):
         scores.select(**block)
+
+
+def test_rows_at_random_need_no_exact_scores(scores: Scores) -> None:
+    found, plain = scores.select("best", order="random"), scores.select("best")
+    assert set(found.rows) == set(plain.indices)
+    assert found.rows != plain.rows
 
 
 def test_the_command_chooses_and_says_how_far_to_rely_on_it(

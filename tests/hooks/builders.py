@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +155,27 @@ def stored(folder: Path) -> Selection:
 def record_rows(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """Counts (prompt, teacher) of every row that reaches any trainer's step from now on."""
     seen: Counter[tuple[str, str]] = Counter()
+    _record(monkeypatch, seen.update)
+    return seen
+
+
+def record_order(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """(prompt, teacher) of every row that reaches any trainer's step from now on, in order."""
+    seen: list[tuple[str, str]] = []
+    _record(monkeypatch, seen.extend)
+    return seen
+
+
+def _record(
+    monkeypatch: pytest.MonkeyPatch, add: Callable[[list[tuple[str, str]]], object]
+) -> None:
     step = SFTTrainer.training_step
 
     def recording(self: Any, model: Any, inputs: Mapping[str, Any], *rest: Any) -> Any:
-        seen.update(marks(self.processing_class.decode(row) for row in inputs["input_ids"]))
+        add(marks(self.processing_class.decode(row) for row in inputs["input_ids"]))
         return step(self, model, inputs, *rest)
 
     monkeypatch.setattr(SFTTrainer, "training_step", recording)
-    return seen
 
 
 def marks(texts: Iterable[str]) -> list[tuple[str, str]]:
@@ -170,7 +183,11 @@ def marks(texts: Iterable[str]) -> list[tuple[str, str]]:
     return [mark for text in texts for mark in _MARK.findall(text)]
 
 
+def names(selection: Selection) -> list[tuple[str, str]]:
+    """(prompt, teacher) of the training set's rows in its order, for rows made by `candidates`."""
+    return [(f"p{i // len(TEACHERS)}", selection.teachers[i]) for i in selection.rows]
+
+
 def expected_rows(selection: Selection, epochs: int = 2) -> Counter[tuple[str, str]]:
     """What training on the selection must show, for rows made by `candidates`."""
-    rows = [(i // len(TEACHERS), selection.teachers[i]) for i in selection.indices]
-    return Counter({(f"p{prompt}", teacher): epochs for prompt, teacher in rows})
+    return Counter(names(selection) * epochs)

@@ -18,7 +18,8 @@ from lnat_plugins.hooks.trl_sft import NaturalSFTTrainer
 from lnat_plugins.selection import choose
 from tests.helpers_ranks import leave
 
-from .builders import CORRECT, candidates, natural, record_rows
+from . import weighted
+from .builders import CORRECT, candidates, names, natural, record_order, record_rows
 
 
 class Divided:
@@ -37,6 +38,33 @@ def build(folder: Path, rows: Dataset, **selection: Any) -> NaturalSFTTrainer:
     return natural(folder, CORRECT | selection, train_dataset=rows, sft=sft)
 
 
+WEIGHTED = {
+    "rows": {"gradient_accumulation_steps": 2},
+    # The processes have different parts of rows.
+    "packs": {"packing": True, "packing_strategy": "wrapped", "max_length": 70},
+    "apart": {"average_tokens_across_devices": False},
+}
+
+
+def train_by_weight(folder: Path, sft: dict[str, Any]) -> dict[str, Any]:
+    """The losses that this rank logs, and its model's parameters."""
+    sft = {"ddp_backend": "gloo", "per_device_train_batch_size": 1, **sft}
+    trainer = weighted.trainer(folder, sft=sft)
+    trainer.train()
+    parameters = [parameter.flatten().tolist() for parameter in trainer.model.parameters()]
+    return {"losses": weighted.losses(trainer), "parameters": parameters}
+
+
+def train_in_order(folder: Path) -> dict[str, Any]:
+    """The rows that this rank sees, and the order of the selection."""
+    order = {"strategy": "top_k", "k": 12, "order": "hard_to_easy"}
+    with pytest.MonkeyPatch.context() as patch:
+        seen = record_order(patch)
+        trainer = build(folder, candidates(5), **order, require_correct=False)
+        trainer.train()
+    return {"seen": seen, "order": names(trainer.selection)}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Writes what this rank chose, saw and how its model was wrapped."""
     folder, rank = Path(arguments[0]), int(os.environ["RANK"])
@@ -45,6 +73,8 @@ def main(arguments: Sequence[str]) -> None:
     except DataError as error:
         refused = str(error)
     divided = build(folder / "divided", candidates(5), plugins=[Divided()])
+    by_weight = {name: train_by_weight(folder / name, sft) for name, sft in WEIGHTED.items()}
+    in_order = train_in_order(folder / "order")
     trainer = build(folder / "out", candidates(5))
     wrapped_early = hasattr(trainer.model, "_is_accelerate_prepared")
     seen = record_rows(pytest.MonkeyPatch())
@@ -57,6 +87,8 @@ def main(arguments: Sequence[str]) -> None:
         "wrapped_early": wrapped_early,
         "wrapped": type(trainer.model_wrapped).__name__,
         "max_steps": trainer.state.max_steps,
+        "by_weight": by_weight,
+        "in_order": in_order,
         "weights": [float(weight.sum()) for weight in trainer.model.parameters()],
     }
     (folder / f"found{rank}.json").write_text(json.dumps(found))

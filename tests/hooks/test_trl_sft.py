@@ -263,10 +263,6 @@ def test_refused_before_a_model_is_loaded(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"selection": {"strategy": "weighted", "budget": 2, "windows": [1]}},
-            "TRL's loss gives every row the same weight",
-        ),
         ({"selection": {"max_length": 3}}, "longer than max_length"),
         (
             {"train_dataset": candidates(2, "conversations"), "sft": {"max_length": 20}},

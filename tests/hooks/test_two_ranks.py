@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from lnat_plugins.selection import Selection
 from tests.helpers_ranks import launch
 
+from . import weighted
 from .builders import CORRECT, candidates, expected_rows, natural
 
 
@@ -56,3 +58,31 @@ def test_candidates_that_differ_are_refused_by_all(found: list[dict[str, Any]]) 
 
 def test_there_is_one_choice_whatever_a_plugin_does(found: list[dict[str, Any]]) -> None:
     assert found[0]["divided"] == found[1]["divided"] == [0]
+
+
+@pytest.mark.parametrize(("name", "size"), [("rows", 4), ("packs", 2), ("apart", 2)])
+def test_weights_count_over_both_ranks(
+    found: list[dict[str, Any]], tmp_path: Path, name: str, size: int
+) -> None:
+    """A step's rows are those of both, however few of them one has."""
+    alone = weighted.trainer(tmp_path)
+    sequences = weighted.rows_of(alone, "messages")
+    if name == "packs":
+        sequences = weighted.packed(sequences, 70, "wrapped")
+        assert len(sequences) % 2 == 0
+    steps = weighted.in_steps(sequences, size)
+    losses, parameters = weighted.by_hand(steps, sequences, alone.selection.weights)
+    first, second = (one["by_weight"][name] for one in found)
+    assert first["losses"] == pytest.approx(losses, rel=1e-6, abs=0)
+    for mine, its, other in zip(first["parameters"], second["parameters"], parameters, strict=True):
+        assert mine == its
+        torch.testing.assert_close(torch.tensor(mine), other.flatten(), atol=1e-4, rtol=1e-4)
+
+
+def test_the_ranks_take_turns_in_the_order(found: list[dict[str, Any]]) -> None:
+    """In batches, here of one row: the rows of a step are the next two of the order."""
+    first, second = (one["in_order"] for one in found)
+    assert first["order"] == second["order"]
+    assert first["seen"] == first["order"][0::2] * 2  # two epochs
+    assert second["seen"] == first["order"][1::2] * 2
+    assert len(first["order"]) == 12

@@ -159,3 +159,18 @@ def test_what_was_not_needed_is_not_written(tmp_path: Path) -> None:
     assert "metric" not in text and "window" not in text and "Mean of" not in text
     assert "scored with" not in text
     assert "The texts are plain strings." in text
+
+
+def test_rows_that_were_drawn_are_counted_as_often() -> None:
+    pool = four_rows()
+    drawn = selection_of(pool, (0, 1), sequence=(0, 0, 0, 1), scores=(-1.0, -5.0, -2.0, -3.0))
+    tables = counts(drawn)
+    assert "Drawn by weight: 4 rows, 2 of them distinct; the most repeated one stands 3 times." in (
+        tables.splitlines()
+    )
+    assert cells(tables)[2:5] == [
+        ["QwQ", "2", "3", "0.750", "-1.0000", "-1.5000"],
+        ["R1", "2", "1", "0.250", "-5.0000", "-4.0000"],
+        ["all", "4", "4", "1.000", "-2.0000", "-2.7500"],
+    ]
+    assert "Drawn by weight" not in counts(selection_of(pool, (0, 1), sequence=(1, 0)))

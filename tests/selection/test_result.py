@@ -70,6 +70,21 @@ def test_figures_for_a_log() -> None:
     }
 
 
+def test_a_sequence_is_the_training_set() -> None:
+    drawn = selection(sequence=(3, 0, 3), weights=(0.5, 2.0))
+    assert (drawn.rows, drawn.row_weights) == ((3, 0, 3), (2.0, 0.5, 2.0))
+    assert drawn.chosen_by_teacher == {"A": 1, "B": 2, "C": 0}
+    figures = drawn.figures()
+    assert (figures["lnat/chosen"], figures["lnat/distinct"]) == (3, 2)
+    assert figures["lnat/score_chosen"] == pytest.approx((-1.5 - 1.0 - 1.5) / 3)
+    assert figures["lnat/share/B"] == pytest.approx(2 / 3)
+    plain = selection(weights=(0.5, 2.0))
+    assert (plain.rows, plain.row_weights) == ((0, 3), (0.5, 2.0))
+    assert "lnat/distinct" not in plain.figures()
+    stored = json.loads(json.dumps(drawn.as_dict()))
+    assert Selection.from_dict(stored).rows == (3, 0, 3)
+
+
 def test_without_scores_no_mean_is_logged() -> None:
     figures = selection(scores=(math.nan,) * 5, metric=None).figures()
     assert not any("score" in name for name in figures)
@@ -100,6 +115,7 @@ def test_degenerate_rows_are_stored_and_read_back() -> None:
 def test_an_older_selection_does_not_count_them() -> None:
     older = selection().as_dict()
     assert older.pop("degenerate") == {}
+    assert older.pop("sequence") == []
     read = Selection.from_dict(older)
     assert read.degenerate == {}
     assert read.as_dict() == selection().as_dict()

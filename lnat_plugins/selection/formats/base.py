@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.formatting import plural
+from lnat_plugins.selection.arrange import SEQUENTIAL
 from lnat_plugins.selection.formats.columns import Columns, conversation, provenance, turns
 from lnat_plugins.selection.result import Selection
 from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate, Candidates
@@ -44,8 +45,8 @@ class Chosen:
 
     @cached_property
     def rows(self) -> list[Candidate]:
-        """The chosen rows, in order."""
-        return [self.candidates.rows[index] for index in self.selection.indices]
+        """The rows of the training set, in its order, each as often as it stands there."""
+        return [self.candidates.rows[index] for index in self.selection.rows]
 
     @property
     def student(self) -> str:
@@ -56,7 +57,7 @@ class Chosen:
     @property
     def provenance(self) -> Columns:
         """The columns `lnat_...` of the chosen rows."""
-        return provenance(self.rows, self.selection.scores, self.selection.weights)
+        return provenance(self.rows, self.selection.scores, self.selection.row_weights)
 
 
 def _no_check(chosen: Chosen) -> None:
@@ -157,10 +158,18 @@ class Format:
         """What this trainer does not do with the chosen rows, and what must be given to it."""
         lines = self.remarks(chosen)
         if chosen.selection.weighted and not self.weight:
+            reader = f"`trl {self.command[0]}`" if self.command else self.trainer
             lines.append(
-                f"The rows differ in weight (`lnat_weight`); {self.trainer} reads no weights of "
-                "rows, and trains on all of them alike."
+                f"The rows differ in weight (`lnat_weight`); {reader} reads no weights of rows, "
+                "and trains on all of them alike."
             )
+        if chosen.selection.settings.get("order"):
+            how = (
+                f"set `{next(iter(SEQUENTIAL))}: sequential`"
+                if self.command
+                else "it must not shuffle them"
+            )
+            lines.append(f"The rows stand in the order of training: {how}.")
         if self.earlier == "trained":
             count = sum(any(t["role"] == "assistant" for t in row.messages) for row in chosen.rows)
             if count:

@@ -34,14 +34,12 @@ def columns(chosen: Chosen) -> Columns:
     """`prompt`, `completion`, `label`, provenance, and the rows' other columns."""
     positions = labelled(chosen)
     rows = [chosen.rows[i] for i in positions]
-    plain = chosen.candidates.plain
+    plain, weights = chosen.candidates.plain, chosen.selection.row_weights
     return {
         **prompts(rows, plain),
         **responses("completion", rows, plain),
         "label": (pa.bool_(), [row.response.correct for row in rows]),
-        **provenance(
-            rows, chosen.selection.scores, [chosen.selection.weights[i] for i in positions]
-        ),
+        **provenance(rows, chosen.selection.scores, [weights[i] for i in positions]),
         **others(rows, plain),
     }
 

@@ -53,7 +53,7 @@ def v1(chosen: Chosen) -> Columns:
     if chosen.candidates.plain:
         return {}
     rows = []
-    for row, weight in zip(chosen.rows, chosen.selection.weights, strict=True):
+    for row, weight in zip(chosen.rows, chosen.selection.row_weights, strict=True):
         turns = [
             {
                 "role": turn["role"],

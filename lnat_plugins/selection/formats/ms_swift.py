@@ -26,7 +26,7 @@ from lnat_plugins.selection.formats.columns import Columns, conversation
 def columns(chosen: Chosen) -> Columns:
     """`messages`, `channel` and provenance."""
     rows = []
-    for row, weight in zip(chosen.rows, chosen.selection.weights, strict=True):
+    for row, weight in zip(chosen.rows, chosen.selection.row_weights, strict=True):
         *turns, response = conversation(row)
         before: list[dict[str, Any]] = [
             turn | {"loss": False} if turn["role"] == "assistant" else turn for turn in turns

@@ -24,7 +24,7 @@ from lnat_plugins.selection.formats.columns import Columns
 
 def columns(chosen: Chosen) -> Columns:
     """`messages`, `loss_multiplier` and provenance."""
-    multiplier = {"loss_multiplier": (pa.float64(), chosen.selection.weights)}
+    multiplier = {"loss_multiplier": (pa.float64(), chosen.selection.row_weights)}
     return {**messages(chosen), **multiplier}
 
 

@@ -65,7 +65,8 @@ def columns(chosen: Chosen) -> Columns:
     rows = [chosen.rows[position] for position, _ in found]
     wrong = [row for _, row in found]
     plain = chosen.candidates.plain
-    weights = [chosen.selection.weights[position] for position, _ in found]
+    every = chosen.selection.row_weights
+    weights = [every[position] for position, _ in found]
     rejected = chosen.selection if chosen.rejected is None else chosen.rejected
     return {
         **prompts(rows, plain),

@@ -12,6 +12,7 @@ from typing import Final
 
 import yaml
 
+from lnat_plugins.selection.arrange import SEQUENTIAL, check_order
 from lnat_plugins.selection.formats.base import (
     PARQUET,
     Chosen,
@@ -34,6 +35,9 @@ def config(chosen: Chosen, name: str) -> str:
 
     The model goes beside the folder, not into it, because the folder is replaced when rows are
     chosen again. `sft.yaml` takes over the keys of a training config.
+
+    Raises:
+        ConfigError: a key with which rows would not be trained on in the selection's order.
     """
     command = name.removesuffix(".yaml")
     settings = dict(chosen.settings) if name == SFT_CONFIG else {}
@@ -42,9 +46,13 @@ def config(chosen: Chosen, name: str) -> str:
     length = settings.pop("max_length", chosen.selection.settings.get("max_length"))
     output_dir = settings.pop("output_dir", f"{chosen.folder}-{command}")
     settings.pop("model_name_or_path", None)
+    if chosen.selection.settings.get("order"):
+        check_order(settings, name)
+        settings |= SEQUENTIAL
     text = json.dumps  # JSON's strings are YAML's, whatever is in them
     more = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
-    weights = "# The rows differ in weight (column lnat_weight); TRL trains on all of them alike."
+    reader = f"`trl {command}` trains on all of them alike"
+    weights = f"# The rows differ in weight (column lnat_weight); {reader}."
     weighted = f"\n{weights}\n" if chosen.selection.weighted else ""
     return f"""\
 # trl {command} --config {chosen.folder / name}

@@ -205,3 +205,14 @@ def test_tools_come_back_as_they_were(tmp_path: Path) -> None:
     rows = four_rows([{"tools": one} for one in (*tools, *tools)], roles=["user"])
     found = [json.loads(one) for one in written(tmp_path, rows)["tools"]]
     assert found == [tools[i % 2] for i in selection_of(rows).indices]
+
+
+def test_rows_stand_in_their_sequence_as_often_as_they_were_drawn(tmp_path: Path) -> None:
+    pool = four_rows()
+    selection = selection_of(pool, (0, 3), weights=(2.0, 0.5), sequence=(3, 0, 0))
+    data = written(tmp_path, pool, selection)
+    assert list(data["lnat_index"]) == [3, 0, 0]
+    assert list(data["lnat_weight"]) == [0.5, 2.0, 2.0]
+    assert list(data["lnat_score"]) == [-3.0, 0.0, 0.0]
+    assert list(data["completion"]) == [data["completion"][0], *[data["completion"][1]] * 2]
+    assert data["completion"][0] != data["completion"][1]

@@ -18,6 +18,7 @@ from trl import (
     get_dataset,
 )
 
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.selection.training_set import write_training_set
 from tests.helpers_students import student, tokenizer
 from tests.selection.builders import TEXTS, four_rows, selection_of
@@ -97,3 +98,21 @@ def test_it_trains(tmp_path: Path, plain: bool) -> None:
     )
     assert len(trainer.train_dataset) == 2
     assert trainer.train().global_step == 1
+
+
+def test_trl_keeps_an_order(tmp_path: Path) -> None:
+    pool = four_rows()
+    ordered = selection_of(pool, sequence=(2, 1), settings={"order": "random"})
+    write_training_set(
+        tmp_path / "a", pool, ordered, sft_settings={"train_sampling_strategy": "random"}
+    )
+    _, training, *_ = parsed(tmp_path / "a")
+    assert training.train_sampling_strategy == "sequential"
+    note = "set `train_sampling_strategy: sequential`"
+    assert note in (tmp_path / "a" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(ConfigError, match="would not be trained on in the `order`"):
+        write_training_set(tmp_path / "b", pool, ordered, sft_settings={"shuffle_dataset": True})
+    assert not (tmp_path / "b").exists()
+    write_training_set(tmp_path / "c", pool, selection_of(pool))
+    assert parsed(tmp_path / "c")[1].train_sampling_strategy == "random"
+    assert note not in (tmp_path / "c" / "README.md").read_text(encoding="utf-8")

@@ -90,7 +90,8 @@ def systematic(weights_n: Floats, start: float) -> Ints:
     below_n = np.ceil(ends_n / ends_n[-1] * n - start)
     # Rounding must not move the end of the line, or a row of weight 0 that lies there.
     below_n[ends_n >= ends_n[-1]] = n
-    return np.diff(below_n, prepend=0.0).astype(np.int64)
+    counts_n: Ints = np.diff(below_n, prepend=0.0).astype(np.int64)
+    return counts_n
 
 
 def _ordered(selection: Selection, spec: SelectionSpec) -> Iterable[int]:

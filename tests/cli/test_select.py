@@ -101,7 +101,7 @@ def test_rows_drawn_by_weight_in_order(
     drawn = ["--strategy", "weighted", "--budget", "2", "--resample", "--seed", "1"]
     order = ["--order", "hard_to_easy"]
     assert main(["select", str(out), *drawn, *order, "--output_path", str(target)]) == 0
-    line = "Drawn by weight: 6 rows, 5 of them distinct; the most repeated one stands 2 times."
+    line = "Drawn by weight: 6 rows, 4 of them distinct; the most repeated one stands 2 times."
     assert line in capsys.readouterr().out.splitlines()
     assert line in (target / "README.md").read_text(encoding="utf-8").splitlines()
     found = rows(target)

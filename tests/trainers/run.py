@@ -63,7 +63,8 @@ TRAINERS = {
     "verl": Trainer(
         "verl==0.9.1",
         ("transformers>=5.5.3,<5.11,!=5.6.0", "datasets", "accelerate", "peft", "hydra-core",
-         "codetiming", "dill", "tensordict>=0.8,<=0.10,!=0.9.0", "torchdata", "ray>=2.41", "pillow"),
+         "codetiming", "dill", "tensordict>=0.8,<=0.10,!=0.9.0", "torchdata", "ray>=2.41",
+         "pillow"),
         weighs=False, masks=False,
     ),
     "axolotl": Trainer(

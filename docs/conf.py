@@ -46,8 +46,8 @@ napoleon_use_rtype = False
 
 PAGES: Final = (
     "quickstart", "teacher_sets", "layouts", "metrics/index", "ranking", "report", "selection",
-    "training", "plugins", "study", "evidence", "performance", "method", "troubleshooting", "cli",
-    "api", "glossary",
+    "training", "trainers", "plugins", "study", "evidence", "performance", "method",
+    "troubleshooting", "cli", "api", "glossary",
 )  # fmt: skip
 """In the order of the navigation; a page that is not there yet is left out."""
 

@@ -28,12 +28,16 @@ for i in range(len(rows)):
     row = rows[i]
     trained = row["input_ids"][row["loss_mask"].bool()].tolist()
     found.append({"text": tokenizer.decode(trained), "weight": None})
-short = load(longest - 1)
-refused = 0
-for i in range(len(short)):
+
+
+def stops(row):
     try:
-        short[i]
+        short[row]
     except ValueError:
-        refused += 1
-assert refused, "a row longer than max_length was read"
+        return True
+    return False
+
+
+short = load(longest - 1)
+assert any(map(stops, range(len(short)))), "a row longer than max_length was read"
 print(json.dumps({"version": version("verl"), "rows": found}))

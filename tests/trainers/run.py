@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,7 @@ TRAINERS = {
         "axolotl==0.19.0",
         ("transformers==5.16.1", "datasets==4.8.4", "accelerate==1.13.0", "peft==0.20.0",
          "trl==1.9.0", "pydantic==2.12.5", "addict", "fire", "colorama", "requests",
-         "python-dotenv==1.0.1", "posthog==6.7.11", "numba", "PyYAML==6.0.3"),
+         "python-dotenv==1.0.1", "posthog==6.7.11", "numba", "PyYAML==6.0.3", "pillow"),
         weighs=False, masks=True,
     ),
 }  # fmt: skip
@@ -123,7 +124,10 @@ def read_back(python: Path, name: str, folder: Path) -> dict[str, Any]:
     """What the trainer's own loader makes of the set; its last line."""
     script = Path(__file__).with_name(f"load_{name}.py")
     command = [str(python), str(script), str(folder / "chosen"), str(bundled_student())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+    quiet = {**os.environ, "DO_NOT_TRACK": "1", "AXOLOTL_DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, env=quiet, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{name}: its loader failed\n{done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

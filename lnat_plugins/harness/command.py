@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from lm_eval.utils import setup_logging
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
 from lnat_plugins.files import check_model_folder, is_folder
 from lnat_plugins.harness.cache import SUFFIX
-from lnat_plugins.harness.definitions import check_command
+from lnat_plugins.harness.definitions import check_command, names_ours_alone
 from lnat_plugins.harness.record_file import RecordFile
 from lnat_plugins.harness.written import forget_files, print_files
 from lnat_plugins.scoring.chat import load_tokenizer
@@ -91,7 +91,8 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
             check_template(student)
         check_output(getattr(parsed, "output_path", None))
         check_cache(getattr(parsed, "use_cache", None))
-        with without_gits_message():
+        alone = names_ours_alone(sys.argv, [shipped_folder()])
+        with without_gits_message(), own_tasks_only() if alone else nullcontext():
             command.execute(parsed)
         if not print_files():
             return ConfigError.exit_code
@@ -115,6 +116,22 @@ def without_gits_message() -> Iterator[None]:
         yield
     finally:
         lm_eval.evaluator.get_git_commit_hash = before
+
+
+@contextmanager
+def own_tasks_only() -> Iterator[None]:
+    """Keeps the harness from reading the files of its own tasks, some 13,000, for a run of ours."""
+    before = lm_eval.tasks.TaskManager
+
+    def quick(include_path: str | None = None, **options: Any) -> lm_eval.tasks.TaskManager:
+        folders = [shipped_folder(), *filter(None, [include_path])]
+        return before(include_path=folders, include_defaults=False, **options)
+
+    lm_eval.tasks.TaskManager = quick
+    try:
+        yield
+    finally:
+        lm_eval.tasks.TaskManager = before
 
 
 def _commit() -> str | None:

@@ -104,6 +104,26 @@ def check_command(arguments: tuple[str, ...]) -> None:
             _waiting[path.resolve()] = (config, definition_of(config, path))
 
 
+def names_ours_alone(arguments: Sequence[str], folders: Iterable[Path]) -> bool:
+    """Whether all `--tasks` are teacher sets: by path, or by name in one of the folders or under
+    `--include_path`. A pattern, a tag or a group may name more than is found so."""
+    words, included = _tasks_and_folders(arguments)
+    files: dict[str, list[Path]] = {word: [*yaml_files([word])] for word in words}
+    by_name = [word for word, found in files.items() if not found]
+    if by_name:
+        ours = {str(config.get("task")) for config in _configs([*folders, *map(Path, included)])}
+        if not ours.issuperset(by_name):
+            return False
+    return bool(words) and all(
+        is_ours(readable(path)) for found in files.values() for path in found
+    )
+
+
+def _configs(folders: Iterable[Path]) -> Iterator[Mapping[str, Any]]:
+    for folder in folders:
+        yield from filter(is_ours, map(readable, sorted(folder.rglob("*.yaml"))))
+
+
 def _tasks_and_folders(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """What follows `--tasks` and `--include_path`, in a `--config` too."""
     words: list[str] = []

@@ -68,6 +68,7 @@ class RecordFile:
         self.path = Path(path).absolute()
         self._lock = threading.Lock()  # records are looked up in a second thread
         self._readable = self._writable = True
+        self._closed = False
         self._warned: set[str] = set()
         self._kept: dict[str, tuple[str, str]] = {}
         self._waiting: dict[str, tuple[str, str]] = {}
@@ -103,6 +104,8 @@ class RecordFile:
             return None
         try:
             with self._lock:
+                if self._closed:  # by an interrupted run, whose second thread has not ended yet
+                    return None
                 row = self._sqlite.execute(
                     "SELECT record FROM records WHERE key = ?", (key,)
                 ).fetchone()
@@ -142,7 +145,9 @@ class RecordFile:
         try:
             self._write_waiting()
         finally:
-            self._sqlite.close()
+            with self._lock:
+                self._closed = True
+                self._sqlite.close()
 
     def _write_waiting(self) -> None:
         rows = [(key, *of_key) for key, of_key in self._waiting.items()]

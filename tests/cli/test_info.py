@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lm_eval.tasks
 import pytest
 
 from lnat_plugins import files
@@ -322,6 +323,20 @@ def test_a_hub_name_is_left_to_the_harness(student: str, executed: list[Any]) ->
     assert parsed.limit == 3
     assert argv[0] == "lm_eval"  # so that errors of the task end in one line too
     assert sys.argv == before
+
+
+@pytest.mark.parametrize(("task", "few"), [("local_naturalness", True), ("gsm8k", False)])
+def test_the_harness_s_own_tasks_are_read_where_one_is_named(
+    task: str, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lm_eval.tasks.TaskManager
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        command.HarnessCLI, "execute",
+        lambda *given: seen.append(lm_eval.tasks.TaskManager is not before),
+    )  # fmt: skip
+    assert main([*arguments("gpt2")[:-1], task]) == 0
+    assert seen == [few] and lm_eval.tasks.TaskManager is before
 
 
 def test_a_folder_with_a_model_is_let_through(tmp_path: Path, executed: list[Any]) -> None:

@@ -44,7 +44,9 @@ if {at!r}[0] == "lnat_plugins.engine.engine":
 """
 LNAT = "from lnat_plugins.cli import main\nsys.exit(main())\n"
 LM_EVAL = """
-import runpy
+import functools, runpy
+from lm_eval.tasks import TaskManager
+TaskManager.__init__ = functools.partialmethod(TaskManager.__init__, include_defaults=False)
 sys.argv[0] = "/bin/lm_eval"
 runpy.run_module("lm_eval", run_name="__main__", alter_sys=False)
 """

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from lm_eval import evaluator
 from lm_eval.api.model import LM
+from lm_eval.config.evaluate_config import EvaluatorConfig
 
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness import NaturalnessTask
-from lnat_plugins.harness.command import without_gits_message
+from lnat_plugins.harness.command import own_tasks_only, without_gits_message
 from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.samples import read_scored_set
 from lnat_plugins.scoring.tokens import tokenise
@@ -282,3 +283,16 @@ def test_scores_that_could_not_be_saved_are_an_error(
     assert last.startswith(f"lnat: error: {out}: the harness could not save its files (found ")
     assert "exists" in last
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_a_run_of_teacher_sets_alone_needs_no_other_task(tmp_path: Path, included: bool) -> None:
+    path = write_set(tmp_path / "sets", rows())
+    tasks = ["local_naturalness", path.stem if included else str(path)]
+    config = EvaluatorConfig(tasks=tasks, include_path=str(path.parent) if included else None)
+    with own_tasks_only():
+        manager = config.process_tasks({"note": 1})
+    assert manager.metadata == {"note": 1}
+    assert "local_naturalness" in manager.all_tasks and len(manager.all_tasks) < 20
+    found = [task if isinstance(task, str) else task["task"] for task in config.tasks]
+    assert found == ["local_naturalness", path.stem]

@@ -16,7 +16,8 @@ import pytest
 from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.harness import definitions
-from lnat_plugins.harness.definitions import check_command, definition_of
+from lnat_plugins.harness.definitions import check_command, definition_of, names_ours_alone
+from lnat_plugins.teacher_set.catalog import shipped_folder
 from tests.helpers_students import student
 
 from .lab import CLASS, TASK, evaluate, hf, prompts_read, rows, write_set
@@ -108,6 +109,36 @@ def test_every_way_to_name_a_set(tmp_path: Path, arguments: list[str]) -> None:
     named = [argument.format(**values) for argument in arguments]
     with pytest.raises(ConfigError, match="stepz"):
         check_command(("lm_eval", "run", *named, "--output_path", str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "alone"),
+    [
+        (["--tasks", "{file}"], True),
+        (["--tasks", "{folder}/sets"], True),
+        (["--tasks={folder}/sets/*.yaml"], True),
+        (["--config", "{folder}/run.yaml"], True),
+        (["--tasks", TASK, "--include_path", "{folder}/sets"], True),
+        (["--tasks", "local_naturalness"], True),
+        (["--tasks", "local_naturalness,{file}"], True),
+        (["--tasks", "gsm8k"], False),
+        (["--tasks", "{file},gsm8k"], False),
+        (["--tasks", TASK], False),  # no file and in no folder: an error of the harness
+        (["--tasks", "my_*", "--include_path", "{folder}/sets"], False),
+        (["--tasks", "of_this_tag", "--include_path", "{folder}/sets"], False),
+        (["--tasks", "{folder}/group.yaml"], False),  # its tasks may be the harness's
+        (["--tasks", "mine", "--include_path", "{folder}"], False),
+        ([], False),
+    ],
+)
+def test_what_names_nothing_of_the_harness(
+    tmp_path: Path, arguments: list[str], alone: bool
+) -> None:
+    path = write_set(tmp_path / "sets", rows(), tag="of_this_tag")
+    (tmp_path / "run.yaml").write_text(f"tasks: [{path}]\n")
+    (tmp_path / "group.yaml").write_text("group: mine\ntask: [gsm8k]\n")
+    named = [argument.format(file=path, folder=tmp_path) for argument in arguments]
+    assert names_ours_alone(["run", *named], [shipped_folder()]) is alone
 
 
 @pytest.mark.parametrize(

@@ -319,3 +319,13 @@ def test_keeping_takes_a_small_share_of_the_time(
             keep(file, [row])
         assert 0.03 * len(n_written) <= 0.025 * (now[0] - 100)
         assert len(n_written) >= 10
+
+
+def test_a_lookup_after_the_end_of_an_interrupted_run_says_nothing(
+    filled: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second thread of a run that Ctrl-C ends looks a record up a moment later."""
+    file = RecordFile(filled)
+    assert file.find("key1")
+    file.close()
+    assert file.find("key1") is None and warnings_in(caplog) == []

@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +45,7 @@ def available_cores() -> int:
 
 def in_processes(
     work: Callable[[Item], Result], items: Iterable[Item], processes: int | None = None
-) -> Iterator[tuple[Item, Result | None]]:
+) -> Generator[tuple[Item, Result | None], None, None]:
     """Each item with what `work` returns for it, in order; None where no process could do it.
 
     It is None for every item where there is one core only. The processes end with the iterator.

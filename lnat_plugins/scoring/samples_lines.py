@@ -6,7 +6,7 @@ A large file is read by several processes, a part each.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -62,7 +62,7 @@ class ScoredPrompt(NamedTuple):
     where: str
 
 
-def read_prompts(path: Path) -> Iterator[ScoredPrompt]:
+def read_prompts(path: Path) -> Generator[ScoredPrompt, None, None]:
     """The prompts of a file, in order; a large file is read by several processes."""
     parts = parts_of(path)
     if len(parts) < 2:

@@ -6,7 +6,6 @@ import math
 from typing import Final
 
 import numpy as np
-from scipy import special
 
 from lnat_plugins.budget.sequential import critical
 
@@ -40,6 +39,8 @@ def prompts_needed(lead: float, error: float, n: int, threshold: float) -> int |
     Returns:
         None if `MOST` times n do not suffice, or the lead has no error.
     """
+    from scipy import special
+
     if not error > 0 or n < 3:
         return None
     chance_G = (np.arange(_GRID) + 0.5) / _GRID

@@ -24,7 +24,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +47,8 @@ def log_e(t: Floats | float, n: Floats | int) -> Floats:
         t: √n · mean / standard deviation (with n - 1).
         n: differences, 2 or more.
     """
+    from scipy import special
+
     t_1, n_1 = (
         np.asarray(t, dtype=np.float64)[..., None],
         np.asarray(n, dtype=np.float64)[..., None],
@@ -73,6 +74,8 @@ def critical(n: int, threshold: float) -> float:
     Args:
         threshold: above 1; (number of comparisons) / (error that all of them share).
     """
+    from scipy import optimize
+
     goal = math.log(threshold)
     if n < 2 or log_e(_LARGEST_T, n) < goal:
         return math.inf

@@ -25,7 +25,7 @@ from lnat_plugins.errors import (
     is_text,
     require,
 )
-from lnat_plugins.metrics.steps import Steps, many_of
+from lnat_plugins.metrics.steps import Steps, in_blocks, many_of
 from lnat_plugins.scoring.record import StepSums
 
 GLOBAL: Final = "global"
@@ -155,13 +155,15 @@ class Metric:
         """The window whose sums the metric reads when `window` is requested; None = none."""
         return {"window": window, "global": GLOBAL, "counts": None}[self.reads]
 
-    def rate(self, rows: Sequence[Scored], window: str, steps: Steps | None = None) -> Ratings:
+    def rate(
+        self, rows: Sequence[Scored], window: str, steps: Sequence[Steps] | None = None
+    ) -> Ratings:
         """The value of every row, in order; an undefined one has its reason.
 
         Args:
             rows: all that the metric may look at, in any order.
             window: a scored window.
-            steps: those of the rows, where several metrics are taken from them.
+            steps: those of the rows in blocks, where several metrics are taken from them.
 
         Raises:
             ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
@@ -192,19 +194,21 @@ class Metric:
                 break
         return Ratings(tuple(values), tuple(reasons))
 
-    def _rate_each(self, rows: Sequence[Scored], window: str, steps: Steps | None) -> Ratings:
+    def _rate_each(
+        self, rows: Sequence[Scored], window: str, steps: Sequence[Steps] | None
+    ) -> Ratings:
         """As `_rate_one` of each; what is defined, as almost all is, goes the short way."""
         compute, needs = self.compute, sorted(self.needs)
         values = [math.nan] * len(rows)
         reasons = [""] * len(rows)
         left: Iterable[int] = range(len(rows))
         if len(rows) >= _MANY and (many := many_of(compute)):
-            steps = steps or Steps(row.record for row in rows)
+            steps = steps or in_blocks([row.record for row in rows])
             with np.errstate(all="ignore"):  # where NaN comes out, `compute` says why
-                values_R = many(steps, window)
+                values_R = np.concatenate([many(block, window) for block in steps])
             asked_R = ~np.isfinite(values_R)
             if needs:  # a reason stands before a number
-                asked_R |= steps.undefined
+                asked_R |= np.concatenate([block.undefined for block in steps])
             values, left = values_R.tolist(), np.flatnonzero(asked_R).tolist()
         for i in left:
             record = rows[i].record

@@ -10,7 +10,7 @@ Shapes: R responses, S steps of all of them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain, repeat
 from typing import Any, Final, TypeVar
@@ -26,8 +26,14 @@ Ints = NDArray[np.int64]
 Compute = Callable[..., float]
 Function = TypeVar("Function", bound=Compute)
 
+_BLOCK: Final = 1 << 15
 _FEW: Final = 32
 """Responses of one number of steps below which they are summed one by one."""
+
+
+def in_blocks(records: Sequence[StepSums]) -> list[Steps]:
+    """The steps of all these records, so many responses at a time that their arrays stay small."""
+    return [Steps(records[i : i + _BLOCK]) for i in range(0, len(records), _BLOCK)]
 
 
 class Steps:
@@ -37,8 +43,8 @@ class Steps:
         n_steps: (R,) steps of each response.
     """
 
-    def __init__(self, records: Iterable[StepSums]) -> None:
-        self._records: Sequence[StepSums] = [*records]
+    def __init__(self, records: Sequence[StepSums]) -> None:
+        self._records = records
         self.n_steps: Ints = np.fromiter(
             (len(one.tokens) for one in self._records), np.int64, len(self._records)
         )

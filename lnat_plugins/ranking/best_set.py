@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import special, stats
 
 from lnat_plugins.budget.sequential import critical, raised
 from lnat_plugins.ranking.bootstrap import LEVEL
@@ -172,6 +171,8 @@ def _critical(
 def _student(most_B: Floats, n_prompts: int) -> float:
     """Their quantile at `LEVEL`, as if the standard error were estimated from so many prompts."""
     quantile = np.quantile(most_B, LEVEL) * math.sqrt(n_prompts / (n_prompts - 1))
+    from scipy import special, stats
+
     return float(stats.t.isf(special.ndtr(-quantile), n_prompts - 1))
 
 

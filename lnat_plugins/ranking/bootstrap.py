@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import stats
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.ranking.orders import mean_known, ranks, tau_b
@@ -76,6 +75,8 @@ def simultaneous_intervals(draws: Sequence[Floats]) -> list[tuple[float, float]]
     that were drawn. A statistic without draws, or with NaN in all, has (NaN, NaN); one that is
     constant does not widen the others.
     """
+    from scipy import stats
+
     found = [(math.nan, math.nan)] * len(draws)
     known = [i for i, draws_B in enumerate(draws) if len(draws_B) and not np.isnan(draws_B).all()]
     if not known:

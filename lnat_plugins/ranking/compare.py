@@ -205,7 +205,9 @@ def compare(
         used_P = np.frombuffer(used, dtype=np.bool_)
         return _resampled_scores(rows, tables, used_P, bootstrap_iters, seed)
 
-    pairs = [[agreement(one, two) for two in tables] for one in tables]
+    places = range(len(tables))
+    half = {(i, j): agreement(tables[i], tables[j]) for j in places for i in range(j + 1)}
+    pairs = [[half[min(i, j), max(i, j)] for j in places] for i in places]  # alike both ways
     return Comparison(
         metrics=_orders_of(tables, scores_on, reference),
         tau=tuple(tuple(pair.tau for pair in line) for line in pairs),
@@ -231,15 +233,16 @@ def _resampled_scores(
 
     Rows that keep their tables keep what was drawn of a metric on all of its own prompts.
     """
-    columns = [table.columns(used_P) for table in tables]
-    ends = np.cumsum([each.shape[1] for each in columns])
-    # A metric that lacks some of these prompts is never used on them.
-    known_PC = np.nan_to_num(np.concatenate(columns, axis=1))
+    ends = np.cumsum([len(table.parts) * len(table.teachers) for table in tables]).tolist()
+    known_PC = np.empty((int(used_P.sum()), ends[-1]))
+    for table, begin, end in zip(tables, [0, *ends], ends, strict=False):
+        # A metric that lacks some of these prompts is never used on them.
+        known_PC[:, begin:end] = np.nan_to_num(table.columns(used_P))
     drawn = np.split(resampled_means(known_PC, iters, seed), ends[:-1], axis=1)
     if isinstance(rows, RowsWithTables):
         for table, means_BC in zip(tables, drawn, strict=True):
             if np.array_equal(table.matched, used_P):
-                rows.drawn[table.metric, table.window, iters, seed] = means_BC
+                rows.drawn[rows.key(table.metric, table.window), iters, seed] = means_BC
     return [
         (table.teacher_scores(used_P), table.of_means(means_BC))
         for table, means_BC in zip(tables, drawn, strict=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from lnat_plugins.metrics import GLOBAL, METRICS, Scored
-from lnat_plugins.metrics.steps import Steps
+from lnat_plugins.metrics.steps import in_blocks
 from lnat_plugins.ranking.orders import spearman, spearman_rows
 from lnat_plugins.ranking.table import Floats, Ints, RowsWithTables, ScoreTable, shared_wins
 from lnat_plugins.scoring.record import StepSums
@@ -152,7 +153,7 @@ def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Float
     if isinstance(rows, RowsWithTables) and len(table.defined) == len(rows):
         return {one.name: np.array(rows.rate(one, "").values) for one in metrics}
     defined = [rows[index] for index in table.defined]
-    steps = Steps(row.record for row in defined)
+    steps = in_blocks([row.record for row in defined])
     return {one.name: np.array(one.rate(defined, "", steps).values) for one in metrics}
 
 
@@ -204,7 +205,7 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
     for record in records:
         by_length.setdefault(len(record.tokens), []).append(record)
     windows = sorted(names, key=width)
-    shares: dict[str, list[float]] = {name: [] for name in windows}
+    shares: dict[str, array[float]] = {name: array("d") for name in windows}  # in few bytes
     for n_steps, alike in by_length.items():
         if n_steps < 2:
             continue
@@ -217,7 +218,7 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
             seen_Rn = whole_R - before_Rn[:, start]
             share_R = np.ascontiguousarray(seen_Rn / whole_R).mean(axis=1)
             scored_R = [name in record.sums for record in alike]
-            shares[name] += share_R[scored_R].tolist()
+            shares[name].frombytes(share_R[scored_R].tobytes())
     return {name: _mean_known(values) for name, values in shares.items()}
 
 

@@ -1,6 +1,8 @@
 """Ranks with ties, rank correlations, and how far two metrics agree.
 
 Shapes: B rows (resamples), T teachers, P prompts.
+
+scipy is loaded where it is used: it takes 60 MiB and a second, and a selection mostly needs none.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from lnat_plugins.ranking.table import TIE, Floats, Ints, ScoreTable
 
@@ -34,6 +35,8 @@ class Ranks(NamedTuple):
 
 def ranks(scores_BT: Floats) -> Ranks:
     """The rank of each score in its row, highest first; those within `TIE` of a neighbour tie."""
+    from scipy import stats
+
     order_BT = np.argsort(-scores_BT, axis=1, kind="stable")
     sorted_BT = np.take_along_axis(scores_BT, order_BT, axis=1)
     apart = -np.diff(sorted_BT, axis=1) > TIE * np.maximum(1.0, np.abs(sorted_BT[:, 1:]))
@@ -46,6 +49,8 @@ def ranks(scores_BT: Floats) -> Ranks:
 
 def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
     """Spearman's correlation; NaN for fewer than two values or if either side is constant."""
+    from scipy import stats
+
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
     return float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
@@ -53,6 +58,8 @@ def spearman(one: Floats | Ints, other: Floats | Ints) -> float:
 
 def spearman_rows(one_GN: Floats | Ints, other_GN: Floats | Ints) -> Floats:
     """Spearman's correlation of each row with the same row of the other, as `spearman`."""
+    from scipy import stats
+
     found_G = np.full(len(one_GN), np.nan)
     if one_GN.shape[1] < 2:
         return found_G

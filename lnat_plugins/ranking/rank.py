@@ -198,8 +198,9 @@ def _resampled(
 ) -> tuple[Floats, Floats]:
     """(T,) the scores over the matched prompts, and (B, T) over resamples of these."""
     used_P = table.matched
-    known = rows.drawn if isinstance(rows, RowsWithTables) else {}
-    means_BC = known.get((table.metric, table.window, iters, seed))
+    means_BC = None
+    if isinstance(rows, RowsWithTables):
+        means_BC = rows.drawn.get((rows.key(table.metric, table.window), iters, seed))
     if means_BC is None:
         means_BC = resampled_means(table.columns(used_P), iters, seed)
     return table.teacher_scores(used_P), table.of_means(means_BC)

@@ -7,11 +7,10 @@ T teachers, K parts of a value (1, or 2 for a ratio of means), R responses with 
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, overload
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.metrics import Metric, Ratings, Scored, score_again
-from lnat_plugins.metrics.steps import Steps
+from lnat_plugins.metrics.steps import Steps, in_blocks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -76,7 +75,7 @@ class TeacherTable:
         """(P, T) one score per prompt and teacher; of a ratio of means its ratio, NaN by 0."""
         return self.parts[0] if len(self.parts) == 1 else _ratio(self.parts[0], self.parts[1])
 
-    @property
+    @cached_property
     def matched(self) -> Bools:
         """(P,) whether the prompt has a defined value for every teacher."""
         return np.asarray(np.isfinite(self.scores).all(axis=1))
@@ -142,7 +141,13 @@ class ScoreTable(TeacherTable):
 
     def winners(self, used_P: Bools) -> tuple[Ints, int]:
         """The column that wins each of those prompts, and the number of them with a tie."""
+        if np.array_equal(used_P, self.matched):
+            return self._winners
         return winners(self.scores[used_P], self.first_row[used_P])
+
+    @cached_property
+    def _winners(self) -> tuple[Ints, int]:
+        return winners(self.scores[self.matched], self.first_row[self.matched])
 
     def mean(self, values_R: Floats) -> Floats:
         """(P, T): the mean of a number that every defined response has."""
@@ -210,14 +215,14 @@ class RowsWithTables(Sequence[Scored]):
         keep_values: whether the values of each response are kept too, for `rate`.
 
     Attributes:
-        drawn: metric, window, resamples, seed -> the means over resamples of the metric's matched
+        drawn: key of a metric, resamples, seed -> the means over resamples of the metric's matched
             prompts, (B, K·T), where `compare` drew them.
     """
 
     def __init__(self, rows: Sequence[Scored], *, keep_values: bool = False) -> None:
         self._rows = rows
         self._keep_values = keep_values
-        self.drawn: dict[tuple[Metric, str | None, int, int], Floats] = {}
+        self.drawn: dict[tuple[object, ...], Floats] = {}
         self._tables: dict[tuple[object, ...], ScoreTable] = {}
         self._places: dict[tuple[object, ...], _Places] = {}
         self._ratings: dict[tuple[Metric, str], Ratings] = {}
@@ -242,9 +247,14 @@ class RowsWithTables(Sequence[Scored]):
             self._places[key] = _Places.of(self._rows, prompts, teachers)
         return self._places[key]
 
+    @staticmethod
+    def key(metric: Metric, window: str | None) -> tuple[Metric, str]:
+        """The same for what gives the same values: whoever registered it, and a window unread."""
+        return replace(metric, owner=""), (window or "") if metric.reads == "window" else ""
+
     def rate(self, metric: Metric, window: str) -> Ratings:
         """As `metric.rate` of the rows, once, in few bytes."""
-        key = (metric, window if metric.reads == "window" else "")
+        key = self.key(metric, window)
         if key in self._ratings:
             return self._ratings[key]
         found = metric.rate(self._rows, window, self._steps)
@@ -255,8 +265,8 @@ class RowsWithTables(Sequence[Scored]):
         return found
 
     @cached_property
-    def _steps(self) -> Steps:
-        return Steps(row.record for row in self._rows)
+    def _steps(self) -> list[Steps]:
+        return in_blocks([row.record for row in self._rows])
 
     @cached_property
     def _no_reasons(self) -> tuple[str, ...]:
@@ -267,8 +277,7 @@ class RowsWithTables(Sequence[Scored]):
         keep: bool = True,
     ) -> ScoreTable:  # fmt: skip
         """As `score_table`, once; a table that is not kept is made for each call."""
-        read = window if metric.reads == "window" else ""
-        key = (tuple(prompts), tuple(teachers), metric, read)
+        key = (tuple(prompts), tuple(teachers), self.key(metric, window))
         if key in self._tables:
             return self._tables[key]
         places = self.places(prompts, teachers)
@@ -280,14 +289,9 @@ class RowsWithTables(Sequence[Scored]):
 
 
 def score_table(
-    rows: Sequence[Scored],
-    prompts: Sequence[str],
-    teachers: Sequence[str],
-    metric: Metric,
-    window: str,
-    *,
-    keep: bool = True,
-) -> ScoreTable:
+    rows: Sequence[Scored], prompts: Sequence[str], teachers: Sequence[str], metric: Metric,
+    window: str, *, keep: bool = True,
+) -> ScoreTable:  # fmt: skip
     """Compute the metric for every row and average the samples of each prompt and teacher.
 
     Rows that keep their tables do not keep this one without `keep`.
@@ -307,10 +311,9 @@ def _table(
     values_N = np.asarray(values, dtype=np.float64)  # where they are kept, these themselves
     parts_NK = values_N[:, None].copy()
     if metric.parts is not None:
-        parts_NK = np.array([
-            metric.parts_of(row.record, window) if math.isfinite(value) else (math.nan, math.nan)
-            for row, value in zip(rows, values, strict=True)
-        ])  # fmt: skip
+        parts_NK = np.full((len(rows), 2), np.nan)
+        for index in np.flatnonzero(np.isfinite(values_N)).tolist():
+            parts_NK[index] = metric.parts_of(rows[index].record, window)
     finite_N = np.isfinite(values_N) & np.isfinite(parts_NK).all(axis=1)
     by_zero_N = finite_N & (parts_NK[:, 1:] == 0).any(axis=1)
     undefined: list[Counter[str]] = [Counter() for _ in teachers]

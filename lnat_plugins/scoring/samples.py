@@ -27,7 +27,7 @@ from lnat_plugins.teacher_set.prompts import Candidate, Message
 from lnat_plugins.teacher_set.unusable import UnusableRows, add
 
 _TOLERANCE: Final = 1e-9  # absolute or relative, of sums that are the same number
-_MANY_ROWS: Final = 20_000
+_MANY_ROWS: Final = 50_000
 """Responses from which on degenerate ones are looked for in several processes."""
 _BATCH: Final = 1_000
 _ONE_RUN: Final = "name the files of one run only"

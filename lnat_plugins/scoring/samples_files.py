@@ -34,7 +34,7 @@ _WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "tea
 _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 
-LARGE: Final = 1 << 25
+LARGE: Final = 1 << 26
 """Bytes from which on a file is read in parts, by several processes."""
 
 _PART: Final = 1 << 22

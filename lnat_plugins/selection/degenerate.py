@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from scipy import stats
-
 from lnat_plugins.ranking.bootstrap import LEVEL
 from lnat_plugins.selection.result import Selection
 from lnat_plugins.teacher_set.degenerate import KINDS, count_kinds, degenerate_kinds
@@ -87,6 +85,8 @@ def _warning(
     selection: Selection, kind: str, by_teacher: Counter[str], eligible: float, about: str
 ) -> str:
     """Both shares, who wrote most of the rows, and what to do."""
+    from scipy import stats
+
     n_chosen, n_kind = len(selection.indices), by_teacher.total()
     most: list[str] = []
     for teacher, _ in by_teacher.most_common():

@@ -45,7 +45,6 @@ _NEEDS: Final = {
     "format": _FOLDER,
     "overwrite": _FOLDER,
     "public_repo": ("push_to_hub", "name the repository that is to be public"),
-    "tokenizer": ("max_length", "it only counts for that filter: give it, or leave this out"),
 }
 
 
@@ -108,7 +107,7 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, help="for whatever is drawn; default: 1234")
     add(
         "--tokenizer", metavar="NAME",
-        help="folder or name of the tokenizer that counts for --max_length; default: the student's",
+        help="folder or name of the tokenizer that training will use; default: the student's",
     )  # fmt: skip
 
     add = parser.add_argument_group("options of the strategy, as YAML values").add_argument

@@ -342,7 +342,6 @@ def test_a_wrong_setting(
         (["OUT", "--format", "ms_swift"], "--format does nothing without --output_path"),
         (["OUT", "--format", "trl"], "--format does nothing without --output_path"),
         (["OUT", "--public_repo"], "--public_repo does nothing without --push_to_hub"),
-        (["OUT", "--tokenizer", "x"], "--tokenizer does nothing without --max_length"),
     ],
 )
 def test_something_is_missing(

@@ -48,7 +48,11 @@ def test_a_tokenizer_that_is_not_there(tmp_path: Path) -> None:
     write_run(tmp_path / "out", **TEMPLATE)
     to = str(tmp_path / "c")
     assert main(["select", str(tmp_path / "out"), "--format", "verl", "--output_path", to]) == 0
-    assert "data.max_length=LONGEST" in (tmp_path / "c" / "README.md").read_text(encoding="utf-8")
+    card = tmp_path / "c" / "README.md"
+    assert "data.max_length=LONGEST" in card.read_text(encoding="utf-8")
+    arguments = ["--format", "verl", "--output_path", to, "--tokenizer", str(STUDENT)]
+    assert main(["select", str(tmp_path / "out"), *arguments]) == 0
+    assert "LONGEST" not in card.read_text(encoding="utf-8")
 
 
 def test_weights_that_get_lost_are_printed(

@@ -136,9 +136,10 @@ def read_back(python: Path, name: str, folder: Path) -> dict[str, Any]:
 
 def compare(name: str, trainer: Trainer, rows: list[dict[str, Any]]) -> None:
     """The response whole, with its weight, and nothing of the prompt that can be left alone."""
-    for answer, weight, row in zip(ANSWERS, WEIGHTS, rows, strict=True):
+    assert len(rows) == len(ANSWERS), f"{name}: {rows}"
+    for answer, weight in zip(ANSWERS, WEIGHTS, strict=True):
+        (row,) = (row for row in rows if answer in row["text"])
         text = row["text"]
-        assert answer in text, f"{name}: {answer!r} is not in {text!r}"
         assert "1 + 1" not in text and "Think." not in text, f"{name}: the prompt is in {text!r}"
         assert (EARLIER not in text) is trainer.masks, f"{name}: {text!r}"
         assert row["weight"] == (weight if trainer.weighs else None), f"{name}: {row}"

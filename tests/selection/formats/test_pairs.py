@@ -10,6 +10,7 @@ import pytest
 from lnat_plugins.errors import DataError
 from lnat_plugins.selection import Selection, choose_rejected
 from lnat_plugins.selection.formats import FORMATS, Chosen
+from lnat_plugins.selection.formats.pairs import pairs
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.teacher_set import Candidates
 from tests.selection.builders import FakeStudent, pool_of, row, select, spec_of
@@ -70,6 +71,17 @@ def test_the_best_row_may_be_the_wrong_one() -> None:
     assert line.endswith("With `require_correct` the best correct row is chosen.")
 
 
+def test_a_row_without_a_verdict_is_on_neither_side() -> None:
+    pool = pool_of(
+        row("p0", "A", -1.0), row("p0", "B", -2.0, correct=False), row("p1", "A", correct=True),
+        row("p1", "B", -2.0), row("p1", "C", -3.0, correct=False),
+    )  # fmt: skip
+    chosen = Chosen(pool, select(pool), rejected_of(pool))
+    assert [(at, row.index) for at, row in pairs(chosen)] == [(1, 4)]
+    (line,) = PREFERENCE.said(chosen)
+    assert "Without one: 1 prompt: the row chosen is not known to be correct." in line
+
+
 def test_several_chosen_rows_of_a_prompt_are_several_pairs(tmp_path: Path) -> None:
     pool = pool_of(*POOL.rows[:3], row("p0", "D", -1.5, correct=True))
     selection = select(pool, strategy="weighted", budget=2, require_correct=True)
@@ -85,7 +97,7 @@ def test_the_rejected_rows_pass_the_filters_too() -> None:
         row("p0", "B", -1.0, correct=False, tokens=99),
         row("p0", "C", -3.0, correct=False, text="x"),
         row("p0", "D", -2.0, correct=False, text="x"),
-        row("p0", "E", -9.0),
+        row("p0", "E", -0.5),
     )
     found = rejected_of(pool, max_length=50)
     assert found.indices == (2,)

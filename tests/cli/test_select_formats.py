@@ -9,11 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from transformers import AutoTokenizer
 
 import lnat_plugins
 from lnat_plugins.cli import main
 from lnat_plugins.scores import Scores
+from lnat_plugins.selection.formats import FORMATS
+from tests.conftest import REPO
 
 from .select_runs import write_run
 
@@ -113,6 +116,28 @@ def test_a_program_writes_the_same(tmp_path: Path) -> None:
     scores.write(chosen, tmp_path / "d", format="preference")
     ours, theirs = ((tmp_path / one / "data/train.parquet").read_bytes() for one in "cd")
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("format", "block", "expected"),
+    [
+        ("preference", {"require_correct": True}, "Pairs: 2, of 2 of 6 prompts."),
+        ("kto", {}, "Labels: 16 true, 2 false."),
+        ("kto", {"strategy": "top_k", "k": 17}, "Labels: 15 true, 2 false."),
+    ],
+)
+def test_by_a_training_config(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str, block: dict[str, Any],
+    expected: str,
+) -> None:  # fmt: skip
+    rows = str(REPO / "examples" / "new_teacher_set.yaml")
+    keys = {"model_name_or_path": str(STUDENT), "use_cpu": True, "bf16": False}
+    keys["selection"] = {"teacher_set": rows, "windows": [4], **block}
+    (tmp_path / "sft.yaml").write_text(yaml.safe_dump(keys), encoding="utf-8")
+    arguments = ["--format", format, "--output_path", str(tmp_path / "c")]
+    assert main(["select", "--config", str(tmp_path / "sft.yaml"), *arguments]) == 0
+    assert expected in capsys.readouterr().out
+    assert "bf16" not in (tmp_path / "c" / FORMATS[format].files[1]).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("template", [True, False])

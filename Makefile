@@ -19,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # A file's tests run in one process, so that what they share is made once.
-PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+PROCESSES ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 TORCH := $(shell sed -n 's/^torch==//p' $(CONSTRAINTS))

@@ -37,6 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
 
 
+_LONGEST = ("test_torture.py", "test_interrupt.py")
+"""Files that take minutes; they come first, or one process works on them after all others end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository's root: the tests need the checkout, whatever package they import."""

@@ -189,7 +189,7 @@ def test_a_study_keeps_its_units(
     assert not [*tmp_path.rglob(".*.lnat-*")]
 
 
-@pytest.mark.parametrize("seconds", [1, 5])
+@pytest.mark.parametrize("seconds", [3])
 def test_the_processes_of_a_study_end_too(tmp_path: Path, repo: Path, seconds: float) -> None:
     """Also those that are just being started: none prints a traceback, none goes on."""
     run = finished(tmp_path, out=tmp_path / "results")

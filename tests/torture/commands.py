@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import functools
 import random
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas  # noqa: F401
+import scipy.stats  # noqa: F401
+import torch  # noqa: F401
+from transformers import AutoTokenizer  # noqa: F401
+
 import lnat_plugins.api
 import lnat_plugins.report
-import lnat_plugins.selection.training_set  # noqa: F401 - imported before a process is forked
+import lnat_plugins.report.page
+import lnat_plugins.selection.training_set
 from lnat_plugins.cli import main
 from lnat_plugins.folders import beside
 from tests.cli.select_runs import SCORES, write_run
@@ -81,7 +88,16 @@ def scene(name: str, *options: str, over: str, first: str) -> Scene:
 
 
 def report() -> Scene:
-    """A page over another, and a picture."""
+    """A page over another, and a picture.
+
+    The page's script takes longer than the rest and is the same each time: it is made once, in
+    another process, since the threads that make it would be lacking in those that are forked.
+    """
+    program = "from lnat_plugins.report.page import bundle; import sys; sys.stdout.write(bundle())"
+    script = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    lnat_plugins.report.page.bundle = lambda: script
     return scene("report", *FAST, over="page.html", first="picture.svg")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from lnat_plugins.cli.shared import add_overwrite, command, log, print_result
@@ -117,10 +119,33 @@ def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
     from lnat_plugins.study.jobs import run_units
 
     start = time.monotonic()
+    seconds: dict[str, list[float]] = {}
+    waiting = Counter(unit.kind for unit in units)
     for number, (unit, result) in enumerate(run_units(run, units, jobs), 1):
-        left = (time.monotonic() - start) / number * (len(units) - number)
-        more = f"; about {duration(left)} left" if number < len(units) else ""
+        seconds.setdefault(unit.kind, []).append(result["seconds"])
+        waiting[unit.kind] -= 1
+        left = seconds_left(waiting, seconds, time.monotonic() - start)
+        more = f"; about {duration(left)} left" if left else ""
         log(f"[{number}/{len(units)}] {unit.name}: {_figures(result)}{more}")
+
+
+def seconds_left(
+    waiting: Mapping[str, int], done: Mapping[str, Sequence[float]], elapsed: float
+) -> float:
+    """How long the other units take if each takes as long as those of its kind that are done.
+
+    Args:
+        waiting: kind of unit -> how many are not done.
+        done: kind -> seconds of each that is done.
+        elapsed: seconds that these took together, several at once.
+
+    Returns:
+        0 where nothing waits, or a unit of a kind of which none is done.
+    """
+    if any(number and kind not in done for kind, number in waiting.items()):
+        return 0.0
+    work = sum(number * fmean(done[kind]) for kind, number in waiting.items() if number)
+    return work * elapsed / sum(map(sum, done.values()))
 
 
 def _figures(result: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lnat_plugins import score
 from lnat_plugins.cli import main
+from lnat_plugins.cli.study import seconds_left
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
@@ -359,3 +360,20 @@ def test_a_metric_that_the_task_lacks(tmp_path: Path) -> None:
     run = StudyRun.of(write_study(tmp_path, evaluation=evaluation), tmp_path / "out")
     with pytest.raises(ConfigError, match="no such metric"):
         run.run(run.units[1])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "elapsed", "expected"),
+    [
+        ({"scores": 0, "teacher": 3}, 122.0, 18.0),
+        ({"scores": 2, "teacher": 3}, 122.0, 2 * 110.0 + 18.0),
+        ({"scores": 2, "teacher": 3}, 61.0, (2 * 110.0 + 18.0) / 2),  # two at once
+        ({"scores": 0, "teacher": 1, "warm": 1}, 122.0, 0.0),  # none of that kind is done
+        ({"scores": 0, "teacher": 0, "warm": 0}, 122.0, 0.0),
+    ],
+)
+def test_the_time_left_is_estimated_kind_by_kind(
+    waiting: dict[str, int], elapsed: float, expected: float
+) -> None:
+    done = {"scores": [110.0], "teacher": [5.0, 7.0]}
+    assert seconds_left(waiting, done, elapsed) == pytest.approx(expected)

@@ -17,7 +17,7 @@ from lnat_plugins.files import shown
 
 if TYPE_CHECKING:
     from lnat_plugins.study.run import StudyRun
-    from lnat_plugins.study.units import Unit
+    from lnat_plugins.study.units import Kind, Unit
 
 
 def declare_study(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +119,7 @@ def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
     from lnat_plugins.study.jobs import run_units
 
     start = time.monotonic()
-    seconds: dict[str, list[float]] = {}
+    seconds: dict[Kind, list[float]] = {}
     waiting = Counter(unit.kind for unit in units)
     for number, (unit, result) in enumerate(run_units(run, units, jobs), 1):
         seconds.setdefault(unit.kind, []).append(result["seconds"])
@@ -130,7 +130,7 @@ def _do(run: StudyRun, units: Sequence[Unit], jobs: int) -> None:
 
 
 def seconds_left(
-    waiting: Mapping[str, int], done: Mapping[str, Sequence[float]], elapsed: float
+    waiting: Mapping[Kind, int], done: Mapping[Kind, Sequence[float]], elapsed: float
 ) -> float:
     """How long the other units take if each takes as long as those of its kind that are done.
 

@@ -24,7 +24,7 @@ from lnat_plugins.selection.training_set import read_selection
 from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import held_out, rows_of
 from lnat_plugins.study.run import LOG, StudyRun
-from lnat_plugins.study.units import UNIT, Unit
+from lnat_plugins.study.units import UNIT, Kind, Unit
 from tests.harness.lab import CLASS
 
 from .lab import write_study
@@ -373,7 +373,7 @@ def test_a_metric_that_the_task_lacks(tmp_path: Path) -> None:
     ],
 )
 def test_the_time_left_is_estimated_kind_by_kind(
-    waiting: dict[str, int], elapsed: float, expected: float
+    waiting: dict[Kind, int], elapsed: float, expected: float
 ) -> None:
-    done = {"scores": [110.0], "teacher": [5.0, 7.0]}
+    done: dict[Kind, list[float]] = {"scores": [110.0], "teacher": [5.0, 7.0]}
     assert seconds_left(waiting, done, elapsed) == pytest.approx(expected)

@@ -431,6 +431,16 @@ def test_teachers_that_may_be_best_are_enlarged_where_others_hide_them() -> None
         assert "enlarged" not in block(page_of(rows), "charts")
 
 
+def test_without_a_verdict_there_is_one_next_step() -> None:
+    rows = three_teachers(1)
+    verdict = gather(source(rows), options(**FAST)).ranking.verdict
+    page = Page(page_of(rows))
+    told = [page.text(node) for node in page.all("p", class_="numbers")]
+    assert verdict.kind == "none" and verdict.next_step.startswith("Next: ")
+    assert verdict.next_step in [one.strip() for one in told]
+    assert not any("writes the rows" in one for one in told)
+
+
 def test_the_head_is_the_verdict_and_what_bears_on_it() -> None:
     rows = [dataclasses.replace(one, record=told(one.record)) for one in three_teachers(12)]
     text = page_of(rows)

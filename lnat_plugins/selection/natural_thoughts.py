@@ -57,10 +57,10 @@ def length_biased(candidates: ScoredCandidates) -> Choice:
 
 
 def _uniform(candidates: ScoredCandidates) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A number in (0, 1) a row."""
+    """A number in (0, 1) a row, another one than the metric `random` draws."""
     found = []
     for row in candidates.rows:
-        key = [candidates.seed, row.prompt_id, row.teacher, row.response.sample]
+        key = ["length_biased", candidates.seed, row.prompt_id, row.teacher, row.response.sample]
         digest = hashlib.sha256(json.dumps(key).encode()).digest()
         found.append((int.from_bytes(digest[:8], "big") // 2**12 + 0.5) / 2**52)
     return np.array(found)

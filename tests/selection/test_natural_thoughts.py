@@ -6,11 +6,14 @@ from collections import Counter
 from itertools import combinations, permutations
 from math import prod
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lnat_plugins.metrics.controls import SEED, random
 from lnat_plugins.selection.natural_thoughts import diverse, length_biased
+from tests.metrics.rows import Row, record_with
 from tests.selection.builders import pool_of, row, scored_candidates_of, select
 
 
@@ -48,6 +51,16 @@ def test_a_rows_draw_does_not_depend_on_the_others() -> None:
     assert {turned.prompts[i] for i in turned.indices} == ids
     other = select(pool_of(*rows), strategy="length_biased", fraction=0.5, seed=1)
     assert {other.prompts[i] for i in other.indices} != ids
+
+
+def test_the_draw_is_another_one_than_that_of_the_control() -> None:
+    """Rows that the metric `random` puts first are drawn as often as others, with its seed too."""
+    rows = [row(f"p{i}", "A", tokens=10) for i in range(2000)]
+    values = np.array(random([Row(f"p{i}", "A", record_with(teacher="A")) for i in range(2000)]))
+    chosen = select(pool_of(*rows), strategy="length_biased", fraction=0.5, seed=SEED).indices
+    highest = set(np.argsort(-values)[:1000].tolist())
+    # five standard errors of a hypergeometric count around 500
+    assert abs(len(highest & set(chosen)) - 500) < 5 * (2000 / 16) ** 0.5
 
 
 def test_the_fraction_is_rounded_up_and_tau_takes_the_longest() -> None:

@@ -314,6 +314,11 @@ def _refuse_repeated(node: yaml.MappingNode, loader: _Loader, where: str) -> Non
             )  # fmt: skip
 
 
+def student_folder(name: str) -> str:
+    """A student as it was named; the folder of the package's own for `bundled`."""
+    return str(bundled_student()) if name == BUNDLED else name
+
+
 def is_adapter(folder: str | Path) -> bool:
     """Whether a folder holds an adapter that PEFT saved, and no whole model."""
     folder = Path(folder)

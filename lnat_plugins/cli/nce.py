@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lnat_plugins.cli.shared import add_overwrite, command, log, print_result
+from lnat_plugins.files import student_folder
 
 
 def declare_nce(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,8 @@ def declare_nce(parser: argparse.ArgumentParser) -> None:
     add("file", type=Path, metavar="SET.yaml", help="the teacher set")
     add(
         "--positive", required=True, metavar="S",
-        help="the student trained on right responses: a folder, also one of an adapter, or a name "
-        "on the Hub",
+        help="the student trained on right responses: a folder, also one of an adapter, a name "
+        "on the Hub, or `bundled`",
     )  # fmt: skip
     add(
         "--negative", required=True, metavar="S",
@@ -42,8 +43,10 @@ def _nce(args: argparse.Namespace) -> int:
 
     check_output(args.output_path, overwrite=args.overwrite)
     teacher_set = load_teacher_set(args.file)
-    positive, tokenizer = load_student(args.positive, device=args.device, option="--positive")
-    negative, other = load_student(args.negative, device=args.device, option="--negative")
+    (positive, tokenizer), (negative, other) = (
+        load_student(student_folder(name), device=args.device, option=option)
+        for name, option in ((args.positive, "--positive"), (args.negative, "--negative"))
+    )
     check_same_tokenizer(tokenizer, other)
     found = nce_weights(
         positive, negative, tokenizer, teacher_set, apply_chat_template=args.apply_chat_template

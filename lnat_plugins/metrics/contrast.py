@@ -22,6 +22,12 @@ def contrast(record: StepSums, window: str = GLOBAL) -> float:
     Unit: nats per token. Higher is better.
     Aggregation: a value a response, then mean over prompts.
 
+    It knows what the two were trained on: where right and wrong responses came from different
+    teachers, or differ in length, it finds these again. Responses that one of them was trained on
+    say nothing.
+
+    Defined for scores that were joined with those of another student (`Scores.contrast`).
+
     Source: "Turning Dust into Gold", arXiv 2312.12832, has the two students. Ours: their difference
     as a score; the paper compares whole distributions (`lnat nce`), and ranks nothing by it.
     """

@@ -29,8 +29,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_first_is_measured_against_the_second(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rank", "right", "wrong", "--metric", "contrast", *FAST]) == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("task: sums, student: org/a, ")
-    assert "metric: contrast (nats per token, higher is better)" in captured.out
+    assert "task: sums, student: org/a, " in captured.out
+    assert "contrast (nats per token" in captured.out
     expected = read_scores("right").contrast(read_scores("wrong")).rank("contrast")
     assert [one.teacher for one in expected.teachers] == ["R1", "QwQ", "DSQ"]
     assert "|   1|R1" in captured.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -14,7 +15,7 @@ from lnat_plugins.cli import main
 from lnat_plugins.scoring import check_student
 from lnat_plugins.scoring.check_student import load_student
 from lnat_plugins.selection.weights import read_weights
-from tests.harness.lab import rows, write_set
+from tests.harness.lab import evaluate, hf, rows, save, write_set
 from tests.helpers_students import student, tokenizer
 
 
@@ -108,12 +109,17 @@ def test_bad_input_is_one_line(
 
 def test_the_next_command_reads_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Scores of the base; the weights of its adapters."""
-    from tests.harness.lab import evaluate
-
     assert lnat("--apply_chat_template") == 0
     error = capsys.readouterr().err
     next_line = next(line for line in error.splitlines() if line.startswith("lnat: next: "))
     words = shlex.split(next_line)[3:]
-    evaluate(folder, student())
-    words[words.index("OUT")] = "out"
-    assert main([*words, "--output_path", "chosen"]) == 0
+    lm = hf(student(), tokenizer())
+    results = evaluate(folder, lm, apply_chat_template=True, log_samples=True)
+    words[words.index("OUT")] = str(save(results, folder / "out"))
+    assert main([*words, "--tokenizer", "base", "--output_path", "chosen"]) == 0
+    table = pq.read_table(folder / "chosen" / "data" / "train.parquet").to_pylist()
+    known = read_weights("nce.jsonl")
+    assert len(table) == len(known) == 6
+    for row in table:
+        key = (row["lnat_prompt_id"], row["lnat_teacher"], row["lnat_sample"])
+        assert row["lnat_weight"] == known[key].lnat_weight != 1

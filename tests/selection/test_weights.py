@@ -140,7 +140,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
         (['{"lnat_weight": NaN}'], "line 1: this is no JSON object"),
         ([line("p0", "A", -0.5)], "line 1: lnat_weight: this must be a number, 0 or more, or null"),
         (['{"lnat_weight": "1", "prompt_id": "p", "teacher": "A"}'], "line 1: lnat_weight: this"),
-        (['{"prompt_id": "p", "teacher": "A"}'], "line 1: lnat_weight"),
+        (['{"prompt_id": "p", "teacher": "A"}'], "line 1: the key `lnat_weight` is missing"),
         ([line("p0", "A", 1, sampel=1)], "unknown key (found 'sampel'). Did you mean 'sample'?"),
         (
             [line("p0", "A", 1), line("p0", "A", 2, sample=0)],

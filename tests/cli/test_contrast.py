@@ -30,7 +30,7 @@ def test_the_first_is_measured_against_the_second(capsys: pytest.CaptureFixture[
     assert main(["rank", "right", "wrong", "--metric", "contrast", *FAST]) == 0
     captured = capsys.readouterr()
     assert "task: sums, student: org/a, " in captured.out
-    assert "contrast (nats per token" in captured.out
+    assert "metric: contrast, window global (nats per token, higher is better)" in captured.out
     expected = read_scores("right").contrast(read_scores("wrong")).rank("contrast")
     assert [one.teacher for one in expected.teachers] == ["R1", "QwQ", "DSQ"]
     assert "|   1|R1" in captured.out

@@ -33,12 +33,12 @@ def test_the_first_is_measured_against_the_second(capsys: pytest.CaptureFixture[
     assert "metric: contrast, window global (nats per token, higher is better)" in captured.out
     expected = read_scores("right").contrast(read_scores("wrong")).rank("contrast")
     assert [one.teacher for one in expected.teachers] == ["R1", "QwQ", "DSQ"]
-    assert "|   1|R1" in captured.out
+    assert "R1 has the best mean." in captured.out
     assert "lnat: contrast: org/a against org/Z, 9 responses scored by both" in captured.err
     assert "next: lnat report right wrong --metric contrast" in captured.err
     assert "then: lnat select right wrong --metric contrast --require_correct" in captured.err
     assert main(["rank", "wrong", "right", "--metric", "contrast", *FAST]) == 0
-    assert "|   1|DSQ" in capsys.readouterr().out
+    assert "DSQ has the best mean." in capsys.readouterr().out
 
 
 def test_it_is_compared_with_metrics_of_the_first(capsys: pytest.CaptureFixture[str]) -> None:

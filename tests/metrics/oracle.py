@@ -25,8 +25,8 @@ VOCABULARY = 130
 class Token:
     """The student's logits for one position, and the token there.
 
-    `alone` is log p of the token without the prompt, and by another student; `hidden` its activation; `special` tokens have
-    a part in SCAS alone: none.
+    `alone` is log p of the token without the prompt, and by another student; `hidden` its
+    activation; `special` tokens have a part in SCAS alone: none.
     """
 
     p: tuple[float, ...]

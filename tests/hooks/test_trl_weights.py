@@ -18,6 +18,7 @@ from lnat_plugins import Selection, hookimpl, load_teacher_set, nce_weights
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks.trl_sft import NaturalSelectionMixin, NaturalSFTTrainer, attach, main
 from lnat_plugins.hooks.trl_weights import weighs
+from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import choose
 from tests.harness.lab import write_set
@@ -286,7 +287,8 @@ def test_the_weights_of_a_file(tmp_path: Path) -> None:
     assert list(trained.selection.weights) == weights and len(set(weights)) > 1
     assert list(trained.train_dataset["lnat_weight"]) == weights
     # By the block, even if all weigh the same.
-    assert weighs(trained.chooser.spec, replace(trained.selection, weights=(1.0,) * len(weights)))
+    spec, equal = read_block(block).spec, replace(trained.selection, weights=(1.0,) * len(weights))
+    assert weighs(spec, equal) and not weighs(read_block(BEST).spec, equal)
     with pytest.raises(ConfigError, match="only the `nll` loss"):
         natural(tmp_path / "b", block, train_dataset=options["train_dataset"],
                 sft={"loss_type": "dft"})  # fmt: skip

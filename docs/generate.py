@@ -26,6 +26,7 @@ import study_tables
 from pydantic import BaseModel
 
 from lnat_plugins.cli import main as lnat
+from lnat_plugins.engine.types import OTHER_LOG_PROB
 from lnat_plugins.metrics import METRICS, Metric
 from lnat_plugins.selection.base import REQUIRED
 from lnat_plugins.selection.formats import FORMATS
@@ -189,6 +190,7 @@ _FORMULA: Final[Mapping[str, str]] = {
     "car": "reward / (1 + 3·NLL), NLL the mean over tokens",
     "masters": "(r − mean r) / SD of r over the prompt's responses, r = 1[correct] + d, d ease of "
     "transfer",
+    "contrast": "mean log p of one student − mean log p of another",
     "strategy_count": "distinct reasoning strategies",
     "strategy_density": "the same per 1,000 tokens",
     "disagreement": "1 − share of pairs of teachers whose final answers agree",
@@ -220,6 +222,8 @@ def cost(metric: Metric) -> str:
     """What computing it adds to reading the response."""
     if metric.reads == "counts":
         return "a search of the text" if _PAGE.get(metric.name) == "natural_thoughts" else "none"
+    if OTHER_LOG_PROB in metric.needs:
+        return "global pass of two students"
     own = [words for name, words in _COST.items() if name in metric.needs]
     if own:
         return "global pass; " + "; ".join(own)
@@ -298,6 +302,7 @@ API: Final[Mapping[str, tuple[str, ...]]] = {
         "lnat_plugins.check_teacher_set", "lnat_plugins.score", "lnat_plugins.read_scores",
         "lnat_plugins.read_all_scores", "lnat_plugins.Scores", "lnat_plugins.Selection",
         "lnat_plugins.gradient_scores", "lnat_plugins.GradientScores",
+        "lnat_plugins.nce_weights", "lnat_plugins.NceWeights",
         "lnat_plugins.run_study", "lnat_plugins.run_studies",
     ),
     "Training": (

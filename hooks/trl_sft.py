@@ -69,7 +69,7 @@ def choose_rows(
     spec, tokenizer = chooser.spec, tokenizer_of(trainer)
     if spec.order is not None:
         keep_order(trainer)
-    if spec.strategy.weighs and not spec.resample:
+    if spec.weighs and not spec.resample:
         refuse_unweighable(trainer)
     eos = tokenizer.eos_token if tokenized else None
     candidates = processes.together(

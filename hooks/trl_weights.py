@@ -77,7 +77,7 @@ def refuse_unweighable(trainer: Any) -> None:
 
 def weighs(spec: SelectionSpec, selection: Selection) -> bool:
     """Whether training on the selection weighs rows; by the block, even if all weigh the same."""
-    return (spec.strategy.weighs and not spec.resample) or selection.weighted
+    return (spec.weighs and not spec.resample) or selection.weighted
 
 
 def numbered(dataset: Dataset) -> Dataset:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lnat_plugins.gradients import GradientScores, gradient_scores
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
+    from lnat_plugins.nce import NceWeights, nce_weights
     from lnat_plugins.plugins.hookspecs import hookimpl
     from lnat_plugins.plugins.registry import Registry
     from lnat_plugins.scores import Scores
@@ -38,6 +39,7 @@ __all__ = [
     "GradientScores",
     "Loader",
     "Metric",
+    "NceWeights",
     "Registry",
     "ScoredResponse",
     "Scores",
@@ -51,6 +53,7 @@ __all__ = [
     "hookimpl",
     "init_teacher_set",
     "load_teacher_set",
+    "nce_weights",
     "read_all_scores",
     "read_scores",
     "run_studies",
@@ -64,6 +67,7 @@ _HOME: Final = {
     "GradientScores": "gradients",
     "Loader": "teacher_set",
     "Metric": "metrics",
+    "NceWeights": "nce",
     "Registry": "plugins.registry",
     "ScoredResponse": "scoring.record",
     "Scores": "scores",
@@ -76,6 +80,7 @@ _HOME: Final = {
     "hookimpl": "plugins.hookspecs",
     "init_teacher_set": "api",
     "load_teacher_set": "api",
+    "nce_weights": "nce",
     "read_all_scores": "api",
     "read_scores": "api",
     "run_studies": "study.studies",

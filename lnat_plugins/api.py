@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins.budget.choice import run_of
 from lnat_plugins.budget.run import Row, run_to_end
-from lnat_plugins.errors import ConfigError, StudentError, did_you_mean, visible
+from lnat_plugins.errors import ConfigError, did_you_mean, visible
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
 from lnat_plugins.plugins.configured import plan_of
 from lnat_plugins.scores import Scores
+from lnat_plugins.scoring.chat import reads_plain
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples import read_scored_set, read_scored_sets, scored_set
 from lnat_plugins.steps.windows import parse_windows
@@ -102,13 +103,7 @@ def score(
             "this is not a teacher set", where="score: teacher_set", found=teacher_set,
             remedy="read it first: load_teacher_set(FILE)",
         )  # fmt: skip
-    has_template = bool(getattr(tokenizer, "chat_template", None))
-    if apply_chat_template and not has_template:
-        raise StudentError(
-            "the tokenizer has no chat template to apply",
-            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
-        )
-    plain = not (has_template if apply_chat_template is None else apply_chat_template)
+    plain = reads_plain(tokenizer, apply_chat_template)
     loaded = _load(plugins)
     own = teacher_set.settings
     depth = teacher_set.sensitivity if sensitivity is None else sensitivity

@@ -28,6 +28,8 @@ _MOST_ALIASED: Final = 100_000
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _LONGEST_YAML: Final = 2_000_000
 _CHARACTERS: Final = 64  # of text that count as a value, where an alias repeats it
+ADAPTER: Final = "adapter_config.json"
+"""In the folder of an adapter that PEFT saved."""
 BUNDLED = "bundled"
 """The name of the student that comes with the package, where a student is asked for."""
 
@@ -310,6 +312,17 @@ def _refuse_repeated(node: yaml.MappingNode, loader: _Loader, where: str) -> Non
                 f"duplicate key {value!r}", where=f"{where} line {key.start_mark.line + 1}",
                 found=f"first in line {before.start_mark.line + 1}", remedy="keep one of them",
             )  # fmt: skip
+
+
+def student_folder(name: str) -> str:
+    """A student as it was named; the folder of the package's own for `bundled`."""
+    return str(bundled_student()) if name == BUNDLED else name
+
+
+def is_adapter(folder: str | Path) -> bool:
+    """Whether a folder holds an adapter that PEFT saved, and no whole model."""
+    folder = Path(folder)
+    return (folder / ADAPTER).is_file() and not (folder / "config.json").is_file()
 
 
 def check_model_folder(name: object, where: str) -> None:

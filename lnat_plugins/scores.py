@@ -22,6 +22,7 @@ from lnat_plugins.plugins import Plugins
 from lnat_plugins.plugins.configured import needed_by, resolve
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.scoring.chat import load_tokenizer
+from lnat_plugins.scoring.contrast import contrasted
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.scoring.samples import ScoredSet
 from lnat_plugins.selection import Selection
@@ -93,6 +94,23 @@ class Scores:
         if teachers is not None and self._budget and self._budget.of_choice:
             raise only_a_choice(self.scored.task)
         return replace(self, scored=self.scored.only(teachers))
+
+    def contrast(self, other: Scores) -> Scores:
+        """These scores with what another student gave the same responses, for metric `contrast`.
+
+        Responses are joined by prompt, teacher and sample. Where the other student has no score of
+        one, or read another text or other tokens, the metric is undefined, and its reason says so.
+
+        Args:
+            other: scores of the same teacher set by a student that the metric is to count against,
+                such as the same base trained on wrong responses.
+
+        Raises:
+            ConfigError: scores of another task, or estimates from a run with a budget.
+        """
+        self._check_exact()
+        other._check_exact()
+        return replace(self, scored=contrasted(self.scored, other.scored))
 
     def rank(
         self, metric: str = "local_naturalness", window: str | int | None = None, *,

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import gradients, info, init, rank, select, study
+from lnat_plugins.cli import gradients, info, init, nce, rank, select, study
 from lnat_plugins.cli.shared import log, plugin_warnings_as_lines
 from lnat_plugins.errors import ConfigError, LnatError, nearest
 
@@ -37,6 +37,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], Non
         "teachers by the student's gradients on their responses: GRACE",
         gradients.declare_gradients,
     ),
+    "nce": ("weigh rows by how far two students are apart on them", nce.declare_nce),
     "tasks": ("list teacher sets", info.declare_tasks),
     "check": ("load a teacher set and say what is wrong with it", info.declare_check),
     "plugins": ("list the plugins that are loaded", info.declare_plugins),

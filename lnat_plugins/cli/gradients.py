@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from lnat_plugins.cli.shared import add_overwrite, command, log, print_result
-from lnat_plugins.files import BUNDLED, bundled_student
+from lnat_plugins.files import student_folder
 
 _OPTION = "--output_path"
 
@@ -78,8 +78,9 @@ def _gradients(args: argparse.Namespace) -> int:
         ours = with_keys("grace_order", "teachers")
         check_file(args.output_path, ours, overwrite=args.overwrite, option=_OPTION)
     teacher_set = load_teacher_set(args.file)
-    folder = str(bundled_student()) if args.student == BUNDLED else args.student
-    model, tokenizer = load_student(folder, device=args.device, dtype="float32")
+    model, tokenizer = load_student(
+        student_folder(args.student), device=args.device, dtype="float32"
+    )
     found = gradient_scores(
         model, tokenizer, teacher_set, apply_chat_template=args.apply_chat_template, **options
     )

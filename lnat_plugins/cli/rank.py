@@ -18,6 +18,7 @@ from lnat_plugins.cli.shared import (
     log,
     log_files,
     print_result,
+    read_contrasted,
     read_plugins,
     split_names,
     warn_unloaded,
@@ -62,7 +63,8 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
     add(
         "--metric", default=_DEFAULT, metavar="NAME|A,B|all",
         help="several are compared, and the first is ranked by; all: those that the records "
-        "hold and that have a direction; default: %(default)s",
+        "hold and that have a direction; contrast: of two OUTs, the first student's against the "
+        "second's; default: %(default)s",
     )  # fmt: skip
     _add_shared(parser)
     add(
@@ -82,14 +84,19 @@ def declare_rank(parser: argparse.ArgumentParser) -> None:
 def _rank(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
     from lnat_plugins.metrics import ALL, metrics_to_compare
+    from lnat_plugins.metrics.contrast import CONTRAST
     from lnat_plugins.ranking.students import compare_students
 
     _check_files(args)
     plugins = read_plugins(args)
-    everything = read_all_scores(*args.sources, plugins=plugins)
+    metrics = split_names(args.metric, "--metric") or []
+    everything: Sequence[Scores]
+    if CONTRAST.name in metrics:
+        everything = [read_contrasted(args.sources, plugins)]
+    else:
+        everything = read_all_scores(*args.sources, plugins=plugins)
     if any("budget" in scores.scored.settings for scores in everything):
         return _race(args, everything)
-    metrics = split_names(args.metric, "--metric") or []
     for scores in everything:
         scores.check_metrics(metrics, "--metric")
         if ALL in metrics:
@@ -260,6 +267,7 @@ def declare_report(parser: argparse.ArgumentParser) -> None:
 
 def _report(args: argparse.Namespace) -> int:
     from lnat_plugins.api import read_all_scores
+    from lnat_plugins.metrics.contrast import CONTRAST
     from lnat_plugins.report import check_report, format_of, leading_metric
     from lnat_plugins.scoring.samples import several
 
@@ -269,7 +277,10 @@ def _report(args: argparse.Namespace) -> int:
     if args.output_path or source.exists():
         check_report(path, args.overwrite)
     plugins = read_plugins(args)
-    everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
+    if args.metric == CONTRAST.name:
+        everything = [read_contrasted(args.sources, plugins)]
+    else:
+        everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
     if len({scores.scored.task for scores in everything}) > 1:
         raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")

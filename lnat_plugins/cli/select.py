@@ -15,6 +15,7 @@ from lnat_plugins.cli.shared import (
     log,
     log_files,
     print_result,
+    read_contrasted,
     read_plugins,
     split_names,
 )
@@ -71,7 +72,11 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
     # None = not given, which `--config` needs to know.
     flag: dict[str, Any] = {"action": "store_true", "default": None}
     add("--strategy", help="default: best")
-    add("--metric", help="default: local_naturalness")
+    add(
+        "--metric",
+        help="contrast takes two OUTs, the first student's against the second's; default: "
+        "local_naturalness",
+    )
     add("--window", help="a scored window; default: the one that the metric reads, else the first")
     add(
         "--teachers",
@@ -95,6 +100,10 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
     add(
         "--keep_duplicates", **flag,
         help="keep all of several equal responses to a prompt; default: the first",
+    )  # fmt: skip
+    add(
+        "--weights", metavar="FILE",
+        help="a weight for each row, as `lnat nce` writes it; rows without one are dropped",
     )  # fmt: skip
     add(
         "--resample", **flag,
@@ -239,9 +248,13 @@ def _by_scores(
     args: argparse.Namespace, form: Format
 ) -> tuple[Plugins, Candidates, Selection, Provenance, dict[str, Any]]:
     from lnat_plugins.api import read_scores
+    from lnat_plugins.metrics.contrast import CONTRAST
 
     plugins = read_plugins(args)
-    scores = read_scores(*args.sources, plugins=plugins, tokenizer=args.tokenizer)
+    if args.metric == CONTRAST.name:
+        scores = read_contrasted(args.sources, plugins, args.tokenizer)
+    else:
+        scores = read_scores(*args.sources, plugins=plugins, tokenizer=args.tokenizer)
     log_files(scores)
     scores.scored.window(args.window)
     scores = scores.only(split_names(args.teachers, "--teachers"))
@@ -299,7 +312,7 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
 
     keys = (
         "strategy", "metric", "window", "require_correct", "max_length", "min_margin", "where",
-        "resample", "order", "seed",
+        "weights", "resample", "order", "seed",
     )  # fmt: skip
     block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),

@@ -6,13 +6,14 @@ import argparse
 import shlex
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnat_plugins.errors import ConfigError, PluginWarning, visible
-from lnat_plugins.formatting import split_list
+from lnat_plugins.formatting import plural, split_list
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
@@ -104,6 +105,41 @@ def read_plugins(args: argparse.Namespace) -> Plugins:
 
     names = [name for name in split_list(args.plugins or "") if name]
     return load_plugins(names, where="--plugins")
+
+
+def read_contrasted(
+    sources: Sequence[str], plugins: Plugins, tokenizer: str | None = None
+) -> Scores:
+    """The scores of two students, joined for the metric `contrast`; logs what was joined.
+
+    Raises:
+        ConfigError: not two sources, or scores of two tasks.
+        DataError: as `read_scores`.
+    """
+    from lnat_plugins.api import read_scores
+    from lnat_plugins.engine.types import OTHER_LOG_PROB
+    from lnat_plugins.scoring.contrast import NO_PARTNER
+
+    if len(sources) != 2:
+        raise ConfigError(
+            "metric 'contrast' compares two students, and so reads two outputs", where="--metric",
+            found=plural(len(sources), "output"),
+            remedy="name first that of the student trained on right responses, then that of the "
+            "one trained on wrong ones",
+        )  # fmt: skip
+    positive, negative = (read_scores(one, plugins=plugins, tokenizer=tokenizer) for one in sources)
+    scores = positive.contrast(negative)
+    told = Counter(row.record.undefined.get(OTHER_LOG_PROB, "") for row in scores.rows)
+    log(
+        f"contrast: {positive.scored.student} against {negative.scored.student}, "
+        f"{plural(told.pop('', 0), 'response')} scored by both"
+    )
+    for reason, count in told.items():
+        log(f"contrast: {plural(count, 'response')} undefined: {reason}")
+    alone = len(negative.rows) - len(scores.rows) + told[NO_PARTNER]
+    if alone:
+        log(f"contrast: {plural(alone, 'response')} left out: scored by the second student alone")
+    return scores
 
 
 def log_files(scores: Scores) -> None:

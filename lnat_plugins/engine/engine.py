@@ -92,7 +92,7 @@ class Engine:
         self._budget = token_budget or default_budget(next(model.parameters()).device, model)
         self._first_budget = self._budget
         try:
-            with _reading(model):
+            with reading(model):
                 self.projector = Projector(model)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -127,6 +127,12 @@ class Engine:
         """Tokens that one pass reads: short prompts of together so many are best given at once."""
         return self._first_budget
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model's inputs go."""
+        found: torch.device = next(self._model.parameters()).device
+        return found
+
     def score(self, prompt: Ids, runs: Sequence[TokenRun]) -> list[RunScores]:
         """As `score_all`, of one prompt."""
         return self.score_all([PromptRuns(prompt, runs)])[0]
@@ -150,7 +156,7 @@ class Engine:
         check_ids(
             [*(one.prompt for one in reads), *(one.run.ids for one in placed)], self.vocabulary
         )
-        with _reading(self._model):
+        with reading(self._model):
             if placed and self._trial_due:
                 self._trial_due = False
                 self._try_packing(placed)
@@ -319,8 +325,8 @@ def _vocabulary(model: Any) -> int:
 
 
 @contextmanager
-def _reading(model: torch.nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; each module's own mode is restored."""
+def reading(model: torch.nn.Module) -> Iterator[None]:
+    """A model in eval mode, without gradients; each module's own mode is restored."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

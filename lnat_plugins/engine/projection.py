@@ -63,13 +63,25 @@ class Projector:
         if not self._head_is_last:
             _, logits_NV = self.run(inputs, where_N, where_N.numel())
             return measure(logits_NV, targets_N, names)
-        hidden_NH, _ = self.run(inputs, where_N, 1)
+        chunks = zip(self.logits(inputs, where_N), torch.split(targets_N, self.rows), strict=True)
+        return torch.cat([measure(logits, targets, names) for logits, targets in chunks], dim=-1)
+
+    @property
+    def rows(self) -> int:
+        """Positions whose logits are made at once."""
         weight = getattr(self._head, "weight", None)
         vocabulary = weight.shape[0] if isinstance(weight, Tensor) else 2**17
-        rows = max(1, CHUNK_BYTES // (4 * vocabulary))
-        chunks = zip(torch.split(hidden_NH, rows), torch.split(targets_N, rows), strict=True)
-        parts = [measure(self._head(hidden), targets, names) for hidden, targets in chunks]
-        return torch.cat(parts, dim=-1)
+        return max(1, CHUNK_BYTES // (4 * vocabulary))
+
+    def logits(self, inputs: Mapping[str, Any], where_N: Tensor) -> Iterator[Tensor]:
+        """The logits at these positions after one forward, `rows` of them at a time, (n, V)."""
+        if not self._head_is_last:
+            _, logits_NV = self.run(inputs, where_N, where_N.numel())
+            yield from torch.split(logits_NV, self.rows)
+            return
+        hidden_NH, _ = self.run(inputs, where_N, 1)
+        for hidden in torch.split(hidden_NH, self.rows):
+            yield self._head(hidden)
 
     def log_softmax(self, inputs: Mapping[str, Any], where_N: Tensor) -> Tensor:
         """The whole distribution at each of these positions, shape (N, V), float32."""

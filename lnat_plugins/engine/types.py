@@ -66,6 +66,10 @@ A the scored tokens of the response, Q those of the prompt, special tokens in ne
 
 ALL: Final = frozenset((*STEP, *RESPONSE))
 
+OTHER_LOG_PROB: Final = "other_log_prob"
+"""Σ log p of the response by another student, nats: of no pass, but from that student's scores
+(`scoring.contrast`). Not among `ALL`, as no student can be asked for it."""
+
 ACTIVATIONS: Final = "activations"
 """In `TokenRun.wanted`: the run's `Activations`."""
 

@@ -102,7 +102,7 @@ def draw(
         candidates = Candidates.of_prompts(
             [prompt], plain=renderer.plain, delimiter=teacher_set.settings.target_delimiter
         )
-        for candidate, row in _rendered(candidates.rows, renderer, teacher_set, len(names)):
+        for candidate, row in rendered(candidates.rows, renderer, teacher_set, len(names)):
             reason = _problem(row, context)
             left_out[reason] += bool(reason)
             if not reason:
@@ -117,9 +117,17 @@ def draw(
     return Drawn(tuple(rows), tuple(names), {name: n for name, n in left_out.items() if n})
 
 
-def _rendered(
+def rendered(
     candidates: Sequence[Candidate], renderer: Renderer, teacher_set: TeacherSet, place: int
 ) -> Iterator[tuple[Candidate, DrawnRow]]:
+    """The candidates of one prompt as the student reads them, each with its row.
+
+    Args:
+        place: of their prompt.
+
+    Raises:
+        StudentError, DataError: a row that cannot be rendered.
+    """
     # How a response is cut into steps plays no part; which tokens are scored does not depend on it.
     spec = StepSpec("tokens", n=1, markers=teacher_set.settings.markers)
     for candidate in candidates:

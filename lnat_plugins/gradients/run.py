@@ -27,6 +27,7 @@ from lnat_plugins.gradients.projection import KINDS, Kind, Projection
 from lnat_plugins.gradients.result import GradientScores, TeacherGradients
 from lnat_plugins.ranking.bootstrap import RESAMPLES, check_resampling, intervals, resampled_means
 from lnat_plugins.ranking.orders import ranks
+from lnat_plugins.scoring.chat import reads_plain
 from lnat_plugins.scoring.progress import bar_over, print_line
 from lnat_plugins.scoring.rows import Renderer, count_warned
 from lnat_plugins.scoring.student import context_of
@@ -87,14 +88,8 @@ def gradient_scores(
     check_options(
         prompts, samples, parameters, dimension, projection, folds, smoothing, seed, bootstrap_iters
     )
-    has_template = bool(getattr(tokenizer, "chat_template", None))
-    if apply_chat_template and not has_template:
-        raise StudentError(
-            "the tokenizer has no chat template to apply",
-            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
-        )
+    plain = reads_plain(tokenizer, apply_chat_template)
     check_tokenizer(tokenizer)
-    plain = not (has_template if apply_chat_template is None else apply_chat_template)
     drawn = draw(
         teacher_set, Renderer(tokenizer, plain, strict=False), prompts=prompts, samples=samples,
         context=context_of(model.config), seed=seed,

@@ -8,15 +8,14 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
+from lnat_plugins.files import is_adapter
 from lnat_plugins.harness.command import without_gits_message
-
-_ADAPTER: Final = "adapter_config.json"
 
 
 def evaluate_documents(
@@ -75,15 +74,14 @@ def _whole(model: str, dtype: str) -> Iterator[str]:
     lm-eval's own `peft=` would cut the vocabulary to the tokenizer's, and so change every
     log-probability where the model has spare rows, as Qwen's have.
     """
-    adapter = Path(model)
-    if not (adapter / _ADAPTER).is_file() or (adapter / "config.json").is_file():
+    if not is_adapter(model):
         yield model
         return
     # These take seconds to load, and most studies train no adapter.
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoTokenizer
 
-    with tempfile.TemporaryDirectory(dir=adapter.parent, prefix=".merged-") as folder:
+    with tempfile.TemporaryDirectory(dir=Path(model).parent, prefix=".merged-") as folder:
         merged = AutoPeftModelForCausalLM.from_pretrained(model, dtype=dtype).merge_and_unload()
         merged.save_pretrained(folder)
         del merged

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.metrics.aslec import ASLEC_CASL, ASLEC_CASL_BY_TEACHER, ASLEC_DROP, ASLEC_DROP2
 from lnat_plugins.metrics.base import ALL, GLOBAL, Metric, Ratings, Scored, UndefinedError
+from lnat_plugins.metrics.contrast import CONTRAST
 from lnat_plugins.metrics.controls import CONTROLS, RANDOM
 from lnat_plugins.metrics.lark import LARK, LARK_TOP50
 from lnat_plugins.metrics.masters import MASTERS
@@ -31,7 +32,8 @@ __all__ = ["ALL", "GLOBAL", "Metric", "Ratings", "Scored", "UndefinedError"]
 _BUILT_IN = (
     LOCAL_NATURALNESS, GLOBAL_NATURALNESS, GLOBAL_STEP_NATURALNESS, ASLEC_DROP, ASLEC_DROP2,
     ASLEC_CASL, ASLEC_CASL_BY_TEACHER, RSR, LARK, LARK_TOP50, SCAS, PERPLEXITY, ENTROPY, IFD, CAR,
-    MASTERS, STRATEGY_COUNT, STRATEGY_DENSITY, DISAGREEMENT, *CONTROLS, RANDOM,
+    MASTERS, CONTRAST, STRATEGY_COUNT, STRATEGY_DENSITY, DISAGREEMENT, *CONTROLS,
+    RANDOM,
 )  # fmt: skip
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _BUILT_IN})
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import numpy as np
 
 from lnat_plugins.engine.types import ALL as STATISTICS
+from lnat_plugins.engine.types import OTHER_LOG_PROB
 from lnat_plugins.errors import (
     NAME_RULE,
     PASSES_ON,
@@ -38,6 +39,7 @@ SCOPES: Final = ("response", "prompt", "corpus")
 AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
 
+ONE_STUDENT: Final = "it compares the scores of two students, and these are of one"
 _NO_REASON: Final = "no reason was recorded"
 _MANY: Final = 100
 """Responses from which on they are rated together."""
@@ -143,13 +145,18 @@ class Metric:
         check("source", is_text(self.source), "text: a paper, or who defined it")
         check("compute", callable(self.compute), "a function")
         needs: object = self.needs
-        known = isinstance(needs, frozenset) and needs <= STATISTICS
+        known = isinstance(needs, frozenset) and needs <= STATISTICS | {OTHER_LOG_PROB}
         check("needs", known, f"a frozenset of some of {', '.join(sorted(STATISTICS))}")
         ratio = self.aggregate == "ratio_of_means"
         parts = callable(self.parts) if ratio else self.parts is None
         check("parts", parts, 'a function with aggregate "ratio_of_means", else None')
         single = not ratio or self.scope == "response"
         check("scope", single, '"response" with aggregate "ratio_of_means"')
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """Of `needs` what the student itself is to give."""
+        return self.needs - {OTHER_LOG_PROB}
 
     def window_read(self, window: str) -> str | None:
         """The window whose sums the metric reads when `window` is requested; None = none."""
@@ -265,6 +272,8 @@ class Metric:
             if name in record.undefined:
                 return record.undefined[name]
             if name not in record.statistics and name not in record.step_statistics:
+                if name == OTHER_LOG_PROB:
+                    return ONE_STUDENT
                 # Requested, yet not there: what the metric needs has changed since.
                 requested = record.settings.get("metrics") or ()
                 return _not_gathered(name, again=self.name in requested or ALL in requested)

@@ -12,7 +12,7 @@ from lnat_plugins.budget.choice import expected_of_choice
 from lnat_plugins.budget.race import FIRST_LOOK
 from lnat_plugins.budget.run import expected_tokens
 from lnat_plugins.errors import StudentError
-from lnat_plugins.files import BUNDLED, bundled_student
+from lnat_plugins.files import student_folder
 from lnat_plugins.metrics import ALL
 from lnat_plugins.plugins.configured import load_with_plugins, plan_of, plugins_of
 from lnat_plugins.scoring.check import TeacherSetCheck
@@ -61,8 +61,7 @@ def check_teacher_set(
 
     from lnat_plugins.scoring.check_student import check_student, open_student
 
-    folder = bundled_student() if str(student) == BUNDLED else student
-    opened = open_student(str(folder), device=device, model=trial)
+    opened = open_student(student_folder(str(student)), device=device, model=trial)
     if apply_chat_template and not opened.tokenizer.chat_template:
         raise StudentError(
             "the tokenizer has no chat template to apply", where=opened.name,

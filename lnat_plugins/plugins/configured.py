@@ -205,6 +205,8 @@ def read_block(
             "`plugins` must be a list of modules and files", where=source, found=listed
         )
     named = [one for one in listed if isinstance(one, str)]
+    if base_dir and isinstance(keys.get("weights"), str | Path):
+        keys["weights"] = str(base_dir / keys["weights"])
     if keys.get("teacher_set") is not None:
         named = [*_inherit(keys, base_dir or Path.cwd()), *named]
     objects = [one for one in listed if not isinstance(one, str)]

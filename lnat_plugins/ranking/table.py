@@ -422,7 +422,7 @@ def not_gathered(metric: Metric, rows: Sequence[Scored]) -> bool:
             row.record.undefined, row.record.statistics, row.record.step_statistics
         ))
         for row in rows
-        for name in metric.needs
+        for name in metric.asked
     )  # fmt: skip
 
 

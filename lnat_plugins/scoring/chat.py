@@ -128,6 +128,24 @@ def rendering_in_words(settings: Mapping[str, Any]) -> str:
     return rendering + (", with a system instruction" if settings.get("system_instruction") else "")
 
 
+def reads_plain(tokenizer: Any, apply_chat_template: bool | None) -> bool:
+    """Whether prompts are read as plain text.
+
+    Args:
+        apply_chat_template: None = wherever the tokenizer has a template.
+
+    Raises:
+        StudentError: a template is to be applied, and there is none.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    if apply_chat_template and not has_template:
+        raise StudentError(
+            "the tokenizer has no chat template to apply",
+            remedy="set `tokenizer.chat_template`, or leave `apply_chat_template` out",
+        )
+    return not (has_template if apply_chat_template is None else apply_chat_template)
+
+
 def load_tokenizer(
     name: str, remedy: str = "give --tokenizer a folder with the student's tokenizer files"
 ) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -17,7 +18,7 @@ from lnat_plugins.engine.packed import unsupported
 from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
-from lnat_plugins.files import check_model_folder
+from lnat_plugins.files import ADAPTER, check_model_folder, is_adapter, parse_json
 from lnat_plugins.scoring.backend import tokens_to_read
 from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
@@ -105,27 +106,56 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
     return OpenedStudent(name, tokenizer, context_of(config), EngineBackend(planner), "", reason)
 
 
-def load_student(name: str, *, device: str | None = None, dtype: str = "auto") -> tuple[Any, Any]:
+def load_student(
+    name: str, *, device: str | None = None, dtype: str = "auto", option: str = "--student"
+) -> tuple[Any, Any]:
     """The model, as lm-eval's `hf` loads it, and its tokenizer.
 
     Args:
-        name: folder, or name on the Hub.
+        name: folder, or name on the Hub; or the folder of an adapter, whose base model is loaded
+            with it, and whose tokenizer is the base model's if the folder holds none.
         device: by default CUDA where there is one.
         dtype: of the weights; "auto" as they were saved.
+        option: what names the student, for messages.
 
     Raises:
         StudentError: something of it cannot be loaded.
     """
-    tokenizer = _tokenizer(name)
+    adapter = is_adapter(name)
+    tokenizer = _tokenizer_of_adapter(name, option) if adapter else _tokenizer(name, option)
     with _one_line(name):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype)
+        kind: Any = AutoModelForCausalLM
+        if adapter:
+            from peft import AutoPeftModelForCausalLM  # takes seconds to load
+
+            kind = AutoPeftModelForCausalLM
+        loaded: Any = kind.from_pretrained(name, dtype=dtype)
         loaded.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return loaded, tokenizer
 
 
-def _tokenizer(name: str) -> Any:
-    check_model_folder(name, "--student")
-    return load_tokenizer(name, remedy="give --student a folder with the student's files")
+def _tokenizer(name: str, option: str = "--student") -> Any:
+    check_model_folder(name, option)
+    return load_tokenizer(name, remedy=f"give {option} a folder with the student's files")
+
+
+def _tokenizer_of_adapter(name: str, option: str) -> Any:
+    """The adapter's own tokenizer, else its base model's."""
+    folder = Path(name)
+    if not (folder / "tokenizer_config.json").is_file():
+        try:
+            settings = parse_json((folder / ADAPTER).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            settings = None
+        base = isinstance(settings, dict) and settings.get("base_model_name_or_path")
+        if not isinstance(base, str):
+            raise StudentError(
+                "the adapter does not say of which model it is", where=name,
+                found="no base_model_name_or_path in adapter_config.json",
+                remedy=f"give {option} the folder that PEFT's save_pretrained wrote",
+            )  # fmt: skip
+        name = base
+    return load_tokenizer(name, remedy="save the base model's tokenizer into the adapter's folder")
 
 
 @contextmanager

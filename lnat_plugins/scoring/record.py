@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lnat_plugins.engine.types import OTHER_LOG_PROB
 from lnat_plugins.errors import DataError, StudentError, validate
 from lnat_plugins.files import RepeatedKeyError, parse_json
 from lnat_plugins.scoring.packed import PackedSpans, pack
@@ -50,18 +51,25 @@ class RequestedMetrics:
 
     @property
     def statistics(self) -> frozenset[str]:
-        """What the metrics need together."""
-        return frozenset().union(*self.needs.values())
+        """What the student is to give for the metrics together."""
+        return frozenset().union(*self.needs.values()) - {OTHER_LOG_PROB}
 
     def check_student(self, unavailable: Mapping[str, str]) -> None:
-        """Raises StudentError if a metric requested by name needs a statistic that is unavailable.
+        """Raises StudentError if a metric requested by name needs what one student cannot give.
 
-        Called before any forward.
+        That is a statistic that is unavailable, or the scores of another student. Called before any
+        forward.
 
         Args:
             unavailable: statistic -> why the back end cannot give it.
         """
         for metric, needs in self._required.items():
+            if OTHER_LOG_PROB in needs:
+                raise StudentError(
+                    f"metric {metric!r} compares the scores of two students, and one reads here",
+                    remedy="leave it out, score with each of the two, and name both outputs: "
+                    f"`lnat rank OUT OTHER_OUT --metric {metric}`",
+                )
             for name in sorted(needs & unavailable.keys()):
                 raise StudentError(
                     f"metric {metric!r} is not supported by this back end: {unavailable[name]}",

@@ -24,9 +24,10 @@ TOO_LONG: Final = "longer than max_length"
 UNDEFINED: Final = "the score is undefined"
 NARROW: Final = "below min_margin"
 WHERE: Final = "its prompt does not meet `where`"
+WEIGHTLESS: Final = "it has no weight"
 
 FILTERED: Final = frozenset(
-    {WHERE, INCORRECT, CORRECT, NOT_GIVEN, DUPLICATE, TOO_LONG, UNDEFINED, NARROW}
+    {WHERE, INCORRECT, CORRECT, NOT_GIVEN, WEIGHTLESS, DUPLICATE, TOO_LONG, UNDEFINED, NARROW}
 )
 
 NOT_DRAWN: Final = "not drawn by its weight"

@@ -35,6 +35,7 @@ from lnat_plugins.selection.result import (
 )
 from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
+from lnat_plugins.selection.weights import join_weights, read_weights
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
 Reasons = MutableMapping[int, str]
@@ -54,12 +55,20 @@ def choose(candidates: Candidates, student: Student, spec: SelectionSpec) -> Sel
     strategy = spec.strategy
     if strategy.check is not None:
         _call(strategy, strategy.check, spec.options, candidates.teachers, spec.source)
+    weights = None
+    if spec.weights is not None:
+        weights = read_weights(spec.weights, f"{spec.source}: weights")
     reasons: dict[int, str] = {}
     rows: Sequence[Candidate] = drop_prompts(candidates.rows, spec, reasons)
     _refuse_empty(rows, reasons, spec)
     if spec.require_correct:
         rows = drop_incorrect(rows, reasons, spec.source)
-    return _choose_among(rows, reasons, candidates, student, spec)
+    weight_of = None
+    if weights is not None:
+        weight_of, without = join_weights(rows, weights)
+        reasons.update(without)
+        rows = [row for row in rows if row.index in weight_of]
+    return _choose_among(rows, reasons, candidates, student, spec, weight_of)
 
 
 def choose_rejected(candidates: Candidates, student: Student, spec: SelectionSpec) -> Selection:
@@ -94,8 +103,12 @@ def _choose_among(
     candidates: Candidates,
     student: Student,
     spec: SelectionSpec,
+    weight_of: Mapping[int, float] | None = None,
 ) -> Selection:
-    """Choose among these rows of the candidates; the others have their reasons."""
+    """Choose among these rows of the candidates; the others have their reasons.
+
+    `weight_of`: index -> weight of each row, where they do not come from the strategy.
+    """
     strategy = spec.strategy
     if spec.drop_duplicates:
         rows = drop_duplicates(rows, reasons)
@@ -134,6 +147,8 @@ def _choose_among(
             reasons[row.index] = choice.reasons.get(position, strategy.default_reason)
     _refuse_empty(chosen, reasons, spec)
     weights = choice.weights or dict.fromkeys(choice.positions, 1.0)
+    if weight_of is not None:
+        weights = {position: weight_of[index] for index, position in chosen.items()}
     metric = spec.metric if spec.needs_scores else None
     return Selection(
         indices=tuple(sorted(chosen)),

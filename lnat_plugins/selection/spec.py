@@ -47,6 +47,7 @@ class SelectionSpec:
         min_margin: keep only prompts whose best row leads the second best by at least so much.
         where: keep only prompts that meet all of these conditions.
         drop_duplicates: of equal responses to one prompt, keep the first.
+        weights: a file of row weights; a row without one is dropped.
         resample: draw as many rows as were chosen by their weights, with replacement.
         order: of the training set: `EASY`, `HARD` or "random"; None for that of the data.
         seed: for strategies that draw or resample, and for `resample` and `order: random`.
@@ -54,8 +55,8 @@ class SelectionSpec:
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
         written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
-            the same. `metric` and `window` only if scores are needed; `where`, `resample`, `order`,
-            `columns`, `teacher_set` and `plugins` only where given.
+            the same. `metric` and `window` only if scores are needed; `where`, `weights`,
+            `resample`, `order`, `columns`, `teacher_set` and `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -71,6 +72,7 @@ class SelectionSpec:
     min_margin: float | None = None
     where: tuple[Condition, ...] = ()
     drop_duplicates: bool = True
+    weights: str | None = None
     resample: bool = False
     order: str | None = None
     seed: int = 1234
@@ -93,6 +95,11 @@ class SelectionSpec:
     def sensitivity(self) -> Sensitivity:
         """Choosing needs no further scores."""
         return "none"
+
+    @property
+    def weighs(self) -> bool:
+        """Whether chosen rows may differ in weight, by the strategy or a file."""
+        return self.strategy.weighs or self.weights is not None
 
     @property
     def needs_scores(self) -> bool:
@@ -165,9 +172,14 @@ class SelectionKeys(BaseModel):
     """
     drop_duplicates: bool = True
     """of equal responses to a prompt only the first"""
+    weights: _Path = Field(None, json_schema_extra=_QUOTES)
+    """a file with a weight for each row, as `lnat nce` writes it, from the config's folder; rows
+    without one are dropped. Not for strategies that weigh rows; see [Weights](#weights)
+    """
     resample: bool = False
     """for a trainer that takes no weights: as many rows as were chosen are drawn by weight, with
-    replacement, and all weigh 1. Only for strategies that weigh rows; see [Weights](#weights)
+    replacement, and all weigh 1. Only with `weights`, or a strategy that weighs rows; see
+    [Weights](#weights)
     """
     order: Literal["easy_to_hard", "hard_to_easy", "random"] | None = None
     """of the rows in training: by score, better ones are easier, or drawn by `seed`; else the order
@@ -232,17 +244,24 @@ def parse_selection(
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
         where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
+        weights=values.weights,
         resample=values.resample,
         order=values.order,
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
     )
-    if spec.resample and not strategy.weighs:
+    if spec.weights is not None and strategy.weighs:
+        raise ConfigError(
+            f"strategy {strategy.name!r} weighs the rows itself", where=f"{source}: weights",
+            found=spec.weights, remedy="remove `weights`, or choose another strategy, such as all",
+        )  # fmt: skip
+    if spec.resample and not spec.weighs:
         weighing = ", ".join(one.name for one in strategies.values() if one.weighs)
         raise ConfigError(
             f"`resample` does nothing with strategy {strategy.name!r}, which weighs no rows",
-            where=source, remedy=f"remove it, or choose a strategy that weighs them: {weighing}",
+            where=source,
+            remedy=f"remove it, give `weights`, or choose a strategy that weighs them: {weighing}",
         )  # fmt: skip
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
@@ -271,7 +290,7 @@ def parse_selection(
     }
     if spec.where:
         written["where"] = [str(condition) for condition in spec.where]
-    for name in ("resample", "order", "columns", "teacher_set", "plugins"):
+    for name in ("weights", "resample", "order", "columns", "teacher_set", "plugins"):
         if getattr(values, name):
             written[name] = getattr(values, name)
     return replace(spec, written=json_value(written))

@@ -328,7 +328,12 @@ def read_study(path: str | Path) -> StudySpec:
         seeds=tuple(seeds),
         budgets=budgets,
         teachers=None if found.teachers is None else tuple(found.teachers),
-        selections=found.selections,
+        selections={
+            name: {**block, "weights": _path(block["weights"], folder)}
+            if isinstance(block.get("weights"), str)
+            else block
+            for name, block in found.selections.items()
+        },
         sft=found.sft,
         evaluation=Evaluation(
             tasks=tuple(_path(task, folder) for task in evaluation.tasks),

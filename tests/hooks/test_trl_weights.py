@@ -14,11 +14,15 @@ from transformers import DataCollatorForSeq2Seq
 from trl import SFTTrainer
 from trl.trainer import sft_trainer
 
-from lnat_plugins import Selection, hookimpl
+from lnat_plugins import Selection, hookimpl, load_teacher_set, nce_weights
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks.trl_sft import NaturalSelectionMixin, NaturalSFTTrainer, attach, main
+from lnat_plugins.hooks.trl_weights import weighs
+from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import choose
+from tests.harness.lab import write_set
+from tests.helpers_students import student
 
 from . import weighted
 from .builders import (
@@ -253,3 +257,38 @@ def test_rows_with_weight_that_are_all_dropped(tmp_path: Path) -> None:
     block = BEST | {"plugins": [Weighs(1.0, 0.0)]}
     with pytest.raises(DataError, match="no row that is trained on has a weight above 0"):
         natural(tmp_path, block, train_dataset=Dataset.from_list(rows), sft={"max_length": 100})
+
+
+def test_the_weights_of_a_file(tmp_path: Path) -> None:
+    """Those that `lnat nce` writes of the same rows: each row trained on weighs what it says."""
+    rows = candidates(5, "conversations").to_list()
+    for row in rows:
+        row["prompt_id"] = row["prompt"][0]["content"]
+    given = load_teacher_set(
+        write_set(
+            tmp_path,
+            [
+                {
+                    "prompt_id": row["prompt_id"], "prompt": row["prompt"][0]["content"],
+                    "teacher": row["teacher"], "response": row["completion"][0]["content"],
+                }
+                for row in rows
+            ],
+        )
+    )  # fmt: skip
+    found = nce_weights(student("llama"), student("llama", seed=1), padded(), given)
+    found.write(tmp_path / "nce.jsonl")
+    block = BEST | {"weights": tmp_path / "nce.jsonl"}
+    options = {"train_dataset": Dataset.from_list(rows), "sft": SETTINGS}
+    trained = natural(tmp_path / "a", block, **options)
+    chosen = [rows[index] for index in trained.selection.indices]
+    known = {(row.prompt_id, row.teacher): row.lnat_weight for row in found.rows}
+    weights = [known[row["prompt_id"], row["teacher"]] for row in chosen]
+    assert list(trained.selection.weights) == weights and len(set(weights)) > 1
+    assert list(trained.train_dataset["lnat_weight"]) == weights
+    # By the block, even if all weigh the same.
+    spec, equal = read_block(block).spec, replace(trained.selection, weights=(1.0,) * len(weights))
+    assert weighs(spec, equal) and not weighs(read_block(BEST).spec, equal)
+    with pytest.raises(ConfigError, match="only the `nll` loss"):
+        natural(tmp_path / "b", block, train_dataset=options["train_dataset"],
+                sft={"loss_type": "dft"})  # fmt: skip

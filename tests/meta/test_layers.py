@@ -30,6 +30,7 @@ LAYERS = (
     "scores",
     "api",
     "gradients",
+    "nce",
     "harness",
     "hooks",
     "study",
@@ -39,7 +40,7 @@ LAYERS = (
 ALLOWED = {
     "lm_eval": {"harness"},
     "trl": {"hooks"},
-    "torch": {"engine", "scoring", "gradients", "harness", "hooks", "study"},
+    "torch": {"engine", "scoring", "gradients", "nce", "harness", "hooks", "study"},
 }
 # These read the package's version, or are written as anybody's plugin is.
 FREE = (

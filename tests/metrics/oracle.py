@@ -25,8 +25,8 @@ VOCABULARY = 130
 class Token:
     """The student's logits for one position, and the token there.
 
-    `alone` is log p of the token without the prompt, `hidden` its activation; `special` tokens have
-    a part in SCAS alone: none.
+    `alone` is log p of the token without the prompt, and by another student; `hidden` its
+    activation; `special` tokens have a part in SCAS alone: none.
     """
 
     p: tuple[float, ...]
@@ -129,6 +129,7 @@ def row_of(response: Response) -> Row:
             "prompted": sum(-token.nll for token in scored),
             "unprompted_tokens": float(len(scored)),
             "reward": response.reward,
+            "other_log_prob": sum(token.alone for token in response.tokens),
         },
     )
     return Row(

@@ -34,6 +34,7 @@ def test_every_direction_by_name() -> None:
         "ifd": False,
         "car": True,
         "masters": True,
+        "contrast": True,
         "strategy_count": True,
         "strategy_density": None,
         "disagreement": None,
@@ -68,7 +69,9 @@ def test_every_aggregate_that_is_not_the_mean() -> None:
 
 
 def test_every_statistic_that_can_be_gathered_serves_a_metric() -> None:
-    assert frozenset().union(*(metric.needs for metric in METRICS.values())) == ALL - {*CALIBRATION}
+    asked = frozenset().union(*(metric.asked for metric in METRICS.values()))
+    assert asked == ALL - {*CALIBRATION}
+    assert [name for name, one in METRICS.items() if one.asked != one.needs] == ["contrast"]
 
 
 def test_what_reads_the_requested_window() -> None:

@@ -27,6 +27,7 @@ ALONE: dict[str, Callable[[Response], float]] = {
     "entropy": oracle.entropy,
     "ifd": oracle.ifd,
     "car": oracle.car,
+    "contrast": lambda r: fmean(-t.nll for t in r.tokens) - fmean(t.alone for t in r.tokens),
     "strategy_count": oracle.strategy_count,
     "strategy_density": lambda r: oracle.strategy_count(r) / len(r.tokens) * 1000,
     "n_tokens": lambda r: len(r.tokens),

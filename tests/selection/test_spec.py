@@ -48,7 +48,7 @@ def test_an_empty_block_has_a_meaning() -> None:
 
 def test_every_key_is_read() -> None:
     block = {
-        "strategy": "weighted",
+        "strategy": "top_k",
         "metric": "mean_nll",
         "window": 1,
         "windows": [1, "10%", "global"],
@@ -59,6 +59,7 @@ def test_every_key_is_read() -> None:
         "min_margin": 0.5,
         "where": ["disagreement >= 0.3", "score_spread > 1"],
         "drop_duplicates": False,
+        "weights": "nce.jsonl",
         "resample": True,
         "order": "hard_to_easy",
         "seed": 0,
@@ -67,10 +68,11 @@ def test_every_key_is_read() -> None:
         "plugins": ["mine"],
     }
     assert set(block) == set(KEYS)
-    spec = spec_of(**block, budget=3)
-    assert (spec.strategy.name, spec.options) == ("weighted", {"budget": 3})
+    spec = spec_of(**block, k=3)
+    assert (spec.strategy.name, spec.options) == ("top_k", {"k": 3})
     assert spec.metric.name == "mean_nll"
-    assert (spec.resample, spec.order) == (True, "hard_to_easy")
+    assert (spec.weights, spec.resample, spec.order) == ("nce.jsonl", True, "hard_to_easy")
+    assert spec.weighs and not spec_of().weighs
     assert (spec.window, spec.settings.windows) == ("1", ("1", "10%", "global"))
     assert [window.name for window in spec.windows] == ["1", "10%", "global"]
     assert str(spec.steps) == "tokens:8"
@@ -79,7 +81,7 @@ def test_every_key_is_read() -> None:
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
     as_read = {"window": "1", "windows": ["1", "10%", "global"]}
-    assert spec.written == {**block, **as_read, "budget": 3}
+    assert spec.written == {**block, **as_read, "k": 3}
 
 
 def test_what_is_written_is_the_whole_block_defaults_included() -> None:

@@ -282,9 +282,11 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
         title += f", window: {selection.window}"
     scoring = provenance.scoring
     if scoring:
+        prefix = scoring["settings"].get("prefix", "")
+        prefix = prefix and f", prefix: {prefix}"
         title += (
             f"\nsteps: {scoring['settings'].get('steps')} ({scoring['splitter']}), markers: "
-            f"{scoring['settings'].get('markers', 'keep')}, engine: "
+            f"{scoring['settings'].get('markers', 'keep')}{prefix}, engine: "
             f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
         )
         if rendering := rendering_in_words(scoring["settings"]):

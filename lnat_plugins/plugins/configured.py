@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import read_yaml
-from lnat_plugins.metrics import Metric, request_metrics
+from lnat_plugins.metrics import ALL, Metric, check_prefix, get_metric, request_metrics
 from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
@@ -124,7 +124,9 @@ def plan_of(
     windows = parse_windows(settings.windows, f"{where}windows")
     return Plan(
         settings,
-        parse_steps(settings.steps, f"{where}steps", registry.splitters, settings.markers),
+        parse_steps(
+            settings.steps, f"{where}steps", registry.splitters, settings.markers, settings.prefix
+        ),
         windows,
         _requested(settings, windows, registry.metrics, f"{where}metrics", metrics),
         tokens,
@@ -141,6 +143,9 @@ def _requested(
         return RequestedMetrics({metric_under(settings.budget.goal).name: frozenset()})
     scored = [window.name for window in windows]
     names = settings.requested_metrics if names is None else names
+    if settings.prefix and tuple(names) != (ALL,):
+        for name in names:
+            check_prefix(get_metric(name, metrics, where), settings.prefix, where)
     return request_metrics(names, scored, metrics, where)
 
 
@@ -215,13 +220,15 @@ def read_block(
 
 
 def _inherit(keys: dict[str, Any], base_dir: Path) -> list[str]:
-    """Fill in the steps, windows and markers of the block's teacher set; returns its plugins."""
+    """Fill in how the block's teacher set is scored; returns its plugins."""
     path = base_dir / str(keys["teacher_set"])
     task = parse_task(read_yaml(path), path)
     keys["teacher_set"] = str(keys["teacher_set"])
     keys.setdefault("steps", task.settings.steps)
     keys.setdefault("windows", list(task.settings.windows))
     keys.setdefault("markers", task.settings.markers)
+    if task.settings.prefix:
+        keys.setdefault("prefix", task.settings.prefix)
     folder = task.data.base_dir.resolve()
     return [str(folder / one) if one.endswith(".py") else one for one in task.plugins]
 

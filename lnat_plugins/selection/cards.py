@@ -16,6 +16,7 @@ from lnat_plugins import __version__
 from lnat_plugins.formatting import markdown_table, number, plural
 from lnat_plugins.selection.formats.base import Chosen, Format
 from lnat_plugins.selection.result import Selection
+from lnat_plugins.steps.prefix import in_words
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def counts(selection: Selection) -> str:
             for reason, found in (*dropped.items(), ("all", sums))
         ]
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
+    if (prefix := selection.settings.get("prefix")) and scored:
+        tables.append(f"Scores are of {in_words(prefix)}.")
     if choice := selection.settings.get("choice"):
         tables.append(f"{choice['found']}.")
     if times.total() > len(times):

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from lnat_plugins.errors import DataError, validate
+from lnat_plugins.steps.prefix import parse_prefix
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
 _LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings", "sequence")
@@ -156,6 +157,9 @@ class Selection:
             out["lnat/score_candidates"] = math.fsum(scored) / len(scored)
         if chosen:
             out["lnat/score_chosen"] = math.fsum(chosen) / len(chosen)
+        if self.settings.get("prefix"):
+            prefix = parse_prefix(self.settings["prefix"])
+            out[f"lnat/prefix_{prefix.unit}"] = prefix.count
         for teacher, count in self.chosen_by_teacher.items():
             out[f"lnat/share/{teacher}"] = count / max(1, len(self.rows))
         return out

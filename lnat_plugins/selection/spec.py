@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from lnat_plugins.errors import PASSES_ON, ConfigError, LnatError, did_you_mean, validate
-from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.metrics import GLOBAL, Metric, check_prefix
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
 from lnat_plugins.selection.conditions import SPREAD, Condition, parse_conditions
@@ -148,6 +148,10 @@ class SelectionKeys(BaseModel):
     """`skip`: tags such as `</think>` and lines of nothing but markup are no steps, and tags are
     not scored; `keep`: steps as they are cut, every token scored
     """
+    prefix: Any = None
+    """only the beginning of each response is scored: `512` (tokens) or `8 steps`; see
+    [performance](performance.md#prefixes)
+    """
     require_correct: bool = False
     """only rows whose `correct` is true"""
     max_length: int | None = Field(
@@ -220,15 +224,18 @@ def parse_selection(
     metric = _look_up(values.metric, metrics, "metric", source)
     windows, window = _windows(values, metric, source)
     names = tuple(one.name for one in windows)
+    settings = Settings(
+        steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+    ).with_prefix(values.prefix, source)
     spec = SelectionSpec(
         strategy=strategy,
         options=options,
         metric=metric,
         window=window,
-        settings=Settings(
-            steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+        settings=settings,
+        steps=parse_steps(
+            values.steps, f"{source}: steps", splitters, values.markers, settings.prefix
         ),
-        steps=parse_steps(values.steps, f"{source}: steps", splitters, values.markers),
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
         where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
@@ -246,7 +253,7 @@ def parse_selection(
         )  # fmt: skip
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
-        of_steps = () if values.teacher_set else ("steps", "markers")
+        of_steps = () if values.teacher_set else ("steps", "markers", "prefix")
         for key in ("metric", "window", *of_steps):
             if block.get(key) is not None:
                 raise ConfigError(
@@ -260,6 +267,8 @@ def parse_selection(
             f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
             where=source, remedy=f"choose one of {', '.join(directed)}",
         )  # fmt: skip
+    if spec.needs_scores:
+        check_prefix(metric, settings.prefix, f"{source}: metric")
     written = {
         "strategy": strategy.name,
         **{name: block.get(name, option.default) for name, option in strategy.options.items()},
@@ -267,6 +276,7 @@ def parse_selection(
         "windows": names,
         "steps": values.steps,
         "markers": values.markers,
+        **({"prefix": settings.prefix} if settings.prefix else {}),
         **{name: getattr(values, name) for name in _FILTERS},
     }
     if spec.where:

@@ -104,6 +104,10 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         "--order", choices=("easy_to_hard", "hard_to_easy", "random"),
         help="of the rows in training; default: that of the data, which trainers shuffle",
     )  # fmt: skip
+    add(
+        "--mix_answers", type=float, metavar="SHARE",
+        help="of the chosen prompts: the easiest keep their answers alone, without the thinking",
+    )  # fmt: skip
     add("--seed", type=int, help="for whatever is drawn; default: 1234")
     add(
         "--tokenizer", metavar="NAME",
@@ -301,7 +305,7 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
 
     keys = (
         "strategy", "metric", "window", "require_correct", "max_length", "min_margin", "where",
-        "resample", "order", "seed",
+        "resample", "order", "mix_answers", "seed",
     )  # fmt: skip
     block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),

@@ -24,6 +24,7 @@ from lnat_plugins.selection import (
     choose_rejected,
     parse_selection,
 )
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.formats import Format
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
@@ -256,7 +257,7 @@ def needed_by(
     """
     if form.needs == "longest":
         try:
-            tokens = student.training_tokens([candidates.rows[i] for i in selection.indices])
+            tokens = student.training_tokens(as_trained(selection, candidates, selection.indices))
         except StudentError:
             return {"longest": None}
         return {"longest": max(tokens)}

@@ -50,12 +50,13 @@ class SelectionSpec:
         resample: draw as many rows as were chosen by their weights, with replacement.
         order: of the training set: `EASY`, `HARD` or "random"; None for that of the data.
         seed: for strategies that draw or resample, and for `resample` and `order: random`.
+        mix_answers: share of the chosen prompts that keep their answers alone; None for none.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
         written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
             the same. `metric` and `window` only if scores are needed; `where`, `resample`, `order`,
-            `columns`, `teacher_set` and `plugins` only where given.
+            `mix_answers`, `columns`, `teacher_set` and `plugins` only where given.
         source: where the block stands, for messages.
     """
 
@@ -74,6 +75,7 @@ class SelectionSpec:
     resample: bool = False
     order: str | None = None
     seed: int = 1234
+    mix_answers: float | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
     teacher_set: str | None = None
     written: Mapping[str, Any] = field(default_factory=dict)
@@ -179,6 +181,13 @@ class SelectionKeys(BaseModel):
     """
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
     """for strategies that draw or resample, `resample`, and `order: random`"""
+    mix_answers: float | None = Field(
+        None, gt=0, le=1, allow_inf_nan=False,
+        json_schema_extra={"must_be": "a number above 0, 1 at most"},
+    )  # fmt: skip
+    """so large a share of the chosen prompts, the easiest ones, is trained on by the answers
+    alone, without the thinking; see [Answers without thinking](#answers-without-thinking)
+    """
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
     """what your columns are called: `{teacher: model, correct: is_right}`; see [Rows](#rows)"""
     teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)
@@ -241,6 +250,7 @@ def parse_selection(
         where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
         resample=values.resample,
         order=values.order,
+        mix_answers=values.mix_answers,
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
@@ -281,7 +291,7 @@ def parse_selection(
     }
     if spec.where:
         written["where"] = [str(condition) for condition in spec.where]
-    for name in ("resample", "order", "columns", "teacher_set", "plugins"):
+    for name in ("resample", "order", "mix_answers", "columns", "teacher_set", "plugins"):
         if getattr(values, name):
             written[name] = getattr(values, name)
     return replace(spec, written=json_value(written))

@@ -63,6 +63,7 @@ def test_every_key_is_read() -> None:
         "resample": True,
         "order": "hard_to_easy",
         "seed": 0,
+        "mix_answers": 0.3,
         "columns": {"correct": "verified"},
         "teacher_set": "teachers.yaml",
         "plugins": ["mine"],
@@ -78,6 +79,7 @@ def test_every_key_is_read() -> None:
     assert spec.steps.markers == spec.settings.markers == "keep"
     assert str(spec.steps.prefix) == spec.settings.prefix == "8 steps"
     assert (spec.require_correct, spec.max_length, spec.min_margin) == (True, 4096, 0.5)
+    assert spec.mix_answers == 0.3
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
     as_read = {"window": "1", "windows": ["1", "10%", "global"]}

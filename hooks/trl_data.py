@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 
 from lnat_plugins.errors import ConfigError, DataError, visible
@@ -139,6 +140,15 @@ def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
             rows = rows.remove_columns(name)
         rows = rows.add_column(name, values)
     return rows
+
+
+def tokens_in(rows: Any) -> dict[str, float]:
+    """The figure of all tokens of a prepared training set, prompts included; {} if it has none."""
+    if not isinstance(rows, Dataset) or "input_ids" not in rows.column_names:
+        return {}
+    ids = rows.select_columns("input_ids").with_format("arrow")
+    lengths = (pc.list_value_length(batch["input_ids"]) for batch in ids.iter(10_000))
+    return {"lnat/tokens": sum(pc.sum(one).as_py() or 0 for one in lengths)}
 
 
 def _without_thinking(rows: Dataset, selection: Selection) -> Dataset:

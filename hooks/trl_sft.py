@@ -23,7 +23,13 @@ from trl import SFTTrainer
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.hooks.trl_config import build_trainer, load_splits, read_run_config, tokenizer_of
-from lnat_plugins.hooks.trl_data import TWO_STAGES, candidates_of, check_dataset, chosen_rows
+from lnat_plugins.hooks.trl_data import (
+    TWO_STAGES,
+    candidates_of,
+    check_dataset,
+    chosen_rows,
+    tokens_in,
+)
 from lnat_plugins.hooks.trl_order import keep_order
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
 from lnat_plugins.hooks.trl_train import saving
@@ -232,7 +238,7 @@ class NaturalnessCallback(TrainerCallback):
     ) -> None:
         """Take over a choice made for this trainer, to log its figures, and these, in training."""
         self._trainer, self.selection = trainer, selection
-        self._figures = {**selection.figures(), **figures}
+        self._figures = {**selection.figures(), **tokens_in(trainer.train_dataset), **figures}
         trainer.selection = selection
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)

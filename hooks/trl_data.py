@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 
 from lnat_plugins.errors import ConfigError, DataError, visible
@@ -19,6 +20,7 @@ from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
+from lnat_plugins.selection.answers import answer_in
 from lnat_plugins.selection.formats.columns import extra_column, extra_names
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
@@ -33,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 SCORE: Final = "lnat_score"
 WEIGHT: Final = "lnat_weight"
+ANSWER_ONLY: Final = "lnat_answer_only"
 FIELDS: Final = ("teacher", "prompt_id", "sample", "correct", "steps")
 """What `columns` may name; the texts are read from TRL's own columns."""
 
@@ -129,7 +132,7 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
 
 def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
     """The training set's rows in its order, with their scores and weights as columns."""
-    rows = dataset.select(selection.rows)
+    rows = _without_thinking(dataset.select(selection.rows), selection)
     chosen = [selection.scores[i] for i in selection.rows]
     scores = [None if math.isnan(score) else score for score in chosen]
     for name, values in ((SCORE, scores), (WEIGHT, list(selection.row_weights))):
@@ -137,6 +140,42 @@ def chosen_rows(dataset: Dataset, selection: Selection) -> Dataset:
             rows = rows.remove_columns(name)
         rows = rows.add_column(name, values)
     return rows
+
+
+def tokens_in(rows: Any) -> dict[str, float]:
+    """The figure of all tokens of a prepared training set, prompts included; {} if it has none."""
+    if not isinstance(rows, Dataset) or "input_ids" not in rows.column_names:
+        return {}
+    ids = rows.select_columns("input_ids").with_format("arrow")
+    lengths = (pc.list_value_length(batch["input_ids"]) for batch in ids.iter(10_000))
+    return {"lnat/tokens": sum(pc.sum(one).as_py() or 0 for one in lengths)}
+
+
+def _without_thinking(rows: Dataset, selection: Selection) -> Dataset:
+    """The training set's rows, those of `answers_only` cut to their answers, with a column."""
+    if not selection.mixes_answers:
+        return rows
+    changed = {*selection.answers_only}
+    only = [index in changed for index in selection.rows]
+    name = "completion" if "completion" in rows.column_names else "messages"
+
+    def cut(row: dict[str, Any], place: int) -> dict[str, Any]:
+        value = row[name]
+        if not only[place]:
+            return {}
+        if isinstance(value, str):
+            return {name: answer_in(value, row["prompt"])}
+        *before, last = value
+        asked = before or row["prompt"]
+        keys = dict.fromkeys(set(last) & set(THINKING_KEYS))
+        thought = next((last[key] for key in THINKING_KEYS if last.get(key)), None)
+        answer = last["content"] if thought else answer_in(last["content"], asked[-1]["content"])
+        return {name: [*before, {**last, **keys, "content": answer.lstrip()}]}
+
+    rows = rows.map(cut, with_indices=True, features=rows.features, load_from_cache_file=False)
+    if ANSWER_ONLY in rows.column_names:
+        rows = rows.remove_columns(ANSWER_ONLY)
+    return rows.add_column(ANSWER_ONLY, only)
 
 
 def candidates_of(

@@ -23,7 +23,13 @@ from trl import SFTTrainer
 
 from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
 from lnat_plugins.hooks.trl_config import build_trainer, load_splits, read_run_config, tokenizer_of
-from lnat_plugins.hooks.trl_data import TWO_STAGES, candidates_of, check_dataset, chosen_rows
+from lnat_plugins.hooks.trl_data import (
+    TWO_STAGES,
+    candidates_of,
+    check_dataset,
+    chosen_rows,
+    tokens_in,
+)
 from lnat_plugins.hooks.trl_order import keep_order
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
 from lnat_plugins.hooks.trl_train import saving
@@ -38,6 +44,7 @@ from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.cards import counts, totals
 from lnat_plugins.teacher_set import Candidates
 
@@ -153,7 +160,7 @@ def _check_lengths(
     limit = trainer.args.max_length
     if tokenized is None and limit is None:
         return
-    rows = [candidates.rows[index] for index in selection.indices]
+    rows = as_trained(selection, candidates, selection.indices)
     # Too many ids to hold those of all rows.
     lengths = student.training_tokens(rows)
     if tokenized is not None:
@@ -211,6 +218,12 @@ class NaturalnessCallback(TrainerCallback):
                 "the rows of a packed data set cannot be separated any more",
                 remedy="use NaturalSFTTrainer, which chooses before packing",
             )
+        if self.chooser.spec.mix_answers is not None:
+            raise ConfigError(
+                "`mix_answers` changes texts, and this trainer has tokenised them already",
+                where=self.chooser.spec.source, found=self.chooser.spec.mix_answers,
+                remedy="use NaturalSFTTrainer, which chooses before rows are tokenised",
+            )  # fmt: skip
         selection = choose_rows(trainer, trainer.train_dataset, self.chooser, tokenized=True)
         trainer.train_dataset = chosen_rows(trainer.train_dataset, selection)
         figures = {}
@@ -225,7 +238,7 @@ class NaturalnessCallback(TrainerCallback):
     ) -> None:
         """Take over a choice made for this trainer, to log its figures, and these, in training."""
         self._trainer, self.selection = trainer, selection
-        self._figures = {**selection.figures(), **figures}
+        self._figures = {**selection.figures(), **tokens_in(trainer.train_dataset), **figures}
         trainer.selection = selection
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)

@@ -70,6 +70,7 @@ def score(
     tokens: bool | None = None,
     sensitivity: Sensitivity | None = None,
     budget: Mapping[str, Any] | None = None,
+    prefix: int | str | None = None,
     apply_chat_template: bool | None = None,
     plugins: Plugins | Sequence[str | object] = (),
 ) -> Scores:
@@ -89,6 +90,8 @@ def score(
             settles which teacher is best, and `Scores.race()` says it; or, with `goal: choice`,
             which response of each prompt, for `Scores.select("best")`. Nothing else can be done
             with the scores. By default the teacher set's own.
+        prefix: only the beginning of each response is scored: 512 (tokens) or "8 steps". By default
+            the teacher set's own.
         apply_chat_template: as lm-eval's flag; by default wherever the tokenizer has a template.
             Without it prompts are plain text, followed by the set's `target_delimiter`.
         plugins: modules, files and objects, as in a `selection:` block.
@@ -115,7 +118,8 @@ def score(
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
         markers=markers or own.markers,
         budget=own.budget,
-    )
+        prefix=own.prefix,
+    ).with_prefix(prefix, "score")
     if budget is not None:
         for name, value in (("metrics", metrics), ("tokens", tokens), ("sensitivity", sensitivity)):
             if value:

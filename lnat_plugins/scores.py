@@ -210,6 +210,21 @@ class Scores:
             seed=seed,
         )  # fmt: skip
 
+    def prefix_agreement(
+        self, whole: Scores, metric: str = "local_naturalness", window: str | int | None = None, *,
+        bootstrap_iters: int = RESAMPLES, seed: int = 1234,
+    ) -> ranking.PrefixAgreement:  # fmt: skip
+        """How far the order by these scores of a prefix is that by whole responses.
+
+        Args and errors as for `rank`; `whole` are the scores of the same teacher set without a
+        prefix, of all its prompts or some.
+        """
+        found = get_metric(metric, self.plugins.registry.metrics)
+        return ranking.prefix_agreement(
+            self.scored, whole.scored, found, self._window(window),
+            bootstrap_iters=bootstrap_iters, seed=seed,
+        )  # fmt: skip
+
     @property
     def unloaded_metrics(self) -> tuple[str, ...]:
         """Metrics that the responses were scored for and that no loaded plugin brings."""
@@ -273,7 +288,7 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`, or a window that was not scored.
         """
-        for key in ("windows", "steps", "markers", "teacher_set", "columns", "plugins"):
+        for key in ("windows", "steps", "markers", "prefix", "teacher_set", "columns", "plugins"):
             if key in selection:
                 raise ConfigError(
                     f"`{key}` is settled: the responses are scored already",
@@ -301,7 +316,7 @@ class Scores:
         else:
             self._check_exact()
             spec = resolve(block, self.plugins, where)
-        kept = {name: self.scored.settings.get(name) for name in ("steps", "markers")}
+        kept = {name: self.scored.settings.get(name) for name in ("steps", "markers", "prefix")}
         written = {**spec.written, **{name: value for name, value in kept.items() if value}}
         spec = replace(spec, written=written)  # as they were scored, not by default
         return self.plugins.select(self.candidates, self.scored_student, spec)

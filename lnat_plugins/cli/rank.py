@@ -28,7 +28,7 @@ from lnat_plugins.files import irregular
 from lnat_plugins.outputs import check_file, is_stream, marked, write_together
 
 if TYPE_CHECKING:
-    from lnat_plugins.ranking import Leaderboard
+    from lnat_plugins.ranking import Leaderboard, PrefixAgreement
     from lnat_plugins.scores import Scores
 
 _DEFAULT: Final = "local_naturalness"
@@ -114,9 +114,10 @@ def _rank(args: argparse.Namespace) -> int:
                 bootstrap_iters=args.bootstrap_iters, seed=args.seed,
             )
         )  # fmt: skip
-    by_task: dict[str, list[Leaderboard]] = {}
+    # Those of one part of the responses are of different students.
+    groups: dict[tuple[str, str], list[Leaderboard]] = {}
     for board in boards:
-        by_task.setdefault(board.scored.task, []).append(board)
+        groups.setdefault((board.scored.task, board.scored.prefix), []).append(board)
     compared = [
         compare_students(
             task,
@@ -124,32 +125,55 @@ def _rank(args: argparse.Namespace) -> int:
             [one.ranking for one in of],
             [one.scored.steps for one in of],
         )
-        for task, of in by_task.items()
+        for (task, _), of in groups.items()
         if len(of) > 1
     ]
-    several = len(by_task) > 1  # then each text says which task it is of
-    beside = [f"task: {one.task}\n" * several + one.to_markdown() for one in compared]
+    several = len({task for task, _ in groups}) > 1  # then each text says which task it is of
+    prefixes = _of_prefixes(everything, boards, args)
+    beside = [f"task: {one.task}\n" * several + one.in_words() + "\n" for one in prefixes]
+    beside += [f"task: {one.task}\n" * several + one.to_markdown() for one in compared]
     texts = [
         f"task: {board.scored.task}\n" * (several and args.brief)
         + board.to_markdown(brief=args.brief)
         for board in boards
-        if not args.brief or len(by_task[board.scored.task]) == 1
+        if not args.brief or len(groups[board.scored.task, board.scored.prefix]) == 1
     ]
     print_result("\n".join([*beside, *texts]))
     if args.output_path:
         document: dict[str, Any] = {"rankings": [board.as_dict() for board in boards]}
+        if prefixes:
+            document["prefixes"] = [one.as_dict() for one in prefixes]
         if compared:
             document["students"] = [one.as_dict() for one in compared]
         text = "\n".join([*beside, *(board.to_markdown() for board in boards)])
         _write(args.output_path, document, text)
-    # Of several tasks the first.
-    first = by_task[boards[0].scored.task]
-    places = [file for one in first for file in one.scored.files] if several else args.sources
+    # Of several tasks, or parts of the responses, the first.
+    first = next(iter(groups.values()))
+    places = args.sources
+    if len(groups) > 1:
+        places = [file for one in first for file in one.scored.files]
     metric = None if ALL in metrics else metrics[0]
     log(f"next: {command('report', places, _options(args, metric, reference=args.reference))}")
     if len(boards) == 1:
         log(f"then: {_select(args, metric, everything[0], everything)}")
     return 0
+
+
+def _of_prefixes(
+    everything: Sequence[Scores], boards: Sequence[Leaderboard], args: argparse.Namespace
+) -> list[PrefixAgreement]:
+    """Each student's order by a prefix against its order by whole responses, where both are."""
+    whole = {(one.scored.task, one.scored.student): one for one in everything
+             if not one.scored.prefix}  # fmt: skip
+    teachers = split_names(args.teachers, "--teachers")
+    return [
+        scores.only(teachers).prefix_agreement(
+            whole[key].only(teachers), board.ranking.metric, args.window,
+            bootstrap_iters=args.bootstrap_iters, seed=args.seed,
+        )
+        for scores, board in zip(everything, boards, strict=True)
+        if (key := (scores.scored.task, scores.scored.student)) in whole and scores.scored.prefix
+    ]  # fmt: skip
 
 
 def _earlier_looks(folder: Path | None) -> dict[tuple[str, ...], int]:
@@ -281,7 +305,7 @@ def _report(args: argparse.Namespace) -> int:
         everything = [read_contrasted(args.sources, plugins)]
     else:
         everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
-    if len({scores.scored.task for scores in everything}) > 1:
+    if len({(scores.scored.task, scores.scored.prefix) for scores in everything}) > 1:
         raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")
     for one in everything:

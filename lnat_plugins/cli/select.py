@@ -113,6 +113,10 @@ def declare_select(parser: argparse.ArgumentParser) -> None:
         "--order", choices=("easy_to_hard", "hard_to_easy", "random"),
         help="of the rows in training; default: that of the data, which trainers shuffle",
     )  # fmt: skip
+    add(
+        "--mix_answers", type=float, metavar="SHARE",
+        help="of the chosen prompts: the easiest keep their answers alone, without the thinking",
+    )  # fmt: skip
     add("--seed", type=int, help="for whatever is drawn; default: 1234")
     add(
         "--tokenizer", metavar="NAME",
@@ -295,9 +299,11 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
         title += f", window: {selection.window}"
     scoring = provenance.scoring
     if scoring:
+        prefix = scoring["settings"].get("prefix", "")
+        prefix = prefix and f", prefix: {prefix}"
         title += (
             f"\nsteps: {scoring['settings'].get('steps')} ({scoring['splitter']}), markers: "
-            f"{scoring['settings'].get('markers', 'keep')}, engine: "
+            f"{scoring['settings'].get('markers', 'keep')}{prefix}, engine: "
             f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
         )
         if rendering := rendering_in_words(scoring["settings"]):
@@ -312,7 +318,7 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
 
     keys = (
         "strategy", "metric", "window", "require_correct", "max_length", "min_margin", "where",
-        "weights", "resample", "order", "seed",
+        "weights", "resample", "order", "mix_answers", "seed",
     )  # fmt: skip
     block = {key: getattr(args, key) for key in keys} | {
         "windows": list(windows),

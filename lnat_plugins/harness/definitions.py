@@ -57,26 +57,29 @@ def definition_of(config: Mapping[str, Any], source: Path | str) -> Definition:
         DataError: the data.
     """
     known, found = _waiting.pop(Path(source).resolve(), (None, None))
-    as_written = _run_budget(config) is None
+    budget, prefix = (_of_run(config, name) for name in ("budget", "prefix"))
+    as_written = budget is None and prefix is None
     if known is not None and found is not None and _same(known, config) and as_written:
         return found
     spec = parse_task(config, source)
-    if (given := _run_budget(config)) is not None:
-        spec = spec.with_budget(given, "--metadata")
+    spec = spec.with_prefix(prefix, "--metadata")
+    if budget is not None:
+        spec = spec.with_budget(budget, "--metadata")
     registry = plugins_of(spec).registry
     where = f"{spec.data.source}: naturalness"
     steps = parse_steps(
-        spec.settings.steps, f"{where}: steps", registry.splitters, spec.settings.markers
-    )
+        spec.settings.steps, f"{where}: steps", registry.splitters, spec.settings.markers,
+        spec.settings.prefix,
+    )  # fmt: skip
     windows = parse_windows(spec.settings.windows, f"{where}: windows")
     teacher_set = load(spec, registry.splitters, registry.loaders)
     requested = metrics_of(spec, teacher_set, registry.metrics)
     return Definition(spec, registry, steps, windows, teacher_set, requested)
 
 
-def _run_budget(config: Mapping[str, Any]) -> Any:
-    """A budget for this run: `lm_eval --metadata '{"budget": {}}'`; in place of the YAML's."""
-    return (config.get("metadata") or {}).get("budget")
+def _of_run(config: Mapping[str, Any], name: str) -> Any:
+    """A setting of this run: `lm_eval --metadata '{"budget": {}}'`; in place of the YAML's."""
+    return (config.get("metadata") or {}).get(name)
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -14,14 +14,13 @@ from lm_eval.models.huggingface import HFLM
 from lnat_plugins.harness.cache import RecordCache
 from lnat_plugins.scoring.backend import Backend, PromptCalls, tokens_to_read
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.prepared import Prepared, PreparedRows
 from lnat_plugins.scoring.progress import ToRead
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import (
     PartOf,
-    Prepared,
-    PreparedRows,
     Scorer,
     part_of_rows,
     windows_of_parts,
@@ -259,7 +258,9 @@ def about_tokens(job: PromptJob) -> int:
     prompts, and with them the same numbers to the last bit.
     """
     widest = max((window.count or 0 for window in _windows_of(job.settings)), default=0)
-    n_characters = sum(len(response.text) for response in job.responses)
+    part = job.steps.prefix
+    texts = [one.text if part is None else part.beginning(one.text) for one in job.responses]
+    n_characters = sum(map(len, texts))
     return (len(job.prompt) + (1 + widest) * n_characters) // 4
 
 

@@ -304,7 +304,9 @@ def _job_of_one(request: Instance) -> PromptJob:
     """The request alone; one of lm-eval's own kind knows built-in splitters only."""
     settings = request.args[1]["settings"]
     steps = getattr(request, "steps", None) or parse_steps(
-        settings["steps"], markers=settings.get("markers", "skip")
+        settings["steps"],
+        markers=settings.get("markers", "skip"),
+        prefix=settings.get("prefix", ""),
     )
     statistics = _requested(request).statistics
     row = request.doc["responses"][request.idx]

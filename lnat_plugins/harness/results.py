@@ -40,7 +40,9 @@ def summary(record: StepSums, window: str) -> str:
     goal = record.settings.get("budget", {}).get("goal")
     metrics = [metric_under(goal)] if goal else map(get_metric, SCORES)
     parts = [f"{metric.name}={metric.of(record, window):.6g}" for metric in metrics]
-    return f"{record.teacher}: {', '.join(parts)}, {record.n_steps} steps, {record.n_tokens} tokens"
+    of = f", of {record.whole_steps} steps and {record.whole_tokens} tokens" if record.whole else ""
+    parts += [f"{record.n_steps} steps", f"{record.n_tokens} tokens{of}"]
+    return f"{record.teacher}: {', '.join(parts)}"
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ class NaturalnessTask(Task):
         self._system_instruction: str | None = None
         self._template_arguments: dict[str, Any] = {}
         self._instances: list[Instance] | None = None
-        self._filters = [FilterEnsemble("none", [_FirstReply])]
+        # lm-eval's table prints a filter's name beside every figure, and its results by it.
+        prefix = spec.settings.prefix
+        self._filters = [FilterEnsemble(f"first {prefix}" if prefix else "none", [_FirstReply])]
         # What lm-eval writes into its results file.
         about = spec.settings.as_dict() | {
             "teachers": list(self.teacher_set.teachers),

@@ -113,6 +113,15 @@ def request_metrics(
     return RequestedMetrics(needs, optional=every)
 
 
+def check_prefix(metric: Metric, prefix: str, where: str) -> None:
+    """Raises ConfigError for a metric of whole responses in a run that scores prefixes."""
+    if prefix and not metric.of_prefix:
+        raise ConfigError(
+            f"metric {metric.name!r} needs whole responses", where=where, found=f"prefix: {prefix}",
+            remedy="leave the prefix out, or choose another metric",
+        )  # fmt: skip
+
+
 def score_again(what: str) -> str:
     """The remedy where a metric's statistics were not gathered."""
     return (

@@ -65,11 +65,13 @@ ASLEC_DROP = Metric(
     name="aslec_drop", higher_is_better=True, scope="response", unit="nats per token",
     source="arXiv 2604.06834 (ASLEC-DROP)", aggregate="mean", compute=aslec_drop, reads="global",
     needs=frozenset({"first_token"}),
+    of_prefix=True,
 )  # fmt: skip
 ASLEC_DROP2 = Metric(
     name="aslec_drop2", higher_is_better=True, scope="response", unit="nats per token",
     source="arXiv 2604.06834 (ASLEC-DROP), as its authors' driver", aggregate="mean",
     compute=aslec_drop2, reads="global", needs=frozenset({"first_two_tokens"}),
+    of_prefix=True,
 )  # fmt: skip
 
 FEWEST: Final = 5
@@ -148,10 +150,12 @@ ASLEC_CASL = Metric(
     name="aslec_casl", higher_is_better=True, scope="corpus", unit="nats per token",
     source="arXiv 2604.06834 (ASLEC-CASL); the pool: all teachers", aggregate="mean",
     compute=aslec_casl, reads="global", needs=frozenset({"first_token"}),
+    of_prefix=True,
 )  # fmt: skip
 ASLEC_CASL_BY_TEACHER = Metric(
     name="aslec_casl_by_teacher", higher_is_better=True, scope="corpus", unit="nats per token",
     source="arXiv 2604.06834 (ASLEC-CASL); the pool: each teacher, as its authors' driver",
     aggregate="mean", compute=aslec_casl_by_teacher, reads="global",
     needs=frozenset({"first_token"}),
+    of_prefix=True,
 )  # fmt: skip

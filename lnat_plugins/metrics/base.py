@@ -114,6 +114,9 @@ class Metric:
         needs: statistics beyond log-probabilities, by their names in `lnat_plugins.engine.types`.
         parts: (record, window) -> numerator and denominator of one response; for "ratio_of_means",
             whose scope is "response".
+        of_prefix: whether it may be taken where only a prefix of each response was scored: the
+            mean of a prefix's tokens or steps is an estimate of the whole's, and counts and texts
+            are of the whole anyway. If not, it is undefined there.
         owner: the plugin that registered the metric, for messages; set by the registry.
 
     Raises:
@@ -130,6 +133,7 @@ class Metric:
     reads: Literal["window", "global", "counts"]
     needs: frozenset[str] = frozenset()
     parts: Callable[[StepSums, str], tuple[float, float]] | None = None
+    of_prefix: bool = False
     owner: str = ""
 
     def __post_init__(self) -> None:
@@ -144,6 +148,7 @@ class Metric:
         check("unit", is_text(self.unit), 'text such as "nats per token"')
         check("source", is_text(self.source), "text: a paper, or who defined it")
         check("compute", callable(self.compute), "a function")
+        check("of_prefix", isinstance(self.of_prefix, bool), "True or False")
         needs: object = self.needs
         known = isinstance(needs, frozenset) and needs <= STATISTICS | {OTHER_LOG_PROB}
         check("needs", known, f"a frozenset of some of {', '.join(sorted(STATISTICS))}")
@@ -175,6 +180,8 @@ class Metric:
         Raises:
             ConfigError: `compute` fails, or does not return a number (or NaN) for each row.
         """
+        if not self.of_prefix and any(why := self._of_whole(row.record) for row in rows):
+            return Ratings((math.nan,) * len(rows), (why,) * len(rows))
         if self.scope == "response":
             return self._rate_each(rows, window, steps)
         reasons = [self.lacks(row.record, window) for row in rows]
@@ -239,7 +246,7 @@ class Metric:
 
     def _rate_one(self, record: StepSums, window: str) -> tuple[float, str]:
         """The value of a response by itself, and the reason if it is undefined."""
-        if self.needs and (reason := self.lacks(record, window)):
+        if (self.needs or record.prefix) and (reason := self.lacks(record, window)):
             return math.nan, reason
         try:
             value = self._number(self._call(self.compute, record, window), record)
@@ -265,6 +272,8 @@ class Metric:
 
     def lacks(self, record: StepSums, window: str) -> str:
         """What the metric reads or needs and this record does not hold; "" if it holds all."""
+        if reason := self._of_whole(record):
+            return reason
         read = self.window_read(window)
         if self.scope != "response" and (gap := _window_gap(record, read)):
             return gap
@@ -278,6 +287,12 @@ class Metric:
                 requested = record.settings.get("metrics") or ()
                 return _not_gathered(name, again=self.name in requested or ALL in requested)
         return ""
+
+    def _of_whole(self, record: StepSums) -> str:
+        """Why the metric is undefined for the prefixes of a run; "" for whole responses."""
+        if self.of_prefix or not record.prefix:
+            return ""
+        return f"it needs the whole response, and only the first {record.prefix} were scored"
 
     def _computed(self, rows: Sequence[Scored], window: str) -> list[float]:
         found = self._call(self.compute, rows, window)

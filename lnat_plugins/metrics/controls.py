@@ -2,7 +2,8 @@
 
 Scores reward long steps, because the improbable first token of a step is diluted (ASLEC, arXiv
 2604.06834), and on some traces plain length ranks teachers better than any likelihood. So the
-counts are printed with every ranking; they have no direction.
+counts are printed with every ranking; they have no direction. They are of whole responses, also
+where only a prefix is scored.
 """
 
 from __future__ import annotations
@@ -19,32 +20,32 @@ from lnat_plugins.metrics.steps import together
 from lnat_plugins.scoring.record import StepSums
 
 
-@together(lambda steps, _: steps.n_tokens.astype(np.float64))
+@together(lambda steps, _: steps.whole_tokens.astype(np.float64))
 def n_tokens(record: StepSums, window: str = "") -> float:
     """Σ |s_i|: tokens of the response, in the student's own tokenizer. Unit: tokens."""
-    return float(record.n_tokens)
+    return float(record.whole_tokens)
 
 
-@together(lambda steps, _: steps.n_steps.astype(np.float64))
+@together(lambda steps, _: steps.whole_steps.astype(np.float64))
 def n_steps(record: StepSums, window: str = "") -> float:
     """p: steps of the response. Unit: steps."""
-    return float(record.n_steps)
+    return float(record.whole_steps)
 
 
-@together(lambda steps, _: steps.n_tokens / steps.n_steps)
+@together(lambda steps, _: steps.whole_tokens / steps.whole_steps)
 def mean_step_tokens(record: StepSums, window: str = "") -> float:
     """Σ |s_i| / p: mean length of a step. Unit: tokens per step."""
-    return record.n_tokens / record.n_steps
+    return record.whole_tokens / record.whole_steps
 
 
-@together(lambda steps, _: steps.n_steps / steps.n_tokens)
+@together(lambda steps, _: steps.whole_steps / steps.whole_tokens)
 def first_token_ratio(record: StepSums, window: str = "") -> float:
     """F = p / Σ |s_i|: the share of tokens that open a step (F of ASLEC, arXiv 2604.06834)."""
-    return record.n_steps / record.n_tokens
+    return record.whole_steps / record.whole_tokens
 
 
 def _control(name: str, unit: str, source: str, compute: Callable[..., float]) -> Metric:
-    return Metric(name, None, "response", unit, source, "mean", compute, "counts")
+    return Metric(name, None, "response", unit, source, "mean", compute, "counts", of_prefix=True)
 
 
 CONTROLS = (
@@ -74,7 +75,7 @@ def random(rows: Sequence[Scored], window: str = "") -> list[float]:
 
 RANDOM = Metric(
     name="random", higher_is_better=True, scope="prompt", unit="none", source="ours: a control",
-    aggregate="mean", compute=random, reads="counts",
+    aggregate="mean", compute=random, reads="counts", of_prefix=True,
 )  # fmt: skip
 
 NAMES: Final = frozenset(metric.name for metric in (*CONTROLS, RANDOM))

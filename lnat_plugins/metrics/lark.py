@@ -55,9 +55,11 @@ LARK = Metric(
     name="lark", higher_is_better=True, scope="prompt", unit="Brier score per nat",
     source="arXiv 2605.30651 (LARK)", aggregate="mean", compute=lark, reads="global",
     needs=frozenset({"brier"}),
+    of_prefix=True,
 )  # fmt: skip
 LARK_TOP50 = Metric(
     name="lark_top50", higher_is_better=True, scope="prompt", unit="Brier score per nat",
     source="arXiv 2605.30651 (LARK), as its authors' code", aggregate="mean", compute=lark_top50,
     reads="global", needs=frozenset({"brier_top50"}),
+    of_prefix=True,
 )  # fmt: skip

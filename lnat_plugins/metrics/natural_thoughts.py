@@ -47,6 +47,7 @@ DISAGREEMENT = Metric(
     name="disagreement", higher_is_better=None, scope="prompt", unit="share",
     source=f"{_SOURCE}; ours: over pairs of teachers", aggregate="mean", compute=disagreement,
     reads="counts",
+    of_prefix=True,
 )  # fmt: skip
 
 
@@ -119,16 +120,18 @@ def strategy_density(rows: Sequence[Scored], window: str = "") -> list[float]:
     Unit: strategies per 1,000 tokens. Descriptive: the shortest texts have the highest density.
     """
     counts = strategy_count(rows)
-    return [1000 * n / row.record.n_tokens for n, row in zip(counts, rows, strict=True)]
+    return [1000 * n / row.record.whole_tokens for n, row in zip(counts, rows, strict=True)]
 
 
 STRATEGY_COUNT = Metric(
     name="strategy_count", higher_is_better=True, scope="prompt", unit="strategies",
     source=f"{_SOURCE}; ours: the lexicon", aggregate="mean", compute=strategy_count,
     reads="counts",
+    of_prefix=True,
 )  # fmt: skip
 STRATEGY_DENSITY = Metric(
     name="strategy_density", higher_is_better=None, scope="prompt",
     unit="strategies per 1,000 tokens", source=f"{_SOURCE}; ours: the lexicon", aggregate="mean",
     compute=strategy_density, reads="counts",
+    of_prefix=True,
 )  # fmt: skip

@@ -36,6 +36,7 @@ LOCAL_NATURALNESS = Metric(
     name="local_naturalness", higher_is_better=True, scope="response", unit="nats per token",
     source="arXiv 2510.03988 v1; v2 eq. 2 (LALP)", aggregate="mean", compute=local_naturalness,
     reads="window",
+    of_prefix=True,
 )  # fmt: skip
 
 
@@ -63,6 +64,7 @@ GLOBAL_NATURALNESS = Metric(
     name="global_naturalness", higher_is_better=True, scope="response", unit="nats per token",
     source="arXiv 2502.04194 (GRAPE); arXiv 2510.03988 v2 eq. 1 (GALP)", aggregate="mean",
     compute=global_naturalness, reads="global",
+    of_prefix=True,
 )  # fmt: skip
 
 
@@ -88,4 +90,5 @@ GLOBAL_STEP_NATURALNESS = Metric(
     name="global_step_naturalness", higher_is_better=True, scope="response", unit="nats per token",
     source="ours: the context of GN with the weights of LN", aggregate="mean",
     compute=global_step_naturalness, reads="global",
+    of_prefix=True,
 )  # fmt: skip

@@ -31,6 +31,7 @@ def perplexity(record: StepSums, window: str = GLOBAL) -> float:
 PERPLEXITY = Metric(
     name="perplexity", higher_is_better=False, scope="response", unit="none",
     source="the definition", aggregate="mean", compute=perplexity, reads="global",
+    of_prefix=True,
 )  # fmt: skip
 
 
@@ -62,6 +63,7 @@ IFD = Metric(
     name="ifd", higher_is_better=False, scope="response", unit="ratio",
     source="arXiv 2308.12032 (IFD); ours: lower is better", aggregate="mean", compute=ifd,
     reads="global", needs=frozenset({"prompted", "unprompted", "unprompted_tokens"}),
+    of_prefix=True,
 )  # fmt: skip
 
 BETA: Final = 3.0
@@ -123,6 +125,7 @@ RSR = Metric(
     name="rsr", higher_is_better=False, scope="response", unit="ranks per nat",
     source="arXiv 2601.14249 (RSR)", aggregate="ratio_of_means", compute=rsr, reads="global",
     needs=frozenset({"capped_rank"}), parts=rsr_parts,
+    of_prefix=True,
 )  # fmt: skip
 
 
@@ -142,4 +145,5 @@ ENTROPY = Metric(
     name="entropy", higher_is_better=None, scope="response", unit="nats per token",
     source="the definition", aggregate="mean", compute=entropy, reads="global",
     needs=frozenset({"entropy"}),
+    of_prefix=True,
 )  # fmt: skip

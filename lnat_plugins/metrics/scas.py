@@ -38,4 +38,5 @@ SCAS = Metric(
     name="scas", higher_is_better=False, scope="response", unit="nats² per token²",
     source="arXiv 2605.26872 (SCAS), and its authors' code", aggregate="mean", compute=scas,
     reads="global", needs=frozenset({"cosine_self", "cosine_prompt", "content_nll", "prompt_nll"}),
+    of_prefix=True,
 )  # fmt: skip

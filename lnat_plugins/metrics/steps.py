@@ -60,6 +60,22 @@ class Steps:
         """(R,) scored tokens of each response."""
         return self.added(self.tokens)
 
+    @cached_property
+    def whole_tokens(self) -> Ints:
+        """(R,) tokens of each whole response, of which a prefix may be all that is scored."""
+        return self._of_whole(self.n_tokens, lambda one: one.whole_tokens)
+
+    @cached_property
+    def whole_steps(self) -> Ints:
+        """(R,) steps of each whole response."""
+        return self._of_whole(self.n_steps, lambda one: one.whole_steps)
+
+    def _of_whole(self, scored_R: Ints, count: Callable[[StepSums], int]) -> Ints:
+        cut = [i for i, one in enumerate(self._records) if one.whole]
+        found_R: Ints = scored_R.copy()
+        found_R[cut] = [count(self._records[i]) for i in cut]
+        return found_R
+
     @property
     def index(self) -> Ints:
         """(S,) the response of each step."""

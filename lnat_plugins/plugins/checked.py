@@ -81,7 +81,12 @@ def check_teacher_set(
     found = check_student(
         teacher_set, opened, planned(), planned(metrics=(ALL,)), plain=not apply_chat_template
     )
-    if first != GLOBAL and len(teacher_set.teachers) > 1 and n_prompts > FIRST_LOOK:
+    if (
+        first != GLOBAL
+        and not settings.prefix
+        and len(teacher_set.teachers) > 1
+        and n_prompts > FIRST_LOOK
+    ):
         exact = found.planned[f"window {first}"].tokens
         budget = spec.settings.budget or Budget()
         expected = (

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from lnat_plugins.errors import ConfigError, StudentError
 from lnat_plugins.files import read_yaml
-from lnat_plugins.metrics import Metric, request_metrics
+from lnat_plugins.metrics import ALL, Metric, check_prefix, get_metric, request_metrics
 from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.plugins.load import Plugins, load_plugins
 from lnat_plugins.plugins.registry import Registry
@@ -24,6 +24,7 @@ from lnat_plugins.selection import (
     choose_rejected,
     parse_selection,
 )
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.formats import Format
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
@@ -124,7 +125,9 @@ def plan_of(
     windows = parse_windows(settings.windows, f"{where}windows")
     return Plan(
         settings,
-        parse_steps(settings.steps, f"{where}steps", registry.splitters, settings.markers),
+        parse_steps(
+            settings.steps, f"{where}steps", registry.splitters, settings.markers, settings.prefix
+        ),
         windows,
         _requested(settings, windows, registry.metrics, f"{where}metrics", metrics),
         tokens,
@@ -141,6 +144,9 @@ def _requested(
         return RequestedMetrics({metric_under(settings.budget.goal).name: frozenset()})
     scored = [window.name for window in windows]
     names = settings.requested_metrics if names is None else names
+    if settings.prefix and tuple(names) != (ALL,):
+        for name in names:
+            check_prefix(get_metric(name, metrics, where), settings.prefix, where)
     return request_metrics(names, scored, metrics, where)
 
 
@@ -217,13 +223,15 @@ def read_block(
 
 
 def _inherit(keys: dict[str, Any], base_dir: Path) -> list[str]:
-    """Fill in the steps, windows and markers of the block's teacher set; returns its plugins."""
+    """Fill in how the block's teacher set is scored; returns its plugins."""
     path = base_dir / str(keys["teacher_set"])
     task = parse_task(read_yaml(path), path)
     keys["teacher_set"] = str(keys["teacher_set"])
     keys.setdefault("steps", task.settings.steps)
     keys.setdefault("windows", list(task.settings.windows))
     keys.setdefault("markers", task.settings.markers)
+    if task.settings.prefix:
+        keys.setdefault("prefix", task.settings.prefix)
     folder = task.data.base_dir.resolve()
     return [str(folder / one) if one.endswith(".py") else one for one in task.plugins]
 
@@ -251,7 +259,7 @@ def needed_by(
     """
     if form.needs == "longest":
         try:
-            tokens = student.training_tokens([candidates.rows[i] for i in selection.indices])
+            tokens = student.training_tokens(as_trained(selection, candidates, selection.indices))
         except StudentError:
             return {"longest": None}
         return {"longest": max(tokens)}

@@ -31,6 +31,7 @@ from lnat_plugins.plugins import hookspecs
 from lnat_plugins.plugins.registry import NameClashError, Registry
 from lnat_plugins.plugins.sources import plugin_sources
 from lnat_plugins.selection import Selection, SelectionSpec, Student
+from lnat_plugins.selection.answers import as_trained, mixed
 from lnat_plugins.selection.arrange import arrange
 from lnat_plugins.selection.degenerate import with_degenerate
 from lnat_plugins.teacher_set import Candidates
@@ -222,6 +223,7 @@ class Plugins:
             PluginWarning: an observer fails.
         """
         selection = arrange(self._decide(candidates, student, spec), spec)
+        selection = mixed(selection, candidates, spec.mix_answers)
         selection = _with_notes(selection, candidates, student)
         for name, plugin in self._implementing("lnat_selected"):
             try:
@@ -257,7 +259,7 @@ class Plugins:
 
 def _with_notes(selection: Selection, candidates: Candidates, student: Student) -> Selection:
     """With its degenerate rows, warnings, and what training reads otherwise."""
-    chosen = [candidates.rows[index] for index in selection.indices]
+    chosen = as_trained(selection, candidates, selection.indices)
     return replace(
         with_degenerate(selection, candidates), training_notes=student.training_notes(chosen)
     )

@@ -10,6 +10,7 @@ from lnat_plugins.ranking.compare import Comparison, MetricOrder, compare
 from lnat_plugins.ranking.confounds import Confounds, ControlCorrelation
 from lnat_plugins.ranking.leaderboard import Leaderboard, leaderboard
 from lnat_plugins.ranking.orders import Agreement
+from lnat_plugins.ranking.prefixes import PrefixAgreement, prefix_agreement
 from lnat_plugins.ranking.raced import RacedRanking, raced
 from lnat_plugins.ranking.rank import rank
 from lnat_plugins.ranking.reference import Reference, ReferenceFit, read_reference
@@ -22,6 +23,7 @@ __all__ = [
     "ControlCorrelation",
     "Leaderboard",
     "MetricOrder",
+    "PrefixAgreement",
     "RacedRanking",
     "Ranking",
     "Reference",
@@ -30,6 +32,7 @@ __all__ = [
     "TeacherRank",
     "compare",
     "leaderboard",
+    "prefix_agreement",
     "raced",
     "rank",
     "read_reference",

@@ -127,7 +127,7 @@ def rank(
     if reference is not None:
         fit = reference_fit(reference, teachers, scores_T, scores_BT)
     ranking = Ranking(
-        metric=metric.name, unit=metric.unit, window=table.window,
+        metric=metric.name, unit=_unit(metric, rows), window=table.window,
         higher_is_better=bool(metric.higher_is_better),
         verdict=said, sensitivity=changed, warnings=(), windows=_windows(rows, prompts, table),
         calibration=calibration(rows, teachers, prompts),
@@ -152,6 +152,12 @@ def rank(
     )  # fmt: skip
     warned = tuple(warnings(ranking, rows))
     return replace(ranking, warnings=warned, notes=tuple(notes(ranking)))
+
+
+def _unit(metric: Metric, rows: Sequence[Scored]) -> str:
+    """What a figure is in, wherever it is shown, and of which part of the responses it is."""
+    prefix = "" if metric.reads == "counts" else rows[0].record.prefix
+    return f"{metric.unit}, of the first {prefix}" if prefix else metric.unit
 
 
 def _right(rows: Sequence[Scored]) -> dict[str, tuple[int, int]]:

@@ -176,7 +176,7 @@ _Compute = Callable[[StepSums, str], float]
 def _metric(compute: _Compute) -> Metric:
     return Metric(
         name="variant", higher_is_better=True, scope="response", unit=LOCAL_NATURALNESS.unit,
-        source="ours", aggregate="mean", compute=compute, reads="window",
+        source="ours", aggregate="mean", compute=compute, reads="window", of_prefix=True,
     )  # fmt: skip
 
 

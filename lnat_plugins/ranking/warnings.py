@@ -10,7 +10,8 @@ from typing import Final
 from lnat_plugins.formatting import number, plural
 from lnat_plugins.metrics import GLOBAL, Scored
 from lnat_plugins.ranking.result import Ranking
-from lnat_plugins.teacher_set.degenerate import in_words
+from lnat_plugins.steps.prefix import in_words
+from lnat_plugins.teacher_set.degenerate import in_words as degenerate_in_words
 from lnat_plugins.teacher_set.unusable import in_words as unusable_in_words
 
 OLD_CUT: Final = "sentence@1"
@@ -23,6 +24,13 @@ _UNKNOWN: Final = 0.5
 def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
     """A line each, the gravest first."""
     yield from _student(ranking, rows)
+    if prefix := next((row.record.prefix for row in rows if row.record.prefix), ""):
+        cut = sum(bool(row.record.whole) for row in rows)
+        yield (
+            f"Scores are of {in_words(prefix)} ({cut} of {len(rows)} go on), as an estimate of "
+            "whole traces: score some prompts whole, and `lnat rank PREFIX WHOLE` says how far "
+            "both orders agree."
+        )
     if ranking.metric != "global_naturalness" and any(
         OLD_CUT in row.record.splitter for row in rows
     ):
@@ -36,7 +44,7 @@ def warnings(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
             "spread evenly over its prompts: `lnat check` names the first ones."
         )
     yield from _right(ranking)
-    if found := in_words(ranking.degenerate):
+    if found := degenerate_in_words(ranking.degenerate):
         yield (
             f"Degenerate responses: {found}. Some scores favour such rows: look at them "
             "before training."
@@ -69,7 +77,7 @@ def _student(ranking: Ranking, rows: Sequence[Scored]) -> Iterator[str]:
         )
     limit = facts.get("max_length")
     n_long = sum(
-        limit is not None and record.prompt_tokens + record.n_read > limit + 1
+        limit is not None and record.prompt_tokens + record.whole_ids > limit + 1
         for record in (row.record for row in rows)
     )
     if 2 * n_long > len(rows):

@@ -96,7 +96,7 @@ def report(
         )  # fmt: skip
     for row in scored.rows:
         end = row.record.spans[-1][1] if row.record.spans else 0
-        if end != len(row.text):
+        if end > len(row.text) if row.record.whole else end != len(row.text):
             raise DataError(
                 "the scored steps do not cover the response",
                 where=f"prompt {row.prompt_id!r}, teacher {row.teacher!r}",
@@ -199,7 +199,7 @@ def _first(
         ]
         value = figures.values[label].values[place[id(row)]]
         responses.append({
-            "row": row, "steps": steps, "left_out": record.n_steps - shown,
+            "row": row, "steps": steps, "left_out": record.whole_steps - shown,
             "value": f"{label} {number(value)}",
         })  # fmt: skip
     return {"index": index, "responses": responses, "view": view}

@@ -156,7 +156,7 @@ def details(
         if not math.isnan(apart):
             figures.append(f"global minus window {local_window} {step_number(apart)}")
     tokens = counted(record.tokens[step], "token")
-    return f"step {step + 1} of {len(record.spans)}, {tokens}: {'; '.join(figures)}"
+    return f"step {step + 1} of {record.whole_steps}, {tokens}: {'; '.join(figures)}"
 
 
 def _why(record: StepSums, window: str) -> str:
@@ -272,8 +272,8 @@ def _response(
         "teacher": teachers.index(row.teacher),
         "sample": row.sample,
         "correct": row.correct,
-        "n_steps": record.n_steps,
-        "n_tokens": record.n_tokens,
+        "n_steps": record.whole_steps,
+        "n_tokens": record.whole_tokens,
         "steps": [row.text[start:end] for start, end in spans],
         "tags": {
             step: parts
@@ -358,7 +358,7 @@ def points(
         "p": [place[row.prompt_id] for row in rows],
         "teacher": [teachers.index(row.teacher) for row in rows],
         # A count of 0, which some plain metrics allow, has no logarithm.
-        "tokens": [row.record.n_tokens or None for row in rows],
+        "tokens": [row.record.whole_tokens or None for row in rows],
         **{
             name: [short(of.values[i]) for i in chosen]
             for name, of in (("score", scores), ("local", local), ("global", whole))

@@ -15,6 +15,7 @@ from lnat_plugins.teacher_set.notes import left_out
 
 AS_SET: Final = "as this set says"
 ALL_METRICS: Final = "metrics: all"
+WHOLE: Final = "whole responses, without the prefix"
 _EVERY: Final = "both, every step"
 
 _STEPS_SHOWN: Final = 12
@@ -31,12 +32,14 @@ class CutResponse:
         teacher, prompt_id, where: which one.
         steps: of each its scored tokens, its tokens that are read and not scored, and its text
             with every tag between brackets.
+        whole: steps and tokens of the whole response, where a prefix of it is scored; else None.
     """
 
     teacher: str
     prompt_id: str
     where: str
     steps: tuple[tuple[int, int, str], ...]
+    whole: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ class StudentCheck:
         plain: whether prompts are read as plain text, without a chat template.
         path, reason: the engine's pass, and why it is not the packed one.
         cut: a response of each of three teachers.
-        planned: `AS_SET`, "window …" for each one alone, `ALL_METRICS` -> tokens to be read.
+        planned: `AS_SET`, "window …" for each one alone, `ALL_METRICS`, with a prefix `WHOLE` ->
+            tokens to be read.
         longest: tokens of prompt and response together, and where.
         context: tokens that the student reads at once; None if its configuration names no limit.
         too_long: rows that do not fit.
@@ -195,6 +199,7 @@ def _cut_lines(cut: CutResponse) -> Iterator[str]:
     yield (
         f"teacher {cut.teacher}, prompt {cut.prompt_id}{place}: "
         f"{plural(len(cut.steps), 'step')}, {plural(n_tokens, 'token', separator=',')}"
+        + (f", the prefix of {cut.whole[0]:,} and {cut.whole[1]:,}" if cut.whole else "")
     )
     for number, (scored, tags, text) in enumerate(cut.steps[:_STEPS_SHOWN], 1):
         more = f" + {tags} not scored" if tags else ""
@@ -243,6 +248,13 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
         f"{planned.tokens:,} tokens to be read by the {student.path} pass"
         + (f" ({student.reason})" if student.reason else "")
     )
+    if WHOLE in student.planned:
+        whole = student.planned[WHOLE].tokens
+        yield (
+            f"its prefix, the first {teacher_set.settings.prefix} of each response, saves "
+            f"{whole - planned.tokens:,} of the {whole:,} tokens that whole responses take "
+            f"({_percent(whole - planned.tokens, whole)}); scores are estimates of theirs"
+        )
     if student.trial is not None and student.seconds is not None:
         yield (
             f"about {duration(student.seconds)} on this machine ({student.trial.device}, "

@@ -24,12 +24,14 @@ from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
     ALL_METRICS,
     AS_SET,
+    WHOLE,
     CutResponse,
     NoteOnRows,
     StudentCheck,
     Trial,
 )
 from lnat_plugins.scoring.engine_backend import EngineBackend
+from lnat_plugins.scoring.prepared import PreparedRows
 from lnat_plugins.scoring.progress import counting_bar
 from lnat_plugins.scoring.rows import (
     END,
@@ -40,7 +42,7 @@ from lnat_plugins.scoring.rows import (
     Renderer,
     RowTokens,
 )
-from lnat_plugins.scoring.scorer import PreparedRows, Scorer
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.student import ScoringPlan, context_of
 from lnat_plugins.scoring.tokens import EncodedResponse, encode_response
 from lnat_plugins.scoring.variants import calls_with_variants
@@ -203,11 +205,12 @@ def check_student(
         prepared = reader.scorer.prepare_rows(rows, [row.response for row in candidates])
         for name, count in counters.items():
             planned[name] += count(i, prepared)
-        for candidate, row in zip(candidates, rows, strict=True):
+        read = prepared.lengths
+        for place, (candidate, row) in enumerate(zip(candidates, rows, strict=True)):
             n_tokens = len(row.prompt) + len(row.response.ids)
             longest = max(longest, (n_tokens, candidate.where), key=lambda one: one[0])
             # The last token is predicted, not read.
-            too_long += student.context is not None and n_tokens - 1 > student.context
+            too_long += student.context is not None and read[place] - 1 > student.context
             for note in row.notes:
                 known = notes.get(note)
                 notes[note] = (
@@ -265,7 +268,8 @@ def _cut(row: Candidate, tokens: RowTokens, plan: ScoringPlan) -> CutResponse:
     of_tags = encoded.tags_per_step or (0,) * len(counts)
     texts = [_marked(row.text, start, end, tags) for start, end in encoded.spans]
     steps = tuple(zip(counts, of_tags, texts, strict=True))
-    return CutResponse(row.teacher, row.prompt_id, row.where, steps)
+    whole = encoded.whole and (encoded.whole.steps, len(encoded.whole.ids))
+    return CutResponse(row.teacher, row.prompt_id, row.where, steps, whole)
 
 
 def _marked(text: str, start: int, end: int, tags: Sequence[tuple[int, int]]) -> str:
@@ -324,6 +328,8 @@ class _Reader:
         found: dict[str, Callable[[int, PreparedRows], Planned]] = {
             AS_SET: partial(with_extra, asked)
         }
+        if plan.steps.prefix is not None:
+            found[WHOLE] = lambda i, prepared: with_extra(asked, i, prepared.whole(scorer.prepare))
         for window in plan.windows:
             alone = replace(asked, windows=(window,), statistics=frozenset(), tokens=False)
             found[f"window {window.name}"] = _counter(alone)

@@ -125,6 +125,9 @@ class StepSums:
         part: where a run has a budget and read a part of the response, which one: "steps", 0-based,
             scored under the first window, "whole" and "stride", see `part.Part`; empty if all was
             read.
+        whole: where only a prefix was scored (`settings["prefix"]`) and the response goes on, what
+            there is of it: "steps", "tokens" that would be scored, "ids" with those of tags. All
+            else is of the prefix.
         may_pass: whether a reason in `undefined` is of this run alone (memory that was not free, a
             log-probability of NaN), so that another run may have the number. Not written.
     """
@@ -152,22 +155,38 @@ class StepSums:
     student: Mapping[str, Any] = field(default_factory=dict)
     ids_digest: str = ""
     part: Mapping[str, Any] = field(default_factory=dict)
+    whole: Mapping[str, int] = field(default_factory=dict)
     may_pass: bool = False
 
     @property
     def n_tokens(self) -> int:
-        """Scored tokens of the whole response."""
+        """Scored tokens."""
         return sum(self.tokens)
 
     @property
-    def n_read(self) -> int:
-        """Tokens of the whole response, those of tags included."""
-        return self.n_tokens + sum(self.tag_tokens)
+    def n_steps(self) -> int:
+        """Scored steps."""
+        return len(self.tokens)
 
     @property
-    def n_steps(self) -> int:
-        """Steps of the response."""
-        return len(self.tokens)
+    def whole_tokens(self) -> int:
+        """Tokens of the whole response, without those of tags."""
+        return self.whole.get("tokens") or self.n_tokens
+
+    @property
+    def whole_ids(self) -> int:
+        """Tokens of the whole response, those of tags included."""
+        return self.whole.get("ids") or self.n_tokens + sum(self.tag_tokens)
+
+    @property
+    def whole_steps(self) -> int:
+        """Steps of the whole response."""
+        return self.whole.get("steps") or self.n_steps
+
+    @property
+    def prefix(self) -> str:
+        """Which part of each response this run scored, as "512 tokens"; "" = all."""
+        return str(self.settings.get("prefix", ""))
 
     def step_means(self, window: str) -> list[float] | None:
         """Σ log p / tokens of each step, nats per token; None if not scored, or only in total."""
@@ -196,8 +215,9 @@ class StepSums:
             fields[name] = _null_for_nan(fields[name], where)
         fields["spans"] = list(self.spans)
         fields["token_values"] = self.token_values and self.token_values.as_dict()
-        if not self.part:
-            del fields["part"]
+        for name in ("part", "whole"):
+            if not fields[name]:
+                del fields[name]
         return json.dumps(fields, allow_nan=False, default=dict)
 
     @classmethod
@@ -350,6 +370,13 @@ def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
         raise refuse("tokens", f"does not hold a count for each of {n} steps", record.tokens)
     if record.sums.keys() != record.totals.keys():
         raise refuse("totals", "does not hold the windows of 'sums'", sorted(record.totals))
+    if record.whole:
+        steps, tokens, ids = (record.whole.get(name, 0) for name in ("steps", "tokens", "ids"))
+        read = record.n_tokens + sum(record.tag_tokens)
+        if len(record.whole) != 3 or steps < n or not 1 <= tokens <= ids or ids < read:
+            raise refuse("whole", "does not hold more than the prefix", dict(record.whole))
+        if not record.prefix:
+            raise refuse("whole", "is there without a prefix in the settings", dict(record.whole))
     if record.tag_tokens and len(record.tag_tokens) != n:
         raise refuse(
             "tag_tokens", f"does not hold a count for each of {n} steps", len(record.tag_tokens)

@@ -20,8 +20,9 @@ from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.formatting import plural
 from lnat_plugins.processes import in_processes
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
-from lnat_plugins.scoring.samples_files import CUT, SamplesFile, find_files
+from lnat_plugins.scoring.samples_files import CUT, SamplesFile, find_files, prefix_of
 from lnat_plugins.scoring.samples_lines import read_prompts
+from lnat_plugins.steps.prefix import in_words
 from lnat_plugins.teacher_set.degenerate import DegenerateCount, count_kinds, degenerate_kinds
 from lnat_plugins.teacher_set.prompts import Candidate, Message
 from lnat_plugins.teacher_set.unusable import UnusableRows, add
@@ -94,10 +95,16 @@ class ScoredSet:
 
     @property
     def steps(self) -> str:
-        """How the responses were cut: "sentence (sentence@2), markers: skip"."""
+        """How the responses were cut: "sentence (sentence@2), markers: skip", and what of them."""
         # Older samples say nothing of markers: every token was scored.
         markers = self.settings.get("markers", "keep")
-        return f"{self.settings.get('steps')} ({self.splitter}), markers: {markers}"
+        prefix = f", prefix: {self.prefix}" if self.prefix else ""
+        return f"{self.settings.get('steps')} ({self.splitter}), markers: {markers}{prefix}"
+
+    @property
+    def prefix(self) -> str:
+        """The part of each response that was scored, as "512 tokens"; "" = all of it."""
+        return str(self.settings.get("prefix", ""))
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -165,16 +172,18 @@ def scored_set(
 def read_scored_sets(sources: Iterable[str | Path]) -> tuple[ScoredSet, ...]:
     """All scores in the files and folders, one `ScoredSet` per task and student, in that order.
 
+    Scores of prefixes make a set of their own, after that of whole responses.
+
     Raises:
         DataError: no such file, no samples file in a folder, a line that cannot be read, or
             files of one task that do not belong together; names file, line and remedy.
     """
     files, skipped = find_files([Path(source) for source in sources])
-    runs: dict[tuple[str, str], list[SamplesFile]] = {}
+    runs: dict[tuple[str, str, str], list[SamplesFile]] = {}
     for file in files:
         # lm-eval names a model's folder like this; one file of a run may have this name only.
         student = re.sub(r"[\"<>:/|\\?*\[\]]+", "__", file.student)
-        runs.setdefault((file.task, student), []).append(file)
+        runs.setdefault((file.task, student, prefix_of(file.path)), []).append(file)
     # Looking for circles among objects that are all kept takes a quarter of the time.
     collected = gc.isenabled()
     gc.disable()
@@ -201,7 +210,12 @@ def several(sets: Sequence[ScoredSet]) -> DataError:
     """The error where scores are of more tasks than one, or of one task by more students."""
     tasks = dict.fromkeys(scored.task for scored in sets)
     students = dict.fromkeys(scored.student for scored in sets)
-    kind, found = ("tasks", tasks) if len(tasks) > 1 else ("students", students)
+    parts = dict.fromkeys(in_words(scored.prefix) or "whole responses" for scored in sets)
+    kind, found = (
+        ("tasks", tasks) if len(tasks) > 1
+        else ("students", students) if len(students) > 1
+        else ("parts of the responses", parts)
+    )  # fmt: skip
     return DataError(
         f"several {kind} are scored here",
         found=", ".join(found),

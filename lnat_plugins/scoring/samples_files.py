@@ -30,7 +30,7 @@ NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for
 _LOG_SAMPLES: Final = "run lm_eval with --log_samples and --output_path, and name what it wrote"
 
 _FILE_NAME: Final = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
-_WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "teachers")
+_WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "prefix", "teachers")
 _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 
@@ -123,6 +123,16 @@ def _is_ours(path: Path) -> bool:
     except DataError:
         return True  # so that reading it raises the error
     return isinstance(doc, Mapping) and {"prompt_id", "responses"} <= doc.keys()
+
+
+def prefix_of(path: Path) -> str:
+    """Which part of each response the file's first record scored; "" = all, or not readable."""
+    try:
+        replies = (reply for line in read_lines(path) for reply in line.parsed["resps"])
+        return str(parse_json(next(replies)[0])["settings"].get("prefix", ""))
+    except (DataError, ValueError, LookupError, TypeError, AttributeError, StopIteration,
+            RecursionError):  # fmt: skip
+        return ""  # so that reading it raises the error
 
 
 def _describe(path: Path) -> SamplesFile:

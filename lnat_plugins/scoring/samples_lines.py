@@ -125,10 +125,11 @@ def _read_response(
         found = f"teacher {record.teacher}, sample {record.sample}"
         what = "the record belongs to another response"
         raise DataError(what, where=where, found=found, remedy=CUT)
-    if record.spans[-1:] and record.spans[-1][1] != len(own.response):
+    end, length = record.spans[-1][1] if record.spans else 0, len(own.response)
+    if record.spans and (end > length if record.whole else end != length):
         raise DataError(
             "the record's field 'spans' does not end where the response does", where=where,
-            found=f"{record.spans[-1][1]} of {len(own.response)} characters", remedy=CUT,
+            found=f"{end} of {length} characters", remedy=CUT,
         )  # fmt: skip
     steps = None if own.steps is None else tuple(own.steps)
     extra = own.model_extra or _NO_EXTRA

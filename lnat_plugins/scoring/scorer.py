@@ -6,9 +6,9 @@ import functools
 import importlib.metadata
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from lnat_plugins.scoring.backend import (
     Sum,
 )
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.prepared import Key, Prepared, PreparedRows, key_of
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.rows import RowTokens, ids_digest
 from lnat_plugins.scoring.sanity import facts_failed
@@ -38,56 +39,21 @@ from lnat_plugins.scoring.tokens import (
     tokenise,
 )
 from lnat_plugins.steps import StepSpec
+from lnat_plugins.steps.prefix import Prefix
 from lnat_plugins.steps.windows import GLOBAL, Pair, Window
 from lnat_plugins.teacher_set.config import fingerprint
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Response
 
-_Key = tuple[str, tuple[str, ...] | None, bytes]
 READS_AT_MOST: Final = "the student reads at most"
 """Stands in the reason of what is undefined because it is longer than the context."""
 
 _TRACE: Final = "the prompt and the whole trace"
+_PREFIX: Final = "the prompt and the prefix"
 _STEP: Final = "the prompt and the step with its window"
 _FREE: Final = frozenset({"first_token", "first_two_tokens"})
 _ONLY_TAGS: Final = "the response holds nothing but tags"
-
-
-class Prepared(NamedTuple):
-    """A prompt's responses, cut and tokenised.
-
-    Args:
-        prompt: shape (P,), token ids.
-        responses: as given.
-        tokens: of each.
-        encoded: text, supplied steps and token ids -> tokens and steps; equal responses once.
-    """
-
-    prompt: Ids
-    responses: tuple[Response, ...]
-    tokens: tuple[ResponseTokens, ...]
-    encoded: Mapping[_Key, EncodedResponse]
-
-
-class PreparedRows(NamedTuple):
-    """Rows, those with the same prompt ids together.
-
-    Args:
-        parts: each with the places of its responses among the rows.
-    """
-
-    parts: tuple[tuple[Prepared, tuple[int, ...]], ...]
-
-    def score(self, score: Callable[[Prepared], list[StepSums]]) -> list[StepSums]:
-        """The records of the rows, in order."""
-        found: dict[int, StepSums] = {}
-        for prepared, places in self.parts:
-            found.update(zip(places, score(prepared), strict=True))
-        return [found[place] for place in sorted(found)]
-
-    def calls(self, calls_of: Callable[[Prepared], PromptCalls]) -> list[PromptCalls]:
-        """What scoring asks of the back end, of each part."""
-        return [calls_of(prepared) for prepared, _ in self.parts]
+_PREFIX_OF_TAGS: Final = "the prefix holds nothing but tags"
 
 
 @dataclass(frozen=True)
@@ -170,6 +136,7 @@ class Scorer:
         prompt: Sequence[int] | Ids,
         responses: Sequence[Response],
         tokens: Sequence[ResponseTokens] | None = None,
+        prefixes: Sequence[Prefix | None] | None = None,
     ) -> Prepared:
         """What needs no student: steps and tokens.
 
@@ -177,6 +144,7 @@ class Scorer:
             prompt: the rendered prompt as token ids, at least one.
             responses: to that prompt.
             tokens: of each; by default as each is tokenised on its own.
+            prefixes: what is scored of each, in place of the setting.
 
         Raises:
             StudentError: an empty prompt, a tokenizer that drops text.
@@ -190,12 +158,15 @@ class Scorer:
             )
         if tokens is None:
             tokens = [tokenise(self.tokenizer, one.text, one.where) for one in responses]
-        encoded: dict[_Key, EncodedResponse] = {}
-        for response, own in zip(responses, tokens, strict=True):
-            key = _key(response, own)
+        encoded: dict[Key, EncodedResponse] = {}
+        if prefixes is None:
+            prefixes = [self.spec.prefix] * len(responses)
+        for response, own, prefix in zip(responses, tokens, prefixes, strict=True):
+            key = key_of(response, own)
             if key not in encoded:
+                spec = replace(self.spec, prefix=prefix)
                 encoded[key] = encode_response(
-                    own, response.text, self.spec, response.steps, response.where
+                    own, response.text, spec, response.steps, response.where
                 )
         return Prepared(np.asarray(prompt, np.int64), tuple(responses), tuple(tokens), encoded)
 
@@ -211,7 +182,7 @@ class Scorer:
         sums = dict(zip(encoded, self.backend.sums(prompt, jobs), strict=True))
         return [
             self._record(response, encoded[key], prompt, sums[key], part_of)
-            for response, key in zip(responses, map(_key, responses, tokens), strict=True)
+            for response, key in zip(responses, map(key_of, responses, tokens), strict=True)
         ]
 
     def unread(self, prepared: Prepared) -> list[StepSums]:
@@ -219,7 +190,7 @@ class Scorer:
         prompt, responses, tokens, encoded = prepared
         return [
             self._record(response, encoded[key], prompt, JobSums({}), lambda _: Part((), False))
-            for response, key in zip(responses, map(_key, responses, tokens), strict=True)
+            for response, key in zip(responses, map(key_of, responses, tokens), strict=True)
         ]
 
     def jobs(self, prepared: Prepared, part_of: PartOf | None = None) -> list[Job]:
@@ -278,13 +249,13 @@ class Scorer:
     def _unavailable(self, response: EncodedResponse, prompt_tokens: int) -> dict[str, str]:
         """The statistics wanted that cannot be computed for this response -> the reason."""
         if not response.scored.any():
-            return dict.fromkeys(sorted(self._gathered - {"reward"}), _ONLY_TAGS)
+            return dict.fromkeys(sorted(self._gathered - {"reward"}), _only_tags(response))
         found = dict(self.backend.unavailable)
         body = len(response.ids)
         # The activation of the last token needs it to be read.
         if not self._fits(body + 1, prompt_tokens):
             late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
-            too_long = self._too_long(_TRACE, body, prompt_tokens)
+            too_long = self._too_long(_trace(response), body, prompt_tokens)
             found = dict.fromkeys(sorted(late), too_long) | found
         return {name: why for name, why in found.items() if name in self._gathered}
 
@@ -311,7 +282,7 @@ class Scorer:
         whole = computed.whole
         only_tags = not encoded.scored.any()
         if not self._fits(len(encoded.ids), prompt_tokens) and not only_tags:
-            whole = Sum(math.nan, self._too_long(_TRACE, len(encoded.ids), prompt_tokens))
+            whole = Sum(math.nan, self._too_long(_trace(encoded), len(encoded.ids), prompt_tokens))
         part = None if part_of is None or only_tags else part_of(encoded)
         first = self.windows[0]
         read = {} if part is None else part.scored(first, encoded.n_steps)
@@ -326,7 +297,7 @@ class Scorer:
                     (computed.pairs.get(pair) if pair.step in drawn else Sum(math.nan))
                     or Sum(
                         math.nan,
-                        _ONLY_TAGS
+                        _only_tags(encoded)
                         if only_tags
                         else self._too_long(_STEP, _length(encoded, pair), prompt_tokens),
                     )
@@ -368,8 +339,9 @@ class Scorer:
             token_values=self._token_values(encoded, computed),
             prompt_tokens=prompt_tokens,
             student=self.student,
-            ids_digest=ids_digest(prompt, encoded.ids),
+            ids_digest=ids_digest(prompt, encoded.all_ids),
             part={} if part is None else part.as_dict(),
+            whole=_whole(encoded),
             may_pass=computed.failed or facts_failed(self.student),
         )
 
@@ -429,10 +401,20 @@ def windows_of_parts(windows: Sequence[Window]) -> tuple[Window, Window]:
     return windows[0], Window(GLOBAL)
 
 
-def _key(response: Response, tokens: ResponseTokens) -> _Key:
-    """What is scored: equal responses have exactly equal scores, so that a tie is one."""
-    steps = None if response.steps is None else tuple(response.steps)
-    return response.text, steps, tokens.ids.tobytes()
+def _trace(response: EncodedResponse) -> str:
+    return _TRACE if response.whole is None else _PREFIX
+
+
+def _only_tags(response: EncodedResponse) -> str:
+    return _ONLY_TAGS if response.whole is None else _PREFIX_OF_TAGS
+
+
+def _whole(response: EncodedResponse) -> dict[str, int]:
+    """As `StepSums.whole` writes it."""
+    whole = response.whole
+    if whole is None:
+        return {}
+    return {"steps": whole.steps, "tokens": whole.tokens, "ids": len(whole.ids)}
 
 
 def _length(response: EncodedResponse, pair: Pair) -> int:

@@ -73,6 +73,7 @@ class StoredRecord(BaseModel):
     student: dict[str, Any] = {}
     ids_digest: str = ""
     part: dict[str, Any] = {}
+    whole: dict[str, _Count] = {}
 
     def values(self) -> dict[str, Any]:
         """The fields, with NaN for null."""
@@ -139,7 +140,7 @@ def _keys_of_fields(record: StoredRecord) -> float:
 
 _FLAT: Final = (
     "sums", "totals", "undefined", "versions", "step_statistics", "statistics", "tag_sums",
-    "variants", "calibration",
+    "variants", "calibration", "whole",
 )  # fmt: skip
 _NESTED: Final = ("settings", "student", "part", "token_values")
 

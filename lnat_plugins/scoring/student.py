@@ -17,13 +17,13 @@ from lnat_plugins.scoring.backend import PromptCalls, tokens_to_read
 from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.prepared import PreparedRows
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar, print_line
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.rows import WARNED, Renderer, RowTokens, count_warned
 from lnat_plugins.scoring.sanity import student_facts
 from lnat_plugins.scoring.scorer import (
     PartOf,
-    PreparedRows,
     Scorer,
     part_of_rows,
     windows_of_parts,

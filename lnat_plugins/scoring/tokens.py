@@ -7,15 +7,18 @@ space (a token of white space alone: its first character), by the tokenizer's ch
 before, whether or not the tokenizer counts that blank in its offsets; ".\\n\\n" belongs to the
 sentence it ends.
 
+With a prefix only its tokens are kept; how many there are in all stays known.
+
 With `markers: skip` the tokens of tags are read, and not scored: a token that begins in a tag or
 in the white space beside one.
 """
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +27,7 @@ import numpy.typing as npt
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import Span, StepSpec, supplied_spans
 from lnat_plugins.steps.markers import find_tags, join_markup, without_tags
+from lnat_plugins.steps.prefix import Prefix
 
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -41,6 +45,20 @@ class ResponseTokens(NamedTuple):
     offsets: Ids
 
 
+class Whole(NamedTuple):
+    """What there is of a response of which only a prefix is scored.
+
+    Args:
+        ids: of the whole response, shape (T,).
+        steps: how many it has.
+        tokens: how many of its tokens would be scored.
+    """
+
+    ids: Ids
+    steps: int
+    tokens: int
+
+
 @dataclass(frozen=True)
 class EncodedResponse:
     """A response as token ids, cut into steps.
@@ -52,6 +70,7 @@ class EncodedResponse:
         scored: shape (T,), True for each token that counts; in every step one at least, unless
             the whole response is tags, which is one step without any.
         ends: shape (T,), the character at which each token ends.
+        whole: of a response that was cut to a prefix, which all of the above are of; else None.
     """
 
     ids: Ids
@@ -59,6 +78,7 @@ class EncodedResponse:
     spans: tuple[Span, ...]
     scored: Bools
     ends: Ids
+    whole: Whole | None = None
 
     @property
     def n_steps(self) -> int:
@@ -76,6 +96,28 @@ class EncodedResponse:
         if self.scored.all():
             return ()
         return tuple(np.add.reduceat((~self.scored).astype(int), self.bounds[:-1]).tolist())
+
+    @property
+    def all_ids(self) -> Ids:
+        """Of the whole response."""
+        return self.ids if self.whole is None else self.whole.ids
+
+    def first(self, prefix: Prefix) -> EncodedResponse:
+        """The prefix alone; the response itself where that is all of it."""
+        if prefix.unit == "steps":
+            n_steps = min(prefix.count, self.n_steps)
+        else:
+            n_steps = bisect.bisect_right(self.bounds, prefix.count) - 1
+        if n_steps == self.n_steps:
+            return self
+        # Where the first step is longer than the prefix, a part of it.
+        end = self.bounds[n_steps] if n_steps else prefix.count
+        spans = self.spans[:n_steps] or ((0, int(self.ends[:end].max())),)
+        return replace(
+            self, ids=self.ids[:end], bounds=(*self.bounds[: max(1, n_steps)], end), spans=spans,
+            scored=self.scored[:end], ends=self.ends[:end],
+            whole=Whole(self.ids, self.n_steps, int(self.scored.sum()) or len(self.ids)),
+        )  # fmt: skip
 
     def scored_in(self, step: int) -> Ids:
         """The positions of a step's scored tokens in `ids`."""
@@ -125,6 +167,7 @@ def encode_response(
     Args:
         tokens: of the response; some of its first characters may have none.
         text: the response, verbatim.
+        spec: how it is cut, and whether a prefix alone is kept.
         steps: the row's own steps, for `supplied`.
         where: prompt and teacher, for messages.
 
@@ -143,9 +186,10 @@ def encode_response(
         if spec.markers == "skip":
             spans = join_markup(without_tags(text, tags), spans)
         starts = [start for start, _ in spans]
-    return EncodedResponse(
+    encoded = EncodedResponse(
         ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1]
     )
+    return encoded if spec.prefix is None else encoded.first(spec.prefix)
 
 
 def visible_in(text: str) -> Bools:

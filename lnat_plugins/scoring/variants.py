@@ -10,10 +10,12 @@ import numpy as np
 
 from lnat_plugins.engine.types import CALIBRATION, TEMPERED
 from lnat_plugins.scoring.backend import PromptCalls
+from lnat_plugins.scoring.prepared import Prepared
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Prepared, Scorer
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.ways import ways_on_sample
 from lnat_plugins.steps import Markers, parse_steps
+from lnat_plugins.steps.prefix import Prefix
 from lnat_plugins.steps.windows import parse_window
 
 
@@ -86,7 +88,9 @@ def calls_with_variants(scorer: Scorer, prepared: Prepared) -> PromptCalls:
 
 
 def _prepared_for(scorer: Scorer, prepared: Prepared) -> Prepared:
-    return scorer.prepare(prepared.prompt, prepared.responses, prepared.tokens)
+    """The same text in other steps: of a prefix no token after it is read."""
+    cut = [encoded.whole and Prefix(len(encoded.ids), "tokens") for encoded in prepared.each]
+    return scorer.prepare(prepared.prompt, prepared.responses, prepared.tokens, cut)
 
 
 def _scored(scorer: Scorer, prepared: Prepared) -> list[StepSums]:

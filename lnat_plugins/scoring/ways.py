@@ -42,10 +42,16 @@ def narrower_are_cheap(texts: Iterable[str], spec: StepSpec, windows: Sequence[W
 
 
 def _count_steps(text: str, spec: StepSpec) -> int:
-    """Of tokens, and of supplied steps, a guess."""
+    """Of tokens, of supplied steps and of a prefix in tokens, a guess."""
+    if spec.prefix is not None:
+        text = spec.prefix.beginning(text)
     if spec.kind == "tokens":
-        return 1 + len(text) // (_CHARACTERS_A_TOKEN * (spec.n or 1))
-    return len((spec.splitter or SPLITTERS["sentence"]).cut(text))
+        found = 1 + len(text) // (_CHARACTERS_A_TOKEN * (spec.n or 1))
+    else:
+        found = len((spec.splitter or SPLITTERS["sentence"]).cut(text))
+    if spec.prefix is not None and spec.prefix.unit == "steps":
+        return min(found, spec.prefix.count)
+    return found
 
 
 def _steps_read(pairs: Iterable[Pair]) -> int:

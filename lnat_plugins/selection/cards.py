@@ -16,6 +16,7 @@ from lnat_plugins import __version__
 from lnat_plugins.formatting import markdown_table, number, plural
 from lnat_plugins.selection.formats.base import Chosen, Format
 from lnat_plugins.selection.result import Selection
+from lnat_plugins.steps.prefix import in_words
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,18 @@ def counts(selection: Selection) -> str:
             for reason, found in (*dropped.items(), ("all", sums))
         ]
         tables.append(markdown_table(["Left out", *of_teacher, "all"], rows, left=1))
+    if (prefix := selection.settings.get("prefix")) and scored:
+        tables.append(f"Scores are of {in_words(prefix)}.")
+    if selection.mixes_answers:
+        only = {*selection.answers_only}
+        changed = sum(index in only for index in selection.rows)
+        whole = selection.answers_left_whole
+        tables.append(
+            f"Without thinking, as prompts are easy: {changed} of {times.total()} rows are "
+            f"trained on by their answers alone"
+            + (f"; {plural(whole, 'more row')} had no thinking to take apart" if whole else "")
+            + (". Their scores are of the whole responses." if scored else ".")
+        )
     if choice := selection.settings.get("choice"):
         tables.append(f"{choice['found']}.")
     if times.total() > len(times):
@@ -124,6 +137,12 @@ def card(chosen: Chosen, provenance: Provenance, format: Format) -> str:
     }
     settings = "".join(f"- {name}: {fact}\n" for name, fact in facts.items() if fact)
     said = "".join(f"\n{line}\n" for line in format.said(chosen))
+    answers = (
+        " Where `lnat_answer_only` is true, the response was cut to what follows its thinking; "
+        "`lnat_score` is that of the whole response, not of the text here."
+        if selection.mixes_answers
+        else ""
+    )
     others = (
         " The other columns are the rows' own; one whose name TRL would take for its own is called "
         "`row_<name>`, and one whose values have no type in common holds JSON text."
@@ -149,7 +168,7 @@ def card(chosen: Chosen, provenance: Provenance, format: Format) -> str:
 
 `lnat_teacher`, `lnat_sample` and `lnat_prompt_id` say whose response a row is; `lnat_score` is
 its score (null if undefined), `lnat_weight` its weight, `lnat_correct` whether it is correct (null
-if unknown), `lnat_index` its place among the candidates.{others if format.others else ""}
+if unknown), `lnat_index` its place among the candidates.{answers}{others if format.others else ""}
 {said}
 ## Training
 

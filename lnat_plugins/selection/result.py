@@ -11,9 +11,18 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from lnat_plugins.errors import DataError, validate
+from lnat_plugins.steps.prefix import parse_prefix
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
-_LISTS: Final = ("indices", "weights", "teachers", "prompts", "warnings", "sequence")
+_LISTS: Final = (
+    "indices",
+    "weights",
+    "teachers",
+    "prompts",
+    "warnings",
+    "sequence",
+    "answers_only",
+)
 
 # Categories of the reasons that filters give.
 INCORRECT: Final = "`correct` is false"
@@ -79,6 +88,10 @@ class Selection:
             there; empty where that is just `indices`.
         training_notes: in what training reads chosen rows otherwise than a reader would expect ->
             number of rows; see `Student.training_notes`.
+        answers_only: indices of the chosen rows that are trained on without their thinking
+            (`mix_answers`), ascending; scores and lengths are of the whole responses.
+        answers_left_whole: rows of easy prompts that stay whole, as their thinking cannot be taken
+            apart.
     """
 
     indices: tuple[int, ...]
@@ -100,6 +113,8 @@ class Selection:
     warnings: tuple[str, ...] = ()
     training_notes: Mapping[str, int] = field(default_factory=dict)
     sequence: tuple[int, ...] = ()
+    answers_only: tuple[int, ...] = ()
+    answers_left_whole: int = 0
 
     def __repr__(self) -> str:
         return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
@@ -108,6 +123,11 @@ class Selection:
     def weighted(self) -> bool:
         """Whether the chosen rows differ in weight."""
         return len(set(self.weights)) > 1
+
+    @property
+    def mixes_answers(self) -> bool:
+        """Whether some of the rows were to be trained on by their answers alone."""
+        return bool(self.answers_only or self.settings.get("mix_answers"))
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -157,6 +177,12 @@ class Selection:
             out["lnat/score_candidates"] = math.fsum(scored) / len(scored)
         if chosen:
             out["lnat/score_chosen"] = math.fsum(chosen) / len(chosen)
+        if self.mixes_answers:
+            only = {*self.answers_only}
+            out["lnat/answers_only"] = sum(index in only for index in self.rows)
+        if self.settings.get("prefix"):
+            prefix = parse_prefix(self.settings["prefix"])
+            out[f"lnat/prefix_{prefix.unit}"] = prefix.count
         for teacher, count in self.chosen_by_teacher.items():
             out[f"lnat/share/{teacher}"] = count / max(1, len(self.rows))
         return out
@@ -182,8 +208,12 @@ class Selection:
                 "this is not a stored selection", where=where, found=values, remedy=_REMEDY
             )
         # Older files do not have these.
-        later = ("degenerate", "degenerate_eligible", "training_notes")
-        values = {**{name: {} for name in later}, "warnings": [], "sequence": [], **values}
+        later: dict[str, Any] = {
+            **{name: {} for name in ("degenerate", "degenerate_eligible", "training_notes")},
+            **{name: [] for name in ("warnings", "sequence", "answers_only")},
+            "answers_left_whole": 0,
+        }
+        values = {**later, **values}
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
@@ -215,6 +245,8 @@ class Selection:
             return "a weight is negative or not finite"
         if sorted([*self.indices, *self.reasons]) != list(range(size)):
             return "not every row is either chosen or has a reason why not"
+        if not {*self.answers_only} <= set(self.indices) or self.answers_left_whole < 0:
+            return "rows are trained on by their answers alone that are not chosen"
         if self.sequence and set(self.sequence) != set(self.indices):
             return "the sequence of the training set holds other rows than the chosen ones"
         return ""
@@ -244,3 +276,5 @@ class _Stored(BaseModel):
     warnings: list[str]
     training_notes: dict[str, int]
     sequence: list[int]
+    answers_only: list[int]
+    answers_left_whole: int

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from lnat_plugins.errors import PASSES_ON, ConfigError, LnatError, did_you_mean, validate
-from lnat_plugins.metrics import GLOBAL, Metric
+from lnat_plugins.metrics import GLOBAL, Metric, check_prefix
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.selection.base import KEYS, REQUIRED, Strategy
 from lnat_plugins.selection.conditions import SPREAD, Condition, parse_conditions
@@ -51,12 +51,14 @@ class SelectionSpec:
         resample: draw as many rows as were chosen by their weights, with replacement.
         order: of the training set: `EASY`, `HARD` or "random"; None for that of the data.
         seed: for strategies that draw or resample, and for `resample` and `order: random`.
+        mix_answers: share of the chosen prompts that keep their answers alone; None for none.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
         written: the whole block as JSON values, defaults filled in: equal wherever two blocks mean
             the same. `metric` and `window` only if scores are needed; `where`, `weights`,
-            `resample`, `order`, `columns`, `teacher_set` and `plugins` only where given.
+            `resample`, `order`, `mix_answers`, `columns`, `teacher_set` and `plugins` only where
+            given.
         source: where the block stands, for messages.
     """
 
@@ -76,6 +78,7 @@ class SelectionSpec:
     resample: bool = False
     order: str | None = None
     seed: int = 1234
+    mix_answers: float | None = None
     columns: Mapping[str, str | None] = field(default_factory=dict)
     teacher_set: str | None = None
     written: Mapping[str, Any] = field(default_factory=dict)
@@ -155,6 +158,10 @@ class SelectionKeys(BaseModel):
     """`skip`: tags such as `</think>` and lines of nothing but markup are no steps, and tags are
     not scored; `keep`: steps as they are cut, every token scored
     """
+    prefix: Any = None
+    """only the beginning of each response is scored: `512` (tokens) or `8 steps`; see
+    [performance](performance.md#prefixes)
+    """
     require_correct: bool = False
     """only rows whose `correct` is true"""
     max_length: int | None = Field(
@@ -187,6 +194,13 @@ class SelectionKeys(BaseModel):
     """
     seed: int = Field(1234, ge=0, json_schema_extra={"must_be": "a whole number, 0 or more"})
     """for strategies that draw or resample, `resample`, and `order: random`"""
+    mix_answers: float | None = Field(
+        None, gt=0, le=1, allow_inf_nan=False,
+        json_schema_extra={"must_be": "a number above 0, 1 at most"},
+    )  # fmt: skip
+    """so large a share of the chosen prompts, the easiest ones, is trained on by the answers
+    alone, without the thinking; see [Answers without thinking](#answers-without-thinking)
+    """
     columns: Annotated[Mapping[str, _Text | None], BeforeValidator(_mapping_of_names)] = {}
     """what your columns are called: `{teacher: model, correct: is_right}`; see [Rows](#rows)"""
     teacher_set: _Path = Field(None, json_schema_extra=_QUOTES)
@@ -232,21 +246,25 @@ def parse_selection(
     metric = _look_up(values.metric, metrics, "metric", source)
     windows, window = _windows(values, metric, source)
     names = tuple(one.name for one in windows)
+    settings = Settings(
+        steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+    ).with_prefix(values.prefix, source)
     spec = SelectionSpec(
         strategy=strategy,
         options=options,
         metric=metric,
         window=window,
-        settings=Settings(
-            steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+        settings=settings,
+        steps=parse_steps(
+            values.steps, f"{source}: steps", splitters, values.markers, settings.prefix
         ),
-        steps=parse_steps(values.steps, f"{source}: steps", splitters, values.markers),
         windows=windows,
         **{name: getattr(values, name) for name in _FILTERS},
         where=() if values.where is None else parse_conditions(values.where, f"{source}: where"),
         weights=values.weights,
         resample=values.resample,
         order=values.order,
+        mix_answers=values.mix_answers,
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
@@ -265,7 +283,7 @@ def parse_selection(
         )  # fmt: skip
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
-        of_steps = () if values.teacher_set else ("steps", "markers")
+        of_steps = () if values.teacher_set else ("steps", "markers", "prefix")
         for key in ("metric", "window", *of_steps):
             if block.get(key) is not None:
                 raise ConfigError(
@@ -279,6 +297,8 @@ def parse_selection(
             f"metric {metric.name!r} has no better or worse, so nothing can be chosen by it",
             where=source, remedy=f"choose one of {', '.join(directed)}",
         )  # fmt: skip
+    if spec.needs_scores:
+        check_prefix(metric, settings.prefix, f"{source}: metric")
     written = {
         "strategy": strategy.name,
         **{name: block.get(name, option.default) for name, option in strategy.options.items()},
@@ -286,11 +306,14 @@ def parse_selection(
         "windows": names,
         "steps": values.steps,
         "markers": values.markers,
+        **({"prefix": settings.prefix} if settings.prefix else {}),
         **{name: getattr(values, name) for name in _FILTERS},
     }
     if spec.where:
         written["where"] = [str(condition) for condition in spec.where]
-    for name in ("weights", "resample", "order", "columns", "teacher_set", "plugins"):
+    for name in (
+        "weights", "resample", "order", "mix_answers", "columns", "teacher_set", "plugins",
+    ):  # fmt: skip
         if getattr(values, name):
             written[name] = getattr(values, name)
     return replace(spec, written=json_value(written))

@@ -80,7 +80,7 @@ class ScoredStudent:
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each response, tags included, as counted when it was scored."""
-        return [self.records[row.index].n_read for row in rows]
+        return [self.records[row.index].whole_ids for row in rows]
 
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as training reads it.

@@ -83,6 +83,12 @@ def write_training_set(
         raise DataError("no row is chosen", remedy="loosen the selection")
     form = FORMATS[format]
     chosen = Chosen(candidates, selection, rejected, longest, folder, sft_settings or {})
+    if form.needs == "rejected" and selection.answers_only:
+        raise ConfigError(
+            "pairs would set answers without thinking against responses with it",
+            where="mix_answers", found=selection.settings.get("mix_answers"),
+            remedy="leave it out, or write another format",
+        )  # fmt: skip
     form.refuse(chosen)
     check_folder(folder, overwrite)
     texts = {

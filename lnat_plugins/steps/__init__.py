@@ -28,6 +28,7 @@ from lnat_plugins.errors import (
     require,
 )
 from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split_turns, tile
+from lnat_plugins.steps.prefix import Prefix, parse_prefix
 from lnat_plugins.steps.sentences import split_sentences
 
 __all__ = [
@@ -128,12 +129,14 @@ class StepSpec:
         cuts of `splitter`.
     markers: "skip" = what holds only markup is no step, however the response is cut, and tags are
         read but not scored; "keep" = steps as they are cut, and every token is scored.
+    prefix: the part of a response that is scored; None = all of it.
     """
 
     kind: StepKind
     splitter: Splitter | None = None
     n: int | None = None
     markers: Markers = "skip"
+    prefix: Prefix | None = None
 
     def __str__(self) -> str:
         """As written in results: "sentence@2", "tokens:64", "supplied", "supplied|sentence@2"."""
@@ -149,6 +152,7 @@ def parse_steps(
     where: str = "",
     splitters: Mapping[str, Splitter] = SPLITTERS,
     markers: Markers = "skip",
+    prefix: str = "",
 ) -> StepSpec:
     """Read the `steps` setting: a splitter's name, `tokens:N`, `supplied`, `supplied_or_sentence`.
 
@@ -156,20 +160,22 @@ def parse_steps(
         name: the setting.
         where: it stands, for messages.
         splitters: name -> splitter, all there are.
-        markers: the setting of that name.
+        markers, prefix: the settings of these names; "" = no prefix.
 
     Raises ConfigError for none of these, or an N that is not a whole number of at least 1.
     """
+    part = parse_prefix(prefix, where) if prefix else None
     if name == "supplied":
-        return StepSpec("supplied", markers=markers)
+        return StepSpec("supplied", markers=markers, prefix=part)
     if name == "supplied_or_sentence":
-        return StepSpec("supplied_or_sentence", SPLITTERS["sentence"], markers=markers)
+        sentence = SPLITTERS["sentence"]
+        return StepSpec("supplied_or_sentence", sentence, markers=markers, prefix=part)
     if name in splitters:
-        return StepSpec("splitter", splitters[name], markers=markers)
+        return StepSpec("splitter", splitters[name], markers=markers, prefix=part)
     kind, _, count = name.partition(":")
     if kind == "tokens":
         if re.fullmatch(r"[1-9][0-9]{0,8}", count):
-            return StepSpec("tokens", n=int(count), markers=markers)
+            return StepSpec("tokens", n=int(count), markers=markers, prefix=part)
         raise ConfigError(
             "steps: tokens:N needs a whole number N of at least 1",
             where=where, found=name, remedy="write for example tokens:64",

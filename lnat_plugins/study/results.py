@@ -21,6 +21,7 @@ from lnat_plugins.formatting import (
 )
 from lnat_plugins.outputs import write_atomic
 from lnat_plugins.ranking.bootstrap import RESAMPLES
+from lnat_plugins.steps.prefix import in_words as prefix_in_words
 from lnat_plugins.study.ablation import Ablation, ablation
 from lnat_plugins.study.agreement import Agreement, agreement
 from lnat_plugins.study.arms import ArmTable, arm_table
@@ -102,6 +103,7 @@ class StudyResult:
         together: over all of them; None for one.
         missing: units that are not done.
         versions: the units that are done, by the versions that did them.
+        prefix: the part of each response that the metrics' scores are of; "" = all.
     """
 
     study: str
@@ -110,6 +112,7 @@ class StudyResult:
     together: Together | None
     missing: tuple[str, ...]
     versions: tuple[VersionGroup, ...] = ()
+    prefix: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values; `reference` is what `lnat rank --reference` reads."""
@@ -121,6 +124,7 @@ class StudyResult:
         return {
             "study": self.study,
             "measured": self.measured,
+            **({"prefix": self.prefix} if self.prefix else {}),
             "missing": list(self.missing),
             "versions": [one.as_dict() for one in self.versions],
             "together": None if self.together is None else self.together.as_dict(),
@@ -160,6 +164,7 @@ class StudyResult:
         for one in self.students:
             blocks.append(
                 f"student: {one.student}, budget: {one.budget}, measured: {self.measured}"
+                + (f", scores of {prefix_in_words(self.prefix)}" if self.prefix else "")
             )
             blocks.append([*one.verdict])
             blocks.append(one.arms.to_markdown())
@@ -236,8 +241,9 @@ def read_results(run: StudyRun, *, iters: int = RESAMPLES, seed: int = 1234) -> 
         )  # fmt: skip
     measured = run.spec.evaluation.metric
     return StudyResult(
-        run.spec.name, measured, tuple(found), together(found), missing, run.versions
-    )
+        run.spec.name, measured, tuple(found), together(found), missing, run.versions,
+        run.scores(found[0].student).scored.prefix,
+    )  # fmt: skip
 
 
 def together(results: Sequence[StudentResult]) -> Together | None:

@@ -12,6 +12,7 @@ import numpy as np
 from lnat_plugins.errors import DataError
 from lnat_plugins.scores import Scores
 from lnat_plugins.selection import Selection
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.study.spec import Budget, StudySpec, Utility
 from lnat_plugins.study.units import Unit
 
@@ -109,7 +110,7 @@ def within(
     if budget.rows is not None:
         costs, most, unit = [times[i] for i in indices], budget.rows, "rows"
     else:
-        rows = [scores.candidates.rows[i] for i in indices]
+        rows = as_trained(selection, scores.candidates, indices)
         lengths = scores.scored_student.training_tokens(rows)
         costs = [times[i] * length for i, length in zip(indices, lengths, strict=True)]
         most, unit = budget.tokens or 0, "tokens"
@@ -137,6 +138,7 @@ def _cut(selection: Selection, kept: Sequence[int]) -> Selection:
         indices=tuple(sorted(kept)),
         weights=tuple(weights[index] for index in sorted(kept)),
         sequence=tuple(index for index in selection.sequence if index in all_kept),
+        answers_only=tuple(index for index in selection.answers_only if index in all_kept),
         reasons=dict(sorted({**selection.reasons, **over}.items())),
     )
 

@@ -30,6 +30,7 @@ from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import resolve
 from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.chat import load_tokenizer
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.training_set import write_training_set
 from lnat_plugins.study.known_by import digest, named_files, text_of
 from lnat_plugins.study.rate import HeldOut, mean_log_probs, rate
@@ -289,7 +290,7 @@ class StudyRun:
             folder / "rows", scores.candidates, selection,
             provenance=scores.provenance, sft_settings=settings,
         )  # fmt: skip
-        rows = [scores.candidates.rows[i] for i in selection.indices]
+        rows = as_trained(selection, scores.candidates, selection.indices)
         train(folder / "rows" / "sft.yaml")
         tokens = sum(scores.scored_student.training_tokens(rows))
         return {"rows": len(rows), "tokens": tokens}

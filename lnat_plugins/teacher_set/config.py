@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from lnat_plugins.errors import ConfigError, did_you_mean, validate
+from lnat_plugins.steps.prefix import parse_prefix
 from lnat_plugins.steps.windows import GLOBAL
 from lnat_plugins.teacher_set.columns import parse_columns
 from lnat_plugins.teacher_set.keys import (
@@ -102,6 +103,7 @@ class Settings:
     markers: "skip" = tags and lines of markup are no steps, and tags are not scored; "keep" = steps
         as the splitter cuts them, every token scored.
     budget: how little is read; None = everything.
+    prefix: the part of each response that is scored, as "512 tokens"; "" = all of it.
     """
 
     steps: str = "sentence"
@@ -110,6 +112,7 @@ class Settings:
     metrics: tuple[str, ...] = ()
     markers: Literal["skip", "keep"] = "skip"
     budget: Budget | None = None
+    prefix: str = ""
 
     @property
     def requested_metrics(self) -> tuple[str, ...]:
@@ -126,6 +129,7 @@ class Settings:
             "metrics": list(self.requested_metrics),
             "markers": self.markers,
             **({"budget": self.budget.as_dict()} if self.budget else {}),
+            **({"prefix": self.prefix} if self.prefix else {}),
         }
 
     def with_budget(self, keys: Mapping[str, Any], where: str) -> Settings:
@@ -133,8 +137,8 @@ class Settings:
 
         Its one window is the first of these, and it gathers nothing for other metrics.
 
-        Raises ConfigError as `parse_budget`, where the first window is the whole context, and for a
-        choice where it is not a number of steps.
+        Raises ConfigError as `parse_budget`, where the first window is the whole context, for a
+        choice where it is not a number of steps, and beside a prefix.
         """
         budget = parse_budget(keys, where)
         first = self.windows[0]
@@ -149,7 +153,27 @@ class Settings:
                 where=f"{where}: budget", found=f"windows: {first}",
                 remedy="name such a window, such as `windows: [4]`",
             )  # fmt: skip
+        self._check_read(self.prefix, f"{where}: budget")
         return replace(self, windows=(first,), metrics=(), budget=budget)
+
+    def with_prefix(self, prefix: object, where: str) -> Settings:
+        """The settings of a run that scores this part of each response alone; None = as they are.
+
+        Raises ConfigError as `parse_prefix`, and beside a budget.
+        """
+        if prefix is None:
+            return self
+        found = str(parse_prefix(prefix, f"{where}: prefix"))
+        if self.budget is not None:
+            self._check_read(found, f"{where}: prefix")
+        return replace(self, prefix=found)
+
+    def _check_read(self, prefix: str, where: str) -> None:
+        if prefix:
+            raise ConfigError(
+                "a budget and a prefix exclude each other: each says what is read of a response",
+                where=where, found=f"prefix: {prefix}", remedy="keep one of them",
+            )  # fmt: skip
 
     @property
     def fingerprint(self) -> str:
@@ -211,6 +235,10 @@ class TaskSpec:
         """See `Settings.with_budget`."""
         settings = self.settings.with_budget(keys, where)
         return replace(self, settings=settings, tokens=False, sensitivity="none")
+
+    def with_prefix(self, prefix: object, where: str) -> TaskSpec:
+        """See `Settings.with_prefix`."""
+        return replace(self, settings=self.settings.with_prefix(prefix, where))
 
 
 def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> TaskSpec:
@@ -290,7 +318,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             target_delimiter=task.target_delimiter,
             metrics=block.metrics,
             markers=block.markers,
-        ),
+        ).with_prefix(block.prefix, f"{source}: naturalness"),
         plugins=block.plugins,
         tokens=block.tokens,
         sensitivity=block.sensitivity,

@@ -279,6 +279,10 @@ class NaturalnessKeys(_Keys):
     or the next table; see
     [performance](performance.md)
     """
+    prefix: Any = None
+    """only the beginning of each response is scored, as an estimate of the whole: `512` (tokens:
+    the steps that end within them) or `8 steps`; see [performance](performance.md#prefixes)
+    """
     loader: Text | None = _field(None)
     """what reads the files; chosen by their suffix if not set"""
     where: Where = _field({}, "write {finish_reason: stop} or {domain: [math, code]}")

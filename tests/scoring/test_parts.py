@@ -12,8 +12,9 @@ import torch
 
 from lnat_plugins.metrics import get_metric
 from lnat_plugins.scoring.part import Part
+from lnat_plugins.scoring.prepared import Prepared
 from lnat_plugins.scoring.record import StepSums
-from lnat_plugins.scoring.scorer import Prepared, Scorer
+from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.tokens import EncodedResponse
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near, student

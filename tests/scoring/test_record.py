@@ -30,6 +30,7 @@ OPTIONAL = {
     "student": {},
     "ids_digest": "",
     "part": {},
+    "whole": {},
 }
 """Fields that older records lack -> what stands for them."""
 

@@ -26,6 +26,7 @@ from lnat_plugins.teacher_set import Candidate, Candidates, Response
 from tests.helpers_samples import record_of
 
 LOWER = Metric(
+    of_prefix=True,
     name="mean_nll",
     higher_is_better=False,
     scope="response",

@@ -54,6 +54,7 @@ def test_every_key_is_read() -> None:
         "windows": [1, "10%", "global"],
         "steps": "tokens:8",
         "markers": "keep",
+        "prefix": "8 steps",
         "require_correct": True,
         "max_length": 4096,
         "min_margin": 0.5,
@@ -63,6 +64,7 @@ def test_every_key_is_read() -> None:
         "resample": True,
         "order": "hard_to_easy",
         "seed": 0,
+        "mix_answers": 0.3,
         "columns": {"correct": "verified"},
         "teacher_set": "teachers.yaml",
         "plugins": ["mine"],
@@ -77,11 +79,22 @@ def test_every_key_is_read() -> None:
     assert [window.name for window in spec.windows] == ["1", "10%", "global"]
     assert str(spec.steps) == "tokens:8"
     assert spec.steps.markers == spec.settings.markers == "keep"
+    assert str(spec.steps.prefix) == spec.settings.prefix == "8 steps"
     assert (spec.require_correct, spec.max_length, spec.min_margin) == (True, 4096, 0.5)
+    assert spec.mix_answers == 0.3
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
     as_read = {"window": "1", "windows": ["1", "10%", "global"]}
     assert spec.written == {**block, **as_read, "k": 3}
+
+
+def test_a_metric_of_whole_responses_is_refused_beside_a_prefix() -> None:
+    metrics = {"masters": METRICS["masters"]}
+    block = {"metric": "masters", "prefix": 512}
+    with pytest.raises(
+        ConfigError, match=r"metric: metric 'masters' needs whole responses \(found"
+    ):
+        parse_selection(block, metrics=metrics, strategies=STRATEGIES)
 
 
 def test_what_is_written_is_the_whole_block_defaults_included() -> None:

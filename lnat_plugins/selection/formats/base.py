@@ -7,14 +7,17 @@ scored is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import pyarrow as pa
+
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.formatting import plural
+from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.arrange import SEQUENTIAL
 from lnat_plugins.selection.formats.columns import Columns, conversation, provenance, turns
 from lnat_plugins.selection.result import Selection
@@ -46,7 +49,7 @@ class Chosen:
     @cached_property
     def rows(self) -> list[Candidate]:
         """The rows of the training set, in its order, each as often as it stands there."""
-        return [self.candidates.rows[index] for index in self.selection.rows]
+        return as_trained(self.selection, self.candidates)
 
     @property
     def student(self) -> str:
@@ -57,7 +60,17 @@ class Chosen:
     @property
     def provenance(self) -> Columns:
         """The columns `lnat_...` of the chosen rows."""
-        return provenance(self.rows, self.selection.scores, self.selection.row_weights)
+        found = provenance(self.rows, self.selection.scores, self.selection.row_weights)
+        return {**found, **self.answers_only()}
+
+    def answers_only(self, positions: Sequence[int] | None = None) -> Columns:
+        """Which rows hold their answers alone, where the choice mixes them; of all or of some."""
+        if not self.selection.mixes_answers:
+            return {}
+        only = {*self.selection.answers_only}
+        found = [row.index in only for row in self.rows]
+        kept = found if positions is None else [found[i] for i in positions]
+        return {"lnat_answer_only": (pa.bool_(), kept)}
 
 
 def _no_check(chosen: Chosen) -> None:

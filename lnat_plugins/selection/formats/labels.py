@@ -40,6 +40,7 @@ def columns(chosen: Chosen) -> Columns:
         **responses("completion", rows, plain),
         "label": (pa.bool_(), [row.response.correct for row in rows]),
         **provenance(rows, chosen.selection.scores, [weights[i] for i in positions]),
+        **chosen.answers_only(positions),
         **others(rows, plain),
     }
 

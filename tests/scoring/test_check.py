@@ -15,7 +15,7 @@ from lnat_plugins.engine.planning import Planned
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import plan_of
-from lnat_plugins.scoring.check import ALL_METRICS, AS_SET, Trial, shorten
+from lnat_plugins.scoring.check import ALL_METRICS, AS_SET, WHOLE, Trial, shorten
 from lnat_plugins.scoring.check_student import OpenedStudent, check_student
 from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.rows import END, NOT_TRAINED
@@ -32,6 +32,8 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "every way": {"sensitivity": "full", "metrics": "all"},
     "nothing beside": {"sensitivity": "none", "tokens": False},
     "tags kept": {"markers": "keep", "steps": "line"},
+    "a prefix": {"prefix": 9},
+    "a prefix in every way": {"prefix": "2 steps", "sensitivity": "full"},
 }
 
 
@@ -87,7 +89,28 @@ def test_the_tokens_are_those_that_scoring_reads(
     assert found.planned[AS_SET] == counted
     assert found.planned[ALL_METRICS] == read_by_scoring(model, teacher_set, every, plain=plain)
     names = [f"window {window.name}" for window in plan(teacher_set).windows]
-    assert [*found.planned] == [AS_SET, *names, ALL_METRICS]
+    assert [*found.planned] == [AS_SET, *[WHOLE] * ("prefix" in block), *names, ALL_METRICS]
+
+
+def test_what_a_prefix_saves(tmp_path: Path, folder: Path) -> None:
+    """The tokens of whole responses are those that the set takes without it."""
+    path = write_set(tmp_path, rows(prompts=4))
+    whole = check_teacher_set(path, folder, trial=False)
+    path = write_set(tmp_path, rows(prompts=4), block={"prefix": "2 steps"})
+    found = check_teacher_set(path, folder, trial=False)
+    assert whole.student is not None and found.student is not None
+    assert WHOLE not in whole.student.planned
+    assert found.student.planned[WHOLE] == whole.student.planned[AS_SET]
+    most = whole.student.planned[AS_SET].tokens
+    saved = most - found.student.planned[AS_SET].tokens
+    assert saved > 0
+    text = found.to_markdown()
+    assert (
+        f"its prefix, the first 2 steps of each response, saves {saved:,} of the {most:,} tokens "
+        "that whole responses take ("
+    ) in text
+    assert ": 2 steps, " in text and ", the prefix of " in text
+    assert "`budget: {}`" not in text  # the two exclude each other
 
 
 def test_a_student_whose_layers_slide_is_counted_by_the_batched_pass(tmp_path: Path) -> None:

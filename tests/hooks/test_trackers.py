@@ -21,7 +21,7 @@ FIGURES = ("lnat/chosen", "lnat/score_chosen", "lnat/share/QwQ", "lnat/tokens")
 _RUN = """
 import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path.append(sys.argv[2])  # after the installed package
 from tests.hooks.builders import natural
 
 sft = {"report_to": sys.argv[1], "project": "chosen", "run_name": "one", "max_steps": 1}

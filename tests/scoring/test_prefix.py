@@ -173,8 +173,9 @@ def rows_of(records: list[StepSums], texts: list[str]) -> list[ScoredResponse]:
     ]
 
 
-OF_WHOLE = {"car", "masters"}
-"""Metrics that set what is known of the whole response against its log-probabilities."""
+OF_WHOLE = {"car", "masters", "contrast"}
+"""Metrics that set what is known of the whole response, or another student's, against its
+log-probabilities."""
 COUNTED = {
     "n_tokens", "n_steps", "mean_step_tokens", "first_token_ratio", "random", "strategy_count",
     "strategy_density", "disagreement",

@@ -43,25 +43,26 @@ def tau(one: Any, other: Any) -> float:
     return sum(np.sign((one[i] - one[j]) * (other[i] - other[j])) for i, j in pairs) / len(pairs)
 
 
-def scores(seed: int, prompts: int = 30, teachers: int = 4) -> Any:
+def scores(seed: int, prompts: int = 30, teachers: int = 4, apart: float = 0.3) -> Any:
     generator = np.random.default_rng(seed)
-    level_T = -1.5 - 0.3 * np.arange(teachers)
+    level_T = -1.5 - apart * np.arange(teachers)
     return np.minimum(level_T[:, None] + generator.normal(0, 0.5, (teachers, prompts)), -0.01)
 
 
 def test_tau_and_its_interval_are_those_of_the_definition() -> None:
-    whole, part = scores(1), scores(2)
-    part[[1, 2]] = part[[2, 1]]
-    found = prefix_agreement(made(part, "8 steps"), made(whole), LN, "4", bootstrap_iters=400)
+    whole, part = (scores(seed, teachers=6, apart=0.05) for seed in (1, 2))
+    found = prefix_agreement(made(part, "8 steps"), made(whole), LN, "4", bootstrap_iters=60)
     assert found.tau == pytest.approx(tau(part.mean(1), whole.mean(1)))
-    drawn = np.random.default_rng(1234).integers(0, 30, (400, 30))
+    drawn = np.random.default_rng(1234).integers(0, 30, (60, 30))
     taus = [tau(part[:, own].mean(1), whole[:, own].mean(1)) for own in drawn]
     low, high = np.quantile(taus, [0.025, 0.975], method="inverted_cdf")
     assert (found.tau_low, found.tau_high) == pytest.approx((low, high))
     same = part.argmax(0) == whole.argmax(0)
     assert found.same_winner == pytest.approx(same.mean())
-    assert found.prompts == 30 and found.by_whole == ("a", "b", "c", "d")
-    assert found.by_prefix == tuple("abcd"[t] for t in np.argsort(-part.mean(1)))
+    assert found.prompts == 30 and found.by_whole == tuple(
+        "abcdef"[t] for t in np.argsort(-whole.mean(1))
+    )
+    assert found.by_prefix == tuple("abcdef"[t] for t in np.argsort(-part.mean(1)))
     assert found.as_dict()["prefix"] == "8 steps"
 
 

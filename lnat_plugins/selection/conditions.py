@@ -69,7 +69,7 @@ def parse_conditions(value: Any, source: str) -> tuple[Condition, ...]:
     """Read a condition, or a list of them.
 
     Raises:
-        ConfigError: not such text, an unknown figure, or a condition that stands twice.
+        ConfigError: text that is no condition, an unknown figure, or the same condition twice.
     """
     found: list[Condition] = []
     for one in value if isinstance(value, list | tuple) else [value]:
@@ -87,7 +87,10 @@ def parse_conditions(value: Any, source: str) -> tuple[Condition, ...]:
             )  # fmt: skip
         condition = Condition(match[1], match[2], float(match[3]))
         if condition in found:
-            raise ConfigError("a condition stands twice", where=source, found=str(condition))
+            raise ConfigError(
+                "the same condition is given twice", where=source, found=str(condition),
+                remedy="remove one",
+            )  # fmt: skip
         found.append(condition)
     if not found:
         raise ConfigError(

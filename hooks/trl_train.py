@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
+import trl
 from safetensors import SafetensorError
 from trl import DatasetMixtureConfig, ModelConfig, ScriptArguments, SFTConfig, TrlParser
 from trl.scripts.sft import main
@@ -16,6 +18,7 @@ from trl.scripts.sft import main
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.files import read_yaml
 from lnat_plugins.hooks.trl_config import without_own_warnings
+from lnat_plugins.hooks.trl_weights import weighed_trainer
 
 _GROUPS = (ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig)
 
@@ -38,16 +41,19 @@ def saving(folder: str) -> Iterator[None]:
         ) from cause  # fmt: skip
 
 
-def train(config: Path) -> None:
+def train(config: Path, weights: Sequence[float] | None = None) -> None:
     """Train as the config says; the model lies in its `output_dir` afterwards.
 
     A study trains hundreds of small students: to start a process for each would take longer.
 
     Args:
         config: TRL's keys, such as the `sft.yaml` of a training set.
+        weights: of the training set's rows, in order, for the loss; None = TRL's own loss.
 
     Raises:
-        ConfigError: TRL refuses the settings, or the model cannot be saved.
+        ConfigError: TRL refuses the settings, its loss with them takes no weights, or the model
+            cannot be saved.
+        DataError: no row that is trained on has a weight above 0.
     """
     printed = io.StringIO()
     try:
@@ -63,5 +69,10 @@ def train(config: Path) -> None:
             f"TRL refuses the settings: {what}",
             where=str(config), remedy="fix `sft:` in the study; see TRL's SFTConfig",
         ) from cause  # fmt: skip
-    with saving(str(keys.get("output_dir", config.parent))):
+    trainer = trl.SFTTrainer if weights is None else weighed_trainer(weights)
+    # The script takes the class from there when it runs.
+    with (
+        saving(str(keys.get("output_dir", config.parent))),
+        mock.patch.object(trl, "SFTTrainer", trainer),
+    ):
         main(*parsed)

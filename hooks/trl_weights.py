@@ -211,6 +211,37 @@ def weigh(trainer: Any, weights: Sequence[float]) -> dict[str, float]:
     }
 
 
+def weighed_trainer(weights: Sequence[float]) -> type[SFTTrainer]:
+    """`SFTTrainer` for code that builds one by itself: rows weigh so much in its loss.
+
+    Args:
+        weights: as `weigh`; of the rows of its `train_dataset`, in order.
+
+    Raises:
+        ConfigError: as `refuse_unweighable`; DataError: as `weigh`; both while it is built.
+    """
+
+    class WeighedTrainer(SFTTrainer):  # type: ignore[misc]
+        _candidates: Any = None
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            call = inspect.signature(super().__init__).bind(*args, **kwargs)
+            self._candidates = call.arguments["train_dataset"]
+            super().__init__(*args, **kwargs)
+            refuse_unweighable(self)
+            weigh(self, weights)
+
+        def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
+            prepare = super()._prepare_dataset
+            call = inspect.signature(prepare).bind(*args, **kwargs)
+            if self._candidates is None or call.arguments["dataset"] is not self._candidates:
+                return prepare(*args, **kwargs)  # to evaluate on
+            self._candidates = None
+            return prepare_numbered(prepare, call)
+
+    return WeighedTrainer
+
+
 def _rows_in_step(trainer: Any, batches: Sequence[Mapping[str, Any]], device: Any) -> Any:
     """The rows of an optimizer step in all processes; a row that is cut counts by its parts."""
     rows = sum((batch[_SHARES].sum() for batch in batches), torch.zeros((), device=device))

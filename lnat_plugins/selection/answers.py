@@ -72,9 +72,10 @@ def mixed(selection: Selection, candidates: Candidates, share: float | None) -> 
 
     easiest = sorted(chosen, key=difficulty)[: math.floor(share * len(chosen) + 0.5)]
     rows = [row for prompt in easiest for row in chosen[prompt]]
-    changed = sorted(row.index for row in rows if answer_of(row))
+    changed = {row.index for row in rows if answer_of(row)}
+    whole = {row.index for row in rows} - changed
     return replace(
-        selection, answers_only=tuple(changed), answers_left_whole=len(rows) - len(changed)
+        selection, answers_only=tuple(sorted(changed)), answers_left_whole=tuple(sorted(whole))
     )
 
 

@@ -73,7 +73,7 @@ def counts(selection: Selection) -> str:
     if selection.mixes_answers:
         only = {*selection.answers_only}
         changed = sum(index in only for index in selection.rows)
-        whole = selection.answers_left_whole
+        whole = sum(index in {*selection.answers_left_whole} for index in selection.rows)
         tables.append(
             f"Without thinking, as prompts are easy: {changed} of {times.total()} rows are "
             f"trained on by their answers alone"

@@ -22,6 +22,7 @@ _LISTS: Final = (
     "warnings",
     "sequence",
     "answers_only",
+    "answers_left_whole",
 )
 
 # Categories of the reasons that filters give.
@@ -90,8 +91,8 @@ class Selection:
             number of rows; see `Student.training_notes`.
         answers_only: indices of the chosen rows that are trained on without their thinking
             (`mix_answers`), ascending; scores and lengths are of the whole responses.
-        answers_left_whole: rows of easy prompts that stay whole, as their thinking cannot be taken
-            apart.
+        answers_left_whole: indices of the chosen rows of easy prompts that stay whole, as their
+            thinking cannot be taken apart, ascending.
     """
 
     indices: tuple[int, ...]
@@ -114,7 +115,7 @@ class Selection:
     training_notes: Mapping[str, int] = field(default_factory=dict)
     sequence: tuple[int, ...] = ()
     answers_only: tuple[int, ...] = ()
-    answers_left_whole: int = 0
+    answers_left_whole: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Selection of {len(self.indices)} of {len(self.scores)} rows by {self.strategy}>"
@@ -210,8 +211,7 @@ class Selection:
         # Older files do not have these.
         later: dict[str, Any] = {
             **{name: {} for name in ("degenerate", "degenerate_eligible", "training_notes")},
-            **{name: [] for name in ("warnings", "sequence", "answers_only")},
-            "answers_left_whole": 0,
+            **{name: [] for name in _LISTS[4:]},
         }
         values = {**later, **values}
         names = [one.name for one in fields(cls)]
@@ -245,8 +245,9 @@ class Selection:
             return "a weight is negative or not finite"
         if sorted([*self.indices, *self.reasons]) != list(range(size)):
             return "not every row is either chosen or has a reason why not"
-        if not {*self.answers_only} <= set(self.indices) or self.answers_left_whole < 0:
-            return "rows are trained on by their answers alone that are not chosen"
+        easy = [*self.answers_only, *self.answers_left_whole]
+        if not {*easy} <= set(self.indices) or len({*easy}) < len(easy):
+            return "rows of easy prompts are not chosen, or named twice"
         if self.sequence and set(self.sequence) != set(self.indices):
             return "the sequence of the training set holds other rows than the chosen ones"
         return ""
@@ -277,4 +278,4 @@ class _Stored(BaseModel):
     training_notes: dict[str, int]
     sequence: list[int]
     answers_only: list[int]
-    answers_left_whole: int
+    answers_left_whole: list[int]

@@ -138,7 +138,8 @@ def _cut(selection: Selection, kept: Sequence[int]) -> Selection:
         indices=tuple(sorted(kept)),
         weights=tuple(weights[index] for index in sorted(kept)),
         sequence=tuple(index for index in selection.sequence if index in all_kept),
-        answers_only=tuple(index for index in selection.answers_only if index in all_kept),
+        answers_only=tuple(i for i in selection.answers_only if i in all_kept),
+        answers_left_whole=tuple(i for i in selection.answers_left_whole if i in all_kept),
         reasons=dict(sorted({**selection.reasons, **over}.items())),
     )
 

@@ -61,11 +61,13 @@ class StudyRun:
         spec: as read.
         teacher_set: loaded.
         folder: of all units.
+        weighing: the selections whose rows weigh differently in the loss.
     """
 
     spec: StudySpec
     teacher_set: TeacherSet
     folder: Path
+    weighing: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, study: str | Path, folder: str | Path | None = None) -> StudyRun:
@@ -92,10 +94,14 @@ class StudyRun:
                 )  # fmt: skip
         plugins = load_plugins()
         windows = list(teacher_set.settings.windows)
-        for name, block in spec.selections.items():
-            # Refused now, and not when a student was trained on all teachers.
-            resolve({"windows": windows, **block}, plugins, f"{spec.source}: selections: {name}")
-        return cls(spec, teacher_set, folder.resolve())
+        # Refused now, and not when a student was trained on all teachers.
+        where = f"{spec.source}: selections"
+        blocks = {
+            name: resolve({"windows": windows, **block}, plugins, f"{where}: {name}")
+            for name, block in spec.selections.items()
+        }
+        weighing = frozenset(n for n, one in blocks.items() if one.weighs and not one.resample)
+        return cls(spec, teacher_set, folder.resolve(), weighing)
 
     def check_files(self, overwrite: bool = False) -> None:
         """Refuse to replace files that no study wrote, and a folder that cannot be written to.
@@ -291,7 +297,8 @@ class StudyRun:
             provenance=scores.provenance, sft_settings=settings,
         )  # fmt: skip
         rows = as_trained(selection, scores.candidates, selection.indices)
-        train(folder / "rows" / "sft.yaml")
+        weighed = self._weighs(unit) or selection.weighted  # a plugin's choice may be
+        train(folder / "rows" / "sft.yaml", selection.row_weights if weighed else None)
         tokens = sum(scores.scored_student.training_tokens(rows))
         return {"rows": len(rows), "tokens": tokens}
 
@@ -375,7 +382,12 @@ class StudyRun:
             budget = {"rows": None, "tokens": None, **unit.budget.parts}
             key |= {"rows": block, "budget": budget, "shuffle": spec.shuffle}
             key |= {"sft": dict(spec.sft), "seed": unit.seed}
+            if self._weighs(unit):
+                key["weighed"] = True  # studies were made before weights reached the loss
         return key
+
+    def _weighs(self, unit: Unit) -> bool:
+        return unit.kind == "selection" and unit.arm in self.weighing
 
     def _update_key(self, unit: Unit, utility: Utility) -> dict[str, Any]:
         """What decides the scores before and after an update."""

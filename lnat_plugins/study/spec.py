@@ -239,7 +239,8 @@ class StudyKeys(BaseModel):
     """an arm each, with a row of each prompt; all of the set if not given"""
     selections: dict[str, dict[str, Any]] = {}
     """an arm each: `{name: block}`, see [selection](selection.md); name one `random` and one
-    `global`, with which the others are compared
+    `global`, with which the others are compared. Its weights are multiplied into the loss, or with
+    `resample: true` drawn by
     """
     sft: dict[str, Any] = {}
     """any key of `trl sft` but model, data, seed and folder, which the study sets"""

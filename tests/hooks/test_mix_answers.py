@@ -46,7 +46,7 @@ def test_the_trainer_gets_the_answers_alone(tmp_path: Path, format: str) -> None
     assert [THOUGHT in text for text in texts] == [False, False, True, True, False]
     assert all("So \\boxed{" in text for text in texts)
     assert trainer.selection.answers_only == (0, 1)
-    assert trainer.selection.answers_left_whole == 1
+    assert trainer.selection.answers_left_whole == (4,)
     assert stored(tmp_path).answers_only == (0, 1)
     trainer.train()
     first = next(log for log in trainer.state.log_history if "lnat/chosen" in log)

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from transformers import DataCollatorForSeq2Seq
+from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq
 from trl import SFTTrainer
 from trl.trainer import sft_trainer
 
 from lnat_plugins import Selection, hookimpl, load_teacher_set, nce_weights
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.hooks.trl_sft import NaturalSelectionMixin, NaturalSFTTrainer, attach, main
+from lnat_plugins.hooks.trl_train import train
 from lnat_plugins.hooks.trl_weights import weighs
 from lnat_plugins.plugins.configured import read_block
 from lnat_plugins.scoring.student import LocalStudent
@@ -292,3 +293,30 @@ def test_the_weights_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="only the `nll` loss"):
         natural(tmp_path / "b", block, train_dataset=options["train_dataset"],
                 sft={"loss_type": "dft"})  # fmt: skip
+
+
+@pytest.mark.parametrize("packing", [False, True])
+def test_a_studys_training_weighs_as_the_trainer_does(tmp_path: Path, packing: bool) -> None:
+    """TRL's own script, with rows that were chosen before, and their weights."""
+    sft = {"packing": packing, "packing_strategy": "wrapped", "max_length": 200}
+    model = AutoModelForCausalLM.from_pretrained(saved_student(tmp_path / "student"))
+    trained = weighted.trainer(tmp_path / "own", sft=sft, model=model)
+    chosen = [candidates(5)[index] for index in trained.selection.rows]
+    trained.train()
+    config = write_config(
+        tmp_path, tmp_path / "student", drop="selection", **SETTINGS, **sft, learning_rate=1e-3,
+    )  # fmt: skip
+    Dataset.from_list(chosen).to_parquet(str(tmp_path / "candidates.parquet"))
+    train(config, trained.selection.row_weights)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    for mine, other in zip(again.parameters(), trained.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other.detach().to(mine.dtype), atol=1e-6, rtol=1e-5)
+    train(config)
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    pairs = zip(plain.parameters(), again.parameters(), strict=True)
+    assert not all(torch.allclose(a, b, atol=1e-4) for a, b in pairs)
+    config = write_config(
+        tmp_path, tmp_path / "student", drop="selection", **SETTINGS, loss_type="dft"
+    )
+    with pytest.raises(ConfigError, match="this choice weighs rows, and only the `nll` loss"):
+        train(config, trained.selection.row_weights)

@@ -81,7 +81,7 @@ def prompts(selection: Selection) -> list[str]:
 def test_the_easiest_prompts_first(share: float, expected: list[str], left: int) -> None:
     found = chosen(share)
     assert len(found.indices) == 5 and prompts(found) == expected
-    assert found.answers_left_whole == left
+    assert found.answers_left_whole == ((12,) if left else ())
     assert found.figures()["lnat/answers_only"] == len(expected)
 
 
@@ -183,3 +183,8 @@ def test_a_row_that_is_drawn_twice_is_changed_twice(tmp_path: Path) -> None:
 def test_a_studys_cut_keeps_what_is_left(tmp_path: Path) -> None:
     found = _cut(chosen(0.4), [0, 3])
     assert found.answers_only == (0,) and found.problem() == ""
+    whole = chosen(1)
+    (left,) = whole.answers_left_whole
+    assert _cut(whole, [0, left]).answers_left_whole == (left,)
+    without = _cut(whole, [0, 3])
+    assert without.answers_left_whole == () and without.problem() == ""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
@@ -20,6 +21,7 @@ from lnat_plugins.cli.study import seconds_left
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
+from lnat_plugins.hooks.trl_train import train
 from lnat_plugins.selection.training_set import read_selection
 from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import held_out, rows_of
@@ -286,6 +288,41 @@ def test_a_budget_of_epochs_is_trained_so_often(done: StudyRun, tmp_path: Path) 
         assert yaml.safe_load(settings)["num_train_epochs"] == epochs
         assert f"'epoch': '{epochs}'" in (run.folder_of(unit) / LOG).read_text(encoding="utf-8")
     assert run._key(units[0])["budget"] == {"rows": 4, "tokens": None, "epochs": 2}
+
+
+def test_weights_reach_the_loss(
+    done: StudyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def recorded(config: Path, weights: Any = None) -> None:
+        given.append(weights)
+        train(config, weights)
+
+    monkeypatch.setattr("lnat_plugins.hooks.trl_train.train", recorded)
+    weighed = {"strategy": "all", "weights": "nce.jsonl"}
+    blocks = {
+        "alike": {"strategy": "all"}, "drawn": {**weighed, "resample": True}, "weighed": weighed,
+    }  # fmt: skip
+    study = write_study(tmp_path, selections=blocks, budget={"rows": 6})
+    weights = {"long": 0.25, "short": 1.0}
+    lines = [
+        json.dumps({"lnat_weight": weight, "prompt_id": prompt, "teacher": teacher})
+        for prompt in done.scores("student").scored.prompts
+        for teacher, weight in weights.items()
+    ]
+    (tmp_path / "nce.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    run = StudyRun.of(study, tmp_path / "out")
+    assert run.weighing == {"weighed"}
+    with_scores(run, done)
+    arms = {unit.arm: unit for unit in run.units if unit.kind == "selection"}
+    for name, unit in arms.items():
+        run.run(unit)
+        assert ("weighed" in run._key(unit)) is (name == "weighed")
+    assert [*arms] == ["alike", "drawn", "weighed"] and given[:2] == [None, None]
+    data = pq.read_table(run.folder_of(arms["weighed"]) / "rows" / "data").to_pylist()
+    assert list(given[2]) == [weights[row["lnat_teacher"]] for row in data]
+    assert {*given[2]} == {0.25, 1.0}
 
 
 @pytest.mark.parametrize(

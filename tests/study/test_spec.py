@@ -33,6 +33,14 @@ def test_names_that_lead_nowhere_are_left_as_they_are(tmp_path: Path) -> None:
     assert study.evaluation.tasks == ("gsm8k", str(tmp_path / "sums.yaml"))
 
 
+def test_a_file_of_weights_is_looked_for_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "nce.jsonl").write_text("", encoding="utf-8")
+    blocks = {"own": {"weights": "nce.jsonl"}, "elsewhere": {"weights": "far/nce.jsonl"}}
+    found = read_study(write_study(tmp_path, selections=blocks)).selections
+    assert found["own"] == {"weights": str(tmp_path / "nce.jsonl")}
+    assert found["elsewhere"] == {"weights": "far/nce.jsonl"}
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

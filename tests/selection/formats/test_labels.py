@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.selection.formats import FORMATS, Chosen
@@ -33,6 +35,17 @@ def test_every_row_with_a_verdict_is_written_with_it(tmp_path: Path) -> None:
     assert FORMATS["kto"].said(Chosen(POOL, selection)) == [
         "Labels: 1 true, 2 false. Left out: 1 chosen row not known to be correct or wrong."
     ]
+
+
+def test_rows_stand_in_the_order_of_the_selection_and_as_often(tmp_path: Path) -> None:
+    whole = select(POOL, strategy="all")
+    order = (3, 2, 0, 0, 1)
+    drawn = replace(whole, sequence=order, settings={"order": "hard_to_easy"})
+    write_training_set(tmp_path, POOL, drawn, format="kto")
+    assert [row["lnat_index"] for row in rows_of(tmp_path)] == [3, 0, 0, 1]
+    assert FORMATS["kto"].said(Chosen(POOL, drawn))[0].startswith("Labels: 2 true, 2 false.")
+    config = yaml.safe_load((tmp_path / "kto.yaml").read_text(encoding="utf-8"))
+    assert config["train_sampling_strategy"] == "sequential"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.selection import Selection, choose_rejected
@@ -52,6 +54,20 @@ def test_a_pair_is_the_chosen_row_against_the_best_wrong_one(tmp_path: Path) -> 
     }  # fmt: skip
     assert second["lnat_prompt_id"] == "p1"
     assert second["lnat_rejected_score"] == -1.0
+
+
+def test_pairs_stand_in_the_order_of_the_rows_and_as_often(tmp_path: Path) -> None:
+    found = select(POOL, require_correct=True)
+    assert found.indices == (0, 3, 5, 7)
+    drawn = replace(found, sequence=(3, 0, 7, 5, 0), settings={"order": "easy_to_hard"})
+    rejected = rejected_of()
+    write_training_set(tmp_path, POOL, drawn, format="preference", rejected=rejected)
+    assert [one["lnat_prompt_id"] for one in rows_of(tmp_path)] == ["p1", "p0", "p0"]
+    assert [one["lnat_rejected_index"] for one in rows_of(tmp_path)] == [4, 1, 1]
+    said = PREFERENCE.said(Chosen(POOL, drawn, rejected))
+    assert said[0].startswith("Pairs: 3, of 2 of 5 prompts.")
+    config = yaml.safe_load((tmp_path / "dpo.yaml").read_text(encoding="utf-8"))
+    assert config["train_sampling_strategy"] == "sequential"
 
 
 def test_prompts_without_a_pair_are_counted_by_reason() -> None:

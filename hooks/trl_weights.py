@@ -221,7 +221,7 @@ def weighed_trainer(weights: Sequence[float]) -> type[SFTTrainer]:
         ConfigError: as `refuse_unweighable`; DataError: as `weigh`; both while it is built.
     """
 
-    class WeighedTrainer(SFTTrainer):  # type: ignore[misc]
+    class WeighedTrainer(SFTTrainer):
         _candidates: Any = None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

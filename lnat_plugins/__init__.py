@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from lnat_plugins.api import (
         check_teacher_set,
+        estimate_cost,
         init_teacher_set,
         load_teacher_set,
         read_all_scores,
@@ -49,6 +50,7 @@ __all__ = [
     "UndefinedError",
     "__version__",
     "check_teacher_set",
+    "estimate_cost",
     "gradient_scores",
     "hookimpl",
     "init_teacher_set",
@@ -76,6 +78,7 @@ _HOME: Final = {
     "Strategy": "selection",
     "UndefinedError": "metrics",
     "check_teacher_set": "api",
+    "estimate_cost": "api",
     "gradient_scores": "gradients",
     "hookimpl": "plugins.hookspecs",
     "init_teacher_set": "api",

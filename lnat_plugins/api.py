@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lnat_plugins.budget.choice import run_of
 from lnat_plugins.budget.run import Row, run_to_end
+from lnat_plugins.engine.cost import SHARE, Cost, cost_of
 from lnat_plugins.errors import ConfigError, did_you_mean, visible
 from lnat_plugins.plugins import Plugins, init_with_plugins, load_plugins, load_with_plugins
 from lnat_plugins.plugins.checked import check_teacher_set
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from lnat_plugins.scoring.student import LocalStudent
 
 __all__ = [
-    "check_teacher_set", "load_teacher_set", "read_all_scores", "read_scores", "score",
+    "check_teacher_set", "estimate_cost", "load_teacher_set", "read_all_scores", "read_scores",
+    "score",
 ]  # fmt: skip
 
 _log = logging.getLogger(__name__)
@@ -174,6 +176,58 @@ def _records(
         ),
     )
     return run.records()
+
+
+def estimate_cost(
+    student: Any,
+    *,
+    prompts: int,
+    responses: int,
+    prompt_tokens: float,
+    response_tokens: float | Sequence[int],
+    step_tokens: float = 20,
+    windows: Sequence[str | int] = ("4", "global"),
+    metrics: str | Sequence[str] = (),
+    sensitivity: Sensitivity = "basic",
+    gpu: str = "H100",
+    gpus: int = 1,
+    share: float = SHARE,
+    plugins: Plugins | Sequence[str | object] = (),
+) -> Cost:
+    """Tokens, floating-point operations and GPU hours of scoring data known by its lengths.
+
+    `lnat check SET.yaml --student S` counts the tokens of data that is at hand exactly.
+
+    Args:
+        student: a folder or a name on the Hub, of which the configuration is read, a configuration
+            of transformers, or an `engine.cost.Shape`.
+        prompts, responses: how many prompts, and how many responses to each.
+        prompt_tokens, response_tokens, step_tokens: of the student's tokenizer, on average; of
+            responses better a sample of their lengths, where they differ much.
+        windows, metrics, sensitivity: as in a teacher set; metrics: "all" = what every one needs,
+            () = the paper's two. What is read of a sample of 20 prompts alone is not counted.
+        gpu, gpus: kind, see `engine.cost.PEAKS`, and number.
+        share: of the GPUs' peak that is reached.
+
+    Raises:
+        ConfigError: numbers that make no sense, an unknown GPU, window or metric.
+        StudentError: the configuration cannot be loaded.
+    """
+    from lnat_plugins.scoring.check_student import shape_of
+    from lnat_plugins.scoring.cost import plan_lengths
+
+    named = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    parsed = parse_windows(windows, "estimate_cost: windows")
+    settings = Settings(windows=tuple(window.name for window in parsed), metrics=named)
+    plan = plan_of(
+        settings, _load(plugins).registry, where="estimate_cost: ", tokens=True, sensitivity="basic"
+    )  # fmt: skip
+    planned = plan_lengths(
+        prompts=prompts, responses=responses, prompt_tokens=prompt_tokens,
+        response_tokens=response_tokens, step_tokens=step_tokens, windows=parsed,
+        statistics=plan.requested.statistics, sensitivity=sensitivity,
+    )  # fmt: skip
+    return cost_of(planned, shape_of(student), gpu=gpu, gpus=gpus, share=share)
 
 
 def read_scores(

@@ -69,14 +69,18 @@ def kinds_of_runs(placed: Sequence[PlacedRun], indices: Iterable[int]) -> list[l
 
 @dataclass(frozen=True)
 class Planned:
-    """Tokens that are to be read.
+    """Tokens that are to be read, and what decides the work that they make.
 
     Attributes:
-        prompt_tokens, body_tokens: as in `Counts`.
+        prompt_tokens, body_tokens, projected_tokens: as in `Counts`.
+        attended: pairs of a token that is read and a token that it attends to, itself or before
+            it; 0 if it is not known.
     """
 
     prompt_tokens: int = 0
     body_tokens: int = 0
+    projected_tokens: int = 0
+    attended: int = 0
 
     @property
     def tokens(self) -> int:
@@ -85,7 +89,10 @@ class Planned:
 
     def __add__(self, other: Planned) -> Planned:
         return Planned(
-            self.prompt_tokens + other.prompt_tokens, self.body_tokens + other.body_tokens
+            self.prompt_tokens + other.prompt_tokens,
+            self.body_tokens + other.body_tokens,
+            self.projected_tokens + other.projected_tokens,
+            self.attended + other.attended,
         )
 
 
@@ -99,7 +106,8 @@ class Planner:
         has_activations: see `Engine`.
 
     Attributes:
-        counts: `prompt_tokens` and `body_tokens` so far; the others stay 0.
+        counts: `prompt_tokens`, `body_tokens` and `projected_tokens` so far; the others stay 0.
+        attended: as in `Planned`, so far.
         on_read: never called.
         reason: "", as of an engine that does what it was made for.
         vocabulary: 0, not known.
@@ -112,6 +120,7 @@ class Planner:
         self.path = path
         self.has_activations = has_activations
         self.counts = Counts()
+        self.attended = 0
         self.on_read: Callable[[], None] = lambda: None
         self.reason = ""
         self.vocabulary = 0
@@ -122,11 +131,15 @@ class Planner:
         held: dict[int, HeldPrompt] = {}
         for kind in kinds_of_runs(placed, range(len(placed))):
             for number, prompt, run in (placed[i] for i in kind):
-                self.counts.body_tokens += len(run.read)
-                if self.path == "batched":
-                    self.counts.prompt_tokens += len(prompt)
-                elif number not in held or not held[number].serves(run):
-                    self.counts.prompt_tokens += len(prompt)
+                n_prompt, n_run = len(prompt), len(run.read)
+                self.counts.body_tokens += n_run
+                self.counts.projected_tokens += int(run.scored.sum())
+                self.attended += n_run * n_prompt + n_run * (n_run + 1) // 2
+                reads_prompt = number not in held or not held[number].serves(run)
+                if self.path == "batched" or reads_prompt:
+                    self.counts.prompt_tokens += n_prompt
+                    self.attended += n_prompt * (n_prompt + 1) // 2
+                if self.path != "batched" and reads_prompt:
                     held[number] = HeldPrompt(prompt, ACTIVATIONS in run.wanted, run.special)
 
     def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
@@ -137,7 +150,10 @@ class Planner:
     @property
     def planned(self) -> Planned:
         """The counts so far."""
-        return Planned(self.counts.prompt_tokens, self.counts.body_tokens)
+        counts = self.counts
+        return Planned(
+            counts.prompt_tokens, counts.body_tokens, counts.projected_tokens, self.attended
+        )
 
 
 def _unread(run: TokenRun) -> RunScores:

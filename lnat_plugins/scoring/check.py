@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lnat_plugins.engine.cost import Cost
 from lnat_plugins.engine.planning import Planned
 from lnat_plugins.formatting import duration, join_blocks, markdown_table, plural
 from lnat_plugins.teacher_set import TeacherSet
@@ -97,6 +98,7 @@ class StudentCheck:
         notes: in what training differs.
         refused: why `lnat select` would refuse rows as they are, or "".
         trial: None if there was none.
+        cost: of the set as it is, on a GPU.
         budgeted: tokens that a run with a budget reads, about: if it is settled as early as it can
             be, and if it never is; None where a budget makes no sense.
         unused_template: whether it has a chat template that is not applied.
@@ -114,6 +116,7 @@ class StudentCheck:
     notes: tuple[NoteOnRows, ...]
     refused: str
     trial: Trial | None
+    cost: Cost
     budgeted: tuple[int, int] | None = None
     unused_template: bool = False
 
@@ -261,6 +264,7 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
             f"{student.trial.rate:,.0f} tokens/s in a trial of "
             f"{plural(student.trial.prompts, 'prompt')}; an estimate)"
         )
+    yield student.cost.in_words()
     if student.budgeted is not None:
         fewest, most = student.budgeted
         budget = teacher_set.settings.budget

@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
+from lnat_plugins.engine.cost import Shape, cost_of
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.packed import unsupported
 from lnat_plugins.engine.planning import Planned, Planner
 from lnat_plugins.engine.projection import last_up_projection
 from lnat_plugins.errors import StudentError
-from lnat_plugins.files import ADAPTER, check_model_folder, is_adapter, parse_json
+from lnat_plugins.files import (
+    ADAPTER,
+    check_model_folder,
+    is_adapter,
+    parse_json,
+    student_folder,
+)
 from lnat_plugins.scoring.backend import tokens_to_read
 from lnat_plugins.scoring.chat import load_tokenizer, render
 from lnat_plugins.scoring.check import (
@@ -66,6 +73,7 @@ class OpenedStudent:
         tokenizer: fast.
         context: tokens that it reads at once, None if there is no limit.
         backend: over an engine, or over a planner where no model was loaded.
+        shape: what decides its work.
         device: where the model is, "" if none was loaded.
         reason: why the packed pass is not used, where no model was loaded.
     """
@@ -74,6 +82,7 @@ class OpenedStudent:
     tokenizer: Any
     context: int | None
     backend: EngineBackend
+    shape: Shape
     device: str = ""
     reason: str = ""
 
@@ -95,17 +104,40 @@ def open_student(name: str, *, device: str | None = None, model: bool = True) ->
         on = loaded.device
         shown = torch.cuda.get_device_name(on) if on.type == "cuda" else str(device or on.type)
         backend = EngineBackend(Engine(loaded))
-        return OpenedStudent(name, tokenizer, context_of(loaded.config), backend, shown)
+        shape = Shape.of_model(loaded)
+        return OpenedStudent(name, tokenizer, context_of(loaded.config), backend, shape, shown)
     tokenizer = _tokenizer(name)
+    empty = _without_weights(name)
+    reason = unsupported(empty)
+    planner = Planner(
+        "batched" if reason else "packed", has_activations=last_up_projection(empty) is not None
+    )
+    context = context_of(empty.config)
+    backend = EngineBackend(planner)
+    return OpenedStudent(name, tokenizer, context, backend, Shape.of_model(empty), "", reason)
+
+
+def _without_weights(name: str) -> Any:
+    """A model on the meta device, by its configuration."""
     with _one_line(name):
         config = AutoConfig.from_pretrained(name)
         with torch.device("meta"):
-            shape = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    reason = unsupported(shape)
-    planner = Planner(
-        "batched" if reason else "packed", has_activations=last_up_projection(shape) is not None
-    )
-    return OpenedStudent(name, tokenizer, context_of(config), EngineBackend(planner), "", reason)
+            return AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+
+
+def shape_of(student: Any) -> Shape:
+    """The shape of a student given by folder or name, by configuration, or as it is.
+
+    Raises:
+        StudentError: its configuration cannot be loaded.
+    """
+    if isinstance(student, Shape):
+        return student
+    if isinstance(student, PretrainedConfig):
+        return Shape.of_config(student)
+    name = student_folder(str(student))
+    check_model_folder(name, "estimate_cost: student")
+    return Shape.of_model(_without_weights(name))
 
 
 def load_student(
@@ -233,6 +265,7 @@ def check_student(
         notes=tuple(notes.values()),
         refused=_refused(notes, student, plain),
         trial=trial,
+        cost=cost_of(planned[AS_SET], student.shape),
         unused_template=plain and bool(student.tokenizer.chat_template),
     )
 

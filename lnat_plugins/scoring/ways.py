@@ -28,10 +28,14 @@ def narrower_are_cheap(texts: Iterable[str], spec: StepSpec, windows: Sequence[W
 
     Counted in steps that are read after the prompt, over all responses; no token is needed.
     """
+    return cheap_at((_count_steps(text, spec) for text in texts), windows)
+
+
+def cheap_at(counts: Iterable[int], windows: Sequence[Window]) -> bool:
+    """As `narrower_are_cheap`, of responses of so many steps each."""
     widest = max((window.count or 0 for window in windows), default=0)
     asked = more = 0
-    for text in texts:
-        n_steps = _count_steps(text, spec)
+    for n_steps in counts:
         pairs = {pair for window in windows for pair in window.pairs(n_steps)}
         narrower = {
             pair for count in range(widest) for pair in Window(str(count), count).pairs(n_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,8 @@ def test_the_counts_are_the_engines(
         engine.score_all(reads)
         planner.add(reads)
     counts = engine.counts
-    assert planner.planned == Planned(counts.prompt_tokens, counts.body_tokens)
+    read = Planned(counts.prompt_tokens, counts.body_tokens, counts.projected_tokens)
+    assert replace(planner.planned, attended=0) == read
     assert planner.planned.tokens == counts.prompt_tokens + counts.body_tokens > 0
 
 
@@ -75,7 +77,21 @@ def test_a_planner_in_an_engines_place_scores_nothing() -> None:
     ((found,),) = planner.score_all([PromptRuns(PROMPT, [run(3, "entropy")])])
     assert found.failure == "the run was planned, not read"
     assert np.isnan(found.logprobs).all() and np.isnan(found.statistics["entropy"]).all()
-    assert planner.planned == Planned(7, 2)
+    assert planner.planned == Planned(7, 2, 3, attended=28 + 8 + 9)
+
+
+def test_what_each_token_attends_to() -> None:
+    """The packed pass reads the prompt once, the batched one before each run."""
+    lengths = (5, 1, 3)  # the last token of a run is predicted, not read
+    own = sum(7 + i for n in lengths for i in range(1, n))
+    prompt = sum(range(1, 8))
+    for path, times in (("packed", 1), ("batched", 3)):
+        planner = Planner(path)
+        planner.add([PromptRuns(PROMPT, [run(n) for n in lengths])])
+        assert planner.planned.attended == times * prompt + own
+        assert planner.planned + Planned(1, 2, 3, 4) == Planned(
+            7 * times + 1, 6 + 2, 9 + 3, times * prompt + own + 4
+        )
 
 
 def test_what_a_held_prompt_serves() -> None:

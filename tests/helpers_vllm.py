@@ -102,7 +102,15 @@ class FakeLLM:
         wanted = list(zip(prompts, sampling_params, strict=True))
         for prompt, params in wanted:
             self._check(prompt["prompt_token_ids"], params)
-        return [self.garble(self._answer(one["prompt_token_ids"], own)) for one, own in wanted]
+        found = [self.garble(self._answer(one["prompt_token_ids"], own)) for one, own in wanted]
+        # Requests of one batch do not find each other in the cache.
+        for one, _ in wanted:
+            self._blocks.update(self._prefixes(one["prompt_token_ids"]))
+        return found
+
+    def _prefixes(self, ids: list[int]) -> list[tuple[int, ...]]:
+        ends = range(self.block, len(ids), self.block) if self.block else []
+        return [tuple(ids[:end]) for end in ends]
 
     def _check(self, ids: list[int], params: SamplingParams) -> None:
         if not 0 < len(ids) < self.llm_engine.model_config.max_model_len:
@@ -116,10 +124,8 @@ class FakeLLM:
                 raise Refused(f"prompt_logprob_token_ids has {len(params.rows)} rows")
 
     def _answer(self, ids: list[int], params: SamplingParams) -> SimpleNamespace:
-        ends = range(self.block, len(ids), self.block) if self.block else []
-        known = [end for end in ends if tuple(ids[:end]) in self._blocks]
+        known = [len(part) for part in self._prefixes(ids) if part in self._blocks]
         cached = 0 if params.uncached else max(known, default=0)
-        self._blocks.update(tuple(ids[:end]) for end in ends)
         self.sent.append(ids)
         self.cached.append(cached)
         with torch.no_grad():

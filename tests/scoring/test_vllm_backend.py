@@ -126,7 +126,7 @@ def test_a_prompt_is_read_once_for_all_its_runs(monkeypatch: pytest.MonkeyPatch)
     for one, other in zip(found, known, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=EXACT, rtol=0)
     assert llm.cached[asked:] == [0, 4, 4]
-    assert (reader.requests, reader.counts.forwards) == (3, 1)
+    assert (reader.requests, reader.counts.forwards) == (3, 2)
     assert (reader.counts.prompt_tokens, reader.counts.body_tokens) == (6 + 2 + 2, 7)
 
 

@@ -9,6 +9,7 @@
 # make torture  kill commands at random moments and run them again: TARGET=study SEED=0 COUNT=20
 # make mutants  change the code in small ways and see whether a test fails: SEED=0 COUNT=20
 # make trainers  read written training sets back with other trainers' loaders: NAMES="verl axolotl"
+# make vllm  score the same traces with transformers and with vLLM on the CPU, and compare every sum
 # make clean  remove what these made
 #
 # A second run installs nothing unless a source file changed, and then needs no network.
@@ -40,7 +41,7 @@ export HF_DATASETS_OFFLINE := 1
 export TRANSFORMERS_OFFLINE := 1
 unexport PYTHONPATH
 
-.PHONY: demo test lint docs matrix fuzz study study_full torture mutants trainers clean
+.PHONY: demo test lint docs matrix fuzz study study_full torture mutants trainers vllm clean
 
 demo: $(READY_WHEEL)
 	PATH="$(CURDIR)/$(BIN):$$PATH" && \
@@ -102,6 +103,11 @@ mutants: $(READY_WHEEL) $(READY_TEST)
 trainers: $(READY_WHEEL)
 	$(BIN)/python tests/trainers/run.py $(NAMES)
 
+# .venv-vllm stays, since vLLM is large. RUNNER="token ids" or "prompt log-probabilities" alone.
+vllm: $(READY_WHEEL)
+	$(BIN)/python tests/vllm/run.py --wheel dist/*.whl --keep .venv-vllm \
+		$(if $(RUNNER),--runner "$(RUNNER)") $(STUDENTS)
+
 # torch comes first and alone, so that nothing else can choose another build of it.
 # setuptools comes with it: the wheel is built here, not in a fresh environment.
 $(READY_VENV):
@@ -130,6 +136,6 @@ $(READY_DOCS): $(READY_WHEEL)
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-oldest .venv-newest build dist lnat_plugins.egg-info out junit.xml \
+	rm -rf $(VENV) .venv-oldest .venv-newest .venv-vllm build dist lnat_plugins.egg-info out junit.xml \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

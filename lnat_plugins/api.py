@@ -79,8 +79,8 @@ def score(
     """Score every response of a teacher set with a model in this process.
 
     Args:
-        model: a transformers causal language model; left as it was found.
-        tokenizer: its fast tokenizer.
+        model: a transformers causal language model; left as it was found. Or a `vllm.LLM`.
+        tokenizer: its fast tokenizer; with a `vllm.LLM`, None for its own.
         teacher_set: from `load_teacher_set`.
         windows, steps, metrics, markers, tokens, sensitivity: by default the teacher set's own.
         metrics: "all" gathers what every metric needs.
@@ -102,12 +102,15 @@ def score(
         ConfigError, DataError, StudentError: one line that says what to change.
     """
     from lnat_plugins.scoring.student import LocalStudent
+    from lnat_plugins.scoring.vllm_backend import is_llm
 
     if not isinstance(teacher_set, TeacherSet):
         raise ConfigError(
             "this is not a teacher set", where="score: teacher_set", found=teacher_set,
             remedy="read it first: load_teacher_set(FILE)",
         )  # fmt: skip
+    if tokenizer is None and is_llm(model):
+        tokenizer = model.get_tokenizer()
     plain = reads_plain(tokenizer, apply_chat_template)
     loaded = _load(plugins)
     own = teacher_set.settings

@@ -28,6 +28,8 @@ from lnat_plugins.engine.types import (
     RunScores,
     TokenRun,
     check_ids,
+    checked_run,
+    failed_run,
 )
 from lnat_plugins.errors import ConfigError, StudentError
 
@@ -184,7 +186,7 @@ class Engine:
             if values is not None:
                 fitting = self._budget
                 for index, one in zip(group, values, strict=True):
-                    results[index] = _checked(placed[index].run, one)
+                    results[index] = checked_run(placed[index].run, one)
                 self.on_read()
             elif self._shrink_budget(len(group)):
                 left = [i for one in (group, *waiting) for i in one]
@@ -192,7 +194,7 @@ class Engine:
             elif len(group) > 1:
                 waiting[:0] = [[i] for i in group]
             else:
-                results[group[0]] = _failed(placed[group[0]].run, OUT_OF_MEMORY)
+                results[group[0]] = failed_run(placed[group[0]].run, OUT_OF_MEMORY)
                 # The smallest budget did not help this run, so the others need not pay for it.
                 self._budget = fitting
         return [results[i] for i in range(len(placed))]
@@ -298,21 +300,6 @@ def other_attention(model: Any) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
-
-
-def _checked(run: TokenRun, found: RunScores) -> RunScores:
-    """A run with a value that is not finite has no values."""
-    values = [found.logprobs[run.scored]]
-    values += [each[run.scored] for each in found.statistics.values()]
-    values += [np.array(found.activations or ())]
-    if all(np.isfinite(each).all() for each in values):
-        return found
-    return _failed(run, "the student gave a log-probability of NaN or infinity")
-
-
-def _failed(run: TokenRun, failure: str) -> RunScores:
-    nothing = np.full(len(run.ids), np.nan)
-    return RunScores(nothing, failure, dict.fromkeys(run.names, nothing))
 
 
 def _vocabulary(model: Any) -> int:

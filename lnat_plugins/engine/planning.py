@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from lnat_plugins.engine.types import ACTIVATIONS, Counts, Ids, PromptRuns, RunScores, TokenRun
+from lnat_plugins.engine.types import (
+    ACTIVATIONS,
+    Counts,
+    Ids,
+    PromptRuns,
+    RunScores,
+    TokenRun,
+    failed_run,
+)
 
 _PLANNED: Final = "the run was planned, not read"
 
@@ -145,7 +151,7 @@ class Planner:
     def score_all(self, reads: Sequence[PromptRuns]) -> list[list[RunScores]]:
         """As `add`; every run has a failure and NaN."""
         self.add(reads)
-        return [[_unread(run) for run in runs] for _, runs in reads]
+        return [[failed_run(run, _PLANNED) for run in runs] for _, runs in reads]
 
     @property
     def planned(self) -> Planned:
@@ -154,8 +160,3 @@ class Planner:
         return Planned(
             counts.prompt_tokens, counts.body_tokens, counts.projected_tokens, self.attended
         )
-
-
-def _unread(run: TokenRun) -> RunScores:
-    nothing = np.full(len(run.ids), np.nan)
-    return RunScores(nothing, _PLANNED, dict.fromkeys(run.names, nothing))

@@ -148,6 +148,22 @@ class RunScores(NamedTuple):
     activations: Activations | None = None
 
 
+def failed_run(run: TokenRun, failure: str) -> RunScores:
+    """A run without values, and why."""
+    nothing = np.full(len(run.ids), np.nan)
+    return RunScores(nothing, failure, dict.fromkeys(run.names, nothing))
+
+
+def checked_run(run: TokenRun, found: RunScores) -> RunScores:
+    """A run with a value that is not finite has no values."""
+    values = [found.logprobs[run.scored]]
+    values += [each[run.scored] for each in found.statistics.values()]
+    values += [np.array(found.activations or ())]
+    if all(np.isfinite(each).all() for each in values):
+        return found
+    return failed_run(run, "the student gave a log-probability of NaN or infinity")
+
+
 OUT_OF_MEMORY: Final = "the pass ran out of memory"
 """The failure of a run that does not fit even alone."""
 

@@ -2,8 +2,8 @@
 
 lm-eval hands all requests of one type to the method of that name on the model. `install` puts that
 method on lm-eval's model base class. For a Hugging Face causal model it runs our engine on the
-model itself; for any other back end with a tokenizer it goes through `_loglikelihood_tokens`. Both
-give the same numbers.
+model itself, and vLLM it asks for the runs of the engine's plan; for any other back end with a
+tokenizer it goes through `_loglikelihood_tokens`. All give the same numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import pickle
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.token_values import TokenValues
+from lnat_plugins.scoring.vllm_backend import VllmBackend
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.teacher_set.config import CHOICE
 from lnat_plugins.teacher_set.prompts import (
@@ -171,7 +173,9 @@ def _refuse_nothing(records: Sequence[StepSums]) -> None:
 
 
 def choose_backend(lm: TemplateLM) -> Backend:
-    """Our engine where lm-eval runs a Hugging Face causal model in its plain way."""
+    """Our engine where lm-eval runs a Hugging Face causal model in its plain way; vLLM likewise."""
+    if (vllm := _plain_vllm(lm)) is not None:
+        return VllmBackend(vllm, getattr(lm, "lora_request", None))
     plain = (
         isinstance(lm, HFLM)
         and lm.backend == "causal"
@@ -186,6 +190,22 @@ def choose_backend(lm: TemplateLM) -> Backend:
     size = lm.batch_size
     budget = size * _TOKENS_PER_BATCH_UNIT if isinstance(size, int) and size > 1 else None
     return EngineBackend(Engine(lm.model, token_budget=budget))
+
+
+def _plain_vllm(lm: TemplateLM) -> Any:
+    """The `vllm.LLM` of lm-eval's `vllm` model, or None.
+
+    There is none with `data_parallel_size`, whose models live in Ray's processes. The module is
+    looked up, not imported: it imports vLLM.
+    """
+    kind = getattr(sys.modules.get("lm_eval.models.vllm_causallms"), "VLLM", None)
+    plain = (
+        kind is not None
+        and isinstance(lm, kind)
+        and type(lm)._loglikelihood_tokens is kind._loglikelihood_tokens
+        and type(lm)._model_generate is kind._model_generate
+    )
+    return getattr(lm, "model", None) if plain else None
 
 
 def _score_jobs(

@@ -38,7 +38,7 @@ _FIRST_TOKENS: Final = {"first_token": 1, "first_two_tokens": 2}
 
 
 class RunReader(Protocol):
-    """An `Engine`, or a `Planner` in its place."""
+    """An `Engine`, another reader of runs, or a `Planner` in its place."""
 
     counts: Counts
     on_read: Callable[[], None]
@@ -165,12 +165,16 @@ class EngineBackend:
             found.update(zip(own, scores, strict=True))
         return found
 
+    def planner(self) -> Planner:
+        """Counts what the engine will read."""
+        return Planner(self.engine.path)
+
     def to_read(self, calls: PromptCalls) -> Planned:
         """As `reading` plans and the engine's pass in use reads.
 
         Raises StudentError as the engine does for a token that the student does not have.
         """
-        planner = Planner(self.engine.path)
+        planner = self.planner()
         reads = [
             PromptRuns(prompt, [*runs.values()])
             for prompt, runs in _by_prompt(_distinct_reads(calls))

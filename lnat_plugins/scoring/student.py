@@ -29,6 +29,7 @@ from lnat_plugins.scoring.scorer import (
     windows_of_parts,
 )
 from lnat_plugins.scoring.variants import calls_with_variants, score_with_variants
+from lnat_plugins.scoring.vllm_backend import VllmBackend, context_of_llm, is_llm
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
@@ -76,7 +77,7 @@ class LocalStudent:
 
     Args:
         model: a transformers causal language model, PEFT included; left as it was found. Its
-            unwrapped self, never one prepared for distributed training.
+            unwrapped self, never one prepared for distributed training. Or a `vllm.LLM`.
         tokenizer: its fast tokenizer, with the chat template that training will use.
         plain: see `Candidates.plain`.
         training: whether the rows are to be trained on in this template. Then a response that
@@ -99,17 +100,22 @@ class LocalStudent:
         processes: Processes | None = None,
         progress: bool = True,
     ) -> None:
-        if not hasattr(model, "config") or not callable(model):
+        if not is_llm(model) and not (hasattr(model, "config") and callable(model)):
             raise StudentError(
                 "this is not a transformers model", where="model", found=model,
-                remedy="load it first: AutoModelForCausalLM.from_pretrained(...)",
+                remedy="load it first: AutoModelForCausalLM.from_pretrained(...), or vllm.LLM(...)",
             )  # fmt: skip
         if not callable(tokenizer):
             raise StudentError(
                 "this is not a tokenizer", where="tokenizer", found=tokenizer,
                 remedy="load it first: AutoTokenizer.from_pretrained(...)",
             )  # fmt: skip
-        self.name = str(getattr(model.config, "_name_or_path", "") or type(model).__name__)
+        known_as = (
+            model.llm_engine.model_config.model
+            if is_llm(model)
+            else getattr(model.config, "_name_or_path", "")
+        )
+        self.name = str(known_as or type(model).__name__)
         self._model = model
         self._tokenizer = tokenizer
         self._plan = plan
@@ -287,9 +293,10 @@ class LocalStudent:
             "chat_template": chat.template_digest(template),
             "system_instruction": None,
         }
-        backend = EngineBackend(Engine(self._model))
+        served = is_llm(self._model)
+        backend = VllmBackend(self._model) if served else EngineBackend(Engine(self._model))
+        max_length = context_of_llm(self._model) if served else context_of(self._model.config)
         self._plan.requested.check_student(backend.unavailable)
-        max_length = context_of(self._model.config)
         return Scorer(
             tokenizer=self._tokenizer,
             backend=backend,

@@ -48,12 +48,12 @@ _CALIBRATION: Final = frozenset({"brier", *CALIBRATION})
 def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     """The records of one prompt's responses, each with its local naturalness in every variant.
 
-    And with its calibration, where the back end gives the numbers of tokens.
+    And with its calibration, where the back end gives the numbers of tokens that it needs.
     """
     records = scorer.score_prepared(prepared)
     may_pass = [record.may_pass for record in records]
     calibrations: list[dict[str, list[float]]] = [{} for _ in records]
-    if scorer.backend.shares_runs:
+    if _calibrates(scorer):
         for i, record in enumerate(_scored(_scorer_of_calibration(scorer), prepared)):
             calibrations[i] = calibration_of(record)
             may_pass[i] |= record.may_pass
@@ -81,7 +81,7 @@ def score_with_variants(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
 def calls_with_variants(scorer: Scorer, prepared: Prepared) -> PromptCalls:
     """What `score_with_variants` asks of the back end."""
     others = [*scorers_of_variants(scorer).values()]
-    if scorer.backend.shares_runs:
+    if _calibrates(scorer):
         others.insert(0, _scorer_of_calibration(scorer))
     calls = [other.jobs(_prepared_for(other, prepared)) for other in others]
     return PromptCalls(prepared.prompt, [scorer.jobs(prepared), *calls])
@@ -95,6 +95,10 @@ def _prepared_for(scorer: Scorer, prepared: Prepared) -> Prepared:
 
 def _scored(scorer: Scorer, prepared: Prepared) -> list[StepSums]:
     return scorer.score_prepared(_prepared_for(scorer, prepared))
+
+
+def _calibrates(scorer: Scorer) -> bool:
+    return scorer.backend.shares_runs and not _CALIBRATION & scorer.backend.unavailable.keys()
 
 
 def _scorer_of_calibration(scorer: Scorer) -> Scorer:

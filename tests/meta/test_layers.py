@@ -40,6 +40,7 @@ LAYERS = (
 ALLOWED = {
     "lm_eval": {"harness"},
     "trl": {"hooks"},
+    "vllm": {"scoring"},
     "torch": {"engine", "scoring", "gradients", "nce", "harness", "hooks", "study"},
 }
 # These read the package's version, or are written as anybody's plugin is.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.nce import NceWeights, nce_weights
+    from lnat_plugins.on_ray import ScoredOnRay, score_on_ray
     from lnat_plugins.plugins.hookspecs import hookimpl
     from lnat_plugins.plugins.registry import Registry
     from lnat_plugins.scores import Scores
@@ -41,6 +42,7 @@ __all__ = [
     "Metric",
     "NceWeights",
     "Registry",
+    "ScoredOnRay",
     "ScoredResponse",
     "Scores",
     "Selection",
@@ -59,6 +61,7 @@ __all__ = [
     "run_studies",
     "run_study",
     "score",
+    "score_on_ray",
     "select_dataset",
 ]
 
@@ -69,6 +72,7 @@ _HOME: Final = {
     "Metric": "metrics",
     "NceWeights": "nce",
     "Registry": "plugins.registry",
+    "ScoredOnRay": "on_ray",
     "ScoredResponse": "scoring.record",
     "Scores": "scores",
     "Selection": "selection",
@@ -86,6 +90,7 @@ _HOME: Final = {
     "run_studies": "study.studies",
     "run_study": "study.results",
     "score": "api",
+    "score_on_ray": "on_ray",
     "select_dataset": "hooks.trl_data",
 }
 

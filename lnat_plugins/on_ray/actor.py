@@ -1,4 +1,4 @@
-"""What runs on the nodes: prompts that are done are left out, the others scored by an actor."""
+"""What runs on the nodes: an actor that holds the student and scores the prompts it is given."""
 
 from __future__ import annotations
 
@@ -6,28 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from lnat_plugins.errors import LnatError, StudentError
 from lnat_plugins.harness.worker import Worker
 from lnat_plugins.on_ray.parts import SCHEMA
-from lnat_plugins.on_ray.prompt_files import WrittenSet, prompt_of
-
-
-class NotDone:
-    """Keeps the rows of prompts that are still to be asked.
-
-    Args:
-        done_N: by number of the prompt.
-    """
-
-    def __init__(self, done_N: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        self._done_N = done_N
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        """The rows of a block that are left."""
-        return rows.filter(pa.array(~self._done_N[rows["number"].to_numpy()]))
+from lnat_plugins.on_ray.prompt_files import prompt_of, read_set
 
 
 class ScoringActor:
@@ -35,7 +19,7 @@ class ScoringActor:
 
     Args:
         model, arguments, apply_chat_template: see `Worker`.
-        written: the set that the rows are of.
+        prompts: the folder with the set that the rows are of.
         claim: a folder that holds the student's fingerprint as a file's name; the first actor
             puts it there.
 
@@ -44,11 +28,12 @@ class ScoringActor:
     """
 
     def __init__(
-        self, model: str, arguments: Mapping[str, Any], written: WrittenSet,
+        self, model: str, arguments: Mapping[str, Any], prompts: Path,
         apply_chat_template: bool | None, claim: Path,
     ) -> None:  # fmt: skip
         self._worker: Worker | LnatError
         try:
+            written = read_set(prompts)
             worker = Worker(model, arguments, written.plan(), written.name, apply_chat_template)
             _claim(claim, worker.fingerprint(), str(arguments.get("pretrained", "")))
             self._worker = worker

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
+
+import numpy as np
 
 from lnat_plugins import __version__
 from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
@@ -40,6 +43,7 @@ PARTS: Final = "parts"
 _RUN: Final = "run.json"
 _OPTION: Final = "output_path"
 _PATIENCE: Final = 5.0
+_COLOURS: Final = re.compile(r"\x1b\[[\d;]*m")
 _INSTALL: Final = "pip install 'lnat-plugins[ray]'"
 
 _log = logging.getLogger(__name__)
@@ -135,7 +139,7 @@ def score_on_ray(
         asked = written.prompts - int(state.done_N.sum())
         if asked:
             pool = _Pool(actors, gpus, cpus, block)
-            actor = (model, arguments, written, apply_chat_template, output / "student")
+            actor = (model, arguments, prompts, apply_chat_template, output / "student")
             _run(ray, prompts, output / PARTS, state, actor, pool)
             state = read_state(output / PARTS, written.prompts)
         if not state.scored:
@@ -278,7 +282,7 @@ def _run(
     Raises:
         LnatError: of an actor; ConfigError where Ray ends the run.
     """
-    from lnat_plugins.on_ray.actor import NotDone, ScoringActor
+    from lnat_plugins.on_ray.actor import ScoringActor
 
     if not ray.is_initialized():
         ray.init()
@@ -286,7 +290,7 @@ def _run(
     _log.info("%s to %s, %g GPUs each", fewest, plural(most, "actor"), gpus)
     rows = ray.data.read_parquet(prompt_files(prompts))
     if state.done_N.any():
-        rows = rows.map_batches(NotDone(state.done_N).__call__, batch_format="pyarrow")
+        rows = rows.map_batches(_without(state.done_N), batch_format="pyarrow")
     rows = rows.repartition(target_num_rows_per_block=pool.block)
     rows = rows.map_batches(
         ScoringActor,
@@ -302,11 +306,24 @@ def _run(
     except Exception as cause:
         if error := _ours(cause):
             raise error from None
-        first, *_ = str(cause).strip().splitlines() or [type(cause).__name__]
+        text = _COLOURS.sub("", str(cause)).strip()
+        first, *_ = text.splitlines() or [type(cause).__name__]
         raise ConfigError(
             f"Ray ended the run: {visible(first.rstrip('.'))}", where=str(parts),
             remedy="run again with the same arguments; what was written is not scored again",
         ) from cause  # fmt: skip
+
+
+def _without(done_N: np.ndarray[Any, np.dtype[np.bool_]]) -> Callable[[Any], Any]:
+    """Leaves the prompts of a block that are still to be asked.
+
+    A function within another is sent as it is: processes that read need not import this package.
+    """
+
+    def kept(rows: Any) -> Any:
+        return rows.filter(~done_N[rows["number"].to_numpy()])
+
+    return kept
 
 
 def _ours(error: BaseException) -> LnatError | None:

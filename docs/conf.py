@@ -46,7 +46,7 @@ napoleon_use_rtype = False
 
 PAGES: Final = (
     "quickstart", "teacher_sets", "layouts", "metrics/index", "ranking", "report", "selection",
-    "training", "trainers", "plugins", "study", "evidence", "performance", "method",
+    "training", "trainers", "plugins", "study", "evidence", "performance", "clusters", "method",
     "troubleshooting", "cli", "api", "glossary",
 )  # fmt: skip
 """In the order of the navigation; a page that is not there yet is left out."""

@@ -1,9 +1,9 @@
 """The parts that Ray writes, which of them count, and the samples file that is made of them.
 
-A part is a parquet file with the columns `number`, `id`, `line` (of a samples file), `reason` (why
-there is none) and `final` (whether another run would give the same). A prompt may stand in several:
-where a run was killed after it was scored, and where it was asked again. A file that a killed
-process left half written has no end, and is removed.
+Each run has a folder of its own, by its number. A part is a parquet file with the columns `number`,
+`id`, `line` (of a samples file), `reason` (why there is none) and `final` (whether another run would
+give the same). A prompt may stand in several: where a run was killed after it was scored, and where
+it was asked again. A file that a killed process left half written has no end, and is removed.
 """
 
 from __future__ import annotations
@@ -64,9 +64,14 @@ class State(NamedTuple):
 
 
 def part_files(folder: Path) -> list[Path]:
-    """The parts that can be read, oldest first; those cut short are removed."""
-    found = ((path.stat().st_mtime_ns, path) for path in folder.rglob("*.parquet") if _whole(path))
-    return [path for _, path in sorted(found)]
+    """The parts that can be read, those of an earlier run first; those cut short are removed."""
+    return [path for path in sorted(folder.rglob("*.parquet")) if _whole(path)]
+
+
+def next_folder(folder: Path) -> Path:
+    """Where the next run's parts belong: a folder by its number."""
+    numbers = (int(one.name) for one in folder.glob("*") if one.name.isdecimal())
+    return folder / f"{max(numbers, default=0) + 1:05d}"
 
 
 def _whole(path: Path) -> bool:

@@ -26,7 +26,7 @@ from lnat_plugins.files import BUNDLED, bundled_student, check_model_folder, is_
 from lnat_plugins.formatting import plural
 from lnat_plugins.harness.worker import check_back_end
 from lnat_plugins.locks import locked
-from lnat_plugins.on_ray.parts import State, read_state, write_samples
+from lnat_plugins.on_ray.parts import State, next_folder, read_state, write_samples
 from lnat_plugins.on_ray.prompt_files import (
     WrittenSet,
     holds_prompts,
@@ -140,7 +140,7 @@ def score_on_ray(
         if asked:
             pool = _Pool(actors, gpus, cpus, block)
             actor = (model, arguments, prompts, apply_chat_template, output / "student")
-            _run(ray, prompts, output / PARTS, state, actor, pool)
+            _run(ray, prompts, next_folder(output / PARTS), state, actor, pool)
             state = read_state(output / PARTS, written.prompts)
         if not state.scored:
             reason = next(iter(state.failed), "no part was written")
@@ -309,7 +309,7 @@ def _run(
         text = _COLOURS.sub("", str(cause)).strip()
         first, *_ = text.splitlines() or [type(cause).__name__]
         raise ConfigError(
-            f"Ray ended the run: {visible(first.rstrip('.'))}", where=str(parts),
+            f"Ray ended the run: {visible(first.rstrip('.'))}", where=str(parts.parent),
             remedy="run again with the same arguments; what was written is not scored again",
         ) from cause  # fmt: skip
 

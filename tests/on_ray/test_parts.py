@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,21 +11,20 @@ import pytest
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.on_ray import parts
-from lnat_plugins.on_ray.parts import SCHEMA, read_state, write_samples
+from lnat_plugins.on_ray.parts import SCHEMA, next_folder, read_state, write_samples
 
 Row = tuple[int, str, str, bool]
 
 
-def write_part(folder: Path, name: str, rows: list[Row], at: int = 0) -> Path:
-    """A part with these numbers, lines, reasons and whether they are final."""
+def write_part(folder: Path, name: str, rows: list[Row], run: int = 1) -> Path:
+    """A part of that run, with these numbers, lines, reasons and whether they are final."""
     found = [
         {"number": n, "id": f"p{n}", "line": line, "reason": reason, "final": final}
         for n, line, reason, final in rows
     ]
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.parquet"
+    path = folder / f"{run:05d}" / f"{name}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(found, schema=SCHEMA), path)
-    os.utime(path, (at, at))
     return path
 
 
@@ -49,11 +47,11 @@ def test_lines_come_in_the_sets_order_whatever_that_of_the_parts(tmp_path: Path)
 
 def test_a_final_line_counts_before_others_and_a_line_before_a_reason(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
-    write_part(folder, "c", [(0, "final", "", True), (1, "", "first", False)], at=1)
-    write_part(folder, "b", [(0, "later", "", False), (1, "", "last", False)], at=3)
-    write_part(folder, "a", [(2, "may improve", "", False), (3, "", "why", False)], at=2)
-    write_part(folder, "d", [(2, "", "out of luck", False), (0, "again", "", True)], at=4)
-    write_part(folder, "e", [(4, "", "why", False)], at=5)
+    write_part(folder, "c", [(0, "final", "", True), (1, "", "first", False)], run=1)
+    write_part(folder, "b", [(0, "later", "", False), (1, "", "last", False)], run=3)
+    write_part(folder, "a", [(2, "may improve", "", False), (3, "", "why", False)], run=2)
+    write_part(folder, "d", [(2, "", "out of luck", False), (0, "again", "", True)], run=4)
+    write_part(folder, "e", [(4, "", "why", False)], run=5)
     state = read_state(folder, 6)
     assert state.done_N.tolist() == [True, False, False, False, False, False]
     assert (state.scored, state.failed) == (2, {"why": 2, "last": 1})
@@ -67,7 +65,14 @@ def test_a_part_that_was_cut_short_is_removed_and_its_prompts_are_asked(tmp_path
     path.write_bytes(path.read_bytes()[:-9])
     (folder / "c.parquet").touch()
     assert read_state(folder, 2).of_N.tolist() == [3, 0]
-    assert [one.name for one in folder.iterdir()] == ["a.parquet"]
+    assert [one.name for one in folder.rglob("*.parquet")] == ["a.parquet"]
+
+
+def test_each_run_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    assert next_folder(tmp_path / "parts").name == "00001"
+    for name in ("00009", "00010", "other"):
+        (tmp_path / name).mkdir()
+    assert next_folder(tmp_path).name == "00011"
 
 
 def test_nothing_is_there_before_the_first_part(tmp_path: Path) -> None:

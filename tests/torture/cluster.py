@@ -95,7 +95,7 @@ def score(say: Say) -> None:
     """Two actors; it says when the first part is there."""
 
     def watch() -> None:
-        while not any(Path(OUT).glob("parts/*.parquet")):
+        while not any(Path(OUT).glob("parts/*/*.parquet")):
             time.sleep(0.05)
         say(FIRST_PART)
 

@@ -240,7 +240,7 @@ def test_killed_runs_end_with_the_scores_of_one_process(
         for window, total in other.record.totals.items():
             # Nats per token.
             tokens = sum(other.record.tokens)
-            assert own.record.totals[window] / tokens == pytest.approx(total / tokens, abs=1e-6)
+            assert own.record.totals[window] / tokens == pytest.approx(total / tokens, abs=5e-6)
     for other in (together, alone):
         assert found.rank().verdict.text == other.rank().verdict.text
     assert repr(found.rank().teachers) == repr(alone.rank().teachers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, visible
 from lnat_plugins.files import read_yaml
 from lnat_plugins.harness.documents import about_set
 from lnat_plugins.outputs import write_atomic
@@ -50,6 +51,9 @@ _COLUMNS: Final = pa.schema(
         ("narrower", pa.bool_()), ("variants", pa.bool_()),
     ]
 )  # fmt: skip
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ def write_prompts(
     """
     folder = Path(folder).absolute()
     teacher_set, named = _loaded(teacher_set, plugins)
+    for note in teacher_set.all_notes:
+        _log.warning("%s: %s", visible(teacher_set.name), visible(note))
     if not teacher_set.prompts:
         raise DataError("the teacher set has no prompts", where=teacher_set.name)
     if teacher_set.settings.budget is not None:

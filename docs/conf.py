@@ -46,7 +46,7 @@ napoleon_use_rtype = False
 
 PAGES: Final = (
     "quickstart", "teacher_sets", "layouts", "metrics/index", "ranking", "report", "selection",
-    "training", "trainers", "plugins", "study", "evidence", "performance", "vllm",
+    "training", "trainers", "plugins", "study", "evidence", "performance", "vllm", "clusters",
     "method",
     "troubleshooting", "cli", "api", "glossary",
 )  # fmt: skip

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lnat_plugins.hooks.trl_data import select_dataset
     from lnat_plugins.metrics import Metric, UndefinedError
     from lnat_plugins.nce import NceWeights, nce_weights
+    from lnat_plugins.on_ray import ScoredOnRay, score_on_ray
     from lnat_plugins.plugins.hookspecs import hookimpl
     from lnat_plugins.plugins.registry import Registry
     from lnat_plugins.scores import Scores
@@ -42,6 +43,7 @@ __all__ = [
     "Metric",
     "NceWeights",
     "Registry",
+    "ScoredOnRay",
     "ScoredResponse",
     "Scores",
     "Selection",
@@ -61,6 +63,7 @@ __all__ = [
     "run_studies",
     "run_study",
     "score",
+    "score_on_ray",
     "select_dataset",
 ]
 
@@ -71,6 +74,7 @@ _HOME: Final = {
     "Metric": "metrics",
     "NceWeights": "nce",
     "Registry": "plugins.registry",
+    "ScoredOnRay": "on_ray",
     "ScoredResponse": "scoring.record",
     "Scores": "scores",
     "Selection": "selection",
@@ -89,6 +93,7 @@ _HOME: Final = {
     "run_studies": "study.studies",
     "run_study": "study.results",
     "score": "api",
+    "score_on_ray": "on_ray",
     "select_dataset": "hooks.trl_data",
 }
 

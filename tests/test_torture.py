@@ -13,9 +13,10 @@ from tests.torture.__main__ import TARGETS
 from tests.torture.killing import differences
 
 KILLS = {"scoring": 2, "report": 1, "rank": 2, "select": 1, "trainer": 1, "study": 1}
+"""Ray's targets are not here: tests/on_ray kills a driver and an actor."""
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", [one for one in TARGETS if not one.startswith("ray")])
 def test_killed_runs_give_the_same_when_they_are_run_again(
     target: str, repo: Path, tmp_path: Path
 ) -> None:

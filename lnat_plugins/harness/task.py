@@ -12,7 +12,6 @@ import itertools
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
 from lm_eval.config.task import TaskConfig
 
-from lnat_plugins.errors import ConfigError, DataError, LnatError, visible
+from lnat_plugins.errors import ConfigError, DataError, visible
 from lnat_plugins.harness.command import no_template, plain_errors
 from lnat_plugins.harness.definitions import (
     CONFIG,
@@ -32,15 +31,22 @@ from lnat_plugins.harness.definitions import (
     readable,
     yaml_files,
 )
+from lnat_plugins.harness.documents import (
+    about_set,
+    document_of,
+    filter_name,
+    run_settings,
+    target_of,
+    template_arguments,
+)
 from lnat_plugins.harness.prompt_scorer import REQUEST, template_options
 from lnat_plugins.harness.requests import Request, install
 from lnat_plugins.harness.results import Results, summary
 from lnat_plugins.metrics.budgeted import metric_under
-from lnat_plugins.scoring.chat import apply_template, render, template_digest
+from lnat_plugins.scoring.chat import apply_template
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
-from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Prompt
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
 
@@ -135,19 +141,9 @@ class NaturalnessTask(Task):
         self._system_instruction: str | None = None
         self._template_arguments: dict[str, Any] = {}
         self._instances: list[Instance] | None = None
-        # lm-eval's table prints a filter's name beside every figure, and its results by it.
-        prefix = spec.settings.prefix
-        self._filters = [FilterEnsemble(f"first {prefix}" if prefix else "none", [_FirstReply])]
+        self._filters = [FilterEnsemble(filter_name(spec.settings.prefix), [_FirstReply])]
         # What lm-eval writes into its results file.
-        about = spec.settings.as_dict() | {
-            "teachers": list(self.teacher_set.teachers),
-            "prompts": len(self.teacher_set.prompts),
-            "responses": self.teacher_set.n_responses,
-            "dropped": dict(self.teacher_set.dropped),
-            "unusable": {t: one.as_dict() for t, one in self.teacher_set.unusable.items()},
-            "data_fingerprint": self.teacher_set.fingerprint,
-        }
-        metadata = {**(config.get("metadata") or {}), "naturalness": about}
+        metadata = {**(config.get("metadata") or {}), "naturalness": about_set(self.teacher_set)}
         own = {key: value for key, value in config.items() if key not in _OURS}
         own |= {"metadata": metadata, "output_type": REQUEST, "num_fewshot": 0}
         self._config = TaskConfig(**own)
@@ -175,7 +171,7 @@ class NaturalnessTask(Task):
 
     def doc_to_target(self, doc: Mapping[str, Any]) -> str:
         """There is no right answer here: the teachers' names."""
-        return ", ".join(str(row["teacher"]) for row in doc["responses"])
+        return target_of(doc)
 
     def build_all_requests(self, **options: Any) -> None:
         """As lm-eval does, without `--cache_requests`: it keeps requests by the task's name,
@@ -205,10 +201,7 @@ class NaturalnessTask(Task):
         """Notes the arguments of `--model_args` that change what the template writes, and joins
         thinking that the data has apart as the student's own template does.
         """
-        asked = [{"role": "user", "content": "?"}]
-        with suppress(LnatError):  # a template that needs more is refused row by row
-            if render(tokenizer, asked, arguments=arguments) != render(tokenizer, asked):
-                self._template_arguments = dict(arguments)
+        self._template_arguments = template_arguments(tokenizer, arguments)
         prompts = self.teacher_set.prompts
         if any(one.parts for prompt in prompts for one in prompt.responses):
             own = Renderer(tokenizer, plain=False, arguments=arguments).own
@@ -216,7 +209,7 @@ class NaturalnessTask(Task):
 
     def _keep(self, prompts: Sequence[Prompt]) -> None:
         """The documents, and the candidates that they stand for."""
-        self._docs = [_document(prompt) for prompt in prompts]
+        self._docs = [document_of(prompt) for prompt in prompts]
         self._candidates = {}
         for candidate in Candidates.of_prompts(prompts).rows:
             self._candidates.setdefault(candidate.prompt_id, []).append(candidate)
@@ -280,15 +273,10 @@ class NaturalnessTask(Task):
 
     def run_settings(self) -> dict[str, Any]:
         """The set's settings and how the prompts are rendered in this run."""
-        settings = self.teacher_set.settings.as_dict()
-        return settings | {
-            "windows": [window.name for window in parse_windows(settings["windows"])],
-            "splitter": str(self._steps),
-            "metrics": list(self._requested.names),
-            "chat_template": template_digest(self._chat_template),
-            "system_instruction": self._system_instruction,
-            **({"chat_template_kwargs": kwargs} if (kwargs := self._template_arguments) else {}),
-        }
+        return run_settings(
+            self.teacher_set.settings, self._steps, self._requested, self._chat_template,
+            self._system_instruction, self._template_arguments,
+        )  # fmt: skip
 
     def apply_filters(self) -> list[Instance] | None:
         """One reply a request, though lm-eval repeats some to give all ranks equally many."""
@@ -312,21 +300,3 @@ class NaturalnessTask(Task):
     def higher_is_better(self) -> dict[str, bool | None]:
         """The arrows of lm-eval's table."""
         return self._results.directions()
-
-
-def _document(prompt: Prompt) -> dict[str, Any]:
-    responses = []
-    for response in prompt.responses:
-        row: dict[str, Any] = {"teacher": response.teacher, "sample": response.sample}
-        row |= {"response": response.text, "correct": response.correct} | dict(response.extra)
-        if response.steps is not None:
-            row["steps"] = list(response.steps)
-        if response.turn is not None:
-            row["turn"] = dict(response.turn)
-        responses.append(row)
-    return {
-        "prompt_id": prompt.prompt_id,
-        "prompt": prompt.text,
-        "messages": [dict(turn) for turn in prompt.messages],
-        "responses": responses,
-    }

@@ -14,6 +14,8 @@ import pytest
 FORWARD = {"time.monotonic", "time.perf_counter", "time.sleep"}
 OF_FILES = {"st_mtime", "st_mtime_ns", "st_ctime", "st_ctime_ns", "getmtime", "getctime"}
 OF_THE_DAY = {"now", "utcnow", "today"}
+NAMES_A_FILE = {"lnat_plugins/on_ray/run.py": ["datetime.now"]}
+"""lm-eval has the date in a samples file's name; nothing is decided by it."""
 
 
 def clocks(source: str) -> Iterator[str]:
@@ -31,9 +33,11 @@ def clocks(source: str) -> Iterator[str]:
 @pytest.mark.parametrize("folder", ["lnat_plugins", "hooks", "tasks"])
 def test_no_clock_that_may_be_set_back_is_read(repo: Path, folder: str) -> None:
     found = {
-        str(file.relative_to(repo)): read
+        name: read
         for file in sorted((repo / folder).rglob("*.py"))
         if (read := [*clocks(file.read_text(encoding="utf-8"))])
+        and [one.partition(": ")[2] for one in read]
+        != NAMES_A_FILE.get(name := file.relative_to(repo).as_posix())
     }
     assert found == {}
 

@@ -32,6 +32,7 @@ LAYERS = (
     "gradients",
     "nce",
     "harness",
+    "on_ray",
     "hooks",
     "study",
     "cli",
@@ -41,12 +42,14 @@ ALLOWED = {
     "lm_eval": {"harness"},
     "trl": {"hooks"},
     "vllm": {"scoring"},
+    "ray": {"on_ray"},
     "torch": {"engine", "scoring", "gradients", "nce", "harness", "hooks", "study"},
 }
 # These read the package's version, or are written as anybody's plugin is.
 FREE = (
     "lnat_plugins.cli",
     "lnat_plugins.cli.rank",
+    "lnat_plugins.on_ray.run",
     "lnat_plugins.hooks.builtin",
     "lnat_plugins.report.page",
     "lnat_plugins.report.write",
@@ -79,6 +82,7 @@ def test_imports_go_down(repo: Path) -> None:
         ({"metrics/a.py": "import torch.nn as nn"}, "`metrics` may not import torch"),
         ({"cli/a.py": "from lm_eval import tasks"}, "`cli` may not import lm_eval"),
         ({"api.py": "def f():\n    import trl"}, "`api` may not import trl"),
+        ({"study/a.py": "import ray.data"}, "`study` may not import ray"),
         (
             {
                 "ranking/a.py": "from made_up.ranking.b import x",

@@ -2,7 +2,7 @@
 
     python tests/torture --target study --seed 0 --count 20
 
-Targets: scoring with a cache, report, rank, select, the trainer, study; all by default.
+Targets: scoring with a cache, report, rank, select, the trainer, study, Ray; all by default.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from tests.torture.killing import torture
 TARGETS = {
     "scoring": ("scoring", "torture"), "report": ("commands", "report"),
     "rank": ("commands", "rank"), "select": ("commands", "select"),
-    "trainer": ("trainer", "scene"), "study": ("study", "scene"),
+    "trainer": ("trainer", "scene"), "study": ("study", "scene"), "ray": ("cluster", "scene"),
+    "ray_parts": ("cluster", "parts"),
 }  # fmt: skip
 """Name -> its module and what is killed there, loaded when it is wanted."""
 

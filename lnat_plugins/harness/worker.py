@@ -45,13 +45,15 @@ class ScoredLine(NamedTuple):
 
     Args:
         line: of a samples file, without the line's end; "" where the prompt could not be scored.
-        reason: why it could not; "" if it was.
+        reason: why it could not, by which prompts are counted; "" if it was.
         final: whether another run would give the same: not where the student ran out of memory.
+        error: the reason with all that is known of the one response, for people.
     """
 
     line: str
     reason: str
     final: bool
+    error: str = ""
 
 
 class Worker:
@@ -107,12 +109,12 @@ class Worker:
         try:
             return self._score(number, prompt, narrower, variants)
         except LnatError as error:
-            return ScoredLine("", str(error), final=False)
+            return ScoredLine("", visible(error.reason), final=False, error=str(error))
         except Exception as cause:  # noqa: BLE001  one prompt must not end a run of days
             first, *_ = str(cause).strip().splitlines() or [""]
             reason = visible(f"{type(cause).__name__}: {first}".removesuffix(": "))
             self._check(prompt, reason)
-            return ScoredLine("", reason, final=False)
+            return ScoredLine("", reason, final=False, error=reason)
 
     def _score(self, number: int, prompt: Prompt, narrower: bool, variants: bool) -> ScoredLine:
         if not self._plain:

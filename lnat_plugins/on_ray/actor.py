@@ -51,12 +51,12 @@ class ScoringActor:
             raise self._worker
         found = []
         for row in rows.to_pylist():
-            line, reason, final = self._worker.score(
+            line, reason, final, error = self._worker.score(
                 row["number"], prompt_of(row["prompt"]),
                 narrower=row["narrower"], variants=row["variants"],
             )  # fmt: skip
             own = {"number": row["number"], "id": row["id"], "line": line}
-            found.append(own | {"reason": reason, "final": final})
+            found.append(own | {"reason": reason, "final": final, "error": error})
         return pa.Table.from_pylist(found, schema=SCHEMA)
 
 

@@ -1,9 +1,10 @@
 """The parts that Ray writes, which of them count, and the samples file that is made of them.
 
 Each run has a folder of its own, by its number. A part is a parquet file with the columns `number`,
-`id`, `line` (of a samples file), `reason` (why there is none) and `final` (whether another run
-would give the same). A prompt may stand in several: where a run was killed after it was scored, and
-where it was asked again. A file that a killed process left half written has no end, and is removed.
+`id`, `line` (of a samples file), `reason` (why there is none), `final` (whether another run would
+give the same) and `error` (the reason with its place). A prompt may stand in several: where a run
+was killed after it was scored, and where it was asked again. A file that a killed process left half
+written has no end, and is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lnat_plugins.locks import beside
 SCHEMA: Final = pa.schema(
     [
         ("number", pa.int64()), ("id", pa.string()), ("line", pa.large_string()),
-        ("reason", pa.string()), ("final", pa.bool_()),
+        ("reason", pa.string()), ("final", pa.bool_()), ("error", pa.string()),
     ]
 )  # fmt: skip
 

@@ -146,7 +146,7 @@ def score_on_ray(
             reason = next(iter(state.failed), "no part was written")
             raise DataError(
                 f"no prompt could be scored: {reason}", where=str(output),
-                remedy="the reasons stand in the parts' column `reason`",
+                remedy="all that is known of each stands in the parts' column `error`",
             )  # fmt: skip
         samples = _finish(output, state, written, begun, changed=bool(asked))
     return ScoredOnRay(samples, written.prompts, state.scored, asked, state.failed)

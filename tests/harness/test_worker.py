@@ -134,9 +134,9 @@ def test_a_prompt_that_fails_has_a_reason_and_the_next_is_scored(
 
     monkeypatch.setattr(module, "document_of", fails_on_one)
     failed = worker.score(0, one, narrower=False, variants=False)
-    assert failed == ("", "RuntimeError: no luck", False)
+    assert failed == ("", "RuntimeError: no luck", False, "RuntimeError: no luck")
     failed = worker.score(0, one, narrower=False, variants=False)
-    assert failed == ("", "row 1: no such row.", False)
+    assert failed == ("", "no such row", False, "row 1: no such row.")
     assert worker.score(1, other, narrower=False, variants=False).final
 
     def fails(prompt: Prompt) -> dict[str, Any]:

@@ -229,18 +229,7 @@ class VllmReader:
 
     def _by_token_ids(self, asked: Sequence[_Asked]) -> list[Floats | None]:
         """Log-probabilities from the first scored token of each on, or None."""
-        # vLLM finds a prompt in the cache once it was read, not among requests of the same batch.
-        first: dict[tuple[int, ...], int] = {}
-        for i, one in enumerate(asked if self.block else ()):
-            first.setdefault(tuple(one.ids[: one.prompt]), i)
-        leading = [*first.values()]
-        others = [i for i in range(len(asked)) if i not in set(leading)]
-        values: list[Floats | None] = [None] * len(asked)
-        for part in (leading, others):
-            if part:
-                own = self._ask_token_ids([asked[i] for i in part], uncached=False)
-                for i, found in zip(part, own, strict=True):
-                    values[i] = found
+        values = self._ask_token_ids(asked, uncached=False)
         # The cache held more than the prompt, and so tokens whose numbers were not computed.
         missing = [i for i, own in enumerate(values) if own is None]
         if missing:

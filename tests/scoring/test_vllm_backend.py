@@ -126,18 +126,18 @@ def test_a_prompt_is_read_once_for_all_its_runs(monkeypatch: pytest.MonkeyPatch)
     for one, other in zip(found, known, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=EXACT, rtol=0)
     assert llm.cached[asked:] == [0, 4, 4]
-    assert (reader.requests, reader.counts.forwards) == (3, 2)
+    assert (reader.requests, reader.counts.forwards) == (3, 1)
     assert (reader.counts.prompt_tokens, reader.counts.body_tokens) == (6 + 2 + 2, 7)
 
 
-def test_the_first_run_of_each_prompt_goes_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_prompt_of_a_call_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = by_vllm(monkeypatch)
     reader = VllmReader(llm)
     asked = len(llm.sent)
     reads = [PromptRuns(before, [run(11), run(12)]) for before in (PROMPT, PROMPT[::-1])]
     found = reader.score_all(reads)
-    assert llm.cached[asked:] == [0, 0, 4, 4]
-    assert reader.counts.forwards == 2
+    assert llm.cached[asked:] == [0, 4, 0, 4]
+    assert reader.counts.forwards == 1
     for one, own in zip(reads, found, strict=True):
         for each, known in zip(own, Engine(llm.model).score(*one), strict=True):
             assert_near(each.logprobs, known.logprobs, EXACT)

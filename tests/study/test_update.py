@@ -193,7 +193,7 @@ def test_a_calibration_that_was_killed_is_begun_again(
     shutil.rmtree(run.folder_of(unit))
     train, trained = trl_train.train, []
 
-    def stop(config: Path) -> None:
+    def stop(config: Path, weights: Any = None) -> None:
         trained.append(config)
         if len(trained) == 2:
             raise KeyboardInterrupt

@@ -1,9 +1,9 @@
 """`score_on_ray`: a teacher set scored by a pool of actors, resumed by what the parts hold.
 
-Ray has a checkpoint of its own (`CheckpointConfig`). It is not used: it counts a row that was
-written as done, one with a reason in place of a score too, so that such rows are never asked again;
-it is removed when a run succeeds; and it knows nothing of settings. Here the parts themselves say
-what is done: a prompt counts once a part that can be read to its end holds its line.
+Ray's own checkpoint (`CheckpointConfig`) is not used: every row that was written counts as done,
+with a reason in place of a score too, so that a failed prompt is never scored again; it is removed
+when a run succeeds; and it does not compare settings. Here a prompt is done once a part that can be
+read to its end holds its line.
 """
 
 from __future__ import annotations

@@ -25,10 +25,6 @@ from tests.torture.processes import start
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="ray is not installed (the extra `ray`)"
 )
-in_workers = pytest.mark.skipif(
-    "LNAT_TEST_INSTALLED" in os.environ,
-    reason="Ray's workers put the checkout before the installed package",
-)
 # Ray warns of its own use of what it has deprecated, and leaves files and sockets open.
 of_ray = pytest.mark.filterwarnings("ignore")
 ARGUMENTS: dict[str, Any] = {"student": "bundled", "model_args": {"dtype": "float32"}}
@@ -148,15 +144,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def killed(folder: Path) -> dict[str, Any]:
-    """A run whose driver is killed, one whose actor is, and one more."""
+def killed(folder: Path) -> Iterator[dict[str, Any]]:
+    """A run whose driver is killed, one whose actor is, and one more.
+
+    Ray puts a driver's working directory first on its workers' path: in the checkout, the package
+    there would come before the installed one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield _killed(folder)
+
+
+def _killed(folder: Path) -> dict[str, Any]:
     import ray
 
     source, out = folder / "my_teachers.yaml", folder / "out"
     options: dict[str, Any] = {**ARGUMENTS, "actors": (2, 2), "block": 1}
 
     def driver(say: Any) -> None:
-        os.chdir(folder)
         start_ray()
         threading.Thread(target=when_written, args=(out, lambda: say(b"p")), daemon=True).start()
         score_on_ray(source, out, **{**options, "actors": (1, 1)})
@@ -210,7 +215,6 @@ def kill_an_actor(me: psutil.Process, out: Path, found: dict[str, Any]) -> None:
 
 
 @needs_ray
-@in_workers
 @of_ray
 @pytest.mark.timeout(600)
 def test_killed_runs_end_with_the_scores_of_one_process(
@@ -252,7 +256,6 @@ def test_killed_runs_end_with_the_scores_of_one_process(
 
 
 @needs_ray
-@in_workers
 @of_ray
 @pytest.mark.timeout(600)
 def test_prompts_that_failed_are_counted_and_asked_again(

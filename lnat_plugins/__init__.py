@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lnat_plugins.plugins.registry import Registry
     from lnat_plugins.scores import Scores
     from lnat_plugins.scoring.record import ScoredResponse
+    from lnat_plugins.scoring.sglang_backend import SglangServer
     from lnat_plugins.selection import Selection, Strategy
     from lnat_plugins.steps import Splitter
     from lnat_plugins.study.results import run_study
@@ -47,6 +48,7 @@ __all__ = [
     "ScoredResponse",
     "Scores",
     "Selection",
+    "SglangServer",
     "Splitter",
     "Strategy",
     "UndefinedError",
@@ -78,6 +80,7 @@ _HOME: Final = {
     "ScoredResponse": "scoring.record",
     "Scores": "scores",
     "Selection": "selection",
+    "SglangServer": "scoring.sglang_backend",
     "Splitter": "steps",
     "Strategy": "selection",
     "UndefinedError": "metrics",

@@ -79,7 +79,8 @@ def score(
     """Score every response of a teacher set with a model in this process.
 
     Args:
-        model: a transformers causal language model; left as it was found. Or a `vllm.LLM`.
+        model: a transformers causal language model; left as it was found. Or a `vllm.LLM`, or
+            an `SglangServer`.
         tokenizer: its fast tokenizer; with a `vllm.LLM`, None for its own.
         teacher_set: from `load_teacher_set`.
         windows, steps, metrics, markers, tokens, sensitivity: by default the teacher set's own.

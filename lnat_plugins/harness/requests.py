@@ -46,7 +46,7 @@ from lnat_plugins.scoring.parallel import Processes, groups_of, score_prompts
 from lnat_plugins.scoring.progress import TokenBar, ToRead, counting_bar
 from lnat_plugins.scoring.record import RequestedMetrics, StepSums
 from lnat_plugins.scoring.token_values import TokenValues
-from lnat_plugins.scoring.vllm_backend import VllmBackend
+from lnat_plugins.scoring.vllm_backend import vllm_backend
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.teacher_set.config import CHOICE
 from lnat_plugins.teacher_set.prompts import (
@@ -175,7 +175,7 @@ def _refuse_nothing(records: Sequence[StepSums]) -> None:
 def choose_backend(lm: TemplateLM) -> Backend:
     """Our engine where lm-eval runs a Hugging Face causal model in its plain way; vLLM likewise."""
     if (vllm := _plain_vllm(lm)) is not None:
-        return VllmBackend(vllm, getattr(lm, "lora_request", None))
+        return vllm_backend(vllm, getattr(lm, "lora_request", None))
     plain = (
         isinstance(lm, HFLM)
         and lm.backend == "causal"
@@ -335,7 +335,7 @@ def _job_of_one(request: Instance) -> PromptJob:
         row["teacher"], row["response"], row["sample"], row.get("correct"), row.get("steps"),
         extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
-        turn=row.get("turn"),
+        turn=row.get("turn"), turns=row.get("turns"),
     )  # fmt: skip
     return PromptJob(
         request.task_name or "", str(request.doc["prompt_id"]),

@@ -28,8 +28,9 @@ from lnat_plugins.scoring.scorer import (
     part_of_rows,
     windows_of_parts,
 )
+from lnat_plugins.scoring.served import Served
 from lnat_plugins.scoring.variants import calls_with_variants, score_with_variants
-from lnat_plugins.scoring.vllm_backend import VllmBackend, context_of_llm, is_llm
+from lnat_plugins.scoring.vllm_backend import ServedByVllm, is_llm
 from lnat_plugins.scoring.ways import extra_of
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
@@ -77,7 +78,8 @@ class LocalStudent:
 
     Args:
         model: a transformers causal language model, PEFT included; left as it was found. Its
-            unwrapped self, never one prepared for distributed training. Or a `vllm.LLM`.
+            unwrapped self, never one prepared for distributed training. Or a `vllm.LLM`, or an
+            `SglangServer`.
         tokenizer: its fast tokenizer, with the chat template that training will use.
         plain: see `Candidates.plain`.
         training: whether the rows are to be trained on in this template. Then a response that
@@ -100,7 +102,9 @@ class LocalStudent:
         processes: Processes | None = None,
         progress: bool = True,
     ) -> None:
-        if not is_llm(model) and not (hasattr(model, "config") and callable(model)):
+        if is_llm(model):
+            model = ServedByVllm(model)
+        if not isinstance(model, Served) and not (hasattr(model, "config") and callable(model)):
             raise StudentError(
                 "this is not a transformers model", where="model", found=model,
                 remedy="load it first: AutoModelForCausalLM.from_pretrained(...), or vllm.LLM(...)",
@@ -111,9 +115,7 @@ class LocalStudent:
                 remedy="load it first: AutoTokenizer.from_pretrained(...)",
             )  # fmt: skip
         known_as = (
-            model.llm_engine.model_config.model
-            if is_llm(model)
-            else getattr(model.config, "_name_or_path", "")
+            model.name if isinstance(model, Served) else getattr(model.config, "_name_or_path", "")
         )
         self.name = str(known_as or type(model).__name__)
         self._model = model
@@ -293,9 +295,10 @@ class LocalStudent:
             "chat_template": chat.template_digest(template),
             "system_instruction": None,
         }
-        served = is_llm(self._model)
-        backend = VllmBackend(self._model) if served else EngineBackend(Engine(self._model))
-        max_length = context_of_llm(self._model) if served else context_of(self._model.config)
+        model = self._model
+        served = isinstance(model, Served)
+        backend = model.backend() if served else EngineBackend(Engine(model))
+        max_length = model.context if served else context_of(model.config)
         self._plan.requested.check_student(backend.unavailable)
         return Scorer(
             tokenizer=self._tokenizer,

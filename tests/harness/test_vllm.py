@@ -14,7 +14,7 @@ from lm_eval.api.model import TemplateLM
 
 from lnat_plugins.harness.loglikelihood import LoglikelihoodBackend
 from lnat_plugins.harness.requests import choose_backend
-from lnat_plugins.scoring.vllm_backend import VllmBackend
+from lnat_plugins.scoring.served import RequestBackend
 from tests.harness.lab import evaluate, hf, records, rows, write_set
 from tests.helpers_students import assert_near
 from tests.helpers_vllm import FakeLLM, install
@@ -94,7 +94,7 @@ def test_without_an_engine_of_its_own_it_answers_through_the_harness(
     parallel = choose_backend(by_harness(harness.VLLM, None, tokenizer))
     own = choose_backend(by_harness(OwnRequests, llm, tokenizer))
     kinds = (type(plain), type(parallel), type(own))
-    assert kinds == (VllmBackend, LoglikelihoodBackend, LoglikelihoodBackend)
+    assert kinds == (RequestBackend, LoglikelihoodBackend, LoglikelihoodBackend)
 
 
 def test_the_harness_asks_it_alike(folder: Path, harness: Any, model: Any, tokenizer: Any) -> None:

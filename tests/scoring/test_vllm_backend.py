@@ -19,9 +19,9 @@ from lnat_plugins.scores import Scores
 from lnat_plugins.scoring.vllm_backend import (
     PROMPT_LOGPROBS,
     TOKEN_IDS,
-    VllmBackend,
+    ServedByVllm,
     VllmReader,
-    context_of_llm,
+    vllm_backend,
 )
 from lnat_plugins.teacher_set import Response
 from tests.harness.lab import rows, write_set
@@ -178,7 +178,7 @@ def test_as_much_is_read_as_was_planned(
     kind: Kind, block: int, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm = by_vllm(monkeypatch, kind, block=block)
-    backend = VllmBackend(llm)
+    backend = vllm_backend(llm)
     assert (backend.path, backend.tokens_read) == (path, 0)
     scorer = scorer_of(None, tokenizer(), backend=backend)
     # No two runs begin with the same tokens: the cache then holds nothing but the prompt.
@@ -233,7 +233,7 @@ def test_a_failure_is_no_number(
     kind: Kind, garble: Any, failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm = by_vllm(monkeypatch, kind)
-    backend = VllmBackend(llm)
+    backend = vllm_backend(llm)
     llm.garble = garble
     scorer = scorer_of(None, tokenizer(), backend=backend)
     (record,) = scorer.score(PROMPT, [Response("t", LONG)])
@@ -254,7 +254,7 @@ def test_token_ids_are_left_alone_where_their_numbers_differ(
         return output
 
     llm.garble = shifted
-    assert VllmBackend(llm).path == PROMPT_LOGPROBS
+    assert vllm_backend(llm).path == PROMPT_LOGPROBS
 
 
 def test_too_long_is_said_before_it_is_read(
@@ -266,7 +266,7 @@ def test_too_long_is_said_before_it_is_read(
     longest = max(map(len, llm.sent))
     for limit, undefined in [(longest + 1, 0), (longest, 1)]:
         llm = by_vllm(monkeypatch, max_model_len=limit)
-        assert context_of_llm(llm) == limit - 2
+        assert ServedByVllm(llm).context == limit - 2
         found = score(llm, None, own)
         cut = [row.record for row in found.scored.rows if "global" in row.record.undefined]
         assert bool(cut) == bool(undefined)
@@ -280,7 +280,7 @@ def test_vllm_that_stops_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def stops(*_: Any, **__: Any) -> Any:
         raise RuntimeError("EngineCore encountered an issue")
 
-    backend = VllmBackend(llm)
+    backend = vllm_backend(llm)
     monkeypatch.setattr(llm, "generate", stops)
     with pytest.raises(StudentError, match="vLLM failed while it read.*EngineCore encountered"):
         backend.engine.score_all([PromptRuns(PROMPT, [run(11)])])
@@ -289,7 +289,7 @@ def test_vllm_that_stops_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_logits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = by_vllm(monkeypatch, logprobs_mode="raw_logits")
     with pytest.raises(StudentError, match="logits, not log-probabilities.*'raw_logits'"):
-        VllmBackend(llm)
+        vllm_backend(llm)
 
 
 def test_a_token_that_the_student_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_a_token_that_the_student_does_not_have(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_adapter_is_sent_along(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = by_vllm(monkeypatch)
-    VllmBackend(llm, "adapter")
+    vllm_backend(llm, "adapter")
     assert llm.lora == "adapter"
 
 
@@ -308,4 +308,4 @@ def test_without_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     llm = by_vllm(monkeypatch)
     monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(StudentError, match=r"vLLM is not installed\. Install it: pip install vllm"):
-        VllmBackend(llm)
+        vllm_backend(llm)

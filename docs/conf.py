@@ -45,10 +45,9 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 PAGES: Final = (
-    "quickstart", "teacher_sets", "layouts", "metrics/index", "ranking", "report", "selection",
-    "training", "trainers", "plugins", "study", "evidence", "performance", "vllm", "clusters",
-    "method",
-    "troubleshooting", "cli", "api", "glossary",
+    "quickstart", "teacher_sets", "layouts", "conversations", "metrics/index", "ranking", "report",
+    "selection", "training", "trainers", "plugins", "study", "evidence", "performance", "vllm",
+    "sglang", "clusters", "method", "troubleshooting", "cli", "api", "glossary",
 )  # fmt: skip
 """In the order of the navigation; a page that is not there yet is left out."""
 

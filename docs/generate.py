@@ -300,6 +300,7 @@ API: Final[Mapping[str, tuple[str, ...]]] = {
     "Scoring, ranking, choosing": (
         "lnat_plugins.load_teacher_set", "lnat_plugins.init_teacher_set",
         "lnat_plugins.check_teacher_set", "lnat_plugins.estimate_cost", "lnat_plugins.score",
+        "lnat_plugins.SglangServer",
         "lnat_plugins.score_on_ray", "lnat_plugins.ScoredOnRay", "lnat_plugins.read_scores",
         "lnat_plugins.read_all_scores", "lnat_plugins.Scores", "lnat_plugins.Selection",
         "lnat_plugins.gradient_scores", "lnat_plugins.GradientScores",

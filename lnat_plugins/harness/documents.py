@@ -25,6 +25,8 @@ def document_of(prompt: Prompt) -> dict[str, Any]:
             row["steps"] = list(response.steps)
         if response.turn is not None:
             row["turn"] = dict(response.turn)
+        if response.turns is not None:
+            row["turns"] = [dict(turn) for turn in response.turns]
         responses.append(row)
     return {
         "prompt_id": prompt.prompt_id,

@@ -203,7 +203,7 @@ class NaturalnessTask(Task):
         """
         self._template_arguments = template_arguments(tokenizer, arguments)
         prompts = self.teacher_set.prompts
-        if any(one.parts for prompt in prompts for one in prompt.responses):
+        if any(one.parts or one.turns for prompt in prompts for one in prompt.responses):
             own = Renderer(tokenizer, plain=False, arguments=arguments).own
             self._keep([replace(one, responses=tuple(map(own, one.responses))) for one in prompts])
 
@@ -236,6 +236,13 @@ class NaturalnessTask(Task):
         self._chat_template = chat_template if apply_chat_template else None
         self._system_instruction = system_instruction
         turns = [dict(turn) for turn in doc["messages"]]
+        if system_instruction and any(row.get("turns") for row in doc["responses"]):
+            with plain_errors():
+                raise ConfigError(
+                    "conversations are read behind their own system turns",
+                    where="--system_instruction", found=system_instruction,
+                    remedy="leave it out",
+                )  # fmt: skip
         if self._chat_template is not None:
             if system_instruction and turns[0]["role"] in ("system", "developer"):
                 with plain_errors():

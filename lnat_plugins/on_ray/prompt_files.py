@@ -44,6 +44,7 @@ _FIELDS: Final = (
     "where",
     "parts",
     "turn",
+    "turns",
 )
 _COLUMNS: Final = pa.schema(
     [

@@ -29,6 +29,12 @@ from lnat_plugins.scoring.chat import (
     thinking_place,
 )
 from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, special_ids, visible_in
+from lnat_plugins.scoring.whole_conversations import (
+    RenderedConversation,
+    conversation_tokens,
+    render_conversation,
+    training_template,
+)
 from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
 from lnat_plugins.teacher_set.template_columns import template_arguments
 
@@ -38,6 +44,7 @@ _ANOTHER: Final = "3 and 4 make 7"
 OTHER_PROMPT: Final = "the prompt ends otherwise in training"
 PROMPT_CUT: Final = "the template leaves out or changes a turn of the prompt"
 OPENED: Final = "the template writes the beginning of the response itself"
+TURN_CUT: Final = "the template leaves out or changes part of a turn"
 SPACE: Final = "the template changes white space in the response"
 MERGED: Final = "a token holds text of the template and of the response; training reads it as one"
 END: Final = "the response ends with the end-of-turn token"
@@ -48,6 +55,8 @@ WARNED: Final = {
     "the student's turn opens; the response is scored behind it, as it is trained",
     PROMPT_CUT: "the chat template leaves out or changes a turn of the prompt, such as the system "
     "turn, in scoring and in training alike",
+    TURN_CUT: "the chat template leaves out or changes part of a turn, such as thinking before the "
+    "last question, in scoring and in training alike",
     END: "the response ends with the student's own end-of-turn token, which is scored, and which "
     "training reads twice",
     NOT_TRAINED: "the chat template drops or changes part of the response in training; it is "
@@ -176,6 +185,8 @@ class Renderer:
 
     def response(self, messages: Sequence[Message], response: Response) -> RowTokens:
         """As `row`, of a prompt and a response to it."""
+        if response.turns is not None:
+            return self._conversation(response)
         cuts_prompt = False
         if self.plain:
             place = self._plain(messages, response)
@@ -218,13 +229,46 @@ class Renderer:
     def own(self, response: Response) -> Response:
         """The response with thinking and answer joined as the student's template does.
 
+        One that is a conversation has the text of its turns as the template writes them.
+
         Where the template has no place for them, or the row brings its own steps, the text stays,
         and is the content of its turn.
         """
+        if response.turns is not None:
+            return replace(response, text=self._rendered(response).written)
         if response.parts is None or response.steps is not None or self.place is None:
             return response
         place, parts = self.place, response.parts
         return replace(response, text=place.join(parts), turn=place.turn(parts))
+
+    def _rendered(self, response: Response) -> RenderedConversation:
+        if self.plain:
+            raise StudentError(
+                "the responses are conversations, which are read in a chat template",
+                where=response.where,
+                remedy="give lm_eval --apply_chat_template, or `apply_chat_template=True`",
+            )
+        own = template_arguments(response, strict=self.strict)
+        return render_conversation(
+            self.tokenizer, self._training_template, response.turns or (),
+            {**self.arguments, **own}, response.where,
+        )  # fmt: skip
+
+    @cached_property
+    def _training_template(self) -> str:
+        return training_template(self.tokenizer)
+
+    def _conversation(self, response: Response) -> RowTokens:
+        rendered = self._rendered(response)
+        if rendered.written != response.text:
+            raise DataError(
+                "the student's chat template writes the turns otherwise than they were scored",
+                where=response.where,
+                found=rendered.written[common_prefix(rendered.written, response.text) :][:80],
+                remedy="use the template that they were scored with",
+            )
+        notes = (TURN_CUT,) if rendered.cut else ()
+        return RowTokens(*conversation_tokens(self.tokenizer, rendered, response.where), notes)
 
     def _ends_itself(self, own: Ids, after: Ids) -> bool:
         last = own[-1:].tolist()

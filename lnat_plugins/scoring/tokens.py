@@ -9,6 +9,9 @@ sentence it ends.
 
 With a prefix only its tokens are kept; how many there are in all stays known.
 
+Of a conversation, what tools and users wrote and what the template puts between is read, and not
+scored; it belongs to the step before it. A turn begins a step.
+
 With `markers: skip` the tokens of tags are read, and not scored: a token that begins in a tag or
 in the white space beside one.
 """
@@ -16,10 +19,11 @@ in the white space beside one.
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +32,8 @@ from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.steps import Span, StepSpec, supplied_spans
 from lnat_plugins.steps.markers import find_tags, join_markup, without_tags
 from lnat_plugins.steps.prefix import Prefix
+
+_TURN: Final = "turn"
 
 Ids = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -38,11 +44,16 @@ class ResponseTokens(NamedTuple):
 
     Args:
         ids: shape (T,).
-        offsets: shape (T, 2), the characters of the response at which each token begins and ends.
+        offsets: shape (T, 2), the characters of the response at which each token begins and ends;
+            of a token that is no part of it, twice where the turn before it ends.
+        own: of a response that is a conversation: shape (T,), which tokens the teacher wrote.
+        turns: of such a response: the characters of each turn.
     """
 
     ids: Ids
     offsets: Ids
+    own: Bools | None = None
+    turns: tuple[Span, ...] = ()
 
 
 class Whole(NamedTuple):
@@ -174,18 +185,20 @@ def encode_response(
     Raises:
         DataError: `supplied` without steps, steps that do not join to the text.
     """
-    ids, offsets_T2 = tokens
+    ids, offsets_T2, own, _ = tokens
     visible = visible_in(text)
     tags = find_tags(text) if spec.markers == "skip" else []
     first_T = _first_characters(offsets_T2, visible)
     scored = ~_in_tags(tags, visible)[first_T]
-    if spec.kind == "tokens":
+    if own is not None:
+        scored &= own
+        if spec.kind == "supplied":
+            _spans(text, spec, None, where)
+        starts = _starts_in_turns(tokens, text, tags, spec)
+    elif spec.kind == "tokens":
         starts = _every(spec.n or 1, offsets_T2)
     else:
-        spans = _spans(text, spec, steps, where)
-        if spec.markers == "skip":
-            spans = join_markup(without_tags(text, tags), spans)
-        starts = [start for start, _ in spans]
+        starts = _starts(text, _spans(text, spec, steps, where), tags, spec)
     encoded = EncodedResponse(
         ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1]
     )
@@ -210,6 +223,36 @@ def _spans(text: str, spec: StepSpec, steps: Sequence[str] | None, where: str) -
             remedy="name the column of its steps, or choose steps: supplied_or_sentence",
         )
     return supplied_spans(text, steps, where)
+
+
+def _starts(text: str, spans: list[Span], tags: Sequence[Span], spec: StepSpec) -> list[int]:
+    """Where steps begin; with `markers: skip` none that is nothing but markup."""
+    if spec.markers == "skip":
+        spans = join_markup(without_tags(text, tags), spans)
+    return [start for start, _ in spans]
+
+
+def _starts_in_turns(
+    tokens: ResponseTokens, text: str, tags: Sequence[Span], spec: StepSpec
+) -> list[int]:
+    """Where steps begin in a response that is a conversation: each turn is cut by itself."""
+    spans: list[Span] = []
+    for begin, end in tokens.turns:
+        if spec.kind == "tokens":
+            inside = (tokens.offsets[:, 1] > begin) & (tokens.offsets[:, 0] < end)
+            cuts = _every(spec.n or 1, tokens.offsets[inside])[1:]
+        elif spec.splitter is None or spec.splitter.name == _TURN:
+            cuts = []
+        else:
+            cuts = [begin + start for start, _ in spec.splitter.cut(text[begin:end])[1:]]
+        edges = [begin, *cuts, end]
+        spans += itertools.pairwise(edges)
+    # What stands between turns belongs to the one before.
+    ends = [*(start for start, _ in spans[1:]), len(text)]
+    joined = [(start, end) for (start, _), end in zip(spans, ends, strict=True)]
+    if spec.kind == "tokens":
+        return [start for start, _ in joined]
+    return _starts(text, joined, tags, spec)
 
 
 def refuse_losses(text: str, offsets_T2: Ids, visible: Bools, where: str) -> None:

@@ -27,6 +27,7 @@ from lnat_plugins.teacher_set.row_filter import RowFilter
 from lnat_plugins.teacher_set.sources import Source, read_rows, resolve
 from lnat_plugins.teacher_set.template_columns import fill_template_arguments
 from lnat_plugins.teacher_set.unusable import Tally, UnusableRows
+from lnat_plugins.teacher_set.whole_conversations import join_openings, read_tools
 
 __all__ = [
     "LOADERS", "Candidate", "Candidates", "Loader", "Prompt", "Response", "Row", "TeacherSet",
@@ -57,7 +58,10 @@ def load(
     row_filter = RowFilter(data.where, data.source)
     rows = _kept_rows(sources, data, loaders, row_filter, tally, filtered)
     reader = RowReader(data, tally, _batch_prompts(data, loaders, tally))
-    joined = join(_parsed(rows, reader, kind == "supplied"))
+    parsed = _parsed(rows, reader, kind == "supplied")
+    if data.turns == "all":
+        parsed = join_openings(_with_tools(parsed, data), data.system)
+    joined = join(parsed)
     row_filter.refuse_absent()
     if not joined:
         tally.refuse_nothing()
@@ -88,6 +92,14 @@ def load(
         columns={part: tuple(columns) for part, columns in reader.used.items()},
         notes=(*reading_notes(prompts, data.columns), *([filled] if filled else [])),
     )
+
+
+def _with_tools(rows: Iterable[ParsedResponse], data: DataSpec) -> Iterator[ParsedResponse]:
+    """The responses with the tools of the set's own file, where it names one."""
+    tools = read_tools(data.base_dir / data.tools) if data.tools else None
+    for row in rows:
+        extra = row.response.extra if tools is None else {**row.response.extra, "tools": tools}
+        yield row._replace(response=replace(row.response, extra=extra))
 
 
 def _batch_prompts(

@@ -22,7 +22,7 @@ _ABOUT: Final = ("teacher", "prompt_id", "sample", "correct", "steps")
 LAYOUT_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "long": (*_PROMPT, *_REPLY, *_ABOUT),
     "wide": (*_PROMPT, "responses", "answer", "think", "prompt_id", "correct", "steps"),
-    "messages": ("messages", "system", "instruction", *_REPLY, *_ABOUT),
+    "messages": ("messages", "scripted", "system", "instruction", *_REPLY, *_ABOUT),
     "prompt_completion": (*_PROMPT, *_REPLY, *_ABOUT),
     "nested": (*_PROMPT, *_REPLY, *_ABOUT, "responses"),
     "batch": _ABOUT,
@@ -52,7 +52,7 @@ _BY_TEACHER: Final = ("responses", "answer", "think", "correct", "steps")
 _SEVERAL: Final = ("prompt", "response", "answer", "think", "correct")
 """Fields that may name a list of columns."""
 _SWITCHED_OFF: Final = (
-    "system", "instruction", "think", "prompt_id", "sample", "correct", "steps"
+    "system", "instruction", "think", "prompt_id", "sample", "correct", "steps", "scripted"
 )  # fmt: skip
 """Fields that null switches off."""
 
@@ -65,6 +65,8 @@ MEANING: Final[Mapping[str, str]] = {
     "instruction": "text before the prompt's, joined by `\\n`; read without being named beside a "
     "prompt `input`, and `input` beside a prompt `instruction`",
     "messages": "a list of turns; the last turn of the assistant is the response",
+    "scripted": "places of assistant turns that the teacher did not write, counted from 0: with "
+    "`turns: all` they are read and not scored",
     "response": "text; a list of texts or of columns: samples; an assistant turn; an API's "
     "`choices`",
     "responses": "wide: `{teacher: column}`, or a list of columns that are named like teachers; "

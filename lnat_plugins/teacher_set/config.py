@@ -201,6 +201,9 @@ class DataSpec:
     dataset_kwargs: Mapping[str, Any] = field(default_factory=dict)
     split: str = "train"
     layout: str = "long"
+    turns: Literal["last", "all"] = "last"
+    system: Literal["own", "common"] = "own"
+    tools: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     prompts: tuple[str, ...] = ()
     teachers: tuple[str, ...] | None = None
@@ -279,6 +282,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
     )  # fmt: skip
     columns = parse_columns(block.layout, block.columns or {}, source)
     _check_prompts(block, source)
+    _check_turns(block, columns, source)
     ways = {
         "dataset_path: {teacher: files}": isinstance(task.dataset_path, Mapping),
         f"teacher_from: {block.teacher_from}": block.teacher_from != "column",
@@ -302,6 +306,9 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             dataset_kwargs=kwargs,
             split=split,
             layout=block.layout,
+            turns=block.turns,
+            system=block.system,
+            tools=block.tools,
             columns=columns,
             prompts=block.prompts,
             teachers=block.teachers or None,
@@ -361,6 +368,29 @@ def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:
         found.top or found.goal, found.error, found.steps, found.max_tokens, found.seed,
         (found.stride or STRIDE) if choice else None,
     )  # fmt: skip
+
+
+def _check_turns(block: NaturalnessKeys, columns: Mapping[str, Any], source: str) -> None:
+    if block.turns == "last":
+        given = {"system": block.system != "own", "tools": block.tools is not None}
+        if idle := [name for name in given if given[name]]:
+            raise ConfigError(
+                "only responses of several turns have this", where=f"{source}: naturalness",
+                found=", ".join(idle), remedy="add `turns: all`, or leave it out",
+            )  # fmt: skip
+        return
+    if block.layout != "messages" or columns.get("response") or columns.get("steps"):
+        raise ConfigError(
+            "`turns: all` reads whole conversations", where=f"{source}: naturalness",
+            found=f"layout: {block.layout}, columns: {sorted(columns)}",
+            remedy="set `layout: messages`, without columns of responses or of steps",
+        )  # fmt: skip
+    if block.steps in ("supplied", "supplied_or_sentence") or block.preset == "lalp-v2":
+        raise ConfigError(
+            "the steps of a conversation are cut, not supplied", where=f"{source}: naturalness",
+            found=block.steps or f"preset: {block.preset}",
+            remedy="set `steps: turn` or `steps: sentence`",
+        )  # fmt: skip
 
 
 def _check_prompts(block: NaturalnessKeys, source: str) -> None:

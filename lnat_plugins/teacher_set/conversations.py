@@ -1,8 +1,8 @@
 """Turns of a conversation, and what a model's reply consists of.
 
 Turns are written as OpenAI's `role` and `content` or ShareGPT's `from` and `value`. What the
-student would read beside them and cannot be scored (tool calls, images) is refused; other keys of a
-turn are ignored.
+student would read beside them and cannot be scored (images; tool calls, but see
+`whole_conversations`) is refused; other keys of a turn are ignored.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def read_turns(value: Any, where: str) -> list[Turn]:
             "this must be a list of turns", where=where, found=value,
             remedy='write [{"role": "user", "content": ...}, {"role": "assistant", ...}]',
         )  # fmt: skip
-    return [_turn(turn, f"{where}, turn {i}") for i, turn in enumerate(value, start=1)]
+    return [read_turn(turn, f"{where}, turn {i}") for i, turn in enumerate(value, start=1)]
 
 
 def as_messages(turns: Sequence[Turn]) -> tuple[Message, ...]:
@@ -231,7 +231,7 @@ def _object_reply(item: Mapping[str, Any], where: str) -> Reply:
         reply = Reply(checked_text(item["text"], where), "", where)
     else:
         own = item["message"] if isinstance(item.get("message"), Mapping) else item
-        turn = _turn({"role": "assistant", **own}, where)
+        turn = read_turn({"role": "assistant", **own}, where)
         if turn.role != "assistant":
             raise DataError(
                 "a completion must be exactly one assistant turn", where=where, found=[turn.role],
@@ -245,7 +245,12 @@ def _reply_of(turn: Turn, where: str) -> Reply:
     return Reply(checked_text(turn.content, where), turn.thinking, where)
 
 
-def _turn(turn: Any, where: str) -> Turn:
+def read_turn(turn: Any, where: str, *, blank: bool = False) -> Turn:
+    """A turn, checked.
+
+    Args:
+        blank: whether its content may be nothing but white space.
+    """
     keys = turn if isinstance(turn, Mapping) else {}
     named = [key for key in ("role", "from") if key in keys]
     written = [key for key in ("content", "value") if key in keys]
@@ -272,7 +277,9 @@ def _turn(turn: Any, where: str) -> Turn:
     thinking = ""
     if _is_content(value):
         value, thinking = _content(value, where, known)
-    if value != "":
+    if blank and isinstance(value, str):
+        check_unicode(value, where)
+    elif value != "":
         # an empty system turn is how some templates switch their default off
         checked_text(value, where)
     if known == "assistant":

@@ -222,6 +222,17 @@ class NaturalnessKeys(_Keys):
 
     layout: Literal["long", "wide", "messages", "prompt_completion", "nested", "batch"] = "long"
     """how a row holds its responses; see [layouts](layouts.md)"""
+    turns: Literal["last", "all"] = "last"
+    """of `layout: messages`: whether the response is the `last` turn of the assistant, or `all` of
+    them, with the turns of users and tools between; see [conversations](conversations.md)
+    """
+    system: Literal["own", "common"] = "own"
+    """of `turns: all`, where the teachers of a prompt have other system turns: each is read behind
+    its `own`, or all behind the first, `common` one
+    """
+    tools: Text | None = _field(None, "write the name of a JSON file")
+    """of `turns: all`: a JSON file with the tools, for the chat template of every row
+    """
     columns: Mapping[str, Any] | None = None
     """what your columns are called: `{prompt: question, response: output}`; see below"""
     prompts: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from lnat_plugins.errors import DataError
@@ -36,6 +37,7 @@ from lnat_plugins.teacher_set.responses import (
     one_each,
 )
 from lnat_plugins.teacher_set.unusable import Tally
+from lnat_plugins.teacher_set.whole_conversations import read_conversation
 
 
 class RowReader(Reading):
@@ -111,9 +113,26 @@ def _messages(row: RowOf) -> list[ParsedResponse]:
         # the conversation is the prompt alone
         return _own_answers(row, row.asked("messages"), "messages")
     value, column = cells.required("messages"), cells.column("messages")
+    if row.reader.spec.turns == "all":
+        return _conversation(row, value, column)
     messages, reply = split_conversation(value, f"{cells.where}, column {column!r}")
     asked = row.behind_system(messages, (column,))
     return row.answers([reply], asked, row.extra("messages"), where=cells.where)
+
+
+def _conversation(row: RowOf, value: Any, column: str) -> list[ParsedResponse]:
+    cells = row.cells
+    found = read_conversation(
+        value, cells.optional("scripted"), row.reader.spec.think_template,
+        f"{cells.where}, column {column!r}",
+    )  # fmt: skip
+    asked = row.behind_system(found.opening, (column,))
+    # The row's own column may bring a system turn.
+    added = asked.messages[: len(asked.messages) - len(found.opening)]
+    extra = row.extra("messages", "scripted")
+    parsed = row.answers([found.reply], asked, extra, where=cells.where)
+    turns = (*added, *found.turns)
+    return [one._replace(response=replace(one.response, turns=turns)) for one in parsed]
 
 
 def _wide(row: RowOf) -> list[ParsedResponse]:

@@ -19,6 +19,10 @@ Message = Mapping[str, str]
 """One turn of a conversation: {"role": ..., "content": ...}. An earlier assistant turn with a
 thinking part apart from its content has that under "reasoning_content", as templates read it."""
 
+ConversationTurn = Mapping[str, Any]
+"""A turn of a response that is a conversation: as `Message`, and `tool_calls` of an assistant's,
+`name` and `tool_call_id` of a tool's; `scripted` of an assistant turn that is not the teacher's."""
+
 JSON = Any
 """A value that JSON can hold."""
 
@@ -40,6 +44,8 @@ class Response:
         `think_template`. None where there is no thinking part, or it stands in the text.
     turn: the keys of its turn but the role, where the student's chat template takes them apart
         ({"content": answer, "reasoning_content": thinking}); None where the text is the content.
+    turns: of a response that is a conversation, all turns from the first one on, the prompt's too;
+        `text` is what the teacher wrote in them. None where the response is one turn.
     """
 
     teacher: str
@@ -51,6 +57,7 @@ class Response:
     where: str = ""
     parts: tuple[str, str] | None = None
     turn: Mapping[str, str] | None = None
+    turns: tuple[ConversationTurn, ...] | None = None
 
 
 def plain_text(messages: Iterable[Message]) -> str:
@@ -153,7 +160,10 @@ class TeacherSet:
         values: list[JSON] = []
         for prompt in self.prompts:
             values.append([prompt.prompt_id, role_and_content(prompt.messages)])
-            values += [[r.teacher, r.sample, r.text, r.steps] for r in prompt.responses]
+            values += [
+                [r.teacher, r.sample, r.text, r.steps, *([r.turns] if r.turns else [])]
+                for r in prompt.responses
+            ]
         return _fingerprint(values)
 
 
@@ -173,6 +183,8 @@ def _read_by_template(response: Response) -> tuple[JSON, ...]:
     given = {name: value for name, value in found.items() if value is not None}
     if response.turn is not None:
         given["turn"] = dict(response.turn)
+    if response.turns is not None:
+        given["turns"] = response.turns
     return (given,) if given else ()
 
 

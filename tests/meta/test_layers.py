@@ -40,7 +40,8 @@ LAYERS = (
 )
 ALLOWED = {
     "lm_eval": {"harness"},
-    "trl": {"hooks"},
+    # Of TRL the scorer reads the training templates, and no trainer.
+    "trl": {"hooks", "scoring"},
     "vllm": {"scoring"},
     "ray": {"on_ray"},
     "torch": {"engine", "scoring", "gradients", "nce", "harness", "hooks", "study"},

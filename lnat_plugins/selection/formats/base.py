@@ -22,6 +22,7 @@ from lnat_plugins.selection.arrange import SEQUENTIAL
 from lnat_plugins.selection.formats.columns import Columns, conversation, provenance, turns
 from lnat_plugins.selection.result import Selection
 from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate, Candidates
+from lnat_plugins.teacher_set.whole_conversations import first_scored
 
 PARQUET: Final = "data/train.parquet"
 JSON_LINES: Final = "data/train.jsonl"
@@ -105,6 +106,7 @@ class Format:
         command: of TRL's, and its config.
         strategy: what chooses if nothing else is asked for.
         others: whether the rows' other columns are written too.
+        conversations: whether it holds responses that are conversations, trained on turn by turn.
         tags: on the Hub.
     """
 
@@ -123,6 +125,7 @@ class Format:
     command: tuple[str, str] | None = None
     strategy: str = "best"
     others: bool = False
+    conversations: bool = False
     tags: tuple[str, ...] = ("sft",)
 
     @property
@@ -142,10 +145,28 @@ class Format:
             ConfigError: plain text, for a trainer of conversations.
             DataError: a conversation that the trainer would skip, or read in part.
         """
+        for row in chosen.rows:
+            self._refuse_conversation(row)
         if self.turns != "whole" and not chosen.candidates.plain:
             for row in chosen.rows:
                 self._refuse_turns(row)
         self.check(chosen)
+
+    def _refuse_conversation(self, row: Candidate) -> None:
+        turns = row.response.turns
+        if turns is None:
+            return
+        if not self.conversations:
+            raise DataError(
+                f"the format {self.name} holds one turn a response, and this is a conversation",
+                where=row.where, found=f"{len(turns)} turns", remedy="give --format trl",
+            )  # fmt: skip
+        if any(turn.get("scripted") for turn in turns[first_scored(turns) :]):
+            raise DataError(
+                f"{self.trainer} would train on a turn that the teacher did not write",
+                where=row.where, found="a turn in `scripted` behind the first of the teacher",
+                remedy="leave the row out",
+            )  # fmt: skip
 
     def _refuse_turns(self, row: Candidate) -> None:
         trainer = self.trainer.split(" ")[0]

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate
+from lnat_plugins.teacher_set.whole_conversations import first_scored, for_template
 
 Columns = dict[str, tuple[Any, Sequence[Any]]]
 """Name -> type of pyarrow, and a value a row."""
@@ -36,7 +37,19 @@ _BATCH: Final = 1000
 
 def conversation(row: Candidate) -> list[dict[str, Any]]:
     """The row's turns, the response last."""
-    return [*map(dict, row.messages), response_turn(row)]
+    return [*_opening(row), *_response(row)]
+
+
+def _opening(row: Candidate) -> list[dict[str, Any]]:
+    """The turns before the response; of a conversation, its own."""
+    own = row.response.turns
+    return [*map(dict, row.messages)] if own is None else for_template(own[: first_scored(own)])
+
+
+def _response(row: Candidate) -> list[dict[str, Any]]:
+    """The turns of the response."""
+    own = row.response.turns
+    return [response_turn(row)] if own is None else for_template(own[first_scored(own) :])
 
 
 def response_turn(row: Candidate) -> dict[str, Any]:
@@ -48,25 +61,45 @@ def prompts(rows: Sequence[Candidate], plain: bool) -> Columns:
     """`prompt` alone."""
     if plain:
         return {"prompt": (pa.string(), [row.messages[0]["content"] for row in rows])}
-    return {"prompt": turns([[*map(dict, row.messages)] for row in rows])}
+    return {"prompt": turns([_opening(row) for row in rows])}
 
 
 def responses(name: str, rows: Sequence[Candidate], plain: bool) -> Columns:
     """The responses alone, under that name."""
     if plain:
         return {name: (pa.string(), [row.text for row in rows])}
-    return {name: turns([[response_turn(row)] for row in rows])}
+    return {name: turns([_response(row) for row in rows])}
 
 
 def turns(conversations: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[Any, Sequence[Any]]:
     """A column of conversations; a turn has role, content, and what else some turn has."""
     keys = dict.fromkeys(key for turns in conversations for turn in turns for key in turn)
     fields = [(key, _OF_TURNS.get(key, pa.string())) for key in keys]
+    if _CALLS in keys:
+        conversations = [[_with_text_of_calls(turn) for turn in one] for one in conversations]
     return pa.list_(pa.struct(fields)), conversations
 
 
-_OF_TURNS: Final[Mapping[str, Any]] = {"train": pa.bool_()}
-"""The types of a turn's keys that are no text."""
+_CALLS: Final = "tool_calls"
+_OF_TURNS: Final[Mapping[str, Any]] = {"train": pa.bool_(), _CALLS: pa.json_()}
+"""The types of a turn's keys that are no text. Calls are JSON, which `datasets` reads as objects:
+a table would give all calls the same arguments, and fill those that one lacks with nulls."""
+
+
+def _with_text_of_calls(turn: Mapping[str, Any]) -> Mapping[str, Any]:
+    calls = turn.get(_CALLS)
+    return turn if calls is None else {**turn, _CALLS: json.dumps(calls, ensure_ascii=False)}
+
+
+def _array(values: Sequence[Any], kind: Any) -> Any:
+    """The values as that type; JSON is given as its text, which pyarrow casts."""
+    if not (pa.types.is_list(kind) and pa.types.is_struct(kind.value_type)):
+        return pa.array(values, kind)
+    fields = [
+        pa.field(own.name, pa.string()) if own.type == pa.json_() else own
+        for own in kind.value_type.fields
+    ]
+    return pa.array(values, pa.list_(pa.struct(fields))).cast(kind)
 
 
 def provenance(
@@ -168,7 +201,7 @@ def _write_parquet(path: Path, columns: Columns) -> None:
         # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
         for begin in range(0, size, _BATCH):
             part = slice(begin, begin + _BATCH)
-            arrays = [pa.array(values[part], kind) for kind, values in columns.values()]
+            arrays = [_array(values[part], kind) for kind, values in columns.values()]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 

@@ -49,6 +49,9 @@ def config(chosen: Chosen, name: str) -> str:
     if chosen.selection.settings.get("order"):
         check_order(settings, name)
         settings |= SEQUENTIAL
+    if any(row.response.turns for row in chosen.rows):
+        # Only what the assistant wrote, turn by turn, as it was scored.
+        settings = {**settings, "assistant_only_loss": True}
     text = json.dumps  # JSON's strings are YAML's, whatever is in them
     more = f"\n{yaml.safe_dump(settings, allow_unicode=True)}" if settings else ""
     reader = f"`trl {command}` trains on all of them alike"
@@ -105,6 +108,7 @@ TRL: Final = Format(
     texts={SFT_CONFIG: sft_yaml},
     needs="",
     others=True,
+    conversations=True,
     command=("sft", SFT_CONFIG),
     tags=("sft", "trl"),
 )

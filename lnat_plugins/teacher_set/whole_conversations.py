@@ -1,0 +1,245 @@
+"""A response that is a conversation: every turn of the assistant, between tools' and users' turns.
+
+The turns before the first one that the teacher wrote are the prompt; those after it belong to the
+response, and only what the teacher wrote in them is scored. An assistant turn that nobody wrote,
+such as a greeting of the program, is scripted: it is read and not scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.teacher_set.conversations import (
+    Reply,
+    Turn,
+    as_messages,
+    read_turn,
+)
+from lnat_plugins.teacher_set.fields import check_json, check_unicode
+from lnat_plugins.teacher_set.prompts import ConversationTurn, Message
+from lnat_plugins.teacher_set.responses import ParsedResponse
+
+BETWEEN: Final = "\n\n"
+"""What stands between turns in the text of a response."""
+
+_OF_TOOLS: Final = ("name", "tool_call_id")
+
+
+class WholeConversation(NamedTuple):
+    """A conversation as read.
+
+    Args:
+        opening: the turns before the first that is scored.
+        turns: all turns, the opening's too.
+        reply: what the teacher wrote, turns joined by a blank line.
+    """
+
+    opening: tuple[Message, ...]
+    turns: tuple[ConversationTurn, ...]
+    reply: Reply
+
+
+def read_conversation(
+    value: Any, scripted: Any, think_template: str, where: str
+) -> WholeConversation:
+    """Turns, checked: OpenAI's with `tool_calls`, or ShareGPT's with `function_call`.
+
+    Args:
+        value: the list of turns.
+        scripted: the places of assistant turns that are not the teacher's, from 0, or None.
+        think_template: joins thinking and answer of a turn.
+
+    Raises:
+        DataError: no list of turns, none that is scored, a call that is no call, an opening that
+            does not end with a user or a tool.
+    """
+    if not isinstance(value, list | tuple) or not value:
+        raise DataError(
+            "this must be a list of turns", where=where, found=value,
+            remedy='write [{"role": "user", "content": ...}, {"role": "assistant", ...}]',
+        )  # fmt: skip
+    turns = [_read(turn, f"{where}, turn {i}") for i, turn in enumerate(value, start=1)]
+    for place in _places(scripted, turns, where):
+        turns[place] = {**turns[place], "scripted": True}
+    own = [i for i, turn in enumerate(turns) if is_scored(turn)]
+    texts = [text for i in own if (text := _text(turns[i], think_template))]
+    if not texts:
+        raise DataError(
+            "the conversation has no turn that the teacher wrote", where=where,
+            found=[turn["role"] for turn in turns],
+            remedy="turns of the assistant that are not in `scripted`, and not empty, are scored",
+        )  # fmt: skip
+    before = turns[: own[0]]
+    if not before or before[-1]["role"] not in ("user", "tool"):
+        raise DataError(
+            "the turn before the first of the assistant must be a user's", where=where,
+            found=[turn["role"] for turn in before],
+            remedy="name a greeting that the teacher did not write in a column `scripted`",
+        )  # fmt: skip
+    opening = as_messages(
+        [Turn(turn["role"], turn["content"], turn.get("reasoning_content", "")) for turn in before]
+    )
+    return WholeConversation(opening, tuple(turns), Reply(BETWEEN.join(texts), "", where))
+
+
+def is_scored(turn: Mapping[str, Any]) -> bool:
+    """Whether the teacher wrote this turn."""
+    return turn["role"] == "assistant" and not turn.get("scripted")
+
+
+def first_scored(turns: Sequence[ConversationTurn]) -> int:
+    """The place of the first turn that the teacher wrote."""
+    return next(i for i, turn in enumerate(turns) if is_scored(turn))
+
+
+def for_template(turns: Iterable[ConversationTurn]) -> list[dict[str, Any]]:
+    """The turns with the keys that chat templates read."""
+    return [{key: turn[key] for key in turn if key != "scripted"} for turn in turns]
+
+
+def join_openings(
+    rows: Iterable[ParsedResponse], system: Literal["own", "common"]
+) -> Iterator[ParsedResponse]:
+    """Conversations of one id with one prompt: the opening of the first of them.
+
+    Each is still read behind its own turns; see `prompts.Response.turns`.
+
+    Args:
+        system: "common" = each is read behind the system turn of the first.
+    """
+    first: dict[str, tuple[Message, ...]] = {}
+    for row in rows:
+        known = row.messages
+        if row.prompt_id is not None:
+            known = first.setdefault(row.prompt_id, known)
+        turns = row.response.turns or ()
+        if system == "common":
+            turns = (*_systems(known), *(turn for turn in turns if turn["role"] not in _SYSTEM))
+        yield row._replace(messages=known, response=replace(row.response, turns=turns))
+
+
+def read_tools(path: Path) -> list[Any]:
+    """The tools in a JSON file.
+
+    Raises:
+        ConfigError: the file is not there, or holds no list of objects.
+    """
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ConfigError(
+            "the file of the tools cannot be read", where="naturalness: tools",
+            found=f"{path}: {cause}", remedy="give a JSON file with a list of tools",
+        ) from None  # fmt: skip
+    if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
+        raise ConfigError(
+            "the file of the tools holds no list of objects", where="naturalness: tools",
+            found=str(path), remedy="write the tools as the chat template reads them",
+        )  # fmt: skip
+    return found
+
+
+_SYSTEM: Final = ("system", "developer")
+
+
+def _systems(turns: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [turn for turn in turns if turn["role"] in _SYSTEM]
+
+
+def _read(turn: Any, where: str) -> dict[str, Any]:
+    calls: list[dict[str, Any]] = []
+    keys = dict(turn) if isinstance(turn, Mapping) else {}
+    role = keys.get("role", keys.get("from"))
+    if role == "function_call":
+        calls = _calls([_parsed(keys.get("value", keys.get("content")), where)], where)
+        keys = {"role": "assistant", "content": ""}
+    elif keys.get("tool_calls"):
+        calls = _calls(_parsed(keys.pop("tool_calls"), where), where)
+        for name in ("content", "value"):
+            if name in keys and keys[name] is None:
+                keys[name] = ""
+        if not keys.keys() & {"content", "value"}:
+            keys["content"] = ""
+    elif role == "assistant" and keys.get("content", "") is None:
+        keys["content"] = ""
+    own = read_turn(keys or turn, where, blank=True)
+    if calls and own.role != "assistant":
+        raise DataError(
+            "only an assistant turn calls tools", where=where, found=own.role,
+            remedy="write the calls into the turn of the assistant",
+        )  # fmt: skip
+    found: dict[str, Any] = {"role": own.role, "content": own.content}
+    if own.thinking:
+        found["reasoning_content"] = own.thinking
+    if calls:
+        found["tool_calls"] = calls
+    for name in _OF_TOOLS if own.role == "tool" else ():
+        if isinstance(keys.get(name), str):
+            check_unicode(keys[name], f"{where}, {name}")
+            found[name] = keys[name]
+    return found
+
+
+def _parsed(value: Any, where: str) -> Any:
+    """The value, or what its JSON text holds."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise DataError(
+            "a call of a tool must be an object with `name` and `arguments`, or its JSON text",
+            where=where, found=value, remedy='write {"name": ..., "arguments": {...}}',
+        ) from None  # fmt: skip
+
+
+def _calls(value: Any, where: str) -> list[dict[str, Any]]:
+    """Calls as chat templates read them: arguments as an object where they are one."""
+    if isinstance(value, Mapping):
+        value = [value]
+    calls = []
+    for call in value if isinstance(value, list | tuple) else [value]:
+        function = call.get("function", call) if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise DataError(
+                "a call of a tool must be an object with `name` and `arguments`, or its JSON text",
+                where=where, found=call, remedy='write {"name": ..., "arguments": {...}}',
+            )  # fmt: skip
+        arguments = function.get("arguments", {})
+        if isinstance(arguments, str):
+            try:
+                read = json.loads(arguments or "{}")
+            except ValueError:
+                read = arguments
+            arguments = read if isinstance(read, Mapping) else arguments
+        own = {"name": function["name"], "arguments": arguments}
+        check_json(own, f"{where}, tool_calls")
+        calls.append({"type": "function", "function": own})
+    return calls
+
+
+def _places(scripted: Any, turns: Sequence[Mapping[str, Any]], where: str) -> list[int]:
+    if scripted is None or scripted == "":
+        return []
+    places = scripted if isinstance(scripted, list | tuple) else [scripted]
+    for place in places:
+        right = isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(turns)
+        if not right or turns[place]["role"] != "assistant":
+            raise DataError(
+                "`scripted` must hold places of assistant turns, counted from 0",
+                where=where, found=scripted, remedy=f"the conversation has {len(turns)} turns",
+            )  # fmt: skip
+    return list(places)
+
+
+def _text(turn: Mapping[str, Any], think_template: str) -> str:
+    """What the teacher wrote in a turn, however a template will write it."""
+    reply = Reply(turn["content"], turn.get("reasoning_content", ""), "")
+    called = (call["function"] for call in turn.get("tool_calls", ()))
+    calls = [json.dumps(function, ensure_ascii=False) for function in called]
+    return "\n".join(part for part in (reply.text(think_template), *calls) if part)

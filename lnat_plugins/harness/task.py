@@ -204,7 +204,7 @@ class NaturalnessTask(Task):
         self._template_arguments = template_arguments(tokenizer, arguments)
         prompts = self.teacher_set.prompts
         if any(one.parts or one.turns for prompt in prompts for one in prompt.responses):
-            own = Renderer(tokenizer, plain=False, arguments=arguments).own
+            own = Renderer(tokenizer, plain=False, arguments=arguments, strict=False).own
             self._keep([replace(one, responses=tuple(map(own, one.responses))) for one in prompts])
 
     def _keep(self, prompts: Sequence[Prompt]) -> None:

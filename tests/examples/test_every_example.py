@@ -49,7 +49,7 @@ def test_every_script_says_how_it_is_run() -> None:
     for path in public(EXAMPLES):
         name = path.relative_to(EXAMPLES).as_posix()
         text = path.read_text(encoding="utf-8")
-        if not name.endswith(".jsonl"):
+        if not name.endswith((".jsonl", "tools.json")):
             assert f"examples/{name}" in text, f"{name} does not say how it is run"
         if name.endswith(".sh"):
             assert os.access(path, os.X_OK)

@@ -10,14 +10,15 @@ from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids, ResponseTokens
 from lnat_plugins.teacher_set.prompts import Response
 
-Key = tuple[str, tuple[str, ...] | None, bytes]
-"""Text, supplied steps and token ids."""
+Key = tuple[str, tuple[str, ...] | None, bytes, bytes]
+"""Text, supplied steps, token ids, and which of them the teacher wrote."""
 
 
 def key_of(response: Response, tokens: ResponseTokens) -> Key:
     """What is scored: equal responses have exactly equal scores, so that a tie is one."""
     steps = None if response.steps is None else tuple(response.steps)
-    return response.text, steps, tokens.ids.tobytes()
+    own = b"" if tokens.own is None else tokens.own.tobytes()
+    return response.text, steps, tokens.ids.tobytes(), own
 
 
 class Prepared(NamedTuple):

@@ -28,7 +28,14 @@ from lnat_plugins.scoring.chat import (
     render,
     thinking_place,
 )
-from lnat_plugins.scoring.tokens import Ids, ResponseTokens, refuse_losses, special_ids, visible_in
+from lnat_plugins.scoring.tokens import (
+    Bools,
+    Ids,
+    ResponseTokens,
+    refuse_losses,
+    special_ids,
+    visible_in,
+)
 from lnat_plugins.scoring.whole_conversations import (
     RenderedConversation,
     conversation_tokens,
@@ -75,11 +82,17 @@ def warned(notes: Mapping[str, int]) -> dict[str, int]:
     return {text: notes[note] for note, text in WARNED.items() if notes.get(note)}
 
 
-def ids_digest(prompt: Ids, response: Ids) -> str:
-    """12 hex digits, equal for equal ids of prompt and response."""
+def ids_digest(prompt: Ids, response: Ids, own: Bools | None = None) -> str:
+    """12 hex digits, equal for equal ids of prompt and response, and equal turns of the teacher.
+
+    Args:
+        own: see `ResponseTokens`.
+    """
     found = hashlib.sha256(str(len(prompt)).encode())
     for ids in (prompt, response):
         found.update(np.asarray(ids, np.int64).tobytes())
+    if own is not None:
+        found.update(own.tobytes())
     return found.hexdigest()[:12]
 
 
@@ -116,7 +129,7 @@ class RowTokens:
     @property
     def digest(self) -> str:
         """See `ids_digest`."""
-        return ids_digest(self.prompt, self.response.ids)
+        return ids_digest(self.prompt, self.response.ids, self.response.own)
 
 
 class _Place(NamedTuple):

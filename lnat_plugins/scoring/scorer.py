@@ -339,7 +339,7 @@ class Scorer:
             token_values=self._token_values(encoded, computed),
             prompt_tokens=prompt_tokens,
             student=self.student,
-            ids_digest=ids_digest(prompt, encoded.all_ids),
+            ids_digest=ids_digest(prompt, encoded.all_ids, encoded.own),
             part={} if part is None else part.as_dict(),
             whole=_whole(encoded),
             may_pass=computed.failed or facts_failed(self.student),

@@ -82,6 +82,7 @@ class EncodedResponse:
             the whole response is tags, which is one step without any.
         ends: shape (T,), the character at which each token ends.
         whole: of a response that was cut to a prefix, which all of the above are of; else None.
+        own: as in `ResponseTokens`, of the whole response.
     """
 
     ids: Ids
@@ -90,6 +91,7 @@ class EncodedResponse:
     scored: Bools
     ends: Ids
     whole: Whole | None = None
+    own: Bools | None = None
 
     @property
     def n_steps(self) -> int:
@@ -200,7 +202,7 @@ def encode_response(
     else:
         starts = _starts(text, _spans(text, spec, steps, where), tags, spec)
     encoded = EncodedResponse(
-        ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1]
+        ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1], own=own
     )
     return encoded if spec.prefix is None else encoded.first(spec.prefix)
 

@@ -321,3 +321,19 @@ def test_other_formats_hold_no_conversation(tmp_path: Path) -> None:
     scores = score(student("llama"), marked(), teacher_set(tmp_path, conversations(PLAIN, PLAIN)))
     with pytest.raises(DataError, match="one turn a response.*--format trl"):
         scores.write(scores.select("random"), tmp_path / "chosen", format="verl")
+
+
+def test_equal_text_of_other_turns_is_another_response(tmp_path: Path) -> None:
+    again = {"role": "assistant", "content": "So 3 + 4 = 7."}
+    asked = {"role": "user", "content": "Well?"}
+    turns = [asked, again, asked, again, asked, again, asked, PLAIN[-1]]
+    rows = conversations(turns, turns)
+    rows[0]["scripted"], rows[1]["scripted"] = [3], [5]
+    model, tok = student("llama", max_position_embeddings=1024), marked()
+    first, other = score(model, tok, teacher_set(tmp_path, rows)).scored.rows
+    assert first.candidate.text == other.candidate.text
+    assert first.record.ids_digest != other.record.ids_digest
+    for row, scripted in ((first, [3]), (other, [5])):
+        known = by_definition(model, tok, turns, "turn", "1", scripted=scripted)
+        assert_near(row.record.sums["1"], known)
+    assert abs(first.record.sums["1"][1] - other.record.sums["1"][1]) > 1e-3

@@ -26,7 +26,7 @@ def document_of(prompt: Prompt) -> dict[str, Any]:
         if response.turn is not None:
             row["turn"] = dict(response.turn)
         if response.turns is not None:
-            row["turns"] = [dict(turn) for turn in response.turns]
+            row["conversation_turns"] = [dict(turn) for turn in response.turns]
         responses.append(row)
     return {
         "prompt_id": prompt.prompt_id,

@@ -335,7 +335,7 @@ def _job_of_one(request: Instance) -> PromptJob:
         row["teacher"], row["response"], row["sample"], row.get("correct"), row.get("steps"),
         extra={name: row[name] for name in read if name in row},
         where=f"prompt {request.doc['prompt_id']}, teacher {row['teacher']}",
-        turn=row.get("turn"), turns=row.get("turns"),
+        turn=row.get("turn"), turns=row.get("conversation_turns"),
     )  # fmt: skip
     return PromptJob(
         request.task_name or "", str(request.doc["prompt_id"]),

@@ -236,7 +236,7 @@ class NaturalnessTask(Task):
         self._chat_template = chat_template if apply_chat_template else None
         self._system_instruction = system_instruction
         turns = [dict(turn) for turn in doc["messages"]]
-        if system_instruction and any(row.get("turns") for row in doc["responses"]):
+        if system_instruction and any(row.get("conversation_turns") for row in doc["responses"]):
             with plain_errors():
                 raise ConfigError(
                     "conversations are read behind their own system turns",

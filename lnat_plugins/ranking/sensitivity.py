@@ -196,7 +196,7 @@ def _ways(
         yield (
             "with tags scored",
             _with_tags,
-            "it needs a back end that gives log-probabilities of tokens",
+            "it needs responses of one turn, and a back end that gives log-probabilities of tokens",
         )
     for other in dict.fromkeys(name for record in records for name in record.sums):
         if other != window:

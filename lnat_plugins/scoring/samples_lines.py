@@ -20,6 +20,7 @@ from lnat_plugins.scoring.samples_files import CUT, NOT_OURS, Part, parts_of, re
 from lnat_plugins.scoring.stored import Sample
 from lnat_plugins.scoring.token_values import TokensInFile
 from lnat_plugins.teacher_set.prompts import Message, Response
+from lnat_plugins.teacher_set.whole_conversations import is_scored
 
 _NO_EXTRA: Final[Mapping[str, Any]] = {}
 
@@ -30,10 +31,13 @@ def _turn(turn: dict[str, str]) -> dict[str, str]:
     return turn
 
 
-def _conversation_turn(turn: dict[str, Any]) -> dict[str, Any]:
-    if not (isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)):
-        raise ValueError("a turn has the keys 'role' and 'content'")
-    return turn
+def _conversation(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for turn in turns:
+        if not (isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)):
+            raise ValueError("a turn has the keys 'role' and 'content'")
+    if not any(map(is_scored, turns)):
+        raise ValueError("a conversation has a turn that the teacher wrote")
+    return turns
 
 
 class _StoredPrompt(BaseModel):
@@ -57,7 +61,7 @@ class _StoredResponse(BaseModel):
     correct: bool | None = Field(None, json_schema_extra={"must_be": "true, false or null"})
     steps: list[str] | None = None
     turn: dict[str, str] | None = None
-    turns: list[Annotated[dict[str, Any], AfterValidator(_conversation_turn)]] | None = None
+    conversation_turns: Annotated[list[dict[str, Any]], AfterValidator(_conversation)] | None = None
 
 
 class ScoredPrompt(NamedTuple):
@@ -114,20 +118,12 @@ def _prompts_of(path: Path, part: Part | None = None) -> Iterator[ScoredPrompt]:
         yield ScoredPrompt(prompt.prompt_id, messages, responses, where)
 
 
-def _are_turns(value: object) -> bool:
-    return value is None or (
-        isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
-    )
-
-
 def _read_response(
     doc_row: object, reply: object, where: str, tokens: TokensInFile, like: StepSums | None
 ) -> tuple[Response, StepSums]:
     if isinstance(doc_row, Mapping) and not isinstance(doc_row.get("turn"), Mapping | None):
         # In older files a column of that name was the row's own.
         doc_row = {**doc_row, "row_turn": doc_row["turn"], "turn": None}
-    if isinstance(doc_row, Mapping) and not _are_turns(doc_row.get("turns")):
-        doc_row = {**doc_row, "row_turns": doc_row["turns"], "turns": None}
     own = validate(
         _StoredResponse, doc_row, where=f"{where}, response {tokens.number + 1}", kind=DataError,
         key="field", remedy=CUT,
@@ -157,6 +153,6 @@ def _read_response(
         extra,
         where,
         turn=own.turn,
-        turns=None if own.turns is None else tuple(own.turns),
+        turns=None if own.conversation_turns is None else tuple(own.conversation_turns),
     )
     return response, record

@@ -30,6 +30,7 @@ from lnat_plugins.scoring.rows import RowTokens, ids_digest
 from lnat_plugins.scoring.sanity import facts_failed
 from lnat_plugins.scoring.token_values import TokenValues
 from lnat_plugins.scoring.tokens import (
+    Bools,
     EncodedResponse,
     Ids,
     ResponseTokens,
@@ -348,8 +349,11 @@ class Scorer:
     def _tag_sums(
         self, encoded: EncodedResponse, computed: JobSums, windows: Sequence[Window]
     ) -> dict[str, tuple[float, ...]]:
-        """Of every window recorded; empty without tags, or where the back end has no such sums."""
-        if encoded.scored.all() or not computed.tags:
+        """Of every window recorded; empty without tags, or where the back end has no such sums.
+
+        And of a conversation, where tokens of tools and users are not scored either.
+        """
+        if encoded.scored.all() or not computed.tags or encoded.own is not None:
             return {}
         return {
             window.name: tuple(
@@ -391,8 +395,15 @@ PartOf = Callable[[EncodedResponse], Part]
 
 def part_of_rows(rows: Sequence[RowTokens], parts: Sequence[Part]) -> PartOf:
     """What is read of each row's response."""
-    wanted = {row.response.ids.tobytes(): part for row, part in zip(rows, parts, strict=True)}
-    return lambda response: wanted[response.ids.tobytes()]
+    wanted = {
+        _ids_key(row.response.ids, row.response.own): part
+        for row, part in zip(rows, parts, strict=True)
+    }
+    return lambda response: wanted[_ids_key(response.ids, response.own)]
+
+
+def _ids_key(ids: Ids, own: Bools | None) -> tuple[bytes, bytes]:
+    return ids.tobytes(), b"" if own is None else own.tobytes()
 
 
 def windows_of_parts(windows: Sequence[Window]) -> tuple[Window, Window]:

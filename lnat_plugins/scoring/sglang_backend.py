@@ -52,7 +52,7 @@ class SglangServer:
         self.name = str(model.get("model_path", self.url))
         info = self._get("server_info")
         limit = info.get("max_req_input_len")
-        if not isinstance(limit, int):
+        if type(limit) is not int or limit < 3:
             raise self._error("the server does not say how much it reads at most", limit)
         # A request must be shorter than that, and holds a response's last token too.
         self.context = limit - 2
@@ -75,9 +75,12 @@ class SglangServer:
             "logprob_start_len": [one.first - 1 for one in asked],
         }
         answers = self._json(self._ask("POST", "generate", json=body))
-        if not isinstance(answers, list) or len(answers) != len(asked):
+        right = isinstance(answers, list) and len(answers) == len(asked)
+        if not right or not all(
+            isinstance(one, dict) and isinstance(one.get("meta_info"), dict) for one in answers
+        ):
             raise self._error("the server's answer is not one of /generate", answers)
-        return answers
+        return list(answers)
 
     def _get(self, name: str) -> Mapping[str, Any]:
         answer = self._ask("GET", name)
@@ -109,7 +112,8 @@ class SglangServer:
     def _error(self, what: str, found: Any) -> StudentError:
         return StudentError(
             what, where=self.url, found=str(found)[:_LONGEST_TEXT],
-            remedy="start one: python -m sglang.launch_server --model-path STUDENT",
+            remedy="give the address of a server that was started with `python -m "
+            "sglang.launch_server --model-path STUDENT`, such as http://localhost:30000",
         )  # fmt: skip
 
 
@@ -162,8 +166,9 @@ class SglangReader(RequestReader):
         self.counts.forwards += 1
         values = []
         for one, answer in zip(asked, answers, strict=True):
-            meta = answer.get("meta_info", {})
-            self.count(one, int(meta.get("cached_tokens") or 0))
+            meta = answer["meta_info"]
+            cached = meta.get("cached_tokens")
+            self.count(one, cached if isinstance(cached, int) else 0)
             values.append(_values(one, meta.get("input_token_logprobs")))
         self.on_read()
         return values
@@ -184,8 +189,9 @@ class SglangReader(RequestReader):
 
     def _is_replaced(self, token: int) -> bool:
         (answer,) = self._server.generate([Request([0, token], 1, 1)])
-        entries = answer.get("meta_info", {}).get("input_token_logprobs")
-        return token != 0 and bool(entries) and len(entries) == 2 and entries[1][1] == 0
+        entries = answer["meta_info"].get("input_token_logprobs")
+        right = isinstance(entries, list) and len(entries) == 2 and isinstance(entries[1], list)
+        return token != 0 and right and entries[1][1:2] == [0]
 
 
 def _values(request: Request, entries: Any) -> Floats | None:
@@ -196,8 +202,9 @@ def _values(request: Request, entries: Any) -> Floats | None:
     if not isinstance(entries, list) or len(entries) != len(request.ids) - request.first + 1:
         return None
     values = []
-    for (value, own, *_), token in zip(entries[1:], request.ids[request.first :], strict=True):
-        if value is None or own not in (token, 0):
+    for entry, token in zip(entries[1:], request.ids[request.first :], strict=True):
+        right = isinstance(entry, list) and len(entry) > 1 and isinstance(entry[0], float | int)
+        if not right or entry[1] not in (token, 0):
             return None
-        values.append(value)
+        values.append(entry[0])
     return np.array(values, np.float64)

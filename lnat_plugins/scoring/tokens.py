@@ -19,7 +19,6 @@ in the white space beside one.
 from __future__ import annotations
 
 import bisect
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -187,16 +186,16 @@ def encode_response(
     Raises:
         DataError: `supplied` without steps, steps that do not join to the text.
     """
-    ids, offsets_T2, own, _ = tokens
+    ids, offsets_T2, own, turns = tokens
     visible = visible_in(text)
-    tags = find_tags(text) if spec.markers == "skip" else []
+    tags = _tags(text, turns) if spec.markers == "skip" else []
     first_T = _first_characters(offsets_T2, visible)
-    scored = ~_in_tags(tags, visible)[first_T]
+    scored = ~_in_tags(tags, visible, turns)[first_T]
     if own is not None:
         scored &= own
         if spec.kind == "supplied":
             _spans(text, spec, None, where)
-        starts = _starts_in_turns(tokens, text, tags, spec)
+        starts = _starts_in_turns(tokens, text, spec)
     elif spec.kind == "tokens":
         starts = _every(spec.n or 1, offsets_T2)
     else:
@@ -234,27 +233,31 @@ def _starts(text: str, spans: list[Span], tags: Sequence[Span], spec: StepSpec) 
     return [start for start, _ in spans]
 
 
-def _starts_in_turns(
-    tokens: ResponseTokens, text: str, tags: Sequence[Span], spec: StepSpec
-) -> list[int]:
+def _starts_in_turns(tokens: ResponseTokens, text: str, spec: StepSpec) -> list[int]:
     """Where steps begin in a response that is a conversation: each turn is cut by itself."""
-    spans: list[Span] = []
+    starts: list[int] = []
     for begin, end in tokens.turns:
+        turn = text[begin:end]
         if spec.kind == "tokens":
             inside = (tokens.offsets[:, 1] > begin) & (tokens.offsets[:, 0] < end)
-            cuts = _every(spec.n or 1, tokens.offsets[inside])[1:]
-        elif spec.splitter is None or spec.splitter.name == _TURN:
-            cuts = []
-        else:
-            cuts = [begin + start for start, _ in spec.splitter.cut(text[begin:end])[1:]]
-        edges = [begin, *cuts, end]
-        spans += itertools.pairwise(edges)
-    # What stands between turns belongs to the one before.
-    ends = [*(start for start, _ in spans[1:]), len(text)]
-    joined = [(start, end) for (start, _), end in zip(spans, ends, strict=True)]
-    if spec.kind == "tokens":
-        return [start for start, _ in joined]
-    return _starts(text, joined, tags, spec)
+            starts += [begin, *_every(spec.n or 1, tokens.offsets[inside])[1:]]
+            continue
+        whole = spec.splitter is None or spec.splitter.name == _TURN
+        spans = [(0, len(turn))] if whole or spec.splitter is None else spec.splitter.cut(turn)
+        tags = find_tags(turn) if spec.markers == "skip" else []
+        starts += [begin + start for start in _starts(turn, spans, tags, spec)]
+    return starts
+
+
+def _tags(text: str, turns: Sequence[Span]) -> list[Span]:
+    """The tags of the text, in a conversation those of each turn."""
+    if not turns:
+        return find_tags(text)
+    return [
+        (begin + start, begin + stop)
+        for begin, end in turns
+        for start, stop in find_tags(text[begin:end])
+    ]
 
 
 def refuse_losses(text: str, offsets_T2: Ids, visible: Bools, where: str) -> None:
@@ -287,14 +290,18 @@ def _next_visible(visible: Bools) -> Ids:
     return np.minimum.accumulate(np.where(visible, np.arange(n), n)[::-1])[::-1]
 
 
-def _in_tags(tags: Sequence[Span], visible: Bools) -> Bools:
-    """Which characters lie in a tag or in the white space beside one."""
+def _in_tags(tags: Sequence[Span], visible: Bools, turns: Sequence[Span] = ()) -> Bools:
+    """Which characters lie in a tag or in the white space beside one, in the same turn."""
     n = len(visible)
     after = np.append(_next_visible(visible), n)
     before = n - np.append(_next_visible(visible[::-1]), n)
     inside = np.zeros(n, bool)
+    begins = [begin for begin, _ in turns]
     for start, end in tags:
-        inside[before[n - start] : after[end]] = True
+        first, last = (0, n)
+        if turns:
+            first, last = turns[bisect.bisect_right(begins, start) - 1]
+        inside[max(first, before[n - start]) : min(last, after[end])] = True
     return inside
 
 

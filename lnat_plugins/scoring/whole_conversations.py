@@ -194,8 +194,11 @@ def _added(turn: ConversationTurn, block: str) -> int:
     if turn.get("reasoning_content"):
         return 0
     found = _EMPTY_THINKING.match(block)
-    end = block.find(content) if content else found.end() if found else 0
-    return end if end > 0 and _EMPTY_THINKING.fullmatch(block, 0, end) else 0
+    if found is None or _EMPTY_THINKING.match(content):
+        return 0
+    # White space that the content begins with is its own.
+    own = content[: len(content) - len(content.lstrip())]
+    return found.end() - len(own) if found[0].endswith(own) else found.end()
 
 
 def _leaves_out(text: str, messages: Sequence[Mapping[str, Any]]) -> bool:

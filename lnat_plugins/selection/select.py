@@ -5,6 +5,7 @@ A row that is dropped keeps the reason of the first step that it failed. Shapes:
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -192,9 +193,11 @@ def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> 
 
 def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:
     """Keep the first of equal responses (character by character) to one prompt."""
-    first: dict[tuple[str, str], Candidate] = {}
+    first: dict[tuple[str, str, str], Candidate] = {}
     for row in rows:
-        kept = first.setdefault((row.prompt_id, row.text), row)
+        # Of a conversation also what others wrote in it.
+        turns = "" if row.response.turns is None else json.dumps(row.response.turns, default=str)
+        kept = first.setdefault((row.prompt_id, row.text, turns), row)
         if kept is not row:
             reasons[row.index] = f"{DUPLICATE}: {kept.teacher} gave the same response before"
     return list(first.values())

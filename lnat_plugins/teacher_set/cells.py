@@ -13,7 +13,15 @@ from lnat_plugins.teacher_set.columns import FieldColumns
 from lnat_plugins.teacher_set.fields import check_json, check_unicode, checked_text, known
 from lnat_plugins.teacher_set.unusable import NO_COLUMN
 
-RESERVED: Final = ("teacher", "sample", "response", "correct", "steps", "turn", "turns")
+RESERVED: Final = (
+    "teacher",
+    "sample",
+    "response",
+    "correct",
+    "steps",
+    "turn",
+    "conversation_turns",
+)
 """Fields of a response; another column of that name is kept as row_<name>."""
 
 ABSENT: Final = object()

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.teacher_set.conversations import (
+    THINKING_KEYS,
     Reply,
     Turn,
     as_messages,
@@ -110,7 +111,7 @@ def join_openings(
     Each is still read behind its own turns; see `prompts.Response.turns`.
 
     Args:
-        system: "common" = each is read behind the system turn of the first.
+        system: "common" = each is read behind the system turn of the first, if that has one.
     """
     first: dict[str, tuple[Message, ...]] = {}
     for row in rows:
@@ -118,8 +119,8 @@ def join_openings(
         if row.prompt_id is not None:
             known = first.setdefault(row.prompt_id, known)
         turns = row.response.turns or ()
-        if system == "common":
-            turns = (*_systems(known), *(turn for turn in turns if turn["role"] not in _SYSTEM))
+        if system == "common" and (opening := _systems(known)):
+            turns = (*opening, *turns[len(_systems(turns)) :])
         yield row._replace(messages=known, response=replace(row.response, turns=turns))
 
 
@@ -147,8 +148,10 @@ def read_tools(path: Path) -> list[Any]:
 _SYSTEM: Final = ("system", "developer")
 
 
-def _systems(turns: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [turn for turn in turns if turn["role"] in _SYSTEM]
+def _systems(turns: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The system turns at the beginning."""
+    end = next((i for i, turn in enumerate(turns) if turn["role"] not in _SYSTEM), len(turns))
+    return turns[:end]
 
 
 def _read(turn: Any, where: str) -> dict[str, Any]:
@@ -157,7 +160,8 @@ def _read(turn: Any, where: str) -> dict[str, Any]:
     role = keys.get("role", keys.get("from"))
     if role == "function_call":
         calls = _calls([_parsed(keys.get("value", keys.get("content")), where)], where)
-        keys = {"role": "assistant", "content": ""}
+        thinking = {key: keys[key] for key in THINKING_KEYS if key in keys}
+        keys = {"role": "assistant", "content": "", **thinking}
     elif keys.get("tool_calls"):
         calls = _calls(_parsed(keys.pop("tool_calls"), where), where)
         for name in ("content", "value"):
@@ -191,7 +195,7 @@ def _parsed(value: Any, where: str) -> Any:
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(
             "a call of a tool must be an object with `name` and `arguments`, or its JSON text",
             where=where, found=value, remedy='write {"name": ..., "arguments": {...}}',
@@ -204,7 +208,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]]:
         value = [value]
     calls = []
     for call in value if isinstance(value, list | tuple) else [value]:
-        function = call.get("function", call) if isinstance(call, Mapping) else None
+        function = (call.get("function") or call) if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise DataError(
                 "a call of a tool must be an object with `name` and `arguments`, or its JSON text",
@@ -214,12 +218,14 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]]:
         if isinstance(arguments, str):
             try:
                 read = json.loads(arguments or "{}")
-            except ValueError:
+            except (ValueError, RecursionError):
                 read = arguments
             arguments = read if isinstance(read, Mapping) else arguments
         own = {"name": function["name"], "arguments": arguments}
         check_json(own, f"{where}, tool_calls")
-        calls.append({"type": "function", "function": own})
+        named = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+        check_json(named, f"{where}, tool_calls")
+        calls.append({**named, "type": "function", "function": own})
     return calls
 
 

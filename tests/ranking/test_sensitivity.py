@@ -343,7 +343,7 @@ NOT_DONE = {
     ),
     "with tags scored": (
         [steps([-1] * 3, [5] * 3, tag_tokens=(1, 0, 0)), steps([-2] * 3, [5] * 3, "B")],
-        "it needs a back end that gives log-probabilities of tokens",
+        "it needs responses of one turn, and a back end that gives log-probabilities of tokens",
     ),
     "under the whole context": (
         [

@@ -337,3 +337,53 @@ def test_equal_text_of_other_turns_is_another_response(tmp_path: Path) -> None:
         known = by_definition(model, tok, turns, "turn", "1", scripted=scripted)
         assert_near(row.record.sums["1"], known)
     assert abs(first.record.sums["1"][1] - other.record.sums["1"][1]) > 1e-3
+
+
+def steps_of(tmp_path: Path, *turns: str, steps: str = "turn") -> tuple[int, ...]:
+    """Scored tokens of each step of a conversation of these turns."""
+    asked = {"role": "user", "content": "Well?"}
+    own = [part for text in turns for part in (asked, {"role": "assistant", "content": text})]
+    rows = conversations(own, own)
+    model = student("llama", max_position_embeddings=1024)
+    found = score(model, marked(), teacher_set(tmp_path, rows, steps=steps, windows=["0"]))
+    return found.scored.rows[0].record.tokens
+
+
+@pytest.mark.parametrize("short", ["B.", "1.", "---", "Final answer"])
+def test_a_short_turn_is_a_step_of_its_own(short: str, tmp_path: Path) -> None:
+    alone = steps_of(tmp_path / "alone", short)
+    both = steps_of(tmp_path / "both", short, "Because 3 + 4 = 7.")
+    assert len(alone) == 1
+    assert both[0] == alone[0]
+    assert len(both) == 2
+
+
+@pytest.mark.parametrize("first", ["answer\nfoo", "I write <answer> here.", "Done\n"])
+def test_tags_of_one_turn_say_nothing_of_another(first: str, tmp_path: Path) -> None:
+    for i, other in enumerate(("Some words,\nanswer\nbar", "7</answer>", "<think>So.</think>7")):
+        both = steps_of(tmp_path / f"both{i}", first, other)
+        alone = (*steps_of(tmp_path / f"a{i}", first), *steps_of(tmp_path / f"b{i}", other))
+        assert both == alone
+
+
+def test_tools_are_not_counted_as_tags(tmp_path: Path) -> None:
+    rows = conversations(WITH_TOOLS, PLAIN)
+    scores = score(student("llama"), marked(), teacher_set(tmp_path, rows))
+    assert all(not row.record.tag_sums for row in scores.scored.rows)
+
+
+def test_conversations_that_differ_in_what_tools_said_are_no_duplicates(tmp_path: Path) -> None:
+    other = [{**turn} for turn in WITH_TOOLS]
+    other[2]["content"] = "Error: no such tool."
+    rows = conversations(WITH_TOOLS, other)
+    chosen = score(student("llama"), marked(), teacher_set(tmp_path, rows)).select("best")
+    assert not any(reason.startswith("duplicate") for reason in chosen.reasons.values())
+
+
+@pytest.mark.parametrize("content", ["think", "t", "Seven."])
+def test_an_empty_thinking_part_of_the_template_is_not_the_teachers(content: str) -> None:
+    tok = byte_level()
+    tok.add_special_tokens({"additional_special_tokens": special(TEMPLATES["qwen3"])})
+    tok.chat_template = TEMPLATES["qwen3"]
+    turns = (PLAIN[0], {"role": "assistant", "content": content})
+    assert Renderer(tok, plain=False).own(Response("t", "", turns=turns)).text == content

@@ -43,7 +43,8 @@ def test_openai_turns() -> None:
     found = read(SYSTEM, ASKED, CALLING, ANSWERED, DONE)
     assert found.opening == (SYSTEM, ASKED)
     assert found.turns == (
-        SYSTEM, ASKED, {"role": "assistant", "content": "", "tool_calls": [CALL]}, ANSWERED, DONE
+        SYSTEM, ASKED, {"role": "assistant", "content": "", "tool_calls": [{"id": "1", **CALL}]},
+        ANSWERED, DONE,
     )  # fmt: skip
     call = '{"name": "add", "arguments": {"a": 3}}'
     assert found.reply.answer == f"{call}\n\n<think>Three and four.</think>7"
@@ -122,9 +123,14 @@ def test_rows_of_one_id_are_joined_behind_openings_of_their_own(tmp_path: Path) 
     assert prompt.messages == (SYSTEM, ASKED)
     assert [response.turns[0] for response in prompt.responses] == [SYSTEM, other]
     assert prompt.responses[0].extra == {"reward": 1}
+    middle = {"role": "system", "content": "Go on."}
+    rows[1]["messages"].insert(3, middle)
     (prompt,) = one_set(tmp_path, rows, system="common").prompts
+    assert prompt.responses[1].turns[3] == middle
     assert [response.turns[0] for response in prompt.responses] == [SYSTEM, SYSTEM]
-    assert [len(response.turns) for response in prompt.responses] == [3, 5]
+    assert [len(response.turns) for response in prompt.responses] == [3, 6]
+    bare = one_set(tmp_path, [row("a", ASKED, DONE), rows[1]], system="common").prompts[0]
+    assert [response.turns[0] for response in bare.responses] == [ASKED, other]
 
 
 def test_rows_without_ids_are_joined_by_their_openings(tmp_path: Path) -> None:

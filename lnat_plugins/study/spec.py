@@ -172,7 +172,8 @@ class _Budget(BaseModel):
 class EvaluationKeys(BaseModel):
     """The keys of `evaluation:`, as lm-eval has them; one number a document."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    # Before pydantic 2.10 a field may not begin with `model_`.
+    model_config = ConfigDict(strict=True, extra="forbid", protected_namespaces=())
 
     tasks: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
     """names or YAML files, one or a list"""

@@ -117,14 +117,12 @@ def score(
     own = teacher_set.settings
     depth = teacher_set.sensitivity if sensitivity is None else sensitivity
     parsed = parse_windows(windows or own.windows)
-    settings = Settings(
+    settings = replace(
+        own,
         steps=steps or own.steps,
         windows=tuple(window.name for window in parsed),
-        target_delimiter=own.target_delimiter,
         metrics=((metrics,) if isinstance(metrics, str) else tuple(metrics or ())) or own.metrics,
         markers=markers or own.markers,
-        budget=own.budget,
-        prefix=own.prefix,
     ).with_prefix(prefix, "score")
     if budget is not None:
         for name, value in (("metrics", metrics), ("tokens", tokens), ("sensitivity", sensitivity)):

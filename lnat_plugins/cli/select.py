@@ -286,6 +286,7 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
     from lnat_plugins.budget.choice import NAME
     from lnat_plugins.metrics.budgeted import LOCAL_NATURALNESS_STRIDE
     from lnat_plugins.scoring.chat import rendering_in_words
+    from lnat_plugins.scoring.record import steps_in_words
     from lnat_plugins.selection.cards import totals
 
     title = f"task: {provenance.task}, student: {selection.student}, {totals(selection)}\n"
@@ -299,11 +300,8 @@ def _title(selection: Selection, provenance: Provenance, plugins: Plugins) -> st
         title += f", window: {selection.window}"
     scoring = provenance.scoring
     if scoring:
-        prefix = scoring["settings"].get("prefix", "")
-        prefix = prefix and f", prefix: {prefix}"
         title += (
-            f"\nsteps: {scoring['settings'].get('steps')} ({scoring['splitter']}), markers: "
-            f"{scoring['settings'].get('markers', 'keep')}{prefix}, engine: "
+            f"\nsteps: {steps_in_words(scoring['settings'], scoring['splitter'])}, engine: "
             f"{','.join(scoring['engine'])}, settings: {scoring['settings_hash']}"
         )
         if rendering := rendering_in_words(scoring["settings"]):

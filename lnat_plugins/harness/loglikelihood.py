@@ -85,11 +85,12 @@ def _requests(
         response, of_job = job.response, {}
         for pair in (*sorted(job.pairs), *([None] if job.whole else [])):
             first, last = (0, response.n_steps) if pair is None else (pair.step, pair.step + 1)
-            begin = response.bounds[0 if pair is None else pair.start]
+            window = 0 if pair is None else pair.start
+            begin, behind = response.bounds[window], context + response.before(window).tolist()
             n = len(requests)
             for start, end in _scored_parts(response, first, last):
                 ids = response.ids[begin:end].tolist()
-                requests.append((None, context + ids[: start - begin], ids[start - begin :]))
+                requests.append((None, behind + ids[: start - begin], ids[start - begin :]))
             of_job[pair] = range(n, len(requests))
         wanted.append(of_job)
     return requests, wanted

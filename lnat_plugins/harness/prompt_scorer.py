@@ -227,7 +227,10 @@ class PromptScorer:
 
     def _render(self, job: PromptJob) -> list[RowTokens]:
         plain = job.settings.get("chat_template") is None
-        renderer = Renderer(self._lm.tokenizer, plain, template_options(self._lm), strict=False)
+        renderer = Renderer(
+            self._lm.tokenizer, plain, template_options(self._lm), strict=False,
+            observations=job.settings.get("observations", "window"),
+        )  # fmt: skip
         return [renderer.response(job.messages, response) for response in job.responses]
 
     def _cached(self, digests: Sequence[str], job: PromptJob) -> list[StepSums | None]:

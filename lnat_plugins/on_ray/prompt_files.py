@@ -85,6 +85,7 @@ class WrittenSet:
         settings = Settings(
             about["steps"], tuple(about["windows"]), about["target_delimiter"],
             tuple(about["metrics"]), about["markers"], prefix=about.get("prefix", ""),
+            observations=about.get("observations", "window"),
         )  # fmt: skip
         registry = load_plugins(self.plugins).registry
         return plan_of(settings, registry, tokens=self.tokens, sensitivity=self.sensitivity)

@@ -29,7 +29,7 @@ from lnat_plugins.scoring.samples import ScoredSet
 
 _ALIKE: Final = (
     "steps", "splitter", "markers", "target_delimiter", "chat_template", "system_instruction",
-    "chat_template_kwargs",
+    "chat_template_kwargs", "observations",
 )  # fmt: skip
 
 

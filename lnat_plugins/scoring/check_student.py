@@ -325,7 +325,9 @@ class _Reader:
         self._student = student
         self._plan = plan
         self._plain = plain
-        self.renderer = Renderer(student.tokenizer, plain, strict=False)
+        self.renderer = Renderer(
+            student.tokenizer, plain, strict=False, observations=plan.settings.observations
+        )
         self.scorer = Scorer(
             tokenizer=student.tokenizer,
             backend=student.backend,

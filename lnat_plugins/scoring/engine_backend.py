@@ -29,7 +29,7 @@ from lnat_plugins.scoring.backend import (
     Statistics,
     Sum,
 )
-from lnat_plugins.scoring.tokens import Ids
+from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair, Run, plan_runs
 
 _OF_UNPROMPTED: Final = ("unprompted", "prompted", "unprompted_tokens")
@@ -117,8 +117,10 @@ class EngineBackend:
         tokens: list[dict[Pair, Floats]] = [{} for _ in jobs]
         statistics = [Statistics() for _ in jobs]
         whole: dict[int, RunScores] = {}
-        for (i, run, _), score in zip(planned, scores, strict=True):
-            response, offset = jobs[i].response, jobs[i].response.bounds[run.start]
+        for (i, run, _), found_of in zip(planned, scores, strict=True):
+            response = jobs[i].response
+            score = _to_the_end(found_of, response, run)
+            offset = response.bounds[run.start] - len(response.before(run.start))
             for step in run.scored:
                 pair, (begin, end) = Pair(run.start, step), response.bounds[step : step + 2]
                 values, counted = score.logprobs[begin - offset : end - offset], response.scored
@@ -320,11 +322,13 @@ def _left_out_of(run: TokenRun) -> bytes:
 
 
 def _token_run(job: Job, run: Run) -> TokenRun:
-    bounds = job.response.bounds
-    ids = job.response.ids[bounds[run.start] : bounds[run.stop]]
+    bounds, before = job.response.bounds, job.response.before(run.start)
+    end = job.response.end(run.stop - 1)
+    ids = np.concatenate([before, job.response.ids[bounds[run.start] : end]])
     scored = np.zeros(len(ids), bool)
+    offset = bounds[run.start] - len(before)
     for step in run.scored:
-        scored[bounds[step] - bounds[run.start] : bounds[step + 1] - bounds[run.start]] = True
+        scored[bounds[step] - offset : bounds[step + 1] - offset] = True
     wanted: set[str] = set()
     if run.start == 0:
         wanted = set(job.statistics & set(TOKEN))
@@ -332,8 +336,20 @@ def _token_run(job: Job, run: Run) -> TokenRun:
             wanted.add(ACTIVATIONS)
     if ACTIVATIONS not in wanted:
         return TokenRun(ids, scored, frozenset(wanted))
-    skipped = ~job.response.scored[bounds[run.start] : bounds[run.stop]]
+    skipped = ~job.response.scored[bounds[run.start] : end]
     return TokenRun(ids, scored, frozenset(wanted), job.special, skipped)
+
+
+def _to_the_end(found: RunScores, response: EncodedResponse, run: Run) -> RunScores:
+    """With NaN for the tokens behind the last one that was read; see `EncodedResponse.end`."""
+    unread = response.bounds[run.stop] - response.end(run.stop - 1)
+    if not unread:
+        return found
+    nothing = np.full(unread, np.nan)
+    return found._replace(
+        logprobs=np.append(found.logprobs, nothing),
+        statistics={name: np.append(own, nothing) for name, own in found.statistics.items()},
+    )
 
 
 def _statistics_of_run(run: RunScores, job: Job) -> Statistics:

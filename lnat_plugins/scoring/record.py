@@ -424,3 +424,17 @@ def _near(total: float, steps: float) -> bool:
     if math.isnan(total) or math.isnan(steps):
         return math.isnan(total) and math.isnan(steps)
     return math.isclose(total, steps, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+
+
+def steps_in_words(settings: Mapping[str, Any], splitter: str) -> str:
+    """How responses were cut: "sentence (sentence@2), markers: skip", and what of them is read.
+
+    Args:
+        settings: of a record.
+        splitter: its splitter and version.
+    """
+    # Older records say nothing of markers: every token was scored.
+    words = f"{settings.get('steps')} ({splitter}), markers: {settings.get('markers', 'keep')}"
+    others = (f", {name}: {settings[name]}" for name in ("prefix", "observations")
+              if settings.get(name))  # fmt: skip
+    return "".join((words, *others))

@@ -42,8 +42,10 @@ from lnat_plugins.scoring.whole_conversations import (
     render_conversation,
     training_template,
 )
-from lnat_plugins.teacher_set.prompts import Candidate, Message, Response
+from lnat_plugins.teacher_set.config import Observations
+from lnat_plugins.teacher_set.prompts import Candidate, ConversationTurn, Message, Response
 from lnat_plugins.teacher_set.template_columns import template_arguments
+from lnat_plugins.teacher_set.whole_conversations import without_observations
 
 _ANOTHER: Final = "3 and 4 make 7"
 """A response without tags or white space at its ends, which every template leaves as it is."""
@@ -177,12 +179,14 @@ class Renderer:
         strict: whether a response that training would not see as it is, and columns for the
             template that it cannot read, are refused. If not, the response is read where the
             student's turn opens, and noted, and the columns are left out.
+        observations: of conversations, see `teacher_set.config.Settings`.
     """
 
     tokenizer: Any
     plain: bool
     arguments: Mapping[str, Any] = field(default_factory=dict)
     strict: bool = True
+    observations: Observations = "window"
     _known: tuple[Any, _Around] | None = field(default=None, init=False, repr=False)
 
     def row(self, row: Candidate) -> RowTokens:
@@ -254,7 +258,9 @@ class Renderer:
         place, parts = self.place, response.parts
         return replace(response, text=place.join(parts), turn=place.turn(parts))
 
-    def _rendered(self, response: Response) -> RenderedConversation:
+    def _rendered(
+        self, response: Response, turns: Sequence[ConversationTurn] | None = None
+    ) -> RenderedConversation:
         if self.plain:
             raise StudentError(
                 "the responses are conversations, which are read in a chat template",
@@ -263,7 +269,7 @@ class Renderer:
             )
         own = template_arguments(response, strict=self.strict)
         return render_conversation(
-            self.tokenizer, self._training_template, response.turns or (),
+            self.tokenizer, self._training_template, turns or response.turns or (),
             {**self.arguments, **own}, response.where,
         )  # fmt: skip
 
@@ -272,16 +278,26 @@ class Renderer:
         return training_template(self.tokenizer)
 
     def _conversation(self, response: Response) -> RowTokens:
-        rendered = self._rendered(response)
+        turns = response.turns or ()
+        blanked = self.observations == "none"
+        rendered = self._rendered(response, without_observations(turns) if blanked else turns)
         if rendered.written != response.text:
             raise DataError(
-                "the student's chat template writes the turns otherwise than they were scored",
+                "the student's chat template writes the turns otherwise where those of tools and "
+                "users are empty"
+                if blanked
+                else "the student's chat template writes the turns otherwise than they were scored",
                 where=response.where,
                 found=rendered.written[common_prefix(rendered.written, response.text) :][:80],
-                remedy="use the template that they were scored with",
+                remedy="leave out `observations: none`"
+                if blanked
+                else "use the template that they were scored with",
             )
         notes = (TURN_CUT,) if rendered.cut else ()
-        return RowTokens(*conversation_tokens(self.tokenizer, rendered, response.where), notes)
+        tokens = conversation_tokens(
+            self.tokenizer, rendered, response.where, show_all=self.observations == "all"
+        )
+        return RowTokens(*tokens, notes)
 
     def _ends_itself(self, own: Ids, after: Ids) -> bool:
         last = own[-1:].tolist()

@@ -19,7 +19,7 @@ from typing import Any, Final
 from lnat_plugins.errors import ConfigError, DataError, did_you_mean
 from lnat_plugins.formatting import plural
 from lnat_plugins.processes import in_processes
-from lnat_plugins.scoring.record import ScoredResponse, StepSums
+from lnat_plugins.scoring.record import ScoredResponse, StepSums, steps_in_words
 from lnat_plugins.scoring.samples_files import CUT, SamplesFile, find_files, prefix_of
 from lnat_plugins.scoring.samples_lines import read_prompts
 from lnat_plugins.steps.prefix import in_words
@@ -95,11 +95,8 @@ class ScoredSet:
 
     @property
     def steps(self) -> str:
-        """How the responses were cut: "sentence (sentence@2), markers: skip", and what of them."""
-        # Older samples say nothing of markers: every token was scored.
-        markers = self.settings.get("markers", "keep")
-        prefix = f", prefix: {self.prefix}" if self.prefix else ""
-        return f"{self.settings.get('steps')} ({self.splitter}), markers: {markers}{prefix}"
+        """See `steps_in_words`."""
+        return steps_in_words(self.settings, self.splitter)
 
     @property
     def prefix(self) -> str:

@@ -30,7 +30,10 @@ NOT_OURS: Final = "name a samples file that lm_eval wrote with --log_samples for
 _LOG_SAMPLES: Final = "run lm_eval with --log_samples and --output_path, and name what it wrote"
 
 _FILE_NAME: Final = re.compile(r"samples_(?P<task>.+)_(?P<date>\d{4}-\d\d-\d\dT[\d.-]+)\.jsonl")
-_WAY: Final = ("steps", "windows", "target_delimiter", "markers", "budget", "prefix", "teachers")
+_WAY: Final = (
+    "steps", "windows", "target_delimiter", "markers", "budget", "prefix", "observations",
+    "teachers",
+)  # fmt: skip
 _MODEL_KEYS: Final = ("peft", "delta", "pretrained", "model", "path", "engine")
 
 

@@ -429,7 +429,8 @@ def _whole(response: EncodedResponse) -> dict[str, int]:
 
 
 def _length(response: EncodedResponse, pair: Pair) -> int:
-    return response.bounds[pair.step + 1] - response.bounds[pair.start]
+    read = response.end(pair.step) - response.bounds[pair.start]
+    return read + len(response.before(pair.start))
 
 
 @functools.cache

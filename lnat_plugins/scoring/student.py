@@ -123,6 +123,7 @@ class LocalStudent:
         self._plan = plan
         self._plain = plain
         self._renderer = Renderer(tokenizer, plain, strict=training)
+        self._scored = replace(self._renderer, observations=plan.settings.observations)
         self._processes = processes or Processes()
         self._shown = progress and self._processes.main
         self._records: dict[int, StepSums] = {}
@@ -199,7 +200,7 @@ class LocalStudent:
     def _prepare(
         self, scorer: Scorer, rows: Sequence[Candidate]
     ) -> tuple[PreparedRows, list[RowTokens]]:
-        tokens = [*map(self._renderer.row, rows)]
+        tokens = [*map(self._scored.row, rows)]
         return scorer.prepare_rows(tokens, [row.response for row in rows]), tokens
 
     def response_tokens(self, rows: Sequence[Candidate]) -> list[int]:

@@ -47,12 +47,15 @@ class ResponseTokens(NamedTuple):
             of a token that is no part of it, twice where the turn before it ends.
         own: of a response that is a conversation: shape (T,), which tokens the teacher wrote.
         turns: of such a response: the characters of each turn.
+        shown: of such a response with `observations: all`: shape (T,), which tokens a step reads
+            that lie before its window.
     """
 
     ids: Ids
     offsets: Ids
     own: Bools | None = None
     turns: tuple[Span, ...] = ()
+    shown: Bools | None = None
 
 
 class Whole(NamedTuple):
@@ -81,7 +84,7 @@ class EncodedResponse:
             the whole response is tags, which is one step without any.
         ends: shape (T,), the character at which each token ends.
         whole: of a response that was cut to a prefix, which all of the above are of; else None.
-        own: as in `ResponseTokens`, of the whole response.
+        own, shown: as in `ResponseTokens`, of the whole response.
     """
 
     ids: Ids
@@ -91,6 +94,7 @@ class EncodedResponse:
     ends: Ids
     whole: Whole | None = None
     own: Bools | None = None
+    shown: Bools | None = None
 
     @property
     def n_steps(self) -> int:
@@ -130,6 +134,22 @@ class EncodedResponse:
             scored=self.scored[:end], ends=self.ends[:end],
             whole=Whole(self.ids, self.n_steps, int(self.scored.sum()) or len(self.ids)),
         )  # fmt: skip
+
+    def before(self, start: int) -> Ids:
+        """What is read between the prompt and a window that begins with that step."""
+        if self.shown is None:
+            return self.ids[:0]
+        return self.ids[: self.bounds[start]][self.shown[: self.bounds[start]]]
+
+    def end(self, step: int) -> int:
+        """Where reading a step ends: the position behind its last token.
+
+        Of a conversation, behind the last one that the teacher wrote: what tools and users say
+        after it is read with later steps alone.
+        """
+        begin, end = self.bounds[step : step + 2]
+        own = () if self.own is None else np.flatnonzero(self.own[begin:end])
+        return begin + int(own[-1]) + 1 if len(own) else end
 
     def scored_in(self, step: int) -> Ids:
         """The positions of a step's scored tokens in `ids`."""
@@ -186,7 +206,7 @@ def encode_response(
     Raises:
         DataError: `supplied` without steps, steps that do not join to the text.
     """
-    ids, offsets_T2, own, turns = tokens
+    ids, offsets_T2, own, turns, shown = tokens
     visible = visible_in(text)
     tags = _tags(text, turns) if spec.markers == "skip" else []
     first_T = _first_characters(offsets_T2, visible)
@@ -201,8 +221,9 @@ def encode_response(
     else:
         starts = _starts(text, _spans(text, spec, steps, where), tags, spec)
     encoded = EncodedResponse(
-        ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1], own=own
-    )
+        ids, *_assign(starts, len(text), first_T, scored), scored, offsets_T2[:, 1], own=own,
+        shown=shown,
+    )  # fmt: skip
     return encoded if spec.prefix is None else encoded.first(spec.prefix)
 
 

@@ -156,11 +156,14 @@ def render_conversation(
 
 
 def conversation_tokens(
-    tokenizer: Any, rendered: RenderedConversation, where: str
+    tokenizer: Any, rendered: RenderedConversation, where: str, *, show_all: bool = False
 ) -> ConversationTokens:
     """The tokens of a rendered conversation, and which of them are scored.
 
     A token is scored if it holds a character of a scored turn, as transformers' mask has it.
+
+    Args:
+        show_all: whether windows show all that the teacher did not write; see `observations`.
 
     Raises:
         StudentError: the tokenizer drops text.
@@ -184,7 +187,9 @@ def conversation_tokens(
     first, stop = np.flatnonzero(own)[[0, -1]] + (0, 1)
     inner = slice(first, stop)
     refuse_losses(written, offsets_T2[inner][own[inner]], visible_in(written), where)
-    response = ResponseTokens(ids[inner], offsets_T2[inner], own[inner], tuple(turns))
+    response = ResponseTokens(
+        ids[inner], offsets_T2[inner], own[inner], tuple(turns), ~own[inner] if show_all else None
+    )
     return ConversationTokens(ids[:first], response, ids[stop:])
 
 

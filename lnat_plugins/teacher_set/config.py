@@ -24,14 +24,15 @@ from lnat_plugins.teacher_set.keys import (
     BudgetKeys,
     DatasetPath,
     NaturalnessKeys,
+    Observations,
     Scalar,
     Sensitivity,
     TaskKeys,
 )
 
 __all__ = [
-    "Budget", "DataSpec", "DatasetPath", "Scalar", "Sensitivity", "Settings", "TaskSpec",
-    "fingerprint", "parse_budget", "parse_task",
+    "Budget", "DataSpec", "DatasetPath", "Observations", "Scalar", "Sensitivity", "Settings",
+    "TaskSpec", "fingerprint", "parse_budget", "parse_task",
 ]  # fmt: skip
 
 IDLE_KEYS: Final = (
@@ -104,6 +105,8 @@ class Settings:
         as the splitter cuts them, every token scored.
     budget: how little is read; None = everything.
     prefix: the part of each response that is scored, as "512 tokens"; "" = all of it.
+    observations: of conversations, what a window shows of the turns between the teacher's; see
+        `ResponseTokens.shown`.
     """
 
     steps: str = "sentence"
@@ -113,6 +116,7 @@ class Settings:
     markers: Literal["skip", "keep"] = "skip"
     budget: Budget | None = None
     prefix: str = ""
+    observations: Observations = "window"
 
     @property
     def requested_metrics(self) -> tuple[str, ...]:
@@ -130,6 +134,7 @@ class Settings:
             "markers": self.markers,
             **({"budget": self.budget.as_dict()} if self.budget else {}),
             **({"prefix": self.prefix} if self.prefix else {}),
+            **({"observations": self.observations} if self.observations != "window" else {}),
         }
 
     def with_budget(self, keys: Mapping[str, Any], where: str) -> Settings:
@@ -325,6 +330,7 @@ def parse_task(config: Mapping[str, Any], source: str | Path = "<dict>") -> Task
             target_delimiter=task.target_delimiter,
             metrics=block.metrics,
             markers=block.markers,
+            observations=block.observations,
         ).with_prefix(block.prefix, f"{source}: naturalness"),
         plugins=block.plugins,
         tokens=block.tokens,
@@ -372,7 +378,10 @@ def parse_budget(keys: Mapping[str, Any], where: str) -> Budget:
 
 def _check_turns(block: NaturalnessKeys, columns: Mapping[str, Any], source: str) -> None:
     if block.turns == "last":
-        given = {"system": block.system != "own", "tools": block.tools is not None}
+        given = {
+            "system": block.system != "own", "tools": block.tools is not None,
+            "observations": block.observations != "window",
+        }  # fmt: skip
         if idle := [name for name in given if given[name]]:
             raise ConfigError(
                 "only responses of several turns have this", where=f"{source}: naturalness",

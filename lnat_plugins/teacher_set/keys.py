@@ -21,6 +21,7 @@ from pydantic import (
 from lnat_plugins.errors import file_name_problem, is_text
 
 Sensitivity = Literal["none", "basic", "full"]
+Observations = Literal["window", "all", "none"]
 Scalar = str | int | float | bool | None
 DatasetPath = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
 
@@ -232,6 +233,10 @@ class NaturalnessKeys(_Keys):
     """
     tools: Text | None = _field(None, "write the name of a JSON file")
     """of `turns: all`: a JSON file with the tools, for the chat template of every row
+    """
+    observations: Observations = "window"
+    """of `turns: all`: of the turns of users and tools after the prompt a step is read behind those
+    in its `window`, behind `all` before it, or behind `none` of their contents
     """
     columns: Mapping[str, Any] | None = None
     """what your columns are called: `{prompt: question, response: output}`; see below"""

@@ -103,6 +103,15 @@ def for_template(turns: Iterable[ConversationTurn]) -> list[dict[str, Any]]:
     return [{key: turn[key] for key in turn if key != "scripted"} for turn in turns]
 
 
+def without_observations(turns: Sequence[ConversationTurn]) -> list[ConversationTurn]:
+    """The turns, with nothing in those of users and tools after the first that is scored."""
+    first = first_scored(turns)
+    return [
+        {**turn, "content": ""} if i > first and turn["role"] != "assistant" else turn
+        for i, turn in enumerate(turns)
+    ]
+
+
 def join_openings(
     rows: Iterable[ParsedResponse], system: Literal["own", "common"]
 ) -> Iterator[ParsedResponse]:

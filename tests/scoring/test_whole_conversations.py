@@ -21,7 +21,7 @@ from lnat_plugins.scoring import whole_conversations as whole
 from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.steps import SPLITTERS
 from lnat_plugins.teacher_set import Response
-from tests.engine.oracle import step_sums
+from tests.engine.oracle import preceding, step_sums
 from tests.harness.lab import evaluate, hf, records, write_set
 from tests.helpers_students import assert_near, student, tokenizer
 from tests.helpers_tokenizers import byte_level
@@ -87,12 +87,19 @@ def teacher_set(folder: Path, rows: Sequence[Mapping[str, Any]], **block: Any) -
 
 def by_definition(
     model: Any, tok: Any, turns: Sequence[Mapping[str, Any]], steps: str, window: str,
-    scripted: Sequence[int] = (),
+    scripted: Sequence[int] = (), observations: str = "window",
 ) -> list[float]:  # fmt: skip
     """From transformers' own mask; a run of marked tokens is a turn, but for its end token.
 
-    What stands between two turns is context of the later one wherever the earlier one is.
+    What stands between two turns is context of the later one wherever the earlier one is; with
+    `observations: all` also where it is not; with `none`, without the contents.
     """
+    if observations == "none":
+        n = next(i for i, turn in enumerate(turns) if turn["role"] == "assistant")
+        turns = [
+            turn if i < n or turn["role"] == "assistant" else {**turn, "content": ""}
+            for i, turn in enumerate(turns)
+        ]
     ids, mask = masked(tok, turns)
     parts: list[list[int]] = []
     for i in np.flatnonzero(mask):
@@ -123,7 +130,18 @@ def by_definition(
     steps_of = [*itertools.pairwise([*begins, last])]
     cut = [ids[a:b] for a, b in steps_of]
     scored = [[i in counts for i in range(a, b)] for a, b in steps_of]
-    return step_sums(model, ids[: begins[0]], cut, window, scored)
+    prompt = ids[: begins[0]]
+    if observations != "all":
+        return step_sums(model, prompt, cut, window, scored)
+    sums = []
+    for step in range(len(cut)):
+        begin = step - preceding(window, step)
+        between = [ids[i] for i in range(begins[0], begins[begin]) if i not in counts]
+        inside = [*itertools.chain(*cut[begin:step])]
+        sums += step_sums(
+            model, [*prompt, *between, *inside], [cut[step]], "0", [scored[step]]
+        )  # fmt: skip
+    return sums
 
 
 def masked(tok: Any, turns: Sequence[Mapping[str, Any]], **options: Any) -> tuple[list[int], Any]:

@@ -1,5 +1,7 @@
 """Possible confounds of a score: length, steps, loops, the whole context, the student's family.
 
+Of conversations also what `ranking.conversations` counts.
+
 Shapes: P prompts, T teachers, R responses with a defined value.
 """
 
@@ -11,12 +13,15 @@ import statistics
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import GLOBAL, METRICS, Scored
 from lnat_plugins.metrics.steps import in_blocks
+from lnat_plugins.ranking.conversations import CONTROLS as OF_CONVERSATIONS
+from lnat_plugins.ranking.conversations import conversation_controls
 from lnat_plugins.ranking.orders import spearman, spearman_rows
 from lnat_plugins.ranking.table import Floats, Ints, RowsWithTables, ScoreTable, shared_wins
 from lnat_plugins.scoring.record import StepSums
@@ -49,6 +54,10 @@ _NEARLY_ALONE: Final = 0.9  # correlation up or down: a score orders much as the
 _LEAST_SPARE: Final = 8  # responses beyond two a prompt: with fewer, a correlation says little
 
 _CHOICE: Final = {
+    "n_turns": ("one of most turns", "one of fewest turns"),
+    "tool_errors": ("one of many errors of tools", "one of few errors of tools"),
+    "repeated_actions": ("one of many repeated actions", "one of few repeated actions"),
+    "empty_turns": ("one of many empty turns", "one of few empty turns"),
     "n_tokens": ("longest", "shortest"),
     "n_steps": ("one of most steps", "one of fewest steps"),
     "mean_step_tokens": ("one of the longest steps", "one of the shortest steps"),
@@ -79,12 +88,28 @@ class ControlCorrelation:
     spare: int
 
 
+class FamilyPairs(NamedTuple):
+    """How much of an order a preference for one family could explain.
+
+    Args:
+        ahead: pairs of a teacher of the student's family and another in which the first is ahead;
+            of equal figures a half.
+        mixed: such pairs.
+        pairs: pairs of teachers in all.
+    """
+
+    ahead: float
+    mixed: int
+    pairs: int
+
+
 @dataclass(frozen=True)
 class Confounds:
     """The panel beside a ranking.
 
     Attributes:
-        correlations: with each control, in the order of `CONTROLS`.
+        correlations: with each control, in the order of `CONTROLS`; of conversations then with
+            those of `ranking.conversations`.
         repetition: teacher -> share of its words, over all its responses, that lie in a stretch
             of 20 words that occurred before in the same response; empty where no texts were given,
             NaN for a teacher without a word.
@@ -94,6 +119,7 @@ class Confounds:
             t best teachers counts 1/t for each. Empty where no prompt is matched.
         families: those that the student's name points to; several for a merged name.
         same_family: teachers whose names share a family with the student's.
+        family_pairs: what a preference for these could explain; None where all or none are.
         notes: what of this a reader must know before trusting the order.
     """
 
@@ -103,6 +129,7 @@ class Confounds:
     composition: Mapping[str, float]
     families: tuple[str, ...]
     same_family: tuple[str, ...]
+    family_pairs: FamilyPairs | None
     notes: tuple[str, ...]
 
 
@@ -142,8 +169,10 @@ def confounds(
         composition=composition(table),
         families=tuple(sorted(own)),
         same_family=tuple(teacher for teacher in table.teachers if own & families(teacher)),
+        family_pairs=None,
         notes=(),
     )
+    found = replace(found, family_pairs=_family_pairs(table, found.same_family))
     return replace(found, notes=tuple(_notes(found, table.window)))
 
 
@@ -151,10 +180,34 @@ def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Float
     """Control -> (R,) its value for every response that has a defined score."""
     metrics = [METRICS[name] for name in CONTROLS]
     if isinstance(rows, RowsWithTables) and len(table.defined) == len(rows):
-        return {one.name: np.array(rows.rate(one, "").values) for one in metrics}
+        counts = {one.name: np.array(rows.rate(one, "").values) for one in metrics}
+        return counts | _of_conversations(rows)
     defined = [rows[index] for index in table.defined]
     steps = in_blocks([row.record for row in defined])
-    return {one.name: np.array(one.rate(defined, "", steps).values) for one in metrics}
+    counts = {one.name: np.array(one.rate(defined, "", steps).values) for one in metrics}
+    return counts | _of_conversations(defined)
+
+
+def _of_conversations(rows: Sequence[Scored]) -> dict[str, Floats]:
+    """Of rows that are all conversations; nothing for others."""
+    # Only rows with a response have turns.
+    if not len(rows) or getattr(rows[0], "turns", None) is None:
+        return {}
+    values_R4 = np.array([conversation_controls(row.turns) for row in rows])  # type: ignore[attr-defined]
+    return dict(zip(OF_CONVERSATIONS, values_R4.T, strict=True))
+
+
+def _family_pairs(table: ScoreTable, same_family: Sequence[str]) -> FamilyPairs | None:
+    others = [teacher for teacher in table.teachers if teacher not in same_family]
+    if not same_family or not others or not table.matched.any():
+        return None
+    scores_T = dict(zip(table.teachers, table.teacher_scores(table.matched).tolist(), strict=True))
+    ahead = sum(
+        1.0 if scores_T[own] > scores_T[other] else 0.5 * (scores_T[own] == scores_T[other])
+        for own in same_family
+        for other in others
+    )
+    return FamilyPairs(ahead, len(same_family) * len(others), math.comb(len(table.teachers), 2))
 
 
 def composition(table: ScoreTable) -> dict[str, float]:
@@ -278,10 +331,13 @@ def _notes(found: Confounds, window: str | None) -> Iterator[str]:
             f"{', '.join(loops)}. What repeats is easy to predict, so loops score well."
         )
     # Where it is all of them, none is preferred for it.
-    if found.same_family and {*found.same_family} != found.composition.keys():
+    if found.family_pairs is not None:
+        ahead, mixed, pairs = found.family_pairs
         verb = "is" if len(found.same_family) == 1 else "are"
         yield (
             f"By name, {', '.join(found.same_family)} {verb} of the student's own family "
             f"({', '.join(found.families)}): a student finds its own family's text likely, "
-            "whatever it would learn from it."
+            f"whatever it would learn from it. That could explain {ahead:g} of the order's "
+            f"{plural(pairs, 'pair')} of teachers: those in which one of this family is ahead of "
+            f"another, of {plural(mixed, 'pair')} of the two kinds."
         )

@@ -22,7 +22,7 @@ from lnat_plugins.scoring.packed import PackedSpans, pack
 from lnat_plugins.scoring.stored import StoredRecord, quick_record
 from lnat_plugins.scoring.token_values import TokensInFile, TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
-from lnat_plugins.teacher_set.prompts import Candidate, Response
+from lnat_plugins.teacher_set.prompts import Candidate, ConversationTurn, Response
 
 _REMEDY: Final = (
     "score the responses again; the file was cut, edited, or written by another version"
@@ -309,6 +309,11 @@ class ScoredResponse:
     def extra(self) -> Mapping[str, Any]:
         """The row's other columns."""
         return self.candidate.response.extra
+
+    @property
+    def turns(self) -> tuple[ConversationTurn, ...] | None:
+        """Of a response that is a conversation, see `Response.turns`."""
+        return self.candidate.response.turns
 
     @property
     def where(self) -> str:

@@ -148,8 +148,9 @@ class EncodedResponse:
         after it is read with later steps alone.
         """
         begin, end = self.bounds[step : step + 2]
-        own = () if self.own is None else np.flatnonzero(self.own[begin:end])
-        return begin + int(own[-1]) + 1 if len(own) else end
+        if self.own is None or not (own := np.flatnonzero(self.own[begin:end])).size:
+            return end
+        return begin + int(own[-1]) + 1
 
     def scored_in(self, step: int) -> Ids:
         """The positions of a step's scored tokens in `ids`."""

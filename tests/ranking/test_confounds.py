@@ -20,6 +20,7 @@ from lnat_plugins.ranking import Confounds, ControlCorrelation
 from lnat_plugins.ranking.confounds import (
     CONTROLS,
     FAMILIES,
+    FamilyPairs,
     confounds,
     control_values,
     families,
@@ -137,6 +138,18 @@ def test_the_students_own_family_is_noted() -> None:
     only = panel([row for row in rows if row.teacher != "DSQ"], student="Qwen/Qwen3-0.6B")
     assert only.same_family == ("QwQ", "Qwen3-32B")
     assert not any("family" in note for note in only.notes)  # nobody is preferred for it
+    assert only.family_pairs is None
+
+
+def test_how_much_of_the_order_the_family_could_explain() -> None:
+    rows = table({"QwQ": [-1.0], "A": [-2.0], "Qwen3": [-3.0], "B": [-3.0], "C": [-2.5]})
+    found = panel(rows, student="Qwen/Qwen2.5-7B-Instruct")
+    # QwQ is ahead of A, B and C; Qwen3 ties with B, and is behind A and C.
+    assert found.family_pairs == FamilyPairs(3.5, 6, 10)
+    assert "could explain 3.5 of the order's 10 pairs of teachers" in found.notes[-1]
+    assert "of 6 pairs of the two kinds" in found.notes[-1]
+    lower = panel(rows, metric=LOWER, student="Qwen/Qwen2.5-7B-Instruct")
+    assert lower.family_pairs == found.family_pairs
 
 
 LIKE = "the score goes with n_tokens (Spearman {}1.000): choosing by it is much like choosing the"

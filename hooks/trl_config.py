@@ -407,7 +407,7 @@ def choose_by_config(path: str | Path, strategy: str = "best") -> FirstStage:
         args.model_init_kwargs = {"device_map": None} | (args.model_init_kwargs or {})
         trainer = build_trainer(replace(run, training_args=args), _UntrainedTrainer, rows)
     tokenizer = tokenizer_of(trainer)
-    candidates = candidates_of(rows, spec.columns, tokenizer)
+    candidates = candidates_of(rows, spec.columns, tokenizer, turns=spec.turns)
     student = LocalStudent(
         trainer.model, tokenizer, spec, plain=candidates.plain,
         progress=not run.training_args.disable_tqdm,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, IterableDataset
 
@@ -21,13 +23,20 @@ from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.answers import answer_in
-from lnat_plugins.selection.formats.columns import extra_column, extra_names
+from lnat_plugins.selection.formats.columns import (
+    as_table,
+    extra_column,
+    extra_names,
+    prompts,
+)
+from lnat_plugins.selection.formats.columns import responses as completions
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS
 from lnat_plugins.teacher_set.join import join
 from lnat_plugins.teacher_set.layouts import RowReader
 from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.responses import ParsedResponse
 from lnat_plugins.teacher_set.template_columns import settle_template_columns
 from lnat_plugins.teacher_set.unusable import Tally
 
@@ -63,34 +72,24 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
     """
     delimiter = teacher_set.settings.target_delimiter
     renderer = Renderer(tokenizer, plain)
-    answers = [
-        (prompt, renderer.own(response))
-        for prompt in teacher_set.prompts
-        for response in prompt.responses
-    ]
-    numbered = all(isinstance(response.sample, int) for _, response in answers)
-    rows = Dataset.from_list(
-        [
-            {
-                "prompt": prompt.text + delimiter if plain else [dict(m) for m in prompt.messages],
-                "completion": response.text
-                if plain
-                else [{"role": "assistant", **(response.turn or {"content": response.text})}],
-                "teacher": response.teacher,
-                "prompt_id": prompt.prompt_id,
-                "sample": response.sample if numbered else str(response.sample),
-                "correct": response.correct,
-                "steps": None if response.steps is None else list(response.steps),
-            }
-            for prompt, response in answers
-        ]
-    )
-    responses = [response for _, response in answers]
+    read = Candidates.of_prompts(teacher_set.prompts, plain=plain, delimiter=delimiter).rows
+    rows = [replace(row, response=renderer.own(row.response)) for row in read]
+    responses = [row.response for row in rows]
+    numbered = all(isinstance(response.sample, int) for response in responses)
+    about = {
+        "teacher": [row.teacher for row in rows],
+        "prompt_id": [row.prompt_id for row in rows],
+        "sample": [one.sample if numbered else str(one.sample) for one in responses],
+        "correct": [one.correct for one in responses],
+        "steps": [None if one.steps is None else list(one.steps) for one in responses],
+    }
+    columns = as_table(prompts(rows, plain) | completions("completion", rows, plain))
+    for name, values in about.items():
+        columns = columns.append_column(name, pa.array(values))
     extras: list[Mapping[str, Any]] = [response.extra for response in responses]
     if not plain:
         extras = [*settle_template_columns(responses)]
-    columns = rows.data.table
-    for name, written in extra_names(extras, plain=plain, taken=rows.column_names).items():
+    for name, written in extra_names(extras, plain=plain, taken=columns.column_names).items():
         values = [one.get(name) for one in extras]
         column = extra_column(values, as_json=written == "tools")
         columns = columns.append_column(written, column)
@@ -122,7 +121,8 @@ def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: An
             where=chooser.spec.source,
             remedy="leave one of them out",
         )
-    candidates = candidates_of(dataset, chooser.spec.columns, tokenizer, name="dataset")
+    spec = chooser.spec
+    candidates = candidates_of(dataset, spec.columns, tokenizer, name="dataset", turns=spec.turns)
     student = LocalStudent(model, tokenizer, chooser.spec, plain=candidates.plain)
     choice = chooser.choose(candidates, student)
     for warning in choice.warnings:
@@ -186,6 +186,7 @@ def candidates_of(
     name: str = "train_dataset",
     tokenized: bool = False,
     eos: str | None = None,
+    turns: Literal["last", "all"] = "last",
 ) -> Candidates:
     """An SFT data set's rows as candidates, checked; row i of the data has index i.
 
@@ -197,6 +198,8 @@ def candidates_of(
         name: how messages call it.
         tokenized: whether TRL has prepared it already, with its texts still beside the token ids.
         eos: what TRL has appended to plain completions then.
+        turns: "all" = the response is every turn of the assistant in `messages`, or in
+            `completion`.
 
     Raises:
         ConfigError: a kind of data that rows cannot be chosen from here; names the way that works.
@@ -207,9 +210,19 @@ def candidates_of(
     layout = "messages" if "messages" in dataset.column_names else "prompt_completion"
     texts = () if layout == "messages" else ("prompt", "completion")
     plain = bool(texts) and isinstance(dataset[0]["prompt"], str)
+    if turns == "all" and plain:
+        raise ConfigError(
+            "plain text is no conversation", where=name, found="turns: all",
+            remedy="leave it out, or give lists of turns",
+        )  # fmt: skip
     # TRL reads its own columns alone, so no other one is part of a prompt or a response.
     alone = {"system": None, "instruction": None, "think": None}
-    spec = DataSpec(name, name, Path(), name, layout=layout, columns={**columns, **alone})
+    if turns == "all":
+        layout = "messages"
+        alone["response"] = None
+    spec = DataSpec(
+        name, name, Path(), name, layout=layout, columns={**columns, **alone}, turns=turns
+    )
     reader = RowReader(spec, Tally(strict=True))
     renderer = Renderer(tokenizer, plain=plain or tokenizer is None)
     read = [column for column in dataset.column_names if column not in _TOKENIZED]
@@ -224,6 +237,9 @@ def candidates_of(
                     found=values[column],
                     remedy="write all prompts and completions in one way",
                 )
+        if turns == "all":
+            found.append(_conversation(reader, renderer, Row(values, where)))
+            continue
         if plain and eos and values["completion"] != eos:
             values["completion"] = values["completion"].removesuffix(eos)
         one, *more = reader.read(Row(values, where), None)
@@ -257,6 +273,33 @@ def candidates_of(
         for response in prompt.responses
     ]
     return Candidates(tuple(sorted(rows, key=lambda row: row.index)), plain)
+
+
+def _conversation(reader: RowReader, renderer: Renderer, row: Row) -> ParsedResponse:
+    """A row whose response is every turn of the assistant, from the completion on if it has one.
+
+    Raises:
+        DataError: as `read_conversation`; turns that TRL would render otherwise than they are read.
+    """
+    values = dict(row.values)
+    given = values.get("messages")
+    scripted: Sequence[int] = ()
+    if given is None:
+        opening = list(values.pop("prompt"))
+        given = [*opening, *values.pop("completion")]
+        # TRL trains on no turn of the prompt.
+        scripted = [i for i, turn in enumerate(opening) if turn.get("role") == "assistant"]
+    elif values.get("scripted"):
+        raise DataError(
+            "TRL trains on every turn of the assistant in `messages`", where=row.where,
+            found=f"scripted: {values['scripted']}",
+            remedy="write the turns up to the last scripted one as `prompt`, the rest as "
+            "`completion`",
+        )  # fmt: skip
+    one, *_ = reader.read(Row({**values, "messages": given, "scripted": scripted}, row.where), None)
+    response = renderer.own(one.response)
+    renderer.check_as_given(response, given)
+    return one._replace(response=response)
 
 
 def _turn_has(answer: Any, keys: Collection[str]) -> bool:

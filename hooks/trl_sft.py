@@ -30,6 +30,7 @@ from lnat_plugins.hooks.trl_data import (
     chosen_rows,
     tokens_in,
 )
+from lnat_plugins.hooks.trl_lengths import check_dropped, check_lengths
 from lnat_plugins.hooks.trl_order import keep_order
 from lnat_plugins.hooks.trl_resume import checkpoint_to_resume, store_choice, stored_choice
 from lnat_plugins.hooks.trl_train import saving
@@ -44,9 +45,8 @@ from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
-from lnat_plugins.selection.answers import as_trained
 from lnat_plugins.selection.cards import counts, totals
-from lnat_plugins.teacher_set import Candidates
+from lnat_plugins.selection.spec import SelectionSpec
 
 _log = logging.getLogger(__name__)
 
@@ -78,9 +78,12 @@ def choose_rows(
         keep_order(trainer)
     if spec.weighs and not spec.resample:
         refuse_unweighable(trainer)
+    refuse_other_losses(trainer.args, spec)
     eos = tokenizer.eos_token if tokenized else None
     candidates = processes.together(
-        lambda: candidates_of(dataset, spec.columns, tokenizer, tokenized=tokenized, eos=eos)
+        lambda: candidates_of(
+            dataset, spec.columns, tokenizer, tokenized=tokenized, eos=eos, turns=spec.turns
+        )
     )
     fingerprints = processes.gather(candidates.fingerprint)
     if len(set(fingerprints)) > 1:
@@ -107,10 +110,19 @@ def choose_rows(
     if selection.weighted:  # a plugin's choice may be, whatever the strategy
         refuse_unweighable(trainer)
     if tokenized or processes.main:
-        _check_lengths(trainer, dataset if tokenized else None, candidates, student, selection)
+        check_lengths(trainer, dataset if tokenized else None, candidates, student, selection)
     if processes.main:
         print(visible(f"{totals(selection)}\n\n{counts(selection)}", keep="\n"))
     return selection
+
+
+def refuse_other_losses(args: Any, spec: SelectionSpec) -> None:
+    """Refuse settings with which more would be trained on than is scored of a conversation."""
+    if spec.turns == "all" and not getattr(args, "assistant_only_loss", False):
+        raise ConfigError(
+            "TRL would train on what users and tools wrote, too", where=f"{spec.source}: turns",
+            found="assistant_only_loss: false", remedy="set `assistant_only_loss: true`",
+        )  # fmt: skip
 
 
 def refuse_sharded(trainer: Any) -> None:
@@ -147,40 +159,6 @@ def _refuse_begun(trainer: Any) -> None:
             "a trainer has evaluated, predicted or trained with this model already",
             remedy="choose rows right after building a trainer, with a model that is loaded anew",
         )
-
-
-def _check_lengths(
-    trainer: Any,
-    tokenized: Dataset | None,
-    candidates: Candidates,
-    student: LocalStudent,
-    selection: Selection,
-) -> None:
-    """Warn of chosen rows that training will cut; refuse ones that were tokenised otherwise."""
-    limit = trainer.args.max_length
-    if tokenized is None and limit is None:
-        return
-    rows = as_trained(selection, candidates, selection.indices)
-    # Too many ids to hold those of all rows.
-    lengths = student.training_tokens(rows)
-    if tokenized is not None:
-        ends = getattr(trainer.args, "truncation_mode", "") == "keep_end"
-        kept = slice(None) if limit is None else slice(-limit, None) if ends else slice(limit)
-        for row, ids in zip(rows, student.training_ids(rows), strict=True):
-            if list(tokenized[row.index]["input_ids"]) != ids[kept]:
-                raise ConfigError(
-                    "the row's `input_ids` are not those of its text",
-                    where=row.where,
-                    remedy="give the trainer rows without `input_ids`",
-                )
-    longer = 0 if limit is None else sum(length > limit for length in lengths)
-    if longer and trainer.is_world_process_zero():
-        _log.warning(
-            "%d of %d chosen rows are longer than SFTConfig.max_length=%d (the longest has %d "
-            "tokens): they were scored whole and will be trained cut. Raise max_length, or set "
-            "`max_length: %d` in the selection to choose among the rows that fit.",
-            longer, len(lengths), limit, max(lengths), limit,
-        )  # fmt: skip
 
 
 class NaturalnessCallback(TrainerCallback):
@@ -303,7 +281,7 @@ class NaturalSelectionMixin(_Trainer):
         else:
             self.train_dataset = prepare(*call.args, **call.kwargs)
         if not self.args.packing:
-            _check_dropped(len(selected.rows), len(self.train_dataset))
+            check_dropped(len(selected.rows), len(self.train_dataset))
         NaturalnessCallback(chooser).adopt(self, selected, figures)
 
     def _prepare_dataset(self, *args: Any, **kwargs: Any) -> Any:
@@ -384,20 +362,6 @@ def _refuse_formatting(function: Any) -> None:
             "with a `formatting_func` the response cannot be separated from the prompt",
             remedy="give the rows as `messages`, or as `prompt` and `completion`",
         )
-
-
-def _check_dropped(chosen: int, left: int) -> None:
-    if not left:
-        raise ConfigError(
-            "TRL drops every chosen row: their prompts alone fill `max_length`",
-            found=f"{chosen} rows",
-            remedy="raise SFTConfig's max_length",
-        )
-    if left < chosen:
-        _log.warning(
-            "TRL drops %d of %d chosen rows, whose prompts alone fill max_length.",
-            chosen - left, chosen,
-        )  # fmt: skip
 
 
 _HELP: Final = """usage: lnat sft --config FILE [TRL's arguments ...]

@@ -232,6 +232,8 @@ def _inherit(keys: dict[str, Any], base_dir: Path) -> list[str]:
     keys.setdefault("markers", task.settings.markers)
     if task.settings.prefix:
         keys.setdefault("prefix", task.settings.prefix)
+    keys.setdefault("turns", task.data.turns)
+    keys.setdefault("observations", task.settings.observations)
     folder = task.data.base_dir.resolve()
     return [str(folder / one) if one.endswith(".py") else one for one in task.plugins]
 

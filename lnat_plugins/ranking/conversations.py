@@ -19,7 +19,8 @@ CONTROLS: Final = ("n_turns", "tool_errors", "repeated_actions", "empty_turns")
 _ERROR: Final = re.compile(
     r"""
     ^[ \t"'{\[]* (?:\w+\.)* (?: traceback | \w*(?:error|exception) ) \b
-        (?! ["']?\s*[:=]\s* (?: null | none | false | "" | '' | \[\] | \{\} | 0 ) \s* (?:[,}\n]|\Z) )
+        (?! ["']?\s*[:=]\s* (?: null | none | false | "" | '' | \[\] | \{\} | 0 )
+            \s* (?:[,}\n]|\Z) )
     | \bexit(?:ed)?\ (?:with\ )?(?:code|status)[:\ ]+ (?!0\b) -?\d
     | :\ (?:command\ not\ found|No\ such\ file\ or\ directory|Permission\ denied)\s*$
     """,

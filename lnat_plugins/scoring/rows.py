@@ -38,6 +38,7 @@ from lnat_plugins.scoring.tokens import (
 )
 from lnat_plugins.scoring.whole_conversations import (
     RenderedConversation,
+    check_as_given,
     conversation_tokens,
     render_conversation,
     training_template,
@@ -257,6 +258,21 @@ class Renderer:
             return response
         place, parts = self.place, response.parts
         return replace(response, text=place.join(parts), turn=place.turn(parts))
+
+    def check_as_given(self, response: Response, given: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a conversation whose turns a trainer would render otherwise than they were read.
+
+        Args:
+            given: the turns as the trainer hands them to the template.
+
+        Raises:
+            DataError: they differ.
+        """
+        own = template_arguments(response, strict=self.strict)
+        check_as_given(
+            self.tokenizer, self._training_template, self._rendered(response), given,
+            {**self.arguments, **own}, response.where,
+        )  # fmt: skip
 
     def _rendered(
         self, response: Response, turns: Sequence[ConversationTurn] | None = None

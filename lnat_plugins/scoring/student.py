@@ -32,6 +32,7 @@ from lnat_plugins.scoring.served import Served
 from lnat_plugins.scoring.variants import calls_with_variants, score_with_variants
 from lnat_plugins.scoring.vllm_backend import ServedByVllm, is_llm
 from lnat_plugins.scoring.ways import extra_of
+from lnat_plugins.scoring.whole_conversations import turns_cut
 from lnat_plugins.steps import StepSpec
 from lnat_plugins.steps.windows import Window
 from lnat_plugins.teacher_set.config import Sensitivity, Settings
@@ -210,6 +211,22 @@ class LocalStudent:
     def training_tokens(self, rows: Sequence[Candidate]) -> list[int]:
         """Tokens of each row as TRL's SFTTrainer reads it before it cuts."""
         return [self._renderer.row(row).n_tokens for row in rows]
+
+    def turns_cut(
+        self, rows: Sequence[Candidate], limit: int, *, from_start: bool = False
+    ) -> tuple[int, int]:
+        """Of conversations the turns that lose tokens where rows are cut, and all turns.
+
+        Args:
+            limit: tokens of a row that are kept.
+            from_start: whether a row's beginning is cut off, not its end.
+        """
+        rendered = (self._renderer.row(row) for row in rows if row.response.turns is not None)
+        found = [
+            turns_cut(len(row.prompt), row.response, row.n_tokens, limit, from_start=from_start)
+            for row in rendered
+        ]
+        return sum(cut for cut, _ in found), sum(turns for _, turns in found)
 
     def training_ids(self, rows: Sequence[Candidate]) -> Iterator[list[int]]:
         """The token ids of each row as TRL's SFTTrainer reads it before it cuts."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.formatting import plural
-from lnat_plugins.scoring.chat import apply_template
+from lnat_plugins.scoring.chat import apply_template, common_prefix
 from lnat_plugins.scoring.tokens import (
     Ids,
     ResponseTokens,
@@ -117,23 +117,10 @@ def render_conversation(
         DataError: the template does not take the conversation, leaves turns of the assistant out,
             or writes nothing of those that are scored.
     """
-    from transformers.utils.chat_template_utils import render_jinja_template
-
     messages = for_template(turns)
-    options = {**tokenizer.special_tokens_map, **arguments}
-    blocks: list[list[Span]] = []
-
-    def render() -> str:
-        found: Any = render_jinja_template(
-            conversations=[messages], chat_template=template, return_assistant_tokens_mask=True,
-            **options,
-        )  # fmt: skip
-        blocks.extend(found[1])
-        return str(found[0][0])
-
-    text = apply_template(render, messages, where)
+    text, blocks = _rendered(tokenizer, template, messages, arguments, where)
     assistants = [turn for turn in turns if turn["role"] == "assistant"]
-    spans = _joined(blocks[0])
+    spans = _joined(blocks)
     if len(spans) != len(assistants):
         raise DataError(
             f"the student's training template marks {plural(len(spans), 'turn')} of the assistant, "
@@ -153,6 +140,51 @@ def render_conversation(
             found=text[-80:], remedy="use another template, or leave the row out",
         )  # fmt: skip
     return RenderedConversation(text, own, _leaves_out(text, messages))
+
+
+def _rendered(
+    tokenizer: Any, template: str, messages: Sequence[Mapping[str, Any]],
+    arguments: Mapping[str, Any], where: str,
+) -> tuple[str, list[Span]]:  # fmt: skip
+    """The text of a conversation, and what of it the template's blocks mark."""
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    options = {**tokenizer.special_tokens_map, **arguments}
+    blocks: list[list[Span]] = []
+
+    def render() -> str:
+        found: Any = render_jinja_template(
+            conversations=[[*map(dict, messages)]], chat_template=template,
+            return_assistant_tokens_mask=True, **options,
+        )  # fmt: skip
+        blocks.extend(found[1])
+        return str(found[0][0])
+
+    return apply_template(render, messages, where), blocks[0]
+
+
+def check_as_given(
+    tokenizer: Any, template: str, rendered: RenderedConversation,
+    given: Sequence[Mapping[str, Any]], arguments: Mapping[str, Any], where: str,
+) -> None:  # fmt: skip
+    """Refuse turns that a trainer would render otherwise than they were read.
+
+    Args:
+        rendered: the conversation as it was read.
+        given: its turns, as the trainer hands them to the template.
+
+    Raises:
+        DataError: the two differ.
+    """
+    text, _ = _rendered(tokenizer, template, given, arguments, where)
+    if text != rendered.text:
+        begin = common_prefix(text, rendered.text)
+        raise DataError(
+            "the chat template writes the turns otherwise than they are scored", where=where,
+            found=text[begin:][:80],
+            remedy="write turns as `role` and `content`, calls as `tool_calls` whose `arguments` "
+            'are objects, and "" where there is no content',
+        )  # fmt: skip
 
 
 def conversation_tokens(
@@ -191,6 +223,25 @@ def conversation_tokens(
         ids[inner], offsets_T2[inner], own[inner], tuple(turns), ~own[inner] if show_all else None
     )
     return ConversationTokens(ids[:first], response, ids[stop:])
+
+
+def turns_cut(
+    prompt: int, response: ResponseTokens, whole: int, limit: int, *, from_start: bool
+) -> tuple[int, int]:
+    """The turns that lose tokens where a row is cut, and all turns.
+
+    Args:
+        prompt: tokens before the response.
+        whole: tokens of the row.
+        limit: those that are kept.
+        from_start: whether the row's beginning is cut off, not its end.
+    """
+    places = np.flatnonzero(np.zeros(0) if response.own is None else response.own)
+    begins = [begin for begin, _ in response.turns]
+    turn_N = np.searchsorted(begins, response.offsets[places, 0], side="right") - 1
+    places = places + prompt
+    lost_N = places < whole - limit if from_start else places >= limit
+    return len(np.unique(turn_N[lost_N])), len(begins)
 
 
 def _added(turn: ConversationTurn, block: str) -> int:

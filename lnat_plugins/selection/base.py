@@ -20,9 +20,9 @@ from lnat_plugins.ranking.table import TIE, Floats, Ints
 from lnat_plugins.teacher_set.prompts import Candidate
 
 KEYS: Final = (
-    "strategy", "metric", "window", "windows", "steps", "markers", "prefix", "require_correct",
-    "max_length", "min_margin", "where", "drop_duplicates", "weights", "resample", "order", "seed",
-    "mix_answers", "columns", "teacher_set", "plugins",
+    "strategy", "metric", "window", "windows", "steps", "markers", "prefix", "turns",
+    "observations", "require_correct", "max_length", "min_margin", "where", "drop_duplicates",
+    "weights", "resample", "order", "seed", "mix_answers", "columns", "teacher_set", "plugins",
 )  # fmt: skip
 """Keys of every selection block. The options of the strategy stand beside them."""
 

@@ -35,10 +35,14 @@ UNDEFINED: Final = "the score is undefined"
 NARROW: Final = "below min_margin"
 WHERE: Final = "its prompt does not meet `where`"
 WEIGHTLESS: Final = "it has no weight"
+SCRIPTED: Final = "it would be trained on a scripted turn"
 
 FILTERED: Final = frozenset(
-    {WHERE, INCORRECT, CORRECT, NOT_GIVEN, WEIGHTLESS, DUPLICATE, TOO_LONG, UNDEFINED, NARROW}
-)
+    {
+        WHERE, INCORRECT, CORRECT, NOT_GIVEN, WEIGHTLESS, SCRIPTED, DUPLICATE, TOO_LONG, UNDEFINED,
+        NARROW,
+    }
+)  # fmt: skip
 
 NOT_DRAWN: Final = "not drawn by its weight"
 """Category of the rows that `resample` left out."""

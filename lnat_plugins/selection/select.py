@@ -28,6 +28,7 @@ from lnat_plugins.selection.result import (
     INCORRECT,
     NARROW,
     NOT_GIVEN,
+    SCRIPTED,
     TOO_LONG,
     UNDEFINED,
     WHERE,
@@ -38,6 +39,7 @@ from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.selection.student import Student
 from lnat_plugins.selection.weights import join_weights, read_weights
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
+from lnat_plugins.teacher_set.whole_conversations import first_scored
 
 Reasons = MutableMapping[int, str]
 """Index of a row -> why it is dropped. Each filter adds to it, and returns the rows it keeps."""
@@ -111,6 +113,7 @@ def _choose_among(
     `weight_of`: index -> weight of each row, where they do not come from the strategy.
     """
     strategy = spec.strategy
+    rows = drop_scripted(rows, reasons)
     if spec.drop_duplicates:
         rows = drop_duplicates(rows, reasons)
     if spec.max_length is not None and rows:
@@ -189,6 +192,15 @@ def drop_incorrect(rows: Sequence[Candidate], reasons: Reasons, source: str) -> 
     words = {None: NOT_GIVEN, False: INCORRECT}
     reasons.update({r.index: words[r.response.correct] for r in rows if not r.response.correct})
     return [row for row in rows if row.response.correct]
+
+
+def drop_scripted(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:
+    """Keep conversations whose turns of the assistant are all the teacher's, from its first on."""
+    for row in rows:
+        turns = row.response.turns
+        if turns is not None and any(one.get("scripted") for one in turns[first_scored(turns) :]):
+            reasons[row.index] = SCRIPTED
+    return [row for row in rows if row.index not in reasons]
 
 
 def drop_duplicates(rows: Sequence[Candidate], reasons: Reasons) -> list[Candidate]:

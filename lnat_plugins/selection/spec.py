@@ -21,7 +21,7 @@ from lnat_plugins.selection.conditions import SPREAD, Condition, parse_condition
 from lnat_plugins.selection.result import json_value
 from lnat_plugins.steps import SPLITTERS, Splitter, StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_window, parse_windows
-from lnat_plugins.teacher_set.config import Sensitivity, Settings
+from lnat_plugins.teacher_set.config import Observations, Sensitivity, Settings
 
 DEFAULT_WINDOW: Final = "4"
 """Preceding steps a step may see: k = 4 in arXiv 2510.03988 v1."""
@@ -52,6 +52,7 @@ class SelectionSpec:
         order: of the training set: `EASY`, `HARD` or "random"; None for that of the data.
         seed: for strategies that draw or resample, and for `resample` and `order: random`.
         mix_answers: share of the chosen prompts that keep their answers alone; None for none.
+        turns: whether a response is the last turn of the assistant, or all of them.
         columns: field -> column of the rows, where they are not named alike; None for a field
             that no column is to give.
         teacher_set: the YAML that the rows come from, instead of the trainer's own data set.
@@ -79,6 +80,7 @@ class SelectionSpec:
     order: str | None = None
     seed: int = 1234
     mix_answers: float | None = None
+    turns: Literal["last", "all"] = "last"
     columns: Mapping[str, str | None] = field(default_factory=dict)
     teacher_set: str | None = None
     written: Mapping[str, Any] = field(default_factory=dict)
@@ -161,6 +163,14 @@ class SelectionKeys(BaseModel):
     prefix: Any = None
     """only the beginning of each response is scored: `512` (tokens) or `8 steps`; see
     [performance](performance.md#prefixes)
+    """
+    turns: Literal["last", "all"] = "last"
+    """`all`: every turn of the assistant is scored, as TRL's `assistant_only_loss` trains on them;
+    see [conversations](conversations.md)
+    """
+    observations: Observations = Settings.observations
+    """of `turns: all`: what a step is read behind of the turns of users and tools after the prompt:
+    those in its `window`, `all` before it, or `none` of their contents
     """
     require_correct: bool = False
     """only rows whose `correct` is true"""
@@ -247,7 +257,11 @@ def parse_selection(
     windows, window = _windows(values, metric, source)
     names = tuple(one.name for one in windows)
     settings = Settings(
-        steps=values.steps, windows=names, metrics=(metric.name,), markers=values.markers
+        steps=values.steps,
+        windows=names,
+        metrics=(metric.name,),
+        markers=values.markers,
+        observations=values.observations,
     ).with_prefix(values.prefix, source)
     spec = SelectionSpec(
         strategy=strategy,
@@ -265,10 +279,12 @@ def parse_selection(
         resample=values.resample,
         order=values.order,
         mix_answers=values.mix_answers,
+        turns=values.turns,
         columns=values.columns,
         teacher_set=values.teacher_set,
         source=source,
     )
+    _check_turns(values, source)
     if spec.weights is not None and strategy.weighs:
         raise ConfigError(
             f"strategy {strategy.name!r} weighs the rows itself", where=f"{source}: weights",
@@ -307,6 +323,7 @@ def parse_selection(
         "steps": values.steps,
         "markers": values.markers,
         **({"prefix": settings.prefix} if settings.prefix else {}),
+        **({"turns": "all", "observations": values.observations} if values.turns == "all" else {}),
         **{name: getattr(values, name) for name in _FILTERS},
     }
     if spec.where:
@@ -317,6 +334,27 @@ def parse_selection(
         if getattr(values, name):
             written[name] = getattr(values, name)
     return replace(spec, written=json_value(written))
+
+
+def _check_turns(values: SelectionKeys, source: str) -> None:
+    """Keys that only conversations have, and those that they do not have."""
+    if values.turns == "last":
+        if values.observations != Settings.observations:
+            raise ConfigError(
+                "only responses of several turns have this", where=f"{source}: observations",
+                found=values.observations, remedy="add `turns: all`, or leave it out",
+            )  # fmt: skip
+        return
+    if values.steps in ("supplied", "supplied_or_sentence"):
+        raise ConfigError(
+            "the steps of a conversation are cut, not supplied", where=f"{source}: steps",
+            found=values.steps, remedy="set `steps: turn` or `steps: sentence`",
+        )  # fmt: skip
+    if values.mix_answers is not None:
+        raise ConfigError(
+            "`mix_answers` takes the thinking from responses of one turn", where=source,
+            found=values.mix_answers, remedy="leave it out with `turns: all`",
+        )  # fmt: skip
 
 
 def _look_up(name: Any, table: Mapping[str, Any], kind: str, source: str) -> Any:

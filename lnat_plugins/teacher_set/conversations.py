@@ -272,7 +272,9 @@ def read_turn(turn: Any, where: str, *, blank: bool = False) -> Turn:
     if more := [key for key in refused if turn.get(key)]:
         raise DataError(
             "the turn holds more than its content, which would not be scored",
-            where=where, found=more, remedy="put it into `content`, as the student is to read it",
+            where=where, found=more,
+            remedy="put it into `content`, as the student is to read it"
+            + (", or score whole conversations: `turns: all`" if "tool_calls" in more else ""),
         )  # fmt: skip
     thinking = ""
     if _is_content(value):

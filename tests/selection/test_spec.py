@@ -55,6 +55,8 @@ def test_every_key_is_read() -> None:
         "steps": "tokens:8",
         "markers": "keep",
         "prefix": "8 steps",
+        "turns": "last",
+        "observations": "window",
         "require_correct": True,
         "max_length": 4096,
         "min_margin": 0.5,
@@ -85,7 +87,15 @@ def test_every_key_is_read() -> None:
     assert (spec.drop_duplicates, spec.seed) == (False, 0)
     assert (dict(spec.columns), spec.teacher_set) == ({"correct": "verified"}, "teachers.yaml")
     as_read = {"window": "1", "windows": ["1", "10%", "global"]}
-    assert spec.written == {**block, **as_read, "k": 3}
+    of_conversations = {"turns", "observations"}
+    written = {name: value for name, value in block.items() if name not in of_conversations}
+    assert spec.written == {**written, **as_read, "k": 3}
+
+
+def test_keys_of_conversations() -> None:
+    spec = spec_of(turns="all", observations="none", steps="turn")
+    assert (spec.turns, spec.settings.observations) == ("all", "none")
+    assert {"turns": "all", "observations": "none"}.items() <= spec.written.items()
 
 
 def test_a_metric_of_whole_responses_is_refused_beside_a_prefix() -> None:

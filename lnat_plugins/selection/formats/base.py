@@ -22,7 +22,6 @@ from lnat_plugins.selection.arrange import SEQUENTIAL
 from lnat_plugins.selection.formats.columns import Columns, conversation, provenance, turns
 from lnat_plugins.selection.result import Selection
 from lnat_plugins.teacher_set.prompts import READ_BY_TEMPLATE, Candidate, Candidates
-from lnat_plugins.teacher_set.whole_conversations import first_scored
 
 PARQUET: Final = "data/train.parquet"
 JSON_LINES: Final = "data/train.jsonl"
@@ -160,12 +159,6 @@ class Format:
             raise DataError(
                 f"the format {self.name} holds one turn a response, and this is a conversation",
                 where=row.where, found=f"{len(turns)} turns", remedy="give --format trl",
-            )  # fmt: skip
-        if any(turn.get("scripted") for turn in turns[first_scored(turns) :]):
-            raise DataError(
-                f"{self.trainer} would train on a turn that the teacher did not write",
-                where=row.where, found="a turn in `scripted` behind the first of the teacher",
-                remedy="leave the row out",
             )  # fmt: skip
 
     def _refuse_turns(self, row: Candidate) -> None:

@@ -188,6 +188,13 @@ def extra_column(values: Sequence[Any], *, as_json: bool = False) -> Any:
         return pa.array(texts, pa.string())
 
 
+def as_table(columns: Columns, part: slice = slice(None)) -> pa.Table:
+    """These rows of the columns."""
+    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
+    arrays = [_array(values[part], kind) for kind, values in columns.values()]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
 def write_columns(path: Path, columns: Columns) -> None:
     """Write a parquet file, or JSON lines, as the path ends; at least one row."""
     _WRITERS[path.suffix](path, columns)
@@ -195,14 +202,11 @@ def write_columns(path: Path, columns: Columns) -> None:
 
 def _write_parquet(path: Path, columns: Columns) -> None:
     size = len(next(iter(columns.values()))[1])
-    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, as_table(columns, slice(0)).schema) as writer:
         # In parts, because the texts of one list column must stay below two gigabytes. (A
         # `datasets.Dataset` would hold them all in one, or write them to a cache first.)
         for begin in range(0, size, _BATCH):
-            part = slice(begin, begin + _BATCH)
-            arrays = [_array(values[part], kind) for kind, values in columns.values()]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            writer.write_table(as_table(columns, slice(begin, begin + _BATCH)))
 
 
 def _write_json_lines(path: Path, columns: Columns) -> None:

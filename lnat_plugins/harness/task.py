@@ -49,6 +49,7 @@ from lnat_plugins.scoring.rows import Renderer
 from lnat_plugins.scoring.ways import narrower_are_cheap, sampled
 from lnat_plugins.teacher_set import Prompt
 from lnat_plugins.teacher_set.prompts import Candidate, Candidates
+from lnat_plugins.teacher_set.whole_conversations import first_scored, for_template
 
 _INLINE: Final = "inline"
 _OURS: Final = ("class", "naturalness", "include", "group", "tag", "task_list")
@@ -236,7 +237,11 @@ class NaturalnessTask(Task):
         self._chat_template = chat_template if apply_chat_template else None
         self._system_instruction = system_instruction
         turns = [dict(turn) for turn in doc["messages"]]
-        if system_instruction and any(row.get("conversation_turns") for row in doc["responses"]):
+        own = [one for row in doc["responses"] if (one := row.get("conversation_turns"))]
+        if own:
+            # With the calls of scripted turns, without which templates take no output of a tool.
+            turns = for_template(own[0][: first_scored(own[0])])
+        if system_instruction and own:
             with plain_errors():
                 raise ConfigError(
                     "conversations are read behind their own system turns",

@@ -245,6 +245,12 @@ def _reply_of(turn: Turn, where: str) -> Reply:
     return Reply(checked_text(turn.content, where), turn.thinking, where)
 
 
+def role_of(value: Any) -> str:
+    """Our name of a role, of which ShareGPT's and others are known; "" for what is no text."""
+    found = value.lower() if isinstance(value, str) else ""
+    return _OTHER_ROLES.get(found, found)
+
+
 def read_turn(turn: Any, where: str, *, blank: bool = False) -> Turn:
     """A turn, checked.
 
@@ -257,14 +263,13 @@ def read_turn(turn: Any, where: str, *, blank: bool = False) -> Turn:
     if not named or not written:
         raise DataError(
             "a turn must have a `role` and a `content`, or `from` and `value`",
-            where=where, found=sorted(turn) if isinstance(turn, Mapping) else turn,
+            where=where, found=sorted(map(str, turn)) if isinstance(turn, Mapping) else turn,
             remedy='write {"role": "user", "content": ...}',
         )  # fmt: skip
     # A table holds every key of a column's turns, as null where a turn has none.
     role = next((keys[key] for key in named if keys[key] is not None), None)
     value: Any = next((keys[key] for key in written if keys[key] is not None), None)
-    known = role.lower() if isinstance(role, str) else ""
-    known = _OTHER_ROLES.get(known, known)
+    known = role_of(role)
     if known not in ROLES:
         remedy = f"known: {', '.join((*ROLES, *_OTHER_ROLES))}"
         raise DataError("unknown role", where=where, found=role, remedy=remedy)

@@ -7,6 +7,7 @@ such as a greeting of the program, is scripted: it is read and not scored.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,14 +21,16 @@ from lnat_plugins.teacher_set.conversations import (
     Turn,
     as_messages,
     read_turn,
+    role_of,
 )
-from lnat_plugins.teacher_set.fields import check_json, check_unicode
+from lnat_plugins.teacher_set.fields import check_json, check_unicode, known
 from lnat_plugins.teacher_set.prompts import ConversationTurn, Message
 from lnat_plugins.teacher_set.responses import ParsedResponse
 
 BETWEEN: Final = "\n\n"
 """What stands between turns in the text of a response."""
 
+_CONTENT: Final = ("content", "value")
 _OF_TOOLS: Final = ("name", "tool_call_id")
 
 
@@ -166,36 +169,38 @@ def _systems(turns: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
 def _read(turn: Any, where: str) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     keys = dict(turn) if isinstance(turn, Mapping) else {}
-    role = keys.get("role", keys.get("from"))
+    # A table holds every key of a column's turns, as null where a turn has none.
+    role = next((keys[key] for key in ("role", "from") if keys.get(key) is not None), None)
     if role == "function_call":
-        calls = _calls([_parsed(keys.get("value", keys.get("content")), where)], where)
+        found = keys.get("value", keys.get("content"))
+        calls = _calls(_parsed(found, where) or [found], where)
         thinking = {key: keys[key] for key in THINKING_KEYS if key in keys}
         keys = {"role": "assistant", "content": "", **thinking}
-    elif keys.get("tool_calls"):
-        calls = _calls(_parsed(keys.pop("tool_calls"), where), where)
-        for name in ("content", "value"):
-            if name in keys and keys[name] is None:
-                keys[name] = ""
-        if not keys.keys() & {"content", "value"}:
+    else:
+        if asked := keys.pop("tool_calls", None):
+            asked = _parsed(asked, where)
+            calls = _calls(asked, where) if asked else []
+        named = keys.keys() & {*_CONTENT}
+        written = [name for name in named if keys[name] is not None and keys[name] != []]
+        if not written and (calls or (named and role_of(role) == "assistant")):
+            keys = {key: value for key, value in keys.items() if key not in _CONTENT}
             keys["content"] = ""
-    elif role == "assistant" and keys.get("content", "") is None:
-        keys["content"] = ""
     own = read_turn(keys or turn, where, blank=True)
     if calls and own.role != "assistant":
         raise DataError(
             "only an assistant turn calls tools", where=where, found=own.role,
             remedy="write the calls into the turn of the assistant",
         )  # fmt: skip
-    found: dict[str, Any] = {"role": own.role, "content": own.content}
+    read: dict[str, Any] = {"role": own.role, "content": own.content}
     if own.thinking:
-        found["reasoning_content"] = own.thinking
+        read["reasoning_content"] = own.thinking
     if calls:
-        found["tool_calls"] = calls
+        read["tool_calls"] = calls
     for name in _OF_TOOLS if own.role == "tool" else ():
         if isinstance(keys.get(name), str):
             check_unicode(keys[name], f"{where}, {name}")
-            found[name] = keys[name]
-    return found
+            read[name] = keys[name]
+    return read
 
 
 def _parsed(value: Any, where: str) -> Any:
@@ -239,9 +244,14 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _places(scripted: Any, turns: Sequence[Mapping[str, Any]], where: str) -> list[int]:
-    if scripted is None or scripted == "":
-        return []
-    places = scripted if isinstance(scripted, list | tuple) else [scripted]
+    """The places in the column `scripted`: one or a list, whole numbers or their JSON text."""
+    found = known(scripted)
+    if isinstance(found, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(found or "[]")
+    listed = [] if found is None else found if isinstance(found, list | tuple) else [found]
+    # A table writes whole numbers beside nulls as fractions.
+    places = [int(one) if isinstance(one, float) and one.is_integer() else one for one in listed]
     for place in places:
         right = isinstance(place, int) and not isinstance(place, bool) and 0 <= place < len(turns)
         if not right or turns[place]["role"] != "assistant":
@@ -249,7 +259,7 @@ def _places(scripted: Any, turns: Sequence[Mapping[str, Any]], where: str) -> li
                 "`scripted` must hold places of assistant turns, counted from 0",
                 where=where, found=scripted, remedy=f"the conversation has {len(turns)} turns",
             )  # fmt: skip
-    return list(places)
+    return places
 
 
 def _text(turn: Mapping[str, Any], think_template: str) -> str:

@@ -189,6 +189,23 @@ def test_a_run_of_lm_eval_has_the_same_numbers(tmp_path: Path) -> None:
             assert_near(other["sums"][window], row.record.sums[window], 1e-5)
 
 
+def test_a_scripted_call_stands_in_the_prompt_of_lm_eval(tmp_path: Path) -> None:
+    """A template that takes no output of a tool without its call is given both."""
+    tok = marked()
+    tok.chat_template = MARKED.replace(
+        "<|im_start|>{{ m['role'] }}",
+        "{% if m.role == 'tool' and not loop.previtem.tool_calls %}"
+        "{{ raise_exception('no call') }}{% endif %}<|im_start|>{{ m['role'] }}",
+    )
+    turns = [PLAIN[0], {"role": "assistant", "content": "", "tool_calls": [CALL]}, WITH_TOOLS[2]]
+    rows = conversations([*turns, PLAIN[1]], [*turns, PLAIN[3]], scripted=[1])
+    known = score(student("llama"), tok, teacher_set(tmp_path, rows))
+    found = records(evaluate(tmp_path, hf(student("llama"), tok), apply_chat_template=True))
+    for row in known.scored.rows:
+        other = found["p", row.candidate.teacher, 0]
+        assert_near(other["sums"]["global"], row.record.sums["global"], 1e-5)
+
+
 EMPTY = re.compile(r"<(think)>\s*</think>")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,59 @@ def test_a_scripted_turn_is_of_the_opening() -> None:
     assert for_template(found.turns) == [SYSTEM, greeting, ASKED, DONE]
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": "Now.", "tool_calls": "null"},
+        {"role": "assistant", "content": "Now.", "tool_calls": "[]"},
+        {"role": "assistant", "content": "Now.", "tool_calls": []},
+        {"role": None, "from": "gpt", "value": "Now."},
+        {"role": "assistant", "from": None, "value": None, "content": "Now."},
+    ],
+)
+def test_a_turn_without_calls(turn: Any) -> None:
+    assert read(ASKED, turn).turns[1] == {"role": "assistant", "content": "Now."}
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": [], "tool_calls": [CALL]},
+        {"role": "assistant", "content": None, "value": None, "tool_calls": json.dumps([CALL])},
+        {"role": "Assistant", "tool_calls": CALL},
+        {"from": "gpt", "value": None, "tool_calls": [CALL]},
+        {"from": "function_call", "value": json.dumps([CALL["function"]])},
+        {"role": None, "from": "function_call", "content": None, "value": CALL["function"]},
+    ],
+)
+def test_a_turn_that_only_calls(turn: Any) -> None:
+    known = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    assert read(ASKED, turn).turns[1] == known
+
+
+def test_several_calls_at_once() -> None:
+    calls = [{"name": "add", "arguments": {}}, {"name": "sub", "arguments": {}}]
+    turn = read(ASKED, {"from": "function_call", "value": calls}).turns[1]
+    assert [call["function"] for call in turn["tool_calls"]] == calls
+
+
+@pytest.mark.parametrize("empty", [None, [], ""])
+def test_an_empty_turn_has_nothing_to_score(empty: Any) -> None:
+    turns = read(ASKED, {"from": "gpt", "value": empty}, ASKED, DONE).turns
+    assert turns[1] == EMPTY
+
+
+@pytest.mark.parametrize("scripted", [1, [1], 1.0, [1.0], "1", "[1]", (1,)])
+def test_forms_of_scripted(scripted: Any) -> None:
+    found = read(SYSTEM, EMPTY, ASKED, DONE, scripted=scripted)
+    assert found.turns[1] == {**EMPTY, "scripted": True}
+
+
+@pytest.mark.parametrize("scripted", [None, [], "", "[]", "null", math.nan])
+def test_no_scripted_turn(scripted: Any) -> None:
+    assert not any("scripted" in turn for turn in read(ASKED, DONE, scripted=scripted).turns)
+
+
 EMPTY = {"role": "assistant", "content": ""}
 
 
@@ -97,7 +151,15 @@ EMPTY = {"role": "assistant", "content": ""}
         ([ASKED, DONE], [0], "places of assistant turns"),
         ([ASKED, DONE], [2], "places of assistant turns"),
         ([ASKED, DONE], [True], "places of assistant turns"),
-        ([ASKED, DONE], "1", "places of assistant turns"),
+        ([ASKED, DONE], "x", "places of assistant turns"),
+        ([ASKED, DONE], "[0]", "places of assistant turns"),
+        ([ASKED, DONE], 1.5, "places of assistant turns"),
+        ([ASKED, {"role": "assistant"}], None, "a turn must have a `role`"),
+        ([ASKED, {"role": "assistant", "contents": "7"}], None, "a turn must have a `role`"),
+        ([ASKED, {3: 4, "role": "user"}], None, "a turn must have a `role`.*'3', 'role'"),
+        ([{"role": "user", "content": None}, DONE], None, "the value is null"),
+        ([ASKED, {"from": "function_call", "value": "[]"}], None, "a call of a tool must be"),
+        ([ASKED, {"from": "function_call", "value": None}], None, "a call of a tool must be"),
         ([{**ASKED, "tool_calls": [CALL]}, DONE], None, "only an assistant turn calls tools"),
         ([ASKED, {**CALLING, "tool_calls": "{"}], None, "row 1, turn 2: a call of a tool must be"),
         ([ASKED, {**CALLING, "tool_calls": [1]}], None, "a call of a tool must be"),

@@ -11,7 +11,7 @@ from lnat_plugins.errors import visible
 
 _OPTIONS: Final = (
     "task", "prompt", "system", "response", "think", "teacher", "correct", "sample", "prompt_id",
-    "layout", "split", "dataset_name", "teacher_from",
+    "layout", "turns", "split", "dataset_name", "teacher_from",
 )  # fmt: skip
 
 
@@ -55,6 +55,11 @@ def declare_init(parser: argparse.ArgumentParser) -> None:
     add(
         "--layout", metavar="NAME",
         help="long, wide, messages, prompt_completion, nested or batch",
+    )  # fmt: skip
+    add(
+        "--turns", choices=("last", "all"),
+        help="of conversations: the response is the last turn of the assistant, or all of them; "
+        "default: all where tools are called",
     )  # fmt: skip
     add("--split", metavar="NAME", help="of a saved data set or one on the hub; default: train")
     add("--dataset_name", metavar="NAME", help="the configuration of a data set on the hub")

@@ -21,7 +21,7 @@ _ERROR: Final = re.compile(
     ^[ \t"'{\[]* (?:\w+\.)* (?: traceback | \w*(?:error|exception) ) \b
         (?! ["']?\s*[:=]\s* (?: null | none | false | "" | '' | \[\] | \{\} | 0 )
             \s* (?:[,}\n]|\Z) )
-    | \bexit(?:ed)?\ (?:with\ )?(?:code|status)[:\ ]+ (?!0\b) -?\d
+    | \b(?: exit(?:ed)?\ (?:with\ )?(?:code|status) | returncode ) ["'>:=\ ]+ (?!0\b) -?\d
     | :\ (?:command\ not\ found|No\ such\ file\ or\ directory|Permission\ denied)\s*$
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,

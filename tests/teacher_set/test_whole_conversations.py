@@ -250,6 +250,30 @@ def test_settings_that_exclude_each_other(
         one_set(tmp_path, [row(teacher, ASKED, DONE) for teacher in "ab"], **block)
 
 
+def test_a_log_of_a_terminal(tmp_path: Path) -> None:
+    """Commands as text, what the terminal says as turns of a user, and whether it was resolved."""
+    log = [
+        {"role": "system", "content": "Write one command."},
+        {"role": "user", "content": "Make the tests pass."},
+        {"role": "assistant", "content": "I look.\n```bash\nls\n```", "extra": {"cost": 0.1}},
+        {"role": "user", "content": "<returncode>0</returncode>\n<output>\na.py\n</output>"},
+        {"role": "assistant", "content": "```bash\nsubmit\n```"},
+        {"role": "user", "content": ""},
+    ]
+    rows = [
+        {"task": "t1", "model": model, "trajectory": log, "resolved": resolved}
+        for model, resolved in (("a", True), ("b", False))
+    ]
+    columns = {"messages": "trajectory", "teacher": "model", "prompt_id": "task"}
+    (prompt,) = one_set(tmp_path, rows, columns=columns).prompts
+    assert [one.correct for one in prompt.responses] == [True, False]
+    assert [turn["role"] for turn in prompt.messages] == ["system", "user"]
+    turns = prompt.responses[0].turns
+    assert turns is not None
+    assert [turn["content"] for turn in turns] == [turn["content"] for turn in log]
+    assert prompt.responses[0].text == f"{log[2]['content']}\n\n{log[4]['content']}"
+
+
 def test_what_is_scored_is_in_the_fingerprints(tmp_path: Path) -> None:
     def fingerprint(answer: str) -> str:
         turns = (ASKED, CALLING, {**ANSWERED, "content": answer}, DONE)

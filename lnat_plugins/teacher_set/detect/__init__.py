@@ -104,6 +104,8 @@ def _detect(search: Search, files: Mapping[str, Sequence[Values]], dataset_path:
         else (_paths(names) if layout == "batch" else dataset_path)
     }
     block: dict[str, Any] = {"layout": layout} if layout != "long" else {}
+    if search.whole:
+        block["turns"] = "all"
     if search.columns:
         block["columns"] = search.columns
     if layout == "batch":

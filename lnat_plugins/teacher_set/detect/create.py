@@ -37,6 +37,7 @@ STDOUT: Final = "-"
 
 _CHOICES: Final = {
     "layout": tuple(LAYOUT_COLUMNS),
+    "turns": ("last", "all"),
     "teacher_from": ("column", "file_stem", "parent_dir"),
 }
 
@@ -104,7 +105,7 @@ class Options(NamedTuple):
 
 
 _SEVERAL: Final = ("prompt", "response", "think", "correct")
-_ONE: Final = ("system", "sample", "prompt_id", "layout", "teacher_from")
+_ONE: Final = ("system", "sample", "prompt_id", "layout", "turns", "teacher_from")
 _KEYS: Final = {"split": "test_split", "dataset_name": "dataset_name"}
 
 

@@ -35,7 +35,7 @@ class Hints:
     system, teacher, sample, prompt_id: a column.
     A field may be `(NONE,)` or NONE: no column holds it.
     teachers: file -> whose it is.
-    layout, teacher_from: as in the YAML.
+    layout, turns, teacher_from: as in the YAML.
     """
 
     prompt: tuple[str, ...] = ()
@@ -48,6 +48,7 @@ class Hints:
     prompt_id: str = ""
     teachers: Mapping[str, str] = field(default_factory=dict)
     layout: str = ""
+    turns: str = ""
     teacher_from: str = ""
 
 
@@ -102,6 +103,7 @@ class Search:
     columns: of the YAML, as found so far. taken: columns that are read.
     groups: for every row its prompt, as text that equal prompts share.
     unread: keys of the items of a list that are not read, as paths.
+    whole: whether every turn of the assistant is the response.
     """
 
     table: Table
@@ -112,6 +114,7 @@ class Search:
     taken: set[str] = field(default_factory=set)
     groups: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    whole: bool = False
 
     def hinted(self, names: str | Sequence[str], flag: str) -> list[Column]:
         """The columns that a hint names; ConfigError for one that no row has."""

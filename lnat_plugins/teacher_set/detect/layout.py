@@ -36,6 +36,7 @@ from lnat_plugins.teacher_set.detect.several import (
     take_wide,
 )
 from lnat_plugins.teacher_set.detect.teachers import teacher_column
+from lnat_plugins.teacher_set.detect.whole import take_whole, whole_conversations
 
 
 def refuse_other_files(search: Search, files: Mapping[str, Sequence[Values]]) -> None:
@@ -62,6 +63,10 @@ def choose_layout(search: Search) -> tuple[str, list[str] | None]:
         f"{c.name} may hold earlier turns of the prompt and is not read: write the rows as messages"
         for c in table.filled() if is_earlier(c.name) and c.kind in ("conversation", "turns")
     ]  # fmt: skip
+    whole = whole_conversations(search)
+    if whole and hints.turns != "last":
+        take_whole(search, whole)
+        return "messages", None
     if hints.layout == "messages":
         _take_conversation(search, search.hinted(hints.prompt, "prompt") or talks)
         return "messages", None
@@ -223,5 +228,6 @@ def _refuse_long_talks(search: Search, talk: Column) -> None:
         raise search.ask(
             f"the conversations in {talk.name} begin alike and differ before their last turn, so "
             "that the last turns answer different prompts", [talk],
-            "cut each conversation after the turn that is the response to a shared prompt",
+            "cut each conversation after the turn that is the response to a shared prompt, or "
+            "score every turn of the assistant: --turns all",
         )  # fmt: skip

@@ -30,7 +30,7 @@ _COMMENT: Final = frozenset(
 )
 _VERDICT: Final = frozenset(
     "correct correctness right verdict grade grades graded passed pass verified verify success "
-    "solved judgement judgment accuracy acc".split()
+    "solved resolved judgement judgment accuracy acc".split()
 )
 _REFERENCE: Final = frozenset(
     "ground groundtruth truth gt reference ref gold golden expected final target official label "

@@ -243,7 +243,8 @@ def _by_content(search: Search, think: list[Column]) -> list[Column]:
             raise search.ask(
                 f"the conversations in {column.name} end with a turn of the user or of a tool in "
                 "most rows, and the response is the last turn, of the assistant", [column],
-                "cut each conversation after the turn that is the response, a row a response",
+                "cut each conversation after the turn that is the response, a row a response; or "
+                "score every turn of the assistant: --turns all",
             )  # fmt: skip
     raise search.ask(
         "no column is certain to be the response",

@@ -29,6 +29,8 @@ _LAYOUTS: Final = {
     "batch": "batch (an API's answers, joined with the requests by custom_id)",
 }
 
+_WHOLE: Final = "messages (a conversation a row; every turn of the assistant is scored)"
+
 
 def yaml_text(detected: Detected, task: str, name: str, where: Mapping[str, Any]) -> str:
     """The YAML of a proposal; lines of comments that hold a key may be uncommented.
@@ -56,7 +58,9 @@ def yaml_text(detected: Detected, task: str, name: str, where: Mapping[str, Any]
         options["where"] = dict(where)
     if "min_teachers" not in block:
         options["min_teachers"] = 2
-    options["windows"] = [4, "10%", "global"]
+    if "turns" in block:
+        options["steps"] = "turn"
+    options["windows"] = [1, "global"] if "turns" in block else [4, "10%", "global"]
     lines += [f"  # {line}" for line in _lines(options)]
     return "\n".join(lines) + "\n"
 
@@ -78,7 +82,8 @@ def _lines(values: Mapping[str, Any]) -> list[str]:
 
 def in_words(detected: Detected, teacher_set: TeacherSet) -> list[str]:
     """What was taken for what, what was read, two examples, and what is uncertain."""
-    lines = [f"layout: {_LAYOUTS[detected.layout]}"]
+    whole = detected.config.get("naturalness", {}).get("turns") == "all"
+    lines = [f"layout: {_WHOLE if whole else _LAYOUTS[detected.layout]}"]
     read = {part: " + ".join(own) for part, own in teacher_set.columns.items()}
     for role, said in detected.roles.items():
         shown = said

@@ -339,8 +339,8 @@ def test_public_layouts_are_read_as_by_their_own_yaml(
     [
         ("gsm8k_long_cot", 1200),
         ("farel_logic", 945),
-        ("agents_tau", "end with a turn of the user"),
-        ("multiturn_mint", "differ before their last turn"),
+        ("agents_tau", 200),
+        ("multiturn_mint", "differ before their last turn.*--turns all"),
     ],
 )
 def test_real_traces_are_read_or_refused(
@@ -353,7 +353,9 @@ def test_real_traces_are_read_or_refused(
         return
     new = init_teacher_set(file, output_path="t.yaml")
     assert new.teacher_set.n_responses == count
-    assert read_yaml("t.yaml")["naturalness"] is None  # the defaults of the long layout
+    # None = the defaults of the long layout.
+    whole = {"layout": "messages", "turns": "all"} if name == "agents_tau" else None
+    assert read_yaml("t.yaml")["naturalness"] == whole
     assert new.detected.roles["correctness"] == "correct"
 
 

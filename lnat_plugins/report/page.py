@@ -41,10 +41,10 @@ from lnat_plugins.report.traces import (
     pieces,
     points,
     steps_shown,
+    tags_in,
     views_of,
 )
 from lnat_plugins.scoring.samples import ScoredSet
-from lnat_plugins.steps.markers import find_tags
 
 MAX_SIZE: Final = 10.0
 """Megabytes that a page may have."""
@@ -188,7 +188,7 @@ def _first(
         means = {name: record.step_means(name) for name in scored.windows}
         scores = means[window] or [math.nan] * record.n_steps
         shown = steps_shown(record, _LONGEST_PLAIN // len(prompts.rows[index]))
-        tags = find_tags(row.text) if any(record.tag_tokens) else []
+        tags = tags_in(row)
         steps = [
             {
                 "pieces": pieces(row, step, tags),

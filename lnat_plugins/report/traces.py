@@ -24,6 +24,7 @@ from lnat_plugins.report.cells import counted, number
 from lnat_plugins.report.prompts import Prompts
 from lnat_plugins.scoring.record import ScoredResponse, StepSums
 from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.steps import Span
 from lnat_plugins.steps.markers import find_tags
 
 QUANTILES: Final = (0.05, 0.15, 0.30, 0.70, 0.85, 0.95)
@@ -258,6 +259,22 @@ def pieces(row: ScoredResponse, step: int, tags: Sequence[tuple[int, int]]) -> l
     return [row.text[a:b] for a, b in itertools.pairwise(cuts)]
 
 
+def tags_in(row: ScoredResponse) -> list[Span]:
+    """The tags of a response that were read and not scored.
+
+    Those of a turn of a conversation say nothing of another, and a turn begins a step.
+    """
+    if not any(row.record.tag_tokens):
+        return []
+    if row.turns is None:
+        return find_tags(row.text)
+    return [
+        (start + first, start + last)
+        for start, end in row.record.spans
+        for first, last in find_tags(row.text[start:end])
+    ]
+
+
 def _response(
     row: ScoredResponse, teachers: Sequence[str], windows: Sequence[str],
     values: Mapping[str, Ratings], place: int,
@@ -267,7 +284,7 @@ def _response(
     spans = record.spans[:shown]
     means_of = {window: record.step_means(window) for window in windows}
     scores = {window: None if all_ is None else all_[:shown] for window, all_ in means_of.items()}
-    tags = find_tags(row.text) if any(record.tag_tokens) else []
+    tags = tags_in(row)
     return {
         "teacher": teachers.index(row.teacher),
         "sample": row.sample,

@@ -51,10 +51,9 @@ from lnat_plugins.scoring.rows import (
 )
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.student import ScoringPlan, context_of
-from lnat_plugins.scoring.tokens import EncodedResponse, encode_response
+from lnat_plugins.scoring.tokens import EncodedResponse, encode_response, tags_in
 from lnat_plugins.scoring.variants import calls_with_variants
 from lnat_plugins.scoring.ways import extra_of
-from lnat_plugins.steps.markers import find_tags
 from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, TeacherSet
 from lnat_plugins.teacher_set.template_columns import template_arguments
 
@@ -296,7 +295,7 @@ def _cut(row: Candidate, tokens: RowTokens, plan: ScoringPlan) -> CutResponse:
     encoded: EncodedResponse = encode_response(
         tokens.response, row.text, plan.steps, row.response.steps, row.where
     )
-    tags = find_tags(row.text) if plan.steps.markers == "skip" else []
+    tags = tags_in(row.text, tokens.response.turns) if plan.steps.markers == "skip" else []
     counts = encoded.tokens_per_step if encoded.scored.any() else (0,)
     of_tags = encoded.tags_per_step or (0,) * len(counts)
     texts = [_marked(row.text, start, end, tags) for start, end in encoded.spans]

@@ -209,7 +209,7 @@ def encode_response(
     """
     ids, offsets_T2, own, turns, shown = tokens
     visible = visible_in(text)
-    tags = _tags(text, turns) if spec.markers == "skip" else []
+    tags = tags_in(text, turns) if spec.markers == "skip" else []
     first_T = _first_characters(offsets_T2, visible)
     scored = ~_in_tags(tags, visible, turns)[first_T]
     if own is not None:
@@ -271,7 +271,7 @@ def _starts_in_turns(tokens: ResponseTokens, text: str, spec: StepSpec) -> list[
     return starts
 
 
-def _tags(text: str, turns: Sequence[Span]) -> list[Span]:
+def tags_in(text: str, turns: Sequence[Span]) -> list[Span]:
     """The tags of the text, in a conversation those of each turn."""
     if not turns:
         return find_tags(text)

@@ -9,6 +9,8 @@ import pytest
 
 from lnat_plugins import score
 from lnat_plugins.ranking.conversations import CONTROLS, conversation_controls, says_error
+from lnat_plugins.report.traces import tags_in
+from lnat_plugins.steps.markers import find_tags
 from tests.helpers_students import student
 from tests.ranking.builders import rank_rows, table
 from tests.scoring.test_whole_conversations import conversations, marked, teacher_set
@@ -142,3 +144,14 @@ def test_a_ranking_of_conversations_shows_them(tmp_path: Path) -> None:
 def test_other_responses_have_none_of_them() -> None:
     ranking = rank_rows(table({"A": [-1.0, -1.1, -1.2], "B": [-1.3, -1.2, -1.1]}))
     assert not {*CONTROLS} & ranking.teachers[0].controls.keys()
+
+
+def test_a_page_marks_the_tags_of_each_turn_alone(tmp_path: Path) -> None:
+    """The first turn mentions a tag, the second closes one: together they would be a pair."""
+    turns = [user("?"), says("I write <answer> here. Now."), tool("7"), says("So 7</answer>")]
+    rows = conversations(turns, turns[:2])
+    model = student("llama", max_position_embeddings=1024)
+    scores = score(model, marked(), teacher_set(tmp_path, rows, windows=["1"]))
+    row = scores.scored.rows[0]
+    assert [row.text[a:b] for a, b in tags_in(row)] == ["</answer>"]
+    assert len(find_tags(row.text)) == 2

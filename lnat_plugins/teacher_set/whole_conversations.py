@@ -144,10 +144,11 @@ def read_tools(path: Path) -> list[Any]:
     """
     try:
         found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, RecursionError) as cause:
+        why = getattr(cause, "strerror", None) or "no JSON"
         raise ConfigError(
-            "the file of the tools cannot be read", where="naturalness: tools",
-            found=f"{path}: {cause}", remedy="give a JSON file with a list of tools",
+            f"the file of the tools cannot be read: {why}", where="naturalness: tools",
+            found=str(path), remedy="give a JSON file with a list of tools",
         ) from None  # fmt: skip
     if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
         raise ConfigError(
@@ -182,7 +183,7 @@ def _read(turn: Any, where: str) -> dict[str, Any]:
             calls = _calls(asked, where) if asked else []
         named = keys.keys() & {*_CONTENT}
         written = [name for name in named if keys[name] is not None and keys[name] != []]
-        if not written and (calls or (named and role_of(role) == "assistant")):
+        if not written and (calls or (named and role_of(role) in ("assistant", "tool"))):
             keys = {key: value for key, value in keys.items() if key not in _CONTENT}
             keys["content"] = ""
     own = read_turn(keys or turn, where, blank=True)

@@ -120,8 +120,10 @@ def test_several_calls_at_once() -> None:
 
 @pytest.mark.parametrize("empty", [None, [], ""])
 def test_an_empty_turn_has_nothing_to_score(empty: Any) -> None:
-    turns = read(ASKED, {"from": "gpt", "value": empty}, ASKED, DONE).turns
+    said = {"from": "observation", "value": empty}
+    turns = read(ASKED, {"from": "gpt", "value": empty}, said, DONE).turns
     assert turns[1] == EMPTY
+    assert turns[2] == {"role": "tool", "content": ""}
 
 
 @pytest.mark.parametrize("scripted", [1, [1], 1.0, [1.0], "1", "[1]", (1,)])

@@ -328,7 +328,8 @@ def test_a_folder_of_another_user(tmp_path: Path) -> None:
         assert len(said) == 2 * len(commands), done.stderr[-3000:]
         for text, code in zip(said[::2], said[1::2], strict=True):
             errors = [line for line in text.splitlines() if "error" in line]
-            assert code.strip() == "2" and len(errors) == 1, text
+            # Behind the last code a library may fail to remove what it made as the other user.
+            assert code.split()[0] == "2" and len(errors) == 1, text
             assert "cannot be written" in errors[0] and "Traceback" not in text
         assert contents(place) == before and hidden(place) == []
 

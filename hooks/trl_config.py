@@ -36,7 +36,12 @@ from trl import (
 from lnat_plugins.api import load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError, StudentError, nearest
 from lnat_plugins.files import read_yaml, user_path
-from lnat_plugins.hooks.trl_data import candidates_of, check_dataset, sft_rows
+from lnat_plugins.hooks.trl_data import (
+    candidates_of,
+    check_dataset,
+    refuse_other_losses,
+    sft_rows,
+)
 from lnat_plugins.hooks.trl_order import refuse_reordering
 from lnat_plugins.plugins.configured import Chooser, read_block
 from lnat_plugins.scoring.chat import load_tokenizer
@@ -395,6 +400,7 @@ def choose_by_config(path: str | Path, strategy: str = "best") -> FirstStage:
     spec = run.chooser.spec
     if spec.order is not None:
         refuse_reordering(run.training_args)
+    refuse_other_losses(run.training_args, spec)
     rows, _ = load_splits(run)
     check_dataset(rows, spec.columns, "train_dataset")
     with tempfile.TemporaryDirectory(prefix="lnat-") as folder:

@@ -6,6 +6,7 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -30,6 +31,7 @@ from lnat_plugins.selection.formats.columns import (
     prompts,
 )
 from lnat_plugins.selection.formats.columns import responses as completions
+from lnat_plugins.selection.spec import SelectionSpec
 from lnat_plugins.teacher_set import Candidate, Candidates, TeacherSet
 from lnat_plugins.teacher_set.config import DataSpec
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS
@@ -39,6 +41,7 @@ from lnat_plugins.teacher_set.loaders import Row
 from lnat_plugins.teacher_set.responses import ParsedResponse
 from lnat_plugins.teacher_set.template_columns import settle_template_columns
 from lnat_plugins.teacher_set.unusable import Tally
+from lnat_plugins.teacher_set.whole_conversations import join_openings
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ FIELDS: Final = ("teacher", "prompt_id", "sample", "correct", "steps")
 TWO_STAGES: Final = "choose first with `lnat select`, and train on what it wrote with `trl sft`"
 _VISION: Final = ("image", "images", "pixel_values")
 _TOKENIZED: Final = ("input_ids", "labels")
+_SCRIPTED: Final = "scripted"
 _FORMATS: Final = ({"messages"}, {"prompt", "completion"})
 
 
@@ -65,7 +69,7 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
 
     Returns:
         `prompt` and `completion`, `teacher`, `prompt_id`, `sample`, `correct` and `steps`, and the
-        rows' other columns.
+        rows' other columns; of conversations with scripted turns `scripted`, their places.
 
     Raises:
         DataError: columns that TRL would not give to the template as they are.
@@ -84,6 +88,9 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
         "steps": [None if one.steps is None else list(one.steps) for one in responses],
     }
     columns = as_table(prompts(rows, plain) | completions("completion", rows, plain))
+    scripted = [_scripted_places(one.turns or ()) for one in responses]
+    if any(scripted):
+        about[_SCRIPTED] = scripted
     for name, values in about.items():
         columns = columns.append_column(name, pa.array(values))
     extras: list[Mapping[str, Any]] = [response.extra for response in responses]
@@ -94,6 +101,10 @@ def sft_rows(teacher_set: TeacherSet, tokenizer: Any, *, plain: bool) -> Dataset
         column = extra_column(values, as_json=written == "tools")
         columns = columns.append_column(written, column)
     return Dataset(columns)
+
+
+def _scripted_places(turns: Sequence[Mapping[str, Any]]) -> list[int]:
+    return [place for place, turn in enumerate(turns) if turn.get("scripted")]
 
 
 def select_dataset(dataset: Dataset, model: Any, tokenizer: Any, **selection: Any) -> Dataset:
@@ -267,12 +278,33 @@ def candidates_of(
                 )
         found.append(one)
     index_of = {one.response.where: index for index, one in enumerate(found)}
+    joined = join_openings(found, "own") if turns == "all" else found
     rows = [
         Candidate(index_of[response.where], prompt.prompt_id, prompt.messages, response)
-        for prompt in join(found)
+        for prompt in join(joined)
         for response in prompt.responses
     ]
     return Candidates(tuple(sorted(rows, key=lambda row: row.index)), plain)
+
+
+def refuse_other_losses(args: Any, spec: SelectionSpec) -> None:
+    """Refuse settings of TRL with which more is trained on than is scored of conversations.
+
+    Raises:
+        ConfigError: names the key and its value.
+    """
+    if spec.turns == "last":
+        return
+    for key, wanted in (("assistant_only_loss", True), ("completion_only_loss", None)):
+        value = getattr(args, key, None)
+        if (value is not True) if wanted else (value is False):
+            raise ConfigError(
+                "TRL would train on what users and tools wrote, too"
+                if wanted
+                else "TRL would train on turns of the assistant in the prompt, too",
+                where=f"{spec.source}: turns", found=f"{key}: {json.dumps(value)}",
+                remedy=f"set `{key}: true`" if wanted else f"leave `{key}` out",
+            )  # fmt: skip
 
 
 def _conversation(reader: RowReader, renderer: Renderer, row: Row) -> ParsedResponse:
@@ -281,22 +313,29 @@ def _conversation(reader: RowReader, renderer: Renderer, row: Row) -> ParsedResp
     Raises:
         DataError: as `read_conversation`; turns that TRL would render otherwise than they are read.
     """
-    values = dict(row.values)
-    given = values.get("messages")
-    scripted: Sequence[int] = ()
-    if given is None:
-        opening = list(values.pop("prompt"))
-        given = [*opening, *values.pop("completion")]
+    names = ("messages",) if "messages" in row.values else ("prompt", "completion")
+    values = {name: value for name, value in row.values.items() if name not in names}
+    parts = [row.values[name] for name in names]
+    for name, part in zip(names, parts, strict=True):
+        if not isinstance(part, list):
+            raise DataError(
+                "this must be a list of turns", where=f"{row.where}, column {name!r}", found=part,
+                remedy='write [{"role": "user", "content": ...}]',
+            )  # fmt: skip
+    given = [turn for part in parts for turn in part]
+    scripted = list(values.get(_SCRIPTED) or ())
+    if len(parts) == 2:
         # TRL trains on no turn of the prompt.
-        scripted = [i for i, turn in enumerate(opening) if turn.get("role") == "assistant"]
-    elif values.get("scripted"):
+        roles = [turn.get("role") if isinstance(turn, Mapping) else None for turn in parts[0]]
+        scripted = sorted({*scripted, *(i for i, own in enumerate(roles) if own == "assistant")})
+    elif scripted:
         raise DataError(
             "TRL trains on every turn of the assistant in `messages`", where=row.where,
-            found=f"scripted: {values['scripted']}",
+            found=f"scripted: {scripted}",
             remedy="write the turns up to the last scripted one as `prompt`, the rest as "
             "`completion`",
         )  # fmt: skip
-    one, *_ = reader.read(Row({**values, "messages": given, "scripted": scripted}, row.where), None)
+    one, *_ = reader.read(Row({**values, "messages": given, _SCRIPTED: scripted}, row.where), None)
     response = renderer.own(one.response)
     renderer.check_as_given(response, given)
     return one._replace(response=response)

@@ -28,6 +28,7 @@ from lnat_plugins.hooks.trl_data import (
     candidates_of,
     check_dataset,
     chosen_rows,
+    refuse_other_losses,
     tokens_in,
 )
 from lnat_plugins.hooks.trl_lengths import check_dropped, check_lengths
@@ -46,7 +47,6 @@ from lnat_plugins.scoring.parallel import Processes
 from lnat_plugins.scoring.student import LocalStudent
 from lnat_plugins.selection import Selection
 from lnat_plugins.selection.cards import counts, totals
-from lnat_plugins.selection.spec import SelectionSpec
 
 _log = logging.getLogger(__name__)
 
@@ -114,15 +114,6 @@ def choose_rows(
     if processes.main:
         print(visible(f"{totals(selection)}\n\n{counts(selection)}", keep="\n"))
     return selection
-
-
-def refuse_other_losses(args: Any, spec: SelectionSpec) -> None:
-    """Refuse settings with which more would be trained on than is scored of a conversation."""
-    if spec.turns == "all" and not getattr(args, "assistant_only_loss", False):
-        raise ConfigError(
-            "TRL would train on what users and tools wrote, too", where=f"{spec.source}: turns",
-            found="assistant_only_loss: false", remedy="set `assistant_only_loss: true`",
-        )  # fmt: skip
 
 
 def refuse_sharded(trainer: Any) -> None:

@@ -288,7 +288,8 @@ class Scores:
         Raises:
             ConfigError, DataError: as `select_dataset`, or a window that was not scored.
         """
-        for key in ("windows", "steps", "markers", "prefix", "teacher_set", "columns", "plugins"):
+        settled = "windows steps markers prefix turns observations teacher_set columns plugins"
+        for key in settled.split():
             if key in selection:
                 raise ConfigError(
                     f"`{key}` is settled: the responses are scored already",
@@ -316,7 +317,8 @@ class Scores:
         else:
             self._check_exact()
             spec = resolve(block, self.plugins, where)
-        kept = {name: self.scored.settings.get(name) for name in ("steps", "markers", "prefix")}
+        of_scores = ("steps", "markers", "prefix", "observations")
+        kept = {name: self.scored.settings.get(name) for name in of_scores}
         written = {**spec.written, **{name: value for name, value in kept.items() if value}}
         spec = replace(spec, written=written)  # as they were scored, not by default
         return self.plugins.select(self.candidates, self.scored_student, spec)

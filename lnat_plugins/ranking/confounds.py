@@ -191,10 +191,14 @@ def control_values(table: ScoreTable, rows: Sequence[Scored]) -> dict[str, Float
 def _of_conversations(rows: Sequence[Scored]) -> dict[str, Floats]:
     """Of rows that are all conversations; nothing for others."""
     # Only rows with a response have turns.
-    if not len(rows) or getattr(rows[0], "turns", None) is None:
-        return {}
-    values_R4 = np.array([conversation_controls(row.turns) for row in rows])  # type: ignore[attr-defined]
-    return dict(zip(OF_CONVERSATIONS, values_R4.T, strict=True))
+    turns = []
+    for row in rows:
+        own = getattr(row, "turns", None)
+        if own is None:
+            return {}
+        turns.append(own)
+    values_R4 = np.array([*map(conversation_controls, turns)]).reshape(-1, len(OF_CONVERSATIONS))
+    return dict(zip(OF_CONVERSATIONS, values_R4.T, strict=True)) if turns else {}
 
 
 def _family_pairs(table: ScoreTable, same_family: Sequence[str]) -> FamilyPairs | None:

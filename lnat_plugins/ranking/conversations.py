@@ -16,12 +16,13 @@ from lnat_plugins.teacher_set.whole_conversations import first_scored, is_scored
 
 CONTROLS: Final = ("n_turns", "tool_errors", "repeated_actions", "empty_turns")
 
+_NOTHING: Final = r"""["']?\s*[:=]\s*(?:null|none|false|""|''|\[\]|\{\}|0)\s*(?:[,}\n]|\Z)"""
 _ERROR: Final = re.compile(
-    r"""
-    ^[ \t"'{\[]* (?:\w+\.)* (?: traceback | \w*(?:error|exception) ) \b
-        (?! ["']?\s*[:=]\s* (?: null | none | false | "" | '' | \[\] | \{\} | 0 )
-            \s* (?:[,}\n]|\Z) )
-    | \b(?: exit(?:ed)?\ (?:with\ )?(?:code|status) | returncode ) ["'>:=\ ]+ (?!0\b) -?\d
+    rf"""
+    ^[ \t"'{{\[]* (?:E[ ]{{3}})? (?:\w+\.)* (?: traceback | \w*(?:error|exception) ) \b
+        (?! {_NOTHING} | [ ]rate | - )
+    | [{{,]\s* ["'] errors? ["'] (?! {_NOTHING} )
+    | \b (?: exit(?:ed)? [ _]? (?:with[ ])? (?:code|status) | returncode ) ["'>:=\ ]+ (?!0\b) -?\d
     | :\ (?:command\ not\ found|No\ such\ file\ or\ directory|Permission\ denied)\s*$
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,

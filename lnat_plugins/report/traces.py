@@ -262,17 +262,9 @@ def pieces(row: ScoredResponse, step: int, tags: Sequence[tuple[int, int]]) -> l
 def tags_in(row: ScoredResponse) -> list[Span]:
     """The tags of a response that were read and not scored.
 
-    Those of a turn of a conversation say nothing of another, and a turn begins a step.
+    None of a conversation, whose tags are those of each turn: where a turn ends is not recorded.
     """
-    if not any(row.record.tag_tokens):
-        return []
-    if row.turns is None:
-        return find_tags(row.text)
-    return [
-        (start + first, start + last)
-        for start, end in row.record.spans
-        for first, last in find_tags(row.text[start:end])
-    ]
+    return find_tags(row.text) if any(row.record.tag_tokens) and row.turns is None else []
 
 
 def _response(

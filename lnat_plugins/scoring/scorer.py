@@ -211,7 +211,7 @@ class Scorer:
             return Job(response, frozenset(), whole=False)
         pairs = set()
         for window, steps in part.scored(self.windows[0], response.n_steps).items():
-            if window.name == GLOBAL and not self._fits(len(response.ids), prompt_tokens):
+            if window.name == GLOBAL and not self._fits(response.n_read, prompt_tokens):
                 continue
             of_window = window.pairs(response.n_steps)
             pairs |= {of_window[step] for step in steps}
@@ -230,7 +230,7 @@ class Scorer:
                     for pair in window.pairs(response.n_steps)
                     if self._fits(_length(response, pair), prompt_tokens)
                 )
-            elif self._fits(len(response.ids), prompt_tokens):
+            elif self._fits(response.n_read, prompt_tokens):
                 whole = not self.backend.global_by_step
                 pairs.update(() if whole else window.pairs(response.n_steps))
         unavailable = self._unavailable(response, prompt_tokens)
@@ -252,7 +252,7 @@ class Scorer:
         if not response.scored.any():
             return dict.fromkeys(sorted(self._gathered - {"reward"}), _only_tags(response))
         found = dict(self.backend.unavailable)
-        body = len(response.ids)
+        body = response.n_read
         # The activation of the last token needs it to be read.
         if not self._fits(body + 1, prompt_tokens):
             late = ALL - {"reward"} if not self._fits(body, prompt_tokens) else OF_ACTIVATIONS
@@ -282,8 +282,8 @@ class Scorer:
         undefined: dict[str, str] = {}
         whole = computed.whole
         only_tags = not encoded.scored.any()
-        if not self._fits(len(encoded.ids), prompt_tokens) and not only_tags:
-            whole = Sum(math.nan, self._too_long(_trace(encoded), len(encoded.ids), prompt_tokens))
+        if not self._fits(encoded.n_read, prompt_tokens) and not only_tags:
+            whole = Sum(math.nan, self._too_long(_trace(encoded), encoded.n_read, prompt_tokens))
         part = None if part_of is None or only_tags else part_of(encoded)
         first = self.windows[0]
         read = {} if part is None else part.scored(first, encoded.n_steps)

@@ -152,6 +152,11 @@ class EncodedResponse:
             return end
         return begin + int(own[-1]) + 1
 
+    @property
+    def n_read(self) -> int:
+        """Tokens up to the end of the last step, see `end`."""
+        return self.end(self.n_steps - 1)
+
     def scored_in(self, step: int) -> Ids:
         """The positions of a step's scored tokens in `ids`."""
         begin, end = self.bounds[step : step + 2]

@@ -299,7 +299,7 @@ def parse_selection(
         )  # fmt: skip
     if not spec.needs_scores:
         # `windows` may stand, because it says what was scored; so may a teacher set's own steps.
-        of_steps = () if values.teacher_set else ("steps", "markers", "prefix")
+        of_steps = () if values.teacher_set else ("steps", "markers", "prefix", "observations")
         for key in ("metric", "window", *of_steps):
             if block.get(key) is not None:
                 raise ConfigError(

@@ -104,6 +104,8 @@ class ScoredStudent:
             return {f"{NOT_COMPARED}: {why}": len(rows)}
         # The same where no arguments were given, and a rendering is most of the time.
         as_scored = replace(renderer, arguments=self.arguments) if self.arguments else renderer
+        # The outputs of tools are trained on; of scores without them they were left out by choice.
+        blanked = replace(renderer, observations="none")
         differing: Counter[str] = Counter()
         told: Counter[str] = Counter()
         for row in rows:
@@ -111,8 +113,7 @@ class ScoredStudent:
             record = self.records[row.index]
             scored, known = record.ids_digest, trained.digest
             if record.settings.get("observations") == "none":
-                # The outputs of tools are trained on, and were left out by choice.
-                known = replace(renderer, observations="none").row(row).digest
+                known = blanked.row(row).digest
             if not scored:
                 differing[f"{NOT_COMPARED}: the scores are of an older version"] += 1
             elif scored != known:

@@ -42,7 +42,6 @@ field is read from the column of its own name."""
 _LAYOUT_DEFAULTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("prompt_completion", "response"): ("completion",),
     ("messages", "response"): (),
-    ("messages", "correct"): ("correct", "resolved"),
     ("nested", "response"): ("response", "answer"),
     ("nested", "think"): ("think", "reasoning_content"),
     ("wide", "think"): (),
@@ -80,7 +79,7 @@ MEANING: Final[Mapping[str, str]] = {
     "sample": "whole number or text, for several responses of a teacher to a prompt; without it "
     "they are 0, 1, … in their order",
     "correct": "true, 1, yes, correct, right, pass and their opposites, in any case; null, NaN "
-    "or empty: not known. In the messages layout `resolved`, where there is no `correct`",
+    "or empty: not known",
     "steps": "a list of text that joins to the response exactly",
 }
 """What a field may hold, as docs/teacher_sets.md says it."""

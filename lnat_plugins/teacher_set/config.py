@@ -159,6 +159,11 @@ class Settings:
                 remedy="name such a window, such as `windows: [4]`",
             )  # fmt: skip
         self._check_read(self.prefix, f"{where}: budget")
+        if self.observations == "all":
+            raise ConfigError(
+                "a budget does not know what `observations: all` reads before each step",
+                where=f"{where}: budget", found="observations: all", remedy="leave one of them out",
+            )  # fmt: skip
         return replace(self, windows=(first,), metrics=(), budget=budget)
 
     def with_prefix(self, prefix: object, where: str) -> Settings:

@@ -110,7 +110,7 @@ def without_observations(turns: Sequence[ConversationTurn]) -> list[Conversation
     """The turns, with nothing in those of users and tools after the first that is scored."""
     first = first_scored(turns)
     return [
-        {**turn, "content": ""} if i > first and turn["role"] != "assistant" else turn
+        {**turn, "content": ""} if i > first and turn["role"] in ("user", "tool") else turn
         for i, turn in enumerate(turns)
     ]
 
@@ -173,7 +173,7 @@ def _read(turn: Any, where: str) -> dict[str, Any]:
     # A table holds every key of a column's turns, as null where a turn has none.
     role = next((keys[key] for key in ("role", "from") if keys.get(key) is not None), None)
     if role == "function_call":
-        found = keys.get("value", keys.get("content"))
+        found = next((keys[name] for name in _CONTENT if keys.get(name) is not None), None)
         calls = _calls(_parsed(found, where) or [found], where)
         thinking = {key: keys[key] for key in THINKING_KEYS if key in keys}
         keys = {"role": "assistant", "content": "", **thinking}

@@ -163,15 +163,6 @@ def test_lnat_sft_reads_a_set_of_conversations(tmp_path: Path, capsys: Any) -> N
     assert written["settings"]["steps"] == "turn"
 
 
-def test_more_would_be_trained_on_without_the_loss_of_assistants(tmp_path: Path) -> None:
-    tok = qwen()
-    with pytest.raises(ConfigError, match="what users and tools wrote.*assistant_only_loss: true"):
-        NaturalSFTTrainer(
-            model_for(tok), args=sft_config(tmp_path / "out"), processing_class=tok,
-            train_dataset=dataset(tok, tmp_path, "messages"), selection=ALL,
-        )  # fmt: skip
-
-
 def test_turns_that_training_cuts_are_counted(tmp_path: Path, caplog: Any) -> None:
     tok = qwen()
     data = dataset(tok, tmp_path, "prompt_completion")
@@ -271,3 +262,88 @@ def test_a_row_with_a_scripted_turn_inside_is_dropped_with_a_reason(tmp_path: Pa
     chosen = scores.select("best")
     assert chosen.indices == (1,)
     assert chosen.reasons[0] == "it would be trained on a scripted turn"
+
+
+INSIDE = [asks("?"), says("So."), asks("And?"), says("A program's."), asks("?"), says("Yes.")]
+
+
+def test_a_scripted_turn_of_a_teacher_set_stays_one_in_the_trainer(tmp_path: Path) -> None:
+    tok = qwen()
+    rows = [
+        {"prompt_id": "p", "teacher": "A", "messages": INSIDE, "scripted": [3]},
+        {"prompt_id": "p", "teacher": "B", "messages": INSIDE[:2]},
+    ]
+    block = {"layout": "messages", "turns": "all", "steps": "turn", "windows": ["1"]}
+    data = sft_rows(
+        load_teacher_set(write_set(tmp_path, rows, block=block)), tok, plain=False
+    )  # fmt: skip
+    found = candidates_of(data, {}, tok, turns="all").rows
+    assert [row.text for row in found] == ["So.\n\nYes.", "So."]
+    trainer = NaturalSFTTrainer(
+        model_for(tok),
+        args=sft_config(tmp_path / "out", assistant_only_loss=True, max_length=None),
+        train_dataset=data, processing_class=tok, selection=ALL,
+    )  # fmt: skip
+    assert trainer.selection.indices == (1,)
+    assert trainer.selection.reasons[0] == "it would be trained on a scripted turn"
+
+
+def test_openings_may_differ_under_one_id(tmp_path: Path) -> None:
+    tok = qwen()
+    rows = [
+        {"prompt_id": "p", "teacher": t, "prompt": [{"role": "system", "content": t}, asks("?")],
+         "completion": [says("Seven.")]}
+        for t in "AB"
+    ]  # fmt: skip
+    found = candidates_of(Dataset.from_list(rows), {}, tok, turns="all").rows
+    assert [row.prompt_id for row in found] == ["p", "p"]
+    own = [row.response.turns[0]["content"] for row in found if row.response.turns]
+    assert own == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"assistant_only_loss": False}, "what users and tools wrote.*assistant_only_loss: false"),
+        (
+            {"assistant_only_loss": True, "completion_only_loss": False},
+            "turns of the assistant in the prompt.*completion_only_loss: false.*Leave",
+        ),
+    ],
+)
+def test_other_losses_are_refused(keys: dict[str, Any], message: str, tmp_path: Path) -> None:
+    tok = qwen()
+    with pytest.raises(ConfigError, match=message):
+        NaturalSFTTrainer(
+            model_for(tok), args=sft_config(tmp_path / "out", **keys), processing_class=tok,
+            train_dataset=dataset(tok, tmp_path, "prompt_completion"), selection=ALL,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("column", ["messages", "prompt", "completion"])
+def test_a_null_cell_is_one_line(column: str) -> None:
+    tok = qwen()
+    row: dict[str, Any] = {"messages": INSIDE}
+    if column != "messages":
+        row = {"prompt": INSIDE[:1], "completion": INSIDE[1:2]}
+    data = Dataset.from_list([{**row, "teacher": "A"}, {**row, column: None, "teacher": "B"}])
+    with pytest.raises(DataError, match=rf"\[1\], column '{column}': this must be a list of turns"):
+        candidates_of(data, {}, tok, turns="all")
+
+
+def test_scores_settle_turns_and_observations(tmp_path: Path) -> None:
+    tok = qwen()
+    rows = [
+        {"prompt_id": "p", "teacher": teacher, "messages": turns}
+        for teacher, turns in TRACES.items()
+    ]
+    block = {"layout": "messages", "turns": "all", "steps": "turn", "observations": "none"}
+    own = load_teacher_set(write_set(tmp_path, rows, block=block | {"windows": ["1"]}))
+    scores = score(model_for(tok), tok, own)
+    for key, value in (("turns", "all"), ("observations", "all")):
+        with pytest.raises(ConfigError, match=f"`{key}` is settled"):
+            scores.select(**{key: value})
+    chosen = scores.select("best")
+    assert chosen.settings["observations"] == "none"
+    # The outputs that were left out by choice are no other text.
+    assert not any("other token ids" in one or "otherwise" in one for one in chosen.warnings)

@@ -10,7 +10,6 @@ import pytest
 from lnat_plugins import score
 from lnat_plugins.ranking.conversations import CONTROLS, conversation_controls, says_error
 from lnat_plugins.report.traces import tags_in
-from lnat_plugins.steps.markers import find_tags
 from tests.helpers_students import student
 from tests.ranking.builders import rank_rows, table
 from tests.scoring.test_whole_conversations import conversations, marked, teacher_set
@@ -50,6 +49,13 @@ def user(content: str) -> dict[str, Any]:
         "<returncode>1</returncode>\n<output>\n</output>",
         '{"returncode": -9, "output": ""}',
         "exception: no route",
+        '{"exit_code": 1}',
+        "exit_code=1",
+        "<exit_code>1</exit_code>",
+        "exitcode: 1",
+        '{"success": false, "error": "bad"}',
+        '{"errors": ["x"]}',
+        "E   AssertionError: assert 3 == 4",
         '"error"',
     ],
 )
@@ -70,6 +76,11 @@ def test_what_says_that_something_failed(text: str) -> None:
         '{"error": false}',
         "error: 0",
         "exit code 0",
+        "exit_code=0",
+        "error rate 0.01",
+        "Error-free.",
+        '{"success": true, "error": null}',
+        '{"errors": []}',
         "<returncode>0</returncode>\n<output>\n1 error\n</output>",
         "Maybe there’s an error in the system.",
         "The file Error.md was read.",
@@ -146,12 +157,10 @@ def test_other_responses_have_none_of_them() -> None:
     assert not {*CONTROLS} & ranking.teachers[0].controls.keys()
 
 
-def test_a_page_marks_the_tags_of_each_turn_alone(tmp_path: Path) -> None:
+def test_a_page_marks_no_tags_in_conversations(tmp_path: Path) -> None:
     """The first turn mentions a tag, the second closes one: together they would be a pair."""
     turns = [user("?"), says("I write <answer> here. Now."), tool("7"), says("So 7</answer>")]
     rows = conversations(turns, turns[:2])
     model = student("llama", max_position_embeddings=1024)
     scores = score(model, marked(), teacher_set(tmp_path, rows, windows=["1"]))
-    row = scores.scored.rows[0]
-    assert [row.text[a:b] for a, b in tags_in(row)] == ["</answer>"]
-    assert len(find_tags(row.text)) == 2
+    assert tags_in(scores.scored.rows[0]) == []

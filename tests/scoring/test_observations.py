@@ -209,3 +209,24 @@ def by_rendering_tokens(tok: Any, step: int) -> int:
     """How many tokens a turn has, behind the prompt alone."""
     ids, mask = masked(tok, shown(WITH_TOOLS, "0", step, "window"))
     return sum(ids[i] != tok.eos_token_id for i in np.flatnonzero(mask))
+
+
+def test_a_prefix_does_not_read_what_a_tool_says_behind_it(tmp_path: Path) -> None:
+    turns = [*WITH_TOOLS[:4], *PLAIN[2:]]
+    turns[2] = {**turns[2], "content": "7 " * 400}
+    model, tok = student("llama", max_position_embeddings=300), marked()
+    own = teacher_set(
+        tmp_path, conversations(turns, PLAIN), windows=["0", "global"], prefix="1 steps"
+    )
+    record = score(model, tok, own, sensitivity="none").scored.rows[0].record
+    assert record.undefined == {}
+    assert_near(record.sums["global"], record.sums["0"])
+
+
+def test_a_budget_does_not_know_what_all_reads(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="budget does not know what `observations: all`"
+    ):
+        teacher_set(
+            tmp_path, conversations(PLAIN, PLAIN), observations="all", windows=["1"], budget={}
+        )

@@ -266,7 +266,9 @@ def test_a_log_of_a_terminal(tmp_path: Path) -> None:
         {"task": "t1", "model": model, "trajectory": log, "resolved": resolved}
         for model, resolved in (("a", True), ("b", False))
     ]
-    columns = {"messages": "trajectory", "teacher": "model", "prompt_id": "task"}
+    columns = {
+        "messages": "trajectory", "teacher": "model", "prompt_id": "task", "correct": "resolved",
+    }  # fmt: skip
     (prompt,) = one_set(tmp_path, rows, columns=columns).prompts
     assert [one.correct for one in prompt.responses] == [True, False]
     assert [turn["role"] for turn in prompt.messages] == ["system", "user"]

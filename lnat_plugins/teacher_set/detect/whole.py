@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import dropwhile, takewhile
 from typing import Any, Final
 
+from lnat_plugins.errors import ConfigError
 from lnat_plugins.teacher_set.conversations import THINKING_KEYS
 from lnat_plugins.teacher_set.detect.found import Search
 from lnat_plugins.teacher_set.detect.names import ID_NAMES, is_earlier
@@ -24,6 +25,14 @@ def whole_conversations(search: Search) -> Column | None:
     """
     hints = search.hints
     if hints.response or hints.layout not in ("", "messages"):
+        if hints.turns == "all":
+            raise ConfigError(
+                "whole conversations have no column of responses, and the messages layout",
+                where="--turns", found=f"all, beside --layout {hints.layout}"
+                if hints.layout
+                else f"all, beside --response {','.join(hints.response)}",
+                remedy="leave one of them out",
+            )  # fmt: skip
         return None
     named = search.hinted(hints.prompt, "prompt") if hints.prompt else search.table.filled()
     talks = [
@@ -81,7 +90,10 @@ def _mostly_calls(search: Search, column: Column) -> bool:
 def _calls(turns: list[Any]) -> bool:
     """Whether a tool is called in the turns from the assistant's first on."""
     later = list(dropwhile(_is_no_assistants, turns))
-    return any(role_of(turn) in _TOOLS or turn.get("tool_calls") for turn in later)
+    return any(
+        role_of(turn) in _TOOLS or (isinstance(turn, Mapping) and turn.get("tool_calls"))
+        for turn in later
+    )
 
 
 def _is_no_assistants(turn: Any) -> bool:

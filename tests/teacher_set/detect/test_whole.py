@@ -118,3 +118,17 @@ def test_no_conversations(tmp_path: Path) -> None:
         init_teacher_set(write(tmp_path, rows), output_path="-", turns="all")
     with pytest.raises(ConfigError, match="--turns.*no such choice"):
         init_teacher_set(write(tmp_path, rows), output_path="-", turns="some")
+
+
+@pytest.mark.parametrize("turn", [None, "text", []])
+def test_a_turn_that_is_none_is_told_of(turn: Any, tmp_path: Path) -> None:
+    rows = rows_of()
+    rows[3]["messages"] = [*rows[3]["messages"][:2], turn]
+    new = init_teacher_set(write(tmp_path, rows), output_path="-")
+    assert sum(new.teacher_set.dropped.values()) >= 1
+
+
+@pytest.mark.parametrize("options", [{"layout": "long"}, {"response": "messages"}])
+def test_options_that_do_not_go_together(options: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--turns: whole conversations have no column of resp"):
+        init_teacher_set(write(tmp_path, rows_of()), output_path="-", turns="all", **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -58,6 +59,13 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no shared data beside the repository (../shared)")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imported_objects_are_collected_once() -> None:
+    """Trainers collect garbage at every turn: a second among all that torch and TRL have made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

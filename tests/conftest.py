@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -38,6 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
 
 
+def describe_once() -> None:
+    """lm-eval describes the machine in every result, by a dozen programs: here once a process."""
+    from torch.utils import collect_env
+
+    if not hasattr(collect_env.get_pretty_env_info, "cache_info"):
+        collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
+
+
 _LONGEST = ("test_torture.py", "test_interrupt.py")
 """Files that take minutes; they come first, or one process works on them after all others end."""
 
@@ -62,10 +71,13 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def imported_objects_are_collected_once() -> None:
-    """Trainers collect garbage at every turn: a second among all that torch and TRL have made."""
+def done_once() -> None:
+    """What would be done again in every test: seconds each, of many tests."""
+    # Trainers collect garbage at every turn, among all that torch and TRL have made.
     gc.collect()
     gc.freeze()
+    if "torch" in sys.modules:
+        describe_once()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,13 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
-from torch.utils import collect_env
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import PromptRuns, RunScores
+from tests.conftest import describe_once
 from tests.helpers_students import Truth, truth
 
-# lm-eval describes the machine in every result, by a dozen programs: here once a process.
-collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
+describe_once()
 
 CLASS = "class: !function lnat_plugins.harness.NaturalnessTask\n"
 TASK = "my_teachers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import logging
 import os
 import sys
@@ -37,6 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
 
 
+def describe_once() -> None:
+    """lm-eval describes the machine in every result, by a dozen programs: here once a process."""
+    from torch.utils import collect_env
+
+    if not hasattr(collect_env.get_pretty_env_info, "cache_info"):
+        collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
+
+
 _LONGEST = ("test_torture.py", "test_interrupt.py")
 """Files that take minutes; they come first, or one process works on them after all others end."""
 
@@ -58,6 +68,16 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("no shared data beside the repository (../shared)")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def done_once() -> None:
+    """What would be done again in every test: seconds each, of many tests."""
+    # Trainers collect garbage at every turn, among all that torch and TRL have made.
+    gc.collect()
+    gc.freeze()
+    if "torch" in sys.modules:
+        describe_once()
 
 
 @pytest.fixture(autouse=True)

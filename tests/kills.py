@@ -192,5 +192,8 @@ CASES: dict[str, Callable[[], str]] = {
 
 
 if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as one:  # else each child imports what this imports
+        first_set(Path(one) / NAME)
+        check_folder(Path(one) / NAME)
     for case, run in CASES.items():
         print(f"{case}: {run()}", flush=True)

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lm_eval import simple_evaluate
+from lm_eval import evaluator, simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from lnat_plugins.errors import ConfigError, LnatError, did_you_mean
 from lnat_plugins.files import is_adapter
-from lnat_plugins.harness.command import without_gits_message
 
 
 def evaluate_documents(
@@ -43,7 +42,7 @@ def evaluate_documents(
     """
     model_args = dict(model_args or {})
     try:
-        with _whole(model, model_args.get("dtype", "auto")) as folder, without_gits_message():
+        with _whole(model, model_args.get("dtype", "auto")) as folder, _without_notes():
             results = simple_evaluate(
                 model="hf",
                 model_args={**model_args, "pretrained": folder},
@@ -87,6 +86,20 @@ def _whole(model: str, dtype: str) -> Iterator[str]:
         del merged
         AutoTokenizer.from_pretrained(model).save_pretrained(folder)
         yield folder
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keeps the harness from describing the machine and the repository beside the figures.
+
+    It starts a dozen programs for that, which takes a second or more, and no one reads it here.
+    """
+    before = evaluator.get_git_commit_hash, evaluator.add_env_info
+    evaluator.get_git_commit_hash = evaluator.add_env_info = lambda *_: None
+    try:
+        yield
+    finally:
+        evaluator.get_git_commit_hash, evaluator.add_env_info = before
 
 
 def _is_file(task: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lnat_plugins.cli import main
 from lnat_plugins.harness.cache import SUFFIX
 from tests.harness.lab import TASK, rows, write_set
 from tests.helpers_samples import write_lines
@@ -157,12 +158,7 @@ def test_scoring_keeps_its_cache(command: str, tmp_path: Path, repo: Path) -> No
     assert said.count("lnat: interrupted") == 1
     found = kept("cache")
     assert 0 < found < 8 and not [*Path("scores").rglob("*.jsonl")]
-    main = "from lnat_plugins.cli import main; import sys; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", main, "eval", *options], capture_output=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert main(["eval", *options]) == 0
     assert kept("cache") == 8 and len([*Path("scores").rglob(f"samples_{TASK}_*.jsonl")]) == 1
 
 
@@ -195,13 +191,13 @@ def test_the_processes_of_a_study_end_too(tmp_path: Path, repo: Path, seconds: f
     run = finished(tmp_path, out=tmp_path / "results")
     for unit in run.units[-2:]:
         (run.folder_of(unit) / "unit.json").unlink()
-    main = (
+    program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from lnat_plugins.cli import main; import sys; sys.exit(main())"
     )
     arguments = ["study", str(run.spec.source), "--output_path", str(run.folder), "--jobs", "2"]
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", main, *arguments],
+        [sys.executable, "-W", "ignore", "-c", program, *arguments],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         assert process.stderr is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from lnat_plugins.cli import main
 from lnat_plugins.scores import Scores
 from lnat_plugins.selection.formats import FORMATS
 from tests.conftest import REPO
+from tests.docs.lab import quiet, trl
 
 from .select_runs import write_run
 
@@ -143,17 +142,17 @@ def test_by_a_training_config(
 @pytest.mark.parametrize("template", [True, False])
 @pytest.mark.parametrize(("format", "command"), [("preference", "dpo"), ("kto", "kto")])
 def test_trl_trains_on_it_as_it_is(
-    tmp_path: Path, format: str, command: str, template: bool
-) -> None:
+    tmp_path: Path, format: str, command: str, template: bool,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     assert select(tmp_path, "--format", format, **(TEMPLATE if template else {})) == 0
     words = (
         f"--config {tmp_path}/c/{command}.yaml --use_cpu --max_steps 2 --report_to none "
         "--save_strategy no --disable_tqdm true --per_device_train_batch_size 2 --logging_steps 1"
     )
-    found = subprocess.run(
-        [sys.executable, "-m", f"trl.scripts.{command}", *words.split()],
-        capture_output=True, text=True, timeout=600, cwd=tmp_path, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.count("'loss'") == 2
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    with quiet():
+        trl([command, *words.split()])
+    assert capsys.readouterr().out.count("'loss'") == 2
     assert (tmp_path / f"c-{command}" / "model.safetensors").is_file()

@@ -16,7 +16,10 @@ from lm_eval.tasks import TaskManager
 
 from lnat_plugins.engine.engine import Engine
 from lnat_plugins.engine.types import PromptRuns, RunScores
+from tests.conftest import describe_once
 from tests.helpers_students import Truth, truth
+
+describe_once()
 
 CLASS = "class: !function lnat_plugins.harness.NaturalnessTask\n"
 TASK = "my_teachers"

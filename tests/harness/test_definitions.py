@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lm_eval import evaluator
 
 from lnat_plugins.cli import main
 from lnat_plugins.errors import ConfigError, DataError
@@ -53,30 +54,20 @@ def syntax(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("program", "kind", "by_name"),
-    [
-        (["-m", "lm_eval"], bad, False),
-        (["-c", LNAT, "eval"], bad, False),
-        (["-c", LNAT, "eval"], bad, True),
-        (["-c", LNAT, "eval"], syntax, True),
-    ],
-    ids=["lm_eval", "lnat eval", "lnat eval by name", "lnat eval, no YAML"],
+    "program", [["-m", "lm_eval"], ["-c", LNAT, "eval"]], ids=["lm_eval", "lnat eval"]
 )
 def test_the_line_of_a_check_and_no_model(
     tmp_path: Path,
     student_folder: Path,
     program: list[str],
-    kind: Any,
-    by_name: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = kind(tmp_path / "sets")
+    path = bad(tmp_path / "sets")
     assert main(["check", str(path)]) == 2
     expected = capsys.readouterr().err
-    named = ["--tasks", TASK, "--include_path", str(path.parent)] if by_name else []
     arguments = ["--model", "hf", "--model_args", f"pretrained={student_folder}", "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, *program, *arguments, *(named or ["--tasks", str(path)])],
+        [sys.executable, *program, *arguments, "--tasks", str(path)],
         cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
@@ -85,6 +76,26 @@ def test_the_line_of_a_check_and_no_model(
     assert [line for line in done.stderr.splitlines() if "error" in line] == [expected.rstrip()]
     assert "Initializing hf model" not in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("kind", [bad, syntax])
+def test_of_a_set_that_is_named_too(
+    tmp_path: Path,
+    student_folder: Path,
+    kind: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = kind(tmp_path / "sets")
+    assert main(["check", str(path)]) == 2
+    expected = capsys.readouterr().err
+    monkeypatch.setattr(evaluator, "simple_evaluate", lambda **_: pytest.fail("a model is loaded"))
+    arguments = ["--model", "hf", "--model_args", f"pretrained={student_folder}", "--tasks", TASK]
+    assert main(["eval", *arguments, "--include_path", str(path.parent)]) == 2
+    said = capsys.readouterr()
+    assert expected.startswith("lnat: error: ") and expected.count("\n") == 1
+    assert [line for line in said.err.splitlines() if "error" in line] == [expected.rstrip()]
+    assert "Traceback" not in said.err + said.out
 
 
 @pytest.mark.parametrize(

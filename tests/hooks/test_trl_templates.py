@@ -145,7 +145,8 @@ def test_the_folder_written_trains_on_the_ids_that_were_scored(
     )  # fmt: skip
     args = SFTConfig(
         str(tmp_path), use_cpu=True, bf16=False, gradient_checkpointing=None, report_to="none",
-        max_steps=1, max_length=None, save_strategy="no", disable_tqdm=True,
+        max_steps=1, per_device_train_batch_size=2, max_length=None, save_strategy="no",
+        disable_tqdm=True,
     )  # fmt: skip
     trainer = SFTTrainer(student("llama"), args, train_dataset=data, processing_class=reader)
     renderer = Renderer(reader, plain=False)

@@ -211,7 +211,7 @@ def test_models_are_kept_where_wanted(done: StudyRun, tmp_path: Path) -> None:
 
 
 def test_lora_trains_an_adapter_and_the_adapter_is_evaluated(
-    done: StudyRun, tmp_path: Path
+    done: StudyRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The evaluation is that of the base model with the adapter merged into it."""
     peft = pytest.importorskip("peft", reason="LoRA needs peft: pip install peft")
@@ -242,6 +242,10 @@ def test_lora_trains_an_adapter_and_the_adapter_is_evaluated(
     base = AutoModelForCausalLM.from_pretrained(before, dtype="float32")
     peft.PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(merged)
     AutoTokenizer.from_pretrained(before).save_pretrained(merged)
+    # No one reads it, and it takes a dozen programs.
+    monkeypatch.setattr(
+        "lm_eval.evaluator.add_env_info", lambda _: pytest.fail("the machine is described")
+    )
     for model, same in ((merged, True), (before, False)):
         found = evaluate_documents(
             str(model), run.spec.evaluation.tasks, metric, apply_chat_template=True, **options

@@ -224,9 +224,7 @@ def test_a_prefix_does_not_read_what_a_tool_says_behind_it(tmp_path: Path) -> No
 
 
 def test_a_budget_does_not_know_what_all_reads(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match="budget does not know what `observations: all`"
-    ):
+    with pytest.raises(ConfigError, match="budget does not know what `observations: all`"):
         teacher_set(
             tmp_path, conversations(PLAIN, PLAIN), observations="all", windows=["1"], budget={}
         )

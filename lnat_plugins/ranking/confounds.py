@@ -337,11 +337,12 @@ def _notes(found: Confounds, window: str | None) -> Iterator[str]:
     # Where it is all of them, none is preferred for it.
     if found.family_pairs is not None:
         ahead, mixed, pairs = found.family_pairs
-        verb = "is" if len(found.same_family) == 1 else "are"
+        one_alone = len(found.same_family) == 1
+        verb, who = ("is", "It is") if one_alone else ("are", "They are")
         yield (
             f"By name, {', '.join(found.same_family)} {verb} of the student's own family "
             f"({', '.join(found.families)}): a student finds its own family's text likely, "
-            f"whatever it would learn from it. That could explain {ahead:g} of the order's "
-            f"{plural(pairs, 'pair')} of teachers: those in which one of this family is ahead of "
-            f"another, of {plural(mixed, 'pair')} of the two kinds."
+            f"whatever it would learn from it. {who} ahead in {ahead:g} of "
+            f"{plural(mixed, 'pair')} with other teachers; that could explain no more of the "
+            f"order's {plural(pairs, 'pair')}."
         )

@@ -147,13 +147,13 @@ def read_tools(path: Path) -> list[Any]:
     except (OSError, ValueError, RecursionError) as cause:
         why = getattr(cause, "strerror", None) or "no JSON"
         raise ConfigError(
-            f"the file of the tools cannot be read: {why}", where="naturalness: tools",
-            found=str(path), remedy="give a JSON file with a list of tools",
+            f"`naturalness: tools` names a file that cannot be read: {why}", where=str(path),
+            remedy="give a JSON file with a list of tools",
         ) from None  # fmt: skip
     if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
         raise ConfigError(
-            "the file of the tools holds no list of objects", where="naturalness: tools",
-            found=str(path), remedy="write the tools as the chat template reads them",
+            "`naturalness: tools` names a file that holds no list of objects", where=str(path),
+            remedy="write the tools as the chat template reads them",
         )  # fmt: skip
     return found
 

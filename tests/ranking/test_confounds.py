@@ -146,8 +146,10 @@ def test_how_much_of_the_order_the_family_could_explain() -> None:
     found = panel(rows, student="Qwen/Qwen2.5-7B-Instruct")
     # QwQ is ahead of A, B and C; Qwen3 ties with B, and is behind A and C.
     assert found.family_pairs == FamilyPairs(3.5, 6, 10)
-    assert "could explain 3.5 of the order's 10 pairs of teachers" in found.notes[-1]
-    assert "of 6 pairs of the two kinds" in found.notes[-1]
+    said = (
+        "They are ahead in 3.5 of 6 pairs with other teachers; that could explain no more of the "
+    )
+    assert f"{said}order's 10 pairs." in found.notes[-1]
     lower = panel(rows, metric=LOWER, student="Qwen/Qwen2.5-7B-Instruct")
     assert lower.family_pairs == found.family_pairs
 

@@ -229,7 +229,7 @@ def test_a_file_of_tools_that_cannot_be_used(
 ) -> None:
     if text is not None:
         (tmp_path / "tools.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"naturalness: tools: .*{message}"):
+    with pytest.raises(ConfigError, match=f"tools.json: `naturalness: tools` .*{message}"):
         one_set(tmp_path, [row(teacher, ASKED, DONE) for teacher in "ab"], tools="tools.json")
 
 

@@ -32,7 +32,10 @@ _LAST_NUMBER: Final = re.compile(
 _NAMED: Final = re.compile(r"[a-z]\w{0,3}\s*=\s*(?=[^=]+\Z)", re.IGNORECASE)
 _UNIT: Final = re.compile(r"\s*[^\W\d]+(?:[\s/^-]+[^\W\d]+){0,2}\s*")
 _LOOSE: Final = re.compile(r"(?<=\W) | (?=\W)")
-_END: Final = " \t\r\n.,;:!。"
+_ROUNDS: Final = 10
+_SPACE: Final = "".join(one for one in map(chr, range(0x3001)) if one.isspace())
+_BEGIN: Final = f"{_SPACE},;:!。"
+_END: Final = f"{_BEGIN}."
 _TAIL: Final = 2000  # characters in which the last number is looked for
 
 
@@ -91,12 +94,21 @@ def normal_answer(answer: str) -> str:
     A number, with a currency, a percent sign or a unit of up to three words, is that number as a
     fraction in lowest terms: "$1,200.50", "1200.5 dollars" -> "2401/2", "\frac{2}{4}" -> "1/2".
     Anything else is its text in lower case, without markup, loose blanks and a full stop. "" if
-    nothing is left.
+    nothing is left. The normal form of a normal form is itself.
     """
+    for _ in range(_ROUNDS):
+        before, answer = answer, _stripped(answer)
+        if answer == before:
+            break
+    return answer
+
+
+def _stripped(answer: str) -> str:
+    """What is left of an answer without its outermost marks, blanks and units."""
     plain = _FRACTION.sub(r"\1/\2", answer)
     for _ in range(3):
         plain = _WRAPPED.sub(r" \1 ", plain)
-    plain = _CURRENCY_OR_MARK.sub("", _LATEX.sub("", plain)).lstrip(" \t\r\n,;:!。").rstrip(_END)
+    plain = _CURRENCY_OR_MARK.sub("", _LATEX.sub("", plain)).lstrip(_BEGIN).rstrip(_END)
     plain = _NAMED.sub("", plain, count=1) if _NAMED.match(plain) else plain
     if match := _NUMBER.match(plain):
         rest = plain[match.end() :]
@@ -106,7 +118,7 @@ def normal_answer(answer: str) -> str:
 
 
 def _exact(number: str) -> str:
-    top, _, bottom = number.replace(",", "").replace("−", "-").replace(" ", "").partition("/")
+    top, _, bottom = "".join(number.replace(",", "").replace("−", "-").split()).partition("/")
     if bottom and not int(bottom):
         return number
     return str(Fraction(top) / Fraction(bottom or 1))

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lnat_plugins.teacher_set.final_answers import disagreement, final_answer, normal_answer
@@ -75,6 +75,10 @@ def test_disagreement() -> None:
 
 
 @given(st.text(max_size=400))
+@example("\x0c00")
+@example("\u20280.50")
+@example("3/\x1c1")
+@example("5-:\xa0")
 def test_any_text(text: str) -> None:
     found = final_answer(text)
     assert found is None or found

@@ -6,7 +6,6 @@ here needs a trainer: `select_dataset` is for those that bring no hook of their 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -295,16 +294,17 @@ def refuse_other_losses(args: Any, spec: SelectionSpec) -> None:
     """
     if spec.turns == "last":
         return
-    for key, wanted in (("assistant_only_loss", True), ("completion_only_loss", None)):
-        value = getattr(args, key, None)
-        if (value is not True) if wanted else (value is False):
-            raise ConfigError(
-                "TRL would train on what users and tools wrote, too"
-                if wanted
-                else "TRL would train on turns of the assistant in the prompt, too",
-                where=f"{spec.source}: turns", found=f"{key}: {json.dumps(value)}",
-                remedy=f"set `{key}: true`" if wanted else f"leave `{key}` out",
-            )  # fmt: skip
+    where = f"{spec.source}: turns"
+    if not getattr(args, "assistant_only_loss", False):
+        raise ConfigError(
+            "TRL would train on what users and tools wrote, too", where=where,
+            found="assistant_only_loss: false", remedy="set `assistant_only_loss: true`",
+        )  # fmt: skip
+    if getattr(args, "completion_only_loss", None) is False:
+        raise ConfigError(
+            "TRL would train on turns of the assistant in the prompt, too", where=where,
+            found="completion_only_loss: false", remedy="leave `completion_only_loss` out",
+        )  # fmt: skip
 
 
 def _conversation(reader: RowReader, renderer: Renderer, row: Row) -> ParsedResponse:

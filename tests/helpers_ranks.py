@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from accelerate import PartialState
+
+from tests.helpers_programs import Program
 
 
 def launch(module: str, arguments: Sequence[str], folder: Path, repo: Path) -> list[str]:
@@ -22,26 +23,18 @@ def launch(module: str, arguments: Sequence[str], folder: Path, repo: Path) -> l
     # At the end of the path, so that the installed package is tested, not the checkout's.
     code = f"import sys; sys.path.append({str(repo)!r})\nfrom {module} import main\n"
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
-    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "PYTHONFAULTHANDLER": "1"}
-    logs = [folder / f"rank{rank}.log" for rank in range(2)]
+    place |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    code += f"main({list(arguments)!r})"
     with contextlib.ExitStack() as stack:
-        ranks = []
-        for rank, log in enumerate(logs):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", code + f"main({list(arguments)!r})"],
-                    env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                    cwd=folder,
-                    stdout=stack.enter_context(log.open("w")),
-                    stderr=subprocess.STDOUT,
-                )
+        ranks = [
+            stack.enter_context(
+                Program(code, cwd=folder, more={**place, "RANK": rank, "LOCAL_RANK": rank})
             )
-            stack.callback(process.kill)
-            ranks.append(process)
-        for process, log in zip(ranks, logs, strict=True):
-            process.wait(timeout=180)
-            assert process.returncode == 0, log.read_text()[-4000:]
-    return [log.read_text() for log in logs]
+            for rank in ("0", "1")
+        ]
+        for process in ranks:
+            assert process.wait(180) == 0, "".join(process.said())[-4000:]
+        return ["".join(process.said()) for process in ranks]
 
 
 def leave() -> NoReturn:

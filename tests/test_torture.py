@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers_programs import run_program, script_program
 from tests.torture.__main__ import TARGETS
 from tests.torture.killing import differences
 
@@ -20,12 +19,10 @@ KILLS = {"scoring": 2, "report": 1, "rank": 2, "select": 1, "trainer": 1, "study
 def test_killed_runs_give_the_same_when_they_are_run_again(
     target: str, repo: Path, tmp_path: Path
 ) -> None:
-    script = [sys.executable, "-W", "ignore", str(repo / "tests" / "torture")]
-    count = KILLS[target]
-    done = subprocess.run(
-        [*script, "--target", target, "--seed", "18", "--count", str(count)],
-        capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False,
-    )  # fmt: skip
+    code, count = script_program(repo / "tests" / "torture" / "__main__.py"), KILLS[target]
+    done = run_program(
+        code, ["--target", target, "--seed", "18", "--count", str(count)], cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     *kills, last = done.stdout.splitlines()
     assert re.fullmatch(rf"{target}, seed 18: \d of {count} killed, 0 differences", last)
@@ -78,10 +75,7 @@ for name, scene in {
 
 
 def test_what_is_half_written_and_what_is_done_again_is_found(repo: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", NAIVE, str(repo)],
-        capture_output=True, text=True, cwd=tmp_path, timeout=280, check=False,
-    )  # fmt: skip
+    done = run_program(NAIVE, [str(repo)], cwd=tmp_path)
     found = re.findall(r"^\d: any: killed after .*; (.*)$", done.stdout, re.MULTILINE)
     halves, again = ["half written: file"], ["differs: count", "done again: count"]
     assert found == [str(halves)] * 2 + [str(again)] * 2, done.stdout + done.stderr[-3000:]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain
 from multiprocessing import get_context, parent_process
 from typing import Any
 
@@ -36,36 +37,36 @@ def run_units(
     """
     if units and (said := warning(run.versions, run.installed)):
         _log.warning("study %s: %s", run.spec.name, visible(said))
-    stages = {"scores": 0, "before": 1, "calibration": 1}
-    for number in range(3):
-        stage = [unit for unit in units if stages.get(unit.kind, 2) == number]
-        if jobs == 1:
-            for unit in stage:
-                yield unit, run.run(unit)
-            continue
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        with ProcessPoolExecutor(
-            jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
-        ) as pool:
-            source = str(run.spec.source), str(run.folder)
-            try:
+    stage_of = {"scores": 0, "before": 1, "calibration": 1}
+    stages = [[unit for unit in units if stage_of.get(unit.kind, 2) == n] for n in range(3)]
+    if jobs == 1:
+        for unit in chain.from_iterable(stages):
+            yield unit, run.run(unit)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    source = str(run.spec.source), str(run.folder)
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(threads,)
+    ) as pool:
+        try:
+            for stage in stages:
                 with _interrupts_of_children_ignored():
                     futures = {pool.submit(_run_one, *source, unit.name): unit for unit in stage}
                 for future in as_completed(futures):
                     yield futures[future], future.result()
-            except BaseException as cause:
-                if isinstance(cause, KeyboardInterrupt):
-                    for process in list((pool._processes or {}).values()):
-                        process.terminate()
-                pool.shutdown(cancel_futures=True)
-                if isinstance(cause, BrokenProcessPool):
-                    raise ConfigError(
-                        "a process ended before its unit was done", where=str(run.folder),
-                        found=str(cause),
-                        remedy="run the study again: units that are done are kept; if memory was "
-                        "short, and the system killed the process, with fewer --jobs",
-                    ) from cause  # fmt: skip
-                raise
+        except BaseException as cause:
+            if isinstance(cause, KeyboardInterrupt):
+                for process in list((pool._processes or {}).values()):
+                    process.terminate()
+            pool.shutdown(cancel_futures=True)
+            if isinstance(cause, BrokenProcessPool):
+                raise ConfigError(
+                    "a process ended before its unit was done", where=str(run.folder),
+                    found=str(cause),
+                    remedy="run the study again: units that are done are kept; if memory was "
+                    "short, and the system killed the process, with fewer --jobs",
+                ) from cause  # fmt: skip
+            raise
 
 
 @contextmanager

@@ -10,13 +10,13 @@ import importlib
 import itertools
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.helpers_programs import run_program, script_program
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "bundled_set"
@@ -56,8 +56,9 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def run(script: str, *flags: str) -> str:
-    command = [sys.executable, str(EXAMPLES / script), *flags]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = run_program(script_program(EXAMPLES / script), flags)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 # The teacher set

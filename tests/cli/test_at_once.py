@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from lnat_plugins.cli import main
+from tests.helpers_programs import Program
 from tests.study.lab import finished
 
 from .select_runs import write_run
@@ -30,18 +31,13 @@ sys.exit(max(codes))
 
 def at_once(commands: list[list[str]], times: int) -> list[tuple[int, str]]:
     """Exit code and stderr of commands that run at the same time, several times each."""
-    program = [sys.executable, "-W", "ignore", "-c", PROGRAM.format(times=times)]
-    running = [
-        subprocess.Popen(
-            [*program, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for command in commands
-    ]
-    while len([*Path().glob("ready-*")]) < len(running):
-        assert all(process.poll() is None for process in running)
-    Path("go").touch()
-    ended = [process.communicate(timeout=240)[1] for process in running]
-    return [(process.returncode, said) for process, said in zip(running, ended, strict=True)]
+    program = PROGRAM.format(times=times)
+    with ExitStack() as stack:
+        running = [stack.enter_context(Program(program, command)) for command in commands]
+        while len([*Path().glob("ready-*")]) < len(running):
+            assert all(process.returncode is None for process in running)
+        Path("go").touch()
+        return [(process.wait(), process.said()[1]) for process in running]
 
 
 @pytest.fixture

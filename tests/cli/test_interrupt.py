@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import pytest
 from lnat_plugins.cli import main
 from lnat_plugins.harness.cache import SUFFIX
 from tests.harness.lab import TASK, rows, write_set
+from tests.helpers_programs import LM_EVAL, LNAT, Program
 from tests.helpers_samples import write_lines
 from tests.helpers_students import student, tokenizer
 from tests.study.lab import finished, write_study
@@ -43,14 +42,6 @@ if {at!r}[0] == "lnat_plugins.engine.engine":
     from lnat_plugins.scoring.engine_backend import EngineBackend
     EngineBackend.at_once = 0  # one prompt a pass
 """
-LNAT = "from lnat_plugins.cli import main\nsys.exit(main())\n"
-LM_EVAL = """
-import functools, runpy
-from lm_eval.tasks import TaskManager
-TaskManager.__init__ = functools.partialmethod(TaskManager.__init__, include_defaults=False)
-sys.argv[0] = "/bin/lm_eval"
-runpy.run_module("lm_eval", run_name="__main__", alter_sys=False)
-"""
 WAITING = "waiting\n"
 
 
@@ -59,22 +50,13 @@ def interrupted(
 ) -> tuple[int, str]:
     """The exit code and stderr of a command that gets SIGINT where it waits."""
     program = PROGRAM.format(repo=str(repo), at=at) + run
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "TQDM_DISABLE": "1"},
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
-        before = []
-        for line in process.stderr:
-            if line == WAITING:
-                break
-            before.append(line)
-        assert process.poll() is None, "".join(before)
+    with Program(program, arguments, new_session=True) as process:
+        process.wait_for(WAITING)
         os.killpg(process.pid, signal.SIGINT)
-        after = process.communicate(timeout=120)[1]
-    assert "Traceback" not in "".join(before) + after, after
-    return process.returncode, after
+        code = process.wait(120)
+        before, after = process.said()[1].split(WAITING, 1)
+    assert "Traceback" not in before + after, after
+    return code, after
 
 
 @pytest.fixture(autouse=True)
@@ -196,21 +178,18 @@ def test_the_processes_of_a_study_end_too(tmp_path: Path, repo: Path, seconds: f
         "from lnat_plugins.cli import main; import sys; sys.exit(main())"
     )
     arguments = ["study", str(run.spec.source), "--output_path", str(run.folder), "--jobs", "2"]
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program, *arguments],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    ) as process:  # fmt: skip
-        assert process.stderr is not None
-        assert process.stderr.readline().startswith("lnat: plan: ")
+    with Program(program, arguments, new_session=True) as process:
+        process.wait_for("lnat: plan: ")
         time.sleep(seconds)
-        if process.poll() is None:
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=120)[1]
+        code = process.wait(120)
+        said = process.said()[1]
         end = time.monotonic() + 20
         while _is_alive(process.pid):
             assert time.monotonic() < end, "a process goes on"
             time.sleep(0.05)
-    assert process.returncode == 130, said
+    assert code == 130, said
     assert "Traceback" not in said and said.splitlines()[-1].startswith("lnat: interrupted: ")
 
 

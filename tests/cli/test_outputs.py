@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lnat_plugins.cli import main
+from tests.helpers_programs import LNAT, run_program
 from tests.helpers_samples import write_lines
 from tests.study.lab import finished
 
@@ -222,9 +223,7 @@ def test_a_report_on_stdout_is_the_page(place: Path) -> None:
     piped = subprocess.run(command, capture_output=True, check=True)
     assert piped.stdout.startswith(b"<!DOCTYPE") and piped.stdout.rstrip().endswith(b"</html>")
     assert b"lnat: wrote /dev/stdout\n" in piped.stderr
-    with Path("page").open("wb") as page:
-        subprocess.run(command, stdout=page, check=True, stderr=subprocess.DEVNULL)
-    assert Path("page").read_bytes() == piped.stdout
+    assert run_program(LNAT, command[len(PROGRAM) :]).stdout.encode() == piped.stdout  # a file
 
 
 @FULL
@@ -318,10 +317,7 @@ def test_a_folder_of_another_user(tmp_path: Path) -> None:
         before = contents(place)
         commands = {name: arguments for name, (arguments, _) in (OUTPUTS | STUDY).items()}
         program = AS_NOBODY.format(commands=commands, own=str(own), other=str(place))
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", program],
-            capture_output=True, text=True, cwd=own, check=False,
-        )  # fmt: skip
+        done = run_program(program, cwd=own)
         for path in (place, *place.rglob("*")):
             path.chmod(0o755)
         _, *said = done.stderr.split("== ")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.helpers_programs import prepared
 
 from .scripts import EXAMPLES, run
 
@@ -17,7 +20,11 @@ SCRIPT = "benchmark/benchmark_files.py"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="os.wait4")
 
 
-def test_a_line_a_command_and_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_a_command_and_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = prepared()
+    monkeypatch.setattr(multiprocessing, "get_context", lambda kind: quick)
     out = tmp_path / "cost.json"
     arguments = ["--prompts", 4, 8, "--teachers", 2, "--steps", 6_000, "--commands", "rank"]
     with pytest.raises(SystemExit) as end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ from lnat_plugins.harness.command import own_tasks_only, without_gits_message
 from lnat_plugins.scoring.rows import Renderer, RowTokens
 from lnat_plugins.scoring.samples import read_scored_set
 from lnat_plugins.scoring.tokens import tokenise
+from tests.helpers_programs import LM_EVAL, LNAT, run_program
 from tests.helpers_students import assert_near
 
 from .lab import evaluate, hf, load, rows, truths, write_set
@@ -200,23 +202,11 @@ def student_folder(model: Any, tokenizer: Any, tmp_path_factory: pytest.TempPath
     return folder
 
 
-# `lm_eval` without its own 13,000 tasks, which take longer to find than all the rest.
-FEW_TASKS = """
-import runpy, sys
-from lnat_plugins.harness.command import own_tasks_only
-sys.argv[0] = "lm_eval"
-with own_tasks_only():
-    runpy.run_module("lm_eval", run_name="__main__")
-"""
-COMMANDS = {
-    "lm_eval": ["-m", "lm_eval", "run"],
-    "lm_eval, few tasks": ["-c", FEW_TASKS, "run"],
-    "lnat eval": ["-c", "import sys; from lnat_plugins.cli import main; sys.exit(main())", "eval"],
-}
+COMMANDS = {"lm_eval, few tasks": [LM_EVAL, "run"], "lnat eval": [LNAT, "eval"]}
 
 
 def lm_eval(
-    student: Path, tasks: Path, out: Path, command: str = "lm_eval"
+    student: Path, tasks: Path, out: Path, command: str = ""
 ) -> subprocess.CompletedProcess[str]:
     options = {
         "--model": "hf",
@@ -226,9 +216,12 @@ def lm_eval(
         "--device": "cpu",
         "--output_path": str(out),
     }
-    arguments = [part for option in options.items() for part in option]
+    arguments = [*itertools.chain.from_iterable(options.items()), "--log_samples"]
+    if command:
+        code, *first = COMMANDS[command]
+        return run_program(code, [*first, *arguments], cwd=out.parent)
     return subprocess.run(
-        [sys.executable, *COMMANDS[command], *arguments, "--log_samples"],
+        [sys.executable, "-m", "lm_eval", "run", *arguments],
         cwd=out.parent,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

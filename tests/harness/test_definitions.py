@@ -5,9 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +16,12 @@ from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.harness import definitions
 from lnat_plugins.harness.definitions import check_command, definition_of, names_ours_alone
 from lnat_plugins.teacher_set.catalog import shipped_folder
+from tests.helpers_programs import LM_EVAL, LNAT, run_program
 from tests.helpers_students import student
 
 from .lab import CLASS, TASK, evaluate, hf, prompts_read, rows, write_set
 
 pytestmark = pytest.mark.timeout(600)
-
-LNAT = "from lnat_plugins.cli import main; import sys; sys.exit(main())"
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +49,7 @@ def syntax(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "program", [["-m", "lm_eval"], ["-c", LNAT, "eval"]], ids=["lm_eval", "lnat eval"]
-)
+@pytest.mark.parametrize("program", [[LM_EVAL], [LNAT, "eval"]], ids=["lm_eval", "lnat eval"])
 def test_the_line_of_a_check_and_no_model(
     tmp_path: Path,
     student_folder: Path,
@@ -66,11 +60,8 @@ def test_the_line_of_a_check_and_no_model(
     assert main(["check", str(path)]) == 2
     expected = capsys.readouterr().err
     arguments = ["--model", "hf", "--model_args", f"pretrained={student_folder}", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, *program, *arguments, "--tasks", str(path)],
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=500, check=False,
-    )  # fmt: skip
+    code, *first = program
+    done = run_program(code, [*first, *arguments, "--tasks", str(path)], cwd=tmp_path)
     assert done.returncode == 2, done.stderr[-2000:]
     assert expected.startswith("lnat: error: ") and expected.count("\n") == 1
     assert [line for line in done.stderr.splitlines() if "error" in line] == [expected.rstrip()]

@@ -14,6 +14,7 @@ import pytest
 from transformers import TrainerCallback
 
 from tests.conftest import REPO
+from tests.helpers_programs import run_program
 from tests.hooks.builders import natural
 
 FIGURES = ("lnat/chosen", "lnat/score_chosen", "lnat/share/QwQ", "lnat/tokens")
@@ -36,11 +37,8 @@ def tracked(folder: Path, tracker: str, **variables: str) -> dict[str, Any]:
     """Train in a process of its own, which reports to the tracker; the figures as logged."""
     if importlib.util.find_spec(tracker) is None:
         pytest.skip(f"{tracker} is not installed")
-    env = {**os.environ, "TRACKIO_DIR": str(folder / "trackio"), **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN, tracker, str(REPO)], cwd=folder, env=env, timeout=240,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    more = {"TRACKIO_DIR": str(folder / "trackio"), **variables}
+    done = run_program(_RUN, [tracker, str(REPO)], cwd=folder, more=more)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads((folder / "expected.json").read_text())
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,35 +12,31 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from lnat_plugins.study.run import LOG, StudyRun
+from tests.helpers_programs import LNAT, Program
 from tests.torture.processes import are_gone
 
 from .lab import finished
 
-MAIN = "from lnat_plugins.cli import main; import sys; sys.exit(main())"
-
 
 @contextmanager
-def two_jobs(folder: Path) -> Iterator[tuple[StudyRun, subprocess.Popen[str]]]:
+def two_jobs(folder: Path) -> Iterator[tuple[StudyRun, Program]]:
     """`lnat study --jobs 2` with two units to be done."""
     run = finished(folder, out=folder / "results")
     for unit in run.units[-2:]:
         (run.folder_of(unit) / "unit.json").unlink()
         (run.folder_of(unit)).rmdir()
     command = ["study", str(run.spec.source), "--output_path", str(run.folder), "--jobs", "2"]
-    with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", MAIN, *command],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-    ) as process:  # fmt: skip
+    with Program(LNAT, command, cwd=folder) as process:
         yield run, process
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(what: Callable[[], object], process: Program) -> None:
     while not what():
-        assert process.poll() is None
+        assert process.returncode is None
         time.sleep(0.02)
 
 
-def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def workers(process: Program) -> list[psutil.Process]:
     return [
         one
         for one in psutil.Process(process.pid).children()
@@ -67,8 +62,8 @@ def test_a_process_that_is_killed_ends_the_study_with_one_line(tmp_path: Path) -
         wait_for(lambda: workers(process), process)
         own = psutil.Process(process.pid).children(recursive=True)
         workers(process)[0].kill()
-        _, said = process.communicate(timeout=240)
-    assert process.returncode == 2, said
+        code, (_, said) = process.wait(), process.said()
+    assert code == 2, said
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith(
         f"lnat: error: {run.folder}: a process ended before its unit was done (found 'A process in "

@@ -23,11 +23,13 @@ from lnat_plugins.harness.evaluation import evaluate_documents
 from lnat_plugins.hooks import trl_train
 from lnat_plugins.hooks.trl_train import train
 from lnat_plugins.selection.training_set import read_selection
+from lnat_plugins.study import jobs
 from lnat_plugins.study.jobs import run_units
 from lnat_plugins.study.rows import held_out, rows_of
 from lnat_plugins.study.run import LOG, StudyRun
 from lnat_plugins.study.units import UNIT, Kind, Unit
 from tests.harness.lab import CLASS
+from tests.helpers_programs import prepared
 
 from .lab import write_study
 
@@ -189,7 +191,10 @@ def test_units_are_commands(
     )
 
 
-def test_several_at_once_bring_the_same(done: StudyRun, study: Path, tmp_path: Path) -> None:
+def test_several_at_once_bring_the_same(
+    done: StudyRun, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "get_context", lambda kind: prepared())
     threads = torch.get_num_threads()
     run = StudyRun.of(study, tmp_path)
     with_scores(run, done)

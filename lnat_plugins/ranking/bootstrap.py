@@ -138,6 +138,13 @@ def resampled_means(
     def draw(start: int) -> Ints:
         return generator.integers(0, n_prompts, size=(min(chunk, iters - start), size))
 
+    def add(start: int, drawn: Ints) -> None:
+        weights = _counts(drawn, n_prompts)
+        means_BC[start : start + len(drawn)] = weights @ values_PC / size
+
+    if len(starts) == 1:
+        add(0, draw(0))
+        return means_BC
     # The next are drawn meanwhile, by a thread: drawing takes half of the time.
     with ThreadPoolExecutor(1, thread_name_prefix="lnat-bootstrap") as thread:
         ahead = thread.submit(draw, 0)
@@ -145,8 +152,7 @@ def resampled_means(
             drawn = ahead.result()
             if start != starts[-1]:
                 ahead = thread.submit(draw, start + chunk)
-            weights = _counts(drawn, n_prompts)
-            means_BC[start : start + len(drawn)] = weights @ values_PC / size
+            add(start, drawn)
     return means_BC
 
 

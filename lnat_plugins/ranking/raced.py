@@ -27,7 +27,7 @@ class RacedTeacher:
     Attributes:
         estimate: of its mean over the prompts that were read of it.
         prompts: so many.
-        left: "best", "1 of the best 3", "placed", "dropped after 35 prompts", or "not settled".
+        left: "best", "top 3", "placed", "dropped after 35 prompts", or "not settled".
         against: the teachers that decided it.
     """
 

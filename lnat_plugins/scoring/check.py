@@ -66,8 +66,9 @@ class Trial:
 
     Attributes:
         device: where.
-        prompts, tokens: how many were read.
-        seconds: it took; without loading the model and without the first prompt, which warms up.
+        prompts: how many were read; 0 for one response, where a prompt would take too long.
+        tokens: as many were read.
+        seconds: it took; without loading the model, and without what was read to warm up.
     """
 
     device: str
@@ -123,7 +124,9 @@ class StudentCheck:
     @property
     def seconds(self) -> float | None:
         """An estimate for the set as it is, from the trial."""
-        return None if self.trial is None else self.planned[AS_SET].tokens / self.trial.rate
+        if self.trial is None or not self.trial.tokens:
+            return None
+        return self.planned[AS_SET].tokens / self.trial.rate
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,8 @@ def _reading_lines(student: StudentCheck, teacher_set: TeacherSet) -> Iterator[s
         yield (
             f"about {duration(student.seconds)} on this machine ({student.trial.device}, "
             f"{student.trial.rate:,.0f} tokens/s in a trial of "
-            f"{plural(student.trial.prompts, 'prompt')}; an estimate)"
+            f"{plural(student.trial.prompts, 'prompt') if student.trial.prompts else '1 response'}"
+            "; an estimate)"
         )
     yield student.cost.in_words()
     if student.budgeted is not None:

@@ -54,11 +54,13 @@ from lnat_plugins.scoring.student import ScoringPlan, context_of
 from lnat_plugins.scoring.tokens import EncodedResponse, encode_response, tags_in
 from lnat_plugins.scoring.variants import calls_with_variants
 from lnat_plugins.scoring.ways import extra_of
-from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, TeacherSet
+from lnat_plugins.teacher_set import Candidate, Candidates, Prompt, Response, TeacherSet
 from lnat_plugins.teacher_set.template_columns import template_arguments
 
 _TRIAL_PROMPTS: Final = 24
 _TRIAL_SECONDS: Final = 15.0
+_LONGEST_PROMPT: Final = 60.0
+"""Seconds; a prompt that would take longer, as one short response foretells, is not read."""
 _CUT: Final = 3
 _EXAMPLE: Final = 60
 
@@ -371,26 +373,46 @@ class _Reader:
         return found
 
     def trial(self) -> Trial:
-        """Scores a few prompts, evenly spread, for at most some seconds."""
-        n_prompts = len(self._set.prompts)
-        n = min(_TRIAL_PROMPTS, n_prompts)
-        backend, warm = self._student.backend, n_prompts > 1
-        prompts = tokens = 0
-        seconds = 0.0
+        """Scores a few prompts, evenly spread, for some seconds.
+
+        The shortest response comes first: it warms up, tries the packed pass, and says how long a
+        prompt will take. Where that is too long (a CPU, long conversations) it is all that is read.
+        """
+        prompts, backend = self._set.prompts, self._student.backend
+        n = min(_TRIAL_PROMPTS, len(prompts))
+        least = min(prompts, key=lambda prompt: len(_shortest(prompt).text))
+        alone = self.prepared(replace(least, responses=(_shortest(least),)))
+        found = self._timed(alone, 0)
+        if found.seconds < _LONGEST_PROMPT:
+            found = self._timed(alone, 0)
         for k in range(n):
-            prompt = self._set.prompts[k * n_prompts // n]
-            candidates = self.candidates(prompt)
-            rows = [*map(self.renderer.row, candidates)]
-            prepared = self.scorer.prepare_rows(rows, [row.response for row in candidates])
-            before, start = backend.tokens_read, time.perf_counter()
-            prepared.score(self.scorer.score_prepared)
-            took = time.perf_counter() - start
-            if k or not warm:  # the first one warms up, and tries the packed pass
-                prompts, tokens = prompts + 1, tokens + backend.tokens_read - before
-                seconds += took
-            if prompts and seconds + took > _TRIAL_SECONDS:
+            prepared = self.prepared(prompts[k * len(prompts) // n])
+            tokens = tokens_to_read(backend, prepared.calls(self.scorer.calls)).tokens
+            spent = found.seconds if found.prompts else 0.0
+            limit = _TRIAL_SECONDS if found.prompts else _LONGEST_PROMPT
+            # Nothing is read of what is too long for the student.
+            if not found.tokens or spent + tokens / found.rate > limit:
                 break
-        return Trial(self._student.device, prompts, tokens, seconds)
+            one = self._timed(prepared, 1)
+            if not found.prompts:
+                found = one
+                continue
+            both = found.prompts + 1, found.tokens + one.tokens, found.seconds + one.seconds
+            found = Trial(one.device, *both)
+        return found
+
+    def prepared(self, prompt: Prompt) -> PreparedRows:
+        """Steps and tokens of a prompt's responses."""
+        candidates = self.candidates(prompt)
+        rows = [*map(self.renderer.row, candidates)]
+        return self.scorer.prepare_rows(rows, [row.response for row in candidates])
+
+    def _timed(self, prepared: PreparedRows, prompts: int) -> Trial:
+        backend = self._student.backend
+        before, start = backend.tokens_read, time.perf_counter()
+        prepared.score(self.scorer.score_prepared)
+        seconds = time.perf_counter() - start
+        return Trial(self._student.device, prompts, backend.tokens_read - before, seconds)
 
     def example(self, note: str, row: Candidate, tokens: RowTokens) -> str:
         """The text that a note is about."""
@@ -413,6 +435,10 @@ class _Reader:
             lines = (line.strip() for line in row.text.splitlines())
             text = next((line for line in lines if line and line not in rendered), "")
         return text if len(text) <= _EXAMPLE else f"{text[:_EXAMPLE]}…"
+
+
+def _shortest(prompt: Prompt) -> Response:
+    return min(prompt.responses, key=lambda response: len(response.text))
 
 
 def _counter(scorer: Scorer) -> Callable[[int, PreparedRows], Planned]:

@@ -102,10 +102,12 @@ def test_a_prompt_is_read_once_but_for_the_token_before_the_first_score(
     fake, server = started(page=page)
     reader = SglangReader(server)
     runs = [run(11, 12, 13), run(14, 15, 16), run(17, 18, unscored=1)]
+    read: list[int] = []
+    reader.on_read = lambda: read.append(reader.requests)
     found = reader.score_all([PromptRuns(PROMPT, runs)])[0]
     for one, other in zip(found, Engine(fake.model).score(PROMPT, runs), strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=EXACT, rtol=0)
-    assert fake.cached[-3:] == cached
+    assert fake.cached[-3:] == cached and read == [3]
     assert (reader.requests, reader.counts.forwards) == (3, 1)
     assert (reader.counts.prompt_tokens, reader.counts.body_tokens) == (18 - sum(cached), 8)
 

@@ -121,11 +121,13 @@ def test_a_prompt_is_read_once_for_all_its_runs(monkeypatch: pytest.MonkeyPatch)
     reader = VllmReader(llm)
     asked = len(llm.sent)
     runs = [run(11, 12, 13), run(14, 15, 16, unscored=1), run(17)]
+    read: list[int] = []
+    reader.on_read = lambda: read.append(reader.requests)
     found = reader.score_all([PromptRuns(PROMPT, runs)])[0]
     known = Engine(llm.model).score(PROMPT, runs)
     for one, other in zip(found, known, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=EXACT, rtol=0)
-    assert llm.cached[asked:] == [0, 4, 4]
+    assert llm.cached[asked:] == [0, 4, 4] and read[-1] == 3
     assert (reader.requests, reader.counts.forwards) == (3, 1)
     assert (reader.counts.prompt_tokens, reader.counts.body_tokens) == (6 + 2 + 2, 7)
 

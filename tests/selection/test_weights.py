@@ -118,6 +118,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     read = list(read_weights(path).values())
     assert [*map(repr, read[:2])] == [*map(repr, rows[:2])]
     assert math.isnan(read[2].lnat_weight) and read[2].reason == "too\nlong"
+    assert [row.tokens for row in read] == [3, 0, 0]
     known, reasons = join_weights(POOL.rows, read_weights(path))
     assert (
         known == {0: 0.1 + 0.2} and reasons[2] == "it has no weight: the file's is of another text"

@@ -189,6 +189,7 @@ LINES = [
     "prose that is wrapped at\nsome margin goes on. ¦Then ends.",
     "prose that was wrapped before the\n12 apples were eaten. ¦Then ends.",
     "This long line of prose was wrapped at a margin on the way to old\nParis by train. ¦Then ends.",
+    "This long line of prose ends without a full stop on the way to old\n¦Then another begins.",
     "Lines with a hard break  \n¦Second line here",
     "We find:\n¦the total is five",
     "Hence,\nNumber of cows = 3",

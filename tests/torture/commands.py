@@ -77,14 +77,15 @@ def _seen(found: object) -> object:
     return {name: of for name, one in found.items() if ".lnat-" not in name and (of := _seen(one))}
 
 
-def scene(name: str, *options: str, over: str, first: str) -> Scene:
+def scene(name: str, *options: str, over: str, first: str, parts: Sequence[str] = ("",)) -> Scene:
     """A command that writes over what an earlier one wrote, and for the first time; each is killed
-    at any moment, and while it writes."""
+    at any moment, and while it writes. `parts`: files of an output, each old or new as a whole."""
     works = {one: command(name, "out", *options, "--output_path", one) for one in (over, first)}
     kinds = [Kind(one, work) for one, work in works.items()]
     kinds += [Kind(f"{one}, writing", work, WRITES) for one, work in works.items()]
     earlier = (name, "few", *options, "--output_path", over)
-    return Scene(functools.partial(prepare, earlier), files(over, first), kinds)
+    wholes = [f"{one}/{part}" if part else one for one in (over, first) for part in parts]
+    return Scene(functools.partial(prepare, earlier), files(*wholes), kinds)
 
 
 def report() -> Scene:
@@ -102,8 +103,9 @@ def report() -> Scene:
 
 
 def rank() -> Scene:
-    """Both files, which are one output: a new one beside an old one is a difference."""
-    return scene("rank", *FAST, over="over", first="first")
+    """Two files, which are moved into their places one after the other."""
+    parts = ("ranking.json", "ranking.md")
+    return scene("rank", *FAST, over="over", first="first", parts=parts)
 
 
 def select() -> Scene:

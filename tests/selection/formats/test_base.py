@@ -130,3 +130,17 @@ def test_turns_of_the_assistant_in_a_prompt(tmp_path: Path, name: str) -> None:
     if name == "llama_factory":
         v1 = rows_of(tmp_path / "c", "data/v1.jsonl")[0]["messages"]
         assert [turn["loss_weight"] for turn in v1] == [0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("org/student", "org/student"), ("/gone/student", "student")]
+)
+def test_a_student_has_its_name_and_of_a_path_the_last_part(
+    given: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = four_rows()
+    monkeypatch.chdir(tmp_path)
+    assert Chosen(pool, selection_of(pool, student=given)).student == shown
+    if shown != "student":
+        Path(given).mkdir(parents=True)
+        assert Chosen(pool, selection_of(pool, student=given)).student == "student"

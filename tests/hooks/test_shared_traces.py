@@ -29,7 +29,7 @@ GLOBAL = LOCAL | {"metric": "global_naturalness", "windows": ["global"]}
 
 @pytest.fixture(scope="module")
 def rows(shared: Path) -> Dataset:
-    """The three prompts with the shortest traces, four teachers each."""
+    """The three prompts with the shortest traces, the two shortest of each."""
     by_prompt: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with (shared / "data" / "gsm8k_long_cot.jsonl").open(encoding="utf-8") as lines:
         for row in map(json.loads, lines):
@@ -43,7 +43,7 @@ def rows(shared: Path) -> Dataset:
                 **{name: row[name] for name in ("teacher", "prompt_id", "correct")},
             }
             for own in shortest
-            for row in own
+            for row in sorted(own, key=lambda row: len(row["response"]))[:2]
         ]
     )
 
@@ -152,7 +152,7 @@ def _two_stages(shared: Path, folder: Path, rows: Dataset) -> Selection:
     assert lnat(["select", "--config", str(path), "--output_path", str(folder / "chosen")]) == 0
     written = Dataset.from_parquet(str(folder / "chosen" / "data" / "train.parquet"))
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(student_of(shared)),
+        AutoModelForCausalLM.from_pretrained(student_of(shared), dtype="float32"),
         sft_config(folder / "run", num_train_epochs=1, max_length=None),
         train_dataset=written,
         processing_class=AutoTokenizer.from_pretrained(student_of(shared)),

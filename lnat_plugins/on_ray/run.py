@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -285,6 +286,8 @@ def _run(
     from lnat_plugins.on_ray.actor import ScoringActor
 
     if not ray.is_initialized():
+        # Ray reports no usage of a cluster that is started here, unless the caller wants it.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init()
     (fewest, most), gpus = pool.sized(ray.cluster_resources())
     _log.info("%s to %s, %g GPUs each", fewest, plural(most, "actor"), gpus)

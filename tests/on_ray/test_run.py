@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -121,6 +123,24 @@ def test_the_pool_is_as_large_as_the_cluster_has_room_for() -> None:
     assert _Pool(None, None, 2, 8).sized({"CPU": 8.0}) == ((1, 3), 0)
     with pytest.raises(ConfigError, match=r"no actor fits .*It has 8 GPUs; give fewer"):
         _Pool(None, 16, 1, 8).sized(cluster)
+
+
+@pytest.mark.parametrize(("given", "seen"), [(None, "0"), ("1", "1")])
+def test_a_cluster_that_is_started_reports_no_usage(
+    given: str | None, seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lnat_plugins.on_ray import run
+
+    def init() -> None:
+        raise ConfigError(os.environ["RAY_USAGE_STATS_ENABLED"])
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", given or "")
+    if given is None:
+        monkeypatch.delenv("RAY_USAGE_STATS_ENABLED")
+    ray: Any = SimpleNamespace(is_initialized=lambda: False, init=init)
+    nothing: Any = None
+    with pytest.raises(ConfigError, match=rf"^{seen}\.$"):
+        run._run(ray, nothing, nothing, nothing, (), nothing)
 
 
 def start_ray() -> None:

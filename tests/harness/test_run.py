@@ -258,7 +258,7 @@ def test_long_traces_agree_with_the_definition(shared: Path, tmp_path: Path) -> 
         dataset_path=str(shared / "data" / "gsm8k_long_cot.jsonl"),
     )
     lm = HFLM(str(shared / "models" / "student-base"), device="cpu", dtype="float32")
-    results = evaluate(tmp_path, lm, limit=2)
+    results = evaluate(tmp_path, lm, limit=1)
     found = records(results)
     teachers = {teacher for _, teacher, _ in found}
     assert len(teachers) == 4

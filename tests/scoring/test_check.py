@@ -167,8 +167,8 @@ def test_a_trial_gives_a_time(tmp_path: Path, folder: Path) -> None:
     own = found.student
     assert own is not None and own.trial is not None and own.seconds is not None
     assert (own.trial.device, own.trial.prompts) == ("cpu", 4)
-    # That of the prompts: neither what warms up is in it nor the whole of what `sensitivity` adds.
-    assert own.trial.tokens == 4 * own.trial.tokens // 4 <= own.planned[AS_SET].tokens
+    # Of the prompts alone, without what warms up; `sensitivity` adds to what is planned.
+    assert 0 < own.trial.tokens <= own.planned[AS_SET].tokens
     assert own.seconds == pytest.approx(own.planned[AS_SET].tokens / own.trial.rate)
     assert " on this machine (cpu, " in found.to_markdown()
     assert "tokens/s in a trial of 4 prompts; an estimate)" in found.to_markdown()
@@ -184,13 +184,14 @@ def test_long_prompts_are_not_read_for_a_time(
     monkeypatch.setattr("lnat_plugins.scoring.check_student._LONGEST_PROMPT", 0.0)
     data = rows(prompts=4)
     data[5]["response"] = "Short."
-    found = check_teacher_set(write_set(tmp_path, data), folder, device="cpu").student
+    whole = check_teacher_set(write_set(tmp_path, data), folder, device="cpu")
+    found = whole.student
     assert found is not None and found.trial is not None and found.seconds is not None
     alone = [{**data[5], "prompt_id": "p0"}, {**data[4], "prompt_id": "p0", "response": "Short."}]
     short = check_teacher_set(write_set(tmp_path, alone, "short"), folder, trial=False).student
     assert short is not None and found.trial.prompts == 0
-    assert 0 < found.trial.tokens < short.planned[AS_SET].tokens
-    assert "tokens/s in a trial of 1 response; an estimate)" in found.to_markdown()
+    assert found.trial.tokens == short.planned[AS_SET].tokens  # two responses with the same tokens
+    assert "tokens/s in a trial of 1 response; an estimate)" in whole.to_markdown()
 
 
 def test_there_is_no_time_where_nothing_can_be_read(tmp_path: Path, folder: Path) -> None:

@@ -225,3 +225,16 @@ def test_blocks_of_rows_change_nothing(rows: int, monkeypatch: pytest.MonkeyPatc
     whole = measure(logits, targets, TOKEN)
     monkeypatch.setattr("lnat_plugins.engine.projection.BLOCK_BYTES", 4 * 40 * rows)
     assert torch.equal(measure(logits, targets, TOKEN), whole)
+
+
+def test_a_block_holds_no_more_than_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of float32, on the CPU: 16 rows of 2**16 tokens are 4 MiB."""
+    sizes: list[int] = []
+
+    def seen(logits: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(logits))
+        return measure(logits, *rest)
+
+    monkeypatch.setattr("lnat_plugins.engine.projection.measure", seen)
+    found = measure(torch.zeros(40, 2**16), torch.zeros(40, dtype=torch.long), ())
+    assert sizes == [16, 16, 8] and found.shape == (1, 40)

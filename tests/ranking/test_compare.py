@@ -179,6 +179,10 @@ def test_what_cannot_be_compared_is_named_and_counts_nowhere() -> None:
     assert len(found.tau) == len(found.overlap) == len(found.shared_prompts) == 2
     with pytest.raises(DataError, match=r"none of the metrics can be .*needy.*Score again with"):
         compare_rows(two_scores(), [needy])
+    with pytest.raises(DataError, match=r"small_pool.*needy.*Score again with"):
+        compare_rows(two_scores(), [small_pool, needy])
+    with pytest.raises(DataError, match=r"small_pool.*Name other metrics, or another window"):
+        compare_rows(two_scores(), [small_pool])
 
 
 def test_two_metrics_without_a_common_prompt() -> None:

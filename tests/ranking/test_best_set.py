@@ -385,6 +385,12 @@ def test_whoever_looks_again_and_again_is_not_misled(teachers: int) -> None:
     assert bounded <= 0.05 < 0.12 < plain
 
 
+def test_the_last_digits_of_large_scores_are_no_lead() -> None:
+    first = 1e9 + np.random.default_rng(0).normal(size=40)
+    found = of(np.stack([first, first + 4 * np.spacing(1e9)], axis=1))
+    assert sorted(found.members) == [0, 1] and found.ranks == ((1, 2), (1, 2))
+
+
 def test_a_lead_that_no_look_can_doubt() -> None:
     found = of(exactly(0, 50, 0.0, 3.0), repeated=True)
     assert found.members == (1,) and found.ranks == ((2, 2), (1, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import os
 import signal
@@ -106,5 +107,11 @@ def _opened(study: str, folder: str) -> StudyRun:
 
 
 def _run_one(study: str, folder: str, name: str) -> dict[str, Any]:
+    import torch
+
     run = _opened(study, folder)
-    return run.run(find_unit(name, run.units))
+    try:
+        return run.run(find_unit(name, run.units))
+    finally:
+        gc.collect()
+        torch.cuda.empty_cache()  # the other processes may need it; without a GPU it does nothing

@@ -7,10 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+import torch
 
+from lnat_plugins.errors import ConfigError
+from lnat_plugins.study import jobs
 from lnat_plugins.study.run import LOG, StudyRun
 from tests.helpers_programs import LNAT, Program
 from tests.torture.processes import are_gone
@@ -72,6 +77,30 @@ def test_a_process_that_is_killed_ends_the_study_with_one_line(tmp_path: Path) -
                          "the process, with fewer --jobs.\n")  # fmt: skip
     assert are_gone(own)
     assert all(run.done(unit) is not None for unit in run.units[:-2])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_gpus_memory_is_given_back_after_each_unit(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of a study share it, and live as long as the study."""
+    done: list[str] = []
+
+    def run(unit: str) -> dict[str, Any]:
+        done.append(unit)
+        if fails:
+            raise ConfigError("no")
+        return {"unit": unit}
+
+    monkeypatch.setattr(jobs, "_opened", lambda *of: SimpleNamespace(run=run, units=()))
+    monkeypatch.setattr(jobs, "find_unit", lambda name, units: name)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("emptied"))
+    if fails:
+        with pytest.raises(ConfigError):
+            jobs._run_one("study", "folder", "a")
+    else:
+        assert jobs._run_one("study", "folder", "a") == {"unit": "a"}
+    assert done == ["a", "emptied"]
 
 
 @pytest.mark.parametrize("is_there", [True, False])

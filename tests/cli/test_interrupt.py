@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,7 @@ def test_training_says_what_is_kept(tmp_path: Path, repo: Path) -> None:
 
 
 def kept(cache: str) -> int:
-    with sqlite3.connect(cache + SUFFIX) as file:
+    with closing(sqlite3.connect(cache + SUFFIX)) as file:
         found: int = file.execute("SELECT count(*) FROM records").fetchone()[0]
     return found
 

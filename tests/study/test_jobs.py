@@ -37,7 +37,7 @@ def two_jobs(folder: Path) -> Iterator[tuple[StudyRun, Program]]:
 
 def wait_for(what: Callable[[], object], process: Program) -> None:
     while not what():
-        assert process.returncode is None
+        assert process.returncode is None, process.said()[1]
         time.sleep(0.02)
 
 

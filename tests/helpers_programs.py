@@ -164,6 +164,8 @@ def _work(
         os.dup2(file, number)
         os.close(file)
     os.chdir(cwd)
+    # Where processes begin that the program starts: in the checkout its package would come first.
+    multiprocessing.process.ORIGINAL_DIR = cwd
     os.environ.clear()
     os.environ.update(variables)
     sys.argv = ["-c", *arguments]

@@ -60,7 +60,7 @@ from lnat_plugins.teacher_set.template_columns import template_arguments
 _TRIAL_PROMPTS: Final = 24
 _TRIAL_SECONDS: Final = 15.0
 _LONGEST_PROMPT: Final = 60.0
-"""Seconds; a prompt that would take longer, as one short response foretells, is not read."""
+"""Seconds; a prompt that would take longer, by the rate of one short response, is not read."""
 _CUT: Final = 3
 _EXAMPLE: Final = 60
 

@@ -180,6 +180,30 @@ def test_the_seed_decides_stability() -> None:
     assert one != other
 
 
+@pytest.mark.parametrize(
+    ("iters", "drawn"),
+    [
+        (10_000, {10: 2_000, 10_000: 1_677, 50_000: 335, 200_000: 200}),
+        (300, {10: 300, 10_000: 300, 50_000: 300, 200_000: 200}),
+        (100, {10: 100, 10_000: 100, 50_000: 100, 200_000: 100}),
+    ],
+)
+def test_many_prompts_are_resampled_less_often(
+    iters: int, drawn: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+
+    def means(values_PC: module.Floats, draws: int, seed: object, size: int) -> module.Floats:
+        found[size] = draws
+        return values_PC[:2]
+
+    monkeypatch.setattr(module, "resampled_means", means)
+    monkeypatch.setattr(module, "grid", lambda own: tuple(drawn))
+    stability = rank_rows(noisy(20, 0.2), bootstrap_iters=iters).stability
+    assert stability.sizes == tuple(drawn)
+    assert found == {**found, **drawn}
+
+
 def test_one_teacher_has_no_stability() -> None:
     assert rank_rows(table({"A": [-1.0, -2.0]})).stability.sizes == ()
 

@@ -146,15 +146,6 @@ def test_a_cluster_that_is_started_reports_no_usage(
         run._run(ray, nothing, nothing, nothing, (), nothing)
 
 
-def start_ray() -> None:
-    """A small cluster of this process."""
-    import ray
-
-    ray.init(
-        num_cpus=4, include_dashboard=False, object_store_memory=100 << 20, log_to_driver=False
-    )
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a set whose plugin fails on some responses while the file `fails` is there."""
@@ -180,6 +171,8 @@ def killed(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _killed(folder: Path) -> dict[str, Any]:
     import ray
+
+    from tests.torture.cluster import start_ray
 
     source, out = folder / "my_teachers.yaml", folder / "out"
     options: dict[str, Any] = {**ARGUMENTS, "actors": (2, 2), "block": 1}

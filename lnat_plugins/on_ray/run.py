@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -45,6 +46,7 @@ _RUN: Final = "run.json"
 _OPTION: Final = "output_path"
 _PATIENCE: Final = 5.0
 _COLOURS: Final = re.compile(r"\x1b\[[\d;]*m")
+_READERS: Final = "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"
 _INSTALL: Final = "pip install 'lnat-plugins[ray]'"
 
 _log = logging.getLogger(__name__)
@@ -291,7 +293,8 @@ def _run(
         ray.init()
     (fewest, most), gpus = pool.sized(ray.cluster_resources())
     _log.info("%s to %s, %g GPUs each", fewest, plural(most, "actor"), gpus)
-    rows = ray.data.read_parquet(prompt_files(prompts))
+    files = prompt_files(prompts)
+    rows = ray.data.read_parquet(files)
     if state.done_N.any():
         rows = rows.map_batches(_without(state.done_N), batch_format="pyarrow")
     rows = rows.repartition(target_num_rows_per_block=pool.block)
@@ -305,7 +308,8 @@ def _run(
         num_cpus=pool.cpus,
     )
     try:
-        rows.write_parquet(str(parts))
+        with _footer_readers(len(files)):
+            rows.write_parquet(str(parts))
     except Exception as cause:
         if error := _ours(cause):
             raise error from None
@@ -315,6 +319,23 @@ def _run(
             f"Ray ended the run: {visible(first.rstrip('.'))}", where=str(parts.parent),
             remedy="run again with the same arguments; what was written is not scored again",
         ) from cause  # fmt: skip
+
+
+@contextmanager
+def _footer_readers(files: int) -> Iterator[None]:
+    """As many processes as have files to look at, unless the caller has said how many.
+
+    Ray (2.60) starts 32 to find out how the rows lie in parquet files, however few these are; each
+    looks at ten at once.
+    """
+    if _READERS in os.environ:
+        yield
+        return
+    os.environ[_READERS] = str(min(32, -(-files // 10)))
+    try:
+        yield
+    finally:
+        del os.environ[_READERS]
 
 
 def _without(done_N: np.ndarray[Any, np.dtype[np.bool_]]) -> Callable[[Any], Any]:

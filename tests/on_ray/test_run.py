@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -144,6 +146,33 @@ def test_a_cluster_that_is_started_reports_no_usage(
     nothing: Any = None
     with pytest.raises(ConfigError, match=rf"^{seen}\.$"):
         run._run(ray, nothing, nothing, nothing, (), nothing)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "given", "readers"), [(1, None, "1"), (10_001, None, "2"), (1, "7", "7")]
+)
+def test_files_are_looked_at_by_as_few_processes_as_will_do(
+    prompts: int, given: str | None, readers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lnat_plugins.on_ray import run
+
+    name = "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS"
+    monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv(name, given)
+    for i in range(-(-prompts // 1_000)):
+        (tmp_path / f"prompts-{i:06d}.parquet").touch()
+    found = []
+    rows = MagicMock()
+    for step in (rows.map_batches, rows.repartition):
+        step.return_value = rows
+    rows.write_parquet = lambda path: found.append(os.environ[name])
+    ray = MagicMock()
+    ray.data.read_parquet.return_value = rows
+    ray.cluster_resources.return_value = {"CPU": 2.0}
+    state: Any = SimpleNamespace(done_N=np.zeros(prompts, bool))
+    run._run(ray, tmp_path, tmp_path / "parts", state, (), run._Pool(None, None, 1, 8))
+    assert (found, os.environ.get(name)) == ([readers], given)
 
 
 @pytest.fixture(scope="module")

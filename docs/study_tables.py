@@ -6,11 +6,14 @@ Each file is the `studies.json` of a run, or what a run of one study says of its
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
+from lnat_plugins.formatting import span
 
 MEASURED: Final = Path(__file__).parent.parent / "examples" / "study" / "measured"
 
@@ -31,7 +34,7 @@ def read(name: str) -> dict[str, Any]:
 
 def _label(label: str) -> str:
     """Without what its budget says again."""
-    return label.replace("_rows_1:", ":").replace("_tokens_1:", ":")
+    return re.sub("_(rows|tokens)_[12]:", ":", label)
 
 
 def _number(value: float | None, digits: int = 2) -> str:
@@ -42,8 +45,10 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 
 def _interval(estimate: Mapping[str, float | None], digits: int = 2) -> str:
-    low, high = (_number(estimate[end], digits) for end in ("low", "high"))
-    return f"[{low}, {high}]" if low else ""
+    low, high = estimate["low"], estimate["high"]
+    if low is None or high is None:
+        return ""
+    return span(low, high, digits).replace("-", "−")
 
 
 def students(name: str) -> Rows:

@@ -34,8 +34,18 @@ def number(value: float, digits: int = 4, *, undefined: str = "N/A", separator: 
 
 
 def span(low: float, high: float, digits: int = 4) -> str:
-    """An interval; "N/A" if there is none."""
-    return "N/A" if math.isnan(low) else f"[{number(low, digits)}, {number(high, digits)}]"
+    """An interval; "N/A" if there is none.
+
+    An end that is not 0 gets up to six decimals rather than be printed as 0: readers look whether
+    an interval excludes 0.
+    """
+    return "N/A" if math.isnan(low) else f"[{_end(low, digits)}, {_end(high, digits)}]"
+
+
+def _end(value: float, digits: int) -> str:
+    while value and round(value, digits) == 0 and digits < 6:
+        digits += 1
+    return number(value, digits)
 
 
 def with_span(

@@ -40,11 +40,13 @@ def test_fewer_decimals_stay_few() -> None:
     assert number(1479.2661, 1) == "1479.3"
     assert span(-1.5, 2000.123, 3) == "[-1.500, 2000.12]"
     assert span(math.nan, math.nan, 3) == "N/A"
+    assert span(-0.91, -0.0042, 2) == "[-0.91, -0.004]"
+    assert span(0.0, 4e-8, 2) == "[0.00, 0.000000]"
 
 
 def test_a_value_with_its_interval() -> None:
     assert with_span(0.45, 0.04, 0.79, 2) == "0.45 [0.04, 0.79]"
-    assert with_span(0.45, 0.04, 0.79, 1, signed=True) == "+0.5 [0.0, 0.8]"
+    assert with_span(0.45, 0.04, 0.79, 1, signed=True) == "+0.5 [0.04, 0.8]"
     assert with_span(-0.45, math.nan, math.nan, 2, signed=True) == "-0.45 N/A"
     assert with_span(math.nan, math.nan, math.nan) == "N/A"
 

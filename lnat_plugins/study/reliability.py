@@ -83,6 +83,11 @@ class Reliability:
     seeds: int
     items: int
 
+    @property
+    def is_noise(self) -> bool:
+        """Whether noise alone may explain the teachers' means; not where no share is known."""
+        return not self.share.low > 0 and self.share.value < 1
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, NaN as null."""
         return {name: plain(value) for name, value in vars(self).items()}

@@ -258,7 +258,12 @@ def together(results: Sequence[StudentResult]) -> Together | None:
         return None
     outcomes = [one.outcomes for one in ordered]
     pooled = pool(outcomes, agreements)
-    said = pooled_verdict(pooled)
+    noise = [
+        one.outcomes.label
+        for one in ordered
+        if one.reliability is not None and one.reliability.is_noise
+    ]
+    said = pooled_verdict(pooled, noise)
     same = {(one.outcomes.item_set, one.budget, one.outcomes.teachers) for one in ordered}
     if len(same) == 1:
         said += students_verdict(compare_students(outcomes, agreements))

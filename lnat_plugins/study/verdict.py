@@ -52,7 +52,7 @@ def _reliable(found: Reliability) -> str:
         return f"How reliable the order of {n} is, is not known: no teacher has two seeds."
     span = "" if math.isnan(share.low) or math.isnan(share.high) else f" {share.interval()}"
     said = f"{number(share.value, 2)}{span}"
-    if not share.low > 0 and share.value < 1:
+    if found.is_noise:
         return (
             f"The {n} cannot be told apart after training: the share of variance beyond the noise "
             f"of {noise} is {said}. No metric can be judged by their order."
@@ -172,8 +172,12 @@ def _gained(gains: Sequence[Compared], chosen: str = "") -> Iterable[str]:
             yield f"Cannot be told apart from {what}: {', '.join(level)}."
 
 
-def pooled_verdict(found: Pooled) -> tuple[str, ...]:
-    """What may be said of metrics and selections over all students and studies together."""
+def pooled_verdict(found: Pooled, noise: Sequence[str] = ()) -> tuple[str, ...]:
+    """What may be said of metrics and selections over all students and studies together.
+
+    Args:
+        noise: labels of the results in which the teachers cannot be told apart.
+    """
     size = len(found.labels)
     above = [(one.metric, one.tau) for one in found.metrics if one.tau.above]
     below = [(one.metric, one.tau) for one in found.metrics if one.tau.below]
@@ -183,6 +187,12 @@ def pooled_verdict(found: Pooled) -> tuple[str, ...]:
         if not math.isnan(one.difference.value)
     ]
     said = []
+    if found.metrics and noise:
+        which = "this order counts" if len(noise) == 1 else "these orders count"
+        said.append(
+            f"In {len(noise)} of {plural(size, 'result')} the teachers cannot be told apart after "
+            f"training ({'; '.join(noise)}): {which} here like the others."
+        )
     if found.metrics:
         named = f"agree with the order after training, mean tau-b: {_named(above)}"
         first = named if above else "no metric's order can be told apart from a random one"

@@ -70,6 +70,23 @@ def test_in_a_program_too(tmp_path: Path) -> None:
     assert write_studies(open_studies(paths, root), iters=200, seed=1).to_json() != result.to_json()
 
 
+def test_a_result_whose_teachers_are_alike_is_named(tmp_path: Path) -> None:
+    runs = []
+    for name, short in (("sums", 1), ("alike", 9)):
+        (tmp_path / name).mkdir()
+        keys = {"study": name}
+        run = finished(
+            tmp_path / name, {**RIGHT, "short": short}, keys=keys, out=tmp_path / "out" / name
+        )
+        runs.append(str(run.spec.source))
+    found = run_studies(runs, tmp_path / "out", bootstrap_iters=200).together
+    assert found is not None
+    assert found.verdict[0] == (
+        "In 1 of 2 results the teachers cannot be told apart after training (alike: student, "
+        "6-rows): this order counts here like the others."
+    )
+
+
 def test_studies_with_other_questions_draw_them_apart(tmp_path: Path) -> None:
     paths, root = two(tmp_path)
     one, other = (study.students[0].outcomes for study in run_studies(paths, root).studies)

@@ -250,7 +250,12 @@ def test_over_several_results() -> None:
         f"{costs}: global 0.080 [0.070, 0.090], at worst 0.160.",
         "Worse than the best single teacher: local -0.100 [-0.150, -0.050].",
     )
-    assert pooled_verdict(of()) == ()
+    for noise, which in ((["one"], "this order counts"), (["one", "two"], "these orders count")):
+        assert pooled_verdict(of(base, local), noise)[0] == (
+            f"In {len(noise)} of 2 results the teachers cannot be told apart after training "
+            f"({'; '.join(noise)}): {which} here like the others."
+        )
+    assert pooled_verdict(of()) == pooled_verdict(of(), ["one"]) == ()
 
 
 def test_the_words_claim_no_difference_where_there_is_none() -> None:

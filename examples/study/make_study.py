@@ -110,6 +110,7 @@ class Size(NamedTuple):
     pretraining: int
 
 
+_FEW: Final = ("local", "global", "random")
 WARM: Final = {"rows": 48, "updates": 36}
 SIZES: Final[Mapping[str, Size]] = {
     "full": Size(
@@ -121,7 +122,7 @@ SIZES: Final[Mapping[str, Size]] = {
         teachers=tuple(TEACHERS),
         parts={
             "rows_1": Part([f"{name}-1" for name in STUDENTS], 3, "rows", tuple(SELECTIONS), WARM),
-            "rows_2": Part([f"{name}-2" for name in STUDENTS], 2, "rows", (), WARM),
+            "rows_2": Part([f"{name}-2" for name in STUDENTS], 2, "rows", _FEW, WARM),
             "tokens_1": Part(["llama-1"], 3, "tokens", (), None),
         },
         pretraining=STEPS,

@@ -121,7 +121,9 @@ def regrets(name: str) -> Rows:
 
 
 def _by_tau(name: str) -> list[dict[str, Any]]:
-    return sorted(read(name)["metrics"], key=lambda each: -each["tau"]["value"])
+    """Without metrics that have no order in any result, such as words that no teacher says."""
+    ordered = [one for one in read(name)["metrics"] if one["tau"]["value"] is not None]
+    return sorted(ordered, key=lambda each: -each["tau"]["value"])
 
 
 def gains(name: str) -> Rows:

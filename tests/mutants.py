@@ -37,6 +37,7 @@ PACKAGES: Final = ("engine", "scoring", "steps", "metrics", "ranking", "selectio
 THROUGH_EVERYTHING: Final = (
     "tests/metrics/test_golden.py", "tests/harness/test_run.py", "tests/harness/test_requests.py",
     "tests/test_api.py", "tests/cli/test_rank.py", "tests/cli/test_select.py",
+    "tests/plugins/test_registry.py",
 )  # fmt: skip
 ENOUGH: Final = 0.95
 _SECONDS: Final = 600

@@ -17,6 +17,7 @@ folder are kept. Files hold absolute paths, so a folder that is moved is written
     study/addition/study_rows_1.yaml     what `lnat study` reads: equal rows, the first students
     study/addition/study_rows_2.yaml     the same for students of another pre-training
     study/addition/study_tokens_1.yaml   equal tokens, one student
+    study/addition/study_utility_1.yaml  equal rows, one student, with the metric `utility`
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class Part(NamedTuple):
         budget: "rows" or "tokens".
         selections: names.
         warm: of `warm_naturalness`; None = without.
+        utility: whether `utility` is one of the metrics, with its default settings.
     """
 
     students: Sequence[str]
@@ -92,6 +94,7 @@ class Part(NamedTuple):
     budget: str
     selections: Sequence[str]
     warm: Mapping[str, int] | None
+    utility: bool = False
 
 
 class Size(NamedTuple):
@@ -124,6 +127,7 @@ SIZES: Final[Mapping[str, Size]] = {
             "rows_1": Part([f"{name}-1" for name in STUDENTS], 3, "rows", tuple(SELECTIONS), WARM),
             "rows_2": Part([f"{name}-2" for name in STUDENTS], 2, "rows", _FEW, WARM),
             "tokens_1": Part(["llama-1"], 3, "tokens", (), None),
+            "utility_1": Part(["llama-1"], 2, "rows", (), None, utility=True),
         },
         pretraining=STEPS,
     ),
@@ -219,6 +223,7 @@ def study(
         "seeds": part.seeds,
         "budget": {part.budget: budget},
         **({} if part.warm is None else {"warm": dict(part.warm)}),
+        **({"utility": True} if part.utility else {}),
         "selections": {name: dict(SELECTIONS[name]) for name in part.selections},
         "sft": {
             "num_train_epochs": training.epochs,

@@ -227,6 +227,26 @@ def test_a_good_trial_warns_of_nothing(warnings_logged: pytest.LogCaptureFixture
     assert (engine.path, engine.reason, warnings_logged.messages) == ("packed", "", [])
 
 
+def test_a_trial_reads_a_piece_of_what_is_long() -> None:
+    def trial(n_prompt: int, n_run: int) -> int:
+        """Tokens of the first score that the second, without a trial, does not read."""
+        model, read = student("qwen2"), [0]
+
+        def count(_: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            read[-1] += kwargs["input_ids"].numel()
+
+        model.register_forward_pre_hook(count, with_kwargs=True)
+        engine = Engine(model)
+        for _ in range(2):
+            engine.score(run(n_prompt).ids, [run(n_run)])
+            read.append(0)
+        return read[0] - read[1]
+
+    whole = trial(256, 96)
+    assert whole == trial(900, 96) == trial(256, 400) > trial(200, 96)
+    assert whole > trial(256, 60)
+
+
 def test_packed_by_name_is_refused_where_it_is_not_supported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -94,7 +94,7 @@ class Scorer:
 
     @functools.cached_property
     def scored_windows(self) -> tuple[Window, ...]:
-        """The windows asked for, then the narrower ones; see `variants.narrower_are_cheap`."""
+        """The windows asked for, then the narrower ones; see `ways.narrower_are_cheap`."""
         asked = {window.name for window in self.windows}
         widest = max((window.count or 0 for window in self.windows), default=0)
         narrower = range(widest if self.narrower and self.backend.shares_runs else 0)

@@ -15,7 +15,10 @@ from lnat_plugins.scoring.backend import Sum
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.scorer import Scorer
 from lnat_plugins.scoring.variants import score_with_variants, scorers_of_variants
-from lnat_plugins.scoring.ways import SAMPLE, sampled
+from lnat_plugins.scoring.ways import SAMPLE, narrower_are_cheap, sampled
+from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps.prefix import parse_prefix
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Response
 from tests.helpers_students import assert_near
 from tests.scoring.builders import LONG, OnlyTotals, scorer_of
@@ -41,6 +44,15 @@ def test_the_sample_is_spread_evenly(n: int) -> None:
     assert chosen[0] == 0 and chosen[-1] < n
     gaps = {b - a for a, b in zip(chosen, [*chosen[1:], n], strict=True)}
     assert max(gaps) - min(gaps) <= 1
+
+
+def test_narrower_windows_cost_little_beside_a_wide_one_of_many_steps() -> None:
+    """Of a prefix the steps that are read count, not those of the text."""
+    text, spec, windows = " ".join(["So it is."] * 40), parse_steps("sentence"), parse_windows([4])
+    assert narrower_are_cheap([text], spec, windows)
+    for prefix, cheap in {"8 steps": False, "30 steps": True, "400 steps": True}.items():
+        short = replace(spec, prefix=parse_prefix(prefix))
+        assert narrower_are_cheap([text], short, windows) is cheap
 
 
 def test_no_prompts_no_sample() -> None:

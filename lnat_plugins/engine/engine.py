@@ -103,7 +103,7 @@ class Engine:
                 "the student ran out of memory on its first two tokens",
                 found=str(next(model.parameters()).device), remedy=NO_MEMORY,
             ) from error  # fmt: skip
-        self.vocabulary = _vocabulary(model)
+        self.vocabulary = vocabulary_of(model)
         up_projection = last_up_projection(model)
         self.has_activations = up_projection is not None
         self._unit_sums = UnitSums(up_projection)
@@ -302,7 +302,7 @@ def other_attention(model: Any) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def _vocabulary(model: Any) -> int:
+def vocabulary_of(model: Any) -> int:
     """How many ids the embeddings of input and output have; 0 where that is not known."""
     known = (
         getattr(model.get_input_embeddings(), "num_embeddings", None),

@@ -8,13 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numpy as np
+import torch
+from transformers import PreTrainedModel
 
+from lnat_plugins.engine.engine import is_out_of_memory, vocabulary_of
 from lnat_plugins.engine.planning import Planned
-from lnat_plugins.engine.types import ALL
+from lnat_plugins.engine.types import ALL, OUT_OF_MEMORY, check_ids
 from lnat_plugins.scoring.backend import Job, JobSums, PromptCalls, Sum
 from lnat_plugins.scoring.tokens import EncodedResponse, Ids
 from lnat_plugins.steps.windows import Pair
 
+_NO_MEMORY: Final = Sum(math.nan, OUT_OF_MEMORY)
 _NOT_FINITE: Final = Sum(math.nan, "the back end gave a log-probability of NaN or infinity")
 
 _TokenRequest = tuple[None, list[int], list[int]]
@@ -38,19 +42,17 @@ class LoglikelihoodBackend:
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
+        model = getattr(lm, "model", None)
+        self._vocabulary = vocabulary_of(model) if isinstance(model, PreTrainedModel) else 0
         self.tokens_read = 0
         self.on_read: Callable[[], None] = lambda: None
 
     def sums(self, prompt: Ids, jobs: Sequence[Job]) -> list[JobSums]:
         """All requests of one prompt at once, so that the back end can batch them."""
         requests, wanted = _requests(prompt, jobs)
-        values: dict[int, float] = {}
+        values: dict[int, Sum] = {}
         for part in _separate_calls(requests):
-            called = [requests[i] for i in part]
-            replies = self._lm._loglikelihood_tokens(called, disable_tqdm=True)
-            self.tokens_read += _tokens(called)
-            self.on_read()
-            values |= {i: float(value) for i, (value, _) in zip(part, replies, strict=True)}
+            values |= zip(part, self._read([requests[i] for i in part]), strict=True)
         found = [
             {pair: _added(values[i] for i in parts) for pair, parts in of_job.items()}
             for of_job in wanted
@@ -64,8 +66,31 @@ class LoglikelihoodBackend:
         """Nothing: `sums` sends all requests of a prompt at once."""
         return nullcontext()
 
+    def _read(self, requests: Sequence[_TokenRequest]) -> list[Sum]:
+        """The sum of each request. Where memory runs out they are read in halves, to the last."""
+        try:
+            replies = self._lm._loglikelihood_tokens(requests, disable_tqdm=True)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            torch.cuda.empty_cache()
+            if len(requests) == 1:
+                return [_NO_MEMORY]
+            middle = len(requests) // 2
+            return [*self._read(requests[:middle]), *self._read(requests[middle:])]
+        self.tokens_read += _tokens(requests)
+        self.on_read()
+        values = [float(value) for value, _ in replies]
+        return [Sum(value) if math.isfinite(value) else _NOT_FINITE for value in values]
+
     def to_read(self, calls: PromptCalls) -> Planned:
-        """Of the requests' tokens those of the prompt, and the others."""
+        """Of the requests' tokens those of the prompt, and the others.
+
+        Raises:
+            StudentError: a token that the student's embedding does not have.
+        """
+        responses = [job.response.ids for jobs in calls.calls for job in jobs]
+        check_ids([calls.prompt, *responses], self._vocabulary)
         found = Planned()
         for jobs in calls.calls:
             requests, _ = _requests(calls.prompt, jobs)
@@ -108,9 +133,10 @@ def _scored_parts(response: EncodedResponse, first: int, last: int) -> list[tupl
     return [(begin + int(a), begin + int(b)) for a, b in zip(starts, ends, strict=True)]
 
 
-def _added(values: Iterable[float]) -> Sum:
-    total = math.fsum(values)
-    return Sum(total) if math.isfinite(total) else _NOT_FINITE
+def _added(parts: Iterable[Sum]) -> Sum:
+    found = list(parts)
+    failed = next((one for one in found if one.failure), None)
+    return failed or Sum(math.fsum(one.value for one in found))
 
 
 def _separate_calls(requests: Sequence[_TokenRequest]) -> list[list[int]]:

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import torch
 from accelerate.utils import align_module_device
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 from lnat_plugins.errors import StudentError
 
@@ -42,7 +44,8 @@ def student_fingerprint(lm: Any) -> str:
     """32 hex digits of a student of lm-eval: context, tokenizer, configuration, all weights.
 
     Equal students have equal ones wherever they lie. A student in another process is known by the
-    harness's arguments and, if they name folders, by the bytes of the models there.
+    harness's arguments and its adapter, and by the files of the folders that these name, or the
+    commit of a name on the hub.
 
     Raises:
         StudentError: a weight that cannot be read.
@@ -53,15 +56,21 @@ def student_fingerprint(lm: Any) -> str:
     # The whole of a fast tokenizer: the same text must become the same ids.
     fast = getattr(lm.tokenizer, "backend_tokenizer", None)
     digest.update((str(type(lm.tokenizer)) if fast is None else fast.to_str()).encode())
+    for name in ("mixed_precision_dtype", "softmax_dtype"):  # they are not in the configuration
+        if (kind := getattr(lm, name, None)) is not None:
+            digest.update(f"{name} {kind}".encode())
     model = _model_of(lm)
     if isinstance(model, torch.nn.Module):
         digest.update(_configuration(model).encode())
         digest.update(weights_digest(model).encode())
     else:
         digest.update(str(model if isinstance(model, str) else "").encode())
-        for value in arguments.values() if isinstance(arguments, Mapping) else ():
-            if isinstance(value, str) and Path(value).is_dir():
-                digest.update(_folder_digest(Path(value)).encode())
+        own = arguments if isinstance(arguments, Mapping) else {}
+        for value in (*own.values(), _adapter_of(lm)):
+            folder = _place(value)
+            if folder is not None and folder.is_dir():
+                digest.update(_folder_digest(folder).encode())
+            digest.update(_commit(value, own.get("revision")).encode())
     return digest.hexdigest()[:32]
 
 
@@ -72,11 +81,12 @@ def described(lm: Any) -> dict[str, str]:
     arguments = getattr(lm, "model_args", None)
     own = arguments if isinstance(arguments, Mapping) else {}
     name = getattr(config, "_name_or_path", "") or getattr(lm, "pretrained", "")
+    name = name or own.get("model") or own.get("model_path") or model
     found = {
-        "name": name or own.get("model") or own.get("model_path") or model,
+        "name": name,
         "revision": getattr(lm, "revision", None) or own.get("revision"),
-        "commit": getattr(config, "_commit_hash", None),
-        "adapter": getattr(lm, "peft", None) or getattr(lm, "delta", None),
+        "commit": getattr(config, "_commit_hash", None) or _commit(name, own.get("revision")),
+        "adapter": getattr(lm, "peft", None) or getattr(lm, "delta", None) or _adapter_of(lm),
     }
     named = {key: value for key, value in found.items() if isinstance(value, str) and value}
     return named | {"class": type(model).__name__, "back_end": type(lm).__name__}
@@ -99,6 +109,32 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 def _model_of(lm: Any) -> Any:
     return getattr(lm, "_model", None) or getattr(lm, "model", None)
+
+
+def _adapter_of(lm: Any) -> Any:
+    """Where the adapter of lm-eval's `vllm` lies, which its arguments do not name; or None."""
+    return getattr(getattr(lm, "lora_request", None), "lora_path", None)
+
+
+def _place(name: object) -> Path | None:
+    """What lies there; None for what is no path, or a path to nothing."""
+    try:
+        return Path(name) if isinstance(name, str) and name and Path(name).exists() else None
+    except OSError:  # too long for a name
+        return None
+
+
+def _commit(name: object, revision: object) -> str:
+    """Of a model of the hub as it lies in the cache of Hugging Face; "" if it is not there."""
+    if not isinstance(name, str) or _place(name) is not None:
+        return ""
+    version = revision if isinstance(revision, str) else None
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=version)
+        found = found or try_to_load_from_cache(name, "adapter_config.json", revision=version)
+    except HFValidationError:  # no name of the hub
+        return ""
+    return Path(found).parent.name if isinstance(found, str) else ""
 
 
 def _configuration(model: Any) -> str:

@@ -264,5 +264,64 @@ def test_a_student_elsewhere_is_known_by_its_files(tokenizer: Any, tmp_path: Pat
     assert fingerprint() != known
 
 
+def test_the_adapter_of_a_student_elsewhere_counts(tokenizer: Any, tmp_path: Path) -> None:
+    """lm-eval's `vllm` has it in a request, and only `enable_lora` among its arguments."""
+
+    def found(adapter: str) -> tuple[str, str]:
+        lm = SimpleNamespace(
+            tokenizer=tokenizer, model=object(), max_length=64,
+            model_args={"model": "some/where", "revision": None, "enable_lora": True},
+            lora_request=SimpleNamespace(lora_path=adapter),
+        )  # fmt: skip
+        return student_fingerprint(lm), described(lm)["adapter"]
+
+    folders = [tmp_path / name for name in ("one", "same", "other")]
+    for folder in folders:
+        folder.mkdir()
+        weights = b"two" if folder.name == "other" else b"one"
+        (folder / "adapter_model.safetensors").write_bytes(weights)
+    (one, name), (same, _), (other, _) = (found(str(folder)) for folder in folders)
+    assert one == same != other and name == str(folders[0])
+
+
+@pytest.mark.parametrize("file", ["config.json", "adapter_config.json"])
+def test_a_student_of_the_hub_elsewhere_is_known_by_its_commit(
+    file: str, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    stored = tmp_path / "models--some--where"
+    (stored / "refs").mkdir(parents=True)
+
+    def found(commit: str) -> tuple[str, str | None]:
+        (stored / "refs" / "main").write_text(commit)
+        folder = stored / "snapshots" / commit
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text("{}")
+        arguments = {
+            "model": "some/where",
+            "revision": None,
+            "more": "{" + "x" * 5000,
+            "no": "a\0b",
+        }
+        lm = SimpleNamespace(
+            tokenizer=tokenizer, model=object(), max_length=64, model_args=arguments
+        )
+        return student_fingerprint(lm), described(lm).get("commit")
+
+    one, other = "1" * 40, "2" * 40
+    known = found(one)
+    assert known[1] == one and found(other)[1] == other
+    assert found(one) == known != found(other)
+
+
+@pytest.mark.parametrize("name", ["mixed_precision_dtype", "softmax_dtype"])
+def test_the_precision_of_passes_counts(name: str, student: Any, tokenizer: Any) -> None:
+    def found(**more: str) -> str:
+        return student_fingerprint(hf(copy.deepcopy(student), tokenizer, **more))
+
+    assert found() != found(**{name: "bfloat16"}) != found(**{name: "float16"})
+    assert found(**{name: "bfloat16"}) == found(**{name: "bfloat16"})
+
+
 def test_what_a_student_is_called_is_json(student: Any, tokenizer: Any) -> None:
     assert json.loads(json.dumps(described(hf(student, tokenizer))))["class"] == "LlamaForCausalLM"

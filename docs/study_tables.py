@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from lnat_plugins.formatting import span
+from lnat_plugins.study.agreement import FEWEST
 
 MEASURED: Final = Path(__file__).parent.parent / "examples" / "study" / "measured"
 
@@ -121,8 +122,14 @@ def regrets(name: str) -> Rows:
 
 
 def _by_tau(name: str) -> list[dict[str, Any]]:
-    """Without metrics that have no order in any result, such as words that no teacher says."""
-    ordered = [one for one in read(name)["metrics"] if one["tau"]["value"] is not None]
+    """Without metrics that have no order in any result, such as words that no teacher says.
+
+    None at all where there are too few teachers to say anything of a metric.
+    """
+    found = read(name)
+    if max(one["teachers"] for one in found["results"]) < FEWEST:
+        return []
+    ordered = [one for one in found["metrics"] if one["tau"]["value"] is not None]
     return sorted(ordered, key=lambda each: -each["tau"]["value"])
 
 

@@ -5,10 +5,10 @@
 
 A mutant is one changed node of the syntax tree: another comparison or operator, a condition turned
 round, a number that is one higher, `and` for `or`, `min` for `max`, a statement left out. Drawn at
-random from the packages, with a seed. The tests of the changed module run first, then those of its
-package, then a few that go through everything; the first failure ends it. What survives is printed
-with its line: it is either a gap in the tests or a change that changes nothing, which
-`tests/data/equivalent_mutants.yaml` lists, and which does not count.
+random from the packages, with a seed. The tests of the changed module run first, then those that
+import it, those of its package, and a few that go through everything; the first failure ends it.
+What survives is printed with its line: it is either a gap in the tests or a change that changes
+nothing, which `tests/data/equivalent_mutants.yaml` lists, and which does not count.
 
 The exit code is 1 where less than 95 % were killed.
 """
@@ -20,6 +20,7 @@ import ast
 import copy
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ PACKAGES: Final = ("engine", "scoring", "steps", "metrics", "ranking", "selectio
 THROUGH_EVERYTHING: Final = (
     "tests/metrics/test_golden.py", "tests/harness/test_run.py", "tests/harness/test_requests.py",
     "tests/test_api.py", "tests/cli/test_rank.py", "tests/cli/test_select.py",
-    "tests/plugins/test_registry.py",
+    "tests/plugins/test_registry.py", "tests/scoring/test_prefix.py",
 )  # fmt: skip
 ENOUGH: Final = 0.95
 _SECONDS: Final = 600
@@ -200,7 +201,16 @@ def suites_for(path: str) -> list[list[str]]:
     folder = Path("tests", *parts[:-1])
     own = folder / f"test_{parts[-1]}"
     first = [[str(own)]] if (REPO / own).is_file() else []
-    return [*first, [str(folder)], [*THROUGH_EVERYTHING]]
+    importing = [one for one in _tests_naming(path) if Path(one).parent != folder]
+    return [*first, *([importing] if importing else []), [str(folder)], [*THROUGH_EVERYTHING]]
+
+
+def _tests_naming(path: str) -> list[str]:
+    """The test files that import a module, in their order."""
+    module = ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
+    named = re.compile(rf"\b{re.escape(module)}\b(?!\.)")
+    found = [one.relative_to(REPO) for one in sorted((REPO / "tests").rglob("test_*.py"))]
+    return [str(one) for one in found if named.search((REPO / one).read_text(encoding="utf-8"))]
 
 
 def is_killed(mutant: Mutant, tree: Path) -> bool:

@@ -63,9 +63,12 @@ def test_the_same_are_drawn_again_and_others_with_another_seed() -> None:
 
 
 def test_a_modules_own_tests_come_first() -> None:
-    own, folder, others = suites_for("lnat_plugins/steps/windows.py")
+    own, importing, folder, others = suites_for("lnat_plugins/steps/windows.py")
     assert (own, folder) == (["tests/steps/test_windows.py"], ["tests/steps"])
-    assert suites_for("lnat_plugins/ranking/paired.py")[0] == ["tests/ranking"]
+    assert "tests/scoring/test_variants.py" in importing and own[0] not in importing
+    assert suites_for("lnat_plugins/ranking/paired.py")[-2] == ["tests/ranking"]
+    # A package is imported by its name alone, not by those of its modules.
+    assert "tests/steps/test_windows.py" not in suites_for("lnat_plugins/steps/__init__.py")[0]
     assert all((REPO / name).is_file() for name in others)
 
 

@@ -20,6 +20,7 @@ from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.tokens import special_ids
 from lnat_plugins.steps import parse_steps
+from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import Response
 from tests import helpers_students
 from tests.helpers_students import assert_near, student
@@ -53,6 +54,20 @@ def test_steps_get_the_sums_of_their_own_tokens(llama: Any, tokenizer: Any) -> N
     assert set(record.step_statistics) == set(STEP)
     assert all(len(values) == len(record.tokens) for values in record.step_statistics.values())
     assert record.undefined == {}
+
+
+@pytest.mark.parametrize("windows", [("1",), ("4",), ("50%",), ("4", "50%"), ("1", "global")])
+def test_only_tokens_of_the_steps_that_are_wanted_are_projected(
+    windows: tuple[str, ...], llama: Any, tokenizer: Any
+) -> None:
+    """Each pair once, although runs hold the steps before them, and others between them."""
+    engine = Engine(llama, path="batched")
+    scorer = scorer_of(llama, tokenizer, windows=windows, backend=EngineBackend(engine))
+    alone = dataclasses.replace(scorer, narrower=False)
+    (record,) = alone.score(PROMPT, [Response("t", LONG)])
+    tokens = record.tokens
+    pairs = {pair for one in parse_windows(windows) for pair in one.pairs(len(tokens))}
+    assert engine.counts.projected_tokens == sum(tokens[pair.step] for pair in pairs)
 
 
 def test_statistics_are_of_the_whole_trace_whatever_the_windows(llama: Any, tokenizer: Any) -> None:

@@ -50,7 +50,11 @@ def test_narrower_windows_cost_little_beside_a_wide_one_of_many_steps() -> None:
     """Of a prefix the steps that are read count, not those of the text."""
     text, spec, windows = " ".join(["So it is."] * 40), parse_steps("sentence"), parse_windows([4])
     assert narrower_are_cheap([text], spec, windows)
-    for prefix, cheap in {"8 steps": False, "30 steps": True, "400 steps": True}.items():
+    of_prefixes = {
+        "8 steps": False, "30 steps": True, "400 steps": True,
+        "24 tokens": False, "90 tokens": True, "4000 tokens": True,
+    }  # fmt: skip
+    for prefix, cheap in of_prefixes.items():
         short = replace(spec, prefix=parse_prefix(prefix))
         assert narrower_are_cheap([text], short, windows) is cheap
 

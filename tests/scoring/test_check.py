@@ -133,6 +133,24 @@ def test_a_student_whose_layers_slide_is_counted_by_the_batched_pass(tmp_path: P
     assert batched.body_tokens == packed.body_tokens
 
 
+def test_steps_are_shown_of_each_teacher_and_of_different_prompts(
+    tmp_path: Path, folder: Path
+) -> None:
+    data = rows(("QwQ", "R1", "s1"), prompts=4)
+    # QwQ answers the prompts but the first; s1 the last one alone.
+    left_out = {("QwQ", 0), ("s1", 0), ("s1", 1), ("s1", 2)}
+    kept = [row for i, row in enumerate(data) if (row["teacher"], i // 3) not in left_out]
+    path = write_set(tmp_path, kept, block={"min_teachers": 1})
+    found = check_teacher_set(path, folder, trial=False).student
+    assert found is not None
+    first, second, _, last = dict.fromkeys(row["prompt_id"] for row in data)
+    shown = {one.teacher: one.prompt_id for one in found.cut}
+    assert shown == {"QwQ": second, "R1": first, "s1": last}
+    texts = {(row["teacher"], row["prompt_id"]): row["response"] for row in kept}
+    for one in found.cut:
+        assert "".join(text for *_, text in one.steps) == texts[one.teacher, one.prompt_id]
+
+
 def test_rows_that_do_not_fit_and_the_longest_one(tmp_path: Path) -> None:
     teacher_set = load_teacher_set(write_set(tmp_path, rows()))
     own = plan(teacher_set)

@@ -50,20 +50,27 @@ def bundled_student() -> Path:
 
 
 class FunctionName(str):
-    """The dotted name behind lm-eval's tag `!function`."""
+    """The dotted name behind lm-eval's tag `!function`.
 
-    __slots__ = ()
+    `folder` is that of the file it stands in, where lm-eval looks for the module first.
+    """
+
+    folder = Path()
 
 
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, with what stands behind lm-eval's `!function` kept as text."""
 
+    folder = Path()
 
-def _function_name(loader: yaml.SafeLoader, node: yaml.Node) -> FunctionName:
+
+def _function_name(loader: _Loader, node: yaml.Node) -> FunctionName:
     if not isinstance(node, yaml.ScalarNode):
         problem = "!function takes a dotted name"
         raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-    return FunctionName(loader.construct_scalar(node))
+    name = FunctionName(loader.construct_scalar(node))
+    name.folder = loader.folder
+    return name
 
 
 _Loader.add_constructor("!function", _function_name)
@@ -225,16 +232,7 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
 
     Raises ConfigError as `read_yaml` does.
     """
-    try:
-        config = _load(text, str(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as cause:
-        # ValueError: a date that does not exist, as in `2025-02-30`
-        problem, mark = (getattr(cause, name, None) for name in ("problem", "problem_mark"))
-        raise ConfigError(
-            f"not valid YAML: {problem or str(cause).splitlines()[0]}",
-            where=str(path) + (f" line {mark.line + 1} column {mark.column + 1}" if mark else ""),
-            remedy="quote values that hold ': ', '#' or start with '%', '*', '&' or '@'",
-        ) from cause
+    config = yaml_value(text, str(path), path.parent)
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise ConfigError(
             "the file must be a mapping of keys to values",
@@ -243,9 +241,29 @@ def parse_yaml(text: str, path: Path) -> dict[str, Any]:
     return config
 
 
-def _load(text: str, where: str) -> Any:
+def yaml_value(text: str, where: str, folder: Path = Path()) -> Any:
+    """One value of YAML, such as an option's; `where` is what holds it, for messages.
+
+    `folder`: of the file that it stands in; a `!function` keeps it.
+
+    Raises ConfigError as `read_yaml` does.
+    """
+    try:
+        return _load(text, where, folder)
+    except (yaml.YAMLError, ValueError, RecursionError) as cause:
+        # ValueError: a date that does not exist, as in `2025-02-30`
+        problem, mark = (getattr(cause, name, None) for name in ("problem", "problem_mark"))
+        raise ConfigError(
+            f"not valid YAML: {problem or str(cause).splitlines()[0]}",
+            where=where + (f" line {mark.line + 1} column {mark.column + 1}" if mark else ""),
+            remedy="quote values that hold ': ', '#' or start with '%', '*', '&' or '@'",
+        ) from cause
+
+
+def _load(text: str, where: str, folder: Path) -> Any:
     """The YAML's value, after its nodes were checked: each once, however often it is named."""
     loader = _Loader(text)
+    loader.folder = folder
     try:
         node = loader.get_single_node()
         if node is None:

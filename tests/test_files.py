@@ -22,6 +22,7 @@ from lnat_plugins.study.spec import read_study
 from lnat_plugins.teacher_set import load
 from lnat_plugins.teacher_set.catalog import check_task, list_tasks
 from lnat_plugins.teacher_set.config import parse_task
+from lnat_plugins.teacher_set.whole_conversations import read_tools
 
 
 def write(folder: Path, **files: str) -> None:
@@ -106,6 +107,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
         lambda: load_plugins([make("plugin.py")]),
         lambda: load(parse_task({"task": "t", "dataset_path": str(data)})),
         lambda: load(parse_task({"task": "t", "dataset_path": str(tmp_path)})),
+        lambda: read_tools(make("tools.json")),
         lambda: init(str(data), output_path=tmp_path / "new.yaml"),
         lambda: init(str(tmp_path), output_path=tmp_path / "new.yaml"),
     ):

@@ -19,8 +19,8 @@ from lnat_plugins.cli.shared import (
     read_plugins,
     split_names,
 )
-from lnat_plugins.errors import ConfigError
-from lnat_plugins.files import shown
+from lnat_plugins.errors import ConfigError, shorten
+from lnat_plugins.files import shown, yaml_value
 
 if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
@@ -341,12 +341,10 @@ def _block(args: argparse.Namespace, windows: Sequence[str]) -> dict[str, Any]:
 
 
 def _yaml(text: str) -> Any:
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise argparse.ArgumentTypeError(f"not a YAML value: {text!r}") from None
+        return yaml_value(text, shorten(text))
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _pair(text: str) -> tuple[str, Any]:

@@ -26,7 +26,11 @@ from lm_eval.utils import setup_logging
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
 from lnat_plugins.files import check_model_folder, is_folder
 from lnat_plugins.harness.cache import SUFFIX
-from lnat_plugins.harness.definitions import check_command, names_ours_alone
+from lnat_plugins.harness.definitions import (
+    check_classes,
+    check_command,
+    names_ours_alone,
+)
 from lnat_plugins.harness.record_file import RecordFile
 from lnat_plugins.harness.written import forget_files, print_files
 from lnat_plugins.scoring.chat import load_tokenizer
@@ -87,6 +91,7 @@ def run_lm_eval(arguments: Sequence[str]) -> int:
         student = dict(parsed.model_args or {})
         check_model_folder(student.get("pretrained"), "--model_args pretrained")
         check_command(tuple(sys.argv))
+        check_classes(sys.argv)
         if getattr(parsed, "apply_chat_template", None):
             check_template(student)
         check_output(getattr(parsed, "output_path", None))

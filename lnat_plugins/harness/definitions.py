@@ -21,6 +21,7 @@ from lnat_plugins.errors import ConfigError, LnatError
 from lnat_plugins.files import is_folder, read_yaml
 from lnat_plugins.plugins import metrics_of, plugins_of
 from lnat_plugins.plugins.registry import Registry
+from lnat_plugins.plugins.task_class import check_own_class
 from lnat_plugins.scoring.record import RequestedMetrics
 from lnat_plugins.steps import StepSpec, parse_steps
 from lnat_plugins.steps.windows import Window, parse_windows
@@ -100,11 +101,26 @@ def check_command(arguments: tuple[str, ...]) -> None:
                 "no such file, or not one that ends in .yaml", where="--tasks", found=word,
                 remedy="check the path",
             )  # fmt: skip
-    for path in dict.fromkeys([*yaml_files(words), *_by_name(words, folders)]):
+    for path in _named(words, folders):
         config = read_yaml(path)
         if is_ours(config):
             check_class(config, path)
             _waiting[path.resolve()] = (config, definition_of(config, path))
+
+
+def check_classes(arguments: Sequence[str]) -> None:
+    """Import the classes of the user's own that the teacher sets name, as the harness will.
+
+    This follows `check_command`, which runs once more where such a class imports the package's.
+    """
+    for path in _named(*_tasks_and_folders(arguments)):
+        config = read_yaml(path)
+        if is_ours(config):
+            check_own_class(config, path)
+
+
+def _named(words: Sequence[str], folders: Iterable[str]) -> list[Path]:
+    return [*dict.fromkeys([*yaml_files(words), *_by_name(words, folders)])]
 
 
 def names_ours_alone(arguments: Sequence[str], folders: Iterable[Path]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from lm_eval.api.metrics import mean
 
+from lnat_plugins.errors import visible
 from lnat_plugins.metrics import Metric, get_metric
 from lnat_plugins.metrics.budgeted import metric_under
 from lnat_plugins.ranking.table import shared_wins
@@ -31,8 +32,9 @@ COVERAGE: Final = "coverage"
 
 
 def figure(metric: str, teacher: str) -> str:
-    """The figure's name. lm-eval cuts names at a comma, so a teacher's become semicolons."""
-    return f"{metric}/{teacher.replace(',', ';')}"
+    """The figure's name. lm-eval cuts names at a comma, so a teacher's become semicolons; and it
+    prints them as they are, so what a terminal would obey is written out."""
+    return f"{metric}/{visible(teacher.replace(',', ';'))}"
 
 
 def summary(record: StepSums, window: str) -> str:

@@ -34,11 +34,19 @@ _NOTHING: Final = (
 
 
 class _Unsaved(logging.Filter):
-    """Keeps the harness's warnings that it could not save a file, and what it says of the cause."""
+    """Keeps the harness's warnings that it could not save a file, and what it says of the cause.
+
+    A logger drops what is below its level before a filter sees it. So the logger takes all of
+    these for as long as they are read here, and the filter drops what its level would not show.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.reasons: list[str] = []
+        self._log = logging.getLogger("lm_eval.loggers.evaluation_tracker")
+        self._level, self._shown = self._log.level, self._log.getEffectiveLevel()
+        self._log.setLevel(min(self._shown, logging.INFO))
+        self._log.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -46,7 +54,12 @@ class _Unsaved(logging.Filter):
             self.reasons.append("")
         elif self.reasons and not self.reasons[-1]:
             self.reasons[-1] = text
-        return True
+        return record.levelno >= self._shown
+
+    def end(self) -> None:
+        """Leave the logger as it was."""
+        self._log.removeFilter(self)
+        self._log.setLevel(self._level)
 
 
 @dataclass(frozen=True)
@@ -83,19 +96,14 @@ def expect_files(tasks: Sequence[str], command: str = "rank") -> None:
         atexit.register(_end)
     forget_files()
     names, output = tuple(dict.fromkeys(tasks)), output_path(sys.argv)
-    before, unsaved = frozenset(_samples(names, output)), _Unsaved()
-    _saving().addFilter(unsaved)
-    _scored.append(_Run(names, output, before, command, _logs_samples(sys.argv), unsaved))
-
-
-def _saving() -> logging.Logger:
-    return logging.getLogger("lm_eval.loggers.evaluation_tracker")
+    before, samples = frozenset(_samples(names, output)), _logs_samples(sys.argv)
+    _scored.append(_Run(names, output, before, command, samples, _Unsaved()))
 
 
 def forget_files() -> None:
     """Print nothing of the run that was noted."""
     for run in _scored:
-        _saving().removeFilter(run.unsaved)
+        run.unsaved.end()
     _scored.clear()
 
 

@@ -12,9 +12,10 @@ from lnat_plugins.budget.choice import expected_of_choice
 from lnat_plugins.budget.race import FIRST_LOOK
 from lnat_plugins.budget.run import expected_tokens
 from lnat_plugins.errors import StudentError
-from lnat_plugins.files import student_folder
+from lnat_plugins.files import read_yaml, student_folder
 from lnat_plugins.metrics import ALL
 from lnat_plugins.plugins.configured import load_with_plugins, plan_of, plugins_of
+from lnat_plugins.plugins.task_class import check_own_class
 from lnat_plugins.scoring.check import TeacherSetCheck
 from lnat_plugins.steps.windows import GLOBAL
 from lnat_plugins.teacher_set import TeacherSet
@@ -42,7 +43,7 @@ def check_teacher_set(
         strict: a row that cannot be used is an error.
 
     Raises:
-        ConfigError: the definition, or a plugin that it names.
+        ConfigError: the definition, or a plugin or a class that it names.
         DataError: the data, or a row that the chat template does not take.
         StudentError: the student cannot be loaded, or cannot give what a metric needs.
     """
@@ -56,6 +57,7 @@ def check_teacher_set(
         name, teacher_set = "<dict>", load(parse_task(source))
     else:
         name, teacher_set = str(source), check_task(source, load)
+        check_own_class(read_yaml(source), source)
     if student is None:
         return TeacherSetCheck(name, teacher_set)
 

@@ -66,7 +66,7 @@ def plugin_sources(
         name = str(given)
         if name.endswith(".py"):
             path = user_path(name, ConfigError, where, base_dir)
-            yield PluginSource(name, f"file {path}", partial(_import_file, path, where))
+            yield PluginSource(name, f"file {path}", partial(import_file, path, where))
         else:
             yield PluginSource(name, "module", partial(_import_module, name, where))
     for number, one in enumerate(objects, start=1):
@@ -110,7 +110,7 @@ def _import_module(name: str, where: str) -> ModuleType:
         ) from None  # fmt: skip
 
 
-def _import_file(path: Path, where: str) -> ModuleType:
+def import_file(path: Path, where: str) -> ModuleType:
     """The file as a module of its own; the same text at the same path is run only once."""
     try:
         text = path.read_bytes()

@@ -1,7 +1,8 @@
 """Samples files of lm-eval: which of a folder's are read, whose they are, and their lines.
 
 lm-eval names them `samples_<task>_<date>.jsonl` and writes `results_<date>.json` (or
-`<name>_<date>.json`) beside them.
+`<name>_<date>.json`) beside them. Where there are results they say how many prompts were scored, by
+which a samples file that was cut is known: so they must be readable.
 
 - A file named outright is read as it is.
 - In a folder, searched with its sub-folders, of each student's and task's samples files in one
@@ -69,7 +70,8 @@ def find_files(sources: Sequence[Path]) -> tuple[list[SamplesFile], tuple[str, .
     """The samples files to read, each once, in order; and "file: reason" for those skipped.
 
     Raises:
-        DataError: a source does not exist, or a folder holds nothing to read.
+        DataError: a source does not exist, or a folder holds nothing to read; or the results beside
+            a samples file cannot be read.
     """
     files: dict[Path, SamplesFile] = {}
     skipped: list[str] = []
@@ -153,13 +155,20 @@ def _describe(path: Path) -> SamplesFile:
 
 
 def _results(path: Path) -> Mapping[str, Any]:
-    """lm-eval's results; empty where the file cannot be read."""
-    if irregular(path):
-        return {}
+    """lm-eval's results; empty where the file holds something else."""
+    problem = irregular(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+        found = None if problem else json.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        problem = cause.strerror or str(cause)
+    except (ValueError, RecursionError):
+        problem = "no JSON"
+    if problem:
+        raise DataError(
+            "the results beside a samples file cannot be read, so nothing says whether it is whole",
+            where=str(path), found=problem,
+            remedy="copy them again, or remove both files and score again",
+        )  # fmt: skip
     return found if isinstance(found, Mapping) else {}
 
 

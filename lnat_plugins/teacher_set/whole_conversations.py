@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.files import RepeatedKeyError, parse_json, require_regular
 from lnat_plugins.teacher_set.conversations import (
     THINKING_KEYS,
     Reply,
@@ -140,12 +141,14 @@ def read_tools(path: Path) -> list[Any]:
     """The tools in a JSON file.
 
     Raises:
-        ConfigError: the file is not there, or holds no list of objects.
+        ConfigError: the file is not there, is a pipe or a device, or holds no list of objects.
     """
+    require_regular(path, ConfigError, "`naturalness: tools`")
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = parse_json(path.read_text("utf-8"), finite=True)
     except (OSError, ValueError, RecursionError) as cause:
-        why = getattr(cause, "strerror", None) or "no JSON"
+        repeated = isinstance(cause, RepeatedKeyError)
+        why = str(cause) if repeated else getattr(cause, "strerror", None) or "no JSON"
         raise ConfigError(
             f"`naturalness: tools` names a file that cannot be read: {why}", where=str(path),
             remedy="give a JSON file with a list of tools",

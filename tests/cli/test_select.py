@@ -376,14 +376,35 @@ def test_a_config_says_itself_what_is_chosen(
     assert f"{arguments[0]} has no effect beside --config" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--k", "[1"], ["--option", "place"], ["--option", "=1"]])
+BOMB = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--k", "[1"], "'[1' line 1 column 3: not valid YAML: expected ',' or ']', but got"),
+        (["--k", "2025-02-30"], "'2025-02-30': not valid YAML: day is out of range for month."),
+        (["--k", "[" * 10_000], "not valid YAML: maximum recursion depth exceeded"),
+        (["--option", "place"], "not NAME=VALUE: 'place'"),
+        (["--option", "=1"], "not NAME=VALUE: '=1'"),
+        (
+            ["--quota", "{A: 5, A: 1, B: 5}"],
+            "argument --quota: '{A: 5, A: 1, B: 5}' line 1: duplicate key 'A' (found 'first in "
+            "line 1'). Keep one of them.",
+        ),
+        (["--option", "place={A: {B: 1, B: 1}}"], "line 1: duplicate key 'B'"),
+        (["--option", f"place=a0: &a0 [x]\n{BOMB}"], "make this YAML too large"),
+    ],
+)
 def test_a_value_that_cannot_be_read(
-    out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+    out: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["select", str(out), *arguments])
     assert caught.value.code == 2
-    assert "not " in capsys.readouterr().err
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"lnat select: error: argument {arguments[0]}: ")
+    assert problem in last and len(last) < 500
 
 
 @pytest.mark.parametrize(

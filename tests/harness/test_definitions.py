@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,21 @@ def syntax(folder: Path) -> Path:
     return path
 
 
+def of_class(name: str, folder: Path) -> Path:
+    path = write_set(folder, rows())
+    text = path.read_text(encoding="utf-8").replace(CLASS, f"class: !function {name}\n")
+    path.write_text(text, encoding="utf-8")
+    (folder / "mine.py").write_text("class MyNaturalnessTask: ...\n", encoding="utf-8")
+    return path
+
+
+WRONG_CLASSES = [
+    partial(of_class, name)
+    for name in ("lnat_plugins.harnes.NaturalnessTask", "my.NaturalnessTask",
+                 "mine.MyNaturalnessTask")
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("program", [[LM_EVAL], [LNAT, "eval"]], ids=["lm_eval", "lnat eval"])
 def test_the_line_of_a_check_and_no_model(
     tmp_path: Path,
@@ -69,7 +85,7 @@ def test_the_line_of_a_check_and_no_model(
     assert "Traceback" not in done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("kind", [bad, syntax])
+@pytest.mark.parametrize("kind", [bad, syntax, *WRONG_CLASSES])
 def test_of_a_set_that_is_named_too(
     tmp_path: Path,
     student_folder: Path,

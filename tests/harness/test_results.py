@@ -12,7 +12,7 @@ import pytest
 from lm_eval.utils import make_table
 
 from lnat_plugins.engine.types import ALL, CALIBRATION
-from lnat_plugins.errors import ConfigError, DataError, StudentError
+from lnat_plugins.errors import ConfigError, DataError, StudentError, visible
 from lnat_plugins.metrics import METRICS
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import read_scored_set
@@ -144,6 +144,22 @@ def test_a_comma_in_a_teachers_name(model: Any, tokenizer: Any, tmp_path: Path) 
     assert {teacher for _, teacher, _ in records(results)} == {"QwQ, 32B", "R1"}
     assert "local_naturalness/QwQ; 32B" in make_table(results)
     assert results["higher_is_better"]["my_teachers"]["local_naturalness/QwQ; 32B"] is True
+
+
+def test_a_name_that_a_terminal_would_obey_is_written_out_in_the_table(
+    model: Any, tokenizer: Any, tmp_path: Path
+) -> None:
+    """The record keeps the name as it is."""
+    names = ("A\x1b[31mX\nY", "R\u202e1")
+    write_set(tmp_path, rows(names))
+    results = evaluate(tmp_path, hf(model, tokenizer))
+    table = make_table(results)
+    assert visible(table, keep="\n") == table
+    for name in ("local_naturalness", "global_naturalness", "win_rate", "coverage"):
+        for teacher in (r"A\x1b[31mX\nY", r"R\u202e1"):
+            (line,) = [one for one in table.splitlines() if f"|{name}/{teacher}" in one]
+            assert math.isfinite(float(line.split("|")[7])), line
+    assert {teacher for _, teacher, _ in records(results)} == {*names}
 
 
 def test_a_teacher_missing_for_a_prompt(

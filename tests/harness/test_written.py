@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from lm_eval.loggers import EvaluationTracker
 
 from lnat_plugins.harness import written
 from lnat_plugins.harness.written import expect_files, forget_files, output_path, print_files
 
 from .lab import TASK, evaluate, hf, rows, write_set
+
+TRACKER = ".loggers.evaluation_tracker"
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +163,7 @@ def test_a_file_that_the_harness_could_not_save_is_an_error(
     expect_files([TASK])
     (tmp_path / "student").mkdir()
     (tmp_path / "student" / f"samples_{TASK}_2026.jsonl").touch()
-    log = logging.getLogger("lm_eval.loggers.evaluation_tracker")
+    log = logging.getLogger(f"lm_eval{TRACKER}")
     logging.getLogger("lm_eval").setLevel(logging.INFO)
     log.warning("Could not save sample results")
     log.info(repr(OSError(28, "No space left on device")))
@@ -168,6 +171,46 @@ def test_a_file_that_the_harness_could_not_save_is_an_error(
     assert "No space left on device" in capsys.readouterr().err
     log.warning("Could not save sample results")
     assert print_files()
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "shown"),
+    [
+        (0, logging.CRITICAL, ""),
+        (0, logging.ERROR, ""),
+        (logging.ERROR, logging.DEBUG, ""),
+        (0, logging.WARNING, "W"),
+        (logging.WARNING, logging.ERROR, "W"),
+        (0, logging.INFO, "IIWI"),
+        (0, logging.DEBUG, "IDIWI"),
+    ],
+)
+def test_it_is_found_at_every_log_level_and_only_what_that_shows_is_printed(
+    own: int, above: int, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The second sample cannot be written: the file is there, and cut at a line's end."""
+    harness, log = (logging.getLogger(f"lm_eval{rest}") for rest in ("", TRACKER))
+    monkeypatch.setattr(harness, "level", above)
+    monkeypatch.setattr(log, "level", own)
+    log.manager._clear_cache()  # type: ignore[attr-defined]
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", records.append)
+    monkeypatch.setattr(harness, "handlers", [handler])
+    monkeypatch.setattr(sys, "argv", ["lm_eval", "--log_samples", "-o", str(tmp_path)])
+    expect_files([TASK])
+    tracker = EvaluationTracker(output_path=str(tmp_path))
+    tracker.general_config_tracker.model_name_sanitized = "student"
+    whole = {"arguments": [], "resps": [], "filtered_resps": [], "target": ""}
+    tracker.save_results_aggregated(results={})
+    tracker.save_results_samples(task_name=TASK, samples=[whole, {}])  # type: ignore[arg-type]
+    (file,) = tmp_path.glob("student/samples_*")
+    assert file.read_text(encoding="utf-8").count("\n") == 1
+    assert "".join(record.levelname[0] for record in records) == shown
+    assert not print_files()
+    assert "could not save its files (found \"KeyError('arguments')\")" in capsys.readouterr().err
+    assert (log.level, log.filters) == (own, [])
 
 
 def test_after_an_error_there_are_none(

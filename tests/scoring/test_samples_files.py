@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,58 @@ def test_a_file_that_is_cut_at_the_end_of_a_line_is_refused(tmp_path: Path) -> N
     other_results.write_text(json.dumps(found))
     with pytest.raises(DataError, match="holds 1 prompt, and the results beside it are of 2"):
         read_scored_sets([path, other])
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (_cut, "no JSON"),
+        (lambda path: path.write_bytes(b""), "no JSON"),
+        (lambda path: path.write_bytes(b"\xff{}"), "no JSON"),
+        (lambda path: path.write_bytes(b"[" * 100_000), "no JSON"),
+        (_pipe, "this is a pipe, not a file"),
+        (_folder, "Is a directory"),
+    ],
+)
+def test_results_that_cannot_be_read_do_not_hide_that_the_samples_were_cut(
+    tmp_path: Path, damage: Callable[[Path], object], found: str
+) -> None:
+    path = write_run(tmp_path / "a", TABLE, in_set=2)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.index(b"\n") + 1])
+    (results,) = path.parent.glob("results_*")
+    damage(results)
+    for source in (path, tmp_path):
+        with pytest.raises(DataError) as caught:
+            read_scored_sets([source])
+        assert str(caught.value) == (
+            f"{results}: the results beside a samples file cannot be read, so nothing says whether "
+            f"it is whole (found {found!r}). Copy them again, or remove both files and score again."
+        )
+
+
+def test_results_of_another_run_may_be_unreadable(tmp_path: Path) -> None:
+    """Of another date, or of another task in the folder."""
+    path = write_run(tmp_path, TABLE)
+    (tmp_path / "results_2025-01-02T03-04-05.6.json").write_text("{", encoding="utf-8")
+    assert read_scored_set([path]).student == "org/student"
+    date = "2025-01-02T03-04-05.6"
+    write_lines(tmp_path / f"samples_gsm8k_{date}.jsonl", [{"doc": {"question": "q"}, "resps": []}])
+    assert read_scored_set([tmp_path]).student == "org/student"
 
 
 def test_a_response_of_another_length_than_was_scored_is_refused(tmp_path: Path) -> None:

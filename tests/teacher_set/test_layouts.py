@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,40 @@ def test_the_teacher_of_a_file_outranks_those_in_its_rows() -> None:
     spec = DataSpec("t", "t.yaml", Path(), "rows.jsonl")
     (found,) = parse_row(Row(row(teacher="inner"), "row 1"), spec, "outer", Counter())
     assert (found.response.teacher, found.response.extra) == ("outer", {"row_teacher": "inner"})
+
+
+def _turns(teacher: Any) -> dict[str, Any]:
+    return {"messages": [USER, assistant("r")], "teacher": teacher}
+
+
+SHAPES: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    "long": ("long", lambda teacher: row(teacher=teacher)),
+    "messages": ("messages", _turns),
+    "an item": ("nested", lambda t: {"prompt": "p", "responses": [{"content": "r", "teacher": t}]}),
+    "a list beside": ("nested", lambda t: {"prompt": "p", "responses": ["r"], "teacher": [t]}),
+    "the row": ("nested", lambda t: {"prompt": "p", "responses": ["r"], "teacher": t}),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("teacher", "name"),
+    [
+        (0, "0"), (7, "7"), (-1, "-1"), (2.0, "2"), ("0", "0"),
+        *((none, None) for none in (None, "", " ", False, True, 0.5, {})),
+    ],
+)  # fmt: skip
+def test_a_whole_number_names_a_teacher_in_every_layout(
+    load: Load, shape: str, teacher: Any, name: str | None
+) -> None:
+    """As docs/teacher_sets.md says of the field: text, or a whole number."""
+    layout, write = SHAPES[shape]
+    block = {"layout": layout, "min_teachers": 1, "strict": True}
+    if name is None:
+        with pytest.raises(DataError, match="column 'teacher': (the value is null|the text|this)"):
+            load([write(teacher)], **block)
+    else:
+        assert load([write(teacher)], **block).teachers == (name,)
 
 
 # the column `reward`

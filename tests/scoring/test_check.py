@@ -285,6 +285,14 @@ def test_every_row_counts_and_the_first_is_named(tmp_path: Path) -> None:
     assert found.refused == ""
 
 
+def test_what_training_reads_differently_is_shown_with_its_text(
+    tmp_path: Path, folder: Path
+) -> None:
+    made = [{**row, "response": row["response"] + "<|end|>"} for row in rows()]
+    found = check_teacher_set(write_set(tmp_path, made), folder, trial=False)
+    assert f"6 of 6 rows: {END} (first: my_teachers.jsonl row 1: '<|end|>')" in found.to_markdown()
+
+
 def test_plain_text_needs_an_end_token(tmp_path: Path) -> None:
     reader = tokenizer()
     reader.eos_token = None

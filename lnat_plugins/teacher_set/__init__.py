@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from lnat_plugins.errors import DataError
@@ -109,7 +110,9 @@ def _batch_prompts(
         return {}
     files = replace(data, dataset_path=data.prompts, teacher_from="column")
     sources = resolve(files, loaders, key="naturalness: prompts")
-    return read_prompts((row for one in sources for row in read_rows(one, files, loaders)), tally)
+    rows = (row for one in sources for row in read_rows(one, files, loaders))
+    with closing(rows):  # an error between two rows leaves no file open
+        return read_prompts(rows, tally)
 
 
 def _kept_rows(

@@ -113,8 +113,11 @@ def test_two_different_requests_under_one_id_are_an_error(load: Load) -> None:
         {"custom_id": "q", "body": {"messages": [{"role": "user", "content": one}]}} for one in "ab"
     ]
     files = {"rows.jsonl": jsonl({"custom_id": "q"}), "prompts.jsonl": jsonl(*requests)}
-    with pytest.raises(Exception, match="two different prompts share the id 'q'"):
+    with pytest.raises(Exception, match="two different prompts share the id 'q'") as caught:
         load(files, {"A": "rows.jsonl"}, layout="batch", prompts="prompts.jsonl")
+    # Nor is the file open for as long as the error is there.
+    opened = {str(one.resolve()) for one in Path("/proc/self/fd").glob("*")}
+    assert caught.value is not None and not [one for one in opened if "prompts.jsonl" in one]
 
 
 CUT = {"batch_output": {"layout": "batch", "prompts": "prompts.jsonl"}}

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.distributed import distributed_c10d
 
-from lnat_plugins.errors import LnatError
+from lnat_plugins.errors import LnatError, class_and_text
 from lnat_plugins.scoring.progress import TokenBar
 
 T = TypeVar("T")
@@ -217,7 +217,7 @@ class Processes:
         if error is None or isinstance(error, LnatError):
             return error
         return LnatError(
-            f"process {self.rank} of {self.count} failed: {type(error).__name__}: {error}",
+            f"process {self.rank} of {self.count} failed: {class_and_text(error)}",
             remedy="what that process printed says where",
         )
 
@@ -225,7 +225,7 @@ class Processes:
 def _result_and_error(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
         return work(), None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - `together` and `once` raise it
         return None, error
 
 

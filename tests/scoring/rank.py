@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         "main": processes.main,
         "loop": loop(),
         "loop_failed": raised(lambda: loop(bad=2)),
-        "loop_broke": processes.gather(raised(lambda: loop(bad=2, kind=Foreign))),
+        "loop_broke": processes.gather(raised(lambda: loop(bad=2, kind=ForeignError))),
         "once_broke": raised(lambda: processes.once(breaks)),
         "together_broke": raised(lambda: processes.together(breaks if processes.rank else list)),
         "both_broke": raised(lambda: processes.together(breaks if processes.rank else refuse)),
@@ -101,7 +101,7 @@ def refuse() -> None:
     raise DataError("no such row", where="rows")
 
 
-class Foreign(Exception):
+class ForeignError(Exception):
     """As an error of a library: of no class of ours, and not to be pickled."""
 
     def __init__(self, text: str) -> None:
@@ -111,7 +111,7 @@ class Foreign(Exception):
 
 def breaks() -> None:
     """An error that nothing foresees."""
-    raise Foreign("the device is lost")
+    raise ForeignError("the device is lost")
 
 
 def raised(work: object) -> str:
@@ -120,6 +120,6 @@ def raised(work: object) -> str:
         work()  # type: ignore[operator]
     except LnatError as error:
         return str(error)
-    except Foreign as error:
-        return f"Foreign: {error}"
+    except ForeignError as error:
+        return f"ForeignError: {error}"
     return ""

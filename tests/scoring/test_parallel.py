@@ -50,17 +50,17 @@ def test_an_error_that_is_not_ours_reaches_the_others_too(results: list[dict[str
     """As it is where it happened, with its class and text elsewhere; none waits for another."""
 
     def told(rank: int, text: str) -> str:
-        said = f"process {rank} of 2 failed: Foreign: {text}. "
+        said = f"process {rank} of 2 failed: ForeignError: {text}. "
         return f"{said}What that process printed says where."
 
-    own, lost = "Foreign: the device is lost", "the device is lost"
+    own, lost = "ForeignError: the device is lost", "the device is lost"
     assert [one["once_broke"] for one in results] == [own, told(0, lost)]
     assert [one["together_broke"] for one in results] == [told(1, lost), own]
     assert [one["both_broke"] for one in results] == ["rows: no such row.", own]
     assert [one["share_broke"] for one in results] == [told(1, lost), own]
     first, second = results[0]["loop_broke"]
     assert results[1]["loop_broke"] == [first, second]
-    rank = [first, second].index("Foreign: row 2 is bad")  # whichever took the row
+    rank = [first, second].index("ForeignError: row 2 is bad")  # whichever took the row
     assert [second, first][rank] == told(rank, "row 2 is bad")
 
 

@@ -3,7 +3,8 @@
 # make lint   ruff and mypy
 # make docs   the site in docs/ as HTML: out/docs/index.html; needs Python 3.11
 # make matrix the core of the tests on the oldest and the newest versions, Python 3.10 and 3.13
-# make fuzz   random input for everything that is read: FUZZ=20000 inputs, SEED=1234
+# make fuzz   random input for everything that is read: FUZZ=20000 inputs, SEED=1234; GUIDED=1 lets
+#             atheris choose by coverage, and installs it into .venv
 # make study  the shipped study in its short form: two teachers, one seed, a minute
 # make study_full  all of it: hours (docs/study.md)
 # make torture  kill commands at random moments and run them again: TARGET=study SEED=0 COUNT=20
@@ -76,8 +77,10 @@ docs: $(READY_WHEEL) $(READY_DOCS)
 FUZZ ?= 20000
 SEED ?= 1234
 
+# atheris has wheels for few versions of Python, so that no extra names it.
 fuzz: $(READY_WHEEL) $(READY_TEST)
-	$(BIN)/python -m tests.fuzz $(FUZZ) --seed $(SEED)
+	$(if $(GUIDED),$(PIP) install atheris)
+	$(BIN)/python -m tests.fuzz $(FUZZ) --seed $(SEED) $(if $(GUIDED),--guided)
 
 # What meets torch, transformers, lm-eval and pydantic; training and the examples are left to `test`.
 CORE := tests/steps tests/teacher_set tests/engine tests/scoring tests/metrics tests/ranking \

@@ -15,8 +15,10 @@ it enters, by pydantic models; `validate` turns their errors into ours.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, Final, TypeGuard, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -110,12 +112,22 @@ PASSES_ON: Final = (KeyboardInterrupt, GeneratorExit)
 is closed. `SystemExit` is one, which would end the run without a word."""
 
 
+def class_and_text(error: BaseException) -> str:
+    """As a traceback ends: "ValueError: no such row"; of one that fails to say it, the class."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - of a class of a plugin's
+        return type(error).__name__
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """The value as Python writes it, cut in the middle to at most `limit` characters."""
     try:
         text = repr(value if not isinstance(value, str) else value[: 4 * limit])
     except RecursionError:
         text = f"a {type(value).__name__} that is nested too deep"
+    except Exception:  # noqa: BLE001 - of a plugin's class, or a number of too many digits
+        text = f"a value of type {type(value).__name__} that cannot be shown"
     if len(text) <= limit:
         return text
     half = (limit - 3) // 2
@@ -231,6 +243,16 @@ def is_name(value: object) -> bool:
 def is_text(value: object) -> TypeGuard[str]:
     """Whether a value is text that is not blank."""
     return isinstance(value, str) and bool(value.strip())
+
+
+def as_float(value: object) -> float | None:
+    """A number of any library as a float, infinite beyond floats; None for what is no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 _NOT_IN_FILE_NAMES: Final = '/\\:*?"<>|'

@@ -14,6 +14,7 @@ from lnat_plugins.errors import (
     DataError,
     LnatError,
     StudentError,
+    class_and_text,
     did_you_mean,
     shorten,
     validate,
@@ -40,6 +41,22 @@ def test_long_values_are_cut_in_the_middle() -> None:
     assert shorten("x" * 500).startswith("'xxx")
     assert len(shorten(list(range(1000)))) <= 80
     assert "..." in shorten("x" * 500)
+
+
+class UnsayableError(Exception):
+    """Of a plugin: neither its object nor its text can be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError
+
+    __str__ = __repr__
+
+
+def test_what_cannot_be_shown_is_named_by_its_class() -> None:
+    assert shorten(UnsayableError()) == "a value of type UnsayableError that cannot be shown"
+    assert shorten(10**5000) == "a value of type int that cannot be shown"
+    assert class_and_text(UnsayableError()) == "UnsayableError"
+    assert class_and_text(ValueError("no such row")) == "ValueError: no such row"
 
 
 def test_the_nearest_name_is_offered() -> None:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -22,9 +21,12 @@ from lnat_plugins.errors import (
     PASSES_ON,
     ConfigError,
     LnatError,
+    as_float,
+    class_and_text,
     is_name,
     is_text,
     require,
+    visible,
 )
 from lnat_plugins.metrics.steps import Steps, in_blocks, many_of
 from lnat_plugins.scoring.record import StepSums
@@ -40,6 +42,9 @@ AGGREGATES: Final = ("mean", "ratio_of_means")
 READS: Final = ("window", "global", "counts")
 
 ONE_STUDENT: Final = "it compares the scores of two students, and these are of one"
+LARGEST: Final = 1e100
+"""Of any metric's values: the squares of what is larger are beyond floats."""
+
 _NO_REASON: Final = "no reason was recorded"
 _MANY: Final = 100
 """Responses from which on they are rated together."""
@@ -144,7 +149,8 @@ class Metric:
         check("higher_is_better", directed, "True, False or None")
         for field, choices in (("scope", SCOPES), ("aggregate", AGGREGATES), ("reads", READS)):
             one_of = "one of " + ", ".join(f'"{one}"' for one in choices)
-            check(field, getattr(self, field) in choices, one_of)
+            value: object = getattr(self, field)
+            check(field, isinstance(value, str) and value in choices, one_of)
         check("unit", is_text(self.unit), 'text such as "nats per token"')
         check("source", is_text(self.source), "text: a paper, or who defined it")
         check("compute", callable(self.compute), "a function")
@@ -198,7 +204,7 @@ class Metric:
                 except UndefinedError as cause:
                     out = {i for k, i in enumerate(group) if k in cause.rows} or set(group)
                     for i in out:
-                        reasons[i] = str(cause) or _NO_REASON
+                        reasons[i] = _reason(cause)
                     group = [i for i in group if i not in out]
                     continue
                 for i, value in zip(group, found, strict=True):
@@ -220,7 +226,7 @@ class Metric:
             steps = steps or in_blocks([row.record for row in rows])
             with np.errstate(all="ignore"):  # where NaN comes out, `compute` says why
                 values_R = np.concatenate([many(block, window) for block in steps])
-            asked_R = ~np.isfinite(values_R)
+            asked_R = ~(np.abs(values_R) <= LARGEST)
             if needs:  # a reason stands before a number
                 asked_R |= np.concatenate([block.undefined for block in steps])
             values, left = values_R.tolist(), np.flatnonzero(asked_R).tolist()
@@ -232,13 +238,13 @@ class Metric:
             try:
                 value = compute(record, window)
             except UndefinedError as cause:
-                value, reasons[i] = math.nan, str(cause) or _NO_REASON
+                value, reasons[i] = math.nan, _reason(cause)
             except (LnatError, *PASSES_ON):
                 raise
             except BaseException as cause:
                 raise self._failed(cause) from cause
             else:
-                if type(value) is not float or not math.isfinite(value):
+                if type(value) is not float or not abs(value) <= LARGEST:
                     value = self._number(value, record)
                     reasons[i] = self._why_nan(record, window) if math.isnan(value) else ""
             values[i] = value
@@ -251,7 +257,7 @@ class Metric:
         try:
             value = self._number(self._call(self.compute, record, window), record)
         except UndefinedError as cause:
-            return math.nan, str(cause) or _NO_REASON
+            return math.nan, _reason(cause)
         return value, self._why_nan(record, window) if math.isnan(value) else ""
 
     def of(self, record: StepSums, window: str) -> float:
@@ -312,16 +318,18 @@ class Metric:
             raise self._failed(cause) from cause
 
     def _failed(self, cause: BaseException) -> ConfigError:
-        what = f"metric {self.name} failed: {type(cause).__name__}: {cause}"
+        what = f"metric {self.name} failed: {class_and_text(cause)}"
         return ConfigError(what, where=self.owner, remedy="fix the metric")
 
     def _number(self, value: object, record: StepSums) -> float:
-        if type(value) is float and not math.isinf(value):
-            return value
-        if isinstance(value, bool) or not isinstance(value, Real) or math.isinf(value):
+        number = as_float(value)
+        if number is None or math.isinf(number):
             problem = f"gave no number for teacher {record.teacher!r}; undefined is NaN"
             raise self._wrong(problem, value)
-        return float(value)
+        if abs(number) > LARGEST:
+            problem = f"gave a number beyond {LARGEST:g} for teacher {record.teacher!r}"
+            raise self._wrong(problem, value)
+        return number
 
     def _wrong(self, problem: str, found: object) -> ConfigError:
         return ConfigError(
@@ -335,6 +343,10 @@ class Metric:
         if read is not None and record.sums[read] is None:
             return "the back end gives only the total, not the steps"
         return _NO_REASON
+
+
+def _reason(cause: UndefinedError) -> str:
+    return visible(str(cause)) or _NO_REASON
 
 
 @functools.cache

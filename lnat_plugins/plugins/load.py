@@ -23,6 +23,7 @@ from lnat_plugins.errors import (
     ConfigError,
     LnatError,
     PluginWarning,
+    class_and_text,
     did_you_mean,
     shorten,
     visible,
@@ -119,7 +120,7 @@ def _load_error(name: str, cause: BaseException) -> LnatError:
     """The failure with the plugin's name and line; an error of ours keeps its class and words."""
     where = f"{name}{_raised_at(cause)}"
     if not isinstance(cause, LnatError):
-        what = f"the plugin cannot be loaded: {type(cause).__name__}: {cause}"
+        what = f"the plugin cannot be loaded: {class_and_text(cause)}"
         return ConfigError(what, where=where, remedy="fix it, or leave it out")
     if name in str(cause) or where == name:
         return cause
@@ -232,7 +233,7 @@ class Plugins:
                 if isinstance(cause, PASSES_ON):
                     raise
                 where = f"{name}{_raised_at(cause)}"
-                problem = f"{where}: lnat_selected failed: {type(cause).__name__}: {cause}"
+                problem = f"{where}: lnat_selected failed: {class_and_text(cause)}"
                 warnings.warn(visible(problem), PluginWarning, stacklevel=2)
         return selection
 
@@ -244,7 +245,7 @@ class Plugins:
             except (LnatError, *PASSES_ON):
                 raise
             except BaseException as cause:
-                what = f"lnat_select failed: {type(cause).__name__}: {cause}"
+                what = f"lnat_select failed: {class_and_text(cause)}"
                 where, remedy = f"{name}{_raised_at(cause)}", "fix the plugin, or leave it out"
                 raise ConfigError(what, where=where, remedy=remedy) from cause
             if returned is not None:
@@ -274,20 +275,24 @@ def _checked(returned: object, candidates: Candidates, name: str) -> Selection:
         raise wrong("something that is no `Selection`")
     try:
         problem = returned.problem()
-    except PASSES_ON:
+        plain = returned if problem else returned.plain(f"{name}: lnat_select gave a `Selection`")
+    except (LnatError, *PASSES_ON):
         raise
     except BaseException as cause:
         raise wrong("a `Selection` whose parts cannot be read", cause) from cause
     if problem:
         raise wrong(f"a wrong selection: {problem}")
-    size, rows = len(returned.scores), len(candidates.rows)
-    if size != rows:
-        raise wrong(f"a selection of {size} rows for a pool of {rows}")
-    if returned.pool != candidates.fingerprint:
-        raise wrong("a selection from another pool", returned.pool)
-    if not returned.indices:
+    size, rows = len(plain.scores), candidates.rows
+    if size != len(rows):
+        raise wrong(f"a selection of {size} rows for a pool of {len(rows)}")
+    if plain.pool != candidates.fingerprint:
+        raise wrong("a selection from another pool", plain.pool)
+    of_rows = tuple(row.teacher for row in rows), tuple(row.prompt_id for row in rows)
+    if (plain.teachers, plain.prompts) != of_rows:
+        raise wrong("a selection with other teachers or prompts than the rows have")
+    if not plain.indices:
         raise wrong("a selection of no row at all")
-    return returned
+    return plain
 
 
 def _print_call(hook: str, called: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 Short prompts are read in groups, so that the student has enough to do. The processes are those of
 `accelerate`. Each takes the longest group that is left whenever it is free, so a slow process
-delays the others by one group at most. An error of one process is raised in all of them: none is
-left waiting.
+delays the others by one group at most. An error of one process is raised in all of them, one that
+is not ours as an LnatError with its type and text: none is left waiting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 from torch.distributed import distributed_c10d
 
-from lnat_plugins.errors import LnatError
+from lnat_plugins.errors import LnatError, class_and_text
 from lnat_plugins.scoring.progress import TokenBar
 
 T = TypeVar("T")
@@ -49,6 +49,7 @@ def score_prompts(
 
     Raises:
         LnatError: of any process, in every process.
+        Exception: any other that was raised in this process.
     """
 
     def score_share() -> dict[int, T]:
@@ -179,28 +180,53 @@ class Processes:
         return found
 
     def together(self, work: Callable[[], T]) -> T:
-        """The result of `work` in each process; an error of one is raised in all."""
-        result = _result_or_error(work)
-        for each in self.gather(result if isinstance(result, LnatError) else None):
+        """The result of `work` in each process; an error of one is raised in all.
+
+        One that is no LnatError is raised as it is where it happened, as an LnatError elsewhere.
+        """
+        result, error = _result_and_error(work)
+        try:
+            errors = self.gather(self._told(error))
+        except Exception:
+            if error is not None:  # such as a device that failed, which cannot gather either
+                raise error from None
+            raise
+        if error is not None and not isinstance(error, LnatError):
+            raise error
+        for each in errors:
             if each is not None:
                 raise each
         return cast(T, result)
 
     def once(self, work: Callable[[], T]) -> T:
-        """The result of `work` in the first process, given to all; its error is raised in all."""
-        results = [_result_or_error(work) if self.main else None]
+        """The result of `work` in the first process, given to all; its error is raised in all.
+
+        One that is no LnatError is raised as it is where it happened, as an LnatError elsewhere.
+        """
+        result, error = _result_and_error(work) if self.main else (None, None)
+        sent = [(result, self._told(error))]
         if self.count > 1:
-            broadcast_object_list(results, from_process=0)
-        if isinstance(results[0], LnatError):
-            raise results[0]
-        return cast(T, results[0])
+            broadcast_object_list(sent, from_process=0)
+        ((result, told),) = sent
+        if told is not None:
+            raise error or told
+        return cast(T, result)
+
+    def _told(self, error: Exception | None) -> LnatError | None:
+        """An error as the other processes get it: there may be no class of its there."""
+        if error is None or isinstance(error, LnatError):
+            return error
+        return LnatError(
+            f"process {self.rank} of {self.count} failed: {class_and_text(error)}",
+            remedy="what that process printed says where",
+        )
 
 
-def _result_or_error(work: Callable[[], T]) -> T | LnatError:
+def _result_and_error(work: Callable[[], T]) -> tuple[T | None, Exception | None]:
     try:
-        return work()
-    except LnatError as error:
-        return error
+        return work(), None
+    except Exception as error:  # noqa: BLE001 - `together` and `once` raise it
+        return None, error
 
 
 def prefetch(

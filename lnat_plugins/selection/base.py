@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from lnat_plugins.errors import NAME_RULE, ConfigError, is_name, is_text, require
+from lnat_plugins.errors import NAME_RULE, ConfigError, class_and_text, is_name, is_text, require
 from lnat_plugins.ranking.table import TIE, Floats, Ints
 from lnat_plugins.teacher_set.prompts import Candidate
 
@@ -164,7 +164,7 @@ class Strategy:
 
     def failed(self, cause: BaseException) -> ConfigError:
         """The error for an exception in one of the strategy's functions."""
-        what = f"strategy {self.name} failed: {type(cause).__name__}: {cause}"
+        what = f"strategy {self.name} failed: {class_and_text(cause)}"
         return ConfigError(what, where=self.owner, remedy="fix the strategy")
 
 

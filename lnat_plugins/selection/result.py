@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat
 
-from lnat_plugins.errors import DataError, validate
+from lnat_plugins.errors import ConfigError, DataError, LnatError, is_text, validate
+from lnat_plugins.metrics.base import LARGEST
 from lnat_plugins.steps.prefix import parse_prefix
 
 _REMEDY: Final = "it was cut or edited; delete it to choose again"
@@ -24,6 +27,12 @@ _LISTS: Final = (
     "answers_only",
     "answers_left_whole",
 )
+
+_NUMBERS: Final = (
+    "indices", "weights", "scores", "sequence", "answers_only", "answers_left_whole"
+)  # fmt: skip
+_OWN: Final = frozenset({int, float, type(None)})
+_OF_ROWS: Final = ("weights", "scores", "teachers", "prompts")
 
 # Categories of the reasons that filters give.
 INCORRECT: Final = "`correct` is false"
@@ -222,8 +231,33 @@ class Selection:
         if missing := [name for name in names if name not in values]:
             what = f"this is not a stored selection: it has no {', '.join(missing)}"
             raise DataError(what, where=where, remedy=_REMEDY)
-        known = {name: values[name] for name in names}
-        stored = validate(_Stored, known, where=where, kind=DataError, remedy=_REMEDY)
+        return cls._read({name: values[name] for name in names}, where, DataError, _REMEDY)
+
+    def plain(self, where: str = "") -> Selection:
+        """With Python's own numbers in place of others, numpy's for example.
+
+        Raises:
+            ConfigError: a part of the wrong type, or parts that do not fit each other.
+        """
+        values = self.as_dict()
+        for name in _NUMBERS:
+            if not _OWN.issuperset(map(type, values[name])):
+                values[name] = [_plain(value) for value in values[name]]
+        values["ties"] = _plain(values["ties"])
+        found = self._read(values, where, ConfigError, "fix the plugin")
+        try:
+            short = {name: values[name] for name in values if name not in _OF_ROWS}
+            json.dumps(short, ensure_ascii=False).encode()
+        except ValueError as cause:  # halves of characters, thousands of digits
+            what = f"a part cannot be written: {cause}"
+            raise ConfigError(what, where=where, remedy="fix the plugin") from None
+        return found
+
+    @classmethod
+    def _read(
+        cls, values: Mapping[str, Any], where: str, kind: type[LnatError], remedy: str
+    ) -> Selection:
+        stored = validate(_Stored, values, where=where, kind=kind, remedy=remedy)
         found = stored.model_dump() | {
             "scores": tuple(math.nan if score is None else score for score in stored.scores),
             # What is no index becomes one that no row has.
@@ -231,7 +265,7 @@ class Selection:
         }
         selection = cls(**found | {name: tuple(found[name]) for name in _LISTS})
         if problem := selection.problem():
-            raise DataError(problem, where=where, remedy=_REMEDY)
+            raise kind(problem, where=where, remedy=remedy)
         return selection
 
     def problem(self) -> str:
@@ -247,6 +281,10 @@ class Selection:
             return f"{len(self.weights)} weights for {len(self.indices)} chosen rows"
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.weights):
             return "a weight is negative or not finite"
+        if any(abs(float(number)) > LARGEST for number in (*self.scores, *self.weights)):
+            return f"a score or a weight is beyond {LARGEST:g}"
+        if not all(map(is_text, self.reasons.values())):
+            return "a reason is no text"
         if sorted([*self.indices, *self.reasons]) != list(range(size)):
             return "not every row is either chosen or has a reason why not"
         easy = [*self.answers_only, *self.answers_left_whole]
@@ -255,6 +293,13 @@ class Selection:
         if self.sequence and set(self.sequence) != set(self.indices):
             return "the sequence of the training set holds other rows than the chosen ones"
         return ""
+
+
+def _plain(value: Any) -> Any:
+    """A number of another library as Python's own."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 class _Stored(BaseModel):
@@ -277,7 +322,7 @@ class _Stored(BaseModel):
     pool: str
     student: str
     degenerate: dict[str, dict[str, int]]
-    degenerate_eligible: dict[str, float]
+    degenerate_eligible: dict[str, FiniteFloat]
     warnings: list[str]
     training_notes: dict[str, int]
     sequence: list[int]

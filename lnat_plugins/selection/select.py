@@ -10,14 +10,24 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from lnat_plugins.errors import PASSES_ON, ConfigError, DataError, LnatError, is_text
+from lnat_plugins.errors import (
+    PASSES_ON,
+    ConfigError,
+    DataError,
+    LnatError,
+    as_float,
+    class_and_text,
+    is_text,
+    shorten,
+    visible,
+)
 from lnat_plugins.formatting import plural
 from lnat_plugins.metrics import score_again
+from lnat_plugins.metrics.base import LARGEST
 from lnat_plugins.ranking.table import Floats
 from lnat_plugins.scoring.record import ScoredResponse
 from lnat_plugins.selection import conditions
@@ -291,18 +301,30 @@ def _checked(choice: object, size: int, strategy: Strategy) -> Choice:
             where=strategy.owner, found=choice, remedy="fix the strategy",
         )  # fmt: skip
     try:
-        positions = tuple(map(operator.index, choice.positions))
-        weights = choice.weights and {operator.index(i): w for i, w in choice.weights.items()}
-        reasons = {operator.index(i): reason for i, reason in choice.reasons.items()}
-        plain = Choice(positions, weights, reasons, operator.index(choice.ties))
+        weights = choice.weights
+        plain = Choice(
+            tuple(map(operator.index, choice.positions)),
+            None
+            if weights is None
+            else {operator.index(i): weight for i, weight in weights.items()},
+            {operator.index(i): reason for i, reason in choice.reasons.items()},
+            operator.index(choice.ties),
+        )
     except (TypeError, AttributeError) as cause:
         problem = f"it cannot be read ({cause})"
+    except (LnatError, *PASSES_ON):
+        raise
+    except BaseException as cause:  # noqa: BLE001 - of a generator, too
+        problem = f"it cannot be read ({class_and_text(cause)})"
     else:
         problem = _problem(plain, size)
     if problem:
         what = f"strategy {strategy.name} gave no valid choice: {problem}"
         raise ConfigError(what, where=strategy.owner, remedy="fix the strategy")
-    return replace(plain, weights=weights and {i: float(weight) for i, weight in weights.items()})
+    weights = plain.weights and {i: float(weight) for i, weight in plain.weights.items()}
+    return replace(
+        plain, weights=weights, reasons={i: visible(why) for i, why in plain.reasons.items()}
+    )
 
 
 def _problem(choice: Choice, size: int) -> str:
@@ -315,13 +337,16 @@ def _problem(choice: Choice, size: int) -> str:
         return "weights for other rows than the chosen ones"
     weights: Iterable[object] = (choice.weights or {}).values()
     for weight in weights:
-        if isinstance(weight, bool) or not isinstance(weight, Real):
-            return f"a weight that is no number, {weight!r}"
-        if not math.isfinite(weight) or weight < 0:
+        number = as_float(weight)
+        if number is None:
+            return f"a weight that is no number, {shorten(weight)}"
+        if not 0 <= number < math.inf:
             return "a weight that is negative or not finite"
+        if number > LARGEST:
+            return f"a weight beyond {LARGEST:g}"
     for reason in choice.reasons.values():
         if not is_text(reason):
-            return f"a reason that is no text, {reason!r}"
+            return f"a reason that is no text, {shorten(reason)}"
     return "a negative number of ties" if choice.ties < 0 else ""
 
 

@@ -23,9 +23,11 @@ from lnat_plugins.errors import (
     ConfigError,
     DataError,
     LnatError,
+    class_and_text,
     did_you_mean,
     is_name,
     require,
+    shorten,
 )
 from lnat_plugins.steps.blocks import Span, split_lines, split_paragraphs, split_turns, tile
 from lnat_plugins.steps.prefix import Prefix, parse_prefix
@@ -82,7 +84,7 @@ class Splitter:
         except (LnatError, *PASSES_ON):
             raise
         except BaseException as cause:
-            raise self._wrong(f"failed: {type(cause).__name__}: {cause}", text) from cause
+            raise self._wrong(f"failed: {class_and_text(cause)}", text) from cause
         try:
             spans = [(operator.index(start), operator.index(end)) for start, end in found]
         except (TypeError, ValueError):
@@ -90,15 +92,19 @@ class Splitter:
         except (LnatError, *PASSES_ON):
             raise
         except BaseException as cause:  # of a generator
-            raise self._wrong(f"failed: {type(cause).__name__}: {cause}", text) from cause
+            raise self._wrong(f"failed: {class_and_text(cause)}", text) from cause
         reached = 0
         for start, end in spans:
             if start != reached or end <= start:
-                problem = f"left a gap, overlapped or gave an empty step at character {reached}"
+                problem = (
+                    f"left a gap, overlapped or gave an empty step at character {shorten(reached)}"
+                )
                 raise self._wrong(problem, (start, end))
             reached = end
         if reached != len(text):
-            raise self._wrong(f"ended at another character than the text, at {reached}", text)
+            raise self._wrong(
+                f"ended at another character than the text, at {shorten(reached)}", text
+            )
         return spans
 
     def _wrong(self, problem: str, found: object) -> ConfigError:

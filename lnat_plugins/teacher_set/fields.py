@@ -129,23 +129,31 @@ def name_text(value: Any, where: str) -> str:
     if isinstance(value, str):
         return checked_text(value, where)
     value = _whole(value)
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and _can_be_written(value):
         return str(value)
     return checked_text(value, where)
+
+
+def _can_be_written(number: int) -> bool:
+    """Python writes no number of more than 4,300 digits."""
+    return number.bit_length() <= 10_000
 
 
 def sample_key(value: Any, where: str) -> int | str | None:
     """The number or name of one of several responses of a teacher to a prompt."""
     value = _whole(value)
-    if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise DataError(
-            "`sample` must be a whole number or text", where=where, found=value,
-            remedy="number a teacher's answers 0, 1, ...; "
-            "`columns: {sample: null}` ignores the column",
-        )  # fmt: skip
     if isinstance(value, str):
         check_unicode(value, where)
-    return value
+        return value
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and _can_be_written(value):
+        return value
+    raise DataError(
+        "`sample` must be a whole number or text", where=where, found=value,
+        remedy="number a teacher's answers 0, 1, ...; "
+        "`columns: {sample: null}` ignores the column",
+    )  # fmt: skip
 
 
 def supplied_steps(value: Any, text: str, where: str, typed: bool = True) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from lnat_plugins.errors import DataError
+from lnat_plugins.errors import PASSES_ON, DataError, LnatError
 from lnat_plugins.teacher_set.batch import BATCH_COLUMNS, batch_replies, prompt_of
 from lnat_plugins.teacher_set.cells import ABSENT, Cells, lookup
 from lnat_plugins.teacher_set.columns import FieldColumns
@@ -25,7 +25,7 @@ from lnat_plugins.teacher_set.conversations import (
     split_conversation,
 )
 from lnat_plugins.teacher_set.fields import known, name_text
-from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.loaders import Row, refuse_incomparable
 from lnat_plugins.teacher_set.responses import (
     ABOUT,
     Asked,
@@ -52,7 +52,13 @@ class RowReader(Reading):
         Raises DataError, with file, row and column, for a row that cannot be used as a whole.
         """
         cells = Cells(row.values, row.where, row.typed, self.plan.fields)
-        return _LAYOUTS[self.spec.layout](RowOf(self, cells, teacher))
+        try:
+            return _LAYOUTS[self.spec.layout](RowOf(self, cells, teacher))
+        except (LnatError, *PASSES_ON):
+            raise
+        except Exception:
+            refuse_incomparable(row)
+            raise
 
     def writers(self, row: Row, teacher: str | None) -> list[str]:
         """The teachers of a row that cannot be used as a whole; "" where that is not known."""

@@ -19,6 +19,7 @@ from lnat_plugins.errors import (
     ConfigError,
     DataError,
     LnatError,
+    class_and_text,
     is_name,
     require,
 )
@@ -107,16 +108,13 @@ def read_file(
     try:
         read = loader.read(path, shown, split) if loader.by_split else loader.read(path, shown)
         for number, row in enumerate(read, start=1):
-            if isinstance(row, (Row, DataError)):
-                yield row
-            elif isinstance(row, Mapping):
-                yield Row(row, f"{shown} row {number}")
-            else:
-                raise DataError(
-                    f"loader {loader.name!r} gave something that is no row of named values",
-                    where=f"{shown} row {number}", found=row,
-                    remedy="fix the plugin that brings the loader",
-                )  # fmt: skip
+            if isinstance(row, Mapping):
+                row = Row(row, f"{shown} row {number}")
+            yield (
+                row
+                if isinstance(row, DataError)
+                else _checked(row, f"{shown} row {number}", loader)
+            )
     except (LnatError, *PASSES_ON):
         raise
     except FileNotFoundError:
@@ -131,8 +129,64 @@ def read_file(
             remedy = "the file may be cut off, or not be compressed; write it again"
         raise DataError(what, where=shown, remedy=remedy) from cause
     except BaseException as cause:
-        what = f"loader {loader.name} failed: {type(cause).__name__}: {cause}"
+        what = f"loader {loader.name} failed: {class_and_text(cause)}"
         raise ConfigError(what, where=loader.owner, remedy="fix the plugin") from cause
+
+
+def _checked(row: object, where: str, loader: Loader) -> Row:
+    """The row that a loader gave; DataError if it is none, or holds what cannot be compared."""
+
+    def refused(what: str, found: object) -> DataError:
+        what = f"loader {loader.name!r} gave {what}"
+        return DataError(what, where=where, found=found, remedy=_FIX)
+
+    if not isinstance(row, Row):
+        raise refused("something that is no row of named values", row)
+    values: object = row.values
+    if not isinstance(values, Mapping):
+        raise refused("a `Row` without named values", row)
+    facts: tuple[object, object] = row.where, row.typed
+    if not isinstance(facts[0], str) or not isinstance(facts[1], bool):
+        raise refused("a `Row` whose `where` is no text, or whose `typed` no truth value", facts)
+    if not _TEXT.issuperset(map(type, values)):
+        for name in values:
+            if not isinstance(name, str):
+                raise refused("a column whose name is no text", name)
+    if not _PLAIN.issuperset(map(type, values.values())):
+        for name, value in values.items():
+            if not _is_comparable(value):
+                raise refused(f"{INCOMPARABLE}, in column {name!r}", value)
+    return row
+
+
+def refuse_incomparable(row: Row) -> None:
+    """Raise DataError for a row that holds, at any depth, what cannot be compared."""
+    waiting: list[Any] = [row.values]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif not _is_comparable(one):
+            raise DataError(f"this holds {INCOMPARABLE}", where=row.where, found=one, remedy=_FIX)
+
+
+def _is_comparable(value: Any) -> bool:
+    try:
+        bool(value == "")
+    except Exception:  # noqa: BLE001 - whatever a class of the plugin's raises
+        return False
+    return True
+
+
+INCOMPARABLE: Final = "a value that cannot be compared"
+"""As arrays of numpy cannot, and what pandas writes for a gap."""
+
+_FIX: Final = "fix the plugin that brings the loader"
+_TEXT: Final = frozenset({str})
+_PLAIN: Final = frozenset({str, int, float, bool, type(None), list, dict})
+"""Types of almost all values."""
 
 
 def loader_of(path: Path, shown: str, loaders: Mapping[str, Loader]) -> Loader:

@@ -68,8 +68,11 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """The working folder, with scores, data and a teacher set."""
+    """The working folder, with scores, data, a teacher set and a student."""
     write_run(tmp_path / "out")
+    write_set(tmp_path, [{**row, "response": f"So. {row['response']}"} for row in rows()])
+    student("llama").save_pretrained(tmp_path / "student")
+    tokenizer().save_pretrained(tmp_path / "student")
     data = [
         {"question": f"What is {i}?", "output": f"{t} says {i}.", "model": t}
         for i in range(4) for t in ("A", "B")
@@ -85,6 +88,16 @@ COMMANDS: dict[str, tuple[tuple[str, str, str, int], list[str]]] = {
     "select": (
         ("lnat_plugins.selection.training_set", "", "card", 1),
         ["select", "out", "--output_path", "o/chosen"],
+    ),
+    "gradients": (
+        CUT,
+        f"gradients {TASK}.yaml --student student --folds 2 --dimension 4 --bootstrap_iters 9 "
+        "--device cpu --output_path o/figures.json".split(),
+    ),
+    "nce": (
+        CUT,
+        f"nce {TASK}.yaml --positive student --negative student --device cpu "
+        "--output_path o/weights.jsonl".split(),
     ),
     "init": (CUT, ["init", "rows.jsonl", "--output_path", "o/t.yaml"]),
     "check": (("lnat_plugins.api", "", "check_teacher_set", 1), ["check", "set.yaml"]),

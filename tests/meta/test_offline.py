@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lnat_plugins import cli
 from tests.harness.lab import TASK, rows, write_set
 from tests.helpers_students import student, tokenizer
+from tests.study.lab import finished
 
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 PROGRAM = """
@@ -37,9 +39,9 @@ from lnat_plugins.cli import main
 codes = dict()
 for command in json.loads(sys.argv[1]):
     try:
-        codes[" ".join(command[:2])] = main(command)
+        codes[" ".join(command)] = main(command)
     except SystemExit as end:
-        codes[" ".join(command[:2])] = end.code
+        codes[" ".join(command)] = end.code
 pathlib.Path("asked.json").write_text(json.dumps([asked, codes]))
 """
 PROBE = """
@@ -64,6 +66,11 @@ def asked_by(
     return asked, codes
 
 
+def left_out(commands: list[list[str]]) -> list[str]:
+    """The commands of the CLI that are not among these."""
+    return sorted({*cli._COMMANDS} - {command[0] for command in commands})
+
+
 def test_no_command_asks_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
     student("llama").save_pretrained(tmp_path / "student")
@@ -76,7 +83,12 @@ def test_no_command_asks_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyP
     }  # fmt: skip
     (tmp_path / "sft.yaml").write_text(yaml.safe_dump(training))
     scoring = ["--model", "hf", "--model_args", "pretrained=student", "--device", "cpu"]
+    study = finished(tmp_path / "lab", out=tmp_path / "lab" / "small")
+    studied = [str(study.spec.source), "--output_path", str(study.folder)]
     commands = [
+        ["student"],
+        ["plugins"],
+        ["init", "my_teachers.jsonl", "--output_path", "new.yaml"],
         ["check", path, "--student", "student"],
         ["eval", *scoring, "--tasks", path, "--log_samples", "--output_path", "out"],
         ["rank", "out", "--bootstrap_iters", "50"],
@@ -84,13 +96,29 @@ def test_no_command_asks_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ["select", "out", "--output_path", "chosen"],
         ["tasks"],
         ["sft", "--config", "sft.yaml"],
-    ]
+        ["gradients", path, "--student", "student", "--folds", "2", "--dimension", "4",
+         "--bootstrap_iters", "50", "--device", "cpu"],
+        ["nce", path, "--positive", "student", "--negative", "student", "--device", "cpu",
+         "--output_path", "nce.jsonl"],
+        ["study", *studied, "--dry_run"],
+        ["study", *studied, "--bootstrap_iters", "50"],
+    ]  # fmt: skip
+    assert left_out(commands) == []
     asked, codes = asked_by(commands, tmp_path)
     assert set(codes.values()) == {0}, codes
     assert len(codes) == len(commands)
     assert asked == []
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert [*(tmp_path / "out").rglob(f"samples_{TASK}_*.jsonl")]
+    assert (tmp_path / "nce.jsonl").stat().st_size > 0
+
+
+def test_a_command_that_is_left_out_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = [[name] for name in cli._COMMANDS]
+    assert left_out(commands) == []
+    assert left_out(commands[1:]) == [commands[0][0]]
+    monkeypatch.setattr(cli, "_COMMANDS", {**cli._COMMANDS, "new": ()})
+    assert left_out(commands) == ["new"]
 
 
 def test_what_asks_is_seen(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lnat_plugins.errors import ConfigError, DataError
+from lnat_plugins.errors import ConfigError, DataError, shorten
 from lnat_plugins.metrics import Metric, Scored, UndefinedError
 from lnat_plugins.metrics.base import SCOPES, log_prob, summed
 from lnat_plugins.scoring.record import StepSums
@@ -132,15 +132,31 @@ def test_a_ratio_of_means_is_declared_with_its_parts() -> None:
 # what a metric's functions may return
 
 
-@pytest.mark.parametrize("value", [None, "1", True, math.inf, -math.inf, [1.0]])
+@pytest.mark.parametrize("value", [None, "1", True, math.inf, 10**400, Fraction(10**400), [1.0]])
 def test_a_value_must_be_a_number(value: Any) -> None:
     each = metric(lambda record, window: value, "response", owner="plugin.py (file)")
     with pytest.raises(ConfigError) as caught:
         each.rate(ROWS, "4")
     assert str(caught.value) == (
         "plugin.py (file): metric mine gave no number for teacher 'A'; undefined is NaN (found "
-        f"{value!r}). Fix the metric."
+        f"{shorten(value)}). Fix the metric."
     )
+
+
+@pytest.mark.parametrize("value", [1e101, -1e308, 10**101])
+def test_a_value_may_not_be_beyond_what_can_be_squared(value: Any) -> None:
+    each = metric(lambda record, window: value, "response", owner="plugin.py (file)")
+    with pytest.raises(ConfigError, match=r"mine gave a number beyond 1e\+100 for teacher 'A'"):
+        each.rate(ROWS, "4")
+    assert metric(lambda record, window: -1e100, "response").of(ROWS[0].record, "4") == -1e100
+
+
+def test_a_reason_can_be_printed_and_written() -> None:
+    def undefined(record: Any, window: str) -> float:
+        raise UndefinedError("not\nhere \ud83d")
+
+    found = metric(undefined, "response").rate(ROWS, "4")
+    assert {*found.reasons} == {"not\\nhere \\ud83d"}
 
 
 @pytest.mark.parametrize("value", [np.float32(-1.5), Fraction(-3, 2), -2, math.nan])

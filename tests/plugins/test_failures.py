@@ -38,6 +38,13 @@ class Hooks:
         self.functions.get("lnat_selected", lambda: None)()
 
 
+class Unsayable(BaseException):
+    """Fails to say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
 def raises(failure: BaseException) -> Callable[..., Any]:
     def call(*arguments: object) -> Any:
         raise failure
@@ -59,6 +66,7 @@ FAILURES = {
     "exit 0": raises(SystemExit(0)),
     "exit": raises(SystemExit()),
     "a BaseException": raises(Quits("x\ny")),
+    "one without a text": raises(Unsayable()),
     "recursion": deep,
     "a generator": late,
 }

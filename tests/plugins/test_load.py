@@ -7,11 +7,13 @@ LNAT_TRACE_PLUGINS=1 shows every hook call, and never all candidates.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lnat_plugins import Selection, hookimpl
@@ -279,6 +281,19 @@ WRONG: list[tuple[Any, str]] = [
     (replace(CHOSEN, weights=(1.0, math.nan)), "a wrong selection: a weight is negative or not"),
     (replace(CHOSEN, reasons={}), "a wrong selection: not every row is either"),
     (replace(CHOSEN, indices=None), "a `Selection` whose parts cannot be read"),
+    (replace(CHOSEN, scores=("a", 0.0, 0.0, 0.0)), "a `Selection` whose parts cannot be read"),
+    (replace(CHOSEN, weights=(1e300, 1.0)), "a wrong selection: a score or a weight is beyond"),
+    (replace(CHOSEN, scores=(-math.inf, *CHOSEN.scores[1:])), "a wrong selection: a score or a"),
+    (replace(CHOSEN, reasons=dict.fromkeys(CHOSEN.reasons, 1.5)), "a wrong selection: a reason is"),
+    (replace(CHOSEN, reasons=dict.fromkeys(CHOSEN.reasons, "")), "a wrong selection: a reason is"),
+    (replace(CHOSEN, ties=True), "a `Selection`: ties: this must be a whole number"),
+    (replace(CHOSEN, strategy=3), "a `Selection`: strategy: this must be text"),
+    (replace(CHOSEN, window=4), "a `Selection`: window: this must be text"),
+    (replace(CHOSEN, settings=[1]), "a `Selection`: settings: this must be a mapping"),
+    (replace(CHOSEN, ties=10**5000), "a `Selection`: a part cannot be written: "),
+    (replace(CHOSEN, student="\ud83d"), "a `Selection`: a part cannot be written: "),
+    (replace(CHOSEN, teachers=("x",) * 4), "a selection with other teachers or prompts than"),
+    (replace(CHOSEN, prompts=("x",) * 4), "a selection with other teachers or prompts than"),
     (lab.chosen(0, pool=Candidates(lab.ROWS[:2])), "a selection of 2 rows for a pool of 4"),
     (replace(CHOSEN, pool=OTHER.fingerprint), "a selection from another pool"),
     (lab.chosen(), "a selection of no row at all"),
@@ -291,6 +306,18 @@ def test_a_wrong_answer_names_the_plugin(answer: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=rf"^Decides \(object 1\): lnat_select gave {message}"):
         select(Decides(answer), observes)
     assert observes.received == []
+
+
+def test_numbers_of_another_library_are_read_as_pythons_own() -> None:
+    given = replace(
+        CHOSEN, indices=tuple(np.array(CHOSEN.indices)), weights=(np.float32(0.5), 1),
+        scores=tuple(np.zeros(4)), ties=np.int64(2),
+    )  # fmt: skip
+    found = select(Decides(given))
+    assert (found.indices, found.weights, found.ties) == (CHOSEN.indices, (0.5, 1.0), 2)
+    assert {*map(type, (*found.indices, found.ties))} == {int}
+    assert {*map(type, (*found.weights, *found.scores))} == {float}
+    assert Selection.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
 def test_what_a_plugin_refuses_is_let_through() -> None:

@@ -151,6 +151,7 @@ def put(kind: str, entry: Any) -> Registry:
         ([(0, 3), (2, 5)], "at character 3"),
         ([(0, 0), (0, 5)], "at character 0"),
         ([(1, 5)], "at character 0"),
+        ([(0, 10**5000)], "than the text, at a value of type int that cannot be shown"),
         ([(0, 4)], "ended at another character than the text, at 4"),
         ([(0, 6)], "ended at another character than the text, at 6"),
         ([], "ended at another character than the text, at 0"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from lnat_plugins.errors import DataError
+from lnat_plugins.errors import DataError, LnatError
 from lnat_plugins.scoring.parallel import Processes, score_prompts
 from lnat_plugins.scoring.progress import TokenBar
 from tests.helpers_ranks import leave
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str]) -> None:
     queue.close()
     mark(folder / "stopped")
 
-    def loop(bad: int | None = None) -> dict[int, list[int]]:
+    def loop(bad: int | None = None, kind: type[Exception] = DataError) -> dict[int, list[int]]:
         def score(i: int, ready: int) -> list[int]:
             if i == bad:
-                raise DataError("no such row", where=f"row {i}")
+                raise kind(f"row {i} is bad")
             return [i, ready, processes.rank]
 
         bar = TokenBar(sum(COSTS), Idle(), shown=processes.main, announce=print)
@@ -61,9 +61,16 @@ def main(arguments: Sequence[str]) -> None:
         "main": processes.main,
         "loop": loop(),
         "loop_failed": raised(lambda: loop(bad=2)),
+        "loop_broke": processes.gather(raised(lambda: loop(bad=2, kind=ForeignError))),
+        "once_broke": raised(lambda: processes.once(breaks)),
+        "together_broke": raised(lambda: processes.together(breaks if processes.rank else list)),
+        "both_broke": raised(lambda: processes.together(breaks if processes.rank else refuse)),
         "share": processes.share("abcde", lambda own: [f"{one}{processes.rank}" for one in own]),
         "share_failed": raised(
             lambda: processes.share("abc", lambda own: refuse() if "b" in own else [*own])
+        ),
+        "share_broke": raised(
+            lambda: processes.share("abc", lambda own: breaks() if "b" in own else [*own])
         ),
         "alone": Processes(alone=True).gather(processes.rank),
     }
@@ -94,10 +101,25 @@ def refuse() -> None:
     raise DataError("no such row", where="rows")
 
 
+class ForeignError(Exception):
+    """As an error of a library: of no class of ours, and not to be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.holds = lambda: text
+
+
+def breaks() -> None:
+    """An error that nothing foresees."""
+    raise ForeignError("the device is lost")
+
+
 def raised(work: object) -> str:
-    """The error that the call ends with."""
+    """The error that the call ends with; one that is not ours with its class."""
     try:
         work()  # type: ignore[operator]
-    except DataError as error:
+    except LnatError as error:
         return str(error)
+    except ForeignError as error:
+        return f"ForeignError: {error}"
     return ""

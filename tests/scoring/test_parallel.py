@@ -43,7 +43,36 @@ def test_the_longest_come_first_and_the_faster_process_takes_more(
 def test_an_error_of_one_is_raised_in_all(results: list[dict[str, Any]]) -> None:
     assert [one["once_failed"] for one in results] == ["rows: no such row."] * 2
     assert [one["together"] for one in results] == ["rows: no such row."] * 2
-    assert [one["loop_failed"] for one in results] == ["row 2: no such row."] * 2
+    assert [one["loop_failed"] for one in results] == ["row 2 is bad."] * 2
+
+
+def test_an_error_that_is_not_ours_reaches_the_others_too(results: list[dict[str, Any]]) -> None:
+    """As it is where it happened, with its class and text elsewhere; none waits for another."""
+
+    def told(rank: int, text: str) -> str:
+        said = f"process {rank} of 2 failed: ForeignError: {text}. "
+        return f"{said}What that process printed says where."
+
+    own, lost = "ForeignError: the device is lost", "the device is lost"
+    assert [one["once_broke"] for one in results] == [own, told(0, lost)]
+    assert [one["together_broke"] for one in results] == [told(1, lost), own]
+    assert [one["both_broke"] for one in results] == ["rows: no such row.", own]
+    assert [one["share_broke"] for one in results] == [told(1, lost), own]
+    first, second = results[0]["loop_broke"]
+    assert results[1]["loop_broke"] == [first, second]
+    rank = [first, second].index("ForeignError: row 2 is bad")  # whichever took the row
+    assert [second, first][rank] == told(rank, "row 2 is bad")
+
+
+def test_a_process_that_cannot_gather_either_raises_what_it_failed_of() -> None:
+    class Lost(Processes):
+        def gather(self, value: Any) -> list[Any]:
+            raise OSError("nothing can be gathered")
+
+    with pytest.raises(ZeroDivisionError):
+        Lost().together(lambda: 1 // 0)
+    with pytest.raises(OSError, match="gathered"):
+        Lost().together(int)
 
 
 def test_the_result_of_the_first_is_known_to_all(results: list[dict[str, Any]]) -> None:
@@ -86,6 +115,12 @@ def test_one_process_alone_takes_the_items_in_order() -> None:
 
 def bar_of(costs: Sequence[int], reader: Any) -> TokenBar:
     return TokenBar(sum(costs), reader, shown=False, announce=print)
+
+
+@pytest.mark.parametrize("step", ["together", "once"])
+def test_an_error_of_one_process_alone_is_raised_as_it_is(step: str) -> None:
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        getattr(Processes(), step)(lambda: 1 // 0)
 
 
 def test_the_bar_is_told_of_every_prompt_in_turn() -> None:

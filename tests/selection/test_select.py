@@ -317,6 +317,12 @@ def chosen_by(choice: Any, **fields: Any) -> SelectionSpec:
         (Choice(("0",)), "it cannot be read ('str' object cannot be interpreted as an integer)"),
         (Choice(3), "it cannot be read ('int' object is not iterable)"),
         (Choice(None), "it cannot be read ('NoneType' object is not iterable)"),
+        pytest.param(
+            Choice(1 // zero for zero in (0,)), "it cannot be read (ZeroDivisionError: ", id="late"
+        ),
+        (Choice((0,), 0), "it cannot be read ('int' object has no attribute 'items')"),
+        (Choice((0,), {0: 10**400}), "a weight that is negative or not finite"),
+        (Choice((0,), {0: 1e300}), "a weight beyond 1e+100"),
         (Choice((0, 1), {0: 1.0}), "weights for other rows than the chosen ones"),
         (Choice((0,), {0: 1.0, 1: 1.0}), "weights for other rows than the chosen ones"),
         (Choice((0,), {}), "weights for other rows than the chosen ones"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -221,6 +222,56 @@ def test_something_else_than_a_row_is_refused(load: Load, given: Any) -> None:
     broken = {"bars": Loader("bars", (".bars",), lambda path, shown: [row(), given])}
     with pytest.raises(DataError, match="rows.bars row 2: loader 'bars' gave .* no row"):
         load({"rows.bars": TEXT}, "rows.bars", loaders=broken)
+
+
+class Gap:
+    """As pandas' `NA`: neither equal to a text nor unequal."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("not known")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Row(None, "here"), "gave a `Row` without named values"),
+        (Row(row(), b"here"), "gave a `Row` whose `where` is no text"),
+        (Row(row(), "here", "yes"), "gave a `Row` whose `where` is no text, or whose `typed` no"),
+        ({**row(), 1: "a"}, "gave a column whose name is no text (found 1)"),
+        ({**row(), "a": np.zeros(2)}, "gave a value that cannot be compared, in column 'a'"),
+        ({**row(), "correct": Gap()}, "gave a value that cannot be compared, in column 'correct'"),
+    ],
+)
+def test_a_row_must_be_of_named_values_that_can_be_compared(
+    load: Load, given: Any, message: str
+) -> None:
+    broken = {"bars": Loader("bars", (".bars",), lambda path, shown: [row(), given])}
+    with pytest.raises(DataError) as caught:
+        load({"rows.bars": TEXT}, "rows.bars", loaders=broken)
+    assert str(caught.value).startswith(f"rows.bars row 2: loader 'bars' {message}")
+    assert str(caught.value).endswith(". Fix the plugin that brings the loader.")
+
+
+def test_an_array_deep_in_a_row_is_an_error_where_it_is_read(load: Load) -> None:
+    turns = [{"role": "user", "content": "p"}, {"role": "assistant", "content": "a."}]
+    odd = [turns[0] | {"tool_calls": np.zeros(2)}, turns[1]]
+    rows = [{"teacher": "A", "messages": turns}, {"teacher": "B", "messages": odd}]
+    broken = {"bars": Loader("bars", (".bars",), lambda path, shown: rows)}
+    with pytest.raises(DataError, match="row 2: this holds a value that cannot be compared"):
+        load({"rows.bars": TEXT}, "rows.bars", loaders=broken, layout="messages", strict=True)
+
+
+@pytest.mark.parametrize("column", ["teacher", "sample"])
+def test_a_number_that_cannot_be_written_is_no_name(load: Load, column: str) -> None:
+    rows = [row(), {**row("B"), column: 10**5000}]
+    broken = {"bars": Loader("bars", (".bars",), lambda path, shown: rows)}
+    with pytest.raises(DataError, match=f"row 2, column '{column}'"):
+        load({"rows.bars": TEXT}, "rows.bars", loaders=broken, strict=True)
 
 
 def test_a_loader_without_rows_is_an_empty_file(load: Load) -> None:

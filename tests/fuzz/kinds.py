@@ -1,25 +1,11 @@
-"""Random input for everything that is read from outside: it works, or it is one line of an error.
-
-    python -m tests.fuzz 20000 --seed 1      (`make fuzz`)
-
-Good input is changed at random places by values that are hard to hold: nothing, halves of
-characters, terminal escapes, numbers beyond floats, lists for text. Each kind of input is a
-function of a `random.Random`, so that an input is known by its kind and its number.
-"""
+"""The kinds of input. Each: from a generator and an empty folder to whatever comes of it."""
 
 from __future__ import annotations
 
-import argparse
 import copy
 import gzip
 import json
-import math
 import random
-import sys
-import tempfile
-import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -38,87 +24,10 @@ from lnat_plugins.steps import parse_steps
 from lnat_plugins.steps.windows import parse_windows
 from lnat_plugins.teacher_set import load
 from lnat_plugins.teacher_set.config import parse_task
+from tests.fuzz.good_rows import BLOCKS, ROWS, USER
+from tests.fuzz.plugin_answers import ask_plugin
+from tests.fuzz.values import TEXTS, changed, damaged, value
 from tests.helpers_samples import make_record, record_of, samples_line
-
-TEXTS: Final = (
-    "", " ", "a", "A", "two words", "a\nb", "\r\n", "\t", "\0", "\x1b[2J", "\ud83d", "\u202eabc",
-    "\u2028", "中文。", "🙂", "x" * 300, "<think>a</think>\n\nb", "</think>", "null",
-    "true", "1", "-1",
-    "1e999", "NaN", "10%", "4/8", "global", "..", "a/b", "~", "~nobody_here/x", "/dev/zero",
-    "rows.jsonl", "*.jsonl", "hf://x", "%", "{think}", "'", '"', "[", "{", "&a", "*a", "!!python/x",
-    "p", "teacher", "response", "prompt", "messages", "QwQ", "R1", "sentence", "tokens:0",
-    "tokens:4", "supplied", "nested", "wide", "batch", "best", "top_k", "a,b", "a>b", "A=B>C",
-)  # fmt: skip
-SCALARS: Final[tuple[Any, ...]] = (
-    None, True, False, 0, 1, -1, 2, 3.5, -0.0, 1e308, math.nan, math.inf, -math.inf, 10**400, 2**63,
-)  # fmt: skip
-
-
-def value(rng: random.Random, depth: int = 3) -> Any:
-    """A value of any JSON kind."""
-    kind = rng.random()
-    if depth and kind < 0.12:
-        return [value(rng, depth - 1) for _ in range(rng.randrange(4))]
-    if depth and kind < 0.24:
-        return {rng.choice(TEXTS): value(rng, depth - 1) for _ in range(rng.randrange(4))}
-    if kind < 0.26:
-        nested: Any = rng.choice(SCALARS)
-        for _ in range(rng.choice((5, 120, 300))):
-            nested = [nested]
-        return nested
-    if kind < 0.6:
-        return rng.choice(SCALARS)
-    if kind < 0.9:
-        return rng.choice(TEXTS)
-    return "".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x11000))))
-                   for _ in range(rng.randrange(12)))  # fmt: skip
-
-
-def changed(rng: random.Random, good: Any, times: int | None = None) -> Any:
-    """A copy of a value, changed at random places."""
-    found = copy.deepcopy(good)
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 4)) if times is None else times):
-        parent, key = _place(rng, found)
-        if parent is None:
-            return value(rng)
-        act = rng.random()
-        if act < 0.6:
-            parent[key] = value(rng)
-        elif act < 0.75:
-            del parent[key]
-        elif isinstance(parent, dict):
-            parent[rng.choice(TEXTS)] = parent[key] if act < 0.9 else value(rng)
-        else:
-            parent.insert(rng.randrange(len(parent) + 1), copy.deepcopy(parent[key]))
-    return found
-
-
-def _place(rng: random.Random, root: Any) -> tuple[Any, Any]:
-    """A container and a key or index of it; (None, None) for the root or an empty container."""
-    parent, key, here = None, None, root
-    while isinstance(here, dict | list) and here and (parent is None or rng.random() < 0.7):
-        parent = here
-        key = rng.choice([*here]) if isinstance(here, dict) else rng.randrange(len(here))
-        here = parent[key]
-    return parent, key
-
-
-def damaged(rng: random.Random, text: bytes) -> bytes:
-    """Bytes, mostly as they are; else cut, doubled or overwritten at a random place."""
-    if rng.random() < 0.75 or not text:
-        return text
-    at = rng.randrange(len(text))
-    act = rng.randrange(4)
-    if act == 0:
-        return text[:at]
-    if act == 1:
-        return text[:at] + bytes(rng.randrange(256) for _ in range(rng.randrange(1, 4))) + text[at:]
-    if act == 2:
-        return text[:at] + text[rng.randrange(len(text)) :]
-    return text[:at] + rng.choice((b'"', b"{", b"}", b"[", b",", b"\n", b"\0", b"\xff")) + text[at:]
-
-
-# Each kind: from a generator and an empty folder to whatever comes of it.
 
 TASK: Final[dict[str, Any]] = {
     "task": "t",
@@ -143,32 +52,6 @@ FRAGMENTS: Final = (
     "{a: 1, a: 2}\n", "\x00", "\ufeff", "[", "]", "{", "}", "*b", "&b ", "!!binary x\n", "~\n",
 )  # fmt: skip
 
-USER: Final = {"role": "user", "content": "What is 2 + 3?"}
-ROWS: Final[dict[str, list[dict[str, Any]]]] = {
-    "long": [
-        {"prompt": "p", "teacher": t, "response": "One. Two.", "sample": 0, "correct": True,
-         "prompt_id": "p0", "reasoning_content": "Hm.", "system": "s", "steps": ["One. ", "Two."]}
-        for t in ("QwQ", "R1")
-    ],
-    "prompt_completion": [{"prompt": [USER], "teacher": t, "completion": "5."} for t in "AB"],
-    "messages": [
-        {"teacher": t, "messages": [USER, {"role": "assistant", "content": "5."}]} for t in "AB"
-    ],
-    "nested": [
-        {"prompt": "p", "responses": [{"teacher": "A", "response": "5."}, "Five."],
-         "teacher": ["A", "B"], "correct": [True, None]}
-    ],
-    "wide": [{"prompt": "p", "a": "5.", "b": ["Five.", "5!"], "ok": [True, False]}],
-    "batch": [
-        {"custom_id": "q", "teacher": t,
-         "response": {"body": {"choices": [{"message": {"content": "5."}, "index": 0}]}}}
-        for t in "AB"
-    ],
-}  # fmt: skip
-BLOCKS: Final[dict[str, dict[str, Any]]] = {
-    "wide": {"columns": {"responses": {"A": "a", "B": "b"}, "correct": {"B": "ok"}}},
-    "batch": {"prompts": "p.jsonl"},
-}
 REQUESTS: Final = [{"custom_id": "q", "body": {"messages": [USER], "tools": [{"name": "f"}]}}]
 
 
@@ -318,6 +201,7 @@ KINDS: Final[dict[str, Callable[[random.Random, Path], Any]]] = {
     "stored": read_stored,
     "words": read_words,
     "text": cut_text,
+    "plugin": ask_plugin,
 }
 
 
@@ -334,43 +218,3 @@ def attempt(kind: str, rng: random.Random, folder: Path) -> str:
         assert len(line) < 3_200, len(line)
         return line
     return ""
-
-
-def main() -> int:
-    """Inputs of every kind in turn; the kind and number of each that breaks. Exit code 1 if any."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("count", type=int, nargs="?", default=20_000)
-    parser.add_argument("--seed", type=int, default=1234)
-    parser.add_argument("--kind", choices=[*KINDS])
-    parser.add_argument("--slow", type=float, default=2.0, help="seconds that an input may take")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input")
-    args = parser.parse_args()
-    kinds = [args.kind] if args.kind else [*KINDS]
-    worked: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    broke: Counter[str] = Counter()
-    begun = time.monotonic()
-    for number in range(args.first, args.first + args.count):
-        kind = kinds[number % len(kinds)]
-        with tempfile.TemporaryDirectory(prefix="lnat-fuzz-") as folder:
-            start = time.process_time()
-            try:
-                line = attempt(kind, random.Random(f"{args.seed} {kind} {number}"), Path(folder))
-                if (took := time.process_time() - start) > args.slow:
-                    raise AssertionError(f"it takes {took:.1f} s")
-            except Exception as error:  # noqa: BLE001 - what is looked for
-                broke[kind] += 1
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                name = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
-                print(f"{kind} {number}: {name}: {str(error)[:200]!r}")
-            else:
-                (refused if line else worked)[kind] += 1
-    seconds = time.monotonic() - begun
-    for kind in kinds:
-        print(f"{kind}: {worked[kind]} work, {refused[kind]} refused, {broke[kind]} break")
-    print(f"{args.count} inputs in {seconds:.0f} s, seed {args.seed}: {broke.total()} break")
-    return int(bool(broke))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

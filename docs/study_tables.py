@@ -35,7 +35,7 @@ def read(name: str) -> dict[str, Any]:
 
 def _label(label: str) -> str:
     """Without what its budget says again."""
-    return re.sub("_(rows|tokens)_[12]:", ":", label)
+    return re.sub("_(rows|tokens|utility)_[12]:", ":", label)
 
 
 def _number(value: float | None, digits: int = 2) -> str:

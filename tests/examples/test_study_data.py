@@ -279,6 +279,21 @@ def test_the_short_form_is_two_studies(written: Path) -> None:
         assert {unit.budget.name for unit in units if unit.budget} == {budget}
 
 
+def test_one_part_of_the_whole_asks_for_utility(written: Path, tmp_path: Path) -> None:
+    make = load("make_study")
+    size, family = make.SIZES["full"], make.FAMILIES["addition"]
+    found = {}
+    for name, part in size.parts.items():
+        path = written / "addition" / f"full_{name}.yaml"
+        path.write_text(
+            yaml.safe_dump(make.study(family, size.families["addition"], name, part, tmp_path))
+        )
+        found[name] = read_study(path)
+        path.unlink()
+    assert [name for name, spec in found.items() if spec.utility] == ["utility_1"]
+    assert list(found["utility_1"].students) == ["llama-1"]
+
+
 def test_its_rows_and_problems_are_apart(written: Path) -> None:
     def read(name: str) -> list[dict[str, Any]]:
         lines = (written / "addition" / name).read_text(encoding="utf-8").splitlines()

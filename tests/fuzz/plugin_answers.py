@@ -69,6 +69,17 @@ FAILURES: Final[tuple[Callable[[], BaseException], ...]] = (
 )  # fmt: skip
 
 
+NUMBERS: Final[tuple[Any, ...]] = (
+    math.nan, math.inf, -math.inf, -1.0, -5e-324, 0, 1e99, 1e101, 1e308, 10**400, True, "1",
+    np.float32(2.5), np.float32("nan"), np.float64("inf"), Fraction(1, 3), Fraction(10**400),
+)  # fmt: skip
+
+
+def number(rng: random.Random, good: float) -> Any:
+    """The good number, or one on the border of what is accepted."""
+    return good if rng.random() < 0.9 else rng.choice(NUMBERS)
+
+
 def odd(rng: random.Random) -> Any:
     """A value that a program may give: of JSON, or an object."""
     return value(rng, 2) if rng.random() < 0.5 else rng.choice(OBJECTS)()
@@ -116,7 +127,10 @@ def entry(rng: random.Random, folder: Path) -> Any:
 def splitter(rng: random.Random, folder: Path) -> Any:
     """Spans: accepted are such that tile the text, in plain numbers."""
     text = "".join(rng.choice((*TEXTS, ". ")) for _ in range(rng.randrange(1, 6))) or "a"
-    spans = [list(span) for span in SPLITTERS["sentence"].cut(text)]
+    by_one = [0] * 20 + [-1, 1]
+    spans = [
+        [place + rng.choice(by_one) for place in span] for span in SPLITTERS["sentence"].cut(text)
+    ]
     mine = lab.splitter(split=lambda _: _shaped(rng, answer(rng, spans)))
     cut = load_plugins(objects=[lab.Registers(splitter=mine)]).registry.splitters["whole"].cut(text)
     assert all(type(place) is int for span in cut for place in span), cut
@@ -140,26 +154,26 @@ def metric(rng: random.Random, folder: Path) -> Any:
 
     def compute(rows: Any, _: str) -> Any:
         if scope == "response":
-            return answer(rng, [rng.uniform(-3, 0)])[0]
-        return _shaped(rng, answer(rng, [-1.0 - i for i in range(len(rows))]))
+            return answer(rng, [number(rng, rng.uniform(-3, 0))])[0]
+        return _shaped(rng, answer(rng, [number(rng, -1.0 - i) for i in range(len(rows))]))
 
     mine: Metric = lab.metric(
         scope=scope, compute=compute, reads=rng.choice(("window", "global", "counts")),
         higher_is_better=rng.choice((True, False, None)), of_prefix=rng.random() < 0.5,
         aggregate="ratio_of_means" if ratio else "mean",
-        parts=(lambda *_: _shaped(rng, answer(rng, [-1.0, 2.0]))) if ratio else None,
+        parts=(lambda *_: _shaped(rng, answer(rng, [-1.0, number(rng, 2.0)]))) if ratio else None,
     )  # fmt: skip
     plugins = load_plugins(objects=[lab.Registers(metric=mine)])
     mine = plugins.registry.metrics["longer"]
     rows = [ScoredResponse(row, record_of(row.teacher, -1.0)) for row in lab.ROWS]
     found = mine.rate(rows, rng.choice(("4", "global", "9")))
     assert len(found.values) == len(found.reasons) == len(rows)
-    for number, reason in zip(*found, strict=True):
-        assert type(number) is float and not math.isinf(number), number
-        assert isinstance(reason, str) and bool(reason) == math.isnan(number), (number, reason)
+    for one, reason in zip(*found, strict=True):
+        assert type(one) is float and not math.isinf(one), one
+        assert isinstance(reason, str) and bool(reason) == math.isnan(one), (one, reason)
     if ratio:
-        for number in mine.parts_of(rows[0].record, "4"):
-            assert type(number) is float and not math.isinf(number), number
+        for one in mine.parts_of(rows[0].record, "4"):
+            assert type(one) is float and not math.isinf(one), one
     board = Scores(_scored(), plugins, None).leaderboard(["longer"], bootstrap_iters=20)
     assert visible(board.to_markdown(), keep="\n") == board.to_markdown()
     json.dumps(board.as_dict(), allow_nan=False, ensure_ascii=False).encode()
@@ -187,7 +201,7 @@ def strategy(rng: random.Random, folder: Path) -> Any:
     """A choice: accepted are rows that were given, with finite weights."""
     chosen = rng.sample(range(4), rng.randrange(1, 4))
     good = {
-        "positions": chosen, "weights": [[i, 1.0 + i] for i in chosen],
+        "positions": chosen, "weights": [[i, number(rng, 1.0 + i)] for i in chosen],
         "reasons": [[i, "worse: a little"] for i in range(4) if i not in chosen], "ties": 1,
     }  # fmt: skip
     answers: list[Choice] = []
@@ -236,9 +250,11 @@ def decider(rng: random.Random, folder: Path) -> Any:
         def lnat_select(self) -> Any:
             plain = {one.name: getattr(good, one.name) for one in fields(good)}
             name = rng.choice([*plain])
+            plain |= {"weights": tuple(number(rng, 1.0) for _ in good.indices)}
             part = plain[name]
             part = answer(rng, [*part] if isinstance(part, tuple) else part)
-            found = replace(good, **{name: tuple(part) if isinstance(part, list) else part})
+            found = replace(good, weights=plain["weights"])
+            found = replace(found, **{name: tuple(part) if isinstance(part, list) else part})
             return odd(rng) if rng.random() < 0.05 else found
 
     plugins = load_plugins(objects=[Decides()])

@@ -68,11 +68,14 @@ class LoglikelihoodBackend:
 
     def _read(self, requests: Sequence[_TokenRequest]) -> list[Sum]:
         """The sum of each request. Where memory runs out they are read in halves, to the last."""
+        replies = None
         try:
             replies = self._lm._loglikelihood_tokens(requests, disable_tqdm=True)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+        # Out of the handler, whose error keeps all that the pass had made in memory.
+        if replies is None:
             torch.cuda.empty_cache()
             if len(requests) == 1:
                 return [_NO_MEMORY]

@@ -47,7 +47,7 @@ class Hostile:
 
 
 class Quits(BaseException):
-    """No `Exception`, with a text that cannot be had."""
+    """Not derived from `Exception`; its text cannot be read."""
 
     def __str__(self) -> str:
         raise ValueError

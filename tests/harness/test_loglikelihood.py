@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,13 @@ class Scarce(HFLM):
     most: float = math.inf
     fails: frozenset[int] = frozenset()
     passes = refused = 0
+    made: weakref.ref[Any] | None = None
 
     def _model_call(self, inps: Any, *args: Any, **kwargs: Any) -> Any:
         self.passes += 1
+        assert self.made is None or self.made() is None, "what the last pass made is still there"
+        activations = torch.zeros(1)
+        self.made = weakref.ref(activations)
         if inps.numel() > self.most or self.passes in self.fails:
             self.refused += 1
             raise torch.OutOfMemoryError("CUDA out of memory")

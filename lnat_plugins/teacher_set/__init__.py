@@ -126,9 +126,14 @@ def _kept_rows(
     """The rows that can be read and that `where` keeps, each with the teacher of its file."""
     for source in sources:
         for row in read_rows(source, data, loaders):
-            if isinstance(row, DataError):
-                tally.leave_out(source.teacher or "", row)
-            elif data.where and (reason := row_filter.reason_against(row)):
+            try:
+                if isinstance(row, DataError):
+                    raise row
+                reason = row_filter.reason_against(row) if data.where else None
+            except DataError as error:
+                tally.leave_out(source.teacher or "", error)
+                continue
+            if reason:
                 filtered[reason] += 1
             else:
                 yield row, source.teacher

@@ -57,7 +57,11 @@ class RowReader(Reading):
         except (LnatError, *PASSES_ON):
             raise
         except Exception:
-            refuse_incomparable(row)
+            plan = self.plan
+            own = [plan.fields, *plan.by_teacher.values()]
+            read = [column for one in own for field in one.values() for column in field.columns]
+            heads = [column.partition(".")[0] for column in read]
+            refuse_incomparable(row, [*read, *heads, *row.values])
             raise
 
     def writers(self, row: Row, teacher: str | None) -> list[str]:

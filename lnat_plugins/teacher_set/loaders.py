@@ -134,7 +134,7 @@ def read_file(
 
 
 def _checked(row: object, where: str, loader: Loader) -> Row:
-    """The row that a loader gave; DataError if it is none, or holds what cannot be compared."""
+    """The row that a loader gave; DataError if it is none. Values are checked as they are read."""
 
     def refused(what: str, found: object) -> DataError:
         what = f"loader {loader.name!r} gave {what}"
@@ -152,16 +152,28 @@ def _checked(row: object, where: str, loader: Loader) -> Row:
         for name in values:
             if not isinstance(name, str):
                 raise refused("a column whose name is no text", name)
-    if not _PLAIN.issuperset(map(type, values.values())):
-        for name, value in values.items():
-            if not _is_comparable(value):
-                raise refused(f"{INCOMPARABLE}, in column {name!r}", value)
     return row
 
 
-def refuse_incomparable(row: Row) -> None:
-    """Raise DataError for a row that holds, at any depth, what cannot be compared."""
-    waiting: list[Any] = [row.values]
+def refuse_incomparable(row: Row, columns: Iterable[str]) -> None:
+    """Raise DataError if one of the row's columns holds, at any depth, what cannot be compared."""
+    for column in columns:
+        for value in _incomparable_in(row.values.get(column)):
+            raise incomparable(f"{row.where}, column {column!r}", value)
+
+
+def incomparable(where: str, value: object) -> DataError:
+    """The error for what can be compared with no text, as arrays of numpy, and pandas' `NA`."""
+    return DataError("the value cannot be compared", where=where, found=value, remedy=_FIX)
+
+
+def comparable(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row's values without the columns that hold, at any depth, what cannot be compared."""
+    return {name: one for name, one in values.items() if not [*_incomparable_in(one)]}
+
+
+def _incomparable_in(value: Any) -> Iterator[Any]:
+    waiting = [value]
     while waiting:
         one = waiting.pop()
         if isinstance(one, Mapping):
@@ -169,7 +181,7 @@ def refuse_incomparable(row: Row) -> None:
         elif isinstance(one, list | tuple):
             waiting += one
         elif not _is_comparable(one):
-            raise DataError(f"this holds {INCOMPARABLE}", where=row.where, found=one, remedy=_FIX)
+            yield one
 
 
 def _is_comparable(value: Any) -> bool:
@@ -180,13 +192,8 @@ def _is_comparable(value: Any) -> bool:
     return True
 
 
-INCOMPARABLE: Final = "a value that cannot be compared"
-"""As arrays of numpy cannot, and what pandas writes for a gap."""
-
 _FIX: Final = "fix the plugin that brings the loader"
 _TEXT: Final = frozenset({str})
-_PLAIN: Final = frozenset({str, int, float, bool, type(None), list, dict})
-"""Types of almost all values."""
 
 
 def loader_of(path: Path, shown: str, loaders: Mapping[str, Loader]) -> Loader:

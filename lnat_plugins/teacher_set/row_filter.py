@@ -9,7 +9,7 @@ from typing import Any, Final
 from lnat_plugins.errors import ConfigError, did_you_mean
 from lnat_plugins.teacher_set.config import Scalar
 from lnat_plugins.teacher_set.fields import known
-from lnat_plugins.teacher_set.loaders import Row
+from lnat_plugins.teacher_set.loaders import Row, incomparable
 
 _ABSENT: Final = object()
 
@@ -33,7 +33,10 @@ class RowFilter:
         self._columns: dict[str, None] = {}
 
     def reason_against(self, row: Row) -> str | None:
-        """Why the row is left out, naming the column; None if it is kept."""
+        """Why the row is left out, naming the column; None if it is kept.
+
+        Raises DataError for a value that cannot be compared.
+        """
         for column, allowed in self._where.items():
             value = _look_up(row.values, column)
             if column in self._absent:
@@ -42,7 +45,11 @@ class RowFilter:
                 else:
                     del self._absent[column]
             value = None if value is _ABSENT else known(value)
-            if not any(_equal(value, one, row.typed) for one in allowed):
+            try:
+                kept = any(_equal(value, one, row.typed) for one in allowed)
+            except Exception:  # noqa: BLE001 - whatever a class of a plugin's raises
+                raise incomparable(f"{row.where}, column {column!r}", value) from None
+            if not kept:
                 return f"column {column!r}: the value is not among those of `where`"
         return None
 

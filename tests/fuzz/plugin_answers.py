@@ -30,6 +30,7 @@ from lnat_plugins.selection import Choice, Option, ScoredCandidates, Selection, 
 from lnat_plugins.steps import SPLITTERS
 from lnat_plugins.teacher_set import Candidate, Row, load
 from lnat_plugins.teacher_set.config import parse_task
+from lnat_plugins.teacher_set.detect.create import STDOUT, Options, create
 from tests.fuzz.good_rows import BLOCKS, ROWS, USER
 from tests.fuzz.values import TEXTS, changed, value
 from tests.helpers_samples import record_of, teacher_table, write_run
@@ -262,7 +263,8 @@ def decider(rng: random.Random, folder: Path) -> Any:
 
 
 def loader(rng: random.Random, folder: Path) -> Any:
-    """Rows: what is loaded are prompts and responses of text, with columns that JSON can hold."""
+    """Rows: what is loaded are prompts and responses of text, with columns that JSON can hold; or
+    a definition of them, proposed by `lnat init`."""
     layout = rng.choice([*ROWS])
     good = [{**row, "a": [1]} for row in ROWS[layout]]
 
@@ -280,7 +282,14 @@ def loader(rng: random.Random, folder: Path) -> Any:
     mine = lab.loader(read=(lambda *_: odd(rng)) if as_it_is else read)
     known = load_plugins(objects=[lab.Registers(loader=mine)]).registry
     (folder / "p.jsonl").write_text(json.dumps({"custom_id": "q", "body": {"messages": [USER]}}))
+    if rng.random() < 0.2:
+        (folder / "rows.none").write_text("one")
+        loads = functools.partial(load, splitters=known.splitters, loaders=known.loaders)
+        rows = str(folder / "rows.none")
+        return create([rows], Options(), STDOUT, known.loaders, loads)
     block = {"layout": layout, "min_teachers": 1, **BLOCKS.get(layout, {})}
+    if rng.random() < 0.2:
+        block["where"] = {rng.choice(["a", "prompt", "teacher"]): [rng.choice([1, "A", "p"])]}
     config = {"task": "t", "dataset_path": "rows.none", "naturalness": block}
     found = load(parse_task(config, folder / "t.yaml"), known.splitters, known.loaders)
     for prompt in found.prompts:

@@ -146,10 +146,13 @@ def text_of(value: Any) -> str:
 
 
 def as_key(value: Any) -> str:
-    """A value as text that equal values share."""
+    """A value as text that equal values share; what cannot be written shares that of its class."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    except Exception:  # noqa: BLE001 - too many digits, or whatever a class of a plugin's raises
+        return type(value).__name__
 
 
 class Table:

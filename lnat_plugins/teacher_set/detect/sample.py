@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.teacher_set.config import DataSpec
-from lnat_plugins.teacher_set.loaders import Loader, Row
+from lnat_plugins.teacher_set.loaders import Loader, Row, comparable
 from lnat_plugins.teacher_set.sources import Source, read_rows
 
 ROWS: Final = 2000
@@ -38,7 +38,7 @@ def sample_rows(
         if isinstance(row, DataError):
             error = error or row
         else:
-            found.append(row.values)
+            found.append(comparable(row.values))
     if not found and error is not None:
         raise error
     return found

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 
 from lnat_plugins import init_teacher_set, load_teacher_set
 from lnat_plugins.errors import ConfigError, DataError
 from lnat_plugins.files import parse_yaml, read_yaml
-from lnat_plugins.teacher_set import TeacherSet
+from lnat_plugins.teacher_set import LOADERS, Loader, TeacherSet, load
 from lnat_plugins.teacher_set.catalog import check_task
-from lnat_plugins.teacher_set.detect.create import ProposalError
+from lnat_plugins.teacher_set.detect.create import STDOUT, Options, ProposalError, create
 from tests.teacher_set.conftest import jsonl
 
 
@@ -33,6 +35,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "rows.jsonl").write_text(jsonl(*rows("A", "B", domain="math")), "utf-8")
     return tmp_path
+
+
+def test_columns_that_cannot_be_compared_or_written_are_not_proposed(folder: Path) -> None:
+    odd = {"array": np.zeros(2), "in_list": [np.zeros(2)], "digits": 10**5000}
+    given = [row | odd for row in rows("A", "B")]
+    loaders = {**LOADERS, "odd": Loader("odd", (".odd",), lambda path, shown: given)}
+    (folder / "rows.odd").touch()
+    loads = partial(load, loaders=loaders)
+    new = create(["rows.odd"], Options(), STDOUT, loaders, loads)
+    assert (new.teacher_set.n_responses, new.teacher_set.unusable["A"].left_out) == (8, 0)
+    assert "columns that are not read: digits" in new.yaml, new.yaml
 
 
 def test_the_yaml_is_written_beside_the_data_and_loads(folder: Path) -> None:

@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from lnat_plugins.steps import SPLITTERS
 from lnat_plugins.steps.markers import find_tags
 
 from .engine.oracle import step_sums
-from .engine.students import ARCHITECTURES
+from .engine.students import built
 from .helpers_tokenizers import byte_level
 
 CHATML = (
@@ -36,10 +35,8 @@ def tokenizer() -> Any:
 
 def student(name: str = "llama", *, seed: int = 0, **changes: Any) -> Any:
     """A random float32 model that reads every id of `tokenizer()`; contexts cost nats."""
-    model_type, settings, _ = ARCHITECTURES[name]
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(model_type, **{**settings, "vocab_size": 400, **changes})
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = built(name, {"vocab_size": 400, **changes})
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim >= 2:

@@ -6,7 +6,8 @@
 A mutant is one changed node of the syntax tree: another comparison or operator, a condition turned
 round, a number that is one higher, `and` for `or`, `min` for `max`, a statement left out. Drawn at
 random from the packages, with a seed. The tests of the changed module run first, then those that
-import it, those of its package, and a few that go through everything; the first failure ends it.
+import it, those of its package, a few that go through everything, and those of the modules that
+import it; the first failure ends it.
 What survives is printed with its line: it is either a gap in the tests or a change that changes
 nothing, which `tests/data/equivalent_mutants.yaml` lists, and which does not count.
 
@@ -39,6 +40,7 @@ THROUGH_EVERYTHING: Final = (
     "tests/metrics/test_golden.py", "tests/harness/test_run.py", "tests/harness/test_requests.py",
     "tests/test_api.py", "tests/cli/test_rank.py", "tests/cli/test_select.py",
     "tests/plugins/test_registry.py", "tests/scoring/test_prefix.py",
+    "tests/harness/test_chosen.py",
 )  # fmt: skip
 ENOUGH: Final = 0.95
 _SECONDS: Final = 600
@@ -197,20 +199,34 @@ def drawn(packages: Sequence[str], count: int, seed: int) -> list[Mutant]:
 
 def suites_for(path: str) -> list[list[str]]:
     """What is run for a changed module, in order: its own tests, its package's, and some others."""
-    parts = Path(path).parts[1:]
-    folder = Path("tests", *parts[:-1])
-    own = folder / f"test_{parts[-1]}"
+    own = _own_tests(path)
+    folder, package = own.parent, Path("tests", *own.parts[1:2])
     first = [[str(own)]] if (REPO / own).is_file() else []
-    importing = [one for one in _tests_naming(path) if Path(one).parent != folder]
-    return [*first, *([importing] if importing else []), [str(folder)], [*THROUGH_EVERYTHING]]
+    importing = [str(one) for one in _naming(path, "tests", "test_*.py") if one.parent != folder]
+    around = [[str(one)] for one in dict.fromkeys((folder, package))]
+    users = dict.fromkeys(_own_tests(str(one)) for one in _naming(path, "lnat_plugins", "*.py"))
+    ran = {*importing, *THROUGH_EVERYTHING}
+    apart = [
+        [str(one)]
+        for one in users
+        if (REPO / one).is_file() and package not in one.parents and str(one) not in ran
+    ]
+    found = [*first, importing, *around, [*THROUGH_EVERYTHING], *apart]
+    return [one for one in found if one]
 
 
-def _tests_naming(path: str) -> list[str]:
-    """The test files that import a module, in their order."""
+def _own_tests(path: str) -> Path:
+    """Where the tests of a module are, if it has any of its own."""
+    _, *folders, name = Path(path).parts
+    return Path("tests", *folders, f"test_{name}")
+
+
+def _naming(path: str, folder: str, files: str) -> list[Path]:
+    """The files in a folder that import a module, in their order."""
     module = ".".join(Path(path).with_suffix("").parts).removesuffix(".__init__")
     named = re.compile(rf"\b{re.escape(module)}\b(?!\.)")
-    found = [one.relative_to(REPO) for one in sorted((REPO / "tests").rglob("test_*.py"))]
-    return [str(one) for one in found if named.search((REPO / one).read_text(encoding="utf-8"))]
+    found = [one.relative_to(REPO) for one in sorted((REPO / folder).rglob(files))]
+    return [one for one in found if named.search((REPO / one).read_text(encoding="utf-8"))]
 
 
 def is_killed(mutant: Mutant, tree: Path) -> bool:

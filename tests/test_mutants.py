@@ -63,10 +63,14 @@ def test_the_same_are_drawn_again_and_others_with_another_seed() -> None:
 
 
 def test_a_modules_own_tests_come_first() -> None:
-    own, importing, folder, others = suites_for("lnat_plugins/steps/windows.py")
+    own, importing, folder, others, *users = suites_for("lnat_plugins/steps/windows.py")
     assert (own, folder) == (["tests/steps/test_windows.py"], ["tests/steps"])
     assert "tests/scoring/test_variants.py" in importing and own[0] not in importing
-    assert suites_for("lnat_plugins/ranking/paired.py")[-2] == ["tests/ranking"]
+    assert ["tests/teacher_set/test_config.py"] in users
+    assert ["tests/ranking"] in suites_for("lnat_plugins/ranking/paired.py")
+    inner = suites_for("lnat_plugins/selection/formats/base.py")
+    at = inner.index(["tests/selection/formats"])
+    assert inner[at + 1] == ["tests/selection"]
     # A package is imported by its name alone, not by those of its modules.
     assert "tests/steps/test_windows.py" not in suites_for("lnat_plugins/steps/__init__.py")[0]
     assert all((REPO / name).is_file() for name in others)

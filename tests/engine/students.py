@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from lnat_plugins.engine.types import TokenRun
 
@@ -32,6 +32,17 @@ _GPT2 = {
     "n_positions": 512,
     "bos_token_id": 1,
     "eos_token_id": 2,
+}
+_SEES = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
+    "patch_size": 14,
+}
+_ROTATES = {
+    "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10_000.0}
 }
 _STATE = {k: v for k, v in _COMMON.items() if "attention" not in k and "key_value" not in k}
 
@@ -66,22 +77,74 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any], str]] = {
         {**_COMMON, "alibi": True, "new_decoder_architecture": False},
         "batched",
     ),
-}
+    # Models of text and images, whose configuration holds one for each.
+    "gemma3": (
+        "gemma3",
+        {
+            "text_config": {**_COMMON, "head_dim": 8, "layer_types": ["full_attention"] * 2,
+                            "sliding_window": None},
+            "vision_config": _SEES,
+            "mm_tokens_per_image": 4,
+        },
+        "packed",
+    ),
+    "gemma3_both": (
+        "gemma3",
+        {
+            "text_config": {**_COMMON, "head_dim": 8, "sliding_window": 6},
+            "vision_config": _SEES,
+            "mm_tokens_per_image": 4,
+        },
+        "batched",
+    ),
+    "mistral3": (
+        "mistral3",
+        {
+            "text_config": {
+                **_COMMON, "model_type": "mistral", "head_dim": 8, "sliding_window": None,
+            },
+            "vision_config": {**_SEES, "model_type": "pixtral"},
+        },
+        "packed",
+    ),
+    "qwen3_vl": (
+        "qwen3_vl",
+        {
+            "text_config": {**_COMMON, **_ROTATES, "head_dim": 8},
+            "vision_config": {
+                "hidden_size": 16, "depth": 1, "num_heads": 2, "out_hidden_size": 32,
+                "intermediate_size": 32, "deepstack_visual_indexes": [],
+            },
+        },
+        "packed",
+    ),
+}  # fmt: skip
 
 
 def student(name: str, attention: str | None = None, **changes: Any) -> Any:
     """A random model in float32; weights scaled up so that a wrong context costs nats."""
-    model_type, settings, _ = ARCHITECTURES[name]
     torch.manual_seed(0)
-    config = AutoConfig.for_model(model_type, **{**settings, **changes})
-    model = AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, **({"attn_implementation": attention} if attention else {})
-    ).eval()
+    model = built(name, changes, attention)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim >= 2:
                 weight.mul_(4.0)
     return model
+
+
+def built(name: str, changes: dict[str, Any], attention: str | None = None) -> Any:
+    """A model of that architecture, its configuration of text changed."""
+    model_type, settings, _ = ARCHITECTURES[name]
+    config: Any
+    if "text_config" in settings:
+        text = {**settings["text_config"], **changes}
+        config = AutoConfig.for_model(model_type, **{**settings, "text_config": text})
+    else:
+        config = AutoConfig.for_model(model_type, **{**settings, **changes})
+    known = type(config) in AutoModelForCausalLM._model_mapping
+    load: Any = AutoModelForCausalLM if known else AutoModelForImageTextToText
+    chosen = {"attn_implementation": attention} if attention else {}
+    return load.from_config(config, dtype=torch.float32, **chosen).eval()
 
 
 def tokens(n: int, seed: int = 0) -> Any:

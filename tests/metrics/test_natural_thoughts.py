@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lnat_plugins.metrics.natural_thoughts import LEXICON, reasoning_strategies
 from tests.metrics.rows import Row, rate, record_with
@@ -47,6 +49,26 @@ def test_the_column_wins() -> None:
         says("b", "1", extra={"final_answer": "X "}),
     ]
     assert rate("disagreement", *rows).values == (0.0, 0.0)
+
+
+WORDS = st.sampled_from(
+    ["alternatively", "ALTERNATİVELY", "ſuppose", "aſſume", "imagıne that", "case 7", "cases",
+     "both cases", "let's say", "Let\N{RIGHT SINGLE QUOTATION MARK}s try", "pattern", "patterns",
+     "SYMMETRIC", "let \N{KELVIN SIGN} be", "let $x =", "wait", "await", "in other words",
+     "i\u0307", "makes sense", "Step 2", "sub-goals", "verıfy", "reverse-engineer", "that's wrong"]
+)  # fmt: skip
+
+
+@given(st.lists(WORDS | st.sampled_from([" ", "", ". ", "_", "7", "\n", "é"]), max_size=8))
+def test_the_quick_look_finds_what_the_lexicon_finds(parts: list[str]) -> None:
+    text = "".join(parts)
+    plain = {name for name, shown in LEXICON.items() if shown.search(text)}
+    assert reasoning_strategies(text, {}) == plain
+
+
+@pytest.mark.parametrize("text", ["ALTERNATİVELY", "ſuppose", "imagıne that", "\u212aelvin, waıt"])
+def test_letters_that_differ_in_case_alone_are_the_same(text: str) -> None:
+    assert len(reasoning_strategies(text, {})) == 1
 
 
 EXAMPLES = {

@@ -253,6 +253,27 @@ def test_the_text_shows_steps_and_openings(tmp_path: Path, folder: Path) -> None
     assert any(line.startswith(f"|{AS_SET}") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("tagged", "of", "nothing", "tag"),
+    [(1, 4, "75 %", "25 %"), (1, 200, ">99 %", "<1 %"), (2, 200, "99 %", "1 %"),
+     (3, 200, "98 %", "2 %"), (199, 200, "<1 %", ">99 %")],
+)  # fmt: skip
+def test_shares_of_responses_are_rounded_but_never_to_none_or_all(
+    tmp_path: Path, tagged: int, of: int, nothing: str, tag: str
+) -> None:
+    given = [
+        {"prompt": f"p{i}", "teacher": "A", "response": ("<think>" if i < tagged else "") + f"A{i}"}
+        for i in range(of)
+    ]
+    path = write_set(tmp_path, given, block={"min_teachers": 1})
+    (row,) = [
+        line
+        for line in check_teacher_set(path).to_markdown().splitlines()
+        if line.startswith("|A ") and "nothing" in line
+    ]
+    assert f"nothing ({nothing})" in row and f"`<think>` ({tag})" in row
+
+
 def test_long_responses_are_cut_off(tmp_path: Path, folder: Path) -> None:
     made = [{**row, "response": "So it goes on. " * 42} for row in rows()]
     text = check_teacher_set(write_set(tmp_path, made), folder, trial=False).to_markdown()

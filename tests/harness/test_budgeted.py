@@ -77,7 +77,8 @@ def test_a_teacher_far_behind_is_read_no_further(scores: Scores, race: RacedRank
         f"not read: settled after {dropped.prompts} prompts"
     }
     assert race.verdict.startswith(race.raced.outcome.sentence)
-    *_, metric = race.to_markdown().partition("\n\n")[0].splitlines()
+    *_, rendering, metric = race.to_markdown().partition("\n\n")[0].splitlines()
+    assert rendering == "rendering: plain text"
     assert metric == "metric: local_naturalness_sampled (nats per token, higher is better)"
     assert "pilot of 5 prompts" in race.verdict
 

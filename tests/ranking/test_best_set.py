@@ -345,22 +345,28 @@ class TestErrorRates:
 # Looks at a set that grows.
 
 
-def test_repeated_looks_take_the_bounds_of_a_race() -> None:
-    scores_PT = skewed(3, 60, np.array([0.5, 1.0, 2.0])) + np.array([0.0, 0.6, -0.4])
+@pytest.mark.parametrize("teachers", [2, 3])
+def test_repeated_looks_take_the_bounds_of_a_race(teachers: int) -> None:
+    three_PT = skewed(3, 60, np.array([0.5, 1.0, 2.0])) + np.array([0.0, 0.6, -0.4])
+    scores_PT = three_PT[:, :teachers]
     found = of(scores_PT, repeated=True)
-    (leader,) = [j for j in range(3) if scores_PT.mean(axis=0)[j] == scores_PT.mean(axis=0).max()]
+    leader = int(scores_PT.mean(axis=0).argmax())
+    rivals, pairs = teachers - 1, teachers * (teachers - 1)
     members = []
-    for i in range(3):
-        largest = -math.inf
-        for j in {0, 1, 2} - {i}:
+    for i in range(teachers):
+        largest, critical = -math.inf, 0.0
+        for j in {*range(teachers)} - {i}:
             difference = scores_PT[:, j] - scores_PT[:, i]
             mean, error = difference.mean(), stats.sem(difference)
             skewness = float(stats.skew(difference, bias=False))
-            low, _ = limits(mean, error, 60, 2 / 0.05, skewness)
+            low, _ = limits(mean, error, 60, rivals / 0.05, skewness)
             largest = max(largest, low)
+            critical = max(critical, (mean - low) / error)
             if i == leader:
-                low, high = limits(mean, error, 60, 6 / 0.05, skewness)
+                low, high = limits(mean, error, 60, pairs / 0.05, skewness)
+                high = min(high, 0.0) if len(found.members) == 1 else high
                 assert (found.low[j], found.high[j]) == pytest.approx((low, high))
+        assert found.critical[i] == pytest.approx(critical)
         members += [i] if largest <= 0 else []
     assert sorted(found.members) == members
     assert found.needed is None

@@ -308,6 +308,16 @@ def chosen_by(choice: Any, **fields: Any) -> SelectionSpec:
 
 
 @pytest.mark.parametrize(
+    ("pool", "block"),
+    [(UNDEFINED, {}), (LONG, {"max_length": 14}), (POOL, {"min_margin": 2.5})],
+)
+def test_a_strategy_is_not_asked_where_no_row_is_left(pool: Any, block: dict[str, Any]) -> None:
+    spec = replace(spec_of(**block), strategy=chosen_by(AssertionError("asked")).strategy)
+    with pytest.raises(DataError, match=f"^{EMPTY}"):
+        choose(pool, FakeStudent(), spec)
+
+
+@pytest.mark.parametrize(
     ("choice", "problem"),
     [
         (Choice((0, 4)), "a position outside of 0 to 3"),

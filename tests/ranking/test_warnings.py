@@ -184,7 +184,7 @@ def test_without_texts_nothing_is_said_of_thinking() -> None:
 
 @pytest.mark.parametrize(
     ("logprob", "warns"),
-    [(None, False), (-0.1, False), (UNIFORM / 2 + 0.01, False), (UNIFORM / 2 - 0.01, True)],
+    [(None, False), (-0.1, False), (UNIFORM / 2, False), (UNIFORM / 2 - 0.01, True)],
 )
 def test_a_template_that_the_student_does_not_know(logprob: float | None, warns: bool) -> None:
     found = warned(rows(student={"template_logprob": logprob}))

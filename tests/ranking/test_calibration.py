@@ -5,6 +5,7 @@ Shapes: T tokens of a response, V tokens of the vocabulary.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics
@@ -298,3 +299,10 @@ def test_a_part_of_the_prompts_is_enough() -> None:
     assert written["order"] == list(whole.order)
     assert written["temperature"] == whole.temperature
     assert f"\n{whole.in_words()}\n" in ranking.to_markdown()
+
+
+def test_the_temperatures_rise_from_a_half_to_two_around_one() -> None:
+    grid = sorted(GRID)
+    assert [one for one in grid if one != 1] == [*TEMPERATURES]
+    assert (grid[0], grid[-1]) == (0.5, 2.0)
+    assert all(1.05 < right / left < 1.4 for left, right in itertools.pairwise(grid))

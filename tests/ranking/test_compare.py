@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,3 +250,10 @@ def test_whom_metrics_put_first_without_controls() -> None:
     said = "First by 2 metrics compared: A (local_naturalness, global_naturalness).\n"
     assert found.to_markdown(brief=True) == said
     assert "|random" in found.to_markdown()
+
+
+def test_the_printed_tables() -> None:
+    metrics = [LN, GN, LOWER]
+    found = compare_rows(two_scores(1, (1,)), metrics, reference=KNOWN, bootstrap_iters=200)
+    printed = Path(__file__).parents[1] / "data" / "printed_comparison.txt"
+    assert found.to_markdown() == printed.read_text(encoding="utf-8")

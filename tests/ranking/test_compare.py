@@ -255,5 +255,5 @@ def test_whom_metrics_put_first_without_controls() -> None:
 def test_the_printed_tables() -> None:
     metrics = [LN, GN, LOWER]
     found = compare_rows(two_scores(1, (1,)), metrics, reference=KNOWN, bootstrap_iters=200)
-    printed = Path(__file__).parents[1] / "data" / "printed_comparison.txt"
+    printed = Path(__file__).parents[1] / "data" / "printed" / "comparison.txt"
     assert found.to_markdown() == printed.read_text(encoding="utf-8")

@@ -62,6 +62,7 @@ def assert_equals_oracle(engine: Engine, model: Any, prompt: list[int], *respons
             np.testing.assert_allclose(got[window.name], expected, atol=1e-4, rtol=0)
 
 
+LONGER = np.arange(3, 43)
 LONGER_PROMPT = random_steps(2, seed=9)[0] + [5, 6, 7]
 
 
@@ -308,6 +309,31 @@ def test_a_pass_that_does_not_fit_is_split(path: str) -> None:
     scarce = Scarce(model, tokens=90)
     assert_same(engine.score(PROMPT, runs), expected)
     assert scarce.refused > 0
+
+
+@pytest.mark.parametrize("budget", [33, 60])
+def test_memory_that_is_short_once_within_a_pass_changes_no_number(budget: int) -> None:
+    """The layers before it have put their keys and values into a cache that is held by then."""
+    runs = [run(50, seed=1), run(7, seed=2), run(45, seed=3)]
+    expected = Engine(student("qwen2"), path="packed").score(LONGER, runs)
+    model = student("qwen2")
+    left = 0  # calls until one fails
+
+    def check(*_: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    model.model.layers[1].self_attn.register_forward_hook(check)
+    for at in range(1, 99):
+        engine = Engine(model, path="packed", token_budget=budget)
+        left = at
+        assert_same(engine.score(LONGER, runs), expected)
+        assert engine.path == "packed"
+        if left > 0:
+            break
+    assert 5 < at < 98
 
 
 @PATHS

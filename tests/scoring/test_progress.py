@@ -142,6 +142,17 @@ def test_the_time_is_that_of_the_first_measured_passes(drawn: None, clock: list[
     assert said == ["about 3 minutes left, at 500 tokens/s (measured on the first 7,000 tokens)"]
 
 
+def test_a_long_pass_that_read_nothing_new_has_no_rate(drawn: None, clock: list[float]) -> None:
+    said: list[str] = []
+    with TokenBar(100_000, Student(), shown=True, announce=said.append) as bar:
+        bar.begin(0, 1000)
+        bar.end()
+        clock[0] += 600
+        bar.begin(0, 1000)
+        bar.end()
+    assert said == []
+
+
 @pytest.mark.parametrize(("shown", "pause"), [(True, 2), (False, 60)])
 def test_a_short_run_and_another_process_say_no_time(
     shown: bool, pause: int, drawn: None, clock: list[float]

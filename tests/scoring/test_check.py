@@ -274,6 +274,22 @@ def test_shares_of_responses_are_rounded_but_never_to_none_or_all(
     assert f"nothing ({nothing})" in row and f"`<think>` ({tag})" in row
 
 
+def test_of_many_openings_the_commonest_are_named(tmp_path: Path) -> None:
+    tags = ["<think>"] * 5 + ["<answer>"] * 4 + [""] * 3 + ["<|im_start|>assistant\n", "```\n"]
+    given = [
+        {"prompt": f"p{i}", "teacher": "A", "response": f"{tag}So {i}."}
+        for i, tag in enumerate(tags)
+    ]
+    path = write_set(tmp_path, given, block={"min_teachers": 1})
+    (row,) = [
+        line
+        for line in check_teacher_set(path).to_markdown().splitlines()
+        if line.startswith("|A ") and "nothing" in line
+    ]
+    opens = row.split("|")[2].strip()
+    assert opens == "`<think>` (36 %), `<answer>` (29 %), nothing (21 %), 2 more"
+
+
 def test_long_responses_are_cut_off(tmp_path: Path, folder: Path) -> None:
     made = [{**row, "response": "So it goes on. " * 42} for row in rows()]
     text = check_teacher_set(write_set(tmp_path, made), folder, trial=False).to_markdown()

@@ -28,6 +28,12 @@ def test_with_ties_it_is_near() -> None:
     assert (found.expected, found.largest) == pytest.approx((expected, largest), abs=0.01)
 
 
+def test_the_permutations_are_those_of_its_seed() -> None:
+    accuracy = np.array([0.0, 0.0, 0.1, 0.1, 0.1, 0.2, 0.3])
+    found = random_order(accuracy, 2)
+    assert found == random_order(accuracy, 2, seed=1234) != random_order(accuracy, 2, seed=1235)
+
+
 def test_the_quantile_and_the_mean_of_many_teachers() -> None:
     found = random_order(np.arange(16.0), 1)
     deviation = math.sqrt(2 * (2 * 16 + 5) / (9 * 16 * 15))

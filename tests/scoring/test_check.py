@@ -274,6 +274,15 @@ def test_shares_of_responses_are_rounded_but_never_to_none_or_all(
     assert f"nothing ({nothing})" in row and f"`<think>` ({tag})" in row
 
 
+@pytest.mark.parametrize("trial", [True, False])
+def test_a_metric_that_the_student_cannot_give_is_refused(tmp_path: Path, trial: bool) -> None:
+    student("gpt2").save_pretrained(tmp_path / "student")
+    tokenizer().save_pretrained(tmp_path / "student")
+    path = write_set(tmp_path, rows(), block={"metrics": ["scas"]})
+    with pytest.raises(StudentError, match="metric 'scas' is not supported by this back end"):
+        check_teacher_set(path, tmp_path / "student", trial=trial)
+
+
 def test_of_many_openings_the_commonest_are_named(tmp_path: Path) -> None:
     tags = ["<think>"] * 5 + ["<answer>"] * 4 + [""] * 3 + ["<|im_start|>assistant\n", "```\n"]
     given = [

@@ -104,6 +104,10 @@ def test_of_many_rows_a_sample_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.degenerate_eligible["answer only"] == pytest.approx(210 / 810, abs=0.1)
     assert "against about" in found.warnings[0]
     assert found == judged(bare, range(10))  # the same rows are drawn again
+    monkeypatch.setattr(degenerate, "LOOKED_AT", 800)  # which are all
+    found = judged(bare, range(10))
+    assert found.degenerate_eligible["answer only"] == pytest.approx(210 / 810)
+    assert "against about" not in found.warnings[0]
 
 
 def test_they_are_stored_and_older_files_lack_them() -> None:

@@ -153,6 +153,20 @@ def test_a_long_pass_that_read_nothing_new_has_no_rate(drawn: None, clock: list[
     assert said == []
 
 
+@pytest.mark.parametrize(("pause", "says"), [(9.9, False), (10, True)])
+def test_ten_seconds_are_measured(
+    pause: float, says: bool, drawn: None, clock: list[float]
+) -> None:
+    said: list[str] = []
+    student = Student()
+    with TokenBar(100_000, student, shown=True, announce=said.append) as bar:
+        bar.begin(0, 100_000)
+        student.read(1000)
+        clock[0] += pause
+        student.read(1000)
+    assert bool(said) is says
+
+
 @pytest.mark.parametrize(("shown", "pause"), [(True, 2), (False, 60)])
 def test_a_short_run_and_another_process_say_no_time(
     shown: bool, pause: int, drawn: None, clock: list[float]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from datasets import Dataset
-from tokenizers import processors
+from tokenizers import normalizers, processors
 from trl import SFTConfig, SFTTrainer
 
 from lnat_plugins.errors import DataError, StudentError
@@ -334,6 +334,16 @@ def test_a_student_that_cannot_be_trained_is_told() -> None:
     for strict in (True, False):
         with pytest.raises(DataError, match=r"no system turn \(found \['system', 'user'"):
             Renderer(reader, plain=False, strict=strict).row(candidate(turns("?"), "!"))
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_tokenizer_that_drops_text_of_the_response_is_refused(plain: bool) -> None:
+    reader = tokenizer()
+    reader.backend_tokenizer.normalizer = normalizers.Replace("§", "")
+    renderer = Renderer(reader, plain=plain)
+    with pytest.raises(StudentError, match=r"drops 2 characters of the response \(found '§§ 3'"):
+        renderer.row(candidate("What is § 3?", "By §§ 3"))
+    assert renderer.row(candidate("What is § 3?", "By 3")).response.ids.size
 
 
 def test_equal_texts_with_other_ids_are_scored_apart(llama: Any) -> None:

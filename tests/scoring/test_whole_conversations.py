@@ -13,6 +13,7 @@ import datasets
 import numpy as np
 import pytest
 import yaml
+from tokenizers import normalizers
 from trl import SFTConfig, SFTTrainer
 
 from lnat_plugins import load_teacher_set, score
@@ -303,6 +304,16 @@ def test_a_template_that_drops_thinking_says_so(caplog: Any, tmp_path: Path) -> 
     turns[1]["reasoning_content"] = "Three and four."
     score(student("llama"), marked(), teacher_set(tmp_path, conversations(turns, PLAIN)))
     assert "1 of 2 responses: the chat template leaves out or changes part of a turn" in caplog.text
+
+
+def test_a_tokenizer_that_drops_text_of_a_turn_is_refused(tmp_path: Path) -> None:
+    tok = marked()
+    tok.backend_tokenizer.normalizer = normalizers.Replace("§", "")
+    turns = [{**turn} for turn in PLAIN]
+    turns[-1]["content"] = "By §§ 3"
+    own = teacher_set(tmp_path, conversations(turns, PLAIN))
+    with pytest.raises(StudentError, match="drops 2 characters of the response"):
+        score(student("llama"), tok, own)
 
 
 def test_another_template_than_scored_with_is_refused() -> None:

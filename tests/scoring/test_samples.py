@@ -128,9 +128,10 @@ def test_one_row_with_two_texts_of_one_length_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("change", [{"settings_hash": "f" * 12}, {"splitter": "sentence@2"}])
-def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("prompt", ["p1", "p0"])  # the same row with the same numbers, too
+def test_other_settings_are_refused(tmp_path: Path, change: dict[str, Any], prompt: str) -> None:
     write_run(tmp_path / "a", {"p0": [make_record("QwQ")]})
-    write_run(tmp_path / "b", {"p1": [make_record("QwQ", **change)]})
+    write_run(tmp_path / "b", {prompt: [make_record("QwQ", **change)]})
     with pytest.raises(DataError, match=r"b.samples.*scored with other settings than .*a.samples"):
         read_scored_sets([tmp_path])
 

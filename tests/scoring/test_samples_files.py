@@ -213,6 +213,13 @@ def test_a_file_that_is_cut_at_the_end_of_a_line_is_refused(tmp_path: Path) -> N
         read_scored_sets([path, other])
 
 
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    pipe = tmp_path / "samples_t.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match="this is a pipe, not a file"):
+        read_scored_sets([pipe])
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-3])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -213,11 +214,21 @@ def test_a_file_that_is_cut_at_the_end_of_a_line_is_refused(tmp_path: Path) -> N
         read_scored_sets([path, other])
 
 
-def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_a_folder", [True, False])
+def test_a_pipe_is_not_read(tmp_path: Path, in_a_folder: bool) -> None:
     pipe = tmp_path / "samples_t.jsonl"
     os.mkfifo(pipe)
-    with pytest.raises(DataError, match="this is a pipe, not a file"):
-        read_scored_sets([pipe])
+    kept = os.open(pipe, os.O_RDWR)  # or whoever opens it would wait for ever
+    closing = threading.Timer(5, os.close, [kept])
+    closing.start()
+    try:
+        with pytest.raises(DataError, match="this is a pipe, not a file"):
+            read_scored_sets([tmp_path if in_a_folder else pipe])
+    finally:
+        closing.join(0)
+        if closing.is_alive():
+            closing.cancel()
+            os.close(kept)
 
 
 def _cut(path: Path) -> None:

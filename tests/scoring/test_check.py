@@ -17,7 +17,7 @@ from lnat_plugins.engine.planning import Planned
 from lnat_plugins.errors import ConfigError, DataError, StudentError
 from lnat_plugins.plugins import load_plugins
 from lnat_plugins.plugins.configured import plan_of
-from lnat_plugins.scoring.check import ALL_METRICS, AS_SET, WHOLE, Trial, shorten
+from lnat_plugins.scoring.check import ALL_METRICS, AS_SET, WHOLE, NoteOnRows, Trial, shorten
 from lnat_plugins.scoring.check_student import OpenedStudent, check_student
 from lnat_plugins.scoring.engine_backend import EngineBackend
 from lnat_plugins.scoring.rows import END, NOT_TRAINED
@@ -337,6 +337,37 @@ def test_what_training_reads_differently_is_shown_with_its_text(
     made = [{**row, "response": row["response"] + "<|end|>"} for row in rows()]
     found = check_teacher_set(write_set(tmp_path, made), folder, trial=False)
     assert f"6 of 6 rows: {END} (first: my_teachers.jsonl row 1: '<|end|>')" in found.to_markdown()
+    assert "refuse" not in found.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("examples", "refused", "lines"),
+    [
+        (["<think>"], "1 of these rows: why", [
+            "What training would read differently:",
+            "1 of 6 rows: what (first: my_teachers.jsonl row 4: '<think>')",
+            "lnat select and training refuse 1 of these rows: why",
+        ]),
+        ([""], "", [
+            "What training would read differently:",
+            "1 of 6 rows: what (first: my_teachers.jsonl row 4)",
+        ]),
+        ([], "every row", [
+            "What training would read differently:", "lnat select and training refuse every row",
+        ]),
+        ([], "", ["Training would read every response as it is."]),
+    ],
+)  # fmt: skip
+def test_what_training_reads_and_refuses_is_shown(
+    examples: list[str], refused: str, lines: list[str], tmp_path: Path, folder: Path
+) -> None:
+    found = check_teacher_set(write_set(tmp_path, rows()), folder, trial=False)
+    assert found.student is not None
+    notes = tuple(NoteOnRows("what", 1, "my_teachers.jsonl row 4", one) for one in examples)
+    text = replace(
+        found, student=replace(found.student, notes=notes, refused=refused)
+    ).to_markdown()
+    assert lines in [block.splitlines() for block in text.split("\n\n")]
 
 
 def test_plain_text_needs_an_end_token(tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ def test_differences_in_tau_hold_for_all_metrics_at_once() -> None:
 def test_without_a_reference_there_is_no_difference() -> None:
     for one in compare_rows(two_scores(), [LN, GN]).metrics:
         assert one.fit is None
-        assert math.isnan(one.tau_difference)
+        ends = (one.tau_difference_low, one.tau_difference_high)
+        assert all(map(math.isnan, (one.tau_difference, *ends)))
 
 
 def test_what_cannot_be_compared_is_named_and_counts_nowhere() -> None:
@@ -199,6 +200,7 @@ def test_two_metrics_without_a_common_prompt() -> None:
     assert found.shared_prompts[0][1] == 0
     assert math.isnan(found.tau[0][1])
     assert math.isnan(found.metrics[1].tau_difference)
+    assert math.isnan(found.metrics[1].tau_difference_low)
     assert found.metrics[1].prompts_used == 1
     assert found.as_dict()["metrics"][1]["tau_difference"] is None
 

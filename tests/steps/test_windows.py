@@ -16,6 +16,7 @@ from lnat_plugins.steps.windows import (
     parse_window,
     parse_windows,
     plan_runs,
+    width,
 )
 
 WINDOWS = st.lists(
@@ -161,3 +162,8 @@ def test_runs_cover_exactly_the_requested_pairs(n: int, specs: list[str]) -> Non
 def test_shares_follow_the_definition(percent: int, step: int) -> None:
     expected = math.ceil(Fraction(percent, 100) * step)
     assert parse_window(f"{percent}%").preceding(step) == expected
+
+
+def test_windows_are_ordered_from_narrow_to_wide() -> None:
+    ordered = ["0", "2", "4", "4/8", "10", "5%", "10%", "50%", "global"]
+    assert sorted(sorted(ordered), key=width) == ordered

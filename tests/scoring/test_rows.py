@@ -23,6 +23,7 @@ from lnat_plugins.scoring.rows import (
     WARNED,
     Renderer,
     RowTokens,
+    _match,
     count_warned,
 )
 from lnat_plugins.teacher_set import Candidate, Response
@@ -344,6 +345,13 @@ def test_a_tokenizer_that_drops_text_of_the_response_is_refused(plain: bool) -> 
     with pytest.raises(StudentError, match=r"drops 2 characters of the response \(found '§§ 3'"):
         renderer.row(candidate("What is § 3?", "By §§ 3"))
     assert renderer.row(candidate("What is § 3?", "By 3")).response.ids.size
+
+
+def test_white_space_is_that_after_the_visible_character_before_it() -> None:
+    found = _match("p: ab  c\nd", "ab\ncd")
+    assert found is not None
+    begin, at = found
+    assert (begin, at.tolist()) == (3, [0, 0, 0, 0, 1, 2, 2, 3, 3, 4])
 
 
 def test_equal_texts_with_other_ids_are_scored_apart(llama: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,14 @@ import yaml
 
 from lnat_plugins.errors import ConfigError
 from lnat_plugins.metrics import METRICS
-from lnat_plugins.selection import KEYS, Choice, Option, Strategy, parse_selection
+from lnat_plugins.selection import (
+    KEYS,
+    Choice,
+    Option,
+    SelectionSpec,
+    Strategy,
+    parse_selection,
+)
 from lnat_plugins.selection.strategies import STRATEGIES
 from lnat_plugins.steps import Splitter
 from tests.selection.builders import KNOWN, spec_of
@@ -214,3 +221,13 @@ def test_a_mapping_of_any_kind_names_columns() -> None:
 def test_a_whole_number_is_a_margin_too() -> None:
     spec = spec_of(min_margin=1)
     assert (spec.min_margin, type(spec.min_margin)) == (1.0, float)
+
+
+def test_what_is_not_said_is_as_in_an_empty_block() -> None:
+    parsed = parse_selection({}, metrics=METRICS, strategies=STRATEGIES)
+    needed = {
+        one.name: getattr(parsed, one.name)
+        for one in fields(parsed)
+        if one.default is MISSING and one.default_factory is MISSING
+    }
+    assert replace(SelectionSpec(**needed), written=parsed.written) == parsed

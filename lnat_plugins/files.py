@@ -19,6 +19,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+import jiter
 import yaml
 
 from lnat_plugins.errors import ConfigError, LnatError, StudentError
@@ -119,7 +120,23 @@ def parse_json(text: str, *, finite: bool = False) -> Any:
     Raises ValueError for text that is no JSON, RepeatedKeyError (a ValueError) for an object with a
     duplicate key, and RecursionError for one that is nested too deep.
     """
-    return (_FINITE_JSON if finite else _JSON).decode(text)
+    try:
+        found = jiter.from_json(text.encode(), allow_inf_nan=False, catch_duplicate_keys=True)
+    except ValueError:  # `json` says what is wrong, and reads what JSON does not have
+        return (_FINITE_JSON if finite else _JSON).decode(text)
+    return found if not finite or is_finite(found) else _FINITE_JSON.decode(text)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether every number in a JSON value is, as 1e999 is not."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return not isinstance(value, float) or math.isfinite(value)
+    for one in value:
+        if type(one) is not str and type(one) is not int and not is_finite(one):
+            return False
+    return True
 
 
 def irregular(path: Path) -> str:

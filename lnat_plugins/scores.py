@@ -130,14 +130,15 @@ class Scores:
             ConfigError: an unknown metric, one without a direction, or a window not scored.
         """
         metrics = self.plugins.registry.metrics
-        return ranking.rank(
-            self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
-            bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
-            student=self.scored.student, texts=[row.text for row in self.rows],
-            degenerate=self.scored.degenerate, unusable=self.scored.unusable,
-            prompts_in_set=self.scored.prompts_in_set, grown_from=self.scored.grown_from,
-            reference=self._reference(reference),
-        )  # fmt: skip
+        with self.scored.degenerate_meanwhile() as degenerate:
+            return ranking.rank(
+                self.rows, self.scored.prompts, get_metric(metric, metrics), self._window(window),
+                bootstrap_iters=bootstrap_iters, seed=seed, metrics=metrics,
+                student=self.scored.student, texts=[row.text for row in self.rows],
+                degenerate=degenerate, unusable=self.scored.unusable,
+                prompts_in_set=self.scored.prompts_in_set, grown_from=self.scored.grown_from,
+                reference=self._reference(reference),
+            )  # fmt: skip
 
     def race(self) -> ranking.RacedRanking:
         """What a run with a budget settled; `to_markdown()` of it is the text of `lnat rank`.

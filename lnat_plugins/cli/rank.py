@@ -15,6 +15,7 @@ from lnat_plugins.cli.shared import (
     add_overwrite,
     add_plugins,
     command,
+    keep_to_the_end,
     log,
     log_files,
     print_result,
@@ -95,6 +96,7 @@ def _rank(args: argparse.Namespace) -> int:
         everything = [read_contrasted(args.sources, plugins)]
     else:
         everything = read_all_scores(*args.sources, plugins=plugins)
+    keep_to_the_end(everything)
     if any("budget" in scores.scored.settings for scores in everything):
         return _race(args, everything)
     for scores in everything:
@@ -305,6 +307,7 @@ def _report(args: argparse.Namespace) -> int:
         everything = [read_contrasted(args.sources, plugins)]
     else:
         everything = _as_named(read_all_scores(*args.sources, plugins=plugins), args.sources)
+    keep_to_the_end(everything)
     if len({(scores.scored.task, scores.scored.prefix) for scores in everything}) > 1:
         raise several([one.scored for one in everything])
     teachers = split_names(args.teachers, "--teachers")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from lnat_plugins.cli.shared import (
     add_overwrite,
     add_plugins,
+    keep_to_the_end,
     log,
     log_files,
     print_result,
@@ -259,6 +260,7 @@ def _by_scores(
         scores = read_contrasted(args.sources, plugins, args.tokenizer)
     else:
         scores = read_scores(*args.sources, plugins=plugins, tokenizer=args.tokenizer)
+    keep_to_the_end([scores])
     log_files(scores)
     scores.scored.window(args.window)
     scores = scores.only(split_names(args.teachers, "--teachers"))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import shlex
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from lnat_plugins.formatting import plural, split_list
 if TYPE_CHECKING:
     from lnat_plugins.plugins import Plugins
     from lnat_plugins.scores import Scores
+
+_MANY_ROWS = 50_000
 
 
 def print_result(text: str, *, raw: bool = False) -> None:
@@ -150,6 +153,15 @@ def log_files(scores: Scores) -> None:
         log(f"skipped {reason}")
     if scores.scored.duplicates:
         log(f"{scores.scored.duplicates} responses stand in several files; each counts once")
+
+
+def keep_to_the_end(scores: Iterable[Scores]) -> None:
+    """Python's search for reference cycles leaves out what was read, and all else that is there.
+
+    All of it stays until the command ends; with 500,000 responses, each search takes two seconds.
+    """
+    if sum(len(one.rows) for one in scores) >= _MANY_ROWS:
+        gc.freeze()
 
 
 def warn_unloaded(scores: Scores) -> None:

@@ -49,7 +49,10 @@ def masters(rows: Sequence[Scored], window: str) -> list[float]:
     if undefined:
         raise UndefinedError("the steps have no log-probabilities under the window", undefined)
     rewards = [bool(row.correct) + WEIGHT * d for row, d in zip(rows, eases, strict=True)]
-    mean, deviation = statistics.fmean(rewards), statistics.pstdev(rewards)
+    if min(rewards) == max(rewards):
+        return [0.0] * len(rows)
+    mean = statistics.fmean(rewards)
+    deviation = math.sqrt(statistics.fmean([(r - mean) ** 2 for r in rewards]))
     return [(r - mean) / deviation if deviation else 0.0 for r in rewards]
 
 

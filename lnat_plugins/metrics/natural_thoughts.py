@@ -90,10 +90,39 @@ LEXICON: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType({
 })  # fmt: skip
 """Reasoning strategy -> what shows it, in English. Ours: the paper asks a language model."""
 
-_MAY_SHOW: Final = {
-    name: re.compile(shown.pattern.removeprefix(_BEGIN)) for name, shown in LEXICON.items()
-}
-"""The same in lower case and within words too, which is found in a fifth of the time."""
+_HINTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "analogy": ("analog", "similar", "just like", "reminds me of"),
+    "another way": ("alternatively", "another ", "different approach"),
+    "assumption": ("suppose", "assum", "s say", "imagine "),
+    "backtracking": (
+        "wait", "hold on", "second thought", "that'", "that’", "mistake", "let me ", "going back",
+        "scratch that",
+    ),
+    "backward": ("backward", "engineer", "from the "),
+    "cases": ("case", "on the other hand", "either way"),
+    "contradiction": ("contradict", "impossible", "be true"),
+    "decomposition": ("step ", "break ", "sub", "first of all", "one by one"),
+    "definition": (
+        "by definition", "recall that", "the formula for", "is defined as", "the theorem",
+        "the rule", "the property", "the identity",
+    ),
+    "equation": ("let ", "solve for", "set up ", "substitut"),
+    "estimation": ("approximately", "roughly", "estimat", "order of magnitude"),
+    "example": ("for example", "for instance", "plug", "s try", "small", "test "),
+    "pattern": ("pattern", "in general", "generaliz", "symmetr"),
+    "restatement": (
+        "the problem ", "the question ", "we need to find", "we are given", "in other words",
+        "asked",
+    ),
+    "verification": ("verif", "check", "sense", "to confirm"),
+}  # fmt: skip
+"""One of these stands in the text, in lower case, that shows the strategy: it is found sooner."""
+
+_MAY_SHOW: Final = [
+    (name, hints, re.compile(LEXICON[name].pattern.removeprefix(_BEGIN)))
+    for name, hints in _HINTS.items()
+]
+"""With the strategy in lower case and within words too, found in a fifth of the time."""
 
 
 def reasoning_strategies(text: str, extra: Mapping[str, Any]) -> frozenset[str]:
@@ -110,8 +139,14 @@ def reasoning_strategies(text: str, extra: Mapping[str, Any]) -> frozenset[str]:
     lower = text.lower()
     if not lower.isascii():  # what `re.IGNORECASE` takes for i and s
         lower = lower.replace("i\u0307", "i").replace("ı", "i").replace("ſ", "s")
-    likely = (name for name, shown in _MAY_SHOW.items() if shown.search(lower))
-    return frozenset(name for name in likely if LEXICON[name].search(text))
+    found = []
+    for name, hints, may_show in _MAY_SHOW:
+        for hint in hints:
+            if hint in lower:
+                if may_show.search(lower) and LEXICON[name].search(text):
+                    found.append(name)
+                break
+    return frozenset(found)
 
 
 def strategy_count(rows: Sequence[Scored], window: str = "") -> list[float]:

@@ -107,25 +107,26 @@ def leaderboard(
     if not every:
         for metric in metrics:
             check_metric(metric, known, rows, window)
-    if every or len(metrics) > 1:
-        comparison = compare(
-            rows, scored.prompts, metrics, window,
-            bootstrap_iters=bootstrap_iters, seed=seed, reference=reference,
+    with scored.degenerate_meanwhile() as degenerate:
+        if every or len(metrics) > 1:
+            comparison = compare(
+                rows, scored.prompts, metrics, window,
+                bootstrap_iters=bootstrap_iters, seed=seed, reference=reference,
+            )  # fmt: skip
+            if not every and comparison.left_out:
+                name, why = next(iter(comparison.left_out.items()))
+                raise DataError(
+                    f"metric {name!r} cannot be compared: {why}",
+                    where=f"task {scored.task}",
+                    remedy="name the others alone, or `all` for those that can be",
+                )
+            if every:
+                first = known[comparison.metrics[0].metric]
+        ranking = rank(
+            rows, scored.prompts, first, window,
+            bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
+            texts=[row.text for row in scored.rows], degenerate=degenerate,
+            unusable=scored.unusable, student=scored.student,
+            prompts_in_set=scored.prompts_in_set, grown_from=scored.grown_from,
         )  # fmt: skip
-        if not every and comparison.left_out:
-            name, why = next(iter(comparison.left_out.items()))
-            raise DataError(
-                f"metric {name!r} cannot be compared: {why}",
-                where=f"task {scored.task}",
-                remedy="name the others alone, or `all` for those that can be",
-            )
-        if every:
-            first = known[comparison.metrics[0].metric]
-    ranking = rank(
-        rows, scored.prompts, first, window,
-        bootstrap_iters=bootstrap_iters, seed=seed, reference=reference, metrics=known,
-        texts=[row.text for row in scored.rows], degenerate=scored.degenerate,
-        unusable=scored.unusable,
-        prompts_in_set=scored.prompts_in_set, grown_from=scored.grown_from, student=scored.student,
-    )  # fmt: skip
     return Leaderboard(scored, ranking, comparison)

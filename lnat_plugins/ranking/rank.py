@@ -7,7 +7,7 @@ Shapes: P prompts, T teachers, B resamples.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ def rank(
     reference: Reference | None = None,
     metrics: Mapping[str, Metric] | None = None,
     texts: Sequence[str] | None = None,
-    degenerate: Mapping[str, DegenerateCount] | None = None,
+    degenerate: Callable[[], Mapping[str, DegenerateCount]] = dict,
     unusable: Mapping[str, UnusableRows] | None = None,
     prompts_in_set: int | None = None,
     grown_from: int = 0,
@@ -80,7 +80,8 @@ def rank(
         reference: what is known of these teachers, from `read_reference`.
         metrics: name -> metric, all there are; by default the built-in ones.
         texts: the responses, one a row; without them repetition is not measured.
-        degenerate: teacher -> its degenerate responses, if they were counted.
+        degenerate: gives teacher -> its degenerate responses; by default none are counted. It is
+            asked last, so that they can be counted meanwhile.
         unusable: teacher -> its rows that could not be used, if that is known.
         prompts_in_set: of the teacher set, where fewer were scored (`--limit`).
         grown_from: prompts of an earlier look at fewer of these, 0 = this is the first: whoever
@@ -132,7 +133,7 @@ def rank(
         verdict=said, sensitivity=changed, warnings=(), windows=_windows(rows, prompts, table),
         calibration=calibration(rows, teachers, prompts),
         opinions=opinions(rows, prompts, table, window, metrics),
-        degenerate=dict(degenerate or {}),
+        degenerate={},
         unusable=dict(unusable or {}),
         right=_right(rows),
         prompts_in_set=len(prompts) if prompts_in_set is None else prompts_in_set,
@@ -150,6 +151,7 @@ def rank(
         resamples_undefined=len(drawn_BT) - len(scores_BT),
         notes=(),
     )  # fmt: skip
+    ranking = replace(ranking, degenerate=dict(degenerate()))
     warned = tuple(warnings(ranking, rows))
     return replace(ranking, warnings=warned, notes=tuple(notes(ranking)))
 

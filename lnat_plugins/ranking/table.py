@@ -212,7 +212,7 @@ class RowsWithTables(Sequence[Scored]):
 
     Args:
         rows: the responses.
-        keep_values: whether the values of each response are kept too, for `rate`.
+        keep_values: whether the values of each response are kept, for `rate`, in place of tables.
 
     Attributes:
         drawn: key of a metric, resamples, seed -> the means over resamples of the metric's matched
@@ -276,14 +276,15 @@ class RowsWithTables(Sequence[Scored]):
         self, prompts: Sequence[str], teachers: Sequence[str], metric: Metric, window: str, *,
         keep: bool = True,
     ) -> ScoreTable:  # fmt: skip
-        """As `score_table`, once; a table that is not kept is made for each call."""
+        """As `score_table`; a table that is not kept is made for each call."""
         key = (tuple(prompts), tuple(teachers), self.key(metric, window))
         if key in self._tables:
             return self._tables[key]
         places = self.places(prompts, teachers)
         rated = self.rate(metric, window) if keep else metric.rate(self._rows, window, self._steps)
         table = _table(self._rows, rated, places, teachers, metric, window)
-        if keep:
+        # From kept values a table is made again at little cost, unless they are ratios.
+        if keep and (metric.parts is not None or not self._keep_values):
             self._tables[key] = table
         return table
 

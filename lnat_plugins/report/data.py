@@ -26,13 +26,14 @@ from lnat_plugins.metrics import (
     get_metric,
 )
 from lnat_plugins.metrics.controls import NAMES as CONTROLS
+from lnat_plugins.metrics.steps import Steps, in_blocks
 from lnat_plugins.ranking import Comparison, Ranking, Reference, compare, rank
 from lnat_plugins.ranking.bootstrap import RESAMPLES
 from lnat_plugins.ranking.rank import TeacherMean, teacher_means
 from lnat_plugins.ranking.table import RowsWithTables
 from lnat_plugins.report.study import StudyPart
-from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.scoring.samples import ScoredSet
+from lnat_plugins.teacher_set.degenerate import DegenerateCount
 
 BINS: Final = 10
 
@@ -74,16 +75,24 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
         windows: those scored; one that no response has throughout is dropped.
         window: what global is compared with.
     """
-    used = [name for name in windows if any(_profile(row.record, name) is not None for row in rows)]
-    # Summed as they come: all profiles of many responses would take more memory than their scores.
-    every, of_teacher = _Sum(), dict[str, _Sum]()
-    for row in rows if used else ():
-        profile = [_profile(row.record, name) for name in used]
-        known = [each for each in profile if each is not None]
-        if len(known) == len(used):
-            profile_WB = np.array(known)
-            every.add(profile_WB)
-            of_teacher.setdefault(row.teacher, _Sum()).add(profile_WB)
+    blocks = in_blocks([row.record for row in rows])
+    used = [
+        name
+        for name in windows
+        if any(np.isfinite(_profiles(block, name)).any() for block in blocks)
+    ]
+    # Block by block: all profiles of many responses would take more memory than their scores.
+    every, of_teacher, place = _Sum(), dict[str, _Sum](), 0
+    for block in blocks if used else ():
+        profiles_RWB = np.stack([_profiles(block, name) for name in used], axis=1)
+        known_R = np.asarray(np.isfinite(profiles_RWB).all(axis=(1, 2)))
+        every.add(profiles_RWB[known_R])
+        by_name: dict[str, list[int]] = {}
+        for index in np.flatnonzero(known_R).tolist():
+            by_name.setdefault(rows[place + index].teacher, []).append(index)
+        for teacher, indices in by_name.items():
+            of_teacher.setdefault(teacher, _Sum()).add(profiles_RWB[indices])
+        place += len(known_R)
     means = dict(zip(used, every.mean(), strict=True)) if every.count else {}
     by_teacher, gains = {}, {}
     for teacher, total in of_teacher.items():
@@ -95,13 +104,16 @@ def positions(rows: Sequence[Scored], windows: Sequence[str], window: str) -> Po
     return Positions(means, by_teacher, gains, every.count, len(rows) - every.count)
 
 
-def _profile(record: StepSums, window: str) -> Floats | None:
-    """The mean score of each tenth; None unless every step has one."""
-    scores = record.step_means(window)
-    if not scores or any(map(math.isnan, scores)):
-        return None
-    means: Floats = _shares(len(scores)) @ np.array(scores)
-    return means
+def _profiles(steps: Steps, window: str) -> Floats:
+    """(R, BINS) the mean score of each tenth; NaN unless every step has one."""
+    found = np.full((len(steps.n_steps), BINS), np.nan)
+    means_S = steps.means(window)
+    starts_R = np.cumsum(steps.n_steps) - steps.n_steps
+    for length in np.unique(steps.n_steps[steps.n_steps > 0]).tolist():
+        rows = np.flatnonzero(steps.n_steps == length)
+        means_Rn = means_S[starts_R[rows][:, None] + np.arange(length)]
+        found[rows] = means_Rn @ _shares(length).T
+    return found
 
 
 @functools.lru_cache(maxsize=512)
@@ -121,12 +133,10 @@ class _Sum:
         self.count = 0
         self._sum: Floats | None = None
 
-    def add(self, profile_WB: Floats) -> None:
-        self.count += 1
-        if self._sum is None:
-            self._sum = profile_WB.copy()
-        else:
-            self._sum += profile_WB
+    def add(self, profiles_RWB: Floats) -> None:
+        self.count += len(profiles_RWB)
+        sum_WB = profiles_RWB.sum(axis=0)
+        self._sum = sum_WB if self._sum is None else self._sum + sum_WB
 
     def mean(self) -> list[tuple[float, ...]]:
         """W tuples of B means, of one profile at least."""
@@ -203,18 +213,20 @@ def leading_metric(name: str, metrics: Mapping[str, Metric]) -> Metric:
 
 
 def ranking_of(
-    scored: ScoredSet, options: ReportOptions, rows: Sequence[Scored] | None = None
-) -> Ranking:
+    scored: ScoredSet, options: ReportOptions, rows: Sequence[Scored] | None = None,
+    degenerate: Callable[[], Mapping[str, DegenerateCount]] | None = None,
+) -> Ranking:  # fmt: skip
     """The ranking by the report's metric; raises as `rank`.
 
     Args:
         rows: those of `scored`, if they keep their tables.
+        degenerate: as for `rank`; by default those of `scored`.
     """
     return rank(
         scored.rows if rows is None else rows, scored.prompts, options.metric, options.window,
         reference=options.reference,
         metrics=options.metrics, texts=[row.text for row in scored.rows], student=scored.student,
-        degenerate=scored.degenerate, unusable=scored.unusable,
+        degenerate=degenerate or (lambda: scored.degenerate), unusable=scored.unusable,
         prompts_in_set=scored.prompts_in_set,
         grown_from=scored.grown_from,
         bootstrap_iters=options.bootstrap_iters, seed=options.seed,
@@ -245,12 +257,13 @@ def gather(
         for metric in options.metrics.values()
         if metric.higher_is_better is not None and metric.name != options.metric.name
     ]
-    comparison = _or_reason(
-        compare, rows, scored.prompts, [options.metric, *others], window,
-        reference=options.reference, **resampling,
-    )  # fmt: skip
-    # After the comparison, which draws the resamples of all of them together.
-    ranking = ranking_of(scored, options, rows)
+    with scored.degenerate_meanwhile() as degenerate:
+        comparison = _or_reason(
+            compare, rows, scored.prompts, [options.metric, *others], window,
+            reference=options.reference, **resampling,
+        )  # fmt: skip
+        # After the comparison, which draws the resamples of all of them together.
+        ranking = ranking_of(scored, options, rows, degenerate)
     return Figures(
         ranking=ranking,
         scores=rated(options.metric, window),

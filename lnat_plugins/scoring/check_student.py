@@ -241,7 +241,7 @@ def check_student(
         read = prepared.lengths
         for place, (candidate, row) in enumerate(zip(candidates, rows, strict=True)):
             n_tokens = len(row.prompt) + len(row.response.ids)
-            longest = max(longest, (n_tokens, candidate.where), key=lambda one: one[0])
+            longest = max(longest, (n_tokens, candidate.response.where), key=lambda one: one[0])
             # The last token is predicted, not read.
             too_long += student.context is not None and read[place] - 1 > student.context
             for note in row.notes:
@@ -249,7 +249,9 @@ def check_student(
                 notes[note] = (
                     replace(known, rows=known.rows + 1)
                     if known
-                    else NoteOnRows(note, 1, candidate.where, reader.example(note, candidate, row))
+                    else NoteOnRows(
+                        note, 1, candidate.response.where, reader.example(note, candidate, row)
+                    )
                 )
             if cut.get(candidate.teacher) == i and candidate.teacher not in shown:
                 shown[candidate.teacher] = _cut(candidate, row, plan)
@@ -295,7 +297,7 @@ def _chosen(teacher_set: TeacherSet) -> dict[str, int]:
 
 def _cut(row: Candidate, tokens: RowTokens, plan: ScoringPlan) -> CutResponse:
     encoded: EncodedResponse = encode_response(
-        tokens.response, row.text, plan.steps, row.response.steps, row.where
+        tokens.response, row.text, plan.steps, row.response.steps, row.response.where
     )
     tags = tags_in(row.text, tokens.response.turns) if plan.steps.markers == "skip" else []
     counts = encoded.tokens_per_step if encoded.scored.any() else (0,)
@@ -303,7 +305,7 @@ def _cut(row: Candidate, tokens: RowTokens, plan: ScoringPlan) -> CutResponse:
     texts = [_marked(row.text, start, end, tags) for start, end in encoded.spans]
     steps = tuple(zip(counts, of_tags, texts, strict=True))
     whole = encoded.whole and (encoded.whole.steps, len(encoded.whole.ids))
-    return CutResponse(row.teacher, row.prompt_id, row.where, steps, whole)
+    return CutResponse(row.teacher, row.prompt_id, row.response.where, steps, whole)
 
 
 def _marked(text: str, start: int, end: int, tags: Sequence[tuple[int, int]]) -> str:

@@ -99,6 +99,9 @@ class PackedSeries(_Packed[tuple[float, ...]]):
         super().__init__(names, data, place)
         self._length = length
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedSeries, (self._names, self._length, self._data, self._place)
+
     def __getitem__(self, name: str) -> tuple[float, ...]:
         if name not in self._names:
             raise KeyError(name)
@@ -112,6 +115,9 @@ class PackedNumbers(_Packed[float]):
     __slots__ = ()
 
     _length = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedNumbers, (self._names, self._data, self._place)
 
     def __getitem__(self, name: str) -> float:
         if name not in self._names:

@@ -13,22 +13,16 @@ import operator
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final
 
 from lnat_plugins.engine.types import OTHER_LOG_PROB
-from lnat_plugins.errors import DataError, StudentError, validate
-from lnat_plugins.files import RepeatedKeyError, parse_json
+from lnat_plugins.errors import DataError, StudentError
 from lnat_plugins.scoring.packed import PackedSpans, pack
-from lnat_plugins.scoring.stored import StoredRecord, quick_record
+from lnat_plugins.scoring.stored import SCORE_AGAIN, read_fields
 from lnat_plugins.scoring.token_values import TokensInFile, TokenValues
 from lnat_plugins.teacher_set.layouts import reward_of
 from lnat_plugins.teacher_set.prompts import Candidate, ConversationTurn, Response
-
-_REMEDY: Final = (
-    "score the responses again; the file was cut, edited, or written by another version"
-)
-_ROUNDING: Final = 1e-6
-"""Nats a token by which rounding may put a log-probability above 0; relative, of a sum."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +189,10 @@ class StepSums:
             return None
         return [total / count for total, count in zip(sums, self.tokens, strict=True)]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a dataclass with slots does it by itself, it takes three times as long.
+        return StepSums, _FIELDS(self)
+
     def to_json(self) -> str:
         """One line of JSON text; NaN becomes null.
 
@@ -237,30 +235,25 @@ class StepSums:
         Raises:
             DataError: not a record, or its parts do not fit each other; names `where` and field.
         """
-        stored = quick_record(record) if isinstance(record, str) else None
-        if stored is None:
-            stored = _read_slowly(record, where)
-        values = stored.values()
-        values["teacher"] = sys.intern(stored.teacher)
-        if stored.token_values is not None:
-            values["token_values"] = TokenValues.of_json(stored.token_values, where)
-        read = cls(**values)
-        _check_lengths_and_reasons(read, where)
-        if isinstance(read.token_values, TokenValues):
-            tags = read.tag_tokens or (0,) * read.n_steps
-            counts = [*map(operator.add, read.tokens, tags)]
-            if (found := read.token_values.counts(where)) != counts:
+        values = read_fields(record, where)
+        values["teacher"] = sys.intern(values["teacher"])
+        if values["token_values"] is not None:
+            own = TokenValues.of_json(values["token_values"], where)
+            counts = [*map(operator.add, values["tokens"], values["tag_tokens"] or repeat(0))]
+            if (found := own.counts(where)) != counts:
                 raise DataError(
                     "the record's field 'token_values' holds other counts than 'tokens'",
-                    where=where, found=found, remedy=_REMEDY,
+                    where=where, found=found, remedy=SCORE_AGAIN,
                 )  # fmt: skip
-            values["token_values"] = tokens or read.token_values
-        for name in _SHARED:
-            if like is not None and values[name] == (known := getattr(like, name)):
-                values[name] = known
+            values["token_values"] = tokens or own
+        if like is not None:
+            for name in _SHARED:
+                if values[name] == (known := getattr(like, name)):
+                    values[name] = known
+        ends = [end for _, end in values["spans"]]
         # They tile the text, so that the last end is the largest; a larger one is no text's.
-        if all(end <= PackedSpans.LARGEST for _, end in read.spans[-1:]):
-            values["spans"] = PackedSpans(end for _, end in read.spans)
+        if not ends or ends[-1] <= PackedSpans.LARGEST:
+            values["spans"] = PackedSpans(ends)
         names = ("sums", "step_statistics", "tag_sums")
         if any(None in values[name].values() for name in names):
             return cls(**values)
@@ -271,6 +264,9 @@ class StepSums:
         (values["sums"], values["step_statistics"], values["tag_sums"]) = series
         (values["totals"], values["statistics"], values["variants"]) = single
         return cls(**values)
+
+
+_FIELDS: Final = operator.attrgetter(*(each.name for each in dataclasses.fields(StepSums)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,33 +313,15 @@ class ScoredResponse:
 
     @property
     def where(self) -> str:
-        """File and row, for messages."""
+        """File, row and teacher, for messages."""
         return self.candidate.where
 
 
 _SHARED: Final = (
     "path", "settings", "settings_hash", "splitter", "versions", "student", "undefined",
-    "calibration", "part",
+    "calibration", "part", "whole",
 )  # fmt: skip
 """Fields that are mostly the same in all records of a file."""
-
-
-def _read_slowly(record: str | Mapping[str, Any], where: str) -> StoredRecord:
-    """As objects first, so that a duplicate key is seen; raises DataError for what is wrong."""
-    parsed: object = record
-    if isinstance(record, str):
-        try:
-            parsed = parse_json(record, finite=True)
-        except RepeatedKeyError as cause:
-            raise DataError(f"record: {cause}", where=where, remedy=_REMEDY) from None
-        except (ValueError, RecursionError):
-            parsed = None
-    if not isinstance(parsed, Mapping) or not {"spans", "tokens", "sums"} <= parsed.keys():
-        raise DataError("not a scored record", where=where, found=record, remedy=_REMEDY)
-    return validate(
-        StoredRecord, parsed, where=where, kind=DataError, key="record's field",
-        prefix="record: ", remedy=_REMEDY,
-    )  # fmt: skip
 
 
 def _null_for_nan(value: Any, where: str) -> Any:
@@ -356,79 +334,6 @@ def _null_for_nan(value: Any, where: str) -> Any:
     if math.isinf(value):
         raise DataError("a step sum is infinite", where=where, found=value)
     return float(value)
-
-
-def _check_lengths_and_reasons(record: StepSums, where: str) -> None:
-    def refuse(name: str, problem: str, found: object) -> DataError:
-        what = f"the record's field {name!r} {problem}"
-        return DataError(what, where=where, found=found, remedy=_REMEDY)
-
-    n, end = len(record.spans), 0
-    starts, ends = zip(*record.spans, strict=True) if n else ((), ())
-    if starts != (0, *ends[:-1])[:n] or not all(map(operator.lt, starts, ends)):
-        for start, after in record.spans:
-            if start != end or after <= start:
-                problem = f"does not tile the response: a step must begin at character {end}"
-                raise refuse("spans", problem, [start, after])
-            end = after
-    if len(record.tokens) != n:
-        raise refuse("tokens", f"does not hold a count for each of {n} steps", record.tokens)
-    if record.sums.keys() != record.totals.keys():
-        raise refuse("totals", "does not hold the windows of 'sums'", sorted(record.totals))
-    if record.whole:
-        steps, tokens, ids = (record.whole.get(name, 0) for name in ("steps", "tokens", "ids"))
-        read = record.n_tokens + sum(record.tag_tokens)
-        if len(record.whole) != 3 or steps < n or not 1 <= tokens <= ids or ids < read:
-            raise refuse("whole", "does not hold more than the prefix", dict(record.whole))
-        if not record.prefix:
-            raise refuse("whole", "is there without a prefix in the settings", dict(record.whole))
-    if record.tag_tokens and len(record.tag_tokens) != n:
-        raise refuse(
-            "tag_tokens", f"does not hold a count for each of {n} steps", len(record.tag_tokens)
-        )
-    for name, tags in record.tag_sums.items():
-        if len(tags) != n or name not in record.sums:
-            raise refuse("tag_sums", f"does not hold a sum for each of {n} steps", name)
-    unknown = set()
-    for field_name, by_name in (("step_statistics", record.step_statistics), ("sums", record.sums)):
-        for name, sums in by_name.items():
-            if sums is not None and len(sums) != n:
-                of = f"window {name!r}" if field_name == "sums" else repr(name)
-                raise refuse(field_name, f"does not hold a sum for each of {n} steps in {of}", sums)
-            if sums is not None and math.isnan(sum(sums)):
-                unknown.add(name)
-    for single in (record.statistics, record.totals, record.variants):
-        unknown.update(name for name, value in single.items() if math.isnan(value))
-    for name in sorted(unknown - record.undefined.keys()):
-        problem = f"does not say why {name!r} is undefined"
-        raise refuse("undefined", problem, dict(record.undefined))
-    for name, sums in record.sums.items():
-        total = record.totals[name]
-        if sums is not None and not _near(total, math.fsum(sums)):
-            raise refuse("totals", f"is not the sum of the steps in window {name!r}", total)
-        if total > _ROUNDING * max(1, record.n_tokens):
-            raise refuse("totals", f"holds a log-probability above 0 in window {name!r}", total)
-    tags = record.tag_tokens or (0,) * n
-    windows = [("sums", name, values, record.tokens) for name, values in record.sums.items()]
-    windows += [("tag_sums", name, values, tags) for name, values in record.tag_sums.items()]
-    for field_name, name, sums, counts in windows:
-        # quick where there is none, and where a NaN hides the largest it is looked for
-        if not sums or max(sums) <= _ROUNDING:
-            continue
-        for one, count in zip(sums, counts, strict=True):
-            if one > _ROUNDING * max(1, count):
-                problem = f"holds a log-probability above 0 in window {name!r}"
-                raise refuse(field_name, problem, one)
-    for name, value in record.variants.items():
-        if value > _ROUNDING:
-            raise refuse("variants", f"holds a log-probability above 0 in {name!r}", value)
-
-
-def _near(total: float, steps: float) -> bool:
-    """Whether both are the same sum, or both undefined."""
-    if math.isnan(total) or math.isnan(steps):
-        return math.isnan(total) and math.isnan(steps)
-    return math.isclose(total, steps, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
 
 
 def steps_in_words(settings: Mapping[str, Any], splitter: str) -> str:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import gc
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import closing
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -77,6 +79,26 @@ class ScoredSet:
     @cached_property
     def degenerate(self) -> dict[str, DegenerateCount]:
         """Teacher -> its degenerate responses."""
+        return self._count_degenerate(threading.Event())
+
+    @contextmanager
+    def degenerate_meanwhile(self) -> Iterator[Callable[[], dict[str, DegenerateCount]]]:
+        """What gives `degenerate`; of many responses they are counted meanwhile, by processes.
+
+        The count is given up where the block ends before.
+        """
+        if len(self.rows) < _MANY_ROWS or "degenerate" in vars(self):
+            yield lambda: self.degenerate
+            return
+        given_up = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="lnat-degenerate") as thread:
+            counted = thread.submit(self._count_degenerate, given_up)
+            try:
+                yield lambda: vars(self).setdefault("degenerate", counted.result())
+            finally:
+                given_up.set()
+
+    def _count_degenerate(self, given_up: threading.Event) -> dict[str, DegenerateCount]:
         batches = [self.rows[i : i + _BATCH] for i in range(0, len(self.rows), _BATCH)]
         texts = (
             [
@@ -86,12 +108,16 @@ class ScoredSet:
             for rows in batches
         )
         processes = None if len(self.rows) >= _MANY_ROWS else 1
-        with closing(in_processes(_kinds_of, texts, processes)) as kinds:
-            return count_kinds(
-                (row.teacher, own)
-                for rows, (batch, found) in zip(batches, kinds, strict=True)
-                for row, own in zip(rows, found or _kinds_of(batch), strict=True)
-            )
+
+        def kinds() -> Iterator[tuple[str, tuple[str, ...]]]:
+            with closing(in_processes(_kinds_of, texts, processes)) as answers:
+                for rows, (batch, found) in zip(batches, answers, strict=True):
+                    if given_up.is_set():
+                        return
+                    for row, own in zip(rows, found or _kinds_of(batch), strict=True):
+                        yield row.teacher, own
+
+        return count_kinds(kinds())
 
     @property
     def steps(self) -> str:

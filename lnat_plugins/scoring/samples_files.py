@@ -23,7 +23,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from lnat_plugins.errors import DataError
 from lnat_plugins.files import RepeatedKeyError, irregular, parse_json, require_regular
-from lnat_plugins.scoring.stored import quick_json
 from lnat_plugins.teacher_set.unusable import UnusableRows
 
 CUT: Final = "the file was cut or edited: run lm_eval with --log_samples again"
@@ -299,9 +298,7 @@ def read_lines(path: Path, part: Part | None = None) -> Iterator[Line]:
 def _parsed(line: str, path: Path, number: int) -> Mapping[str, Any]:
     where = f"{path} line {number}"
     try:
-        parsed = quick_json(line)
-        if parsed is None:
-            parsed = parse_json(line)
+        parsed = parse_json(line)
     except RepeatedKeyError as cause:
         raise DataError(str(cause), where=where, remedy=CUT) from None
     except (ValueError, RecursionError):

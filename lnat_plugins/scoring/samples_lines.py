@@ -128,18 +128,18 @@ def _read_response(
         _StoredResponse, doc_row, where=f"{where}, response {tokens.number + 1}", kind=DataError,
         key="field", remedy=CUT,
     )  # fmt: skip
-    where = f"{where}, teacher {own.teacher!r}"
+    place = f"{where}, teacher {own.teacher!r}"
     if not isinstance(reply, list) or len(reply) != 1:
-        raise DataError("not a scored record", where=where, found=reply, remedy=NOT_OURS)
-    record = StepSums.from_json(reply[0], where, like=like, tokens=tokens)
+        raise DataError("not a scored record", where=place, found=reply, remedy=NOT_OURS)
+    record = StepSums.from_json(reply[0], place, like=like, tokens=tokens)
     if (record.teacher, record.sample) != (own.teacher, own.sample):
         found = f"teacher {record.teacher}, sample {record.sample}"
         what = "the record belongs to another response"
-        raise DataError(what, where=where, found=found, remedy=CUT)
+        raise DataError(what, where=place, found=found, remedy=CUT)
     end, length = record.spans[-1][1] if record.spans else 0, len(own.response)
     if record.spans and (end > length if record.whole else end != length):
         raise DataError(
-            "the record's field 'spans' does not end where the response does", where=where,
+            "the record's field 'spans' does not end where the response does", where=place,
             found=f"{end} of {length} characters", remedy=CUT,
         )  # fmt: skip
     steps = None if own.steps is None else tuple(own.steps)

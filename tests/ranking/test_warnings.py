@@ -223,7 +223,7 @@ def count(n_rows: int, **kinds: int) -> DegenerateCount:
 
 def test_degenerate_responses_are_counted_the_worst_teacher_first() -> None:
     counts = {"A": count(2, loop=1), "B": count(2, answer_only=1, cut_off=1)}
-    ranking = ranked(rows(), degenerate=counts)
+    ranking = ranked(rows(), degenerate=lambda: counts)
     assert ranking.warnings == (
         "Degenerate responses: B 2 of 2 (answer only 1, cut off 1), A 1 of 2 (loop 1). Some "
         "scores favour such rows: look at them before training.",
@@ -232,9 +232,9 @@ def test_degenerate_responses_are_counted_the_worst_teacher_first() -> None:
     assert f"- {ranking.warnings[0]}\n" in ranking.to_markdown()
 
 
-@pytest.mark.parametrize("counts", [None, {}, {"A": count(2), "B": count(2)}])
-def test_no_degenerate_response_no_line(counts: dict[str, DegenerateCount] | None) -> None:
-    ranking = ranked(rows(), degenerate=counts)
+@pytest.mark.parametrize("counts", [{}, {"A": count(2), "B": count(2)}])
+def test_no_degenerate_response_no_line(counts: dict[str, DegenerateCount]) -> None:
+    ranking = ranked(rows(), degenerate=lambda: counts)
     assert ranking.warnings == ()
     assert "egenerate" not in ranking.to_markdown()
 
@@ -242,7 +242,7 @@ def test_no_degenerate_response_no_line(counts: dict[str, DegenerateCount] | Non
 def test_the_gravest_comes_first() -> None:
     facts = {"hidden_thinking": ["</think>"], "template_logprob": -9.0}
     given = rows((-9, -9), facts, ("a</think>b",) * 2, prompt_tokens=99, splitter="sentence@1")
-    found = warned(given, degenerate={"A": count(2, loop=2)})
+    found = warned(given, degenerate=lambda: {"A": count(2, loop=2)})
     begins = [
         "The student predicts this te", "4 of 4 responses are longer", "The student's chat templ",
         "The student seems not to be ", "Steps were cut by sentence@1", "Degenerate responses: A",

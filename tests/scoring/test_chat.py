@@ -61,7 +61,7 @@ def test_no_template_is_told() -> None:
 def test_a_template_that_refuses_is_told() -> None:
     built = tokenizer()
     built.chat_template = "{{ raise_exception('no such role') }}"
-    with pytest.raises(DataError, match=r"rows\[0\]: .* does not take this .*: no such role"):
+    with pytest.raises(DataError, match=r"rows.*'QwQ': .* does not take this .*: no such role"):
         rendered(built, row("First?"))
 
 

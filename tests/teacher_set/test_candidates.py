@@ -28,7 +28,7 @@ def test_a_teacher_set_becomes_candidates_prompt_by_prompt() -> None:
         (2, "p1", "A", "2"),
     ]
     assert all(row.messages == MESSAGES for row in candidates.rows)
-    assert candidates.rows[0].where == "x.jsonl line 1"
+    assert candidates.rows[0].where == "x.jsonl line 1, teacher 'B'"
     assert candidates.teachers == ("B", "A")
     assert not candidates.plain
 

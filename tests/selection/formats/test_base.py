@@ -86,7 +86,9 @@ def test_what_the_trainer_would_not_read_is_refused(
         turn = {"content": "b", "reasoning_content": "So."}
         rows = [replace(row, response=replace(row.response, turn=turn)) for row in pool.rows]
         pool = replace(pool, rows=tuple(rows))
-    with pytest.raises(DataError, match=r"line 1: .* would not read all .*(tools|reasoning_cont)"):
+    with pytest.raises(
+        DataError, match=r"line 1, .*: .* would not read all .*(tools|reasoning_cont)"
+    ):
         write_training_set(tmp_path / "c", pool, selection_of(pool), format=name)
 
 
@@ -98,7 +100,7 @@ def test_a_conversation_that_would_be_skipped_is_refused(
     tmp_path: Path, name: str, roles: list[str]
 ) -> None:
     pool = four_rows(roles=roles)
-    with pytest.raises(DataError, match=r"x\.jsonl line 1: .* would skip this"):
+    with pytest.raises(DataError, match=r"x\.jsonl line 1, teacher '\w+': .* would skip this"):
         write_training_set(tmp_path / "c", pool, selection_of(pool), format=name)
 
 

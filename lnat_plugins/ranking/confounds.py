@@ -50,6 +50,7 @@ _FAMILY_OF: Final = {word: family for family, words in FAMILIES.items() for word
 # Thresholds of the notes.
 _NEARLY_ALL: Final = 0.9  # of the context: such a window is the global one under another name
 _MUCH_REPEATED: Final = 0.1  # of a teacher's words
+_AT_ONCE: Final = 1 << 15  # responses
 _NEARLY_ALONE: Final = 0.9  # correlation up or down: a score orders much as the control does
 _LEAST_SPARE: Final = 8  # responses beyond two a prompt: with fewer, a correlation says little
 
@@ -258,12 +259,9 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
     The global window, which shows all, is not among them.
     """
     names = {name for record in records for name in record.sums if name != GLOBAL}
-    by_length: dict[int, list[StepSums]] = {}
-    for record in records:
-        by_length.setdefault(len(record.tokens), []).append(record)
     windows = sorted(names, key=width)
     shares: dict[str, array[float]] = {name: array("d") for name in windows}  # in few bytes
-    for n_steps, alike in by_length.items():
+    for n_steps, alike in _by_steps(records):
         if n_steps < 2:
             continue
         tokens_Rn = np.array([record.tokens for record in alike], dtype=np.int64)
@@ -277,6 +275,15 @@ def shown_context(records: Sequence[StepSums]) -> dict[str, float]:
             scored_R = [name in record.sums for record in alike]
             shares[name].frombytes(share_R[scored_R].tobytes())
     return {name: _mean_known(values) for name, values in shares.items()}
+
+
+def _by_steps(records: Sequence[StepSums]) -> Iterator[tuple[int, list[StepSums]]]:
+    """Records with as many steps, and how many; of many records not all that are alike at once."""
+    for begin in range(0, len(records), _AT_ONCE):
+        by_length: dict[int, list[StepSums]] = {}
+        for record in records[begin : begin + _AT_ONCE]:
+            by_length.setdefault(len(record.tokens), []).append(record)
+        yield from by_length.items()
 
 
 def _repeated_shares(

@@ -39,6 +39,7 @@ from lnat_plugins.report.traces import (
     kept,
     listed,
     pieces,
+    places_of,
     points,
     steps_shown,
     tags_in,
@@ -145,8 +146,8 @@ def report(
         "list_block": compressed(prompt_list), "points_block": compressed(columns),
     }  # fmt: skip
     template = _environment().get_template("page.html")
-    empty = template.render(context, kept=Kept({}, len(found.ids)))
-    room = max(0, bound - len(empty.encode("utf-8")) - _SPARE)
+    empty = len(template.render(context, kept=Kept({}, len(found.ids))).encode("utf-8"))
+    room = max(0, bound - empty - _SPARE)
     traces = kept(scored, found, figures.teachers, figures.values, most=prompts, room=room)
     return template.render(context, kept=traces)
 
@@ -180,7 +181,7 @@ def _first(
         (i for i in order if sizes[i] <= _LONGEST_PLAIN), min(order, key=sizes.__getitem__)
     )
     view = next(each for each in views if each.name == window)
-    place = {id(row): i for i, row in enumerate(scored.rows)}
+    place = places_of(scored.rows)
     label = next(iter(figures.values))
     responses = []
     for row in prompts.rows[index]:
@@ -197,7 +198,7 @@ def _first(
             }
             for step in range(shown)
         ]
-        value = figures.values[label].values[place[id(row)]]
+        value = figures.values[label].values[place(row)]
         responses.append({
             "row": row, "steps": steps, "left_out": record.whole_steps - shown,
             "value": f"{label} {number(value)}",

@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -198,6 +198,13 @@ class Kept(NamedTuple):
         return len(self.blocks) == self.prompts
 
 
+def places_of(rows: Sequence[ScoredResponse]) -> Callable[[ScoredResponse], int]:
+    """What gives the place of one of these rows among them, in a fifth of a dictionary's memory."""
+    ids_R = np.fromiter(map(id, rows), np.int64, len(rows))
+    order_R = np.argsort(ids_R)
+    return lambda row: int(order_R[np.searchsorted(ids_R, id(row), sorter=order_R)])
+
+
 def kept(
     scored: ScoredSet, prompts: Prompts, teachers: Sequence[str], values: Mapping[str, Ratings],
     *, most: int | None, room: int,
@@ -209,7 +216,7 @@ def kept(
         most: so many prompts at most; None = as many as fit.
         room: bytes for them.
     """
-    place = {id(row): i for i, row in enumerate(scored.rows)}
+    place = places_of(scored.rows)
     blocks: dict[int, str] = {}
     used = misses = 0
     for index in prompts.informative():
@@ -218,7 +225,7 @@ def kept(
         block = compressed({
             "prompt": prompts.texts[index],
             "responses": [
-                _response(row, teachers, scored.windows, values, place[id(row)])
+                _response(row, teachers, scored.windows, values, place(row))
                 for row in prompts.rows[index]
             ],
         })  # fmt: skip

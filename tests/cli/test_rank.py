@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from lnat_plugins import __version__
-from lnat_plugins.cli import main
+from lnat_plugins.cli import main, shared
 from lnat_plugins.scoring.record import StepSums
 from lnat_plugins.teacher_set import UnusableRows
 from tests.cli import select_runs
@@ -34,6 +34,21 @@ FIRST = "By local_naturalness teacher-1 "
 def out(tmp_path: Path) -> Path:
     write_run(tmp_path / "out" / "org__student", teacher_table(SCORES))
     return tmp_path / "out"
+
+
+@pytest.mark.parametrize("command", ["rank", "report", "select"])
+def test_many_responses_are_left_out_of_the_search_for_cycles(
+    command: str, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search through 500,000 responses, which stay to the end, takes two seconds."""
+    asked: list[int] = []
+    monkeypatch.setattr(shared.gc, "freeze", lambda: asked.append(1))
+    arguments = [command, str(out)]
+    assert main(arguments) == 0
+    assert asked == []
+    monkeypatch.setattr(shared, "_MANY_ROWS", 9)
+    assert main(arguments + ["--overwrite"] * (command == "report")) == 0
+    assert asked == [1]
 
 
 def test_the_table(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

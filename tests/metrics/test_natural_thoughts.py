@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnat_plugins.metrics.natural_thoughts import LEXICON, reasoning_strategies
@@ -64,6 +65,18 @@ def test_the_quick_look_finds_what_the_lexicon_finds(parts: list[str]) -> None:
     text = "".join(parts)
     plain = {name for name, shown in LEXICON.items() if shown.search(text)}
     assert reasoning_strategies(text, {}) == plain
+
+
+@pytest.mark.parametrize("name", LEXICON)
+def test_whatever_shows_a_strategy_is_found(name: str) -> None:
+    shown = re.compile(LEXICON[name].pattern, re.IGNORECASE)
+
+    @settings(max_examples=60)
+    @given(st.from_regex(shown, fullmatch=True))
+    def check(text: str) -> None:
+        assert name in reasoning_strategies(text, {})
+
+    check()
 
 
 @pytest.mark.parametrize("text", ["ALTERNATİVELY", "ſuppose", "imagıne that", "\u212aelvin, waıt"])

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+import sys
 
 import pytest
 
@@ -195,6 +196,13 @@ def test_by_hand() -> None:
 def test_responses_count_alike_however_many_steps_they_have() -> None:
     both = [record([1, 1]), record([1] * 101)]
     assert shown_context(both)["1"] == pytest.approx((1 + shown_context(both[1:])["1"]) / 2)
+
+
+def test_many_responses_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [record([10 + i] * (1 + i % 4)) for i in range(11)]
+    whole = shown_context(records)
+    monkeypatch.setattr(sys.modules[shown_context.__module__], "_AT_ONCE", 4)
+    assert shown_context(records) == whole
 
 
 def test_the_ends_of_the_scale() -> None:

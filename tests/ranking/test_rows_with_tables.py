@@ -37,6 +37,22 @@ def test_a_kept_table_is_the_same(name: str, holes: bool) -> None:
             np.testing.assert_equal(getattr(first, field.name), getattr(anew, field.name))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_with_kept_values_a_table_is_made_again_and_the_same(name: str) -> None:
+    rows = random_rows(3, holes=True)
+    prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))
+    teachers = tuple(dict.fromkeys(row.teacher for row in rows))
+    kept = RowsWithTables(rows, keep_values=True)
+    metric, anew = METRICS[name], score_table(rows, prompts, teachers, METRICS[name], "4")
+    for _ in range(2):
+        found = score_table(kept, prompts, teachers, metric, "4")
+        for field in dataclasses.fields(anew):
+            np.testing.assert_equal(getattr(found, field.name), getattr(anew, field.name))
+    # only what takes a function call for each response is kept
+    assert (score_table(kept, prompts, teachers, metric, "4") is found) == bool(metric.parts)
+    assert kept.rate(metric, "4") is kept.rate(metric, "4")
+
+
 def test_tables_of_other_windows_and_teachers_are_others() -> None:
     rows = random_rows(3, holes=False)
     prompts = tuple(dict.fromkeys(row.prompt_id for row in rows))

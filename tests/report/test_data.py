@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from lnat_plugins.metrics import steps
 from lnat_plugins.report.data import positions
+from lnat_plugins.scoring.record import ScoredResponse
 from tests.report.builders import row
 
 
@@ -69,3 +72,48 @@ def test_a_window_that_nobody_has_is_left_out() -> None:
     assert list(found.means) == ["4"]
     assert found.gains == {}
     assert positions(rows, ["global"], "global").means == {}
+
+
+def test_many_responses_are_as_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definition, response by response, against blocks of responses of mixed lengths."""
+    generator = np.random.default_rng(5)
+    rows = []
+    for i in range(40):
+        scores = -generator.random((2, int(generator.integers(1, 14)))) - 0.1
+        if i % 9 == 0:
+            scores[i % 2, -1] = math.nan
+        rows.append(row(f"p{i // 2}", "AB"[i % 2], scores[0].tolist(), whole=scores[1].tolist()))
+
+    def tenths(scores: list[float]) -> list[float]:
+        n, found = len(scores), []
+        for tenth in range(10):
+            low, high = tenth / 10, (tenth + 1) / 10
+            covered = [max(0.0, min(high, (i + 1) / n) - max(low, i / n)) for i in range(n)]
+            found.append(sum(c * s for c, s in zip(covered, scores, strict=True)) / sum(covered))
+        return found
+
+    whole = [means_of(one, "4") + means_of(one, "global") for one in rows]
+    used = [one for one, means in zip(rows, whole, strict=True) if not any(map(math.isnan, means))]
+    expected = {
+        (window, teacher): np.mean(
+            [tenths(means_of(one, window)) for one in used if teacher in ("", one.teacher)], axis=0
+        )
+        for window in ("4", "global")
+        for teacher in ("", "A", "B")
+    }
+    monkeypatch.setattr(steps, "_BLOCK", 7)
+    found = positions(rows, ["4", "global"], "4")
+    assert (found.responses, found.dropped) == (len(used), 40 - len(used))
+    for window in ("4", "global"):
+        np.testing.assert_allclose(found.means[window], expected[window, ""], rtol=1e-12)
+    for teacher in "AB":
+        own = expected["4", teacher]
+        np.testing.assert_allclose(found.by_teacher[teacher], own, rtol=1e-12)
+        gains = expected["global", teacher] - own
+        np.testing.assert_allclose(found.gains[teacher], gains, atol=1e-12)
+
+
+def means_of(one: ScoredResponse, window: str) -> list[float]:
+    found = one.record.step_means(window)
+    assert found is not None
+    return found

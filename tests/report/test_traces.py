@@ -23,6 +23,7 @@ from lnat_plugins.report.traces import (
     kept,
     listed,
     pieces,
+    places_of,
     points,
     steps_shown,
     views_of,
@@ -41,6 +42,13 @@ from tests.report.builders import (
     unpacked,
     without_script,
 )
+
+
+def test_the_places_of_rows() -> None:
+    rows = [row(f"p{i % 7}", "A", [-1.0]) for i in range(50)]
+    place = places_of(rows)
+    assert [place(one) for one in reversed(rows)] == list(reversed(range(50)))
+
 
 NASTY = [
     "</script><script>alert(1)</script> ",

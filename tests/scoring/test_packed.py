@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -19,6 +20,15 @@ def test_spans(spans: tuple[tuple[int, int], ...]) -> None:
     assert packed != ((0, 4),)
     with pytest.raises(IndexError):
         packed[len(spans)]
+
+
+def test_a_copy_is_equal() -> None:
+    """As what another process sends is."""
+    sums, totals = {"4": (0.1, -2.0), "global": (-0.5, -0.25)}, {"4": -1.9, "global": -0.75}
+    packed, numbers = pack([{"a": (1.0,)}, sums], [totals])
+    for mapping, plain in zip((*packed, *numbers), ({"a": (1.0,)}, sums, totals), strict=True):
+        again = copy.copy(mapping)
+        assert type(again) is type(mapping) and again == plain
 
 
 def test_numbers_keep_every_bit() -> None:

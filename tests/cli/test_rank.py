@@ -38,12 +38,13 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", ["rank", "report", "select"])
 def test_many_responses_are_left_out_of_the_search_for_cycles(
-    command: str, out: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each search through 500,000 responses, which stay to the end, takes two seconds."""
+    select_runs.write_run(tmp_path / "out")
     asked: list[int] = []
     monkeypatch.setattr(shared.gc, "freeze", lambda: asked.append(1))
-    arguments = [command, str(out)]
+    arguments = [command, str(tmp_path / "out")]
     assert main(arguments) == 0
     assert asked == []
     monkeypatch.setattr(shared, "_MANY_ROWS", 9)

@@ -283,8 +283,7 @@ class RowsWithTables(Sequence[Scored]):
         places = self.places(prompts, teachers)
         rated = self.rate(metric, window) if keep else metric.rate(self._rows, window, self._steps)
         table = _table(self._rows, rated, places, teachers, metric, window)
-        # From kept values a table is made again at little cost, unless they are ratios.
-        if keep and (metric.parts is not None or not self._keep_values):
+        if keep and (metric.parts is not None or not self._keep_values):  # else quickly made again
             self._tables[key] = table
         return table
 

@@ -128,13 +128,15 @@ def parse_json(text: str, *, finite: bool = False) -> Any:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether every number in a JSON value is, as 1e999 is not."""
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return not isinstance(value, float) or math.isfinite(value)
-    for one in value:
-        if type(one) is not str and type(one) is not int and not is_finite(one):
+    """Whether every number in a JSON value is, as 1e999 is not; however deep the value is."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            left += one.values()
+        elif isinstance(one, list):
+            left += one
+        elif isinstance(one, float) and not math.isfinite(one):
             return False
     return True
 

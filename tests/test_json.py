@@ -91,3 +91,11 @@ def test_is_finite(value: object) -> None:
         return [value] if isinstance(value, float) else []
 
     assert is_finite(value) == all(map(math.isfinite, numbers(value)))
+
+
+def test_is_finite_however_deep() -> None:
+    deep: list[object] = [1.0]
+    for _ in range(100_000):
+        deep = [deep]
+    assert is_finite(deep)
+    assert not is_finite([deep, {"a": [math.inf]}])

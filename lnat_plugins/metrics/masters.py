@@ -52,7 +52,7 @@ def masters(rows: Sequence[Scored], window: str) -> list[float]:
     if min(rewards) == max(rewards):
         return [0.0] * len(rows)
     mean = statistics.fmean(rewards)
-    deviation = math.sqrt(statistics.fmean([(r - mean) ** 2 for r in rewards]))
+    deviation = math.hypot(*(r - mean for r in rewards)) / math.sqrt(len(rows))
     return [(r - mean) / deviation if deviation else 0.0 for r in rewards]
 
 

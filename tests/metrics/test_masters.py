@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lnat_plugins.metrics.naturalness import local_naturalness
 from tests.metrics.rows import Row, rate, record_with
 
 
@@ -62,3 +66,30 @@ def test_unknown_correctness_is_undefined_and_takes_no_part() -> None:
 def test_one_response_alone_is_undefined() -> None:
     ratings = rate("masters", one(-1.0), one(-1.0, correct=None))
     assert ratings.reasons[0] == "no other response to the prompt to compare with"
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.floats(-20, -0.01), min_size=2, max_size=7).filter(
+        lambda means: max(means) - min(means) > 1e-6
+    )
+)
+def test_it_is_the_standard_score(means: list[float]) -> None:
+    rewards = [1 + local_naturalness(one(mean).record, "4") for mean in means]
+    mean, deviation = statistics.fmean(rewards), statistics.pstdev(rewards)
+    expected = [(r - mean) / deviation for r in rewards]
+    found = rate("masters", *map(one, means)).values
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e154, 1e20])
+def test_numbers_whose_squares_are_too_large(scale: float) -> None:
+    rows = [one(-1.0, extra={"teacher_logprobs": -scale * k}) for k in (1, 2, 3)]
+    found = rate("masters", *rows).values
+    assert found == pytest.approx((-math.sqrt(1.5), 0.0, math.sqrt(1.5)), abs=1e-9)
+
+
+def test_equal_rewards_are_no_difference_however_they_round() -> None:
+    assert rate("masters", *[one(-0.1)] * 3).values == (0.0,) * 3
+    tiny = [one(-1.0, extra={"teacher_logprobs": -4.0 - 2**-50 * (k == 0)}) for k in range(50)]
+    assert all(math.isfinite(value) for value in rate("masters", *tiny).values)

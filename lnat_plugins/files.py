@@ -121,7 +121,7 @@ def parse_json(text: str, *, finite: bool = False) -> Any:
     duplicate key, and RecursionError for one that is nested too deep.
     """
     try:
-        found = jiter.from_json(text.encode(), allow_inf_nan=False, catch_duplicate_keys=True)
+        found = jiter.from_json(text.encode(), catch_duplicate_keys=True)
     except ValueError:  # `json` says what is wrong, and reads what JSON does not have
         return (_FINITE_JSON if finite else _JSON).decode(text)
     return found if not finite or is_finite(found) else _FINITE_JSON.decode(text)

@@ -90,6 +90,8 @@ def test_numbers_whose_squares_are_too_large(scale: float) -> None:
 
 
 def test_equal_rewards_are_no_difference_however_they_round() -> None:
-    assert rate("masters", *[one(-0.1)] * 3).values == (0.0,) * 3
+    reward = -0.95625
+    assert statistics.fmean([reward] * 3) != reward
+    assert rate("masters", *[one(reward, correct=False)] * 3).values == (0.0,) * 3
     tiny = [one(-1.0, extra={"teacher_logprobs": -4.0 - 2**-50 * (k == 0)}) for k in range(50)]
     assert all(math.isfinite(value) for value in rate("masters", *tiny).values)

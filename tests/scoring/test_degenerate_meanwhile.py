@@ -78,10 +78,25 @@ def test_after_it_is_given_up_no_batch_is_looked_at(
     assert len(looked) == 1
 
 
-def test_a_count_that_is_there_is_not_made_again(scored: ScoredSet, many: None) -> None:
+def test_a_count_that_is_there_is_not_made_again(
+    scored: ScoredSet, many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = scored.degenerate
+    monkeypatch.delattr(ScoredSet, "_count_degenerate")
     with scored.degenerate_meanwhile() as found:
         assert found() is known
+
+
+def test_the_count_is_told_that_it_is_given_up(
+    scored: ScoredSet, many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr(
+        ScoredSet, "_count_degenerate", lambda _, given_up: told.append(given_up.wait(10))
+    )
+    with scored.degenerate_meanwhile():
+        pass
+    assert told == [True]
 
 
 def test_few_responses_are_counted_when_they_are_asked_for(scored: ScoredSet) -> None:

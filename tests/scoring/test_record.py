@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -201,3 +202,11 @@ def test_a_missing_reward_is_refused_by_name() -> None:
     ask("car").check_reward(WITH)
     ask("rsr").check_reward(WITHOUT)
     ask("all").check_reward(WITHOUT)
+
+
+def test_a_copy_has_every_field() -> None:
+    """As a record that another process sends has."""
+    record = StepSums(**{each.name: each.name for each in dataclasses.fields(StepSums)})  # type: ignore[arg-type]
+    response = Response(**{each.name: each.name for each in dataclasses.fields(Response)})  # type: ignore[arg-type]
+    assert copy.copy(record) == record and copy.copy(record) is not record
+    assert copy.copy(response) == response and copy.copy(response) is not response

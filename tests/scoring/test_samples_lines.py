@@ -60,7 +60,7 @@ def test_the_rows_are_those_of_one_process(
 def test_what_is_equal_in_a_part_is_kept_once(tmp_path: Path, in_parts: None) -> None:
     path = write_run(tmp_path, TABLE)
     records = [row.record for row in read_scored_set([path]).rows]
-    for name in ("settings", "versions", "student"):
+    for name in ("settings", "versions", "student", "whole"):
         assert len({id(getattr(record, name)) for record in records}) <= len(parts_of(path))
     assert len({id(record.teacher) for record in records}) <= 2 * len(parts_of(path))
 

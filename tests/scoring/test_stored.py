@@ -41,3 +41,13 @@ def test_a_key_that_comes_twice_is_refused(key: str) -> None:
 def test_a_key_of_a_later_version_is_ignored() -> None:
     text = make_record().to_json()
     assert StepSums.from_json(text[:-1] + ', "of_a_later_version": 1}') == StepSums.from_json(text)
+
+
+@pytest.mark.parametrize(("value", "refused"), [(1e-6, False), (1.1e-6, True)])
+def test_a_millionth_of_a_nat_above_zero_is_rounding(value: float, refused: bool) -> None:
+    fields = {**json.loads(make_record().to_json()), "variants": {"steps line": value}}
+    if refused:
+        with pytest.raises(DataError, match="holds a log-probability above 0 in 'steps line'"):
+            StepSums.from_json(fields)
+    else:
+        assert StepSums.from_json(fields).variants == {"steps line": value}
